@@ -1,0 +1,159 @@
+/// A checkpoint on disk: what is in it, and each tensor's bytes on demand.
+///
+/// Describing it reads headers only. A quantized weight of a module `m` is three tensors, as in MLX:
+/// `m.weight` (`U32`, `[out, in * bits / 32]`), `m.scales` and `m.biases` (`[out, in / groupSize]`); an adapter
+/// is `m.lora_A.weight` and `m.lora_B.weight`; trained changes of the tables are `m.scales_delta` and
+/// `m.biases_delta`.
+public struct Checkpoint: Sendable {
+  /// The folder or file.
+  public let path: String
+  /// What kind of file or folder it is.
+  public let format: CheckpointFormat
+  /// What it holds.
+  public let contents: CheckpointContents
+  private let store: any TensorStore
+  private let indexByName: [String: Int]
+
+  /// Joins a description with the place the bytes come from.
+  package init(
+    path: String, format: CheckpointFormat, contents: CheckpointContents, store: any TensorStore
+  ) {
+    self.path = path
+    self.format = format
+    self.contents = contents
+    self.store = store
+    indexByName = Dictionary(
+      contents.tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  /// The description of a tensor, or nil when there is none of that name.
+  public func tensor(named name: String) -> TensorInfo? {
+    indexByName[name].map { contents.tensors[$0] }
+  }
+
+  /// The bytes of a tensor, checked against their checksum where the format has one.
+  ///
+  /// - Throws: `FormatError` when there is no such tensor or its bytes are damaged.
+  public func bytes(of name: String) throws -> TensorBytes {
+    guard let tensor = tensor(named: name) else {
+      throw FormatError(path, .missing("tensor '\(name)'"))
+    }
+    return try store.bytes(of: tensor)
+  }
+
+  /// The contents of an asset, or nil when there is none of that name.
+  public func asset(named name: String) throws -> TensorBytes? {
+    guard let asset = contents.assets.first(where: { $0.name == name }) else { return nil }
+    return try store.bytes(of: asset)
+  }
+}
+
+/// The kinds of files and folders that are read and written.
+public enum CheckpointFormat: String, Sendable {
+  /// A Hugging Face folder, or one `.safetensors` file.
+  case safetensors
+  /// The packed container, `Formats/container.md`.
+  case rilq
+}
+
+/// What a checkpoint holds, without the bytes.
+public struct CheckpointContents: Sendable, Equatable {
+  /// The tensors in the order of the file; names are unique.
+  public var tensors: [TensorInfo]
+  /// The quantized modules, by module name (`model.layers.0.mlp.up_proj`).
+  public var quantization: [String: QuantizationParameters]
+  /// What the adapter tensors mean, when there are some.
+  public var adapter: AdapterParameters?
+  /// The files that are not weights.
+  public var assets: [Asset]
+  /// What is recorded about the origin: an object.
+  public var metadata: JSONValue
+
+  /// Describes a checkpoint.
+  public init(
+    tensors: [TensorInfo], quantization: [String: QuantizationParameters] = [:],
+    adapter: AdapterParameters? = nil, assets: [Asset] = [], metadata: JSONValue = .object([])
+  ) {
+    self.tensors = tensors
+    self.quantization = quantization
+    self.adapter = adapter
+    self.assets = assets
+    self.metadata = metadata
+  }
+}
+
+/// How the codes of a module are packed.
+public struct QuantizationParameters: Sendable, Equatable {
+  /// The width of a code: 2, 3, 4 or 8.
+  public var bits: Int
+  /// The columns that share a scale and a bias.
+  public var groupSize: Int
+
+  /// Describes a packing.
+  public init(bits: Int, groupSize: Int) {
+    self.bits = bits
+    self.groupSize = groupSize
+  }
+}
+
+/// What the `lora_A` and `lora_B` tensors of a checkpoint mean.
+public struct AdapterParameters: Sendable, Equatable {
+  /// What the adapter sees of its input.
+  public enum Kind: String, Sendable, CaseIterable {
+    /// A is `[rank, in]`, as in LoRA.
+    case dense
+    /// A is `[rank, in / groupSize]` over the mean of each group, as in QA-LoRA.
+    case pooled
+  }
+
+  /// What A is applied to.
+  public var kind: Kind
+  /// The rows of A.
+  public var rank: Int
+  /// The update is `alpha / rank * B * A`.
+  public var alpha: Double
+
+  /// Describes an adapter.
+  public init(kind: Kind, rank: Int, alpha: Double) {
+    self.kind = kind
+    self.rank = rank
+    self.alpha = alpha
+  }
+}
+
+/// A file that travels with the weights: configuration, tokenizer, licence.
+public struct Asset: Sendable, Equatable {
+  /// The path relative to the checkpoint, with `/`, inside it.
+  public let name: String
+  /// The size of its contents.
+  public let byteCount: Int
+
+  /// Describes a file.
+  public init(name: String, byteCount: Int) {
+    self.name = name
+    self.byteCount = byteCount
+  }
+}
+
+/// Where a checkpoint's bytes come from.
+package protocol TensorStore: Sendable {
+  /// The bytes of a tensor of this store.
+  func bytes(of tensor: TensorInfo) throws -> TensorBytes
+  /// The contents of an asset of this store.
+  func bytes(of asset: Asset) throws -> TensorBytes
+}
+
+/// Writes a checkpoint whose contents were announced when the writer was made.
+///
+/// Every tensor is written once, whole, in the announced order, then every asset, then `finish` is called.
+/// A writer works on a path that nobody else reads; publishing it is its owner's work.
+package protocol CheckpointWriter: AnyObject {
+  /// Writes the next tensor.
+  func write(_ tensor: TensorInfo, _ bytes: RawSpan) throws
+  /// Writes the next asset.
+  func write(_ asset: Asset, _ bytes: RawSpan) throws
+  /// Completes and syncs the output.
+  ///
+  /// - Returns: The bytes written to disk, all files together.
+  func finish() throws -> Int
+}

@@ -1,0 +1,82 @@
+/// What is wrong with a file, and where.
+///
+/// Prints as one line, `path: where: why`.
+public struct FormatError: Error, Equatable, CustomStringConvertible {
+  /// The file or folder.
+  public let path: String
+  /// The byte where it was noticed, from the start of the file.
+  public let byteOffset: Int?
+  /// The tensor, section, key or line concerned, already worded: `tensor 'x'`, `key 'hidden_size'`.
+  public let place: String?
+  /// The rule that is broken.
+  public let problem: Problem
+
+  /// Names a problem and where it is.
+  public init(_ path: String, byte byteOffset: Int? = nil, at place: String? = nil, _ problem: Problem) {
+    self.path = path
+    self.byteOffset = byteOffset
+    self.place = place
+    self.problem = problem
+  }
+
+  /// One line: path, place, reason; names from files are escaped.
+  public var description: String {
+    var parts = [path.escapedForDisplay]
+    if let byteOffset { parts.append("byte \(byteOffset)") }
+    if let place { parts.append(place.escapedForDisplay) }
+    parts.append(problem.description)
+    return parts.joined(separator: ": ")
+  }
+}
+
+extension FormatError {
+  /// A broken rule, with the numbers that disagree.
+  public enum Problem: Equatable, Sendable, CustomStringConvertible {
+    /// The contents break the format; the reason is worded by the reader.
+    case malformed(String)
+    /// More bytes are declared than the file has.
+    case truncated(needed: Int, available: Int)
+    /// The contents are valid but of a kind that is not handled.
+    case unsupported(String)
+    /// A tensor has another shape than the model needs.
+    case shape(expected: [Int], found: [Int])
+    /// A required file, tensor or key is not there.
+    case missing(String)
+    /// A stored checksum differs from that of the bytes.
+    case checksum(stored: String, computed: String)
+    /// Something is there already and may not be replaced.
+    case exists
+    /// The operating system refused.
+    case system(String)
+
+    /// The reason as a phrase.
+    public var description: String {
+      switch self {
+      case .malformed(let reason), .unsupported(let reason), .system(let reason):
+        reason.escapedForDisplay
+      case .truncated(let needed, let available): "needs \(needed) bytes, \(available) are left"
+      case .shape(let expected, let found): "shape is \(found), expected \(expected)"
+      case .missing(let what): "\(what.escapedForDisplay) is missing"
+      case .checksum(let stored, let computed): "checksum is \(computed), stored is \(stored)"
+      case .exists: "exists already; --force replaces it"
+      }
+    }
+  }
+}
+
+extension String {
+  /// The text with control characters and line breaks written as escapes, so that it stays on one line.
+  package var escapedForDisplay: String {
+    guard unicodeScalars.contains(where: { $0.needsEscape }) else { return self }
+    return unicodeScalars.map { $0.needsEscape ? "\\u{\(String($0.value, radix: 16))}" : String($0) }.joined()
+  }
+}
+
+extension Unicode.Scalar {
+  fileprivate var needsEscape: Bool {
+    switch properties.generalCategory {
+    case .control, .format, .lineSeparator, .paragraphSeparator: true
+    default: false
+    }
+  }
+}

@@ -1,0 +1,56 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// A new file being written; closed when it goes away.
+package struct OutputFile: ~Copyable {
+  private let descriptor: Int32
+  package let path: String
+  /// The bytes appended so far.
+  package private(set) var byteCount = 0
+
+  private init(descriptor: Int32, path: String) {
+    self.descriptor = descriptor
+    self.path = path
+  }
+
+  deinit { close(descriptor) }
+
+  /// Creates a file, or empties the one that is there.
+  package init(creating path: String) throws {
+    let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else { throw FileSystem.systemError(path) }
+    self.init(descriptor: descriptor, path: path)
+  }
+
+  /// Appends bytes.
+  package mutating func append(_ bytes: RawSpan) throws {
+    try write(bytes, at: byteCount)
+    byteCount += bytes.byteCount
+  }
+
+  /// Appends bytes.
+  package mutating func append(_ bytes: [UInt8]) throws {
+    let span = bytes.span
+    try append(unsafe span.bytes)
+  }
+
+  /// Writes bytes at an offset, which may lie beyond the end.
+  package func write(_ bytes: RawSpan, at offset: Int) throws {
+    try unsafe bytes.withUnsafeBytes { buffer in
+      var written = 0
+      while written < buffer.count {
+        let rest = unsafe UnsafeRawBufferPointer(rebasing: buffer[written...])
+        let count = unsafe pwrite(descriptor, rest.baseAddress, rest.count, off_t(offset + written))
+        if count < 0 && errno == EINTR { continue }
+        guard count > 0 else { throw FileSystem.systemError(path) }
+        written += count
+      }
+    }
+  }
+
+  /// Waits until the contents are on disk.
+  package func sync() throws {
+    guard fsync(descriptor) == 0 else { throw FileSystem.systemError(path) }
+  }
+}

@@ -1,0 +1,17 @@
+/// Reading of little-endian numbers at checked offsets: the only place that reads raw memory.
+extension RawSpan {
+  /// The byte at an offset inside the span.
+  package func byte(at offset: Int) -> UInt8 {
+    unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: UInt8.self)
+  }
+
+  /// A little-endian integer at an offset inside the span, aligned or not.
+  package func integer<T: FixedWidthInteger & BitwiseCopyable>(at offset: Int, as type: T.Type = T.self) -> T {
+    T(littleEndian: unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: T.self))
+  }
+
+  /// The bytes as an array.
+  package func copiedBytes() -> [UInt8] {
+    unsafe withUnsafeBytes { unsafe Array($0) }
+  }
+}

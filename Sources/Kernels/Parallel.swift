@@ -1,0 +1,84 @@
+import Dispatch
+import Synchronization
+
+/// How many threads `parallel` may use at once, the caller's included.
+///
+/// A setting of the whole process, made once at start; results do not depend on it.
+public enum ThreadLimit {
+  private static let limit = Atomic<Int>(0)
+
+  /// The number of threads; all cores until it is set.
+  public static var current: Int {
+    get {
+      let value = limit.load(ordering: .relaxed)
+      return value > 0 ? value : coreCount
+    }
+    set { limit.store(max(1, newValue), ordering: .relaxed) }
+  }
+}
+
+/// Runs `body` once for each index in `0..<count`, on several threads, and waits.
+///
+/// The split never depends on the number of threads, so neither does the result.
+///
+/// - Parameters:
+///   - count: The number of chunks.
+///   - body: The work for one chunk; chunks run in any order and at once.
+/// - Throws: The error of the lowest failing chunk, after every chunk has ended.
+public func parallel<E: Error>(chunks count: Int, _ body: @Sendable (Int) throws(E) -> Void) throws(E) {
+  let workerCount = min(count, ThreadLimit.current)
+  guard workerCount > 1 else {
+    for chunk in 0..<max(count, 0) { try body(chunk) }
+    return
+  }
+  let next = Atomic<Int>(0)
+  let failure = Mutex<(chunk: Int, error: E)?>(nil)
+  DispatchQueue.concurrentPerform(iterations: workerCount) { _ in
+    while true {
+      let chunk = next.wrappingAdd(1, ordering: .relaxed).oldValue
+      guard chunk < count else { return }
+      do throws(E) {
+        try body(chunk)
+      } catch {
+        failure.withLock { first in
+          if chunk < first?.chunk ?? count { first = (chunk, error) }
+        }
+      }
+    }
+  }
+  if let error = failure.withLock({ $0?.error }) { throw error }
+}
+
+/// Runs `body` over the rows of a matrix, a chunk of rows at a time, on several threads.
+///
+/// - Parameters:
+///   - values: `[rowCount, columnCount]`, row-major.
+///   - columnCount: The length of a row; divides the number of values.
+///   - rowsPerChunk: The rows of a chunk; the last one may be shorter.
+///   - body: Gets the rows of the chunk, and their values to write.
+public func parallelRows<T>(
+  of values: inout MutableSpan<T>, columnCount: Int, rowsPerChunk: Int,
+  _ body: @Sendable (Range<Int>, inout MutableSpan<T>) -> Void
+) {
+  precondition(columnCount > 0 && values.count % columnCount == 0 && rowsPerChunk > 0)
+  let rowCount = values.count / columnCount
+  unsafe values.withUnsafeMutableBufferPointer { buffer in
+    // Each chunk touches only its own rows, so sharing the pointer between threads is sound.
+    nonisolated(unsafe) let shared = unsafe buffer
+    parallel(chunks: (rowCount + rowsPerChunk - 1) / rowsPerChunk) { chunk in
+      let rows = chunk * rowsPerChunk..<min(rowCount, (chunk + 1) * rowsPerChunk)
+      let part = unsafe UnsafeMutableBufferPointer(
+        rebasing: shared[rows.lowerBound * columnCount..<rows.upperBound * columnCount])
+      var span = unsafe MutableSpan(_unsafeElements: part)
+      body(rows, &span)
+    }
+  }
+}
+
+#if canImport(Glibc)
+  import Glibc
+  private let coreCount = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+#else
+  import Foundation
+  private let coreCount = ProcessInfo.processInfo.activeProcessorCount
+#endif
