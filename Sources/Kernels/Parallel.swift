@@ -75,6 +75,43 @@ public func parallelRows<T>(
   }
 }
 
+/// Runs `body` once for each chunk with the whole of `values` to write to, on several threads.
+///
+/// The chunks must write to different elements and read none that another one writes: for tiles of a matrix,
+/// whose elements are not contiguous. `parallelRows` is safer where rows suffice.
+///
+/// - Parameters:
+///   - values: What all chunks write to.
+///   - count: The number of chunks.
+///   - body: Gets the index of the chunk and all values.
+public func parallelTiles<T>(
+  of values: inout MutableSpan<T>, count: Int, _ body: @Sendable (Int, inout MutableSpan<T>) -> Void
+) {
+  unsafe values.withUnsafeMutableBufferPointer { buffer in
+    // The chunks keep to their own elements (see above), so sharing the pointer is sound.
+    nonisolated(unsafe) let shared = unsafe buffer
+    parallel(chunks: count) { chunk in
+      var span = unsafe MutableSpan(_unsafeElements: shared)
+      body(chunk, &span)
+    }
+  }
+}
+
+/// Computes a value for each index in `0..<count`, on several threads.
+///
+/// - Returns: The values in the order of their indices.
+/// - Throws: The error of the lowest failing index.
+public func parallelMap<T: Sendable, E: Error>(
+  _ count: Int, _ body: @Sendable (Int) throws(E) -> T
+) throws(E) -> [T] {
+  let values = Mutex([T?](repeating: nil, count: count))
+  try parallel(chunks: count) { (index) throws(E) in
+    let value = try body(index)
+    values.withLock { $0[index] = value }
+  }
+  return values.withLock { $0.compactMap(\.self) }
+}
+
 #if canImport(Glibc)
   import Glibc
   private let coreCount = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))

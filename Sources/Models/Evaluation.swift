@@ -1,0 +1,166 @@
+import Foundation
+package import Kernels
+
+/// How well a model predicts a text.
+///
+/// Windows do not overlap; an incomplete last one is dropped; each is run by itself and scores its tokens 2 to last.
+public struct Evaluation: Sendable, Equatable {
+  /// The windows scored.
+  public internal(set) var windows = 0
+  /// The tokens of a window.
+  public internal(set) var window: Int
+  /// The tokens scored.
+  public internal(set) var tokensScored = 0
+  /// The sum of the negative log likelihoods, in nats.
+  public internal(set) var totalNLL = 0.0
+
+  /// Mean negative log likelihood of a token, in nats.
+  public var nllPerToken: Double { totalNLL / Double(max(tokensScored, 1)) }
+  /// The exponential of `nllPerToken`.
+  public var perplexity: Double { exp(nllPerToken) }
+}
+
+/// How far one model's predictions are from another's on the same tokens.
+public struct Comparison: Sendable, Equatable {
+  /// The reference by itself.
+  public internal(set) var reference: Evaluation
+  /// The candidate by itself.
+  public internal(set) var candidate: Evaluation
+  /// Mean of KL(reference ‖ candidate) over the positions, in nats.
+  public var meanKL: Double { totalKL / Double(max(positions, 1)) }
+  /// The largest KL of a position, in nats.
+  public internal(set) var maxKL = 0.0
+  /// The largest absolute difference of two logits.
+  public internal(set) var maxAbsoluteLogitDifference = 0.0
+  /// The share of positions where both prefer the same token.
+  public var top1Agreement: Double { Double(agreements) / Double(max(positions, 1)) }
+
+  var positions = 0
+  var totalKL = 0.0
+  var agreements = 0
+}
+
+/// Cuts tokens into windows; the incomplete last one is dropped.
+///
+/// - Throws: `ModelError.textTooShort` when there is not one window.
+package func windows(of tokens: [Int32], length: Int, path: String) throws -> [[Int32]] {
+  precondition(length >= 2, "a window needs at least two tokens")
+  guard tokens.count >= length else {
+    throw ModelError.textTooShort(path: path, tokens: tokens.count, needed: length)
+  }
+  return stride(from: 0, through: tokens.count - length, by: length).map { Array(tokens[$0..<$0 + length]) }
+}
+
+extension Transformer {
+  /// Scores windows.
+  ///
+  /// - Parameters:
+  ///   - windows: All of one length.
+  ///   - progress: Told after each window.
+  package func evaluate(_ windows: [[Int32]], progress: ProgressHandler = { _ in }) throws -> Evaluation {
+    let length = windows.first?.count ?? 2
+    let rotary = rotaryEmbedding(positions: length)
+    var evaluation = Evaluation(window: length)
+    for (index, window) in windows.enumerated() {
+      let hidden = try finalHidden(window, rotary: rotary)
+      forEachLogitBlock(of: length - 1) { block in
+        let logits = logits(hidden.rows(block))
+        let nll = sumOverRows(of: block) { i, token in
+          let row = logits.values.span.extracting(logits.row(i))
+          return Double(logSumExp(row)) - Double(row[Int(window[token + 1])])
+        }
+        evaluation.add(nll, tokens: block.count)
+      }
+      evaluation.windows += 1
+      progress(
+        Progress(
+          phase: "evaluate", completed: index + 1, total: windows.count,
+          detail: "perplexity \(evaluation.perplexity.formatted(decimals: 3))"))
+    }
+    return evaluation
+  }
+
+  /// Compares this model with a candidate on the same windows, both in one pass.
+  ///
+  /// - Throws: `ModelError.incomparable` when the vocabularies differ.
+  package func compare(
+    with candidate: Transformer, on windows: [[Int32]], progress: ProgressHandler = { _ in }
+  ) throws -> Comparison {
+    guard configuration.vocabularySize == candidate.configuration.vocabularySize else {
+      throw ModelError.incomparable(
+        "the vocabularies have \(configuration.vocabularySize) and \(candidate.configuration.vocabularySize) tokens")
+    }
+    let length = windows.first?.count ?? 2
+    let rotary = (rotaryEmbedding(positions: length), candidate.rotaryEmbedding(positions: length))
+    var comparison = Comparison(reference: Evaluation(window: length), candidate: Evaluation(window: length))
+    for (index, window) in windows.enumerated() {
+      let hidden = try finalHidden(window, rotary: rotary.0)
+      let otherHidden = try candidate.finalHidden(window, rotary: rotary.1)
+      forEachLogitBlock(of: length) { block in
+        comparison.add(
+          logits(hidden.rows(block)), candidate.logits(otherHidden.rows(block)), block: block, of: window)
+      }
+      comparison.reference.windows += 1
+      comparison.candidate.windows += 1
+      progress(
+        Progress(
+          phase: "compare", completed: index + 1, total: windows.count,
+          detail: "mean KL \(comparison.meanKL)"))
+    }
+    return comparison
+  }
+
+  private func forEachLogitBlock(of count: Int, _ body: (Range<Int>) -> Void) {
+    for start in stride(from: 0, to: count, by: Self.tokensPerLogitBlock) {
+      body(start..<min(start + Self.tokensPerLogitBlock, count))
+    }
+  }
+}
+
+extension Evaluation {
+  fileprivate mutating func add(_ nll: Double, tokens: Int) {
+    totalNLL += nll
+    tokensScored += tokens
+  }
+}
+
+extension Comparison {
+  /// Adds the positions of a block; the last position of a window is compared but scores no token.
+  fileprivate mutating func add(
+    _ reference: Matrix, _ candidate: Matrix, block: Range<Int>, of window: [Int32]
+  ) {
+    let rows = parallelMap(block.count) { i in
+      let range = reference.row(i)
+      return klDivergenceRow(
+        reference: reference.values.span.extracting(range), candidate: candidate.values.span.extracting(range))
+    }
+    for (i, row) in rows.enumerated() {
+      totalKL += row.kl
+      maxKL = largerOrNaN(maxKL, row.kl)
+      maxAbsoluteLogitDifference = largerOrNaN(
+        maxAbsoluteLogitDifference, Double(row.maxAbsoluteDifference))
+      agreements += row.sameTop ? 1 : 0
+      positions += 1
+      let token = block.lowerBound + i + 1
+      guard token < window.count else { continue }
+      let target = i * reference.columnCount + Int(window[token])
+      self.reference.add(row.referenceLogSumExp - Double(reference.values[target]), tokens: 1)
+      self.candidate.add(row.candidateLogSumExp - Double(candidate.values[target]), tokens: 1)
+    }
+  }
+}
+
+/// The larger of two numbers, or NaN when one is: a broken model must not look like an equal one.
+private func largerOrNaN(_ a: Double, _ b: Double) -> Double {
+  a.isNaN || b.isNaN ? .nan : max(a, b)
+}
+
+/// Adds `body` over the rows of a block, computed in parallel, added in order.
+private func sumOverRows(of block: Range<Int>, _ body: @Sendable (Int, Int) -> Double) -> Double {
+  parallelMap(block.count) { body($0, block.lowerBound + $0) }.reduce(0, +)
+}
+
+extension Double {
+  /// The number with a fixed count of decimals.
+  package func formatted(decimals: Int) -> String { String(format: "%.\(decimals)f", self) }
+}

@@ -1,0 +1,115 @@
+package import Kernels
+package import Checkpoints
+
+/// A linear of the model: its weight and, beside it, its adapter.
+package struct Linear: Sendable {
+  /// The module, as in the checkpoint: `model.layers.0.self_attn.q_proj`.
+  package let name: String
+  /// `[out, in]`.
+  package var weight: Weight
+  /// What is added to the weight's output.
+  package var adapter: LowRankAdapter?
+
+  /// Names a weight.
+  package init(name: String, weight: Weight, adapter: LowRankAdapter? = nil) {
+    self.name = name
+    self.weight = weight
+    self.adapter = adapter
+  }
+}
+
+/// The update `scaling · B · A` of a linear's output, over the input or over its groups' means.
+///
+/// Source: LoRA, arXiv:2106.09685; pooled: QA-LoRA, arXiv:2309.14717.
+package struct LowRankAdapter: Sendable {
+  /// What A is applied to.
+  package let kind: AdapterParameters.Kind
+  /// The rows of A.
+  package let rank: Int
+  /// `alpha / rank`.
+  package let scaling: Float
+  /// The columns pooled into one; 1 for a dense adapter.
+  package let groupSize: Int
+  /// `[rank, in]`, or `[rank, in / groupSize]` when pooled.
+  package var loraA: Matrix
+  /// `[out, rank]`.
+  package var loraB: Matrix
+
+  /// Joins the two factors.
+  package init(
+    kind: AdapterParameters.Kind, scaling: Float, groupSize: Int, loraA: Matrix, loraB: Matrix
+  ) {
+    precondition(loraA.rowCount == loraB.columnCount, "ranks differ: \(loraA.rowCount), \(loraB.columnCount)")
+    self.kind = kind
+    self.scaling = scaling
+    self.groupSize = kind == .pooled ? groupSize : 1
+    self.loraA = loraA
+    self.loraB = loraB
+    rank = loraA.rowCount
+  }
+
+  /// What A sees of the input: the input itself, or the mean of each group of columns.
+  ///
+  /// - Parameter x: `[tokens, in]`.
+  /// - Returns: `[tokens, A's columns]`.
+  func adapterInput(_ x: Matrix) -> Matrix {
+    guard kind == .pooled else { return x }
+    var pooled = pooledSums(x, groupSize: groupSize)
+    let factor = 1 / Float(groupSize)
+    for i in pooled.values.indices { pooled.values[i] *= factor }
+    return pooled
+  }
+}
+
+/// The sum of each group of columns.
+///
+/// - Parameters:
+///   - x: `[tokens, in]`.
+///   - groupSize: The columns of a group; divides `in`.
+/// - Returns: `[tokens, in / groupSize]`.
+package func pooledSums(_ x: Matrix, groupSize: Int) -> Matrix {
+  var pooled = Matrix(rows: x.rowCount, columns: x.columnCount / groupSize)
+  var values = pooled.values.mutableSpan
+  parallelRows(of: &values, columnCount: pooled.columnCount, rowsPerChunk: 32) { rows, part in
+    for (i, row) in rows.enumerated() {
+      var target = part.extracting(i * pooled.columnCount..<(i + 1) * pooled.columnCount)
+      poolGroups(x.values.span.extracting(x.row(row)), groupSize: groupSize, into: &target)
+    }
+  }
+  return pooled
+}
+
+extension Linear {
+  /// The weight with its adapter added, as floats: `W + scaling · B · A`, `[out, in]`.
+  ///
+  /// A pooled adapter adds the same to every column of a group.
+  package var foldedWeight: Matrix {
+    var sum = Matrix(rows: weight.rowCount, columns: weight.columnCount)
+    let columns = weight.columnCount
+    var values = sum.values.mutableSpan
+    parallelRows(of: &values, columnCount: columns, rowsPerChunk: 64) { rows, part in
+      weight.unpack(rows: rows, columns: 0..<columns, into: &part)
+      guard let adapter else { return }
+      let b = adapter.loraB.layout[rows, 0..<adapter.rank]
+      if adapter.kind == .dense {
+        multiply(
+          .plain, adapter.loraB.values.span, b, adapter.loraA.values.span, adapter.loraA.layout,
+          scale: adapter.scaling, keep: 1, into: &part, MatrixLayout(rows: rows.count, columns: columns))
+        return
+      }
+      let pools = adapter.loraA.columnCount
+      ScratchPool.shared.withScratch(rows.count * pools) { update in
+        multiply(
+          .plain, adapter.loraB.values.span, b, adapter.loraA.values.span, adapter.loraA.layout, into: &update,
+          MatrixLayout(rows: rows.count, columns: pools))
+        for i in 0..<rows.count {
+          var row = part.extracting(i * columns..<(i + 1) * columns)
+          spreadGroups(
+            update.span.extracting(i * pools..<(i + 1) * pools), groupSize: adapter.groupSize,
+            scale: adapter.scaling / Float(adapter.groupSize), addTo: &row)
+        }
+      }
+    }
+    return sum
+  }
+}

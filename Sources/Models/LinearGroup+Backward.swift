@@ -1,0 +1,237 @@
+package import Kernels
+
+/// Which parts of the linears are trained.
+package struct TrainedParts: OptionSet, Sendable, Hashable {
+  package let rawValue: Int
+  package init(rawValue: Int) { self.rawValue = rawValue }
+  /// The factors of the adapters.
+  package static let adapter = TrainedParts(rawValue: 1)
+  /// The biases of packed weights.
+  package static let bias = TrainedParts(rawValue: 2)
+  /// The scales of packed weights.
+  package static let scale = TrainedParts(rawValue: 4)
+}
+
+/// The gradients of what is trained in one linear; empty for what is not.
+package struct LinearGradients: Sendable {
+  /// `[rank, A's columns]`.
+  package var loraA: [Float] = []
+  /// `[out, rank]`.
+  package var loraB: [Float] = []
+  /// `[out, in / groupSize]`.
+  package var scales: [Float] = []
+  /// `[out, in / groupSize]`.
+  package var biases: [Float] = []
+
+  /// Zeros for the trained parts that the linear has.
+  package init(for linear: Linear, training parts: TrainedParts) {
+    if parts.contains(.adapter), let adapter = linear.adapter {
+      loraA = [Float](repeating: 0, count: adapter.loraA.values.count)
+      loraB = [Float](repeating: 0, count: adapter.loraB.values.count)
+    }
+    guard let packed = linear.weight.packed else { return }
+    if parts.contains(.scale) { scales = [Float](repeating: 0, count: packed.scales.count) }
+    if !parts.isDisjoint(with: [.bias, .scale]) {
+      biases = [Float](repeating: 0, count: packed.biases.count)
+    }
+  }
+}
+
+extension LinearGroup {
+  /// Adds the gradient of the input, and the gradients of what is trained.
+  ///
+  /// - Parameters:
+  ///   - x: The input, `[tokens, in]`.
+  ///   - dy: The gradient of the outputs, `[tokens, out]`.
+  ///   - gradients: One for each linear; added to.
+  ///   - dx: `[tokens, in]`; overwritten.
+  func backward(x: Matrix, dy: Matrix, gradients: inout [LinearGradients], into dx: inout Matrix) {
+    var reducedGradients: [Matrix?] = []
+    for index in linears.indices {
+      let delta = dy.layout[0..<dy.rowCount, columns(of: index)]
+      reducedGradients.append(
+        linears[index].adapter.map { adapter in
+          let dh = adapter.reducedGradient(dy, delta)
+          if !gradients[index].loraB.isEmpty {
+            adapter.addGradients(x: x, dy: dy, delta, dh: dh, to: &gradients[index])
+          }
+          return dh
+        })
+      addTableGradients(of: linears[index], x: x, dy: dy, delta, to: &gradients[index])
+    }
+    inputGradient(dy, reducedGradients, into: &dx)
+  }
+
+  private func inputGradient(_ dy: Matrix, _ reducedGradients: [Matrix?], into dx: inout Matrix) {
+    let layout = dx.layout
+    let width = linears.reduce(64) { max($0, $1.weight.columnGranularity) }
+    let tileCount = (inputCount + width - 1) / width
+    var values = dx.values.mutableSpan
+    parallelTiles(of: &values, count: tileCount) { tile, dx in
+      let columns = tile * width..<min((tile + 1) * width, inputCount)
+      let target = layout[0..<layout.rowCount, columns]
+      for (index, linear) in linears.enumerated() {
+        let delta = dy.layout[0..<dy.rowCount, self.columns(of: index)]
+        multiplyTransposed(
+          linear.weight, columns: columns, dy, delta, keep: index == 0 ? 0 : 1, into: &dx, target)
+        if let adapter = linear.adapter, let dh = reducedGradients[index] {
+          adapter.addInputGradient(dh, columns: columns, into: &dx, target)
+        }
+      }
+    }
+  }
+}
+
+/// Multiplies output gradients with some columns of a weight, unpacked a block of rows at a time.
+private func multiplyTransposed(
+  _ weight: Weight, columns: Range<Int>, _ dy: Matrix, _ delta: MatrixLayout, keep: Float,
+  into dx: inout MutableSpan<Float>, _ target: MatrixLayout
+) {
+  let rowsPerBlock = max(98_304 / columns.count, 16)
+  ScratchPool.shared.withScratch(min(rowsPerBlock, weight.rowCount) * columns.count) { scratch in
+    for start in stride(from: 0, to: weight.rowCount, by: rowsPerBlock) {
+      let rows = start..<min(start + rowsPerBlock, weight.rowCount)
+      var tile = scratch.extracting(0..<rows.count * columns.count)
+      weight.unpack(rows: rows, columns: columns, into: &tile)
+      multiply(
+        .plain, dy.values.span, delta[0..<delta.rowCount, rows], tile.span,
+        MatrixLayout(rows: rows.count, columns: columns.count), keep: start == 0 ? keep : 1, into: &dx, target)
+    }
+  }
+}
+
+extension LowRankAdapter {
+  /// The gradient of `A · input`: `scaling · dy · B`, `[tokens, rank]`.
+  fileprivate func reducedGradient(_ dy: Matrix, _ delta: MatrixLayout) -> Matrix {
+    var dh = Matrix(rows: delta.rowCount, columns: rank)
+    var values = dh.values.mutableSpan
+    parallelRows(of: &values, columnCount: rank, rowsPerChunk: 64) { rows, part in
+      multiply(
+        .plain, dy.values.span, delta[rows, 0..<delta.columnCount], loraB.values.span, loraB.layout,
+        scale: scaling, into: &part, MatrixLayout(rows: rows.count, columns: rank))
+    }
+    return dh
+  }
+
+  /// Adds `dB = scaling · dyᵀ · h` and `dA = dhᵀ · input`.
+  fileprivate func addGradients(
+    x: Matrix, dy: Matrix, _ delta: MatrixLayout, dh: Matrix, to gradients: inout LinearGradients
+  ) {
+    let input = adapterInput(x)
+    let h = reduce(input)
+    var dB = gradients.loraB.mutableSpan
+    parallelRows(of: &dB, columnCount: rank, rowsPerChunk: 192) { rows, part in
+      multiply(
+        .transposedLeft, dy.values.span, delta[0..<delta.rowCount, rows], h.values.span, h.layout,
+        scale: scaling, keep: 1, into: &part, MatrixLayout(rows: rows.count, columns: rank))
+    }
+    let layout = loraA.layout
+    let ranges = evenRanges(of: layout.columnCount, count: max(1, layout.columnCount / 192))
+    var dA = gradients.loraA.mutableSpan
+    parallelTiles(of: &dA, count: ranges.count) { index, dA in
+      multiply(
+        .transposedLeft, dh.values.span, dh.layout, input.values.span,
+        input.layout[0..<input.rowCount, ranges[index]], keep: 1, into: &dA,
+        layout[0..<layout.rowCount, ranges[index]])
+    }
+  }
+
+  /// Adds the adapter's part of the input's gradient for some columns.
+  fileprivate func addInputGradient(
+    _ dh: Matrix, columns: Range<Int>, into dx: inout MutableSpan<Float>, _ target: MatrixLayout
+  ) {
+    guard kind == .pooled else {
+      multiply(
+        .plain, dh.values.span, dh.layout, loraA.values.span, loraA.layout[0..<rank, columns], keep: 1,
+        into: &dx, target)
+      return
+    }
+    let groups = columns.lowerBound / groupSize..<columns.upperBound / groupSize
+    ScratchPool.shared.withScratch(dh.rowCount * groups.count) { pooled in
+      let layout = MatrixLayout(rows: dh.rowCount, columns: groups.count)
+      multiply(
+        .plain, dh.values.span, dh.layout, loraA.values.span, loraA.layout[0..<rank, groups], into: &pooled,
+        layout)
+      for token in 0..<dh.rowCount {
+        let start = target.offset + token * target.stride
+        var row = dx.extracting(start..<start + columns.count)
+        spreadGroups(
+          pooled.span.extracting(token * groups.count..<(token + 1) * groups.count), groupSize: groupSize,
+          scale: 1 / Float(groupSize), addTo: &row)
+      }
+    }
+  }
+}
+
+/// Adds the gradients of a packed weight's scales and biases.
+///
+/// With `dW = dyᵀ · x`: a scale's gradient is the sum of `code · dW` over its group, a bias's the sum of `dW`;
+/// without scales the latter is the product with the groups' sums, a `groupSize`-th of the work.
+private func addTableGradients(
+  of linear: Linear, x: Matrix, dy: Matrix, _ delta: MatrixLayout, to gradients: inout LinearGradients
+) {
+  guard let packed = linear.weight.packed, !gradients.biases.isEmpty else { return }
+  let groupCount = linear.weight.columnCount / packed.groupSize
+  if gradients.scales.isEmpty {
+    let sums = pooledSums(x, groupSize: packed.groupSize)
+    var biases = gradients.biases.mutableSpan
+    parallelRows(of: &biases, columnCount: groupCount, rowsPerChunk: 192) { rows, part in
+      multiply(
+        .transposedLeft, dy.values.span, delta[0..<delta.rowCount, rows], sums.values.span, sums.layout,
+        keep: 1, into: &part, MatrixLayout(rows: rows.count, columns: groupCount))
+    }
+    return
+  }
+  addScaleAndBiasGradients(of: linear.weight, packed, x: x, dy: dy, delta, to: &gradients)
+}
+
+private func addScaleAndBiasGradients(
+  of weight: Weight, _ packed: PackedWeight, x: Matrix, dy: Matrix, _ delta: MatrixLayout,
+  to gradients: inout LinearGradients
+) {
+  let groupCount = weight.columnCount / packed.groupSize
+  let tiles = tileRanges(of: weight.rowCount, columnCount: weight.columnCount)
+  // Scales and biases side by side, so that one parallel region writes both.
+  var tables = [Float](repeating: 0, count: 2 * weight.rowCount * groupCount)
+  var values = tables.mutableSpan
+  parallelTiles(of: &values, count: tiles.count) { index, tables in
+    let rows = tiles[index]
+    let layout = MatrixLayout(rows: rows.count, columns: weight.columnCount)
+    ScratchPool.shared.withScratch(rows.count * weight.columnCount) { dW in
+      multiply(
+        .transposedLeft, dy.values.span, delta[0..<delta.rowCount, rows], x.values.span, x.layout, into: &dW,
+        layout)
+      let part = rows.lowerBound * groupCount * 2..<rows.upperBound * groupCount * 2
+      var both = tables.extracting(part)
+      packed.codes.withSpan { codes in
+        addCodeGradients(
+          dW.span, codes: codes.extracting(packed.codeRange(rows: rows, columnCount: weight.columnCount)),
+          packed, columnCount: weight.columnCount, to: &both)
+      }
+    }
+  }
+  // Each tile holds its scales first, then its biases.
+  for rows in tiles {
+    let count = rows.count * groupCount
+    let start = rows.lowerBound * groupCount
+    for i in 0..<count {
+      gradients.scales[start + i] += tables[2 * start + i]
+      gradients.biases[start + i] += tables[2 * start + count + i]
+    }
+  }
+}
+
+private func addCodeGradients(
+  _ dW: Span<Float>, codes: RawSpan, _ packed: PackedWeight, columnCount: Int,
+  to tables: inout MutableSpan<Float>
+) {
+  let half = tables.count / 2
+  ScratchPool.shared.withScratch(half) { biases in
+    for i in 0..<half { biases[i] = 0 }
+    var scales = tables.extracting(0..<half)
+    reduceByCodes(
+      weightGradient: dW, codes: codes, bits: packed.bits, groupSize: packed.groupSize,
+      columnCount: columnCount, addToScales: &scales, addToBiases: &biases)
+    for i in 0..<half { tables[half + i] = biases[i] }
+  }
+}

@@ -1,0 +1,116 @@
+package import Kernels
+
+/// Linears that read the same input; their outputs stand side by side in one matrix.
+package struct LinearGroup: Sendable {
+  /// The linears, in the order of their outputs.
+  package var linears: [Linear]
+  /// The first output column of each linear, and the total.
+  let columnOffsets: [Int]
+
+  /// The input features.
+  package var inputCount: Int { linears[0].weight.columnCount }
+  /// The output features of all linears together.
+  package var outputCount: Int { columnOffsets[linears.count] }
+
+  /// Groups linears with the same number of input features.
+  package init(_ linears: [Linear]) {
+    self.linears = linears
+    columnOffsets = linears.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.weight.rowCount) }
+  }
+
+  /// The columns of a linear in the outputs.
+  package func columns(of index: Int) -> Range<Int> { columnOffsets[index]..<columnOffsets[index + 1] }
+
+  /// Computes the outputs of all linears, adapters included.
+  ///
+  /// - Parameter x: `[tokens, in]`.
+  /// - Returns: `[tokens, out]`, the linears' outputs side by side.
+  package func callAsFunction(_ x: Matrix) -> Matrix {
+    var y = Matrix(rows: x.rowCount, columns: outputCount)
+    let tiles = outputTiles
+    let reduced = reducedInputs(x)
+    let layout = y.layout
+    var values = y.values.mutableSpan
+    parallelTiles(of: &values, count: tiles.count) { index, y in
+      let tile = tiles[index]
+      let linear = linears[tile.linear]
+      let target = layout[0..<x.rowCount, columns(of: tile.linear).shifted(tile.rows)]
+      multiplyTile(linear.weight, rows: tile.rows, x, into: &y, target)
+      if let adapter = linear.adapter, let h = reduced[tile.linear] {
+        multiply(
+          .transposedRight, h.values.span, h.layout, adapter.loraB.values.span,
+          adapter.loraB.layout[tile.rows, 0..<adapter.rank], scale: adapter.scaling, keep: 1, into: &y, target)
+      }
+    }
+    return y
+  }
+
+  /// `A` applied to the input of each linear that has an adapter, `[tokens, rank]`.
+  func reducedInputs(_ x: Matrix) -> [Matrix?] {
+    linears.map { linear in linear.adapter.map { $0.reduce($0.adapterInput(x)) } }
+  }
+
+  /// Rows of one weight that are multiplied together.
+  struct OutputTile {
+    let linear: Int
+    let rows: Range<Int>
+  }
+
+  /// The outputs cut into tiles, by the shapes alone.
+  var outputTiles: [OutputTile] {
+    linears.indices.flatMap { index in
+      tileRanges(of: linears[index].weight.rowCount, columnCount: inputCount).map {
+        OutputTile(linear: index, rows: $0)
+      }
+    }
+  }
+}
+
+extension LowRankAdapter {
+  /// The product of the adapter's input with Aᵀ.
+  ///
+  /// - Parameter input: `[tokens, A's columns]`.
+  /// - Returns: `[tokens, rank]`.
+  func reduce(_ input: Matrix) -> Matrix {
+    var h = Matrix(rows: input.rowCount, columns: rank)
+    var values = h.values.mutableSpan
+    parallelRows(of: &values, columnCount: rank, rowsPerChunk: 64) { rows, part in
+      multiply(
+        .transposedRight, input.values.span, input.layout[rows, 0..<input.columnCount], loraA.values.span,
+        loraA.layout, into: &part, MatrixLayout(rows: rows.count, columns: rank))
+    }
+    return h
+  }
+}
+
+/// Cuts rows of a weight into tiles of at most 384 KiB of floats, an even number of them where that is possible.
+func tileRanges(of rowCount: Int, columnCount: Int) -> [Range<Int>] {
+  let most = min(max(98_304 / max(columnCount, 1), 16), 256)
+  let count = max((rowCount + most - 1) / most, rowCount >= 64 ? 2 : 1)
+  return evenRanges(of: rowCount, count: count + count % 2 * (rowCount >= 64 ? 1 : 0))
+}
+
+/// Cuts a range into a number of nearly equal parts, at multiples of 8 where they are long.
+func evenRanges(of length: Int, count: Int) -> [Range<Int>] {
+  let part = ((length + count - 1) / count + 7) / 8 * 8
+  return stride(from: 0, to: length, by: max(part, 1)).map { $0..<min($0 + part, length) }
+}
+
+/// Multiplies the input with some rows of a weight, which are unpacked for it.
+private func multiplyTile(
+  _ weight: Weight, rows: Range<Int>, _ x: Matrix, into y: inout MutableSpan<Float>, _ target: MatrixLayout
+) {
+  ScratchPool.shared.withScratch(rows.count * weight.columnCount) { tile in
+    weight.unpack(rows: rows, columns: 0..<weight.columnCount, into: &tile)
+    multiply(
+      .transposedRight, x.values.span, x.layout, tile.span,
+      MatrixLayout(rows: rows.count, columns: weight.columnCount), into: &y, target)
+  }
+}
+
+extension Range<Int> {
+  /// A range inside this one, moved from an origin of 0 to this one's start.
+  fileprivate func shifted(_ inner: Range<Int>) -> Range<Int> {
+    lowerBound + inner.lowerBound..<lowerBound + inner.upperBound
+  }
+}

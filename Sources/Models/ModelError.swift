@@ -1,0 +1,24 @@
+import Checkpoints
+
+/// What is wrong with a model's configuration, tokenizer or text.
+public enum ModelError: Error, Equatable, CustomStringConvertible {
+  /// A text has fewer tokens than one window needs.
+  case textTooShort(path: String, tokens: Int, needed: Int)
+  /// A token id is outside the vocabulary.
+  case tokenOutOfRange(id: Int, vocabularySize: Int)
+  /// Two models cannot be compared.
+  case incomparable(String)
+  /// A value is NaN or infinite where the computation needs it finite.
+  case notFinite(String)
+
+  /// The reason as one line.
+  public var description: String {
+    switch self {
+    case .textTooShort(let path, let tokens, let needed):
+      "\(path.escapedForDisplay): has \(tokens) tokens, one window needs \(needed)"
+    case .tokenOutOfRange(let id, let size): "token \(id) is outside the vocabulary of \(size)"
+    case .incomparable(let reason): reason.escapedForDisplay
+    case .notFinite(let what): "\(what.escapedForDisplay) is not finite"
+    }
+  }
+}

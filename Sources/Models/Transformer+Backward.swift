@@ -1,0 +1,100 @@
+package import Kernels
+
+/// The gradients of what is trained in one layer, group by group as in `DecoderLayer.groups`.
+package struct LayerGradients: Sendable {
+  /// One list for each group, one entry for each linear.
+  package var groups: [[LinearGradients]]
+
+  /// Zeros for the trained parts of a layer.
+  package init(for layer: Transformer.DecoderLayer, training parts: TrainedParts) {
+    groups = Transformer.DecoderLayer.groups.map { group in
+      layer[keyPath: group].linears.map { LinearGradients(for: $0, training: parts) }
+    }
+  }
+}
+
+extension Transformer {
+  /// Runs one layer backward.
+  ///
+  /// - Parameters:
+  ///   - layer: The layer.
+  ///   - saved: What its forward pass returned.
+  ///   - gradient: The gradient of its output, `[tokens, hidden]`; becomes that of its input.
+  ///   - gradients: Added to.
+  ///   - rotary: The table of the forward pass.
+  package func backward(
+    _ layer: DecoderLayer, _ saved: LayerActivations, gradient: inout Matrix,
+    gradients: inout LayerGradients, rotary: RotaryEmbedding
+  ) {
+    backwardFeedForward(layer, saved, gradient: &gradient, gradients: &gradients)
+    backwardAttention(layer, saved, gradient: &gradient, gradients: &gradients, rotary: rotary)
+  }
+
+  private func backwardFeedForward(
+    _ layer: DecoderLayer, _ saved: LayerActivations, gradient: inout Matrix, gradients: inout LayerGradients
+  ) {
+    let tokens = gradient.rowCount
+    var dGated = Matrix(rows: tokens, columns: configuration.intermediateSize)
+    layer.down.backward(
+      x: gated(saved.gateAndUp), dy: gradient, gradients: &gradients.groups[3], into: &dGated)
+    let dGateAndUp = gatedBackward(saved.gateAndUp, gradient: dGated)
+    var dNormalized = Matrix(rows: tokens, columns: configuration.hiddenSize)
+    layer.gateAndUp.backward(
+      x: normalized(saved.middle, weight: layer.middleNorm), dy: dGateAndUp,
+      gradients: &gradients.groups[2], into: &dNormalized)
+    addNormGradient(saved.middle, weight: layer.middleNorm, dNormalized, to: &gradient)
+  }
+
+  private func backwardAttention(
+    _ layer: DecoderLayer, _ saved: LayerActivations, gradient: inout Matrix, gradients: inout LayerGradients,
+    rotary: RotaryEmbedding
+  ) {
+    let tokens = gradient.rowCount
+    var dAttended = Matrix(rows: tokens, columns: saved.attended.columnCount)
+    layer.attentionOutput.backward(
+      x: saved.attended, dy: gradient, gradients: &gradients.groups[1], into: &dAttended)
+    var dQKV = attention.backward(saved.queriesKeysValues, gradient: dAttended)
+    turn(&dQKV, rotary, inverse: true)
+    var dNormalized = Matrix(rows: tokens, columns: configuration.hiddenSize)
+    layer.queriesKeysValues.backward(
+      x: normalized(saved.input, weight: layer.inputNorm), dy: dQKV, gradients: &gradients.groups[0],
+      into: &dNormalized)
+    addNormGradient(saved.input, weight: layer.inputNorm, dNormalized, to: &gradient)
+  }
+
+  /// The gradient of gate and up from that of `silu(gate) · up`.
+  private func gatedBackward(_ gateAndUp: Matrix, gradient: Matrix) -> Matrix {
+    let width = configuration.intermediateSize
+    var result = Matrix(rows: gateAndUp.rowCount, columns: 2 * width)
+    var values = result.values.mutableSpan
+    parallelRows(of: &values, columnCount: 2 * width, rowsPerChunk: 16) { rows, part in
+      for (i, row) in rows.enumerated() {
+        let both = gateAndUp.values.span.extracting(gateAndUp.row(row))
+        siluMultiplyBackward(
+          gate: both.extracting(0..<width), up: both.extracting(width..<2 * width),
+          gradient: gradient.values.span.extracting(gradient.row(row)), gateAndUpGradient: &part,
+          at: i * 2 * width)
+      }
+    }
+    return result
+  }
+
+  /// Adds the gradient that goes through a norm to that of the residual stream.
+  package func addNormGradient(
+    _ x: Matrix, weight: [Float], _ normGradient: Matrix, to gradient: inout Matrix
+  ) {
+    let columnCount = x.columnCount
+    let epsilon = configuration.normEpsilon
+    var values = gradient.values.mutableSpan
+    parallelRows(of: &values, columnCount: columnCount, rowsPerChunk: 32) { rows, part in
+      for (i, row) in rows.enumerated() {
+        var target = part.extracting(i * columnCount..<(i + 1) * columnCount)
+        let input = x.values.span.extracting(x.row(row))
+        rmsNormBackward(
+          row: input, weight: weight.span,
+          inverseRMS: 1 / (sumOfSquares(input) / Float(columnCount) + epsilon).squareRoot(),
+          gradient: normGradient.values.span.extracting(normGradient.row(row)), accumulateInto: &target)
+      }
+    }
+  }
+}

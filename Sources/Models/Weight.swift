@@ -1,0 +1,120 @@
+package import Checkpoints
+package import Kernels
+
+/// The matrix of a linear, dense in the file's type or packed, unpacked to floats tile by tile.
+package struct Weight: Sendable {
+  /// The output features.
+  package let rowCount: Int
+  /// The input features.
+  package let columnCount: Int
+  /// The elements.
+  package var values: Values
+
+  /// How the elements are held.
+  package enum Values: Sendable {
+    /// Row-major floats of a type.
+    case dense(TensorBytes, FloatFormat)
+    /// Codes with tables.
+    case packed(PackedWeight)
+  }
+
+  /// Joins a shape with its elements.
+  package init(rows rowCount: Int, columns columnCount: Int, values: Values) {
+    self.rowCount = rowCount
+    self.columnCount = columnCount
+    self.values = values
+  }
+
+  /// The packed form, when it is packed.
+  package var packed: PackedWeight? {
+    get {
+      guard case .packed(let packed) = values else { return nil }
+      return packed
+    }
+    set {
+      guard let newValue else { preconditionFailure("a packed weight stays packed") }
+      values = .packed(newValue)
+    }
+  }
+
+  /// The columns that a tile boundary must be a multiple of.
+  package var columnGranularity: Int { packed?.groupSize ?? 1 }
+
+  /// Unpacks a tile.
+  ///
+  /// - Parameters:
+  ///   - rows: The rows of the tile.
+  ///   - columns: The columns of the tile; both ends on a group's edge when the weight is packed.
+  ///   - tile: Gets `[rows.count, columns.count]`.
+  package func unpack(rows: Range<Int>, columns: Range<Int>, into tile: inout MutableSpan<Float>) {
+    switch values {
+    case .dense(let bytes, let format):
+      bytes.withSpan { span in
+        unpackDense(span, format, rows: rows, columns: columns, into: &tile)
+      }
+    case .packed(let packed):
+      packed.unpack(rows: rows, columns: columns, of: columnCount, into: &tile)
+    }
+  }
+
+  private func unpackDense(
+    _ bytes: RawSpan, _ format: FloatFormat, rows: Range<Int>, columns: Range<Int>,
+    into tile: inout MutableSpan<Float>
+  ) {
+    let width = format.byteWidth
+    if columns.count == columnCount {
+      let start = rows.lowerBound * columnCount * width
+      let part = bytes.extracting(start..<start + rows.count * columnCount * width)
+      widen(part, from: format, into: &tile)
+      return
+    }
+    for (i, row) in rows.enumerated() {
+      let start = (row * columnCount + columns.lowerBound) * width
+      var target = tile.extracting(i * columns.count..<(i + 1) * columns.count)
+      widen(bytes.extracting(start..<start + columns.count * width), from: format, into: &target)
+    }
+  }
+}
+
+/// Codes `[rows, columns]`, packed row by row, with a scale and a bias for each group: `w = scale * q + bias`.
+package struct PackedWeight: Sendable {
+  /// Dense little-endian bit stream, each row in whole bytes.
+  package let codes: TensorBytes
+  /// The width of a code.
+  package let bits: Int
+  /// The columns of a group.
+  package let groupSize: Int
+  /// `[rows, columns / groupSize]`.
+  package var scales: [Float]
+  /// `[rows, columns / groupSize]`.
+  package var biases: [Float]
+
+  /// Joins codes with tables.
+  package init(codes: TensorBytes, bits: Int, groupSize: Int, scales: [Float], biases: [Float]) {
+    self.codes = codes
+    self.bits = bits
+    self.groupSize = groupSize
+    self.scales = scales
+    self.biases = biases
+  }
+
+  /// The codes of some rows, as bytes.
+  package func codeRange(rows: Range<Int>, columnCount: Int) -> Range<Int> {
+    let rowBytes = columnCount * bits / 8
+    return rows.lowerBound * rowBytes..<rows.upperBound * rowBytes
+  }
+
+  fileprivate func unpack(
+    rows: Range<Int>, columns: Range<Int>, of columnCount: Int, into tile: inout MutableSpan<Float>
+  ) {
+    let groupCount = columnCount / groupSize
+    let tableRange = rows.lowerBound * groupCount..<rows.upperBound * groupCount
+    codes.withSpan { span in
+      dequantize(
+        codes: span.extracting(codeRange(rows: rows, columnCount: columnCount)), bits: bits,
+        groupSize: groupSize, columnCount: columnCount,
+        groups: columns.lowerBound / groupSize..<columns.upperBound / groupSize,
+        scales: scales.span.extracting(tableRange), biases: biases.span.extracting(tableRange), into: &tile)
+    }
+  }
+}
