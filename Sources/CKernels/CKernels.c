@@ -1,1 +1,157 @@
 #include "CKernels.h"
+#include "vectors.h"
+#include <math.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+// Products and sums are rounded one by one, so that every instruction set gives the same bits.
+#pragma clang fp contract(off)
+// Vectors pass only between inlined functions of one instruction set.
+#pragma clang diagnostic ignored "-Wpsabi"
+
+#define CK_LEVEL 0
+#define CK(name) name##_baseline
+#include "kernels.inc"
+#undef CK
+#undef CK_LEVEL
+
+#if defined(__x86_64__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#define CK_LEVEL 1
+#define CK(name) name##_avx2
+#include "kernels.inc"
+#undef CK
+#undef CK_LEVEL
+#pragma clang attribute pop
+
+#pragma clang attribute push(                                                           \
+    __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+#define CK_LEVEL 2
+#define CK(name) name##_avx512
+#include "kernels.inc"
+#undef CK
+#undef CK_LEVEL
+#pragma clang attribute pop
+
+#define CALL(name, ...)                                                                 \
+  (set == CK_AVX512 ? name##_avx512(__VA_ARGS__)                                        \
+   : set == CK_AVX2 ? name##_avx2(__VA_ARGS__)                                          \
+                    : name##_baseline(__VA_ARGS__))
+#else
+#define CALL(name, ...) ((void)set, name##_baseline(__VA_ARGS__))
+#endif
+
+int ck_best_instruction_set(void) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c"))
+    return CK_BASELINE;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    return CK_AVX512;
+  return CK_AVX2;
+#else
+  return CK_BASELINE;
+#endif
+}
+
+void ck_widen_f16(int set, ck_bytes halves, size_t count, ck_floats_out values) {
+  CALL(widen_f16, halves, count, values);
+}
+void ck_widen_bf16(int set, ck_bytes halves, size_t count, ck_floats_out values) {
+  CALL(widen_bf16, halves, count, values);
+}
+void ck_narrow_f16(int set, ck_floats values, size_t count, ck_bytes_out halves) {
+  CALL(narrow_f16, values, count, halves);
+}
+void ck_narrow_bf16(int set, ck_floats values, size_t count, ck_bytes_out halves) {
+  CALL(narrow_bf16, values, count, halves);
+}
+
+void ck_pack_codes(int set, ck_bytes codes, size_t count, int bits, ck_bytes_out packed) {
+  CALL(pack_codes, codes, count, bits, packed);
+}
+void ck_unpack_codes(int set, ck_bytes packed, size_t count, int bits, ck_bytes_out codes) {
+  CALL(unpack_codes, packed, count, bits, codes);
+}
+
+void ck_dequantize(
+    int set, ck_layout layout, ck_bytes codes, ck_floats scales, ck_floats biases, size_t first_group,
+    size_t group_count, ck_floats_out values) {
+  CALL(dequantize, layout, codes, scales, biases, first_group, group_count, values);
+}
+ptrdiff_t ck_round_to_nearest(
+    int set, ck_layout layout, ck_floats weights, ck_bytes_out codes, ck_floats_out scales,
+    ck_floats_out biases) {
+  return CALL(round_to_nearest, layout, weights, codes, scales, biases);
+}
+void ck_multiply_packed_rows(
+    int set, ck_layout layout, ck_bytes codes, ck_floats scales, ck_floats biases, ck_floats x,
+    ck_floats group_sums, ck_floats_out y) {
+  CALL(multiply_packed_rows, layout, codes, scales, biases, x, group_sums, y);
+}
+void ck_reduce_by_codes(
+    int set, ck_layout layout, ck_floats weight_gradient, ck_bytes codes, ck_floats_out scale_gradient,
+    ck_floats_out bias_gradient) {
+  CALL(reduce_by_codes, layout, weight_gradient, codes, scale_gradient, bias_gradient);
+}
+
+void ck_exp(int set, ck_floats x, size_t count, ck_floats_out y) { CALL(exp, x, count, y); }
+double ck_log_sum_exp(int set, ck_floats x, size_t count) { return CALL(log_sum_exp, x, count); }
+double ck_softmax(int set, ck_floats_out x, size_t count, size_t valid_count, float scale) {
+  return CALL(softmax, x, count, valid_count, scale);
+}
+void ck_softmax_backward(
+    int set, ck_floats probabilities, ck_floats_out gradient, size_t count, float scale) {
+  CALL(softmax_backward, probabilities, gradient, count, scale);
+}
+double ck_cross_entropy(
+    int set, ck_floats_out logits, size_t count, size_t target, float gradient_scale) {
+  return CALL(cross_entropy, logits, count, target, gradient_scale);
+}
+size_t ck_arg_max(int set, ck_floats x, size_t count) { return CALL(arg_max, x, count); }
+ck_divergence ck_kl_divergence(int set, ck_floats reference, ck_floats candidate, size_t count) {
+  return CALL(kl_divergence, reference, candidate, count);
+}
+
+void ck_silu_multiply(int set, ck_floats gate, ck_floats up, size_t count, ck_floats_out output) {
+  CALL(silu_multiply, gate, up, count, output);
+}
+void ck_silu_multiply_backward(
+    int set, ck_floats gate, ck_floats up, ck_floats gradient, size_t count,
+    ck_floats_out gate_gradient, ck_floats_out up_gradient) {
+  CALL(silu_multiply_backward, gate, up, gradient, count, gate_gradient, up_gradient);
+}
+float ck_rms_norm(
+    int set, ck_floats x, ck_floats weight, size_t count, float epsilon, ck_floats_out output) {
+  return CALL(rms_norm, x, weight, count, epsilon, output);
+}
+void ck_rms_norm_backward(
+    int set, ck_floats x, ck_floats weight, float inverse_rms, ck_floats gradient, size_t count,
+    ck_floats_out accumulated) {
+  CALL(rms_norm_backward, x, weight, inverse_rms, gradient, count, accumulated);
+}
+void ck_rotate(
+    int set, ck_floats_out x, size_t head_count, size_t half, ck_floats cosines, ck_floats sines,
+    float sign) {
+  CALL(rotate, x, head_count, half, cosines, sines, sign);
+}
+
+float ck_dot(int set, ck_floats x, ck_floats y, size_t count) { return CALL(dot, x, y, count); }
+void ck_add_scaled(int set, ck_floats x, size_t count, float scale, ck_floats_out y) {
+  CALL(add_scaled, x, count, scale, y);
+}
+void ck_pool_groups(int set, ck_floats x, size_t group_count, size_t group_size, ck_floats_out sums) {
+  CALL(pool_groups, x, group_count, group_size, sums);
+}
+void ck_spread_groups(
+    int set, ck_floats pooled, size_t group_count, size_t group_size, float scale, ck_floats_out y) {
+  CALL(spread_groups, pooled, group_count, group_size, scale, y);
+}
+void ck_adam_step(
+    int set, ck_adam step, ck_floats gradients, size_t count, ck_floats_out parameters,
+    ck_floats_out first_moments, ck_floats_out second_moments) {
+  CALL(adam_step, step, gradients, count, parameters, first_moments, second_moments);
+}

@@ -51,6 +51,55 @@ package enum FileSystem {
     }
   }
 
+  /// Whether a name is that of something directly inside a folder, and no path.
+  package static func isPlainName(_ name: String) -> Bool {
+    !name.isEmpty && name != "." && name != ".." && !name.utf8.contains { $0 == UInt8(ascii: "/") || $0 == 0 }
+  }
+
+  /// Whether a path is relative and stays below its folder, component by component.
+  package static func isPlainRelativePath(_ path: String) -> Bool {
+    path.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { isPlainName(String($0)) }
+  }
+
+  /// The lower-case ending of a name after its last dot, or nothing.
+  package static func fileExtension(_ name: String) -> String {
+    guard let dot = name.utf8.lastIndex(of: UInt8(ascii: ".")) else { return "" }
+    return name[name.index(after: dot)...].lowercased()
+  }
+
+  /// Whether a path itself is a symbolic link.
+  package static func isLink(_ path: String) throws -> Bool {
+    var status = stat()
+    guard unsafe lstat(path, &status) == 0 else { throw systemError(path) }
+    return status.st_mode & S_IFMT == S_IFLNK
+  }
+
+  /// The path of something in a folder, whose links may not lead out of the folder.
+  ///
+  /// - Throws: `FormatError` when it is a link that leaves the folder, or when nothing is there.
+  package static func pathInside(_ folder: String, _ name: String) throws -> String {
+    let path = folder + "/" + name
+    guard try isLink(path) else { return path }
+    guard let target = resolvedPath(path) else { throw FormatError(path, .missing("what the link leads to")) }
+    guard let root = resolvedPath(folder), isBelow(target, root) else {
+      throw FormatError(
+        path, .unsupported("is a link that leaves the folder; a copy of the file is needed there"))
+    }
+    return path
+  }
+
+  /// Whether a path with links resolved is in a folder with links resolved, at any depth.
+  package static func isBelow(_ path: String, _ folder: String) -> Bool {
+    path.hasPrefix(folder.hasSuffix("/") ? folder : folder + "/")
+  }
+
+  /// The absolute path with `.`, `..` and links resolved, or nil when it does not exist.
+  package static func resolvedPath(_ path: String) -> String? {
+    guard let resolved = unsafe realpath(path, nil) else { return nil }
+    defer { unsafe free(resolved) }
+    return unsafe String(cString: resolved)
+  }
+
   /// Makes a folder and those above it.
   package static func createFolder(_ path: String) throws {
     do {

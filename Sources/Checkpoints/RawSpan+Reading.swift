@@ -6,12 +6,24 @@ extension RawSpan {
   }
 
   /// A little-endian integer at an offset inside the span, aligned or not.
-  package func integer<T: FixedWidthInteger & BitwiseCopyable>(at offset: Int, as type: T.Type = T.self) -> T {
+  package func integer<T: FixedWidthInteger & BitwiseCopyable>(at offset: Int, as type: T.Type = T.self) -> T
+  {
     T(littleEndian: unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: T.self))
   }
 
   /// The bytes as an array.
   package func copiedBytes() -> [UInt8] {
     unsafe withUnsafeBytes { unsafe Array($0) }
+  }
+
+  /// The text in a range of offsets, or nil when it is not UTF-8.
+  package func string(in range: Range<Int>) -> String? {
+    unsafe extracting(range).withUnsafeBytes { unsafe String(validating: $0, as: UTF8.self) }
+  }
+
+  /// Whether the first bytes are those of a text.
+  package func starts(with prefix: StaticString) -> Bool {
+    byteCount >= prefix.utf8CodeUnitCount
+      && string(in: 0..<prefix.utf8CodeUnitCount) == prefix.description
   }
 }

@@ -1,6 +1,94 @@
+/// C loops that need an instruction set. The Swift functions in Kernels say what each one computes.
 #ifndef CKERNELS_H
 #define CKERNELS_H
 #include <stddef.h>
 #include <stdint.h>
+
+// A pointer is null only where its count is zero. Bytes need no alignment.
+typedef const float *_Nullable ck_floats;
+typedef float *_Nullable ck_floats_out;
+typedef const void *_Nullable ck_bytes;
+typedef void *_Nullable ck_bytes_out;
+
+/// The instruction sets of `set` arguments; each includes the ones before it.
+enum { CK_BASELINE = 0, CK_AVX2 = 1, CK_AVX512 = 2 };
+
+/// The widest instruction set that this processor has.
+int ck_best_instruction_set(void);
+
+// Half floats
+void ck_widen_f16(int set, ck_bytes halves, size_t count, ck_floats_out values);
+void ck_widen_bf16(int set, ck_bytes halves, size_t count, ck_floats_out values);
+void ck_narrow_f16(int set, ck_floats values, size_t count, ck_bytes_out halves);
+void ck_narrow_bf16(int set, ck_floats values, size_t count, ck_bytes_out halves);
+
+// Codes
+void ck_pack_codes(int set, ck_bytes codes, size_t count, int bits, ck_bytes_out packed);
+void ck_unpack_codes(int set, ck_bytes packed, size_t count, int bits, ck_bytes_out codes);
+
+/// The layout of quantized rows: codes of `group_size * groups_per_row` columns, dense.
+typedef struct {
+  int bits;
+  size_t group_size, groups_per_row, row_count;
+} ck_layout;
+
+void ck_dequantize(
+    int set, ck_layout layout, ck_bytes codes, ck_floats scales, ck_floats biases, size_t first_group,
+    size_t group_count, ck_floats_out values);
+/// Returns the index of the first weight that cannot be quantized, or -1.
+ptrdiff_t ck_round_to_nearest(
+    int set, ck_layout layout, ck_floats weights, ck_bytes_out codes, ck_floats_out scales,
+    ck_floats_out biases);
+void ck_multiply_packed_rows(
+    int set, ck_layout layout, ck_bytes codes, ck_floats scales, ck_floats biases, ck_floats x,
+    ck_floats group_sums, ck_floats_out y);
+void ck_reduce_by_codes(
+    int set, ck_layout layout, ck_floats weight_gradient, ck_bytes codes, ck_floats_out scale_gradient,
+    ck_floats_out bias_gradient);
+
+// Rows of logits and attention scores
+void ck_exp(int set, ck_floats x, size_t count, ck_floats_out y);
+double ck_log_sum_exp(int set, ck_floats x, size_t count);
+double ck_softmax(int set, ck_floats_out x, size_t count, size_t valid_count, float scale);
+void ck_softmax_backward(
+    int set, ck_floats probabilities, ck_floats_out gradient, size_t count, float scale);
+double ck_cross_entropy(
+    int set, ck_floats_out logits, size_t count, size_t target, float gradient_scale);
+size_t ck_arg_max(int set, ck_floats x, size_t count);
+
+typedef struct {
+  double kl, reference_log_sum_exp, candidate_log_sum_exp;
+  float max_absolute_difference;
+} ck_divergence;
+ck_divergence ck_kl_divergence(int set, ck_floats reference, ck_floats candidate, size_t count);
+
+// Layers
+void ck_silu_multiply(int set, ck_floats gate, ck_floats up, size_t count, ck_floats_out output);
+void ck_silu_multiply_backward(
+    int set, ck_floats gate, ck_floats up, ck_floats gradient, size_t count,
+    ck_floats_out gate_gradient, ck_floats_out up_gradient);
+float ck_rms_norm(
+    int set, ck_floats x, ck_floats weight, size_t count, float epsilon, ck_floats_out output);
+void ck_rms_norm_backward(
+    int set, ck_floats x, ck_floats weight, float inverse_rms, ck_floats gradient, size_t count,
+    ck_floats_out accumulated);
+void ck_rotate(
+    int set, ck_floats_out x, size_t head_count, size_t half, ck_floats cosines, ck_floats sines,
+    float sign);
+
+// Vectors
+float ck_dot(int set, ck_floats x, ck_floats y, size_t count);
+void ck_add_scaled(int set, ck_floats x, size_t count, float scale, ck_floats_out y);
+void ck_pool_groups(int set, ck_floats x, size_t group_count, size_t group_size, ck_floats_out sums);
+void ck_spread_groups(
+    int set, ck_floats pooled, size_t group_count, size_t group_size, float scale, ck_floats_out y);
+
+/// The numbers of one Adam step, already rounded to f32.
+typedef struct {
+  float step_size, one_minus_beta1, beta2, one_minus_beta2, root_of_correction2, epsilon;
+} ck_adam;
+void ck_adam_step(
+    int set, ck_adam step, ck_floats gradients, size_t count, ck_floats_out parameters,
+    ck_floats_out first_moments, ck_floats_out second_moments);
 
 #endif

@@ -43,20 +43,72 @@ extension JSONValue {
   }
 }
 
-/// A cursor over JSON text; the text itself is passed to every call.
-private struct JSONReader {
+/// A cursor over JSON text, for documents too large to become values; the text itself is passed to every call.
+package struct JSONReader {
   private static let depthLimit = 64
   private let byteCount: Int
-  private var position = 0
   private var depth = 0
+  /// The byte that is read next, from the start of the text.
+  package private(set) var position = 0
 
-  init(byteCount: Int) { self.byteCount = byteCount }
+  /// Starts before the first byte.
+  package init(byteCount: Int) { self.byteCount = byteCount }
 
-  mutating func readDocument(_ text: RawSpan) throws(JSONError) -> JSONValue {
+  /// Reads a whole document into a value.
+  package mutating func readDocument(_ text: RawSpan) throws(JSONError) -> JSONValue {
     skipSpace(text)
     let value = try readValue(text)
+    try readEnd(text)
+    return value
+  }
+
+  /// Checks that only white space is left.
+  package mutating func readEnd(_ text: RawSpan) throws(JSONError) {
     skipSpace(text)
     guard position == byteCount else { throw error("there is text after the end of the value") }
+  }
+
+  /// Reads an object member by member; a key that was there before is refused.
+  ///
+  /// - Parameters:
+  ///   - text: The text.
+  ///   - body: Gets the key and its byte, and must read the value.
+  package mutating func readMembers(
+    _ text: RawSpan, _ body: (inout JSONReader, String, Int) throws(JSONError) -> Void
+  ) throws(JSONError) {
+    skipSpace(text)
+    guard peek(text) == UInt8(ascii: "{") else { throw error("expected '{'") }
+    try nested { (reader) throws(JSONError) in try reader.readMembersAfterBrace(text, body) }
+  }
+
+  /// Reads an array element by element; `body` must read each value.
+  package mutating func readElements(
+    _ text: RawSpan, _ body: (inout JSONReader) throws(JSONError) -> Void
+  ) throws(JSONError) {
+    skipSpace(text)
+    guard peek(text) == UInt8(ascii: "[") else { throw error("expected '['") }
+    try nested { (reader) throws(JSONError) in try reader.readElementsAfterBracket(text, body) }
+  }
+
+  /// Reads `null`, or nothing when the value is another.
+  package mutating func readNull(_ text: RawSpan) throws(JSONError) -> Bool {
+    skipSpace(text)
+    guard peek(text) == UInt8(ascii: "n") else { return false }
+    _ = try readWord("null", .null, text)
+    return true
+  }
+
+  /// Reads a number written as an integer that is not negative.
+  package mutating func readCount(_ text: RawSpan) throws(JSONError) -> Int {
+    skipSpace(text)
+    let start = position
+    guard let byte = peek(text), byte == UInt8(ascii: "-") || (0x30...0x39).contains(byte) else {
+      throw error("expected a number")
+    }
+    let literal = try readNumber(text)
+    guard let value = Int(literal), byte != UInt8(ascii: "-") else {
+      throw error("\(literal) is not an integer from 0 to 2^63 - 1", at: start)
+    }
     return value
   }
 
@@ -74,11 +126,13 @@ private struct JSONReader {
     }
   }
 
-  private mutating func readValue(_ text: RawSpan) throws(JSONError) -> JSONValue {
+  /// Reads any value, after white space.
+  package mutating func readValue(_ text: RawSpan) throws(JSONError) -> JSONValue {
+    skipSpace(text)
     guard let byte = peek(text) else { throw error("the text ends where a value should be") }
     switch byte {
-    case UInt8(ascii: "{"): return try nested { (r) throws(JSONError) in try r.readObject(text) }
-    case UInt8(ascii: "["): return try nested { (r) throws(JSONError) in try r.readArray(text) }
+    case UInt8(ascii: "{"): return try readObject(text)
+    case UInt8(ascii: "["): return try readArray(text)
     case UInt8(ascii: "\""): return .string(try readString(text))
     case UInt8(ascii: "t"): return try readWord("true", .bool(true), text)
     case UInt8(ascii: "f"): return try readWord("false", .bool(false), text)
@@ -89,46 +143,59 @@ private struct JSONReader {
   }
 
   private mutating func nested(
-    _ read: (inout JSONReader) throws(JSONError) -> JSONValue
-  ) throws(JSONError) -> JSONValue {
+    _ read: (inout JSONReader) throws(JSONError) -> Void
+  ) throws(JSONError) {
     depth += 1
     guard depth <= Self.depthLimit else { throw error("nested deeper than \(Self.depthLimit)") }
     position += 1
-    let value = try read(&self)
+    try read(&self)
     depth -= 1
-    return value
   }
 
   private mutating func readObject(_ text: RawSpan) throws(JSONError) -> JSONValue {
     var members: [JSONValue.Member] = []
-    var keys: Set<String> = []
+    try readMembers(text) { (reader, key, _) throws(JSONError) in
+      members.append(JSONValue.Member(key, try reader.readValue(text)))
+    }
+    return .object(members)
+  }
+
+  private mutating func readMembersAfterBrace(
+    _ text: RawSpan, _ body: (inout JSONReader, String, Int) throws(JSONError) -> Void
+  ) throws(JSONError) {
+    var keys = SeenKeys()
     skipSpace(text)
-    if take("}", text) { return .object([]) }
+    if take("}", text) { return }
     while true {
       skipSpace(text)
       let keyOffset = position
       guard peek(text) == UInt8(ascii: "\"") else { throw error("a key must be a string") }
       let key = try readString(text)
-      guard keys.insert(key).inserted else { throw error("duplicate key '\(key)'", at: keyOffset) }
+      guard keys.insert(key) else { throw error("duplicate key '\(key)'", at: keyOffset) }
       skipSpace(text)
       guard take(":", text) else { throw error("expected ':'") }
+      try body(&self, key, keyOffset)
       skipSpace(text)
-      members.append(JSONValue.Member(key, try readValue(text)))
-      skipSpace(text)
-      if take("}", text) { return .object(members) }
+      if take("}", text) { return }
       guard take(",", text) else { throw error("expected ',' or '}'") }
     }
   }
 
   private mutating func readArray(_ text: RawSpan) throws(JSONError) -> JSONValue {
     var elements: [JSONValue] = []
+    try readElements(text) { (reader) throws(JSONError) in elements.append(try reader.readValue(text)) }
+    return .array(elements)
+  }
+
+  private mutating func readElementsAfterBracket(
+    _ text: RawSpan, _ body: (inout JSONReader) throws(JSONError) -> Void
+  ) throws(JSONError) {
     skipSpace(text)
-    if take("]", text) { return .array([]) }
+    if take("]", text) { return }
     while true {
+      try body(&self)
       skipSpace(text)
-      elements.append(try readValue(text))
-      skipSpace(text)
-      if take("]", text) { return .array(elements) }
+      if take("]", text) { return }
       guard take(",", text) else { throw error("expected ',' or ']'") }
     }
   }
@@ -159,7 +226,7 @@ private struct JSONReader {
       if !take("+", text) { _ = take("-", text) }
       try readDigits(text)
     }
-    return String(decoding: (start..<position).map { text.byte(at: $0) }, as: UTF8.self)
+    return text.string(in: start..<position) ?? ""
   }
 
   private mutating func readDigits(_ text: RawSpan) throws(JSONError) {
@@ -168,26 +235,39 @@ private struct JSONReader {
     guard position > start else { throw error("expected a digit") }
   }
 
-  private mutating func readString(_ text: RawSpan) throws(JSONError) -> String {
+  /// Reads a string, after white space.
+  package mutating func readString(_ text: RawSpan) throws(JSONError) -> String {
+    skipSpace(text)
     let start = position
-    position += 1
-    var contents: [UInt8] = []
+    guard take("\"", text) else { throw error("expected a string") }
+    var escaped: [UInt8]?
     while true {
+      let run = readPlainRun(text)
       guard let byte = peek(text) else { throw error("the string that begins here does not end", at: start) }
-      switch byte {
-      case UInt8(ascii: "\""):
+      guard byte >= 0x20 else { throw error("a control character in a string must be escaped") }
+      if byte == UInt8(ascii: "\""), escaped == nil {
         position += 1
-        guard let string = String(validating: contents, as: UTF8.self) else {
-          throw error("the string is not UTF-8", at: start)
-        }
+        guard let string = text.string(in: run) else { throw error("the string is not UTF-8", at: start) }
         return string
-      case UInt8(ascii: "\\"): contents.append(contentsOf: try readEscape(text))
-      case 0..<0x20: throw error("a control character in a string must be escaped")
-      default:
-        contents.append(byte)
-        position += 1
       }
+      escaped = (escaped ?? []) + text.extracting(run).copiedBytes()
+      guard byte != UInt8(ascii: "\"") else { break }
+      escaped?.append(contentsOf: try readEscape(text))
     }
+    position += 1
+    guard let string = String(validating: escaped ?? [], as: UTF8.self) else {
+      throw error("the string is not UTF-8", at: start)
+    }
+    return string
+  }
+
+  /// Passes the bytes of a string that stand for themselves.
+  private mutating func readPlainRun(_ text: RawSpan) -> Range<Int> {
+    let start = position
+    while let byte = peek(text), byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {
+      position += 1
+    }
+    return start..<position
   }
 
   private mutating func readEscape(_ text: RawSpan) throws(JSONError) -> [UInt8] {
@@ -231,5 +311,21 @@ private struct JSONReader {
       position += 1
     }
     return value
+  }
+}
+
+/// The keys of one object; most objects have few, and then comparing is faster than hashing.
+private struct SeenKeys {
+  private static let fewLimit = 8
+  private var few: [String] = []
+  private var many: Set<String> = []
+
+  /// Adds a key, and says whether it is new.
+  mutating func insert(_ key: String) -> Bool {
+    guard many.isEmpty else { return many.insert(key).inserted }
+    guard !few.contains(key) else { return false }
+    few.append(key)
+    if few.count > Self.fewLimit { many = Set(few) }
+    return true
   }
 }

@@ -1,5 +1,5 @@
 /// A JSON document that keeps the order of keys and the text of numbers.
-public indirect enum JSONValue: Sendable, Equatable {
+public enum JSONValue: Sendable, Equatable {
   case null
   case bool(Bool)
   /// A number as it is written, so that a document can be written back unchanged.

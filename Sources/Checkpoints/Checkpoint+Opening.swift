@@ -1,0 +1,27 @@
+extension Checkpoint {
+  /// Opens whatever checkpoint is at a path; only headers and small JSON files are read.
+  ///
+  /// A folder is read as a Hugging Face folder, a file by its first bytes and its ending.
+  ///
+  /// - Parameter path: The folder or file.
+  /// - Throws: `FormatError` when nothing is there, or it is malformed or of a kind that is not read.
+  public static func open(path: String) throws -> Checkpoint {
+    switch try FileSystem.kind(of: path) {
+    case .folder: return try SafetensorsFolder.open(path: path)
+    case .file: return try openFile(path: path)
+    case .other: throw FormatError(path, .malformed("is neither a file nor a folder"))
+    case nil: throw FormatError(path, .missing("the file or folder"))
+    }
+  }
+
+  private static func openFile(path: String) throws -> Checkpoint {
+    // The container is recognised here, by its magic, before the ending counts.
+    guard FileSystem.fileExtension(path) == "safetensors" else {
+      throw FormatError(path, .unsupported("not a kind of checkpoint that is read"))
+    }
+    var store = SafetensorsStore(path: path)
+    try store.add(try SafetensorsFile(path: path))
+    let contents = CheckpointContents(tensors: store.tensors)
+    return Checkpoint(path: path, format: .safetensors, contents: contents, store: store)
+  }
+}

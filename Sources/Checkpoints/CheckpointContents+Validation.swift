@@ -1,0 +1,169 @@
+extension CheckpointContents {
+  /// Checks that the tensors are those that `quantization` and `adapter` speak of.
+  ///
+  /// A quantized module has `weight` `U32` `[out, in * bits / 32]` and `scales` and `biases`
+  /// `[out, in / groupSize]`; an adapted module has a `weight`, `lora_A.weight` `[rank, in]` or
+  /// `[rank, in / groupSize]` and `lora_B.weight` `[out, rank]`; `scales_delta` and `biases_delta` are `F32`
+  /// and have the tables' shape.
+  ///
+  /// - Parameter path: The path for errors.
+  /// - Throws: `FormatError` with the tensor and the numbers.
+  package func validateQuantization(path: String) throws(FormatError) {
+    let extras = AdapterNames(tensors)
+    guard !quantization.isEmpty || adapter != nil || !extras.isEmpty else { return }
+    let check = ModuleCheck(self, path: path)
+    for module in quantization.keys.sorted(by: precedes) { try check.checkQuantized(module) }
+    try check.checkDeltas(extras.deltas)
+    try check.checkAdapted(extras.adapted)
+  }
+}
+
+/// Whether a name comes first in the order of bytes, which is the order of every listing that is written.
+package func precedes(_ first: String, _ second: String) -> Bool {
+  first.utf8.lexicographicallyPrecedes(second.utf8)
+}
+
+/// The modules that have adapter tensors, by the names alone.
+private struct AdapterNames {
+  var deltas: [(module: String, kind: ModuleTensor, table: ModuleTensor)] = []
+  var adapted: [String] = []
+
+  var isEmpty: Bool { deltas.isEmpty && adapted.isEmpty }
+
+  init(_ tensors: [TensorInfo]) {
+    for tensor in tensors {
+      if let module = ModuleTensor.scalesDelta.module(of: tensor.name) {
+        deltas.append((module, .scalesDelta, .scales))
+      } else if let module = ModuleTensor.biasesDelta.module(of: tensor.name) {
+        deltas.append((module, .biasesDelta, .biases))
+      } else if let module = ModuleTensor.loraA.module(of: tensor.name)
+        ?? ModuleTensor.loraB.module(of: tensor.name)
+      {
+        adapted.append(module)
+      }
+    }
+    adapted = Set(adapted).sorted(by: precedes)
+  }
+}
+
+/// The rules of one checkpoint's modules.
+private struct ModuleCheck {
+  /// Far above any group there is, and far from overflow when multiplied by the bits.
+  private static let groupSizeLimit = 1 << 32
+
+  let contents: CheckpointContents
+  let path: String
+  private let tensors: [String: TensorInfo]
+
+  init(_ contents: CheckpointContents, path: String) {
+    self.contents = contents
+    self.path = path
+    tensors = Dictionary(contents.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  func checkQuantized(_ module: String) throws(FormatError) {
+    guard let parameters = contents.quantization[module] else { return }
+    let (bits, groupSize) = (parameters.bits, parameters.groupSize)
+    let place = "module '\(module)' of \(bits) bits in groups of \(groupSize)"
+    guard [2, 3, 4, 8].contains(bits) else {
+      throw FormatError(path, at: place, .unsupported("\(bits)-bit codes"))
+    }
+    guard (1...Self.groupSizeLimit).contains(groupSize) else {
+      throw FormatError(path, at: place, .malformed("groups of \(groupSize) columns"))
+    }
+    let codes = try require(.weight, of: module)
+    guard codes.dtype == .u32, codes.shape.count == 2 else {
+      throw error(
+        codes, .malformed("is \(codes.dtype.rawValue) \(codes.shape); codes are U32 of 2 dimensions"))
+    }
+    let inputCount = codes.shape[1].multipliedReportingOverflow(by: 32)
+    guard !inputCount.overflow, inputCount.partialValue % (bits * groupSize) == 0 else {
+      throw error(
+        codes,
+        .malformed("\(codes.shape[1]) words a row are no whole groups of \(groupSize) \(bits)-bit codes"))
+    }
+    let tableShape = [codes.shape[0], inputCount.partialValue / bits / groupSize]
+    for kind in [ModuleTensor.scales, .biases] {
+      let table = try require(kind, of: module)
+      guard table.shape == tableShape else {
+        throw FormatError(
+          path, at: "tensor '\(table.name)' of \(bits) bits in groups of \(groupSize)",
+          .shape(expected: tableShape, found: table.shape))
+      }
+      guard table.dtype.isWeight else {
+        throw error(table, .malformed("is \(table.dtype.rawValue), not F16, BF16 or F32"))
+      }
+    }
+  }
+
+  func checkDeltas(
+    _ deltas: [(module: String, kind: ModuleTensor, table: ModuleTensor)]
+  ) throws(FormatError) {
+    for (module, kind, tableKind) in deltas {
+      let delta = try require(kind, of: module)
+      guard contents.quantization[module] != nil else {
+        throw error(delta, .malformed("module '\(module)' is not quantized"))
+      }
+      let table = try require(tableKind, of: module)
+      guard delta.dtype == .f32 else { throw error(delta, .malformed("is \(delta.dtype.rawValue), not F32")) }
+      try check(delta, has: table.shape)
+    }
+  }
+
+  func checkAdapted(_ modules: [String]) throws(FormatError) {
+    guard let adapter = contents.adapter else {
+      guard let module = modules.first else { return }
+      throw FormatError(
+        path, at: "module '\(module)'", .missing("what its adapter means (kind, rank, alpha)"))
+    }
+    guard adapter.rank > 0, adapter.alpha.isFinite else {
+      throw FormatError(path, .malformed("adapter of rank \(adapter.rank), alpha \(adapter.alpha)"))
+    }
+    guard !modules.isEmpty else { throw FormatError(path, .missing("the tensors of the adapter")) }
+    for module in modules { try checkAdapted(module, adapter) }
+  }
+
+  private func checkAdapted(_ module: String, _ adapter: AdapterParameters) throws(FormatError) {
+    let loraA = try require(.loraA, of: module)
+    let loraB = try require(.loraB, of: module)
+    let weight = try require(.weight, of: module)
+    guard weight.shape.count == 2 else {
+      throw error(weight, .malformed("shape \(weight.shape) cannot have an adapter"))
+    }
+    try check(loraA, has: [adapter.rank, try inputCount(of: module, weight, adapter.kind)])
+    try check(loraB, has: [weight.shape[0], adapter.rank])
+    for tensor in [loraA, loraB] where !tensor.dtype.isWeight {
+      throw error(tensor, .malformed("is \(tensor.dtype.rawValue), not F16, BF16 or F32"))
+    }
+  }
+
+  /// The numbers that A is applied to: columns, or groups of columns.
+  private func inputCount(
+    of module: String, _ weight: TensorInfo, _ kind: AdapterParameters.Kind
+  ) throws(FormatError) -> Int {
+    // The codes of a quantized module were checked before: the products fit.
+    switch (kind, contents.quantization[module]) {
+    case (.dense, nil): return weight.shape[1]
+    case (.dense, let parameters?): return weight.shape[1] * 32 / parameters.bits
+    case (.pooled, let parameters?): return weight.shape[1] * 32 / parameters.bits / parameters.groupSize
+    case (.pooled, nil):
+      throw FormatError(
+        path, at: "module '\(module)'", .malformed("has a pooled adapter but is not quantized in groups"))
+    }
+  }
+
+  private func require(_ kind: ModuleTensor, of module: String) throws(FormatError) -> TensorInfo {
+    guard let tensor = tensors[kind.name(of: module)] else {
+      throw FormatError(path, at: "module '\(module)'", .missing("tensor '\(kind.name(of: module))'"))
+    }
+    return tensor
+  }
+
+  private func check(_ tensor: TensorInfo, has shape: [Int]) throws(FormatError) {
+    guard tensor.shape == shape else { throw error(tensor, .shape(expected: shape, found: tensor.shape)) }
+  }
+
+  private func error(_ tensor: TensorInfo, _ problem: FormatError.Problem) -> FormatError {
+    FormatError(path, at: "tensor '\(tensor.name)'", problem)
+  }
+}

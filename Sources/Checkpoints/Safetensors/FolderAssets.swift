@@ -1,0 +1,40 @@
+/// The files of a folder that are not weights.
+enum FolderAssets {
+  /// The endings of files that hold weights in some format, which never travel as assets.
+  private static let weightExtensions: Set<String> = [
+    "safetensors", "rilq", "bin", "pth", "pt", "ckpt", "pkl", "gguf", "onnx", "onnx_data", "h5", "msgpack",
+  ]
+
+  /// Lists every regular file below a folder that is neither hidden nor weights, sorted by name.
+  ///
+  /// A link to a file is followed when the file is in the folder too; linked folders are not entered.
+  ///
+  /// - Parameters:
+  ///   - folder: The folder.
+  ///   - reserved: Names at the top of the folder that are left out.
+  /// - Throws: `FormatError` when a link leaves the folder or leads nowhere.
+  static func list(in folder: String, except reserved: Set<String>) throws -> [Asset] {
+    var assets: [Asset] = []
+    try add(below: "", of: folder, to: &assets)
+    return assets.filter { !reserved.contains($0.name) }.sorted { precedes($0.name, $1.name) }
+  }
+
+  private static func add(below prefix: String, of folder: String, to assets: inout [Asset]) throws {
+    for name in try FileSystem.names(in: prefix.isEmpty ? folder : folder + "/" + prefix) {
+      guard !name.hasPrefix("."), !isWeights(name) else { continue }
+      let assetName = prefix.isEmpty ? name : prefix + "/" + name
+      let isLink = try FileSystem.isLink(folder + "/" + assetName)
+      switch try FileSystem.kind(of: FileSystem.pathInside(folder, assetName)) {
+      case .file(let byteCount): assets.append(Asset(name: assetName, byteCount: byteCount))
+      case .folder where !isLink: try add(below: assetName, of: folder, to: &assets)
+      default: continue
+      }
+    }
+  }
+
+  /// Whether a file holds weights, or is the index of files that do.
+  private static func isWeights(_ name: String) -> Bool {
+    let ending = FileSystem.fileExtension(name)
+    return weightExtensions.contains(ending) || name.lowercased().hasSuffix(".bin.index.json")
+  }
+}

@@ -1,0 +1,134 @@
+/// The `quantization` object of a `config.json`, MLX's convention.
+///
+/// ```
+/// "quantization": {"group_size": 64, "bits": 2, "mode": "affine",
+///                  "model.layers.0.mlp.up_proj": {"group_size": 32, "bits": 4, "mode": "affine"},
+///                  "lm_head": false}
+/// ```
+struct QuantizationConfiguration {
+  /// The key in `config.json`, and the one that repeats it.
+  static let keys = ["quantization", "quantization_config"]
+
+  private var common: QuantizationParameters?
+  /// What is said about single modules; nil says that the module is not quantized.
+  private var overrides: [(module: String, parameters: QuantizationParameters?)] = []
+  private let path: String
+
+  /// Reads the object from a configuration.
+  ///
+  /// Nil when the configuration has none.
+  ///
+  /// - Parameters:
+  ///   - configuration: The contents of `config.json`.
+  ///   - path: The path of that file for errors.
+  /// - Throws: `FormatError` with the key.
+  init?(_ configuration: JSONValue, path: String) throws(FormatError) {
+    guard let block = configuration["quantization"], !block.isNull else { return nil }
+    guard let members = block.object else {
+      throw FormatError(path, at: "key 'quantization'", .malformed("is not an object"))
+    }
+    self.path = path
+    if block["group_size"] != nil || block["bits"] != nil || block["mode"] != nil {
+      common = try Self.parameters(of: block, at: "key 'quantization'", path: path)
+    }
+    for member in members {
+      switch member.value {
+      case .object:
+        let place = "key 'quantization': '\(member.key)'"
+        overrides.append((member.key, try Self.parameters(of: member.value, at: place, path: path)))
+      case .bool(false): overrides.append((member.key, nil))
+      default: continue
+      }
+    }
+  }
+
+  private static func parameters(
+    of object: JSONValue, at place: String, path: String
+  ) throws(FormatError) -> QuantizationParameters {
+    if let mode = object["mode"], mode.string != "affine" {
+      throw FormatError(path, at: place, .unsupported("mode \(mode.compactText)"))
+    }
+    guard let bits = object["bits"]?.integer else {
+      throw FormatError(path, at: place, .missing("integer 'bits'"))
+    }
+    guard let groupSize = object["group_size"]?.integer else {
+      throw FormatError(path, at: place, .missing("integer 'group_size'"))
+    }
+    return QuantizationParameters(bits: bits, groupSize: groupSize)
+  }
+
+  /// The quantized modules among some tensors: those with scales.
+  ///
+  /// - Throws: `FormatError` when a module has scales and should not, or the other way round.
+  func modules(among tensors: [TensorInfo]) throws(FormatError) -> [String: QuantizationParameters] {
+    let overrideByModule = Dictionary(overrides.map { ($0.module, $0.parameters) }, uniquingKeysWith: { $1 })
+    var modules: [String: QuantizationParameters] = [:]
+    for tensor in tensors {
+      guard let module = ModuleTensor.scales.module(of: tensor.name) else { continue }
+      guard let parameters = overrideByModule[module] ?? .some(common) else {
+        throw FormatError(
+          path, at: "key 'quantization'", .malformed("leaves out module '\(module)', which has scales"))
+      }
+      modules[module] = parameters
+    }
+    for (module, parameters) in overrides where parameters != nil && modules[module] == nil {
+      throw FormatError(
+        path, at: "key 'quantization': '\(module)'",
+        .missing("tensor '\(ModuleTensor.scales.name(of: module))'"))
+    }
+    return modules
+  }
+}
+
+extension QuantizationConfiguration {
+  /// The object that describes some quantized modules; at least one.
+  ///
+  /// The packing of most modules (among equals the one of fewest bits, then of the smallest groups) is stated
+  /// once, every other one by module, in the order of names.
+  static func block(for modules: [String: QuantizationParameters]) -> JSONValue {
+    let common = mostCommon(modules)
+    var members = self.members(common)
+    for module in modules.keys.sorted(by: precedes) {
+      guard let parameters = modules[module], parameters != common else { continue }
+      members.append(JSONValue.Member(module, .object(self.members(parameters))))
+    }
+    return .object(members)
+  }
+
+  private static func members(_ parameters: QuantizationParameters) -> [JSONValue.Member] {
+    [
+      JSONValue.Member("group_size", .integer(parameters.groupSize)),
+      JSONValue.Member("bits", .integer(parameters.bits)),
+      JSONValue.Member("mode", .string("affine")),
+    ]
+  }
+
+  private static func mostCommon(_ modules: [String: QuantizationParameters]) -> QuantizationParameters {
+    var counts: [[Int]: Int] = [:]
+    for parameters in modules.values { counts[[parameters.bits, parameters.groupSize], default: 0] += 1 }
+    let ranked = counts.sorted { first, second in
+      first.value != second.value
+        ? first.value > second.value : first.key.lexicographicallyPrecedes(second.key)
+    }
+    guard let key = ranked.first?.key else { preconditionFailure("no quantized module") }
+    return QuantizationParameters(bits: key[0], groupSize: key[1])
+  }
+
+  /// A configuration that says which modules are quantized, or nil when the given one says it already.
+  ///
+  /// Every other key, its place and the text of numbers stay.
+  static func rewrite(
+    _ configuration: JSONValue, for modules: [String: QuantizationParameters]
+  ) -> JSONValue? {
+    var rewritten = configuration
+    if modules.isEmpty {
+      guard configuration["quantization"] != nil, case .object(let members) = configuration else {
+        return nil
+      }
+      rewritten = .object(members.filter { !keys.contains($0.key) })
+    } else {
+      for key in keys { rewritten.set(key, to: block(for: modules)) }
+    }
+    return rewritten == configuration ? nil : rewritten
+  }
+}

@@ -1,0 +1,124 @@
+/// A folder in Hugging Face's layout: weights in safetensors files, and everything that goes with them.
+enum SafetensorsFolder {
+  static let configurationName = "config.json"
+  static let provenanceName = "rilq.json"
+  static let singleName = "model.safetensors"
+
+  /// Opens a folder; only headers and small JSON files are read.
+  ///
+  /// - Throws: `FormatError` for anything malformed, ambiguous or of another kind.
+  static func open(path: String) throws -> Checkpoint {
+    let names = try FileSystem.names(in: path)
+    var store = SafetensorsStore(path: path)
+    try addWeights(of: path, names, to: &store)
+    let base = store.tensors
+    let adapter = try openAdapter(of: path, names)
+    if let adapter { try store.add(adapter.file, rename: PeftAdapter.checkpointName) }
+    let contents = CheckpointContents(
+      tensors: store.tensors,
+      quantization: try quantization(of: path, names, base),
+      adapter: adapter?.parameters,
+      assets: try FolderAssets.list(in: path, except: reservedNames),
+      metadata: try provenance(of: path, names))
+    try contents.validateQuantization(path: path)
+    try adapter?.checkGroups(contents.quantization)
+    return Checkpoint(path: path, format: .safetensors, contents: contents, store: store)
+  }
+
+  /// The files that are read into something other than assets.
+  static let reservedNames: Set<String> = [
+    provenanceName, SafetensorsIndex.fileName, PeftAdapter.configurationName,
+  ]
+
+  private static func addWeights(
+    of folder: String, _ names: [String], to store: inout SafetensorsStore
+  ) throws {
+    if names.contains(SafetensorsIndex.fileName) {
+      try addShards(of: folder, names, to: &store)
+    } else {
+      let name = try singleFile(of: folder, names)
+      store = try adding(name, of: folder, to: store)
+    }
+  }
+
+  private static func adding(
+    _ name: String, of folder: String, to store: SafetensorsStore
+  ) throws -> SafetensorsStore {
+    var store = store
+    try store.add(try SafetensorsFile(path: FileSystem.pathInside(folder, name)))
+    return store
+  }
+
+  private static func addShards(
+    of folder: String, _ names: [String], to store: inout SafetensorsStore
+  ) throws {
+    let index = try SafetensorsIndex(path: FileSystem.pathInside(folder, SafetensorsIndex.fileName))
+    if names.contains(singleName), !index.shardNames.contains(singleName) {
+      throw FormatError(
+        folder, .malformed("has \(singleName) and an index of other files; one of them must go"))
+    }
+    for name in index.shardNames {
+      guard names.contains(name) else {
+        throw FormatError(folder, at: SafetensorsIndex.fileName, .missing("shard '\(name)'"))
+      }
+      let shard = try SafetensorsFile(path: FileSystem.pathInside(folder, name))
+      try index.check(shard, named: name)
+      try store.add(shard)
+    }
+    let present = Set(store.tensors.map(\.name))
+    try index.checkComplete(present.contains)
+  }
+
+  /// The name of the one file that holds the weights.
+  private static func singleFile(of folder: String, _ names: [String]) throws -> String {
+    if names.contains(singleName) { return singleName }
+    let candidates = names.filter {
+      FileSystem.fileExtension($0) == "safetensors" && $0 != PeftAdapter.tensorsName && !$0.hasPrefix(".")
+    }
+    let others = candidates.filter { !$0.hasPrefix("consolidated") }
+    if others.count == 1 { return others[0] }
+    if others.count > 1 {
+      throw FormatError(
+        folder, .malformed("has \(others.count) safetensors files and no \(SafetensorsIndex.fileName)"))
+    }
+    throw FormatError(folder, absence(candidates, names))
+  }
+
+  /// Why a folder has no weights to read.
+  private static func absence(_ consolidated: [String], _ names: [String]) -> FormatError.Problem {
+    if let name = consolidated.first {
+      return .unsupported("'\(name)' is in Mistral's own layout, not in Hugging Face's")
+    }
+    if names.contains(PeftAdapter.tensorsName) {
+      return .unsupported("holds an adapter only, without the model it belongs to")
+    }
+    if let name = names.first(where: { ["bin", "pth", "pt"].contains(FileSystem.fileExtension($0)) }) {
+      return .unsupported("'\(name)' is a pickle, which can run code; safetensors files are needed")
+    }
+    return .missing("a safetensors file")
+  }
+
+  private static func openAdapter(of folder: String, _ names: [String]) throws -> PeftAdapter? {
+    guard names.contains(PeftAdapter.tensorsName) || names.contains(PeftAdapter.configurationName) else {
+      return nil
+    }
+    return try PeftAdapter.open(folder)
+  }
+
+  private static func quantization(
+    of folder: String, _ names: [String], _ tensors: [TensorInfo]
+  ) throws -> [String: QuantizationParameters] {
+    guard names.contains(configurationName) else { return [:] }
+    let path = try FileSystem.pathInside(folder, configurationName)
+    let configuration = try JSONValue(contentsOf: path)
+    return try QuantizationConfiguration(configuration, path: path)?.modules(among: tensors) ?? [:]
+  }
+
+  private static func provenance(of folder: String, _ names: [String]) throws -> JSONValue {
+    guard names.contains(provenanceName) else { return .object([]) }
+    let path = try FileSystem.pathInside(folder, provenanceName)
+    let document = try JSONValue(contentsOf: path)
+    guard document.object != nil else { throw FormatError(path, .malformed("is not an object")) }
+    return document
+  }
+}

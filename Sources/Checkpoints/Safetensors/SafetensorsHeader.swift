@@ -1,0 +1,93 @@
+/// The header of a safetensors file, validated: what is in it, and where.
+///
+/// Every file is read through here; `Formats/safetensors.md` has the rules.
+package struct SafetensorsHeader: Sendable {
+  /// A tensor and where its bytes are.
+  package struct Entry: Sendable, Equatable {
+    /// The tensor.
+    package let tensor: TensorInfo
+    /// Its bytes, from the start of the file.
+    package let range: Range<Int>
+  }
+
+  /// The longest header that is read, in bytes; the limit of the reference implementation.
+  package static let byteCountLimit = 100_000_000
+
+  /// The tensors in the order of their bytes.
+  package let entries: [Entry]
+  /// The strings under `__metadata__`.
+  package let metadata: [String: String]
+
+  /// Reads and validates the header of a file.
+  ///
+  /// - Parameters:
+  ///   - file: The whole file; only the header is touched.
+  ///   - path: The path for errors.
+  /// - Throws: `FormatError` with the byte and the tensor.
+  package init(parsing file: RawSpan, path: String) throws(FormatError) {
+    let text = try Self.textRange(of: file, path: path)
+    let listing = try SafetensorsListing(parsing: file.extracting(text), from: text.lowerBound, path: path)
+    metadata = listing.metadata
+    var entries: [Entry] = []
+    entries.reserveCapacity(listing.declarations.count)
+    for declaration in listing.declarations {
+      entries.append(
+        try declaration.entry(dataOffset: text.upperBound, fileByteCount: file.byteCount, path: path))
+    }
+    self.entries = try Self.inOrder(entries, data: text.upperBound..<file.byteCount, path: path)
+  }
+
+  /// Where the JSON text is.
+  private static func textRange(of file: RawSpan, path: String) throws(FormatError) -> Range<Int> {
+    if file.starts(with: "version https://git-lfs.github.com/") {
+      throw FormatError(path, .unsupported("is a Git LFS pointer; 'git lfs pull' fetches the file itself"))
+    }
+    guard file.byteCount >= 8 else {
+      throw FormatError(path, byte: 0, .truncated(needed: 8, available: file.byteCount))
+    }
+    let byteCount: UInt64 = file.integer(at: 0)
+    guard byteCount <= UInt64(byteCountLimit) else {
+      throw FormatError(
+        path, byte: 0, .malformed("header of \(byteCount) bytes, the limit is \(byteCountLimit)"))
+    }
+    guard byteCount >= 2 else {
+      throw FormatError(path, byte: 0, .malformed("header of \(byteCount) bytes, too short to be one"))
+    }
+    guard Int(byteCount) <= file.byteCount - 8 else {
+      throw FormatError(path, byte: 8, .truncated(needed: Int(byteCount), available: file.byteCount - 8))
+    }
+    return 8..<8 + Int(byteCount)
+  }
+
+  /// Sorts by place and checks that the data is covered once, without a hole and without a rest.
+  private static func inOrder(
+    _ entries: [Entry], data: Range<Int>, path: String
+  ) throws(FormatError) -> [Entry] {
+    let isSorted = zip(entries, entries.dropFirst()).allSatisfy { !$1.isBefore($0) }
+    let sorted = isSorted ? entries : entries.sorted { $0.isBefore($1) }
+    var end = data.lowerBound
+    var previous = ""
+    for entry in sorted {
+      let start = entry.range.lowerBound
+      guard start == end else {
+        let reason =
+          start > end
+          ? "\(start - end) bytes before it belong to no tensor" : "its bytes overlap those of '\(previous)'"
+        throw FormatError(
+          path, byte: min(start, end), at: "tensor '\(entry.tensor.name)'", .malformed(reason))
+      }
+      end = entry.range.upperBound
+      previous = entry.tensor.name
+    }
+    guard end == data.upperBound else {
+      throw FormatError(path, byte: end, .malformed("\(data.upperBound - end) bytes follow the last tensor"))
+    }
+    return sorted
+  }
+}
+
+extension SafetensorsHeader.Entry {
+  fileprivate func isBefore(_ other: Self) -> Bool {
+    (range.lowerBound, range.upperBound) < (other.range.lowerBound, other.range.upperBound)
+  }
+}

@@ -1,0 +1,109 @@
+/// The JSON of a safetensors header as it is written, before its numbers are believed.
+struct SafetensorsListing {
+  /// What the header says about one tensor.
+  struct Declaration {
+    let name: String
+    /// Where its key is, from the start of the file.
+    let byteOffset: Int
+    var dtype: String?
+    var shape: [Int]?
+    var offsets: [Int]?
+  }
+
+  private(set) var declarations: [Declaration] = []
+  private(set) var metadata: [String: String] = [:]
+
+  /// Reads the JSON text.
+  ///
+  /// - Parameters:
+  ///   - text: The header's text.
+  ///   - start: The byte of the file where the text begins.
+  ///   - path: The path for errors.
+  init(parsing text: RawSpan, from start: Int, path: String) throws(FormatError) {
+    var reader = JSONReader(byteCount: text.byteCount)
+    var place: String?
+    do throws(JSONError) {
+      try reader.readMembers(text) { (reader, key, offset) throws(JSONError) in
+        place = key == "__metadata__" ? "metadata" : "tensor '\(key)'"
+        if key == "__metadata__" {
+          try readMetadata(&reader, text)
+        } else {
+          var declaration = Declaration(name: key, byteOffset: start + offset)
+          try declaration.readFields(&reader, text)
+          declarations.append(declaration)
+        }
+        place = nil
+      }
+      try reader.readEnd(text)
+    } catch {
+      throw FormatError(path, byte: start + error.byteOffset, at: place, .malformed(error.reason))
+    }
+  }
+
+  private mutating func readMetadata(_ reader: inout JSONReader, _ text: RawSpan) throws(JSONError) {
+    if try reader.readNull(text) { return }
+    try reader.readMembers(text) { (reader, key, _) throws(JSONError) in
+      metadata[key] = try reader.readString(text)
+    }
+  }
+}
+
+extension SafetensorsListing.Declaration {
+  /// Reads the fields of an entry; fields of other names are passed over.
+  fileprivate mutating func readFields(_ reader: inout JSONReader, _ text: RawSpan) throws(JSONError) {
+    try reader.readMembers(text) { (reader, key, _) throws(JSONError) in
+      switch key {
+      case "dtype": dtype = try reader.readString(text)
+      case "shape": shape = try reader.readCounts(text)
+      case "data_offsets": offsets = try reader.readCounts(text)
+      default: _ = try reader.readValue(text)
+      }
+    }
+  }
+
+  /// Checks the numbers against each other and against the size of the file.
+  ///
+  /// - Parameters:
+  ///   - dataOffset: Where the tensors' bytes begin, from the start of the file.
+  ///   - fileByteCount: The size of the file.
+  ///   - path: The path for errors.
+  func entry(dataOffset: Int, fileByteCount: Int, path: String) throws(FormatError) -> SafetensorsHeader.Entry
+  {
+    guard let dtype else { throw error(.missing("field 'dtype'"), path) }
+    guard let shape else { throw error(.missing("field 'shape'"), path) }
+    guard let offsets else { throw error(.missing("field 'data_offsets'"), path) }
+    guard let type = DType(rawValue: dtype) else { throw error(.unsupported("dtype '\(dtype)'"), path) }
+    guard let tensor = TensorInfo(checking: name, dtype: type, shape: shape) else {
+      throw error(.malformed("shape \(shape) of \(dtype) is too large or not whole bytes"), path)
+    }
+    guard offsets.count == 2 else {
+      throw error(.malformed("data_offsets are \(offsets.count) numbers, not 2"), path)
+    }
+    let (begin, end) = (offsets[0], offsets[1])
+    guard begin <= end else {
+      throw error(.malformed("data_offsets end before they begin: \(offsets)"), path)
+    }
+    guard end - begin == tensor.byteCount else {
+      throw error(
+        .malformed(
+          "shape \(shape) of \(dtype) is \(tensor.byteCount) bytes, data_offsets are \(end - begin)"), path)
+    }
+    let available = fileByteCount - dataOffset
+    guard end <= available else {
+      throw error(.truncated(needed: end - begin, available: max(0, available - begin)), path)
+    }
+    return SafetensorsHeader.Entry(tensor: tensor, range: dataOffset + begin..<dataOffset + end)
+  }
+
+  private func error(_ problem: FormatError.Problem, _ path: String) -> FormatError {
+    FormatError(path, byte: byteOffset, at: "tensor '\(name)'", problem)
+  }
+}
+
+extension JSONReader {
+  fileprivate mutating func readCounts(_ text: RawSpan) throws(JSONError) -> [Int] {
+    var counts: [Int] = []
+    try readElements(text) { (reader) throws(JSONError) in counts.append(try reader.readCount(text)) }
+    return counts
+  }
+}

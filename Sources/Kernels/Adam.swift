@@ -1,0 +1,54 @@
+import CKernels
+
+/// One step of Adam, in the order of operations of `torch.optim.Adam`.
+///
+/// With `m` and `v` the new moments, `parameter -= learningRate / c1 * m / (sqrt(v) / sqrt(c2) + epsilon)`.
+///
+/// - Parameters:
+///   - parameters: What is trained.
+///   - gradients: As many values.
+///   - firstMoments: As many values, zero before the first step.
+///   - secondMoments: As many values, zero before the first step.
+///   - learningRate: The size of a step.
+///   - beta1: How much of the first moment stays.
+///   - beta2: How much of the second moment stays.
+///   - epsilon: Added to the root.
+///   - biasCorrection1: `1 - beta1^t` in step `t`, counted from 1.
+///   - biasCorrection2: `1 - beta2^t`.
+///   - set: The instructions to use.
+package func adamStep(
+  parameters: inout MutableSpan<Float>, gradients: Span<Float>, firstMoments: inout MutableSpan<Float>,
+  secondMoments: inout MutableSpan<Float>, learningRate: Double, beta1: Double, beta2: Double,
+  epsilon: Double, biasCorrection1: Double, biasCorrection2: Double, on set: InstructionSet = .best
+) {
+  let count = parameters.count
+  precondition(
+    gradients.count == count && firstMoments.count == count && secondMoments.count == count,
+    "\(count), \(gradients.count), \(firstMoments.count), \(secondMoments.count) values")
+  let step = ck_adam(
+    step_size: Float(learningRate / biasCorrection1), one_minus_beta1: Float(1 - beta1),
+    beta2: Float(beta2), one_minus_beta2: Float(1 - beta2),
+    root_of_correction2: Float(biasCorrection2.squareRoot()), epsilon: Float(epsilon))
+  unsafe writing(&parameters, &firstMoments, &secondMoments) { parameters, first, second in
+    unsafe reading(gradients) { gradients in
+      unsafe ck_adam_step(set.rawValue, step, gradients, count, parameters, first, second)
+    }
+  }
+}
+
+/// `adamStep` as a plain loop in double precision, which defines it.
+package func adamStepReference(
+  parameters: inout MutableSpan<Float>, gradients: Span<Float>, firstMoments: inout MutableSpan<Float>,
+  secondMoments: inout MutableSpan<Float>, learningRate: Double, beta1: Double, beta2: Double,
+  epsilon: Double, biasCorrection1: Double, biasCorrection2: Double
+) {
+  for i in parameters.indices {
+    let g = Double(gradients[i])
+    let m = beta1 * Double(firstMoments[i]) + (1 - beta1) * g
+    let v = beta2 * Double(secondMoments[i]) + (1 - beta2) * g * g
+    let root = (v / biasCorrection2).squareRoot() + epsilon
+    firstMoments[i] = Float(m)
+    secondMoments[i] = Float(v)
+    parameters[i] = Float(Double(parameters[i]) - learningRate / biasCorrection1 * m / root)
+  }
+}

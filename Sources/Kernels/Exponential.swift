@@ -1,0 +1,27 @@
+import CKernels
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Foundation
+#endif
+
+/// The exponential of each value, as the other kernels compute it: at most 3e-7 off, relatively.
+///
+/// Exact at 0; values are first clamped to -87.33654 … 88.37626, so that nothing overflows.
+///
+/// - Parameters:
+///   - x: The exponents.
+///   - y: As many values.
+///   - set: The instructions to use.
+package func exponential(_ x: Span<Float>, into y: inout MutableSpan<Float>, on set: InstructionSet = .best) {
+  let count = x.count
+  precondition(y.count == count, "\(count) exponents, \(y.count) results")
+  unsafe writing(&y) { y in unsafe reading(x) { x in unsafe ck_exp(set.rawValue, x, count, y) } }
+}
+
+/// e^x in double precision, for the plain versions of kernels.
+func exactExponential(_ x: Double) -> Double { exp(x) }
+
+/// The natural logarithm in double precision, for the plain versions of kernels.
+func exactLogarithm(_ x: Double) -> Double { log(x) }

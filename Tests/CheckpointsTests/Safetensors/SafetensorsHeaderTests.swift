@@ -1,0 +1,202 @@
+import Checkpoints
+import TestSupport
+import Testing
+
+@Suite struct `Safetensors header` {
+  /// Parses bytes that are a whole file named `m.safetensors`.
+  private func header(_ bytes: [UInt8]) throws(FormatError) -> SafetensorsHeader {
+    try TensorBytes(bytes).withSpan { span throws(FormatError) in
+      try SafetensorsHeader(parsing: span, path: "m.safetensors")
+    }
+  }
+
+  private func problem(_ bytes: [UInt8]) -> String? {
+    do throws(FormatError) {
+      _ = try header(bytes)
+      return nil
+    } catch { return error.description }
+  }
+
+  /// A file of one entry of which only the header's JSON matters.
+  private func problem(_ json: String, data: Int = 0) -> String? {
+    problem(safetensors(json, [UInt8](repeating: 0, count: data)))
+  }
+
+  @Test func `reads a tiny file byte by byte`() throws {
+    let bytes: [UInt8] =
+      [0x3E, 0, 0, 0, 0, 0, 0, 0]
+      + Array(#"{"a":{"dtype":"BF16","shape":[1,3],"data_offsets":[0,6]}}     "#.utf8)
+      + [1, 2, 3, 4, 5, 6]
+    let header = try header(bytes)
+    #expect(header.metadata.isEmpty)
+    #expect(header.entries.count == 1)
+    #expect(header.entries[0].tensor == TensorInfo(name: "a", dtype: .bf16, shape: [1, 3]))
+    #expect(header.entries[0].range == 70..<76)
+  }
+
+  @Test func `orders the tensors by their bytes`() throws {
+    let json =
+      "{\(entry("b", "U8", [1], 2, 3)),\(entry("c", "U8", [2], 0, 2)),\(entry("a", "U8", [0], 2, 2))}"
+    let names = try header(safetensors(json, [1, 2, 3])).entries.map(\.tensor.name)
+    #expect(names == ["c", "a", "b"])
+  }
+
+  @Test func `accepts an empty object`() throws {
+    #expect(try header(safetensors("{}")).entries.isEmpty)
+  }
+
+  @Test(arguments: ["null", "{}", #"{"format":"pt","x":"é"}"#])
+  func `accepts metadata of strings, none, or null`(metadata: String) throws {
+    let header = try header(safetensors(#"{"__metadata__":\#(metadata)}"#))
+    #expect(header.metadata["x"] == (metadata.contains("x") ? "é" : nil))
+  }
+
+  @Test func `accepts white space around the header`() throws {
+    let header = try header(safetensors(" \n{\(entry("a", "U8", [1], 0, 1))}\t  ", [9]))
+    #expect(header.entries.count == 1)
+  }
+
+  @Test func `accepts unknown fields of an entry`() throws {
+    let json = #"{"a":{"dtype":"U8","shape":[1],"x":{"y":[1,null]},"data_offsets":[0,1]}}"#
+    #expect(try header(safetensors(json, [9])).entries.count == 1)
+  }
+
+  @Test func `accepts a scalar, an empty tensor and an empty name`() throws {
+    let json = "{\(entry("", "F32", [], 0, 4)),\(entry("e", "F64", [0, 7], 4, 4))}"
+    #expect(try header(safetensors(json, [0, 0, 0, 0])).entries.map(\.tensor.elementCount) == [1, 0])
+  }
+
+  @Test func `escapes names in errors`() {
+    #expect(
+      problem(#"{"a\u001b[2J":{"dtype":"U8","shape":[]}}"#)
+        == #"m.safetensors: byte 9: tensor 'a\u{1b}[2J': field 'data_offsets' is missing"#)
+  }
+
+  @Test(
+    arguments: [
+      ([], "byte 0: needs 8 bytes, 0 are left"),
+      ([1, 2, 3], "byte 0: needs 8 bytes, 3 are left"),
+      ([0, 0, 0, 0, 0, 0, 0, 0], "byte 0: header of 0 bytes, too short to be one"),
+      ([9, 0, 0, 0, 0, 0, 0, 0, 0x7B, 0x7D], "byte 8: needs 9 bytes, 2 are left"),
+      ([1, 0xE1, 0xF5, 5, 0, 0, 0, 0], "byte 0: header of 100000001 bytes, the limit is 100000000"),
+      ([0, 0xE1, 0xF5, 5, 0, 0, 0, 0], "byte 8: needs 100000000 bytes, 0 are left"),
+      (
+        [0, 0, 0, 0, 0, 0, 0, 0x80],
+        "byte 0: header of 9223372036854775808 bytes, the limit is 100000000"
+      ),
+      (
+        Array("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n".utf8),
+        "is a Git LFS pointer; 'git lfs pull' fetches the file itself"
+      ),
+    ] as [([UInt8], String)])
+  func `refuses a file without a header`(bytes: [UInt8], reason: String) {
+    #expect(problem(bytes) == "m.safetensors: " + reason)
+  }
+
+  @Test(arguments: [
+    ("[]", "byte 8: expected '{'"),
+    ("\u{FEFF}{}", "byte 8: expected '{'"),
+    ("{}\0\0", "byte 10: there is text after the end of the value"),
+    ("{} {}", "byte 11: there is text after the end of the value"),
+    (#"{"a":{}"#, "byte 15: expected ',' or '}'"),
+    (#"{"a":{"dtype":"U8","#, "byte 27: tensor 'a': a key must be a string"),
+    (#"{"a":[]}"#, "byte 13: tensor 'a': expected '{'"),
+    (#"{"a\ud800":{}}"#, "byte 11: lone surrogate"),
+    (#"{"a":1}"#, "byte 13: tensor 'a': expected '{'"),
+    (#"{"__metadata__":{"a":1}}"#, "byte 29: metadata: expected a string"),
+    (#"{"__metadata__":"a"}"#, "byte 24: metadata: expected '{'"),
+    (#"{"__metadata__":{"a":"","a":""}}"#, "byte 32: metadata: duplicate key 'a'"),
+    (#"{"__metadata__":{},"__metadata__":{}}"#, "byte 27: duplicate key '__metadata__'"),
+  ])
+  func `refuses what is not the JSON of a header`(json: String, reason: String) {
+    #expect(problem(json) == "m.safetensors: " + reason)
+  }
+
+  @Test func `refuses deep nesting`() {
+    let json = #"{"a":{"x":"# + String(repeating: "[", count: 200) + String(repeating: "]", count: 200) + "}}"
+    #expect(problem(json) == "m.safetensors: byte 80: tensor 'a': nested deeper than 64")
+  }
+
+  @Test func `refuses text that is not UTF-8`() {
+    let bytes = Array(#"{""#.utf8) + [0xFF] + Array(#"":{}}"#.utf8)
+    #expect(problem(safetensors(headerBytes: bytes)) == "m.safetensors: byte 9: the string is not UTF-8")
+  }
+
+  @Test(arguments: [
+    (#"{"shape":[],"data_offsets":[0,1]}"#, "field 'dtype' is missing"),
+    (#"{"dtype":"U8","data_offsets":[0,1]}"#, "field 'shape' is missing"),
+    (#"{"dtype":"U8","shape":[]}"#, "field 'data_offsets' is missing"),
+    (#"{"dtype":"u8","shape":[],"data_offsets":[0,1]}"#, "dtype 'u8'"),
+    (#"{"dtype":"F128","shape":[],"data_offsets":[0,1]}"#, "dtype 'F128'"),
+    (#"{"dtype":"U8","shape":[],"data_offsets":[0,1,1]}"#, "data_offsets are 3 numbers, not 2"),
+    (#"{"dtype":"U8","shape":[],"data_offsets":[1,0]}"#, "data_offsets end before they begin: [1, 0]"),
+    (#"{"dtype":"U8","shape":[2],"data_offsets":[0,1]}"#, "shape [2] of U8 is 2 bytes, data_offsets are 1"),
+    (#"{"dtype":"F4","shape":[3],"data_offsets":[0,1]}"#, "shape [3] of F4 is too large or not whole bytes"),
+    (
+      #"{"dtype":"U8","shape":[9223372036854775807,4,0],"data_offsets":[0,0]}"#,
+      "shape [9223372036854775807, 4, 0] of U8 is too large or not whole bytes"
+    ),
+    (
+      #"{"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,1]}"#,
+      "shape [4611686018427387904] of F32 is too large or not whole bytes"
+    ),
+    (#"{"dtype":"U8","shape":[2],"data_offsets":[0,2]}"#, "needs 2 bytes, 1 are left"),
+    (#"{"dtype":"U8","shape":[2],"data_offsets":[5,7]}"#, "needs 2 bytes, 0 are left"),
+  ])
+  func `refuses an entry whose fields are missing or disagree`(fields: String, reason: String) {
+    #expect(problem(#"{"a":\#(fields)}"#, data: 1) == "m.safetensors: byte 9: tensor 'a': " + reason)
+  }
+
+  @Test(arguments: [
+    ("4.0", "4.0 is not an integer from 0 to 2^63 - 1"), ("-4", "-4 is not an integer from 0 to 2^63 - 1"),
+    ("1e1", "1e1 is not an integer from 0 to 2^63 - 1"), ("-0", "-0 is not an integer from 0 to 2^63 - 1"),
+    ("9223372036854775808", "9223372036854775808 is not an integer from 0 to 2^63 - 1"),
+    ("\"4\"", "expected a number"), ("null", "expected a number"), ("04", "expected ',' or ']'"),
+  ])
+  func `refuses a dimension that is not a count`(dimension: String, reason: String) {
+    let found = problem(#"{"a":{"dtype":"U8","shape":[\#(dimension)],"data_offsets":[0,4]}}"#, data: 4)
+    #expect(found?.hasSuffix("tensor 'a': " + reason) == true)
+  }
+
+  @Test func `refuses a repeated name, also of the same bytes`() {
+    let json = "{\(entry("a", "U8", [1], 0, 1)),\(entry("a", "U8", [1], 0, 1))}"
+    #expect(problem(json, data: 1) == "m.safetensors: byte 61: duplicate key 'a'")
+  }
+
+  @Test func `refuses a repeated name among many`() {
+    let entries = (0..<20).map { entry("t\($0 % 19)", "U8", [0], 0, 0) }
+    #expect(problem("{\(entries.joined(separator: ","))}")?.hasSuffix("duplicate key 't0'") == true)
+  }
+
+  @Test func `refuses a repeated field`() {
+    let json = #"{"a":{"dtype":"U8","dtype":"U8","shape":[],"data_offsets":[0,1]}}"#
+    #expect(problem(json, data: 1) == "m.safetensors: byte 27: tensor 'a': duplicate key 'dtype'")
+  }
+
+  @Test func `refuses a hole between tensors`() {
+    let json = "{\(entry("a", "U8", [1], 0, 1)),\(entry("b", "U8", [1], 3, 4))}"
+    #expect(
+      problem(json, data: 4)
+        == "m.safetensors: byte 114: tensor 'b': 2 bytes before it belong to no tensor")
+  }
+
+  @Test func `refuses overlapping tensors`() {
+    let json = "{\(entry("a", "U8", [2], 0, 2)),\(entry("b", "U8", [2], 1, 3))}"
+    #expect(
+      problem(json, data: 3) == "m.safetensors: byte 114: tensor 'b': its bytes overlap those of 'a'")
+  }
+
+  @Test func `refuses an empty tensor inside another`() {
+    let json = "{\(entry("a", "U8", [2], 0, 2)),\(entry("b", "U8", [0], 1, 1))}"
+    #expect(problem(json, data: 2)?.hasSuffix("tensor 'b': its bytes overlap those of 'a'") == true)
+  }
+
+  @Test func `refuses bytes after the last tensor`() {
+    let json = "{\(entry("a", "U8", [1], 0, 1))}"
+    #expect(problem(json, data: 3) == "m.safetensors: byte 62: 2 bytes follow the last tensor")
+  }
+
+  @Test func `refuses bytes after no tensor`() {
+    #expect(problem("{}", data: 1) == "m.safetensors: byte 10: 1 bytes follow the last tensor")
+  }
+}
