@@ -6,12 +6,25 @@ extension RawSpan {
   }
 
   /// A little-endian integer at an offset inside the span, aligned or not.
-  package func integer<T: FixedWidthInteger & BitwiseCopyable>(at offset: Int, as type: T.Type = T.self) -> T {
+  package func integer<T: FixedWidthInteger & BitwiseCopyable>(at offset: Int, as type: T.Type = T.self) -> T
+  {
     T(littleEndian: unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: T.self))
   }
 
   /// The bytes as an array.
   package func copiedBytes() -> [UInt8] {
     unsafe withUnsafeBytes { unsafe Array($0) }
+  }
+}
+
+extension RawSpan {
+  /// The text in a range of bytes inside the span, or nil when it is not UTF-8.
+  package func string(in range: Range<Int>) -> String? {
+    unsafe extracting(range).withUnsafeBytes { unsafe String(validating: $0, as: UTF8.self) }
+  }
+
+  /// The first offset at or after a position whose byte is not zero, or nil when all are.
+  package func firstNonzero(in range: Range<Int>) -> Int? {
+    range.first { byte(at: $0) != 0 }
   }
 }
