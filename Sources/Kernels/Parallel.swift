@@ -56,21 +56,22 @@ public func parallel<E: Error>(chunks count: Int, _ body: @Sendable (Int) throws
 ///   - columnCount: The length of a row; divides the number of values.
 ///   - rowsPerChunk: The rows of a chunk; the last one may be shorter.
 ///   - body: Gets the rows of the chunk, and their values to write.
-public func parallelRows<T>(
+/// - Throws: The error of the lowest failing chunk, after every chunk has ended.
+public func parallelRows<T, E: Error>(
   of values: inout MutableSpan<T>, columnCount: Int, rowsPerChunk: Int,
-  _ body: @Sendable (Range<Int>, inout MutableSpan<T>) -> Void
-) {
+  _ body: @Sendable (Range<Int>, inout MutableSpan<T>) throws(E) -> Void
+) throws(E) {
   precondition(columnCount > 0 && values.count % columnCount == 0 && rowsPerChunk > 0)
   let rowCount = values.count / columnCount
-  unsafe values.withUnsafeMutableBufferPointer { buffer in
+  try unsafe values.withUnsafeMutableBufferPointer { buffer throws(E) in
     // Each chunk touches only its own rows, so sharing the pointer between threads is sound.
     nonisolated(unsafe) let shared = unsafe buffer
-    parallel(chunks: (rowCount + rowsPerChunk - 1) / rowsPerChunk) { chunk in
+    try parallel(chunks: (rowCount + rowsPerChunk - 1) / rowsPerChunk) { chunk throws(E) in
       let rows = chunk * rowsPerChunk..<min(rowCount, (chunk + 1) * rowsPerChunk)
       let part = unsafe UnsafeMutableBufferPointer(
         rebasing: shared[rows.lowerBound * columnCount..<rows.upperBound * columnCount])
       var span = unsafe MutableSpan(_unsafeElements: part)
-      body(rows, &span)
+      try body(rows, &span)
     }
   }
 }

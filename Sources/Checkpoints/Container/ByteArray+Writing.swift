@@ -1,0 +1,14 @@
+/// Writing of little-endian fields.
+extension [UInt8] {
+  /// Appends an integer, lowest byte first.
+  mutating func appendInteger<T: FixedWidthInteger & UnsignedInteger>(_ value: T) {
+    for shift in stride(from: 0, to: T.bitWidth, by: 8) {
+      append(UInt8(truncatingIfNeeded: value >> T(shift)))
+    }
+  }
+
+  /// Appends zeros until the array has a number of bytes.
+  mutating func appendZeros(upTo byteCount: Int) {
+    append(contentsOf: repeatElement(0, count: byteCount - count))
+  }
+}

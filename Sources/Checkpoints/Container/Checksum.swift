@@ -1,0 +1,34 @@
+internal import CZlib
+
+/// The CRC-32 of zlib.
+enum Checksum {
+  /// The checksum of bytes; 0 for none.
+  static func crc32(_ bytes: RawSpan) -> UInt32 {
+    // zlib takes a pointer, which it does not keep.
+    unsafe bytes.withUnsafeBytes { buffer in
+      guard let start = buffer.baseAddress else { return 0 }
+      return UInt32(
+        truncatingIfNeeded: unsafe crc32_z(0, start.assumingMemoryBound(to: UInt8.self), buffer.count))
+    }
+  }
+
+  /// The checksum of bytes in an array.
+  static func crc32(_ bytes: [UInt8]) -> UInt32 { crc32(unsafe bytes.span.bytes) }
+
+  /// Checks bytes against their stored checksum.
+  static func check(_ bytes: RawSpan, stored: UInt32) throws(Mismatch) {
+    let computed = crc32(bytes)
+    guard computed == stored else { throw Mismatch(stored: stored, computed: computed) }
+  }
+
+  /// Two checksums that should be equal.
+  struct Mismatch: Error {
+    let stored: UInt32
+    let computed: UInt32
+
+    /// The disagreement as a problem of a file.
+    var problem: FormatError.Problem {
+      .checksum(stored: String(stored, radix: 16), computed: String(computed, radix: 16))
+    }
+  }
+}

@@ -1,0 +1,129 @@
+/// What a container says about its tensors, as JSON.
+struct ContainerManifest: Equatable {
+  var quantization: [String: QuantizationParameters]
+  var adapter: AdapterParameters?
+  /// An object.
+  var metadata: JSONValue
+
+  private static let keys: Set<String> = ["quantization", "adapter", "metadata"]
+}
+
+extension ContainerManifest {
+  /// The text of the manifest; modules are sorted, so that equal contents have equal text.
+  var text: String {
+    var members: [JSONValue.Member] = []
+    if !quantization.isEmpty {
+      let modules = quantization.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+      members.append(.init("quantization", .object(modules.map { .init($0.key, $0.value.manifestValue) })))
+    }
+    if let adapter { members.append(.init("adapter", adapter.manifestValue)) }
+    if metadata != .object([]) { members.append(.init("metadata", metadata)) }
+    return JSONValue.object(members).compactText
+  }
+
+  /// Reads a manifest.
+  ///
+  /// - Throws: `FormatError.Problem` worded for the manifest, as a `ManifestDefect`.
+  init(_ value: JSONValue) throws(ManifestDefect) {
+    guard let members = value.object else { throw ManifestDefect("is not an object") }
+    quantization = try Self.readQuantization(value["quantization"])
+    adapter = try value["adapter"].map { value throws(ManifestDefect) in
+      try AdapterParameters(manifest: value)
+    }
+    metadata = value["metadata"] ?? .object([])
+    guard case .object = metadata else { throw ManifestDefect("'metadata' is not an object") }
+    for member in members where !Self.keys.contains(member.key) {
+      guard metadata[member.key] == nil else {
+        throw ManifestDefect("'\(member.key)' is there twice, once in 'metadata'")
+      }
+      metadata.set(member.key, to: member.value)
+    }
+  }
+
+  private static func readQuantization(
+    _ value: JSONValue?
+  ) throws(ManifestDefect) -> [String: QuantizationParameters] {
+    guard let value else { return [:] }
+    guard let members = value.object else { throw ManifestDefect("'quantization' is not an object") }
+    var modules: [String: QuantizationParameters] = [:]
+    for member in members {
+      modules[member.key] = try QuantizationParameters(manifest: member.value, module: member.key)
+    }
+    return modules
+  }
+}
+
+/// What is wrong with a manifest, as a phrase.
+struct ManifestDefect: Error {
+  let reason: String
+
+  init(_ reason: String) { self.reason = reason }
+}
+
+extension JSONValue {
+  /// Refuses keys of an object that are not among these.
+  fileprivate func requireKeys(_ keys: Set<String>, in place: String) throws(ManifestDefect) {
+    guard let members = object else { throw ManifestDefect("\(place) is not an object") }
+    for member in members where !keys.contains(member.key) {
+      throw ManifestDefect("\(place) has an unknown key '\(member.key)'")
+    }
+  }
+}
+
+extension QuantizationParameters {
+  fileprivate static let widths = [2, 3, 4, 8]
+
+  fileprivate var manifestValue: JSONValue {
+    .object([.init("bits", .integer(bits)), .init("group_size", .integer(groupSize))])
+  }
+
+  fileprivate init(manifest value: JSONValue, module: String) throws(ManifestDefect) {
+    let place = "quantization of '\(module)'"
+    try value.requireKeys(["bits", "group_size"], in: place)
+    guard let bits = value["bits"]?.integer, Self.widths.contains(bits) else {
+      throw ManifestDefect("\(place): 'bits' is not 2, 3, 4 or 8")
+    }
+    guard let groupSize = value["group_size"]?.integer, groupSize >= 1 else {
+      throw ManifestDefect("\(place): 'group_size' is no positive integer")
+    }
+    self.init(bits: bits, groupSize: groupSize)
+  }
+}
+
+extension AdapterParameters {
+  fileprivate var manifestValue: JSONValue {
+    .object([
+      .init("kind", .string(kind.rawValue)), .init("rank", .integer(rank)), .init("alpha", .double(alpha)),
+    ])
+  }
+
+  fileprivate init(manifest value: JSONValue) throws(ManifestDefect) {
+    try value.requireKeys(["kind", "rank", "alpha"], in: "'adapter'")
+    guard let name = value["kind"]?.string else { throw ManifestDefect("'adapter' has no 'kind'") }
+    guard let kind = Kind(rawValue: name) else { throw ManifestDefect("unknown adapter kind '\(name)'") }
+    guard let rank = value["rank"]?.integer, rank >= 1 else {
+      throw ManifestDefect("'adapter': 'rank' is no positive integer")
+    }
+    guard let alpha = value["alpha"]?.double, alpha.isFinite else {
+      throw ManifestDefect("'adapter': 'alpha' is no finite number")
+    }
+    self.init(kind: kind, rank: rank, alpha: alpha)
+  }
+}
+
+extension ContainerManifest {
+  /// Reads the text of a manifest.
+  init(parsing text: [UInt8], path: String) throws(FormatError) {
+    let value: JSONValue
+    do throws(JSONError) {
+      value = try JSONValue(parsing: text)
+    } catch {
+      throw FormatError(path, at: "manifest", .malformed(error.description))
+    }
+    do throws(ManifestDefect) {
+      try self.init(value)
+    } catch {
+      throw FormatError(path, at: "manifest", .malformed(error.reason))
+    }
+  }
+}

@@ -1,0 +1,68 @@
+/// How the sections of a container are compressed.
+public enum ContainerCompression: Sendable, Equatable {
+  /// Every section is stored as it is.
+  case none
+  /// zlib at its default level.
+  case zlib
+  /// zstd at a level of `zstdLevels`.
+  case zstd(level: Int)
+
+  /// The zstd levels that may be asked for.
+  public static let zstdLevels = 1...19
+
+  var codec: ContainerCodec {
+    switch self {
+    case .none: .raw
+    case .zlib: .zlib
+    case .zstd: .zstd
+    }
+  }
+}
+
+/// What may be chosen when a container is written; the contents are the same with any choice.
+public struct ContainerOptions: Sendable, Equatable {
+  /// How sections are compressed; one that does not shrink by 2 % is stored raw.
+  public var compression: ContainerCompression
+  /// Whether `U32` and `F32` tensors stay raw, so that packed codes and tables are used in place.
+  public var keepsMappable: Bool
+  /// The raw bytes of a block: a multiple of 64, at most 16 MiB.
+  public var blockByteCount: Int
+
+  /// Chooses; without arguments as `rilq` writes.
+  public init(
+    compression: ContainerCompression = .zstd(level: 3), keepsMappable: Bool = true,
+    blockByteCount: Int = 1 << 20
+  ) {
+    self.compression = compression
+    self.keepsMappable = keepsMappable
+    self.blockByteCount = blockByteCount
+  }
+
+  /// Checks that a container can be written so.
+  func validate(path: String) throws(FormatError) {
+    if case .zstd(let level) = compression, !ContainerCompression.zstdLevels.contains(level) {
+      throw FormatError(path, .unsupported("zstd level \(level)"))
+    }
+    guard ContainerFormat.blockByteRange.contains(blockByteCount),
+      blockByteCount % ContainerFormat.alignment == 0
+    else { throw FormatError(path, .unsupported("a block size of \(blockByteCount) bytes")) }
+  }
+
+  /// How a section is stored if it shrinks so.
+  func encoding(for subject: ContainerSubject) -> ContainerEncoding {
+    let raw = ContainerEncoding(codec: .raw, filter: .none, blockByteCount: blockByteCount)
+    guard compression != .none else { return raw }
+    var encoding = raw
+    encoding.codec = compression.codec
+    if case .tensor(let tensor) = subject {
+      if keepsMappable && (tensor.dtype == .u32 || tensor.dtype == .f32) { return raw }
+      encoding.filter =
+        switch tensor.dtype.bitWidth {
+        case 16: .bytePlanes2
+        case 32: .bytePlanes4
+        default: .none
+        }
+    }
+    return encoding
+  }
+}

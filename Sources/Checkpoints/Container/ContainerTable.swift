@@ -1,0 +1,115 @@
+/// The checked table of contents of a container.
+struct ContainerTable {
+  let sections: [ContainerSection]
+  let tableOffset: Int
+  let contentDigest: Digest256
+  private let tensorIndex: [String: Int]
+  private let assetIndex: [String: Int]
+
+  /// The section of a tensor.
+  func section(ofTensor name: String) -> ContainerSection? { tensorIndex[name].map { sections[$0] } }
+
+  /// The section of an asset.
+  func section(ofAsset name: String) -> ContainerSection? { assetIndex[name].map { sections[$0] } }
+
+  /// The bytes from the end of a section to the next thing in the file.
+  func padding(after section: ContainerSection) -> Range<Int> {
+    let end = section.byteOffset + section.storedByteCount
+    // The table begins at or after the next multiple of the alignment, so there is one.
+    return end..<(ContainerFormat.aligned(end) ?? end)
+  }
+
+  /// Reads header, trailer and table of a file, and checks that they describe it.
+  init(of file: MappedFile) throws(FormatError) {
+    let path = file.path
+    let least = ContainerFormat.headerByteCount + ContainerFormat.trailerByteCount
+    try file.withBytes(in: 0..<min(file.byteCount, ContainerFormat.headerByteCount)) {
+      bytes throws(FormatError) in
+      guard file.byteCount >= least else {
+        throw FormatError(path, .truncated(needed: least, available: file.byteCount))
+      }
+      try ContainerHeader.validate(bytes, path: path)
+    }
+    let start = file.byteCount - ContainerFormat.trailerByteCount
+    let trailer = try file.withBytes(in: start..<file.byteCount) { bytes throws(FormatError) in
+      try ContainerTrailer(bytes, path: path, fileByteCount: file.byteCount)
+    }
+    let sections = try file.withBytes(in: trailer.tableOffset..<start) { bytes throws(FormatError) in
+      try Self.readSections(bytes, trailer, path: path)
+    }
+    try Self.validateLayout(sections, trailer, path: path)
+    tensorIndex = try Self.index(sections, of: .tensor, path: path)
+    assetIndex = try Self.index(sections, of: .asset, path: path)
+    self.sections = sections
+    tableOffset = trailer.tableOffset
+    contentDigest = trailer.contentDigest
+  }
+}
+
+extension ContainerTable {
+  private static func readSections(
+    _ table: RawSpan, _ trailer: ContainerTrailer, path: String
+  ) throws(FormatError) -> [ContainerSection] {
+    do {
+      try Checksum.check(table, stored: trailer.tableChecksum)
+    } catch {
+      throw FormatError(path, byte: trailer.tableOffset, at: "table of contents", error.problem)
+    }
+    var cursor = RecordCursor(path: path, tableOffset: trailer.tableOffset, byteCount: table.byteCount)
+    var sections: [ContainerSection] = []
+    // The trailer has proved that the table has room for so many records.
+    sections.reserveCapacity(trailer.sectionCount)
+    for _ in 0..<trailer.sectionCount { sections.append(try ContainerSection(table, &cursor)) }
+    guard cursor.isAtEnd else {
+      throw cursor.error(at: "table of contents", .malformed("has bytes after its last record"))
+    }
+    return sections
+  }
+
+  /// Checks that sections fill the file between header and table, in order and without gaps.
+  private static func validateLayout(
+    _ sections: [ContainerSection], _ trailer: ContainerTrailer, path: String
+  ) throws(FormatError) {
+    var end = ContainerFormat.headerByteCount
+    var previous = ContainerSubject.Kind.tensor
+    for section in sections {
+      let place = section.subject.place
+      guard section.subject.kind >= previous, previous != .manifest else {
+        throw FormatError(path, at: place, .malformed("is out of order: tensors, assets, one manifest"))
+      }
+      previous = section.subject.kind
+      // `end` is at most the table's offset, which is a multiple of the alignment.
+      guard section.byteOffset == ContainerFormat.aligned(end) else {
+        throw FormatError(
+          path, at: place, .malformed("begins at \(section.byteOffset), not after byte \(end)"))
+      }
+      end = section.byteOffset
+      for block in section.blocks {
+        let left = trailer.tableOffset - end
+        guard Int(block.storedByteCount) <= left else {
+          throw FormatError(
+            path, byte: end, at: place, .truncated(needed: Int(block.storedByteCount), available: left))
+        }
+        end += Int(block.storedByteCount)
+      }
+    }
+    guard previous == .manifest else { throw FormatError(path, .missing("the manifest")) }
+    guard trailer.tableOffset == ContainerFormat.aligned(end) else {
+      throw FormatError(
+        path, at: "table of contents", .malformed("begins at \(trailer.tableOffset), not after byte \(end)"))
+    }
+  }
+
+  private static func index(
+    _ sections: [ContainerSection], of kind: ContainerSubject.Kind, path: String
+  ) throws(FormatError) -> [String: Int] {
+    var index: [String: Int] = [:]
+    index.reserveCapacity(kind == .tensor ? sections.count : 0)
+    for (i, section) in sections.enumerated() where section.subject.kind == kind {
+      guard index.updateValue(i, forKey: section.subject.name) == nil else {
+        throw FormatError(path, at: section.subject.place, .malformed("there are two of this name"))
+      }
+    }
+    return index
+  }
+}

@@ -1,0 +1,140 @@
+/// Writes a packed container front to back, `Formats/container.md`.
+package final class ContainerWriter: CheckpointWriter {
+  private let contents: CheckpointContents
+  private let manifestText: String
+  private let encoder: SectionEncoder
+  private let file: OutputFile
+  private var sections: [ContainerSection] = []
+  /// Where the next byte goes, from the start of the file.
+  private var end = 0
+  /// The digest of the content, once `finish` has returned.
+  package private(set) var contentDigest: Digest256?
+
+  /// Begins a file.
+  ///
+  /// - Parameters:
+  ///   - contents: What will be written, in its order.
+  ///   - path: A file that nobody else reads; it is emptied.
+  ///   - options: How sections are stored.
+  /// - Throws: `FormatError` when the contents or the options break a limit of the format, or the file
+  ///   cannot be created.
+  package init(_ contents: CheckpointContents, path: String, options: ContainerOptions = .init()) throws {
+    try options.validate(path: path)
+    try contents.validateForContainer(path: path)
+    manifestText = try contents.manifestText(path: path)
+    self.contents = contents
+    encoder = SectionEncoder(options: options)
+    file = try OutputFile(creating: path)
+    try append(ContainerHeader.bytes)
+  }
+
+  /// Writes the next tensor.
+  package func write(_ tensor: TensorInfo, _ bytes: RawSpan) throws {
+    precondition(sections.count < contents.tensors.count, "tensor '\(tensor.name)' was not announced")
+    let announced = contents.tensors[sections.count]
+    precondition(tensor == announced, "tensor '\(announced.name)' comes before '\(tensor.name)'")
+    try writeSection(.tensor(tensor), bytes)
+  }
+
+  /// Writes the next asset.
+  package func write(_ asset: Asset, _ bytes: RawSpan) throws {
+    let index = sections.count - contents.tensors.count
+    precondition(contents.assets.indices.contains(index), "asset '\(asset.name)' is not expected here")
+    let announced = contents.assets[index]
+    precondition(asset == announced, "asset '\(announced.name)' comes before '\(asset.name)'")
+    try writeSection(.asset(asset), bytes)
+  }
+
+  /// Writes manifest, table and trailer, and syncs the file.
+  ///
+  /// - Returns: The size of the file.
+  package func finish() throws -> Int {
+    let announced = contents.tensors.count + contents.assets.count
+    precondition(sections.count == announced, "\(sections.count) of \(announced) sections are written")
+    let manifest = Array(manifestText.utf8)
+    try writeSection(.manifest(byteCount: manifest.count), unsafe manifest.span.bytes)
+    let digest = ContentDigest.of(sections, contents.manifest)
+    try writeTable(digest)
+    try file.sync()
+    contentDigest = digest
+    return end
+  }
+
+  private func writeSection(_ subject: ContainerSubject, _ bytes: RawSpan) throws {
+    precondition(
+      bytes.byteCount == subject.byteCount,
+      "\(subject.place) has \(subject.byteCount) bytes, got \(bytes.byteCount)")
+    try align()
+    let section = try encoder.write(subject, bytes, to: file, at: end)
+    end += section.storedByteCount
+    sections.append(section)
+  }
+
+  private func writeTable(_ digest: Digest256) throws {
+    try align()
+    let start = end
+    var table: [UInt8] = []
+    for section in sections { table += section.record }
+    try append(table)
+    let trailer = ContainerTrailer(
+      tableOffset: start, tableByteCount: table.count,
+      fileByteCount: end + ContainerFormat.trailerByteCount, sectionCount: sections.count,
+      tableChecksum: Checksum.crc32(table), contentDigest: digest)
+    try append(trailer.bytes)
+  }
+
+  private func align() throws {
+    let rest = end % ContainerFormat.alignment
+    if rest > 0 { try append([UInt8](repeating: 0, count: ContainerFormat.alignment - rest)) }
+  }
+
+  private func append(_ bytes: [UInt8]) throws {
+    try file.write(unsafe bytes.span.bytes, at: end)
+    end += bytes.count
+  }
+}
+
+extension CheckpointContents {
+  /// What the manifest of a container says.
+  var manifest: ContainerManifest {
+    ContainerManifest(quantization: quantization, adapter: adapter, metadata: metadata)
+  }
+
+  /// The text of the manifest, proved to be readable.
+  fileprivate func manifestText(path: String) throws(FormatError) -> String {
+    let text = manifest.text
+    guard text.utf8.count <= ContainerFormat.manifestByteLimit else {
+      throw FormatError(path, at: "manifest", .unsupported("\(text.utf8.count) bytes, more than 64 MiB"))
+    }
+    _ = try ContainerManifest(parsing: Array(text.utf8), path: path)
+    return text
+  }
+
+  /// Checks the limits of the format.
+  fileprivate func validateForContainer(path: String) throws(FormatError) {
+    guard tensors.count + assets.count < ContainerFormat.sectionLimit else {
+      throw FormatError(path, .unsupported("\(tensors.count) tensors and \(assets.count) assets"))
+    }
+    for tensor in tensors where tensor.shape.count > ContainerFormat.rankLimit {
+      throw FormatError(path, at: "tensor '\(tensor.name)'", .unsupported("rank \(tensor.shape.count)"))
+    }
+    for asset in assets where !asset.hasSafeName {
+      throw FormatError(
+        path, at: "asset '\(asset.name)'", .unsupported("the name is no path inside a folder"))
+    }
+    try Self.validateNames(tensors.map(\.name), of: "tensor", path: path)
+    try Self.validateNames(assets.map(\.name), of: "asset", path: path)
+  }
+
+  private static func validateNames(_ names: [String], of kind: String, path: String) throws(FormatError) {
+    var seen: Set<String> = []
+    for name in names {
+      guard name.utf8.count <= ContainerFormat.nameByteLimit else {
+        throw FormatError(path, .unsupported("a name of \(name.utf8.count) bytes"))
+      }
+      guard seen.insert(name).inserted else {
+        throw FormatError(path, at: "\(kind) '\(name)'", .malformed("there are two of this name"))
+      }
+    }
+  }
+}

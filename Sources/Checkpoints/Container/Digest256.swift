@@ -1,0 +1,47 @@
+internal import Crypto
+
+/// A SHA-256 digest.
+package struct Digest256: Sendable, Hashable, CustomStringConvertible {
+  static let byteCount = 32
+  private let words: (UInt64, UInt64, UInt64, UInt64)
+
+  /// The digest at an offset of a table.
+  init(_ bytes: RawSpan, at offset: Int) {
+    words = (
+      bytes.integer(at: offset), bytes.integer(at: offset + 8), bytes.integer(at: offset + 16),
+      bytes.integer(at: offset + 24)
+    )
+  }
+
+  /// The result of hashing.
+  init(_ hasher: SHA256) {
+    let bytes = Array(hasher.finalize())
+    self.init(unsafe bytes.span.bytes, at: 0)
+  }
+
+  /// The 32 bytes.
+  package var bytes: [UInt8] {
+    var bytes: [UInt8] = []
+    for word in [words.0, words.1, words.2, words.3] { bytes.appendInteger(word) }
+    return bytes
+  }
+
+  /// 64 hexadecimal digits.
+  package var description: String {
+    bytes.map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
+  }
+
+  /// Whether two digests are the same.
+  package static func == (a: Self, b: Self) -> Bool { a.words == b.words }
+
+  /// Feeds the first word, which is as random as the rest.
+  package func hash(into hasher: inout Hasher) { hasher.combine(words.0) }
+}
+
+extension SHA256 {
+  /// Adds the bytes of a span.
+  mutating func update(_ bytes: RawSpan) {
+    // swift-crypto takes a pointer, which it does not keep.
+    unsafe bytes.withUnsafeBytes { unsafe update(bufferPointer: $0) }
+  }
+}

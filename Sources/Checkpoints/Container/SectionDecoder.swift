@@ -1,0 +1,80 @@
+internal import Kernels
+
+/// Reads sections of a container, several blocks at once.
+struct SectionDecoder {
+  let file: MappedFile
+  let table: ContainerTable
+
+  /// The raw bytes of a section, checked; mapped when they are stored raw.
+  func bytes(of section: ContainerSection) throws(FormatError) -> TensorBytes {
+    try checkPadding(after: section)
+    switch section.encoding.codec {
+    case .raw: return try mapped(section)
+    case .zlib, .zstd: return TensorBytes(try decoded(section))
+    }
+  }
+
+  private func checkPadding(after section: ContainerSection) throws(FormatError) {
+    let range = table.padding(after: section)
+    let stray = file.withBytes(in: range) { $0.firstNonzero(in: 0..<range.count) }
+    if let stray {
+      throw FormatError(
+        file.path, byte: range.lowerBound + stray, at: section.subject.place,
+        .malformed("the bytes after it must be zero"))
+    }
+  }
+
+  private func mapped(_ section: ContainerSection) throws(FormatError) -> TensorBytes {
+    let ranges = section.storedRanges
+    try parallel(chunks: ranges.count) { i throws(FormatError) in
+      try file.withBytes(in: ranges[i]) { bytes throws(FormatError) in
+        try check(bytes, block: i, of: section, at: ranges[i].lowerBound)
+      }
+    }
+    return TensorBytes(
+      file, range: section.byteOffset..<section.byteOffset + section.subject.byteCount)
+  }
+
+  private func decoded(_ section: ContainerSection) throws(FormatError) -> [UInt8] {
+    let ranges = section.storedRanges
+    let encoding = section.encoding
+    var raw = [UInt8](repeating: 0, count: section.subject.byteCount)
+    var target = raw.mutableSpan
+    try parallelRows(of: &target, columnCount: 1, rowsPerChunk: encoding.blockByteCount) {
+      rows, block throws(FormatError) in
+      let i = rows.lowerBound / encoding.blockByteCount
+      try file.withBytes(in: ranges[i]) { stored throws(FormatError) in
+        try check(stored, block: i, of: section, at: ranges[i].lowerBound)
+        guard Self.decode(stored, encoding, into: &block) else {
+          throw FormatError(
+            file.path, byte: ranges[i].lowerBound, at: "\(section.subject.place), block \(i)",
+            .malformed("does not decompress to its \(block.count) bytes"))
+        }
+      }
+    }
+    return raw
+  }
+
+  private static func decode(
+    _ stored: RawSpan, _ encoding: ContainerEncoding, into block: inout MutableSpan<UInt8>
+  ) -> Bool {
+    guard let decompressor = encoding.codec.makeDecompressor() else { return false }
+    guard encoding.filter != .none else { return decompressor.decompress(stored, into: &block) }
+    var planes = [UInt8](repeating: 0, count: block.count)
+    var target = planes.mutableSpan
+    guard decompressor.decompress(stored, into: &target) else { return false }
+    BytePlanes.join(unsafe planes.span.bytes, width: encoding.filter.width, into: &block)
+    return true
+  }
+
+  private func check(
+    _ stored: RawSpan, block: Int, of section: ContainerSection, at offset: Int
+  ) throws(FormatError) {
+    do throws(Checksum.Mismatch) {
+      try Checksum.check(stored, stored: section.blocks[block].checksum)
+    } catch {
+      throw FormatError(
+        file.path, byte: offset, at: "\(section.subject.place), block \(block)", error.problem)
+    }
+  }
+}

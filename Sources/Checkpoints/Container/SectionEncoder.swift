@@ -1,0 +1,120 @@
+internal import Crypto
+internal import Kernels
+internal import Synchronization
+
+/// Writes the bytes of sections as blocks, several at once.
+///
+/// Blocks are independent, so the number of threads changes nothing about the file. Besides the section's own
+/// bytes at most `blocksPerWave` encoded blocks are in memory.
+struct SectionEncoder {
+  let options: ContainerOptions
+
+  private static let blocksPerWave = 32
+  private static let chunksPerWave = 8
+
+  /// Writes a section where it belongs and describes it.
+  func write(
+    _ subject: ContainerSubject, _ bytes: RawSpan, to file: borrowing OutputFile, at offset: Int
+  ) throws -> ContainerSection {
+    let encoding = options.encoding(for: subject)
+    if encoding.codec != .raw {
+      let section = try writeCompressed(subject, encoding, bytes, to: file, at: offset)
+      if let section { return section }
+    }
+    return try writeRaw(subject, bytes, to: file, at: offset)
+  }
+
+  private func writeRaw(
+    _ subject: ContainerSubject, _ bytes: RawSpan, to file: borrowing OutputFile, at offset: Int
+  ) throws -> ContainerSection {
+    let encoding = ContainerEncoding(codec: .raw, filter: .none, blockByteCount: options.blockByteCount)
+    let blockCount = encoding.blockCount(of: bytes.byteCount)
+    let hasher = Mutex(SHA256())
+    let checksums = Mutex([UInt32](repeating: 0, count: blockCount))
+    parallel(chunks: blockCount + 1) { chunk in
+      guard chunk > 0 else { return hasher.withLock { $0.update(bytes) } }
+      let range = encoding.rawRange(ofBlock: chunk - 1, of: bytes.byteCount)
+      let checksum = Checksum.crc32(bytes.extracting(range))
+      checksums.withLock { $0[chunk - 1] = checksum }
+    }
+    try file.write(bytes, at: offset)
+    let blocks = checksums.withLock { $0 }.enumerated().map { i, checksum in
+      let count = encoding.rawRange(ofBlock: i, of: bytes.byteCount).count
+      return ContainerSection.Block(storedByteCount: UInt32(count), checksum: checksum)
+    }
+    return ContainerSection(
+      subject: subject, encoding: encoding, byteOffset: offset, blocks: blocks,
+      digest: Digest256(hasher.withLock { $0 }))
+  }
+
+  /// Nil when the first wave does not shrink by 2 %; nothing has been written then.
+  private func writeCompressed(
+    _ subject: ContainerSubject, _ encoding: ContainerEncoding, _ bytes: RawSpan,
+    to file: borrowing OutputFile, at offset: Int
+  ) throws -> ContainerSection? {
+    let blockCount = encoding.blockCount(of: bytes.byteCount)
+    let hasher = Mutex(SHA256())
+    var blocks: [ContainerSection.Block] = []
+    var end = offset
+    for first in stride(from: 0, to: blockCount, by: Self.blocksPerWave) {
+      let wave = first..<min(blockCount, first + Self.blocksPerWave)
+      let encoded = encode(bytes, wave, encoding, hasher)
+      if first == 0 {
+        let rawByteCount = encoding.rawRange(ofBlock: wave.upperBound - 1, of: bytes.byteCount).upperBound
+        guard encoded.reduce(0, { $0 + $1.bytes.count }) <= rawByteCount / 100 * 98 else { return nil }
+      }
+      for block in encoded {
+        try file.write(unsafe block.bytes.span.bytes, at: end)
+        end += block.bytes.count
+        blocks.append(.init(storedByteCount: UInt32(block.bytes.count), checksum: block.checksum))
+      }
+    }
+    return ContainerSection(
+      subject: subject, encoding: encoding, byteOffset: offset, blocks: blocks,
+      digest: Digest256(hasher.withLock { $0 }))
+  }
+
+  private struct EncodedBlock {
+    var bytes: [UInt8] = []
+    var checksum: UInt32 = 0
+  }
+
+  /// Hashes and compresses consecutive blocks.
+  private func encode(
+    _ bytes: RawSpan, _ wave: Range<Int>, _ encoding: ContainerEncoding, _ hasher: borrowing Mutex<SHA256>
+  ) -> [EncodedBlock] {
+    let compression = options.compression
+    let byteCount = bytes.byteCount
+    let raw =
+      encoding.rawRange(ofBlock: wave.lowerBound, of: byteCount)
+      .lowerBound..<encoding.rawRange(ofBlock: wave.upperBound - 1, of: byteCount).upperBound
+    let encoded = Mutex([EncodedBlock](repeating: EncodedBlock(), count: wave.count))
+    let blocksPerChunk = (wave.count + Self.chunksPerWave - 1) / Self.chunksPerWave
+    let chunkCount = (wave.count + blocksPerChunk - 1) / blocksPerChunk
+    parallel(chunks: chunkCount + 1) { chunk in
+      guard chunk > 0 else { return hasher.withLock { $0.update(bytes.extracting(raw)) } }
+      let compressor = compression.makeCompressor()
+      let first = (chunk - 1) * blocksPerChunk
+      for i in first..<min(first + blocksPerChunk, wave.count) {
+        let range = encoding.rawRange(ofBlock: wave.lowerBound + i, of: byteCount)
+        let stored = Self.encode(bytes.extracting(range), encoding.filter, compressor)
+        encoded.withLock { $0[i] = stored }
+      }
+    }
+    return encoded.withLock { $0 }
+  }
+
+  private static func encode(
+    _ block: RawSpan, _ filter: ContainerFilter, _ compressor: (any BlockCompressor)?
+  ) -> EncodedBlock {
+    guard let compressor else { preconditionFailure("raw blocks are written as they are") }
+    let bytes: [UInt8]
+    if filter == .none {
+      bytes = compressor.compress(block)
+    } else {
+      let planes = BytePlanes.split(block, width: filter.width)
+      bytes = compressor.compress(unsafe planes.span.bytes)
+    }
+    return EncodedBlock(bytes: bytes, checksum: Checksum.crc32(bytes))
+  }
+}
