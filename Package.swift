@@ -53,7 +53,7 @@ let package = Package(
       swiftSettings: strict),
 
     .target(
-      name: "TestSupport", dependencies: ["Checkpoints", "Kernels"], path: "Tests/TestSupport",
+      name: "TestSupport", dependencies: ["Checkpoints", "Kernels", "Models"], path: "Tests/TestSupport",
       swiftSettings: strict),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "TestSupport"]),
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"]),

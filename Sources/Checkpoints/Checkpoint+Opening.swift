@@ -15,7 +15,7 @@ extension Checkpoint {
   }
 
   private static func openFile(path: String) throws -> Checkpoint {
-    // The container is recognised here, by its magic, before the ending counts.
+    if try isContainer(path: path) { return try openContainer(path: path) }
     guard FileSystem.fileExtension(path) == "safetensors" else {
       throw FormatError(path, .unsupported("not a kind of checkpoint that is read"))
     }

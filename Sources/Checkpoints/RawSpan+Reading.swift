@@ -26,13 +26,6 @@ extension RawSpan {
     byteCount >= prefix.utf8CodeUnitCount
       && string(in: 0..<prefix.utf8CodeUnitCount) == prefix.description
   }
-}
-
-extension RawSpan {
-  /// The text in a range of bytes inside the span, or nil when it is not UTF-8.
-  package func string(in range: Range<Int>) -> String? {
-    unsafe extracting(range).withUnsafeBytes { unsafe String(validating: $0, as: UTF8.self) }
-  }
 
   /// The first offset at or after a position whose byte is not zero, or nil when all are.
   package func firstNonzero(in range: Range<Int>) -> Int? {

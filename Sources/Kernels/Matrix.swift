@@ -44,7 +44,7 @@ package final class ScratchPool: Sendable {
     if memory.count < count { memory = [Float](repeating: 0, count: count) }
     defer { free.withLock { $0.append(memory) } }
     var all = memory.mutableSpan
-    var part = all.extracting(0..<count)
+    var part = all._mutatingExtracting(0..<count)
     return body(&part)
   }
 }

@@ -75,7 +75,7 @@ package struct Attention: Sendable {
       .transposedRight, qkv.values.span, qkv.layout[rows, queryColumns(head)], qkv.values.span,
       qkv.layout[0..<rows.upperBound, keyColumns(head)], into: &scores, layout)
     for (i, token) in rows.enumerated() {
-      var row = scores.extracting(i * layout.columnCount..<(i + 1) * layout.columnCount)
+      var row = scores._mutatingExtracting(i * layout.columnCount..<(i + 1) * layout.columnCount)
       _ = softmax(&row, validCount: token + 1, scale: scale)
     }
     return layout
@@ -120,7 +120,7 @@ package struct Attention: Sendable {
           into: &ds, scoreLayout)
         for i in 0..<rows.count {
           let row = i * seen.count..<(i + 1) * seen.count
-          var gradientRow = ds.extracting(row)
+          var gradientRow = ds._mutatingExtracting(row)
           softmaxBackward(probabilities: p.span.extracting(row), gradient: &gradientRow, scale: scale)
         }
         multiply(
@@ -143,7 +143,7 @@ package struct Attention: Sendable {
           let targets = [queryColumns(head), keyColumns(head), valueColumns(head)]
           for (k, target) in targets.enumerated() {
             let source = row * perHead.columnCount + (head * 3 + k) * headSize
-            var slice = part.extracting(i * inputWidth + target.lowerBound..<i * inputWidth + target.upperBound)
+            var slice = part._mutatingExtracting(i * inputWidth + target.lowerBound..<i * inputWidth + target.upperBound)
             addScaled(perHead.values.span.extracting(source..<source + headSize), scale: 1, to: &slice)
           }
         }

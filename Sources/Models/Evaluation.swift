@@ -1,5 +1,5 @@
 import Foundation
-package import Kernels
+import Kernels
 
 /// How well a model predicts a text.
 ///

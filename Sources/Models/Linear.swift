@@ -68,11 +68,12 @@ package struct LowRankAdapter: Sendable {
 ///   - groupSize: The columns of a group; divides `in`.
 /// - Returns: `[tokens, in / groupSize]`.
 package func pooledSums(_ x: Matrix, groupSize: Int) -> Matrix {
-  var pooled = Matrix(rows: x.rowCount, columns: x.columnCount / groupSize)
+  let groupCount = x.columnCount / groupSize
+  var pooled = Matrix(rows: x.rowCount, columns: groupCount)
   var values = pooled.values.mutableSpan
-  parallelRows(of: &values, columnCount: pooled.columnCount, rowsPerChunk: 32) { rows, part in
+  parallelRows(of: &values, columnCount: groupCount, rowsPerChunk: 32) { rows, part in
     for (i, row) in rows.enumerated() {
-      var target = part.extracting(i * pooled.columnCount..<(i + 1) * pooled.columnCount)
+      var target = part._mutatingExtracting(i * groupCount..<(i + 1) * groupCount)
       poolGroups(x.values.span.extracting(x.row(row)), groupSize: groupSize, into: &target)
     }
   }
@@ -103,7 +104,7 @@ extension Linear {
           .plain, adapter.loraB.values.span, b, adapter.loraA.values.span, adapter.loraA.layout, into: &update,
           MatrixLayout(rows: rows.count, columns: pools))
         for i in 0..<rows.count {
-          var row = part.extracting(i * columns..<(i + 1) * columns)
+          var row = part._mutatingExtracting(i * columns..<(i + 1) * columns)
           spreadGroups(
             update.span.extracting(i * pools..<(i + 1) * pools), groupSize: adapter.groupSize,
             scale: adapter.scaling / Float(adapter.groupSize), addTo: &row)

@@ -1,4 +1,5 @@
-package import Kernels
+import Checkpoints
+import Kernels
 
 /// Which parts of the linears are trained.
 package struct TrainedParts: OptionSet, Sendable, Hashable {
@@ -91,7 +92,7 @@ private func multiplyTransposed(
   ScratchPool.shared.withScratch(min(rowsPerBlock, weight.rowCount) * columns.count) { scratch in
     for start in stride(from: 0, to: weight.rowCount, by: rowsPerBlock) {
       let rows = start..<min(start + rowsPerBlock, weight.rowCount)
-      var tile = scratch.extracting(0..<rows.count * columns.count)
+      var tile = scratch._mutatingExtracting(0..<rows.count * columns.count)
       weight.unpack(rows: rows, columns: columns, into: &tile)
       multiply(
         .plain, dy.values.span, delta[0..<delta.rowCount, rows], tile.span,
@@ -154,7 +155,7 @@ extension LowRankAdapter {
         layout)
       for token in 0..<dh.rowCount {
         let start = target.offset + token * target.stride
-        var row = dx.extracting(start..<start + columns.count)
+        var row = dx._mutatingExtracting(start..<start + columns.count)
         spreadGroups(
           pooled.span.extracting(token * groups.count..<(token + 1) * groups.count), groupSize: groupSize,
           scale: 1 / Float(groupSize), addTo: &row)
@@ -202,7 +203,7 @@ private func addScaleAndBiasGradients(
         .transposedLeft, dy.values.span, delta[0..<delta.rowCount, rows], x.values.span, x.layout, into: &dW,
         layout)
       let part = rows.lowerBound * groupCount * 2..<rows.upperBound * groupCount * 2
-      var both = tables.extracting(part)
+      var both = tables._mutatingExtracting(part)
       packed.codes.withSpan { codes in
         addCodeGradients(
           dW.span, codes: codes.extracting(packed.codeRange(rows: rows, columnCount: weight.columnCount)),
@@ -228,10 +229,10 @@ private func addCodeGradients(
   let half = tables.count / 2
   ScratchPool.shared.withScratch(half) { biases in
     for i in 0..<half { biases[i] = 0 }
-    var scales = tables.extracting(0..<half)
+    var scales = tables._mutatingExtracting(0..<half)
     reduceByCodes(
       weightGradient: dW, codes: codes, bits: packed.bits, groupSize: packed.groupSize,
-      columnCount: columnCount, addToScales: &scales, addToBiases: &biases)
+      columnCount: columnCount, addTo: &scales, addTo: &biases)
     for i in 0..<half { tables[half + i] = biases[i] }
   }
 }

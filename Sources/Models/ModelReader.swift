@@ -39,11 +39,11 @@ package struct ModelReader {
         .malformed("groups of \(parameters.groupSize) do not divide \(columns) columns"))
     }
     _ = try requireTensor(module + ".weight", shape: [rows, columns * parameters.bits / 32])
-    let table = [rows, columns / parameters.groupSize]
+    let shape = [rows, columns / parameters.groupSize]
     let packed = PackedWeight(
       codes: try checkpoint.bytes(of: module + ".weight"), bits: parameters.bits,
-      groupSize: parameters.groupSize, scales: try table(module, "scales", shape: table),
-      biases: try self.table(module, "biases", shape: table))
+      groupSize: parameters.groupSize, scales: try table(module, "scales", shape: shape),
+      biases: try table(module, "biases", shape: shape))
     return Weight(rows: rows, columns: columns, values: .packed(packed))
   }
 

@@ -70,10 +70,14 @@ extension Transformer {
     parallelRows(of: &values, columnCount: 2 * width, rowsPerChunk: 16) { rows, part in
       for (i, row) in rows.enumerated() {
         let both = gateAndUp.values.span.extracting(gateAndUp.row(row))
-        siluMultiplyBackward(
-          gate: both.extracting(0..<width), up: both.extracting(width..<2 * width),
-          gradient: gradient.values.span.extracting(gradient.row(row)), gateAndUpGradient: &part,
-          at: i * 2 * width)
+        ScratchPool.shared.withScratch(width) { upGradient in
+          var gateGradient = part._mutatingExtracting(2 * i * width..<(2 * i + 1) * width)
+          siluMultiplyBackward(
+            gate: both.extracting(0..<width), up: both.extracting(width..<2 * width),
+            gradient: gradient.values.span.extracting(gradient.row(row)), gateGradient: &gateGradient,
+            upGradient: &upGradient)
+          for j in 0..<width { part[(2 * i + 1) * width + j] = upGradient[j] }
+        }
       }
     }
     return result
@@ -88,7 +92,7 @@ extension Transformer {
     var values = gradient.values.mutableSpan
     parallelRows(of: &values, columnCount: columnCount, rowsPerChunk: 32) { rows, part in
       for (i, row) in rows.enumerated() {
-        var target = part.extracting(i * columnCount..<(i + 1) * columnCount)
+        var target = part._mutatingExtracting(i * columnCount..<(i + 1) * columnCount)
         let input = x.values.span.extracting(x.row(row))
         rmsNormBackward(
           row: input, weight: weight.span,

@@ -20,14 +20,15 @@ extension Transformer {
   /// - Throws: `ModelError.tokenOutOfRange`.
   package func embed(_ tokens: [Int32]) throws -> Matrix {
     var hidden = Matrix(rows: tokens.count, columns: configuration.hiddenSize)
+    let width = configuration.hiddenSize
     var values = hidden.values.mutableSpan
     for (i, token) in tokens.enumerated() {
       let id = Int(token)
       guard (0..<configuration.vocabularySize).contains(id) else {
         throw ModelError.tokenOutOfRange(id: id, vocabularySize: configuration.vocabularySize)
       }
-      var row = values.extracting(i * hidden.columnCount..<(i + 1) * hidden.columnCount)
-      embedding.unpack(rows: id..<id + 1, columns: 0..<hidden.columnCount, into: &row)
+      var row = values._mutatingExtracting(i * width..<(i + 1) * width)
+      embedding.unpack(rows: id..<id + 1, columns: 0..<width, into: &row)
     }
     return hidden
   }
@@ -87,7 +88,7 @@ extension Transformer {
     var values = result.values.mutableSpan
     parallelRows(of: &values, columnCount: x.columnCount, rowsPerChunk: 32) { rows, part in
       for (i, row) in rows.enumerated() {
-        var target = part.extracting(i * x.columnCount..<(i + 1) * x.columnCount)
+        var target = part._mutatingExtracting(i * x.columnCount..<(i + 1) * x.columnCount)
         _ = rmsNorm(
           x.values.span.extracting(x.row(row)), weight: weight.span, epsilon: epsilon, into: &target)
       }
@@ -104,7 +105,7 @@ extension Transformer {
     var values = qkv.values.mutableSpan
     parallelRows(of: &values, columnCount: columnCount, rowsPerChunk: 32) { rows, part in
       for (i, row) in rows.enumerated() {
-        var heads = part.extracting(i * columnCount..<i * columnCount + turned)
+        var heads = part._mutatingExtracting(i * columnCount..<i * columnCount + turned)
         let angles = row * rotary.half..<(row + 1) * rotary.half
         rotate(
           &heads, headSize: headSize, cosines: rotary.cosines.span.extracting(angles),
@@ -124,7 +125,7 @@ extension Transformer {
     parallelRows(of: &values, columnCount: width, rowsPerChunk: 16) { rows, part in
       for (i, row) in rows.enumerated() {
         let both = gateAndUp.values.span.extracting(gateAndUp.row(row))
-        var target = part.extracting(i * width..<(i + 1) * width)
+        var target = part._mutatingExtracting(i * width..<(i + 1) * width)
         siluMultiply(
           gate: both.extracting(0..<width), up: both.extracting(width..<2 * width), into: &target)
       }

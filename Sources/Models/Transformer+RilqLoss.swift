@@ -153,7 +153,7 @@ extension Matrix {
     var span = values.mutableSpan
     parallelRows(of: &span, columnCount: columnCount, rowsPerChunk: 8) { rows, part in
       for (i, row) in rows.enumerated() {
-        var logits = part.extracting(i * columnCount..<(i + 1) * columnCount)
+        var logits = part._mutatingExtracting(i * columnCount..<(i + 1) * columnCount)
         let loss = crossEntropyRow(
           logits: &logits, target: Int(targets[targets.startIndex + row]), gradientScale: scale)
         losses.withLock { $0[row] = loss }

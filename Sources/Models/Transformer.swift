@@ -1,5 +1,5 @@
 public import Checkpoints
-package import Kernels
+import Kernels
 
 /// A decoder of the Llama family, read from a checkpoint: dense or packed weights, adapters beside them.
 ///
@@ -80,7 +80,7 @@ extension Transformer.DecoderLayer {
   }
 
   /// The groups of linears, in the order of the computation.
-  package static var groups: [WritableKeyPath<Self, LinearGroup> & Sendable] {
+  package static var groups: [any WritableKeyPath<Self, LinearGroup> & Sendable] {
     [\.queriesKeysValues, \.attentionOutput, \.gateAndUp, \.down]
   }
 }

@@ -70,7 +70,7 @@ package struct Weight: Sendable {
     }
     for (i, row) in rows.enumerated() {
       let start = (row * columnCount + columns.lowerBound) * width
-      var target = tile.extracting(i * columns.count..<(i + 1) * columns.count)
+      var target = tile._mutatingExtracting(i * columns.count..<(i + 1) * columns.count)
       widen(bytes.extracting(start..<start + columns.count * width), from: format, into: &target)
     }
   }
@@ -113,8 +113,8 @@ package struct PackedWeight: Sendable {
       dequantize(
         codes: span.extracting(codeRange(rows: rows, columnCount: columnCount)), bits: bits,
         groupSize: groupSize, columnCount: columnCount,
-        groups: columns.lowerBound / groupSize..<columns.upperBound / groupSize,
-        scales: scales.span.extracting(tableRange), biases: biases.span.extracting(tableRange), into: &tile)
+        scales: scales.span.extracting(tableRange), biases: biases.span.extracting(tableRange),
+        groups: columns.lowerBound / groupSize..<columns.upperBound / groupSize, into: &tile)
     }
   }
 }

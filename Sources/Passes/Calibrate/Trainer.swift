@@ -10,7 +10,7 @@ package struct Trainer {
   package private(set) var student: Transformer
   private let parts: TrainedParts
   private let weights: RilqLossWeights
-  private let learningRate: Float
+  private let learningRate: Double
   private let rotary: RotaryEmbedding
   private var gradients: [LayerGradients]
   private var states: [LinearState]
@@ -31,7 +31,7 @@ package struct Trainer {
     self.student = student
     self.parts = parts
     self.weights = weights
-    self.learningRate = Float(learningRate)
+    self.learningRate = learningRate
     rotary = student.rotaryEmbedding(positions: length)
     gradients = student.layers.map { LayerGradients(for: $0, training: parts) }
     states = student.layerLinears.map { LinearState($0, training: parts) }
@@ -107,17 +107,17 @@ package struct TrainedValues: Sendable {
 
 /// One step's factors.
 struct AdamStep {
-  private static let beta1: Float = 0.9
-  private static let beta2: Float = 0.999
-  private static let epsilon: Float = 1e-8
-  private let learningRate: Float
-  private let biasCorrection1: Float
-  private let biasCorrection2: Float
+  private static let beta1 = 0.9
+  private static let beta2 = 0.999
+  private static let epsilon = 1e-8
+  private let learningRate: Double
+  private let biasCorrection1: Double
+  private let biasCorrection2: Double
 
-  init(learningRate: Float, updateCount: Int) {
+  init(learningRate: Double, updateCount: Int) {
     self.learningRate = learningRate
-    biasCorrection1 = Float(1 - power(Double(Self.beta1), updateCount))
-    biasCorrection2 = Float(1 - power(Double(Self.beta2), updateCount))
+    biasCorrection1 = 1 - power(Self.beta1, updateCount)
+    biasCorrection2 = 1 - power(Self.beta2, updateCount)
   }
 
   func apply(_ gradient: [Float], to values: inout [Float], _ moments: inout AdamMoments) {
