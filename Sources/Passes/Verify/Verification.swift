@@ -1,0 +1,97 @@
+public import Checkpoints
+public import Models
+
+/// The result of comparing a candidate with a reference, with the limits that were asked for.
+public struct Verification: Sendable {
+  /// One limit and whether it is kept.
+  public struct Check: Sendable, Equatable {
+    /// The measure, as in recipes: `max_mean_kl`.
+    public let name: String
+    /// What was measured.
+    public let value: Double
+    /// What was allowed.
+    public let limit: Double
+    /// Whether the value keeps the limit; never true for NaN.
+    public let passed: Bool
+  }
+
+  /// What was measured.
+  public let comparison: Comparison
+  /// The limits, one at least.
+  public let checks: [Check]
+
+  /// Whether every limit is kept.
+  public var passed: Bool { checks.allSatisfy(\.passed) }
+
+  /// Holds a comparison against limits.
+  init(_ comparison: Comparison, _ options: VerifyOptions) {
+    self.comparison = comparison
+    let ratio = comparison.candidate.perplexity / comparison.reference.perplexity
+    let upper: [(String, Double, Double?)] = [
+      ("max_kl", comparison.maxKL, options.maxKL), ("max_mean_kl", comparison.meanKL, options.maxMeanKL),
+      ("max_logit_difference", comparison.maxAbsoluteLogitDifference, options.maxLogitDifference),
+      ("max_perplexity_ratio", ratio, options.maxPerplexityRatio),
+    ]
+    var checks = upper.compactMap { name, value, limit in
+      limit.map { Check(name: name, value: value, limit: $0, passed: value <= $0) }
+    }
+    if let limit = options.minTop1Agreement {
+      let value = comparison.top1Agreement
+      checks.append(Check(name: "min_top1_agreement", value: value, limit: limit, passed: value >= limit))
+    }
+    self.checks = checks
+  }
+
+  /// The keys that other programs rely on.
+  public var json: JSONValue {
+    .object([
+      JSONValue.Member("passed", .bool(passed)),
+      JSONValue.Member("mean_kl", .double(comparison.meanKL)), JSONValue.Member("max_kl", .double(comparison.maxKL)),
+      JSONValue.Member("max_abs_logit_difference", .double(comparison.maxAbsoluteLogitDifference)),
+      JSONValue.Member("top1_agreement", .double(comparison.top1Agreement)),
+      JSONValue.Member("perplexity_reference", .double(comparison.reference.perplexity)),
+      JSONValue.Member("perplexity_candidate", .double(comparison.candidate.perplexity)),
+      JSONValue.Member("tokens_scored", .integer(comparison.reference.tokensScored)),
+      JSONValue.Member("windows", .integer(comparison.reference.windows)),
+      JSONValue.Member("window", .integer(comparison.reference.window)),
+      JSONValue.Member("checks", .array(checks.map(\.json))),
+    ])
+  }
+
+  /// The limits that are not kept, as a phrase.
+  public var failure: String {
+    checks.filter { !$0.passed }.map { "\($0.name) is \($0.value), the limit is \($0.limit)" }
+      .joined(separator: "; ")
+  }
+}
+
+extension Verification.Check {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONValue.Member("name", .string(name)), JSONValue.Member("value", .double(value)),
+      JSONValue.Member("limit", .double(limit)), JSONValue.Member("passed", .bool(passed)),
+    ])
+  }
+}
+
+extension Verification {
+  /// Compares two checkpoints on the same tokens, both in one pass over the text.
+  ///
+  /// - Parameters:
+  ///   - reference: Whose tokenizer reads the text.
+  ///   - candidate: What is judged.
+  ///   - options: The text, the windows and the limits; `against` is the caller's to resolve.
+  ///   - progress: Told after each window.
+  /// - Throws: `ModelError` when the two cannot be compared or the text is too short.
+  public init(
+    reference: Checkpoint, candidate: Checkpoint, _ options: VerifyOptions,
+    progress: ProgressHandler = { _ in }
+  ) throws {
+    let windows = try EvaluationWindows(
+      path: options.text.resolved, window: options.window, maxTokens: options.maxTokens,
+      tokenizer: try Tokenizer(of: reference))
+    let comparison = try Transformer(reference).compare(
+      with: try Transformer(candidate), on: windows.windows, progress: progress)
+    self.init(comparison, options)
+  }
+}
