@@ -1,0 +1,29 @@
+import Checkpoints
+
+extension AttachOptions {
+  static let keys = ["kind", "rank", "alpha", "targets", "ignore", "seed"]
+
+  /// Reads the options of a recipe's `attach`.
+  init(reading reader: RecipeReader) throws {
+    let map = try reader.map(keys: Self.keys)
+    self.init()
+    kind = try map.value("kind", default: kind) { try $0.choice() }
+    rank = try map.value("rank", default: rank) { try $0.integer(in: 1...Self.rankLimit) }
+    alpha = try map.value("alpha", default: alpha) { try $0.number(.above(0)) }
+    targets = try map.optional("targets") { try $0.targets() }
+    ignore = try map.value("ignore", default: ignore) { try $0.patterns() }
+    seed = try map.value("seed", default: seed) { try $0.seed() }
+  }
+
+  /// Every option by its key.
+  var members: [JSONValue.Member] {
+    [
+      .init("kind", .string(kind.rawValue)),
+      .init("rank", .integer(rank)),
+      .init("alpha", .double(alpha)),
+      .init("targets", .optional(targets, JSONValue.patterns)),
+      .init("ignore", .patterns(ignore)),
+      .init("seed", .seed(seed)),
+    ]
+  }
+}

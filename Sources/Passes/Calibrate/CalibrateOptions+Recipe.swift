@@ -1,0 +1,71 @@
+import Checkpoints
+
+extension CalibrateOptions {
+  static let keys = [
+    "text", "samples", "length", "updates", "batch", "learning_rate", "validation", "patience",
+    "validate_every", "seed", "model_weight", "ground_truth_weight", "train",
+  ]
+  /// More windows or updates than any run has.
+  private static let countLimit = 1_000_000
+  /// More tokens than any model takes.
+  static let lengthLimit = 1 << 20
+
+  /// Reads the options of a recipe's `calibrate`.
+  init(reading reader: RecipeReader) throws {
+    let map = try reader.map(keys: Self.keys)
+    let counts = 1...Self.countLimit
+    self.init(text: try map.required("text").path())
+    samples = try map.value("samples", default: samples) { try $0.integer(in: counts) }
+    length = try map.value("length", default: length) { try $0.integer(in: 2...Self.lengthLimit) }
+    updates = try map.value("updates", default: updates) { try $0.integer(in: counts) }
+    batch = try map.value("batch", default: batch) { try $0.integer(in: counts) }
+    learningRate = try map.optional("learning_rate") { try $0.number(.aboveUpTo(0, 1)) }
+    validation = try map.value("validation", default: validation) {
+      try $0.integer(in: 0...Self.countLimit)
+    }
+    patience = try map.value("patience", default: patience) { try $0.integer(in: counts) }
+    validateEvery = try map.value("validate_every", default: validateEvery) { try $0.integer(in: counts) }
+    seed = try map.value("seed", default: seed) { try $0.seed() }
+    modelWeight = try map.value("model_weight", default: modelWeight) { try $0.number(.atLeast(0)) }
+    groundTruthWeight = try map.value("ground_truth_weight", default: groundTruthWeight) {
+      try $0.number(.atLeast(0))
+    }
+    train = try map.optional("train") { try $0.trainables() }
+    guard modelWeight > 0 || groundTruthWeight > 0 else {
+      throw reader.failure("model_weight and ground_truth_weight are both 0")
+    }
+  }
+
+  /// Every option by its key.
+  var members: [JSONValue.Member] {
+    [
+      .init("text", .recipeText(text.written)),
+      .init("samples", .integer(samples)),
+      .init("length", .integer(length)),
+      .init("updates", .integer(updates)),
+      .init("batch", .integer(batch)),
+      .init("learning_rate", .optional(learningRate, JSONValue.double)),
+      .init("validation", .integer(validation)),
+      .init("patience", .integer(patience)),
+      .init("validate_every", .integer(validateEvery)),
+      .init("seed", .seed(seed)),
+      .init("model_weight", .double(modelWeight)),
+      .init("ground_truth_weight", .double(groundTruthWeight)),
+      .init("train", .optional(train) { .array($0.map { .string($0.rawValue) }) }),
+    ]
+  }
+}
+
+extension RecipeReader {
+  /// What is trained, each thing once.
+  fileprivate func trainables() throws -> [Trainable] {
+    var chosen: [Trainable] = []
+    for element in try list(of: Trainable.allCases.map(\.rawValue).alternatives(joinedBy: "and")) {
+      let choice: Trainable = try element.choice()
+      guard !chosen.contains(choice) else { throw element.failure("is '\(choice.rawValue)' again") }
+      chosen.append(choice)
+    }
+    guard !chosen.isEmpty else { throw failure("is an empty list, which trains nothing") }
+    return chosen
+  }
+}

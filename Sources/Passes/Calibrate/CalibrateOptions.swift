@@ -1,0 +1,60 @@
+/// What calibration may change.
+public enum Trainable: String, Sendable, CaseIterable {
+  /// The A and B of every adapter.
+  case adapter
+  /// The group biases; the change is kept beside them until merge.
+  case bias
+  /// The group scales; the change is kept beside them until merge.
+  case scale
+}
+
+/// What the calibrate pass does.
+public struct CalibrateOptions: Sendable, Equatable {
+  /// The text that windows are taken from, UTF-8.
+  public var text: PathOption
+  /// The windows trained on, at least 1.
+  public var samples: Int
+  /// The tokens a window, at least 2.
+  public var length: Int
+  /// The steps of the optimizer, at least 1.
+  public var updates: Int
+  /// The windows of one update, at least 1.
+  public var batch: Int
+  /// The peak step size, above 0 and at most 1; nil leaves it to what is trained.
+  public var learningRate: Double?
+  /// The windows kept back to choose the best state; 0 for none.
+  public var validation: Int
+  /// The validations without progress after which calibration stops, at least 1.
+  public var patience: Int
+  /// The updates between two validations, at least 1.
+  public var validateEvery: Int
+  /// The seed of the order of windows.
+  public var seed: UInt64
+  /// The weight of the distance to the original model's output, at least 0.
+  public var modelWeight: Double
+  /// The weight of the next token's cross-entropy, at least 0; not both weights are 0.
+  public var groundTruthWeight: Double
+  /// What is trained; nil means the adapters, or without adapters biases and scales.
+  public var train: [Trainable]?
+
+  /// Takes the text and the values that differ from the defaults.
+  public init(
+    text: PathOption, samples: Int = 256, length: Int = 512, updates: Int = 200, batch: Int = 8,
+    learningRate: Double? = nil, validation: Int = 16, patience: Int = 5, validateEvery: Int = 25,
+    seed: UInt64 = 1, modelWeight: Double = 0.5, groundTruthWeight: Double = 0.5, train: [Trainable]? = nil
+  ) {
+    self.text = text
+    self.samples = samples
+    self.length = length
+    self.updates = updates
+    self.batch = batch
+    self.learningRate = learningRate
+    self.validation = validation
+    self.patience = patience
+    self.validateEvery = validateEvery
+    self.seed = seed
+    self.modelWeight = modelWeight
+    self.groundTruthWeight = groundTruthWeight
+    self.train = train
+  }
+}

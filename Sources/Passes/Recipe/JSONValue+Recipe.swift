@@ -1,0 +1,78 @@
+import Checkpoints
+
+extension JSONValue {
+  /// Text as a recipe must give it: `${` is written `$${`.
+  static func recipeText(_ text: String) -> JSONValue { .string(text.escapedForFilling) }
+
+  /// A value, or `null` when there is none.
+  static func optional<T>(_ value: T?, _ write: (T) -> JSONValue) -> JSONValue { value.map(write) ?? .null }
+
+  /// A list of patterns.
+  static func patterns(_ patterns: [ModulePattern]) -> JSONValue {
+    .array(patterns.map { .recipeText($0.text) })
+  }
+
+  /// A seed.
+  static func seed(_ value: UInt64) -> JSONValue { .number(String(value)) }
+
+  /// The document as YAML in block style, lists of plain values on one line.
+  var yamlText: String { yamlLines.joined(separator: "\n") + "\n" }
+
+  private var yamlLines: [String] {
+    switch self {
+    case .object(let members) where !members.isEmpty:
+      members.flatMap { member in
+        guard member.value.isBlock else { return ["\(member.key.yamlText): \(member.value.yamlFlow)"] }
+        return ["\(member.key.yamlText):"] + member.value.yamlLines.map { "  \($0)" }
+      }
+    case .array(let elements) where isBlock:
+      elements.flatMap { element in
+        element.yamlLines.enumerated().map { i, line in (i == 0 ? "- " : "  ") + line }
+      }
+    default: [yamlFlow]
+    }
+  }
+
+  private var isBlock: Bool {
+    switch self {
+    case .object(let members): !members.isEmpty
+    case .array(let elements): elements.contains { $0.object != nil || $0.array != nil }
+    default: false
+    }
+  }
+
+  private var yamlFlow: String {
+    switch self {
+    case .string(let text): text.yamlText
+    case .array(let elements): "[" + elements.map(\.yamlFlow).joined(separator: ", ") + "]"
+    default: compactText
+    }
+  }
+}
+
+extension String {
+  /// The text as a YAML scalar, in double quotes unless every reader takes it for text without them.
+  fileprivate var yamlText: String {
+    let wordsOfOtherReaders = ["yes", "no", "on", "off", "y", "n"]
+    let isPlain =
+      wholeMatch(of: /[A-Za-z_.\/][A-Za-z0-9_.\/-]*/) != nil && !isTypedScalar
+      && !wordsOfOtherReaders.contains(lowercased())
+    return isPlain ? self : "\"" + unicodeScalars.map(\.yamlText).joined() + "\""
+  }
+}
+
+extension Unicode.Scalar {
+  fileprivate var yamlText: String {
+    switch self {
+    case "\"": "\\\""
+    case "\\": "\\\\"
+    case " "..."~",
+      "\u{A0}"..."\u{D7FF}" where value != 0x2028 && value != 0x2029:
+      String(self)
+    case "\u{E000}"..."\u{FFFD}" where value != 0xFEFF: String(self)
+    case "\u{10000}"...: String(self)
+    default:
+      "\\u" + String(repeating: "0", count: 4 - String(value, radix: 16).count) + String(value, radix: 16)
+    }
+  }
+}

@@ -1,0 +1,77 @@
+/// What to make: an input, the passes it goes through, an output.
+///
+/// The keys, their types and ranges are specified in `Formats/recipe.md`.
+public struct Recipe: Sendable, Equatable {
+  /// A name that `${name}` stands for, and its value.
+  public struct Variable: Sendable, Equatable {
+    /// The name.
+    public let name: String
+    /// The default of the recipe, or what replaced it.
+    public let value: String
+
+    /// Gives a name a value.
+    public init(name: String, value: String) {
+      self.name = name
+      self.value = value
+    }
+  }
+
+  static let keys = ["input", "output", "to", "variables", "passes"]
+
+  /// The checkpoint to read.
+  public let input: PathOption
+  /// The file or folder to write.
+  public let output: PathOption
+  /// What is written.
+  public let outputFormat: OutputFormat
+  /// The values that were filled in, in the order of the recipe.
+  public let variables: [Variable]
+  /// The passes, in the order they run.
+  public let passes: [PassOptions]
+
+  /// Puts a recipe together.
+  ///
+  /// - Parameters:
+  ///   - input: The checkpoint to read.
+  ///   - output: The file or folder to write.
+  ///   - outputFormat: What to write; nil goes by the name of the output.
+  ///   - variables: The values that were filled in.
+  ///   - passes: The passes; a `verify` that does not say what it compares with gets its default.
+  public init(
+    input: PathOption, output: PathOption, outputFormat: OutputFormat? = nil, variables: [Variable] = [],
+    passes: [PassOptions]
+  ) {
+    self.input = input
+    self.output = output
+    self.outputFormat = outputFormat ?? OutputFormat(inferredFrom: output.written)
+    self.variables = variables
+    self.passes = passes.enumerated().map { i, pass in
+      guard case .verify(var options) = pass, options.against == nil else { return pass }
+      options.against = passes[..<i].contains { $0.name == "merge" } ? .unmerged : .input
+      return .verify(options)
+    }
+  }
+}
+
+/// What a recipe writes.
+public enum OutputFormat: String, Sendable, CaseIterable {
+  /// The packed container, one file.
+  case rilq
+  /// A folder that Hugging Face tools load.
+  case safetensors
+  /// A folder that MLX loads.
+  case mlx
+  /// A file that llama.cpp loads.
+  case gguf
+
+  /// The format that a name suggests: by its extension `.rilq` or `.gguf`, otherwise a safetensors folder.
+  public init(inferredFrom path: String) {
+    if path.hasSuffix(".rilq") {
+      self = .rilq
+    } else if path.hasSuffix(".gguf") {
+      self = .gguf
+    } else {
+      self = .safetensors
+    }
+  }
+}

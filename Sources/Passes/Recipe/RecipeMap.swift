@@ -1,0 +1,38 @@
+/// A map of a recipe, read key by key.
+struct RecipeMap {
+  /// A key with a cursor at its value.
+  struct Member {
+    let name: String
+    /// Where the key itself is.
+    let keyPlace: RecipePlace
+    let value: RecipeReader
+  }
+
+  /// The cursor at the map.
+  let reader: RecipeReader
+  let members: [Member]
+
+  /// The value of a key that must be there.
+  func required(_ name: String) throws -> RecipeReader {
+    guard let member = members.first(where: { $0.name == name }) else {
+      let place = reader.place
+      throw PassError.recipe(
+        RecipePlace(path: place.path, origin: place.origin, key: reader.key.appendingKey(name)), "is missing")
+    }
+    return member.value
+  }
+
+  /// The value of a key, or the default when it is not given.
+  func value<T>(_ name: String, default value: T, _ read: (RecipeReader) throws -> T) throws -> T {
+    guard let member = members.first(where: { $0.name == name }) else { return value }
+    return try read(member.value)
+  }
+
+  /// The value of a key, or nil when it is not given or `null`.
+  func optional<T>(_ name: String, _ read: (RecipeReader) throws -> T) throws -> T? {
+    guard let member = members.first(where: { $0.name == name }), !member.value.node.isNull else {
+      return nil
+    }
+    return try read(member.value)
+  }
+}

@@ -1,0 +1,93 @@
+/// A `--set name=value`.
+struct RecipeOverride {
+  /// The keys and indices before the `=`.
+  let components: [String]
+  /// The text after it.
+  let value: String
+  /// The argument, for messages.
+  let origin: RecipePlace.Origin
+
+  /// Splits an argument.
+  init(_ argument: String) throws(PassError) {
+    origin = .argument("--set \(argument)")
+    guard let equals = argument.firstIndex(of: "="), equals != argument.startIndex else {
+      throw .usage("--set \(argument): expected name=value")
+    }
+    components = argument[..<equals].split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+    value = String(argument[argument.index(after: equals)...])
+  }
+}
+
+extension RecipeNode {
+  /// Keys whose value is a path, taken from an argument as it is.
+  private static let verbatimKeys = [["input"], ["output"]]
+
+  /// Replaces a value, or adds a key, by the path of an argument.
+  ///
+  /// A name without a dot is a variable unless it is a key of the recipe.
+  ///
+  /// - Throws: `PassError.recipe` when the path leads nowhere or the value is not YAML.
+  mutating func apply(_ override: RecipeOverride, recipePath: String) throws {
+    let place = RecipePlace(path: recipePath, origin: override.origin)
+    let names = variableNames
+    let isVariable = override.components.count == 1 && names.contains(override.components[0])
+    if isVariable || Self.verbatimKeys.contains(override.components) {
+      let value = RecipeNode(value: .scalar(override.value, .untyped), origin: override.origin)
+      return try set((isVariable ? ["variables"] : []) + override.components, to: value, place)
+    }
+    guard override.components.count > 1 || Recipe.keys.contains(override.components[0]) else {
+      throw PassError.recipe(place, unknownName(override.components[0], "variable", among: names))
+    }
+    do {
+      let value = try RecipeNode(yaml: override.value, origin: override.origin)
+      try set(override.components, to: value, place)
+    } catch let problem as YAMLProblem {
+      throw PassError.recipe(place, problem.reason)
+    }
+  }
+
+  private var variableNames: [String] {
+    guard case .map(let members) = self["variables"]?.value else { return [] }
+    return members.map(\.key)
+  }
+
+  private mutating func set(_ components: [String], to new: RecipeNode, _ place: RecipePlace) throws {
+    try set(components[...], to: new, place, parent: "the recipe")
+  }
+
+  private mutating func set(
+    _ components: ArraySlice<String>, to new: RecipeNode, _ place: RecipePlace, parent: String
+  ) throws {
+    guard let head = components.first else {
+      self = new
+      return
+    }
+    let rest = components.dropFirst()
+    let name = components.startIndex == 0 ? head : "\(parent).\(head)"
+    switch value {
+    case .map(var members):
+      if let index = members.firstIndex(where: { $0.key == head }) {
+        try members[index].value.set(rest, to: new, place, parent: name)
+      } else if rest.isEmpty {
+        members.append(Member(key: head, keyOrigin: new.origin, value: new))
+      } else {
+        throw PassError.recipe(place, unknownName(head, "key", in: parent, among: members.map(\.key)))
+      }
+      value = .map(members)
+    case .list(var elements):
+      guard let index = Int(head), elements.indices.contains(index) else {
+        throw PassError.recipe(place, "\(parent) has \(elements.count) entries from 0, there is no '\(head)'")
+      }
+      try elements[index].set(rest, to: new, place, parent: name)
+      value = .list(elements)
+    case .scalar:
+      throw PassError.recipe(place, "\(parent) is \(phrase), there is no '\(head)' in it")
+    }
+  }
+}
+
+/// What to say about a name that nothing has.
+func unknownName(_ name: String, _ what: String, in parent: String? = nil, among names: [String]) -> String {
+  "there is no \(what) '\(name)'" + (parent.map { " in \($0)" } ?? "")
+    + (nearestName(to: name, among: names).map { ", the nearest is '\($0)'" } ?? "")
+}

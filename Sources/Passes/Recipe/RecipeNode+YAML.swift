@@ -1,0 +1,106 @@
+import Yams
+
+/// What is wrong with a YAML text, and the line when it is known.
+struct YAMLProblem: Error {
+  let line: Int?
+  let key: String?
+  let reason: String
+}
+
+extension RecipeNode {
+  /// The bytes a recipe may have.
+  static let byteLimit = 1 << 20
+  /// The values a recipe may have once its aliases are written out; stops texts that multiply themselves.
+  static let nodeLimit = 10_000
+
+  /// Reads one YAML document.
+  ///
+  /// - Parameters:
+  ///   - yaml: The text; an empty one reads as an empty scalar.
+  ///   - origin: The origin of every value; nil takes the line of each.
+  /// - Throws: `YAMLProblem` when it is not one document of scalars, lists and maps.
+  init(yaml: String, origin: RecipePlace.Origin? = nil) throws(YAMLProblem) {
+    guard yaml.utf8.count <= Self.byteLimit else {
+      throw YAMLProblem(line: nil, key: nil, reason: "is larger than \(Self.byteLimit) bytes")
+    }
+    let root: Node?
+    do {
+      // The rules of the basic resolver leave every plain scalar as text: what it means is decided here.
+      root = try Parser(yaml: yaml, resolver: .basic, encoding: .utf8).singleRoot()
+    } catch {
+      throw YAMLProblem(error, lineCount: 1 + yaml.dropLast().count(where: \.isNewline))
+    }
+    guard let root else {
+      self.init(value: .scalar("", .plain), origin: origin ?? .line(1))
+      return
+    }
+    var conversion = NodeConversion(origin: origin)
+    self = try conversion.convert(root)
+  }
+}
+
+/// Turns the parser's nodes into ours and counts them.
+private struct NodeConversion {
+  let origin: RecipePlace.Origin?
+  var nodeCount = 0
+
+  mutating func convert(_ node: Node) throws(YAMLProblem) -> RecipeNode {
+    nodeCount += 1
+    guard nodeCount <= RecipeNode.nodeLimit else {
+      throw problem(node, "has more than \(RecipeNode.nodeLimit) values")
+    }
+    switch node {
+    case .scalar(let scalar):
+      let isTagged = scalar.tag.rawValue != ""
+      if isTagged, scalar.tag.rawValue != Tag.Name.str.rawValue {
+        throw problem(node, "tags are not supported")
+      }
+      let style: RecipeNode.Style = scalar.style == .plain && !isTagged ? .plain : .quoted
+      return RecipeNode(value: .scalar(scalar.string, style), origin: place(of: node))
+    case .sequence(let sequence):
+      var elements: [RecipeNode] = []
+      for element in sequence { elements.append(try convert(element)) }
+      return RecipeNode(value: .list(elements), origin: place(of: node))
+    case .mapping(let mapping):
+      return RecipeNode(value: .map(try members(of: mapping)), origin: place(of: node))
+    case .alias:
+      throw problem(node, "aliases are not supported here")
+    }
+  }
+
+  private mutating func members(of mapping: Node.Mapping) throws(YAMLProblem) -> [RecipeNode.Member] {
+    var members: [RecipeNode.Member] = []
+    for (key, value) in mapping {
+      guard case .scalar(let name) = key else { throw problem(key, "has a list or a map as a key") }
+      let value = try convert(value)
+      members.append(RecipeNode.Member(key: name.string, keyOrigin: place(of: key), value: value))
+    }
+    return members
+  }
+
+  private func place(of node: Node) -> RecipePlace.Origin { origin ?? .line(node.mark?.line ?? 1) }
+
+  private func problem(_ node: Node, _ reason: String) -> YAMLProblem {
+    YAMLProblem(line: node.mark?.line, key: nil, reason: reason)
+  }
+}
+
+extension YAMLProblem {
+  /// Puts an error of the parser on one line; it sees the end of the text on a line after the last.
+  fileprivate init(_ error: any Error, lineCount: Int) {
+    switch error as? YamlError {
+    case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),
+      .composer(let context, let problem, let mark, _):
+      self.init(
+        line: min(mark.line, lineCount), key: nil,
+        reason: [context?.text, problem].compactMap(\.self).joined(separator: ", "))
+    case .reader(let problem, let offset, _, let yaml):
+      let line = offset.map { 1 + yaml.prefix($0).count(where: \.isNewline) }
+      self.init(line: line, key: nil, reason: problem)
+    case .duplicatedKeysInMapping(let keys, let context):
+      self.init(line: context.mark.line, key: keys.first, reason: "is given more than once")
+    default:
+      self.init(line: nil, key: nil, reason: "is not YAML")
+    }
+  }
+}

@@ -1,0 +1,156 @@
+import Checkpoints
+
+/// A cursor at one value of a recipe, which reads it as what is wanted or says what is wrong and where.
+struct RecipeReader {
+  let node: RecipeNode
+  /// The recipe; nil when the value comes from flags.
+  let recipePath: String?
+  /// The path of keys and indices to the value, empty at the root.
+  let key: String
+
+  var place: RecipePlace {
+    RecipePlace(path: recipePath, origin: node.origin, key: key.isEmpty ? nil : key)
+  }
+
+  /// An error at this value.
+  func failure(_ reason: String) -> PassError { .recipe(place, reason) }
+
+  private func mismatch(_ expected: String) -> PassError {
+    failure("is \(node.phrase), expected \(expected)")
+  }
+
+  private func child(_ name: String, _ node: RecipeNode) -> RecipeReader {
+    RecipeReader(node: node, recipePath: recipePath, key: key.appendingKey(name))
+  }
+
+  /// A map with no other keys than these.
+  func map(keys: [String]) throws -> RecipeMap {
+    let map = try anyMap(of: "a map of \(keys.alternatives(joinedBy: "and"))")
+    for member in map.members where !keys.contains(member.name) {
+      throw PassError.recipe(member.keyPlace, unknownName(member.name, "such key", among: keys))
+    }
+    return map
+  }
+
+  /// A map with any keys.
+  func anyMap(of expected: String) throws -> RecipeMap {
+    guard case .map(let members) = node.value else { throw mismatch(expected) }
+    return RecipeMap(
+      reader: self,
+      members: members.map { member in
+        let value = child(member.key, member.value)
+        let place = RecipePlace(path: recipePath, origin: member.keyOrigin, key: value.key)
+        return RecipeMap.Member(name: member.key, keyPlace: place, value: value)
+      })
+  }
+
+  /// The elements of a list.
+  func list(of expected: String) throws -> [RecipeReader] {
+    guard case .list(let elements) = node.value else { throw mismatch("a list of \(expected)") }
+    return elements.enumerated().map { i, element in child("\(i)", element) }
+  }
+
+  /// Text that is not empty; a plain number or truth value must be quoted to be text.
+  func text(_ expected: String = "text") throws -> String {
+    guard case .scalar(let text, let style) = node.value else { throw mismatch(expected) }
+    if style == .plain, text.isTypedScalar {
+      throw mismatch(text.isEmpty ? expected : "\(expected); quotes make it text")
+    }
+    guard !text.isEmpty else { throw failure("is empty, expected \(expected)") }
+    guard !text.unicodeScalars.contains("\0") else { throw failure("has a NUL character") }
+    return text
+  }
+
+  /// A path; relative ones start from the recipe's folder, or from the current one when given as an argument.
+  func path() throws -> PathOption {
+    let text = try text("a path")
+    if case .line = node.origin { return PathOption(text, in: recipePath?.folderOfPath ?? "") }
+    return PathOption(text)
+  }
+
+  /// A whole number in a range.
+  func integer(in range: ClosedRange<Int>) throws -> Int {
+    let expected = "an integer " + range.phrase
+    guard let value = unquoted.flatMap({ $0.isInteger ? Int($0) : nil }), range.contains(value) else {
+      throw mismatch(expected)
+    }
+    return value
+  }
+
+  /// One of a few whole numbers.
+  func integer(among allowed: [Int]) throws -> Int {
+    guard let value = unquoted.flatMap({ $0.isInteger ? Int($0) : nil }), allowed.contains(value) else {
+      throw mismatch(allowed.alternatives())
+    }
+    return value
+  }
+
+  /// A seed.
+  func seed() throws -> UInt64 { UInt64(try integer(in: 0...Int.max)) }
+
+  /// A finite number within limits.
+  func number(_ limits: NumberLimits) throws -> Double {
+    guard let value = unquoted.flatMap({ $0.isNumber ? Double($0) : nil }), value.isFinite,
+      limits.contains(value)
+    else {
+      throw mismatch("a number \(limits.phrase)")
+    }
+    return value
+  }
+
+  /// A truth value.
+  func flag() throws -> Bool {
+    switch unquoted {
+    case "true": return true
+    case "false": return false
+    default: throw mismatch("true or false")
+    }
+  }
+
+  /// One of a few words.
+  func choice<Choice>(_ choices: [(word: String, value: Choice)]) throws -> Choice {
+    guard case .scalar(let text, _) = node.value, let choice = choices.first(where: { $0.word == text })
+    else {
+      throw mismatch(choices.map(\.word).alternatives())
+    }
+    return choice.value
+  }
+
+  /// One of the cases of an enumeration.
+  func choice<Choice: RawRepresentable<String> & CaseIterable>() throws -> Choice {
+    try choice(Choice.allCases.map { (word: $0.rawValue, value: $0) })
+  }
+
+  /// The dtype of scales and biases.
+  func tableType() throws -> DType {
+    try choice([DType.f32, .f16, .bf16].map { (word: $0.recipeWord, value: $0) })
+  }
+
+  /// A list of patterns over module names.
+  func patterns() throws -> [ModulePattern] {
+    try list(of: "patterns").map { try ModulePattern($0.text("a pattern"), at: $0.place) }
+  }
+
+  /// A list of patterns that must select something.
+  func targets() throws -> [ModulePattern] {
+    let patterns = try patterns()
+    guard !patterns.isEmpty else { throw failure("is an empty list, which selects nothing") }
+    return patterns
+  }
+
+  private var unquoted: String? {
+    guard case .scalar(let text, let style) = node.value, style != .quoted else { return nil }
+    return text
+  }
+}
+
+extension DType {
+  /// The name in recipes.
+  var recipeWord: String { rawValue.lowercased() }
+}
+
+extension ClosedRange<Int> {
+  fileprivate var phrase: String {
+    upperBound == .max ? "of at least \(lowerBound)" : "from \(lowerBound) to \(upperBound)"
+  }
+}

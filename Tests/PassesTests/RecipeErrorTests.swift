@@ -1,0 +1,208 @@
+import Passes
+import Testing
+
+/// Every defect of a recipe with its whole message.
+@Suite struct RecipeErrorTests {
+  @Test(arguments: [
+    ("", "recipes/r.yaml: line 1: is empty, expected a map of input, output, to, variables and passes"),
+    ("- a", "recipes/r.yaml: line 1: is a list, expected a map of input, output, to, variables and passes"),
+    ("input: in\npasses: []", "recipes/r.yaml: line 1: key 'output': is missing"),
+    ("output: out\npasses: []", "recipes/r.yaml: line 1: key 'input': is missing"),
+    ("input: in\noutput: out", "recipes/r.yaml: line 1: key 'passes': is missing"),
+    (
+      "input: in\noutput: out\npases: []",
+      "recipes/r.yaml: line 3: key 'pases': there is no such key 'pases', the nearest is 'passes'"
+    ),
+    (
+      "input: 5\noutput: out\npasses: []",
+      "recipes/r.yaml: line 1: key 'input': is '5', expected a path; quotes make it text"
+    ),
+    ("input:\noutput: out\npasses: []", "recipes/r.yaml: line 1: key 'input': is empty, expected a path"),
+    ("input: ''\noutput: out\npasses: []", "recipes/r.yaml: line 1: key 'input': is empty, expected a path"),
+    ("input: \"a\\0b\"\noutput: out\npasses: []", "recipes/r.yaml: line 1: key 'input': has a NUL character"),
+    (
+      "input: in\noutput: [out]\npasses: []",
+      "recipes/r.yaml: line 2: key 'output': is a list, expected a path"
+    ),
+    (
+      "input: in\noutput: out\nto: onnx\npasses: []",
+      "recipes/r.yaml: line 3: key 'to': is 'onnx', expected rilq, safetensors, mlx or gguf"
+    ),
+    (
+      "input: in\noutput: out\npasses: {}",
+      "recipes/r.yaml: line 3: key 'passes': is a map, expected a list of passes"
+    ),
+  ])
+  func `refuses a top level`(yaml: String, expected: String) {
+    #expect(message { _ = try parse(yaml) } == expected)
+  }
+
+  @Test(arguments: [
+    ("input: {in", "recipes/r.yaml: line 1: while parsing a flow mapping, did not find expected ',' or '}'"),
+    (
+      "input: in\n\toutput: out",
+      "recipes/r.yaml: line 2: while scanning a plain scalar, found a tab character that violates indentation"
+    ),
+    ("input: in\ninput: other", "recipes/r.yaml: line 1: key 'input': is given more than once"),
+    (
+      "input: in\npasses:\n- merge: {tables: f16,\n  \"tables\": f32}",
+      "recipes/r.yaml: line 3: key 'tables': is given more than once"
+    ),
+    ("input: *nothing", "recipes/r.yaml: line 1: found undefined alias"),
+    (
+      "input: in\n---\ninput: other",
+      "recipes/r.yaml: line 2: expected a single document in the stream, but found another document"
+    ),
+    ("input: in\noutput: a\u{1}b", "recipes/r.yaml: line 2: control characters are not allowed"),
+    ("input: !!binary in", "recipes/r.yaml: line 1: tags are not supported"),
+    ("input: in\n[a]: b", "recipes/r.yaml: line 2: has a list or a map as a key"),
+  ])
+  func `puts a YAML problem on one line`(yaml: String, expected: String) {
+    #expect(message { _ = try parse(yaml) } == expected)
+  }
+
+  @Test(arguments: [
+    (
+      "merge",
+      "line 4: key 'passes.0': is 'merge', expected the name of a pass with its options: "
+        + "quantize, attach, calibrate, merge or verify"
+    ),
+    (
+      "{merge: {}, attach: {}}",
+      "line 4: key 'passes.0': has 2 keys, expected the name of a pass with its options: "
+        + "quantize, attach, calibrate, merge or verify"
+    ),
+    (
+      "{}",
+      "line 4: key 'passes.0': has 0 keys, expected the name of a pass with its options: "
+        + "quantize, attach, calibrate, merge or verify"
+    ),
+    (
+      "quantise: {}",
+      "line 4: key 'passes.0.quantise': there is no pass 'quantise', the nearest is 'quantize'"
+    ),
+    ("merge:", "line 4: key 'passes.0.merge': is empty, expected a map of requantize and tables"),
+  ])
+  func `refuses an entry of passes`(pass: String, expected: String) {
+    #expect(message { _ = try parse(recipeText(passes: pass)) } == "recipes/r.yaml: " + expected)
+  }
+
+  @Test(arguments: [
+    ("quantize: {bitz: 2}", "quantize.bitz': there is no such key 'bitz', the nearest is 'bits'"),
+    ("quantize: {method: gptq}", "quantize.method': is 'gptq', expected rtn"),
+    ("quantize: {bits: 5}", "quantize.bits': is '5', expected 2, 3, 4 or 8"),
+    ("quantize: {bits: '2'}", "quantize.bits': is the text '2', expected 2, 3, 4 or 8"),
+    ("quantize: {bits: 2.0}", "quantize.bits': is '2.0', expected 2, 3, 4 or 8"),
+    ("quantize: {bits: null}", "quantize.bits': is 'null', expected 2, 3, 4 or 8"),
+    ("quantize: {group_size: 48}", "quantize.group_size': is '48', expected 32, 64 or 128"),
+    ("quantize: {tables: f64}", "quantize.tables': is 'f64', expected f32, f16 or bf16"),
+    ("quantize: {ignore: lm_head}", "quantize.ignore': is 'lm_head', expected a list of patterns"),
+    ("quantize: {ignore: [1]}", "quantize.ignore.0': is '1', expected a pattern; quotes make it text"),
+    ("quantize: {ignore: ['a[']}", "quantize.ignore.0': pattern 'a[' has a '[' without its ']'"),
+    ("quantize: {ignore: ['re:(']}", "quantize.ignore.0': pattern 're:(' is not a regular expression"),
+    ("quantize: {targets: []}", "quantize.targets': is an empty list, which selects nothing"),
+    ("quantize: {targets: }", "quantize.targets': is empty, expected a list of patterns"),
+    ("attach: {kind: sparse}", "attach.kind': is 'sparse', expected dense or pooled"),
+    ("attach: {rank: 0}", "attach.rank': is '0', expected an integer from 1 to 4096"),
+    ("attach: {rank: 010}", "attach.rank': is '010', expected an integer from 1 to 4096"),
+    ("attach: {rank: [1]}", "attach.rank': is a list, expected an integer from 1 to 4096"),
+    ("attach: {alpha: 0}", "attach.alpha': is '0', expected a number above 0"),
+    ("attach: {alpha: .inf}", "attach.alpha': is '.inf', expected a number above 0"),
+    ("attach: {alpha: 1e999}", "attach.alpha': is '1e999', expected a number above 0"),
+    ("attach: {seed: -1}", "attach.seed': is '-1', expected an integer of at least 0"),
+    (
+      "attach: {seed: 99999999999999999999}",
+      "attach.seed': is '99999999999999999999', expected an integer of at least 0"
+    ),
+    ("calibrate: {}", "calibrate.text': is missing"),
+    ("calibrate: {text: t, samples: 0}", "calibrate.samples': is '0', expected an integer from 1 to 1000000"),
+    ("calibrate: {text: t, length: 1}", "calibrate.length': is '1', expected an integer from 2 to 1048576"),
+    ("calibrate: {text: t, updates: 0}", "calibrate.updates': is '0', expected an integer from 1 to 1000000"),
+    ("calibrate: {text: t, batch: x}", "calibrate.batch': is 'x', expected an integer from 1 to 1000000"),
+    (
+      "calibrate: {text: t, learning_rate: 2}",
+      "calibrate.learning_rate': is '2', expected a number above 0 and at most 1"
+    ),
+    (
+      "calibrate: {text: t, validation: -1}",
+      "calibrate.validation': is '-1', expected an integer from 0 to 1000000"
+    ),
+    (
+      "calibrate: {text: t, patience: 0}",
+      "calibrate.patience': is '0', expected an integer from 1 to 1000000"
+    ),
+    (
+      "calibrate: {text: t, validate_every: 0}",
+      "calibrate.validate_every': is '0', expected an integer from 1 to 1000000"
+    ),
+    (
+      "calibrate: {text: t, model_weight: -0.5}",
+      "calibrate.model_weight': is '-0.5', expected a number of at least 0"
+    ),
+    (
+      "calibrate: {text: t, model_weight: 0, ground_truth_weight: 0}",
+      "calibrate': model_weight and ground_truth_weight are both 0"
+    ),
+    ("calibrate: {text: t, train: [all]}", "calibrate.train.0': is 'all', expected adapter, bias or scale"),
+    ("calibrate: {text: t, train: [bias, bias]}", "calibrate.train.1': is 'bias' again"),
+    ("calibrate: {text: t, train: []}", "calibrate.train': is an empty list, which trains nothing"),
+    (
+      "calibrate: {text: t, train: bias}",
+      "calibrate.train': is 'bias', expected a list of adapter, bias and scale"
+    ),
+    ("merge: {requantize: yes}", "merge.requantize': is 'yes', expected true or false"),
+    ("merge: {tables: F16}", "merge.tables': is 'F16', expected f32, f16 or bf16"),
+    ("verify: {}", "verify.text': is missing"),
+    ("verify: {text: t, against: unmerged}", "verify.against': is 'unmerged', but no merge comes before"),
+    ("verify: {text: t, window: 1}", "verify.window': is '1', expected an integer from 2 to 1048576"),
+    (
+      "verify: {text: t, max_tokens: 511}",
+      "verify.max_tokens': is '511', expected an integer of at least 512"
+    ),
+    ("verify: {text: t, max_kl: -1e-4}", "verify.max_kl': is '-1e-4', expected a number of at least 0"),
+    (
+      "verify: {text: t, min_top1_agreement: 99}",
+      "verify.min_top1_agreement': is '99', expected a number from 0 to 1"
+    ),
+    (
+      "verify: {text: t, max_perplexity_ratio: 0}",
+      "verify.max_perplexity_ratio': is '0', expected a number above 0"
+    ),
+  ])
+  func `refuses an option`(pass: String, expected: String) {
+    #expect(
+      message { _ = try parse(recipeText(passes: pass)) }
+        == "recipes/r.yaml: line 4: key 'passes.0.\(expected)")
+  }
+
+  @Test func `names the line of a value in a block`() {
+    let yaml = recipeText(passes: "merge: {}", "attach:\n      kind: pooled\n      rank: none")
+    #expect(
+      message { _ = try parse(yaml) }
+        == "recipes/r.yaml: line 7: key 'passes.1.attach.rank': is 'none', expected an integer from 1 to 4096"
+    )
+  }
+
+  @Test func `stops a recipe whose aliases multiply`() {
+    var yaml = "input: in\noutput: out\npasses:\n- &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+    for i in 1...12 {
+      yaml += "- &a\(i) [" + Array(repeating: "*a\(i - 1)", count: 10).joined(separator: ", ") + "]\n"
+    }
+    #expect(message { _ = try parse(yaml) } == "recipes/r.yaml: line 4: has more than 10000 values")
+  }
+
+  @Test func `refuses a text that is too large`() {
+    let yaml = String(repeating: "#", count: 1 << 20) + "\n"
+    #expect(message { _ = try parse(yaml) } == "recipes/r.yaml: is larger than 1048576 bytes")
+  }
+
+  @Test func `refuses lists that are nested without end`() {
+    let yaml = "input: " + String(repeating: "[", count: 100_000)
+    #expect(message { _ = try parse(yaml) } != "no error")
+  }
+
+  @Test func `is wrong usage`() throws {
+    let error = #expect(throws: PassError.self) { try parse("input: in") }
+    #expect(error?.exitCode == 64)
+  }
+}

@@ -1,0 +1,116 @@
+import Passes
+import Testing
+
+@Suite struct RecipeOverrideTests {
+  private static let yaml = """
+    input: in
+    output: out
+    variables: {size: 64, text: t.txt}
+    passes:
+      - quantize: {group_size: "${size}", ignore: [lm_head, up_proj]}
+      - verify: {text: "${text}"}
+    """
+
+  @Test func `sets a value by its path`() throws {
+    let recipe = try parse(Self.yaml, "passes.0.quantize.group_size=32")
+    #expect(recipe.passes[0] == .quantize(try quantize(groupSize: 32)))
+  }
+
+  @Test func `adds a key that was not there`() throws {
+    let recipe = try parse(Self.yaml, "passes.0.quantize.tables=bf16", "to=mlx")
+    var expected = try quantize(groupSize: 64)
+    expected.tables = .bf16
+    #expect(recipe.passes[0] == .quantize(expected))
+    #expect(recipe.outputFormat == .mlx)
+  }
+
+  @Test func `sets a list and an element of it`() throws {
+    let recipe = try parse(
+      Self.yaml, "passes.0.quantize.ignore=[a, b]", "passes.0.quantize.ignore.1=c")
+    var expected = try quantize(groupSize: 64)
+    expected.ignore = [try ModulePattern("a"), try ModulePattern("c")]
+    #expect(recipe.passes[0] == .quantize(expected))
+  }
+
+  @Test func `sets a variable`() throws {
+    let recipe = try parse(Self.yaml, "size=128")
+    #expect(recipe.passes[0] == .quantize(try quantize(groupSize: 128)))
+    #expect(
+      recipe.variables == [.init(name: "size", value: "128"), .init(name: "text", value: "t.txt")])
+  }
+
+  @Test func `lets the last of two win`() throws {
+    let recipe = try parse(Self.yaml, "size=128", "size=32")
+    #expect(recipe.passes[0] == .quantize(try quantize(groupSize: 32)))
+  }
+
+  @Test func `lets a path win over a variable`() throws {
+    let recipe = try parse(Self.yaml, "passes.0.quantize.group_size=32", "size=128")
+    #expect(recipe.passes[0] == .quantize(try quantize(groupSize: 32)))
+  }
+
+  @Test func `takes input and output as they are and from the current folder`() throws {
+    let recipe = try parse(Self.yaml, "input=123", "output=a: #b")
+    #expect(recipe.input == PathOption("123"))
+    #expect(recipe.output == PathOption("a: #b"))
+  }
+
+  @Test func `takes a path of a pass from the current folder`() throws {
+    let recipe = try parse(Self.yaml, "passes.1.verify.text=here.txt")
+    #expect(recipe.passes[1] == .verify(VerifyOptions(text: PathOption("here.txt"), against: .input)))
+  }
+
+  @Test func `gives an input that the recipe leaves out`() throws {
+    #expect(try parse("output: out\npasses: []", "input=in").input == PathOption("in"))
+  }
+
+  @Test(arguments: [
+    ("size", "--set size: expected name=value"),
+    ("=1", "--set =1: expected name=value"),
+    ("sise=1", "recipes/r.yaml: --set sise=1: there is no variable 'sise', the nearest is 'size'"),
+    (
+      "passes.2.merge={}",
+      "recipes/r.yaml: --set passes.2.merge={}: passes has 2 entries from 0, there is no '2'"
+    ),
+    (
+      "passes.0.quantise.bits=3",
+      "recipes/r.yaml: --set passes.0.quantise.bits=3: there is no key 'quantise' in passes.0, "
+        + "the nearest is 'quantize'"
+    ),
+    (
+      "input.a=3", "recipes/r.yaml: --set input.a=3: input is 'in', there is no 'a' in it"
+    ),
+    (
+      "passes.0.quantize.bitz=3",
+      "recipes/r.yaml: --set passes.0.quantize.bitz=3: key 'passes.0.quantize.bitz': "
+        + "there is no such key 'bitz', the nearest is 'bits'"
+    ),
+    (
+      "passes.0.quantize.bits=5",
+      "recipes/r.yaml: --set passes.0.quantize.bits=5: key 'passes.0.quantize.bits': "
+        + "is '5', expected 2, 3, 4 or 8"
+    ),
+    (
+      "passes.0.quantize.bits=",
+      "recipes/r.yaml: --set passes.0.quantize.bits=: key 'passes.0.quantize.bits': "
+        + "is empty, expected 2, 3, 4 or 8"
+    ),
+    (
+      "passes.0.quantize.ignore=[a",
+      "recipes/r.yaml: --set passes.0.quantize.ignore=[a: while parsing a flow sequence, "
+        + "did not find expected ',' or ']'"
+    ),
+    (
+      "size=48",
+      "recipes/r.yaml: line 5: key 'passes.0.quantize.group_size': is '48', expected 32, 64 or 128"
+    ),
+  ])
+  func `refuses an argument`(argument: String, expected: String) {
+    #expect(message { _ = try parse(Self.yaml, argument) } == expected)
+  }
+
+  private func quantize(groupSize: Int) throws -> QuantizeOptions {
+    QuantizeOptions(
+      groupSize: groupSize, ignore: [try ModulePattern("lm_head"), try ModulePattern("up_proj")])
+  }
+}

@@ -1,0 +1,118 @@
+import Checkpoints
+import Passes
+import Testing
+
+@Suite struct RecipeWritingTests {
+  private static let full = """
+    input: in
+    output: out.rilq
+    variables: {bits: 3, odd: "a\\tb: ${never}"}
+    passes:
+      - quantize: {bits: "${bits}", targets: ['*_proj', 're:.*\\.(up|down)_proj'], ignore: [lm_head]}
+      - attach: {}
+      - calibrate: {text: "it's ${never} \\"5\\".txt", learning_rate: 1e-5, train: [adapter, bias]}
+      - merge: {tables: f16}
+      - verify: {text: "5", max_kl: 1e-4, against: "true"}
+    """.replacing("${never}", with: "$${never}")
+
+  @Test func `writes every option`() throws {
+    let recipe = try parse(
+      "input: in\noutput: out dir\nvariables: {a: no}\n"
+        + "passes: [quantize: {ignore: [lm_head]}, attach: {targets: [up_proj]}, "
+        + "calibrate: {text: ../t.txt}, merge: {}, verify: {text: t, max_kl: 1e-4}]")
+    #expect(
+      recipe.resolvedYAML() == """
+        input: in
+        output: "out dir"
+        to: safetensors
+        variables:
+          a: "no"
+        passes:
+          - quantize:
+              method: rtn
+              bits: 2
+              group_size: 64
+              targets: null
+              ignore: [lm_head]
+              tables: f32
+          - attach:
+              kind: pooled
+              rank: 16
+              alpha: 16.0
+              targets: [up_proj]
+              ignore: []
+              seed: 1
+          - calibrate:
+              text: ../t.txt
+              samples: 256
+              length: 512
+              updates: 200
+              batch: 8
+              learning_rate: null
+              validation: 16
+              patience: 5
+              validate_every: 25
+              seed: 1
+              model_weight: 0.5
+              ground_truth_weight: 0.5
+              train: null
+          - merge:
+              requantize: false
+              tables: null
+          - verify:
+              text: t
+              against: unmerged
+              window: 512
+              max_tokens: null
+              max_kl: 0.0001
+              max_mean_kl: null
+              max_logit_difference: null
+              min_top1_agreement: null
+              max_perplexity_ratio: null
+
+        """)
+  }
+
+  @Test func `writes an empty list of passes`() throws {
+    let recipe = try parse("input: in\noutput: out\npasses: []")
+    #expect(recipe.resolvedYAML() == "input: in\noutput: out\nto: safetensors\npasses: []\n")
+  }
+
+  @Test func `reads what it wrote`() throws {
+    let recipe = try parse(Self.full)
+    #expect(try parse(recipe.resolvedYAML()) == recipe)
+  }
+
+  @Test func `writes JSON that reads as the same recipe`() throws {
+    let recipe = try parse(Self.full)
+    #expect(try parse(recipe.resolvedJSON().prettyText) == recipe)
+    #expect(try JSONValue(parsing: Array(recipe.resolvedJSON().compactText.utf8)) == recipe.resolvedJSON())
+  }
+
+  @Test(arguments: [
+    "true", "null", "~", "5", "1e-4", ".inf", "yes", "a: b", "a #b", "'", "\"", "\\", "\n", "\u{7F}",
+    "\u{85}", "\u{2028}",
+    "é", "🙂", " x ", "-", "[a]", "*a", "&a", "!a", "%a", "${a}", "$${a}", "$", "0x1", "010",
+  ])
+  func `writes any text so that it reads back`(text: String) throws {
+    let recipe = Recipe(input: PathOption(text), output: PathOption("out"), passes: [])
+    #expect(try Recipe(parsing: recipe.resolvedYAML(), path: "r.yaml") == recipe)
+  }
+
+  @Test func `rewrites paths for another folder`() throws {
+    let recipe = Recipe(
+      input: PathOption("models/a"), output: PathOption("/abs/out"),
+      passes: [.calibrate(CalibrateOptions(text: PathOption("recipes/t.txt")))])
+    let moved = recipe.moved(to: "recipes/r.yaml")
+    #expect(moved.input.written == "../models/a")
+    #expect(moved.output.written == "/abs/out")
+    #expect(
+      moved.passes == [.calibrate(CalibrateOptions(text: PathOption("t.txt", in: "recipes")))])
+    #expect(try parse(moved.resolvedYAML()) == moved)
+  }
+
+  @Test func `leaves the paths of a recipe that stays in its folder`() throws {
+    let recipe = try parse(Self.full)
+    #expect(recipe.moved(to: "recipes/other.yaml") == recipe)
+  }
+}
