@@ -41,6 +41,22 @@ public struct Checkpoint: Sendable {
     return try store.bytes(of: tensor)
   }
 
+  /// The same bytes under another description, for planning steps that have not run.
+  package func replacing(contents: CheckpointContents) -> Checkpoint {
+    Checkpoint(path: path, format: format, contents: contents, store: store)
+  }
+
+  /// The files the checkpoint consists of, by their names inside it, sorted.
+  package var files: [(name: String, path: String)] {
+    get throws {
+      guard try FileSystem.kind(of: path) == .folder else {
+        return [(path.split(separator: "/").last.map(String.init) ?? path, path)]
+      }
+      let names = Set(store.weightFileNames + contents.assets.map(\.name))
+      return names.sorted().map { ($0, path + "/" + $0) }
+    }
+  }
+
   /// The contents of an asset, or nil when there is none of that name.
   public func asset(named name: String) throws -> TensorBytes? {
     guard let asset = contents.assets.first(where: { $0.name == name }) else { return nil }
@@ -141,6 +157,8 @@ package protocol TensorStore: Sendable {
   func bytes(of tensor: TensorInfo) throws -> TensorBytes
   /// The contents of an asset of this store.
   func bytes(of asset: Asset) throws -> TensorBytes
+  /// The files of a folder that hold tensors; empty when the store is one file.
+  var weightFileNames: [String] { get }
 }
 
 /// Writes a checkpoint whose contents were announced when the writer was made.

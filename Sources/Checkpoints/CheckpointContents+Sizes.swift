@@ -2,15 +2,14 @@ extension CheckpointContents {
   /// The bytes of all tensors, before compression.
   public var byteCount: Int { tensors.reduce(0) { $0 + $1.byteCount } }
 
-  /// The weights that are stands for: elements of tensors, for packed ones the weights behind the codes; tables,
-  /// adapters and trained changes are no parameters of the model.
+  /// The parameters of the model: elements of tensors, for packed ones the weights behind the codes; tables, adapters
+  /// and trained changes are none.
   public var parameterCount: Int {
     tensors.reduce(0) { total, tensor in
-      guard let module = ModuleTensor(tensor.name) else { return total + tensor.elementCount }
-      guard let parameters = quantization[module.module] else {
-        return total + (module.part.isBeside ? 0 : tensor.elementCount)
-      }
-      return total + (module.part == .weight ? tensor.elementCount * 32 / parameters.bits : 0)
+      guard let (module, part) = ModuleTensor.split(tensor.name) else { return total + tensor.elementCount }
+      if let weights = weightCount(tensor, module, part) { return total + weights }
+      let isTable = quantization[module] != nil && part != .bias
+      return total + (part.isBesideWeight || isTable ? 0 : tensor.elementCount)
     }
   }
 
@@ -20,11 +19,17 @@ extension CheckpointContents {
     var weights = 0
     var bytes = 0
     for tensor in tensors {
-      guard let module = ModuleTensor(tensor.name), let parameters = quantization[module.module] else { continue }
-      bytes += tensor.byteCount
-      if module.part == .weight { weights += tensor.elementCount * 32 / parameters.bits }
+      guard let (module, part) = ModuleTensor.split(tensor.name), quantization[module] != nil else { continue }
+      if part != .bias { bytes += tensor.byteCount }
+      weights += weightCount(tensor, module, part) ?? 0
     }
     if weights == 0 { (bytes, weights) = (byteCount, parameterCount) }
     return Double(bytes) * 8 / Double(max(weights, 1))
+  }
+
+  /// The weights behind packed codes, or nil for every other tensor.
+  private func weightCount(_ tensor: TensorInfo, _ module: String, _ part: ModuleTensor) -> Int? {
+    guard part == .weight, let parameters = quantization[module] else { return nil }
+    return tensor.byteCount * 8 / parameters.bits
   }
 }

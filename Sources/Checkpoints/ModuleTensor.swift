@@ -21,3 +21,21 @@ package enum ModuleTensor: String, CaseIterable {
     return String(name.utf8.dropLast(rawValue.utf8.count))
   }
 }
+
+extension ModuleTensor {
+  /// The module and the kind of tensor that a name stands for, or nil when it is none of these.
+  package static func split(_ name: String) -> (module: String, part: ModuleTensor)? {
+    for part in [.loraA, .loraB] + allCases {
+      if let module = part.module(of: name) { return (module, part) }
+    }
+    return nil
+  }
+
+  /// Whether the tensor stands beside a weight: an adapter or a trained change, no parameter of the model.
+  package var isBesideWeight: Bool {
+    switch self {
+    case .loraA, .loraB, .scalesDelta, .biasesDelta: true
+    case .weight, .bias, .scales, .biases: false
+    }
+  }
+}

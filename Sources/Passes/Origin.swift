@@ -9,7 +9,7 @@ struct Origin {
 
   /// Reads the input's files for their digests.
   init(recipe: Recipe, input: Checkpoint, version: String) throws {
-    let files = try input.filePaths
+    let files = try input.files
     let digests = try parallelMap(files.count) { try Self.sha256(of: files[$0].path) }
     let inputs = zip(files, digests).map { file, digest in
       JSONValue.object([

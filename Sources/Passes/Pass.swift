@@ -47,8 +47,8 @@ package struct PassPlan: Sendable {
 package struct PassContext {
   /// The checkpoint the recipe began with: the teacher.
   package let original: Checkpoint
-  /// A folder for files that go away with the run.
-  package let workFolder: String
+  /// The path for a file that goes away with the run, from its name.
+  package let workPath: (String) -> String
   /// Where a line a calibration update is appended, if anywhere.
   package let logPath: String?
   /// Is told how far the pass is.

@@ -142,7 +142,7 @@ private struct PipelineRun {
     if isLast { contents.metadata = origin.added(to: contents.metadata) }
     let writer = try makeWriter(contents, path: path, isLast: isLast)
     let context = PassContext(
-      original: input, workFolder: workspace.path("."), logPath: options.logPath, progress: progress)
+      original: input, workPath: workspace.path, logPath: options.logPath, progress: progress)
     let report = try pass.run(current, into: writer, context)
     let written = try writer.finish()
     if isLast { bytes = written }

@@ -38,6 +38,8 @@ package final class ContainerFile: TensorStore {
     return try ContainerManifest(parsing: bytes.withSpan { $0.copiedBytes() }, path: file.path)
   }
 
+  package var weightFileNames: [String] { [] }
+
   /// The bytes of a tensor, used in place when they are stored raw.
   package func bytes(of tensor: TensorInfo) throws -> TensorBytes {
     guard let section = table.section(ofTensor: tensor.name) else {

@@ -29,7 +29,7 @@ struct CalibrationRun {
         "\(original.path): is quantized itself; name the original model with 'teacher'")
     }
     teacher = try TeacherCache(
-      teacher: try Transformer(original), windows: windows.all, path: context.workFolder + "/teacher.f32",
+      teacher: try Transformer(original), windows: windows.all, path: context.workPath("teacher.f32"),
       progress: context.progress)
     weights = RilqLossWeights(model: options.modelWeight, groundTruth: options.groundTruthWeight)
     learningRate = options.learningRate ?? Self.defaultLearningRate(parts)
