@@ -1,0 +1,79 @@
+import Kernels
+import Testing
+
+@Suite struct LogitRowTests {
+  private static let counts = [1, 2, 15, 16, 17, 31, 33, 511, 512, 513, 529, 1500]
+
+  /// A term e^x is 3e-7 off, a lane adds 32 of them (32 * 2^-24 at worst, each rounded by half of that),
+  /// and the product with the rounded reciprocal adds 2^-23.
+  private let relativeError: Float = 1.5e-6
+
+  /// Scores are up to 20, so that rounding `x - max` to f32 moves an exponential by 20 * 2^-23, too.
+  private let scoreError: Float = 4e-6
+
+  @Test(arguments: InstructionSet.supported, counts)
+  func `adds up exponentials as the plain loop does`(set: InstructionSet, count: Int) {
+    let row = randomFloats(count, seed: 1, size: 10)
+    // The logarithm turns a relative error into an absolute one; the result is a Float near 10.
+    expectClose(
+      [logSumExp(row.span, on: set)], [Float(logSumExpReference(row.span))], relative: 0x1p-23,
+      absolute: relativeError + scoreError)
+  }
+
+  @Test(arguments: InstructionSet.supported, counts)
+  func `turns scores into probabilities as the plain loop does`(set: InstructionSet, count: Int) {
+    for validCount in [1, (count + 1) / 2, count] {
+      var actual = randomFloats(count, seed: 2, size: 40)
+      var expected = actual
+      var actualSpan = actual.mutableSpan
+      var expectedSpan = expected.mutableSpan
+      let logSum = softmax(&actualSpan, validCount: validCount, scale: 0.25, on: set)
+      let expectedLogSum = softmaxReference(&expectedSpan, validCount: validCount, scale: 0.25)
+      expectClose(actual, expected, relative: relativeError + scoreError, absolute: 1e-37)
+      expectClose(
+        [logSum], [Float(expectedLogSum)], relative: 0x1p-23, absolute: relativeError + scoreError)
+      #expect(actual[validCount...].allSatisfy { $0 == 0 })
+    }
+  }
+
+  @Test(arguments: InstructionSet.supported)
+  func `passes a NaN score on`(set: InstructionSet) {
+    var row = randomFloats(40, seed: 3)
+    row[33] = .nan
+    #expect(logSumExp(row.span, on: set).isNaN)
+    var span = row.mutableSpan
+    softmax(&span, validCount: 40, on: set)
+    #expect(row.allSatisfy { $0.isNaN })
+  }
+
+  @Test(arguments: InstructionSet.supported, counts)
+  func `turns back gradients of probabilities as the plain loop does`(set: InstructionSet, count: Int) {
+    var probabilities = randomFloats(count, seed: 4, size: 3)
+    var probabilitySpan = probabilities.mutableSpan
+    softmax(&probabilitySpan, validCount: count, on: .baseline)
+    var actual = randomFloats(count, seed: 5)
+    var expected = actual
+    var actualSpan = actual.mutableSpan
+    var expectedSpan = expected.mutableSpan
+    softmaxBackward(probabilities: probabilities.span, gradient: &actualSpan, scale: 0.125, on: set)
+    softmaxBackwardReference(probabilities: probabilities.span, gradient: &expectedSpan, scale: 0.125)
+    // The mean is at most 1; a lane adds count / 16 terms, and four sums follow.
+    expectClose(actual, expected, relative: 4 * 0x1p-24, absolute: Float(count / 16 + 8) * 0x1p-24)
+  }
+
+  @Test(arguments: InstructionSet.supported, counts)
+  func `scores a token and its gradient as the plain loop does`(set: InstructionSet, count: Int) {
+    for target in [0, count / 2, count - 1] {
+      var actual = randomFloats(count, seed: 6, size: 10)
+      var expected = actual
+      var actualSpan = actual.mutableSpan
+      var expectedSpan = expected.mutableSpan
+      let loss = crossEntropyRow(logits: &actualSpan, target: target, gradientScale: 0.5, on: set)
+      let expectedLoss = crossEntropyRowReference(logits: &expectedSpan, target: target, gradientScale: 0.5)
+      #expect(abs(loss - expectedLoss) < Double(relativeError + scoreError))
+      // At the target one is taken off a probability near it: errors are relative to one.
+      expectClose(
+        actual, expected, relative: relativeError + scoreError, absolute: relativeError + scoreError)
+    }
+  }
+}

@@ -1,0 +1,60 @@
+import Kernels
+import Testing
+
+@Suite struct QuantizedProductTests {
+  private static let shapes: [(bits: Int, groupSize: Int)] = [2, 3, 4, 8].flatMap { bits in
+    [8, 24, 32, 64, 128].map { (bits, $0) }
+  }
+
+  /// Each of the `n` terms of a sum is rounded a few times by 2^-24, relative to the sum of their sizes.
+  private func tolerance(_ terms: Int, size: Float) -> Float { Float(terms + 4) * 0x1p-24 * size }
+
+  @Test(arguments: InstructionSet.supported, shapes)
+  func `multiplies packed rows as the plain loop does`(
+    set: InstructionSet, shape: (bits: Int, groupSize: Int)
+  ) {
+    let (rowCount, columnCount) = (5, 3 * shape.groupSize)
+    let codes = randomBytes(rowCount * columnCount * shape.bits / 8, seed: 1)
+    let (scales, biases) = (randomFloats(15, seed: 2), randomFloats(15, seed: 3))
+    let x = randomFloats(columnCount, seed: 4)
+    var groupSums = [Float](repeating: 0, count: 3)
+    var groupSumSpan = groupSums.mutableSpan
+    poolGroups(x.span, groupSize: shape.groupSize, into: &groupSumSpan, on: set)
+    var (actual, expected) = ([Float](repeating: 7, count: rowCount), [Float](repeating: 0, count: rowCount))
+    var actualSpan = actual.mutableSpan
+    multiplyPackedRows(
+      codes: codes.span.bytes, bits: shape.bits, groupSize: shape.groupSize, columnCount: columnCount,
+      scales: scales.span, biases: biases.span, x: x.span, groupSums: groupSums.span, into: &actualSpan,
+      on: set)
+    var expectedSpan = expected.mutableSpan
+    multiplyPackedRowsReference(
+      codes: codes.span.bytes, bits: shape.bits, groupSize: shape.groupSize, columnCount: columnCount,
+      scales: scales.span, biases: biases.span, x: x.span, into: &expectedSpan)
+    let size = Float(columnCount << shape.bits)
+    expectClose(actual, expected, relative: 0, absolute: tolerance(columnCount, size: size))
+  }
+
+  @Test(arguments: InstructionSet.supported, shapes)
+  func `reduces gradients by codes as the plain loop does`(
+    set: InstructionSet, shape: (bits: Int, groupSize: Int)
+  ) {
+    let columnCount = 3 * shape.groupSize
+    let gradient = randomFloats(5 * columnCount, seed: 1)
+    let codes = randomBytes(gradient.count * shape.bits / 8, seed: 2)
+    var (scales, biases) = (randomFloats(15, seed: 3), randomFloats(15, seed: 4))
+    var (expectedScales, expectedBiases) = (scales, biases)
+    var scaleSpan = scales.mutableSpan
+    var biasSpan = biases.mutableSpan
+    reduceByCodes(
+      weightGradient: gradient.span, codes: codes.span.bytes, bits: shape.bits, groupSize: shape.groupSize,
+      columnCount: columnCount, addTo: &scaleSpan, addTo: &biasSpan, on: set)
+    var expectedScaleSpan = expectedScales.mutableSpan
+    var expectedBiasSpan = expectedBiases.mutableSpan
+    reduceByCodesReference(
+      weightGradient: gradient.span, codes: codes.span.bytes, bits: shape.bits, groupSize: shape.groupSize,
+      addTo: &expectedScaleSpan, addTo: &expectedBiasSpan)
+    let n = shape.groupSize
+    expectClose(scales, expectedScales, relative: 0, absolute: tolerance(n, size: Float(n << shape.bits)))
+    expectClose(biases, expectedBiases, relative: 0, absolute: tolerance(n, size: Float(n)))
+  }
+}
