@@ -1,7 +1,7 @@
 package import Checkpoints
 import Foundation
 import Kernels
-package import Models
+import Models
 
 /// Puts an adapter that changes nothing yet beside linears: A random, B zero.
 package struct AttachPass: Pass {

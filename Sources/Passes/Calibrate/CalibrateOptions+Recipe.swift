@@ -3,7 +3,7 @@ import Checkpoints
 extension CalibrateOptions {
   static let keys = [
     "text", "samples", "length", "updates", "batch", "learning_rate", "validation", "patience",
-    "validate_every", "seed", "model_weight", "ground_truth_weight", "train",
+    "validate_every", "seed", "model_weight", "ground_truth_weight", "teacher", "train",
   ]
   /// More windows or updates than any run has.
   private static let countLimit = 1_000_000
@@ -30,6 +30,7 @@ extension CalibrateOptions {
     groundTruthWeight = try map.value("ground_truth_weight", default: groundTruthWeight) {
       try $0.number(.atLeast(0))
     }
+    teacher = try map.optional("teacher") { try $0.path() }
     train = try map.optional("train") { try $0.trainables() }
     guard modelWeight > 0 || groundTruthWeight > 0 else {
       throw reader.failure("model_weight and ground_truth_weight are both 0")
@@ -51,6 +52,7 @@ extension CalibrateOptions {
       .init("seed", .seed(seed)),
       .init("model_weight", .double(modelWeight)),
       .init("ground_truth_weight", .double(groundTruthWeight)),
+      .init("teacher", .optional(teacher) { .recipeText($0.written) }),
       .init("train", .optional(train) { .array($0.map { .string($0.rawValue) }) }),
     ]
   }

@@ -34,6 +34,8 @@ public struct CalibrateOptions: Sendable, Equatable {
   public var modelWeight: Double
   /// The weight of the next token's cross-entropy, at least 0; not both weights are 0.
   public var groundTruthWeight: Double
+  /// The original model, which the output is to match; nil means the input of the recipe.
+  public var teacher: PathOption?
   /// What is trained; nil means the adapters, or without adapters biases and scales.
   public var train: [Trainable]?
 
@@ -41,7 +43,8 @@ public struct CalibrateOptions: Sendable, Equatable {
   public init(
     text: PathOption, samples: Int = 256, length: Int = 512, updates: Int = 200, batch: Int = 8,
     learningRate: Double? = nil, validation: Int = 16, patience: Int = 5, validateEvery: Int = 25,
-    seed: UInt64 = 1, modelWeight: Double = 0.5, groundTruthWeight: Double = 0.5, train: [Trainable]? = nil
+    seed: UInt64 = 1, modelWeight: Double = 0.5, groundTruthWeight: Double = 0.5, teacher: PathOption? = nil,
+    train: [Trainable]? = nil
   ) {
     self.text = text
     self.samples = samples
@@ -55,6 +58,7 @@ public struct CalibrateOptions: Sendable, Equatable {
     self.seed = seed
     self.modelWeight = modelWeight
     self.groundTruthWeight = groundTruthWeight
+    self.teacher = teacher
     self.train = train
   }
 }

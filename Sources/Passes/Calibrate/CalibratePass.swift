@@ -1,6 +1,6 @@
 package import Checkpoints
 import Kernels
-package import Models
+import Models
 
 /// Trains adapters, biases and scales of a quantized model so that its output matches the original's.
 ///

@@ -1,4 +1,4 @@
-package import Checkpoints
+import Checkpoints
 package import Models
 
 /// The windows of tokens that calibration trains on and those it holds back.

@@ -121,9 +121,15 @@ struct AdamStep {
   }
 
   func apply(_ gradient: [Float], to values: inout [Float], _ moments: inout AdamMoments) {
+    apply(gradient, to: &values, &moments.first, &moments.second)
+  }
+
+  private func apply(
+    _ gradient: [Float], to values: inout [Float], _ firstMoments: inout [Float], _ secondMoments: inout [Float]
+  ) {
     var parameters = values.mutableSpan
-    var first = moments.first.mutableSpan
-    var second = moments.second.mutableSpan
+    var first = firstMoments.mutableSpan
+    var second = secondMoments.mutableSpan
     adamStep(
       parameters: &parameters, gradients: gradient.span, firstMoments: &first, secondMoments: &second,
       learningRate: learningRate, beta1: Self.beta1, beta2: Self.beta2, epsilon: Self.epsilon,

@@ -26,7 +26,8 @@ struct MergeParts {
       input.tensor(named: "\(module).\($0)")
     }
     rows = own[0].shape[0]
-    columns = quantization.map { own[0].shape[1] * 32 / $0.bits } ?? own[0].shape[1]
+    let width = own[0].shape[1]
+    columns = quantization.map { width * 32 / $0.bits } ?? width
   }
 
   var hasAdapter: Bool { beside.contains { $0.name.hasSuffix(".lora_A.weight") } }

@@ -1,6 +1,6 @@
 package import Checkpoints
 import Kernels
-package import Models
+import Models
 
 /// Folds adapters and trained changes into the weights, so that nothing is left beside them.
 ///
@@ -159,7 +159,12 @@ package struct MergePass: Pass {
   ) throws -> [(name: String, bytes: TensorBytes)] {
     let sum = linear.foldedWeight
     let quantizer = RoundToNearest(bits: packed.bits, groupSize: packed.groupSize)
-    let result = try quantizer.quantize(sum, name: linear.name + ".weight")
+    let result = try quantizer.quantize(
+      rows: sum.rowCount, columns: sum.columnCount, name: linear.name + ".weight"
+    ) { range, values in
+      let start = range.lowerBound * sum.columnCount
+      for i in values.indices { values[i] = sum.values[start + i] }
+    }
     summary.addRequantized(result)
     let tables = PackedWeight(
       codes: TensorBytes(result.codes), bits: packed.bits, groupSize: packed.groupSize, scales: result.scales,

@@ -1,6 +1,6 @@
 package import Checkpoints
 import Kernels
-package import Models
+import Models
 
 /// Replaces the weights of linears by packed codes with tables, one tensor at a time, on all cores.
 package struct QuantizePass: Pass {
@@ -79,8 +79,8 @@ package struct QuantizePass: Pass {
     let table = [rows, columns / options.groupSize]
     return [
       TensorInfo(name: module + ".weight", dtype: .u32, shape: [rows, columns * options.bits / 32]),
-      TensorInfo(name: module + ".scales", dtype: options.tables.dtype, shape: table),
-      TensorInfo(name: module + ".biases", dtype: options.tables.dtype, shape: table),
+      TensorInfo(name: module + ".scales", dtype: options.tables, shape: table),
+      TensorInfo(name: module + ".biases", dtype: options.tables, shape: table),
     ]
   }
 
@@ -89,15 +89,20 @@ package struct QuantizePass: Pass {
     _ module: String, in input: Checkpoint, summary: inout QuantizationSummary
   ) throws -> (codes: TensorBytes, scales: TensorBytes, biases: TensorBytes) {
     let weight = try denseWeight(of: module, in: input)
-    guard let format = FloatFormat(weight.dtype) else { preconditionFailure("checked by denseWeight") }
-    let packed = try input.bytes(of: weight.name).withSpan { bytes in
-      try RoundToNearest(bits: options.bits, groupSize: options.groupSize)
-        .quantize(bytes, format, rows: weight.shape[0], columns: weight.shape[1], name: weight.name)
+    guard let format = FloatFormat(weight.dtype), let tables = FloatFormat(options.tables) else {
+      preconditionFailure("a dtype that is no float was not refused")
     }
+    let (rows, columns) = (weight.shape[0], weight.shape[1])
+    let source = Weight(
+      rows: rows, columns: columns, values: .dense(try input.bytes(of: weight.name), format))
+    let packed = try RoundToNearest(bits: options.bits, groupSize: options.groupSize)
+      .quantize(rows: rows, columns: columns, name: weight.name) { range, values in
+        source.unpack(rows: range, columns: 0..<columns, into: &values)
+      }
     summary.add(packed, elementCount: weight.elementCount)
     return (
-      TensorBytes(packed.codes), TensorBytes(narrowed(packed.scales, to: options.tables)),
-      TensorBytes(narrowed(packed.biases, to: options.tables))
+      TensorBytes(packed.codes), TensorBytes(narrowed(packed.scales, to: tables)),
+      TensorBytes(narrowed(packed.biases, to: tables))
     )
   }
 }

@@ -1,4 +1,4 @@
-package import Kernels
+import Kernels
 
 /// The codes and tables of one weight, and how far they are from it.
 package struct PackedTensor: Sendable {
@@ -30,21 +30,21 @@ package struct RoundToNearest: Sendable {
   /// Quantizes a weight, chunks of rows on several threads.
   ///
   /// - Parameters:
-  ///   - weight: `[rows, columns]`, row-major, finite.
-  ///   - format: The type of the elements.
   ///   - rows: The output features.
   ///   - columns: The input features; the group size divides them.
   ///   - name: What errors name.
+  ///   - read: Writes some rows of the weight, row-major.
   /// - Throws: `PassError.notFinite` with the first element that is NaN or infinite.
   package func quantize(
-    _ weight: RawSpan, _ format: FloatFormat, rows: Int, columns: Int, name: String
+    rows: Int, columns: Int, name: String, _ read: @Sendable (Range<Int>, inout MutableSpan<Float>) -> Void
   ) throws -> PackedTensor {
     let chunkCount = (rows + Self.rowsPerChunk - 1) / Self.rowsPerChunk
-    let rowBytes = columns * format.byteWidth
     let parts = try parallelMap(chunkCount) { chunk in
       let range = chunk * Self.rowsPerChunk..<min((chunk + 1) * Self.rowsPerChunk, rows)
-      let bytes = weight.extracting(range.lowerBound * rowBytes..<range.upperBound * rowBytes)
-      return try quantizeRows(bytes, format, rows: range, columns: columns, name: name)
+      var weights = [Float](repeating: 0, count: range.count * columns)
+      var span = weights.mutableSpan
+      read(range, &span)
+      return try quantizeRows(weights, from: range.lowerBound, columns: columns, name: name)
     }
     var whole = PackedTensor()
     for part in parts { whole.append(part) }
@@ -52,21 +52,44 @@ package struct RoundToNearest: Sendable {
   }
 
   private func quantizeRows(
-    _ bytes: RawSpan, _ format: FloatFormat, rows: Range<Int>, columns: Int, name: String
+    _ weights: consuming [Float], from row: Int, columns: Int, name: String
   ) throws -> PackedTensor {
-    let weights = widened(bytes, from: format)
-    let tableCount = rows.count * columns / groupSize
-    var part = PackedTensor(
-      codes: [UInt8](repeating: 0, count: rows.count * columns * bits / 8),
-      scales: [Float](repeating: 0, count: tableCount), biases: [Float](repeating: 0, count: tableCount))
-    var codes = part.codes.mutableSpan
-    var scales = part.scales.mutableSpan
-    var biases = part.biases.mutableSpan
+    let tableCount = weights.count / groupSize
+    var codes = [UInt8](repeating: 0, count: weights.count * bits / 8)
+    var scales = [Float](repeating: 0, count: tableCount)
+    var biases = scales
+    var codeSpan = codes.mutableSpan
+    var scaleSpan = scales.mutableSpan
+    var biasSpan = biases.mutableSpan
     let bad = quantizeRoundToNearest(
-      weights.span, bits: bits, groupSize: groupSize, columnCount: columns, codes: &codes, scales: &scales,
-      biases: &biases)
-    if let bad { throw PassError.notFinite(tensor: name, index: rows.lowerBound * columns + bad) }
+      weights.span, bits: bits, groupSize: groupSize, columnCount: columns, codes: &codeSpan,
+      scales: &scaleSpan, biases: &biasSpan)
+    if let bad { throw PassError.notFinite(tensor: name, index: row * columns + bad) }
+    var part = PackedTensor(codes: codes, scales: scales, biases: biases)
+    (part.squaredError, part.squaredNorm) = part.squaredError(
+      of: weights, bits: bits, groupSize: groupSize, columns: columns)
     return part
+  }
+}
+
+extension PackedTensor {
+  /// The squared difference to the weights, and their squared norm.
+  fileprivate func squaredError(
+    of weights: [Float], bits: Int, groupSize: Int, columns: Int
+  ) -> (error: Double, norm: Double) {
+    var difference = [Float](repeating: 0, count: weights.count)
+    var span = difference.mutableSpan
+    let codes = codes.span
+    dequantize(
+      codes: unsafe codes.bytes, bits: bits, groupSize: groupSize, columnCount: columns, scales: scales.span,
+      biases: biases.span, into: &span)
+    addScaled(weights.span, scale: -1, to: &span)
+    var sums = (error: 0.0, norm: 0.0)
+    for start in stride(from: 0, to: weights.count, by: columns) {
+      sums.error += Double(sumOfSquares(span.span.extracting(start..<start + columns)))
+      sums.norm += Double(sumOfSquares(weights.span.extracting(start..<start + columns)))
+    }
+    return sums
   }
 }
 

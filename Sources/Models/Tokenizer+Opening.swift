@@ -1,0 +1,24 @@
+public import Checkpoints
+
+extension Tokenizer {
+  /// Reads the tokenizer that travels with a checkpoint.
+  ///
+  /// - Throws: `FormatError` when `tokenizer.json` is missing, malformed or of a kind that is not supported.
+  public convenience init(of checkpoint: Checkpoint) throws {
+    guard let bytes = try checkpoint.asset(named: "tokenizer.json") else {
+      throw FormatError(checkpoint.path, .missing("tokenizer.json"))
+    }
+    let path = checkpoint.path + "/tokenizer.json"
+    let contents = bytes.withSpan { $0.copiedBytes() }
+    try self.init(parsing: unsafe contents.span.bytes, path: path)
+  }
+
+  /// Reads and encodes a text file.
+  ///
+  /// - Parameter path: A UTF-8 file.
+  /// - Throws: `FormatError` when it cannot be read or is not UTF-8, with the byte.
+  public func encode(contentsOf path: String) throws -> [Int32] {
+    let file = try MappedFile(path: path)
+    return try encode(file.withBytes(in: 0..<file.byteCount) { $0.copiedBytes() }, path: path)
+  }
+}
