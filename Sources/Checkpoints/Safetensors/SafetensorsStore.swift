@@ -44,7 +44,7 @@ struct SafetensorsStore: TensorStore {
   }
 
   func bytes(of asset: Asset) throws -> TensorBytes {
-    let file = try MappedFile(path: path + "/" + asset.name)
+    let file = try MappedFile(path: FileSystem.join(path, asset.name))
     return TensorBytes(file, range: 0..<file.byteCount)
   }
 }
