@@ -178,6 +178,7 @@ package struct JSONReader {
     _ text: RawSpan, _ body: (inout JSONReader, String, Int) throws(JSONError) -> Void
   ) throws(JSONError) {
     var keys = SeenKeys()
+    let start = position
     skipSpace(text)
     if take("}", text) { return }
     while true {
@@ -186,6 +187,7 @@ package struct JSONReader {
       guard peek(text) == UInt8(ascii: "\"") else { throw error("a key must be a string") }
       let key = try readString(text)
       guard keys.insert(key) else { throw error("duplicate key '\(key)'", at: keyOffset) }
+      if depth == 1 { keys.expect(byteCount: byteCount - start, after: position - start) }
       skipSpace(text)
       guard take(":", text) else { throw error("expected ':'") }
       try body(&self, key, keyOffset)
@@ -331,6 +333,7 @@ package struct JSONReader {
 /// The keys of one object; most objects have few, and then comparing is faster than hashing.
 private struct SeenKeys {
   private static let fewLimit = 8
+  private static let expectationLimit = 1 << 18
   private var few: [String] = []
   private var many: Set<String> = []
 
@@ -342,5 +345,11 @@ private struct SeenKeys {
     few.append(key)
     if few.count == Self.fewLimit { many = Set(few) }
     return true
+  }
+
+  /// Makes room once, judging from the length of the first members how many will come.
+  mutating func expect(byteCount: Int, after byteCountSoFar: Int) {
+    guard many.count == Self.fewLimit else { return }
+    many.reserveCapacity(min(byteCount / max(1, byteCountSoFar / Self.fewLimit), Self.expectationLimit))
   }
 }
