@@ -4,6 +4,7 @@ extension Checkpoint {
   /// A folder is read as a Hugging Face folder, a file by its first bytes and its ending.
   ///
   /// - Parameter path: The folder or file.
+  /// - Returns: The description, and the way to the bytes.
   /// - Throws: `FormatError` when nothing is there, or it is malformed or of a kind that is not read.
   public static func open(path: String) throws -> Checkpoint {
     switch try FileSystem.kind(of: path) {

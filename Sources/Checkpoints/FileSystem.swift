@@ -56,6 +56,11 @@ package enum FileSystem {
     !name.isEmpty && name != "." && name != ".." && !name.utf8.contains { $0 == UInt8(ascii: "/") || $0 == 0 }
   }
 
+  /// The path of a name in a folder.
+  package static func join(_ folder: String, _ name: String) -> String {
+    folder.hasSuffix("/") ? folder + name : folder + "/" + name
+  }
+
   /// Whether a path is relative and stays below its folder, component by component.
   package static func isPlainRelativePath(_ path: String) -> Bool {
     path.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { isPlainName(String($0)) }
@@ -78,10 +83,10 @@ package enum FileSystem {
   ///
   /// - Throws: `FormatError` when it is a link that leaves the folder, or when nothing is there.
   package static func pathInside(_ folder: String, _ name: String) throws -> String {
-    let path = folder + "/" + name
+    let path = join(folder, name)
     guard try isLink(path) else { return path }
     guard let target = resolvedPath(path) else { throw FormatError(path, .missing("what the link leads to")) }
-    guard let root = resolvedPath(folder), isBelow(target, root) else {
+    guard let root = resolvedPath(folder), target == root || isBelow(target, root) else {
       throw FormatError(
         path, .unsupported("is a link that leaves the folder; a copy of the file is needed there"))
     }
@@ -90,7 +95,7 @@ package enum FileSystem {
 
   /// Whether a path with links resolved is in a folder with links resolved, at any depth.
   package static func isBelow(_ path: String, _ folder: String) -> Bool {
-    path.hasPrefix(folder.hasSuffix("/") ? folder : folder + "/")
+    path.hasPrefix(join(folder, ""))
   }
 
   /// The absolute path with `.`, `..` and links resolved, or nil when it does not exist.
@@ -137,6 +142,21 @@ package enum FileSystem {
     guard descriptor >= 0 else { throw systemError(path) }
     defer { close(descriptor) }
     guard fsync(descriptor) == 0 else { throw systemError(path) }
+  }
+
+  /// Makes a file, or a folder with all that is in it, survive a power failure.
+  package static func syncTree(_ path: String) throws {
+    if try kind(of: path) == .folder {
+      for name in try names(in: path) { try syncTree(path + "/" + name) }
+    }
+    try sync(path)
+  }
+
+  /// Whether an open file is still the one at a path.
+  package static func isSameFile(_ descriptor: Int32, _ path: String) -> Bool {
+    var (opened, named) = (stat(), stat())
+    guard unsafe fstat(descriptor, &opened) == 0, unsafe stat(path, &named) == 0 else { return false }
+    return opened.st_dev == named.st_dev && opened.st_ino == named.st_ino
   }
 
   /// The reason of the last failed system call.

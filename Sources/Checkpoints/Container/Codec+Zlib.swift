@@ -4,17 +4,30 @@ internal import CZlib
 ///
 /// The only place that calls zlib's compressor.
 struct ZlibCodec: BlockCompressor, BlockDecompressor {
+  /// Whether matches are not searched for.
+  let isEntropyOnly: Bool
+
   func compress(_ block: RawSpan) -> [UInt8] {
-    let capacity = Int(compressBound(uLong(block.byteCount)))
+    // Without matches a stream can be somewhat longer than zlib's own bound for its default.
+    let capacity = block.byteCount + block.byteCount / 8 + 1024
     // zlib takes pointers, which it does not keep, and writes at most the capacity.
     return unsafe block.withUnsafeBytes { source in
       unsafe [UInt8](unsafeUninitializedCapacity: capacity) { target, count in
-        var size = uLong(capacity)
-        let status = unsafe compress2(
-          target.baseAddress, &size, source.baseAddress?.assumingMemoryBound(to: UInt8.self),
-          uLong(source.count), Z_DEFAULT_COMPRESSION)
-        precondition(status == Z_OK, "zlib refused \(source.count) bytes with status \(status)")
-        count = Int(size)
+        var stream = unsafe z_stream()
+        let strategy = isEntropyOnly ? Z_HUFFMAN_ONLY : Z_DEFAULT_STRATEGY
+        let status = unsafe deflateInit2_(
+          &stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, MAX_WBITS, 8, strategy, ZLIB_VERSION,
+          Int32(MemoryLayout<z_stream>.size))
+        precondition(status == Z_OK, "no memory for zlib")
+        defer { _ = unsafe deflateEnd(&stream) }
+        let input = unsafe source.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        unsafe stream.next_in = unsafe UnsafeMutablePointer(mutating: input)
+        unsafe stream.avail_in = uInt(source.count)
+        unsafe stream.next_out = target.baseAddress
+        unsafe stream.avail_out = uInt(capacity)
+        let end = unsafe deflate(&stream, Z_FINISH)
+        precondition(end == Z_STREAM_END, "zlib refused \(source.count) bytes with status \(end)")
+        count = unsafe Int(stream.total_out)
       }
     }
   }

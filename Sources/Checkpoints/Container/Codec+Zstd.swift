@@ -12,12 +12,28 @@ internal import CZstd
   init(level: Int) {
     guard let context = unsafe ZSTD_createCCtx() else { preconditionFailure("no memory for zstd") }
     unsafe self.context = unsafe context
-    // Setting a level cannot fail: zstd clamps it.
-    _ = unsafe ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, Int32(level))
+    set(ZSTD_c_compressionLevel, Int32(level))
+  }
+
+  /// Makes a context that codes the frequencies of bytes and only stumbles on matches.
+  static func entropyOnly() -> ZstdCompressor {
+    let compressor = ZstdCompressor(level: 1)
+    compressor.set(ZSTD_c_minMatch, 7)
+    compressor.set(ZSTD_c_hashLog, 8)
+    compressor.set(ZSTD_c_targetLength, 4096)
+    // ZSTD_c_literalCompressionMode: such a target length would turn the coding of literals off. Were the number
+    // unknown to some zstd, the frames would be larger and as valid.
+    compressor.set(ZSTD_c_experimentalParam5, 1)
+    return compressor
   }
 
   // The context is owned by this object alone.
   deinit { _ = unsafe ZSTD_freeCCtx(context) }
+
+  private func set(_ parameter: ZSTD_cParameter, _ value: Int32) {
+    // zstd keeps its own value where it does not accept one.
+    _ = unsafe ZSTD_CCtx_setParameter(context, parameter, value)
+  }
 
   func compress(_ block: RawSpan) -> [UInt8] {
     let capacity = ZSTD_compressBound(block.byteCount)

@@ -31,13 +31,14 @@ struct SectionEncoder {
     let blockCount = encoding.blockCount(of: bytes.byteCount)
     let hasher = Mutex(SHA256())
     let checksums = Mutex([UInt32](repeating: 0, count: blockCount))
-    parallel(chunks: blockCount + 1) { chunk in
+    try parallel(chunks: blockCount + 1) { chunk in
       guard chunk > 0 else { return hasher.withLock { $0.update(bytes) } }
       let range = encoding.rawRange(ofBlock: chunk - 1, of: bytes.byteCount)
-      let checksum = Checksum.crc32(bytes.extracting(range))
+      let block = bytes.extracting(range)
+      let checksum = Checksum.crc32(block)
       checksums.withLock { $0[chunk - 1] = checksum }
+      try file.write(block, at: offset + range.lowerBound)
     }
-    try file.write(bytes, at: offset)
     let blocks = checksums.withLock { $0 }.enumerated().map { i, checksum in
       let count = encoding.rawRange(ofBlock: i, of: bytes.byteCount).count
       return ContainerSection.Block(storedByteCount: UInt32(count), checksum: checksum)
@@ -93,7 +94,7 @@ struct SectionEncoder {
     let chunkCount = (wave.count + blocksPerChunk - 1) / blocksPerChunk
     parallel(chunks: chunkCount + 1) { chunk in
       guard chunk > 0 else { return hasher.withLock { $0.update(bytes.extracting(raw)) } }
-      let compressor = compression.makeCompressor()
+      let compressor = compression.makeCompressor(for: encoding.filter)
       let first = (chunk - 1) * blocksPerChunk
       for i in first..<min(first + blocksPerChunk, wave.count) {
         let range = encoding.rawRange(ofBlock: wave.lowerBound + i, of: byteCount)

@@ -73,6 +73,7 @@ package struct JSONReader {
   /// - Parameters:
   ///   - text: The text.
   ///   - body: Gets the key and its byte, and must read the value.
+  /// - Throws: `JSONError` with the byte.
   package mutating func readMembers(
     _ text: RawSpan, _ body: (inout JSONReader, String, Int) throws(JSONError) -> Void
   ) throws(JSONError) {
@@ -102,14 +103,27 @@ package struct JSONReader {
   package mutating func readCount(_ text: RawSpan) throws(JSONError) -> Int {
     skipSpace(text)
     let start = position
-    guard let byte = peek(text), byte == UInt8(ascii: "-") || (0x30...0x39).contains(byte) else {
-      throw error("expected a number")
+    var value = 0
+    // Nothing may follow a leading zero; what does is refused by whoever reads on.
+    while let byte = peek(text), (0x30...0x39).contains(byte), value > 0 || position == start {
+      let tenfold = value.multipliedReportingOverflow(by: 10)
+      let next = tenfold.partialValue.addingReportingOverflow(Int(byte - 0x30))
+      guard !tenfold.overflow, !next.overflow else { throw countError(text, from: start) }
+      value = next.partialValue
+      position += 1
     }
-    let literal = try readNumber(text)
-    guard let value = Int(literal), byte != UInt8(ascii: "-") else {
-      throw error("\(literal) is not an integer from 0 to 2^63 - 1", at: start)
-    }
+    let end = peek(text)
+    guard position > start, end != UInt8(ascii: "."), end != UInt8(ascii: "e"),
+      end != UInt8(ascii: "E")
+    else { throw countError(text, from: start) }
     return value
+  }
+
+  /// Why what begins at a byte is no count.
+  private mutating func countError(_ text: RawSpan, from start: Int) -> JSONError {
+    position = start
+    guard let literal = try? readNumber(text) else { return error("expected a number", at: start) }
+    return error("\(literal) is not an integer from 0 to 2^63 - 1", at: start)
   }
 
   private func error(_ reason: String, at offset: Int? = nil) -> JSONError {
@@ -164,6 +178,7 @@ package struct JSONReader {
     _ text: RawSpan, _ body: (inout JSONReader, String, Int) throws(JSONError) -> Void
   ) throws(JSONError) {
     var keys = SeenKeys()
+    let start = position
     skipSpace(text)
     if take("}", text) { return }
     while true {
@@ -172,6 +187,7 @@ package struct JSONReader {
       guard peek(text) == UInt8(ascii: "\"") else { throw error("a key must be a string") }
       let key = try readString(text)
       guard keys.insert(key) else { throw error("duplicate key '\(key)'", at: keyOffset) }
+      if depth == 1 { keys.expect(byteCount: byteCount - start, after: position - start) }
       skipSpace(text)
       guard take(":", text) else { throw error("expected ':'") }
       try body(&self, key, keyOffset)
@@ -317,6 +333,7 @@ package struct JSONReader {
 /// The keys of one object; most objects have few, and then comparing is faster than hashing.
 private struct SeenKeys {
   private static let fewLimit = 8
+  private static let expectationLimit = 1 << 18
   private var few: [String] = []
   private var many: Set<String> = []
 
@@ -324,8 +341,15 @@ private struct SeenKeys {
   mutating func insert(_ key: String) -> Bool {
     guard many.isEmpty else { return many.insert(key).inserted }
     guard !few.contains(key) else { return false }
+    if few.isEmpty { few.reserveCapacity(Self.fewLimit) }
     few.append(key)
-    if few.count > Self.fewLimit { many = Set(few) }
+    if few.count == Self.fewLimit { many = Set(few) }
     return true
+  }
+
+  /// Makes room once, judging from the length of the first members how many will come.
+  mutating func expect(byteCount: Int, after byteCountSoFar: Int) {
+    guard many.count == Self.fewLimit else { return }
+    many.reserveCapacity(min(byteCount / max(1, byteCountSoFar / Self.fewLimit), Self.expectationLimit))
   }
 }

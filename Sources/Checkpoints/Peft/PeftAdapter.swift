@@ -18,6 +18,7 @@ public struct PeftAdapter: Sendable {
   /// Opens an adapter folder; only headers are read.
   ///
   /// - Parameter folder: The folder.
+  /// - Returns: The description, and the way to the bytes.
   /// - Throws: `FormatError` when it is malformed, or means something that is not handled.
   public static func open(_ folder: String) throws -> PeftAdapter {
     let names = try FileSystem.names(in: folder)

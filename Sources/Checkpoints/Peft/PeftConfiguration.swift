@@ -75,6 +75,7 @@ struct PeftConfiguration {
   /// The one alpha of an adapter, in our meaning.
   ///
   /// - Parameter columnCounts: The columns of A by module; of a pooled adapter these are groups.
+  /// - Returns: Alpha, so that the update is `alpha / rank * B * A`.
   /// - Throws: `FormatError` when modules differ, or a pattern matches none.
   func alpha(_ columnCounts: [String: Int]) throws(FormatError) -> Double {
     var alphaByModule: [String: Double] = [:]

@@ -12,6 +12,7 @@ enum FolderAssets {
   /// - Parameters:
   ///   - folder: The folder.
   ///   - reserved: Names at the top of the folder that are left out.
+  /// - Returns: The files, named from the folder.
   /// - Throws: `FormatError` when a link leaves the folder or leads nowhere.
   static func list(in folder: String, except reserved: Set<String>) throws -> [Asset] {
     var assets: [Asset] = []
@@ -20,10 +21,10 @@ enum FolderAssets {
   }
 
   private static func add(below prefix: String, of folder: String, to assets: inout [Asset]) throws {
-    for name in try FileSystem.names(in: prefix.isEmpty ? folder : folder + "/" + prefix) {
+    for name in try FileSystem.names(in: prefix.isEmpty ? folder : FileSystem.join(folder, prefix)) {
       guard !name.hasPrefix("."), !isWeights(name) else { continue }
       let assetName = prefix.isEmpty ? name : prefix + "/" + name
-      let isLink = try FileSystem.isLink(folder + "/" + assetName)
+      let isLink = try FileSystem.isLink(FileSystem.join(folder, assetName))
       switch try FileSystem.kind(of: FileSystem.pathInside(folder, assetName)) {
       case .file(let byteCount): assets.append(Asset(name: assetName, byteCount: byteCount))
       case .folder where !isLink: try add(below: assetName, of: folder, to: &assets)

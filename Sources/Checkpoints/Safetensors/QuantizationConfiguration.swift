@@ -65,7 +65,7 @@ struct QuantizationConfiguration {
     var modules: [String: QuantizationParameters] = [:]
     for tensor in tensors {
       guard let module = ModuleTensor.scales.module(of: tensor.name) else { continue }
-      guard let parameters = overrideByModule[module] ?? .some(common) else {
+      guard let parameters = overrideByModule[module] ?? common else {
         throw FormatError(
           path, at: "key 'quantization'", .malformed("leaves out module '\(module)', which has scales"))
       }

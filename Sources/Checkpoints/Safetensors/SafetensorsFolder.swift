@@ -36,17 +36,9 @@ enum SafetensorsFolder {
     if names.contains(SafetensorsIndex.fileName) {
       try addShards(of: folder, names, to: &store)
     } else {
-      let name = try singleFile(of: folder, names)
-      store = try adding(name, of: folder, to: store)
+      let path = try FileSystem.pathInside(folder, singleFile(of: folder, names))
+      try store.add(SafetensorsFile(path: path))
     }
-  }
-
-  private static func adding(
-    _ name: String, of folder: String, to store: SafetensorsStore
-  ) throws -> SafetensorsStore {
-    var store = store
-    try store.add(try SafetensorsFile(path: FileSystem.pathInside(folder, name)))
-    return store
   }
 
   private static func addShards(

@@ -67,6 +67,7 @@ struct SafetensorsIndex {
   /// - Parameters:
   ///   - shardByTensor: The name of the shard of each tensor.
   ///   - byteCount: The bytes of all tensors together.
+  /// - Returns: A JSON document.
   static func text(_ shardByTensor: [String: String], byteCount: Int) -> String {
     let map = shardByTensor.keys.sorted(by: precedes).map {
       JSONValue.Member($0, .string(shardByTensor[$0] ?? ""))

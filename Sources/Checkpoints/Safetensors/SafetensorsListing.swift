@@ -19,12 +19,13 @@ struct SafetensorsListing {
   ///   - text: The header's text.
   ///   - start: The byte of the file where the text begins.
   ///   - path: The path for errors.
+  /// - Throws: `FormatError` with the byte and the tensor.
   init(parsing text: RawSpan, from start: Int, path: String) throws(FormatError) {
     var reader = JSONReader(byteCount: text.byteCount)
-    var place: String?
+    var current: String?
     do throws(JSONError) {
       try reader.readMembers(text) { (reader, key, offset) throws(JSONError) in
-        place = key == "__metadata__" ? "metadata" : "tensor '\(key)'"
+        current = key
         if key == "__metadata__" {
           try readMetadata(&reader, text)
         } else {
@@ -32,10 +33,11 @@ struct SafetensorsListing {
           try declaration.readFields(&reader, text)
           declarations.append(declaration)
         }
-        place = nil
+        current = nil
       }
       try reader.readEnd(text)
     } catch {
+      let place = current.map { $0 == "__metadata__" ? "metadata" : "tensor '\($0)'" }
       throw FormatError(path, byte: start + error.byteOffset, at: place, .malformed(error.reason))
     }
   }
@@ -67,6 +69,8 @@ extension SafetensorsListing.Declaration {
   ///   - dataOffset: Where the tensors' bytes begin, from the start of the file.
   ///   - fileByteCount: The size of the file.
   ///   - path: The path for errors.
+  /// - Returns: The tensor and its place in the file.
+  /// - Throws: `FormatError` with the byte of the entry.
   func entry(dataOffset: Int, fileByteCount: Int, path: String) throws(FormatError) -> SafetensorsHeader.Entry
   {
     guard let dtype else { throw error(.missing("field 'dtype'"), path) }
@@ -103,6 +107,7 @@ extension SafetensorsListing.Declaration {
 extension JSONReader {
   fileprivate mutating func readCounts(_ text: RawSpan) throws(JSONError) -> [Int] {
     var counts: [Int] = []
+    counts.reserveCapacity(2)
     try readElements(text) { (reader) throws(JSONError) in counts.append(try reader.readCount(text)) }
     return counts
   }

@@ -1,12 +1,13 @@
 /// The bytes of a checkpoint that lies in safetensors files.
 struct SafetensorsStore: TensorStore {
-  /// Where a tensor is: its file, and its entry there.
+  /// Where a tensor is: its file, and its entry there; numbers, since there are many.
   private struct Place {
-    let file: SafetensorsFile
-    let entry: SafetensorsHeader.Entry
+    let fileIndex: Int
+    let entryIndex: Int
   }
 
   private let path: String
+  private var files: [SafetensorsFile] = []
   private var places: [String: Place] = [:]
   /// The tensors in the order of the files and of their bytes.
   private(set) var tensors: [TensorInfo] = []
@@ -25,26 +26,28 @@ struct SafetensorsStore: TensorStore {
   mutating func add(_ file: SafetensorsFile, rename: (String) -> String = { $0 }) throws(FormatError) {
     places.reserveCapacity(places.count + file.header.entries.count)
     tensors.reserveCapacity(tensors.count + file.header.entries.count)
-    for entry in file.header.entries {
+    for (i, entry) in file.header.entries.enumerated() {
       let name = rename(entry.tensor.name)
-      guard places.updateValue(Place(file: file, entry: entry), forKey: name) == nil else {
+      guard places.updateValue(Place(fileIndex: files.count, entryIndex: i), forKey: name) == nil else {
         throw FormatError(
           file.path, byte: entry.range.lowerBound, at: "tensor '\(name)'",
           .malformed("is in another file of the checkpoint too"))
       }
       tensors.append(name == entry.tensor.name ? entry.tensor : entry.tensor.renamed(name))
     }
+    files.append(file)
   }
 
   func bytes(of tensor: TensorInfo) throws -> TensorBytes {
     guard let place = places[tensor.name] else {
       throw FormatError(path, .missing("tensor '\(tensor.name)'"))
     }
-    return place.file.bytes(of: place.entry)
+    let file = files[place.fileIndex]
+    return file.bytes(of: file.header.entries[place.entryIndex])
   }
 
   func bytes(of asset: Asset) throws -> TensorBytes {
-    let file = try MappedFile(path: path + "/" + asset.name)
+    let file = try MappedFile(path: FileSystem.join(path, asset.name))
     return TensorBytes(file, range: 0..<file.byteCount)
   }
 }

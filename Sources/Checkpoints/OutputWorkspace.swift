@@ -1,0 +1,173 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// Makes an output appear at its target whole or not at all.
+///
+/// Work happens in the hidden folder `.<name>.partial` beside the target, which holds a lock; publishing
+/// renames the finished file or folder onto the target. A run that was killed leaves such a folder, which the
+/// next run removes.
+package final class OutputWorkspace {
+  private static let lockName = "lock"
+
+  /// The target as it was given.
+  package let target: String
+  private let resolvedTarget: String
+  private let parent: String
+  private let folder: String
+  private let mayReplace: Bool
+  private var lock: Int32?
+
+  /// Checks the target and makes the folder beside it.
+  ///
+  /// - Parameters:
+  ///   - target: The file or folder to be made.
+  ///   - force: Whether something that is there may be replaced.
+  ///   - inputs: Paths that are read, which the target may neither be, nor hold, nor be inside of.
+  /// - Throws: `FormatError` with the reason; nothing was changed then.
+  package init(target: String, force: Bool, inputs: [String]) throws {
+    let place = try OutputPlace(target)
+    self.target = target
+    mayReplace = force
+    resolvedTarget = place.path
+    parent = place.parent
+    folder = FileSystem.join(place.parent, "." + place.name + ".partial")
+    try place.refuseInputs(inputs)
+    try Self.checkReplaceable(place, target, force: force)
+    guard unsafe access(parent, W_OK | X_OK) == 0 else { throw FileSystem.systemError(parent) }
+    lock = try Self.lock(folder, target)
+    try removeLeftovers()
+  }
+
+  deinit { discard() }
+
+  /// The path of something in the workspace.
+  package func path(_ name: String) -> String {
+    precondition(FileSystem.isPlainName(name) && name != Self.lockName, "'\(name)' is not a name")
+    return folder + "/" + name
+  }
+
+  /// Moves what was made onto the target, after all of it is on disk, and removes the workspace.
+  ///
+  /// - Parameter stagedName: The name in the workspace of the file or folder.
+  /// - Throws: `FormatError` when it fails; the target is then as it was.
+  package func publish(_ stagedName: String) throws {
+    let staged = path(stagedName)
+    try FileSystem.syncTree(staged)
+    try FileSystem.sync(folder)
+    switch (try FileSystem.kind(of: staged), try FileSystem.kind(of: resolvedTarget)) {
+    case (_, nil), (.file, .file):
+      if !mayReplace { try checkAbsent() }
+      try FileSystem.rename(staged, to: resolvedTarget)
+    default:
+      if !mayReplace { try checkAbsent() }
+      // The old folder comes to the staged path and goes with the workspace.
+      try FileSystem.exchange(staged, resolvedTarget)
+    }
+    try FileSystem.sync(parent)
+    discard()
+  }
+
+  /// Removes the workspace and what is in it.
+  package func discard() {
+    guard let lock else { return }
+    // A folder that cannot be removed now is removed by the next run.
+    try? FileSystem.remove(folder)
+    close(lock)
+    self.lock = nil
+  }
+
+  private func checkAbsent() throws {
+    guard try FileSystem.kind(of: resolvedTarget) == nil else { throw FormatError(target, .exists) }
+  }
+
+  private static func checkReplaceable(_ place: OutputPlace, _ target: String, force: Bool) throws {
+    guard let kind = try FileSystem.kind(of: place.path) else { return }
+    guard force else { throw FormatError(target, .exists) }
+    switch kind {
+    case .file: return
+    case .other: throw FormatError(target, .unsupported("is neither a file nor a folder"))
+    case .folder:
+      let names = try FileSystem.names(in: place.path)
+      let isCheckpoint = names.contains { FileSystem.fileExtension($0) == "safetensors" }
+      guard names.isEmpty || isCheckpoint else {
+        throw FormatError(target, .unsupported("is a folder without a checkpoint, which is not replaced"))
+      }
+    }
+  }
+
+  private func removeLeftovers() throws {
+    for name in try FileSystem.names(in: folder) where name != Self.lockName {
+      try FileSystem.remove(folder + "/" + name)
+    }
+  }
+
+  /// Makes the folder, or takes over one that no running process holds.
+  private static func lock(_ folder: String, _ target: String) throws -> Int32 {
+    // Whoever held the lock may remove the folder between two of these steps: then it is made anew.
+    for _ in 0..<100 {
+      guard unsafe mkdir(folder, 0o755) == 0 || errno == EEXIST else { throw FileSystem.systemError(folder) }
+      guard try !FileSystem.isLink(folder) else {
+        throw FormatError(folder, .unsupported("is a link where the work folder should be"))
+      }
+      let lockPath = folder + "/" + lockName
+      let descriptor = unsafe open(lockPath, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+      if descriptor < 0 && errno == ENOENT { continue }
+      guard descriptor >= 0 else { throw FileSystem.systemError(lockPath) }
+      guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        close(descriptor)
+        throw FormatError(target, .system("another run is writing here"))
+      }
+      if FileSystem.isSameFile(descriptor, lockPath) { return descriptor }
+      close(descriptor)
+    }
+    throw FormatError(target, .system("another run is writing here"))
+  }
+}
+
+/// Where an output goes, with links resolved.
+private struct OutputPlace {
+  let path: String
+  let parent: String
+  let name: String
+  private let given: String
+
+  init(_ target: String) throws(FormatError) {
+    var trimmed = Substring(target)
+    while trimmed.utf8.count > 1, trimmed.utf8.last == UInt8(ascii: "/") { trimmed.removeLast() }
+    given = target
+    if let resolved = FileSystem.resolvedPath(String(trimmed)) {
+      (parent, name) = Self.split(Substring(resolved))
+    } else {
+      let (folder, last) = Self.split(trimmed)
+      guard let resolved = FileSystem.resolvedPath(folder) else {
+        throw FormatError(target, .missing("the folder '\(folder)'"))
+      }
+      (parent, name) = (resolved, last)
+    }
+    guard FileSystem.isPlainName(name) else {
+      throw FormatError(target, .malformed("is not the name of an output"))
+    }
+    path = FileSystem.join(parent, name)
+  }
+
+  private static func split(_ path: Substring) -> (parent: String, name: String) {
+    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return (".", String(path)) }
+    let parent = path[..<slash]
+    return (parent.isEmpty ? "/" : String(parent), String(path[path.index(after: slash)...]))
+  }
+
+  /// Refuses to write over, into or around something that is read.
+  func refuseInputs(_ inputs: [String]) throws(FormatError) {
+    for input in inputs {
+      guard let resolved = FileSystem.resolvedPath(input) else { continue }
+      if resolved == path { throw FormatError(given, .unsupported("is the input itself")) }
+      if FileSystem.isBelow(resolved, path) {
+        throw FormatError(given, .unsupported("holds the input '\(input)'"))
+      }
+      if FileSystem.isBelow(path, resolved) {
+        throw FormatError(given, .unsupported("is inside the input '\(input)'"))
+      }
+    }
+  }
+}

@@ -1,0 +1,42 @@
+import Checkpoints
+import Testing
+
+@Suite struct `JSON value` {
+  private func problem(_ text: String) -> String? {
+    do throws(JSONError) {
+      _ = try JSONValue(parsing: Array(text.utf8))
+      return nil
+    } catch { return error.description }
+  }
+
+  @Test func `keeps the order of keys and the text of numbers`() throws {
+    let text = #"{"b":1e-05,"a":[1.50,-0,true,null,"x"],"":{}}"#
+    #expect(try JSONValue(parsing: Array(text.utf8)).compactText == text)
+  }
+
+  @Test func `decodes escapes and writes them back short`() throws {
+    let value = try JSONValue(parsing: Array(#""a\u00e9\ud83d\ude00\n\/\"\\b\u0000é""#.utf8))
+    #expect(value.string == "aé😀\n/\"\\b\0é")
+    #expect(value.compactText == #""aé😀\n/\"\\b\u0000é""#)
+  }
+
+  @Test func `finds a repeated key among many`() {
+    let members = (0..<1000).map { #""k\#($0)":0"# } + [#""k5":0"#]
+    #expect(problem("{\(members.joined(separator: ","))}")?.hasSuffix("duplicate key 'k5'") == true)
+  }
+
+  @Test(arguments: [
+    ("", "byte 0: the text ends where a value should be"), ("nul", "byte 0: no value begins so"),
+    ("01", "byte 1: there is text after the end of the value"), ("1.", "byte 2: expected a digit"),
+    ("NaN", "byte 0: no value begins with this byte"), ("[1,]", "byte 3: no value begins with this byte"),
+    (#"{"a":1,}"#, "byte 7: a key must be a string"), (#"{"a" 1}"#, "byte 5: expected ':'"),
+    (#"{"a":1,"a":1}"#, "byte 7: duplicate key 'a'"),
+    (#""a"#, "byte 0: the string that begins here does not end"),
+    ("\"\t\"", "byte 1: a control character in a string must be escaped"),
+    (#""\x""#, "byte 1: no such escape"),
+    (#""\ud800\u0041""#, "byte 1: lone surrogate"), (#""\u00g0""#, "byte 5: expected a hexadecimal digit"),
+  ])
+  func `refuses what RFC 8259 does not allow`(text: String, reason: String) {
+    #expect(problem(text) == reason)
+  }
+}

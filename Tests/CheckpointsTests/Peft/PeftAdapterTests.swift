@@ -1,0 +1,217 @@
+import Checkpoints
+import TestSupport
+import Testing
+
+@Suite struct `PEFT adapter` {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  /// The quantized sample with adapters of rank 2 on both modules.
+  private func sample(_ kind: AdapterParameters.Kind, alpha: Double = 6) -> SampleCheckpoint {
+    var sample = SampleCheckpoint.quantized()
+    sample.contents.quantization["b"] = QuantizationParameters(bits: 4, groupSize: 32)
+    sample.contents.tensors.removeAll { $0.name.hasPrefix("b.") }
+    sample.add(SampleCheckpoint.quantizedTensors("b", out: 4, in: 96, bits: 4, groupSize: 32))
+    let columns = kind == .dense ? [64, 96] : [2, 3]
+    sample.add([
+      TensorInfo(name: "a.lora_A.weight", dtype: .f32, shape: [2, columns[0]]),
+      TensorInfo(name: "a.lora_B.weight", dtype: .f32, shape: [8, 2]),
+      TensorInfo(name: "b.lora_A.weight", dtype: .f32, shape: [2, columns[1]]),
+      TensorInfo(name: "b.lora_B.weight", dtype: .f32, shape: [4, 2]),
+    ])
+    sample.contents.adapter = AdapterParameters(kind: kind, rank: 2, alpha: alpha)
+    return sample
+  }
+
+  @Test(arguments: AdapterParameters.Kind.allCases, [6, 0.1, 16, 1e-3] as [Double])
+  func `is written and read back with its checkpoint`(kind: AdapterParameters.Kind, alpha: Double) throws {
+    let sample = sample(kind, alpha: alpha)
+    try sample.write(to: folder.path)
+    let checkpoint = try Checkpoint.open(path: folder.path)
+    #expect(checkpoint.contents.adapter == sample.contents.adapter)
+    #expect(checkpoint.contents.sortedTensors == sample.contents.sortedTensors)
+    #expect(checkpoint.contents.assets.map(\.name) == ["config.json"])
+    for (name, bytes) in sample.values { #expect(try checkpoint.bytes(of: name).array == bytes) }
+  }
+
+  @Test func `is written with PEFT's names and keys`() throws {
+    try sample(.dense).write(to: folder.path)
+    let header = try SafetensorsFile(path: folder.path("adapter_model.safetensors")).header
+    #expect(header.entries.first?.tensor.name == "base_model.model.a.lora_A.weight")
+    #expect(
+      try String(decoding: folder.read("adapter_config.json"), as: UTF8.self) == """
+        {
+          "peft_type": "LORA",
+          "task_type": "CAUSAL_LM",
+          "base_model_name_or_path": null,
+          "r": 2,
+          "lora_alpha": 6,
+          "lora_dropout": 0.0,
+          "target_modules": ["a","b"],
+          "modules_to_save": null,
+          "bias": "none",
+          "fan_in_fan_out": false,
+          "use_rslora": false,
+          "use_dora": false,
+          "inference_mode": true
+        }
+
+        """)
+  }
+
+  @Test func `is written as QA-LoRA when it is pooled, alpha divided by the number of groups`() throws {
+    try sample(.pooled).write(to: folder.path)
+    let configuration = try JSONValue(contentsOf: folder.path("adapter_config.json"))
+    #expect(configuration["use_qalora"] == .bool(true))
+    #expect(configuration["qalora_group_size"]?.integer == 32)
+    #expect(configuration["alpha_pattern"]?.compactText == #"{"a":3,"b":2}"#)
+  }
+
+  @Test func `is refused when it pools groups of several sizes`() {
+    var sample = sample(.pooled)
+    sample.contents.quantization["a"] = QuantizationParameters(bits: 2, groupSize: 64)
+    for (i, tensor) in sample.contents.tensors.enumerated()
+    where ["a.scales", "a.biases"].contains(tensor.name) {
+      sample.contents.tensors[i] = TensorInfo(name: tensor.name, dtype: .f16, shape: [8, 1])
+    }
+    sample.contents.tensors.removeAll { $0.name == "a.lora_A.weight" }
+    sample.add([TensorInfo(name: "a.lora_A.weight", dtype: .f32, shape: [2, 1])])
+    #expect(
+      message(in: folder) { try sample.write(to: folder.path) }
+        == ": adapter_config.json: a pooled adapter over groups of [32, 64]; PEFT has one group size")
+  }
+
+  /// Writes an adapter of rank 2 on module `m`, `[3, 8]`.
+  private func write(
+    _ configuration: String, columns: Int = 8, names: [String] = ["m.lora_A.weight", "m.lora_B.weight"]
+  )
+    throws
+  {
+    let shapes = ["m.lora_A.weight": [2, columns], "m.lora_B.weight": [3, 2]]
+    var (json, end) = ("", 0)
+    for name in names {
+      let shape = shapes[name] ?? [1]
+      let size = shape.reduce(4, *)
+      json += (json.isEmpty ? "" : ",") + entry("base_model.model." + name, "F32", shape, end, end + size)
+      end += size
+    }
+    try folder.write("adapter_model.safetensors", safetensors("{\(json)}", [UInt8](repeating: 7, count: end)))
+    try folder.write("adapter_config.json", configuration)
+  }
+
+  private func configuration(_ more: String = "") -> String {
+    #"{"peft_type": "LORA", "r": 2, "lora_alpha": 8, "bias": "none"\#(more.isEmpty ? "" : ", " + more)}"#
+  }
+
+  private func openMessage() -> String? { message(in: folder) { _ = try PeftAdapter.open(folder.path) } }
+
+  @Test func `is opened alone`() throws {
+    try write(configuration())
+    let adapter = try PeftAdapter.open(folder.path)
+    #expect(adapter.parameters == AdapterParameters(kind: .dense, rank: 2, alpha: 8))
+    #expect(adapter.tensors.map(\.name) == ["m.lora_A.weight", "m.lora_B.weight"])
+    #expect(try adapter.bytes(of: adapter.tensors[1]).array == [UInt8](repeating: 7, count: 24))
+  }
+
+  @Test func `is opened as pooled, alpha times the number of groups`() throws {
+    try write(configuration(#""use_qalora": true, "qalora_group_size": 4"#), columns: 2)
+    let adapter = try PeftAdapter.open(folder.path)
+    #expect(adapter.parameters == AdapterParameters(kind: .pooled, rank: 2, alpha: 16))
+    #expect(adapter.groupSize == 4)
+  }
+
+  @Test func `takes alpha from a pattern`() throws {
+    try write(configuration(#""alpha_pattern": {"m": 5.5}"#))
+    #expect(try PeftAdapter.open(folder.path).parameters.alpha == 5.5)
+  }
+
+  @Test(arguments: [
+    (#""use_rslora": true"#, "key 'use_rslora': true"), (#""use_dora": true"#, "key 'use_dora': true"),
+    (#""use_new_thing": true"#, "key 'use_new_thing': true"),
+    (#""fan_in_fan_out": true"#, "key 'fan_in_fan_out': true"),
+    (#""modules_to_save": ["x"]"#, #"key 'modules_to_save': ["x"]"#),
+    (#""rank_pattern": {"m": 4}"#, #"key 'rank_pattern': {"m":4}"#),
+    (#""init_lora_weights": "pissa""#, #"key 'init_lora_weights': "pissa""#),
+    (#""alpha_pattern": {"x": 4}"#, "key 'alpha_pattern': 'x': matches no module"),
+    (#""alpha_pattern": {"m": "4"}"#, "key 'alpha_pattern': 'm': is not a number"),
+    (#""use_qalora": true"#, "key 'qalora_group_size': is not a positive integer"),
+  ])
+  func `is refused when it means something else`(setting: String, reason: String) throws {
+    try write(configuration(setting))
+    #expect(openMessage() == "/adapter_config.json: " + reason)
+  }
+
+  @Test(arguments: [
+    (#"{"peft_type": "IA3"}"#, #"key 'peft_type': "IA3""#), ("{}", "key 'peft_type': null"),
+    (#"{"peft_type": "LORA", "bias": "all"}"#, #"key 'bias': "all""#),
+    (#"{"peft_type": "LORA", "r": 0}"#, "key 'r': is not a positive integer"),
+    (#"{"peft_type": "LORA", "r": 2}"#, "key 'lora_alpha': is not a number"),
+    ("[]", "is not an object"),
+  ])
+  func `is refused with a wrong configuration`(text: String, reason: String) throws {
+    try write(text)
+    #expect(openMessage() == "/adapter_config.json: " + reason)
+  }
+
+  @Test(arguments: [
+    (
+      ["m.lora_A.weight"],
+      "tensor 'base_model.model.m.lora_A.weight': its pair 'base_model.model.m.lora_B.weight' is missing"
+    ),
+    (
+      ["m.lora_B.weight"],
+      "tensor 'base_model.model.m.lora_B.weight': its pair 'base_model.model.m.lora_A.weight' is missing"
+    ),
+    (
+      ["m.lora_embedding_A"],
+      "tensor 'base_model.model.m.lora_embedding_A': not a lora_A or lora_B weight under 'base_model.model.'"
+    ),
+    ([], "the tensors of the adapter is missing"),
+  ])
+  func `is refused with wrong tensors`(names: [String], reason: String) throws {
+    try write(configuration(), names: names)
+    #expect(openMessage() == "/adapter_model.safetensors: " + reason)
+  }
+
+  @Test func `is refused when its rank differs`() throws {
+    try write(#"{"peft_type": "LORA", "r": 4, "lora_alpha": 8}"#)
+    #expect(
+      openMessage()
+        == "/adapter_model.safetensors: tensor 'base_model.model.m.lora_A.weight': shape [2, 8] has not the rank 4 of adapter_config.json"
+    )
+  }
+
+  @Test func `is refused without its configuration`() {
+    #expect(openMessage() == ": 'adapter_config.json' of the adapter is missing")
+  }
+
+  @Test func `is refused as a pickle`() throws {
+    try folder.write("adapter_config.json", configuration())
+    try folder.write("adapter_model.bin", "")
+    #expect(
+      openMessage()
+        == ": 'adapter_model.bin' is a pickle, which can run code; 'adapter_model.safetensors' is needed")
+  }
+
+  @Test func `is refused when its groups are not those of the weights`() throws {
+    try sample(.pooled).write(to: folder.path)
+    let path = "adapter_config.json"
+    let text = try String(decoding: folder.read(path), as: UTF8.self)
+    try folder.write(path, text.replacing("\"qalora_group_size\": 32", with: "\"qalora_group_size\": 16"))
+    #expect(
+      message(in: folder) { _ = try Checkpoint.open(path: folder.path) }
+        == "/adapter_model.safetensors: tensor 'a.lora_A.weight': pools groups of 16 columns, the module's groups are of 32"
+    )
+  }
+
+  @Test func `is refused when modules have several alphas`() throws {
+    try sample(.pooled).write(to: folder.path)
+    let path = "adapter_config.json"
+    let text = try String(decoding: folder.read(path), as: UTF8.self)
+    try folder.write(path, text.replacing("\"b\": 2", with: "\"b\": 4"))
+    #expect(
+      message(in: folder) { _ = try PeftAdapter.open(folder.path) }
+        == "/adapter_config.json: module 'b': alpha 12.0 where other modules have 6.0")
+  }
+}
