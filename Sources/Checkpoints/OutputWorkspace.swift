@@ -1,3 +1,5 @@
+import Synchronization
+
 #if canImport(Glibc)
   import Glibc
 #endif
@@ -9,6 +11,17 @@
 /// next run removes.
 package final class OutputWorkspace {
   private static let lockName = "lock"
+  /// The folders of all workspaces of this process.
+  private static let liveFolders = Mutex<[String]>([])
+
+  /// Removes every workspace of this process, which is about to end; nothing may use them afterwards.
+  package static func discardAll() {
+    liveFolders.withLock { folders in
+      // Other threads may still be writing: a second try takes what appeared during the first.
+      for folder in folders + folders { try? FileSystem.remove(folder) }
+    }
+  }
+
 
   /// The target as it was given.
   package let target: String
@@ -36,6 +49,7 @@ package final class OutputWorkspace {
     try Self.checkReplaceable(place, target, force: force)
     guard unsafe access(parent, W_OK | X_OK) == 0 else { throw FileSystem.systemError(parent) }
     lock = try Self.lock(folder, target)
+    Self.liveFolders.withLock { $0.append(folder) }
     try removeLeftovers()
   }
 
@@ -73,6 +87,7 @@ package final class OutputWorkspace {
     guard let lock else { return }
     // A folder that cannot be removed now is removed by the next run.
     try? FileSystem.remove(folder)
+    Self.liveFolders.withLock { $0.removeAll { $0 == folder } }
     close(lock)
     self.lock = nil
   }

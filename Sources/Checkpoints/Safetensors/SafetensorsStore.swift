@@ -38,6 +38,10 @@ struct SafetensorsStore: TensorStore {
     files.append(file)
   }
 
+  var weightFileNames: [String] {
+    Set(files.map { $0.path.split(separator: "/").last.map(String.init) ?? $0.path }).sorted()
+  }
+
   func bytes(of tensor: TensorInfo) throws -> TensorBytes {
     guard let place = places[tensor.name] else {
       throw FormatError(path, .missing("tensor '\(tensor.name)'"))

@@ -1,0 +1,55 @@
+import ArgumentParser
+import Checkpoints
+import Foundation
+import Models
+import Passes
+
+/// `rilq verify`: compares outputs on the same tokens, and fails beyond its limits.
+struct Verify: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Compare two checkpoints' outputs on the same tokens; exit code 1 beyond a limit.")
+
+  @Argument(help: "The checkpoint that is right.")
+  var reference: String
+
+  @Argument(help: "The checkpoint that is judged.")
+  var candidate: String
+
+  @OptionGroup(title: "Options")
+  var flags: VerifyFlags
+
+  @OptionGroup
+  var global: GlobalOptions
+
+  func run() throws {
+    let progress = global.start()
+    guard case .verify(let options) = try PassOptions(name: "verify", flags: flags.given) else {
+      preconditionFailure("verify reads verify's options")
+    }
+    let verification = try Verification(
+      reference: try Checkpoint.open(path: reference), candidate: try Checkpoint.open(path: candidate), options
+    ) { progress.show($0) }
+    progress.finish()
+    global.show(verification.json, text: verification.text)
+    guard verification.passed else { throw ExitCode(1) }
+  }
+}
+
+extension Verification {
+  fileprivate var text: String {
+    let c = comparison
+    var lines = [
+      "mean KL                   \(String(format: "%.3g", c.meanKL))",
+      "max KL                    \(String(format: "%.3g", c.maxKL))",
+      "max |logit difference|    \(String(format: "%.3g", c.maxAbsoluteLogitDifference))",
+      "top-1 agreement           \(String(format: "%.2f", 100 * c.top1Agreement)) %",
+      "perplexity of reference   \(c.reference.perplexity.formatted(decimals: 3))",
+      "perplexity of candidate   \(c.candidate.perplexity.formatted(decimals: 3))",
+    ]
+    for check in checks {
+      let number = { (value: Double) in String(format: "%.3g", value) }
+      lines.append("\(check.passed ? "passed" : "FAILED"): \(check.name) \(number(check.value)), limit \(number(check.limit))")
+    }
+    return lines.joined(separator: "\n")
+  }
+}

@@ -1,0 +1,34 @@
+import ArgumentParser
+import Passes
+
+/// The options of `attach`; their rules are the recipe's.
+struct AttachFlags: ParsableArguments {
+  @Option(help: "What the adapter sees: pooled (default; merges exactly) or dense.")
+  var kind: String?
+
+  @Option(help: "The rows of A (default: 16).")
+  var rank: String?
+
+  @Option(help: "The update is alpha / rank * B * A (default: 16).")
+  var alpha: String?
+
+  @Option(parsing: .upToNextOption, help: "The modules that get an adapter (default: all linears of the layers).")
+  var targets: [String] = []
+
+  @Option(parsing: .upToNextOption, help: "The modules that get none.")
+  var ignore: [String] = []
+
+  @Option(help: "The seed of A (default: 1).")
+  var seed: String?
+
+  /// The flags that were given, as keys of a recipe.
+  var given: [PassFlag] {
+    [PassFlag].collect(
+      values: [
+        ("kind", kind),
+        ("rank", rank),
+        ("alpha", alpha),
+        ("seed", seed),
+      ], lists: [("targets", targets), ("ignore", ignore)])
+  }
+}

@@ -1,0 +1,67 @@
+import ArgumentParser
+import Passes
+
+/// The options of `calibrate`; their rules are the recipe's.
+struct CalibrateFlags: ParsableArguments {
+  @Option(help: "The text to calibrate on, UTF-8.")
+  var text: String?
+
+  @Option(help: "The original model (default: the input).")
+  var teacher: String?
+
+  @Option(help: "The windows trained on (default: 256).")
+  var samples: String?
+
+  @Option(help: "The tokens of a window (default: 512).")
+  var length: String?
+
+  @Option(help: "The steps of the optimizer (default: 200).")
+  var updates: String?
+
+  @Option(help: "The windows of an update (default: 8).")
+  var batch: String?
+
+  @Option(help: "Adam's learning rate (default: by what is trained).")
+  var learningRate: String?
+
+  @Option(help: "The windows held back to choose the best state (default: 16).")
+  var validation: String?
+
+  @Option(help: "The validations without progress before stopping (default: 5).")
+  var patience: String?
+
+  @Option(help: "The updates between validations (default: 25).")
+  var validateEvery: String?
+
+  @Option(help: "The seed of the windows drawn (default: 1).")
+  var seed: String?
+
+  @Option(help: "The weight of the model loss (default: 0.5).")
+  var modelWeight: String?
+
+  @Option(help: "The weight of the ground-truth loss (default: 0.5).")
+  var groundTruthWeight: String?
+
+  @Option(parsing: .upToNextOption, help: "What is trained: adapter, bias, scale (default: the adapter, or without one bias and scale).")
+  var train: [String] = []
+
+  /// The flags that were given, as keys of a recipe.
+  var given: [PassFlag] {
+    [PassFlag].collect(
+      values: [
+        ("text", text),
+        ("teacher", teacher),
+        ("samples", samples),
+        ("length", length),
+        ("updates", updates),
+        ("batch", batch),
+        ("learning_rate", learningRate),
+        ("validation", validation),
+        ("patience", patience),
+        ("validate_every", validateEvery),
+        ("seed", seed),
+        ("model_weight", modelWeight),
+        ("ground_truth_weight", groundTruthWeight),
+      ], lists: [("train", train)])
+  }
+}

@@ -1,0 +1,33 @@
+import ArgumentParser
+import Checkpoints
+import Kernels
+import Models
+
+/// What every command understands.
+struct GlobalOptions: ParsableArguments {
+  @Flag(help: "Print one JSON document on standard output and nothing else.")
+  var json = false
+
+  @Flag(name: .shortAndLong, help: "Show no progress.")
+  var quiet = false
+
+  @Option(help: "How many threads to use (default: all cores).")
+  var threads: Int?
+
+  func validate() throws {
+    if let threads, threads < 1 { throw ValidationError("--threads must be at least 1") }
+  }
+
+  /// Applies the settings of the process; called first by every command.
+  ///
+  /// - Returns: Where progress is shown.
+  func start() -> ProgressDisplay {
+    if let threads { ThreadLimit.current = threads }
+    return ProgressDisplay(isQuiet: quiet)
+  }
+
+  /// Prints a result: the document, or text for people.
+  func show(_ document: JSONValue, text: @autoclosure () -> String) {
+    print(json ? document.prettyText : text())
+  }
+}

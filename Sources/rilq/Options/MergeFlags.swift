@@ -1,0 +1,19 @@
+import ArgumentParser
+import Passes
+
+/// The options of `merge`; their rules are the recipe's.
+struct MergeFlags: ParsableArguments {
+  @Option(help: "The dtype of the merged scales and biases: f32, f16 or bf16 (default: as they are).")
+  var tables: String?
+
+  @Flag(help: "Allow folding a dense adapter into packed weights by quantizing again, which is lossy.")
+  var requantize = false
+
+  /// The flags that were given, as keys of a recipe.
+  var given: [PassFlag] {
+    [PassFlag].collect(
+      values: [
+        ("tables", tables),
+      ], switches: [("requantize", requantize)])
+  }
+}

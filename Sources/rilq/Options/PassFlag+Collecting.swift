@@ -1,0 +1,17 @@
+import Passes
+
+extension [PassFlag] {
+  /// The flags that were given.
+  ///
+  /// - Parameters:
+  ///   - values: Keys with their values; nil was not given.
+  ///   - lists: Keys with their lists; an empty one was not given.
+  ///   - switches: Keys with whether they were given.
+  static func collect(
+    values: [(String, String?)] = [], lists: [(String, [String])] = [], switches: [(String, Bool)] = []
+  ) -> [PassFlag] {
+    values.compactMap { key, value in value.map { PassFlag(key, $0) } }
+      + lists.compactMap { key, values in values.isEmpty ? nil : PassFlag(key, list: values) }
+      + switches.compactMap { key, isOn in isOn ? PassFlag(key, "true") : nil }
+  }
+}

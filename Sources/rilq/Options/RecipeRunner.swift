@@ -1,0 +1,99 @@
+import Checkpoints
+import Foundation
+import Kernels
+import Models
+import Passes
+
+/// Runs a recipe for a command and shows what came of it.
+struct RecipeRunner {
+  let recipe: Recipe
+  let global: GlobalOptions
+  let output: OutputOptions
+  var logPath: String?
+
+  func run() throws {
+    let progress = global.start()
+    let pipeline = Pipeline(
+      recipe,
+      Pipeline.Options(
+        force: output.force, version: Rilq.version, logPath: logPath, container: try output.container()))
+    if output.dryRun {
+      let plan = try pipeline.plan()
+      global.show(plan.json, text: plan.text)
+      return
+    }
+    let report = try pipeline.run { progress.show($0) }
+    progress.finish()
+    var document = report.json
+    document.set("peak_memory_bytes", to: .integer(ProcessMemory.peakByteCount))
+    global.show(document, text: report.text)
+  }
+}
+
+extension PipelinePlan {
+  fileprivate var text: String {
+    var lines = ["\(inputPath): \(inputBytes.formattedBytes)"]
+    for pass in passes {
+      let memory = pass.memory > 0 ? ", about \(pass.memory.formattedBytes) of memory beside mapped files" : ""
+      lines.append("\(pass.name): \(pass.changes.count) modules\(memory)")
+      for change in pass.changes {
+        let sizes =
+          change.bytesBefore + change.bytesAfter == 0
+          ? "" : ", \(change.bytesBefore.formattedBytes) -> \(change.bytesAfter.formattedBytes)"
+        lines.append("  \(change.name.escapedForDisplay): \(change.action)\(sizes)")
+      }
+    }
+    lines.append(
+      "output: \(outputBytes.formattedBytes) before compression, \(bitsPerWeight.formatted(decimals: 2)) bits a weight")
+    return lines.joined(separator: "\n")
+  }
+}
+
+extension PipelineReport {
+  fileprivate var text: String {
+    var lines: [String] = []
+    for pass in passes {
+      let details = (pass.report.object ?? []).compactMap(\.detail).joined(separator: ", ")
+      lines.append("\(pass.name): \(details) (\(pass.seconds.formatted(decimals: 1)) s)")
+    }
+    lines.append(
+      "\(output.escapedForDisplay): \(bytes.formattedBytes), \(bitsPerWeight.formatted(decimals: 2)) bits a weight")
+    return lines.joined(separator: "\n")
+  }
+}
+
+extension JSONValue.Member {
+  /// A number, text or truth value as a phrase; nil for anything larger but losses.
+  fileprivate var detail: String? {
+    let name = key.replacing("_", with: " ")
+    switch value {
+    case .number: return "\(name) \(value.shortNumber)"
+    case .string(let text): return "\(name) \(text)"
+    case .bool(let value): return value ? name : "not \(name)"
+    case .object: return value["loss"].map { "\(name) \($0.shortNumber)" }
+    case .array, .null: return nil
+    }
+  }
+}
+
+extension JSONValue {
+  fileprivate var shortNumber: String {
+    guard integer == nil, let double else { return compactText }
+    return String(format: "%.4g", double)
+  }
+}
+
+extension Int {
+  /// The size in the unit that suits it: `12.3 MB`.
+  var formattedBytes: String {
+    let units = ["kB", "MB", "GB", "TB"]
+    guard self >= 1000 else { return "\(self) B" }
+    var value = Double(self) / 1000
+    var unit = 0
+    while value >= 999.95, unit + 1 < units.count {
+      value /= 1000
+      unit += 1
+    }
+    return "\(value.formatted(decimals: 1)) \(units[unit])"
+  }
+}
