@@ -14,11 +14,9 @@ struct RecordCursor {
 
   var isAtEnd: Bool { position == byteCount }
 
-  /// Moves over bytes and says where they begin in the table.
-  mutating func take(_ count: Int, at place: String?) throws(FormatError) -> Int {
-    guard count <= byteCount - position else {
-      throw error(at: place, .truncated(needed: count, available: byteCount - position))
-    }
+  /// Moves over bytes and says where they begin in the table, or moves nowhere when there are not so many.
+  mutating func take(_ count: Int) -> Int? {
+    guard count <= byteCount - position else { return nil }
     defer { position += count }
     return position
   }
@@ -36,7 +34,7 @@ extension ContainerSection {
   init(_ table: RawSpan, _ cursor: inout RecordCursor) throws(FormatError) {
     let start = cursor.position
     do throws(RecordDefect) {
-      let fixed = try FixedPart(table, at: cursor.take(ContainerFormat.recordByteCount, at: nil, as: nil))
+      let fixed = try FixedPart(table, at: cursor.take(ContainerFormat.recordByteCount, at: "record"))
       let shape = try fixed.readShape(table, &cursor)
       let name = try fixed.readName(table, &cursor)
       let subject = try fixed.subject(name: name, shape: shape)
@@ -59,7 +57,7 @@ extension ContainerSection {
     let count = encoding.blockCount(of: subject.byteCount)
     // A block has 64 raw bytes or more, so eight times the count is less than the size: no overflow.
     let start = try cursor.take(
-      count * ContainerFormat.blockEntryByteCount, at: "block checksums", as: subject.place)
+      count * ContainerFormat.blockEntryByteCount, at: subject.place)
     var blocks: [Block] = []
     blocks.reserveCapacity(count)
     for i in 0..<count {
@@ -89,14 +87,12 @@ private struct RecordDefect: Error {
 }
 
 extension RecordCursor {
+  /// Moves over a part of a record; the place is worded only when the part is not whole.
   fileprivate mutating func take(
-    _ count: Int, at part: String?, as place: String?
+    _ count: Int, at place: @autoclosure () -> String
   ) throws(RecordDefect) -> Int {
-    do throws(FormatError) {
-      return try take(count, at: place)
-    } catch {
-      throw RecordDefect(place ?? part, error.problem)
-    }
+    if let start = take(count) { return start }
+    throw RecordDefect(place(), .truncated(needed: count, available: byteCount - position))
   }
 }
 
@@ -168,7 +164,7 @@ private struct FixedPart {
       throw RecordDefect(nil, .unsupported("rank \(rank)"))
     }
     guard rank > 0 else { return [] }
-    let start = try cursor.take(rank * 8, at: "dimensions", as: nil)
+    let start = try cursor.take(rank * 8, at: "dimensions")
     var shape: [Int] = []
     shape.reserveCapacity(rank)
     for i in 0..<rank { shape.append(try Self.size("dimension", table.integer(at: start + i * 8))) }
@@ -177,7 +173,7 @@ private struct FixedPart {
 
   func readName(_ table: RawSpan, _ cursor: inout RecordCursor) throws(RecordDefect) -> String {
     guard nameByteCount > 0 else { return "" }
-    let start = try cursor.take(nameByteCount, at: "name", as: nil)
+    let start = try cursor.take(nameByteCount, at: "name")
     guard let name = table.string(in: start..<start + nameByteCount) else {
       throw RecordDefect(nil, .malformed("the name is not UTF-8"))
     }

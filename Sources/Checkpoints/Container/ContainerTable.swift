@@ -73,22 +73,24 @@ extension ContainerTable {
     var end = ContainerFormat.headerByteCount
     var previous = ContainerSubject.Kind.tensor
     for section in sections {
-      let place = section.subject.place
       guard section.subject.kind >= previous, previous != .manifest else {
-        throw FormatError(path, at: place, .malformed("is out of order: tensors, assets, one manifest"))
+        throw FormatError(
+          path, at: section.subject.place, .malformed("is out of order: tensors, assets, one manifest"))
       }
       previous = section.subject.kind
       // `end` is at most the table's offset, which is a multiple of the alignment.
       guard section.byteOffset == ContainerFormat.aligned(end) else {
         throw FormatError(
-          path, at: place, .malformed("begins at \(section.byteOffset), not after byte \(end)"))
+          path, at: section.subject.place,
+          .malformed("begins at \(section.byteOffset), not after byte \(end)"))
       }
       end = section.byteOffset
       for block in section.blocks {
         let left = trailer.tableOffset - end
         guard Int(block.storedByteCount) <= left else {
           throw FormatError(
-            path, byte: end, at: place, .truncated(needed: Int(block.storedByteCount), available: left))
+            path, byte: end, at: section.subject.place,
+            .truncated(needed: Int(block.storedByteCount), available: left))
         }
         end += Int(block.storedByteCount)
       }
