@@ -1,0 +1,118 @@
+public import Checkpoints
+
+/// A byte-level BPE tokenizer that encodes and decodes as the `tokenizers` library does.
+///
+/// What of `tokenizer.json` is understood is in `Formats/tokenizer.md`.
+public final class Tokenizer: Sendable {
+  /// One more than the largest token number: the rows that an embedding needs.
+  public let vocabularySize: Int
+  /// What the post-processor puts before a text, such as the token for its beginning; `encode` does not.
+  public let prefixTokens: [Int32]
+
+  let model: BytePairModel
+  let addedTokens: [Int32: AddedToken]
+  let decodedTokens: DecodedTokens
+  private let isNFC: Bool
+  private let preTokenizer: PreTokenizer
+  private let exactCutter: AddedTokenCutter
+  private let normalizedCutter: AddedTokenCutter
+
+  /// Reads the document of a `tokenizer.json`.
+  ///
+  /// - Parameters:
+  ///   - json: The document.
+  ///   - path: The file, for errors.
+  /// - Throws: `FormatError`: `.unsupported` names a component that is not handled, `.malformed` a defect.
+  public init(parsing json: JSONValue, path: String) throws {
+    let file = try TokenizerFile(json, path: path)
+    model = file.model
+    addedTokens = Dictionary(file.addedTokens.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+    prefixTokens = file.prefixTokens
+    isNFC = file.isNFC
+    preTokenizer = file.preTokenizer
+    exactCutter = AddedTokenCutter(file.addedTokens.filter { !$0.isNormalized })
+    normalizedCutter = AddedTokenCutter(
+      file.addedTokens.filter(\.isNormalized).map { file.isNFC ? $0.normalized : $0 })
+    vocabularySize = max(model.vocabulary.idBound, 1 + Int(file.addedTokens.map(\.id).max() ?? -1))
+    decodedTokens = DecodedTokens(model.vocabulary, addedTokens, idBound: vocabularySize)
+  }
+
+  /// Reads the bytes of a `tokenizer.json`.
+  ///
+  /// - Throws: `FormatError`, for text that is no JSON with the byte.
+  public convenience init(parsing bytes: RawSpan, path: String) throws {
+    let json: JSONValue
+    do {
+      json = try JSONValue(parsing: bytes)
+    } catch {
+      throw FormatError(path, byte: error.byteOffset, .malformed(error.reason))
+    }
+    try self.init(parsing: json, path: path)
+  }
+
+  /// Reads the `tokenizer.json` at a path.
+  public convenience init(contentsOf path: String) throws {
+    try self.init(parsing: JSONValue(contentsOf: path), path: path)
+  }
+
+  /// The tokens of a text, added tokens in it recognized, nothing added to it.
+  public func encode(_ text: String) -> [Int32] { encode(valid: Array(text.utf8).span) }
+
+  /// Encodes a text in UTF-8.
+  ///
+  /// - Parameters:
+  ///   - bytes: The text, without byte order mark.
+  ///   - path: Where it comes from, for errors.
+  /// - Returns: The tokens.
+  /// - Throws: `FormatError` with the byte where the text is not UTF-8.
+  public func encode(_ bytes: [UInt8], path: String) throws -> [Int32] {
+    do {
+      _ = try UTF8Span(validating: bytes.span)
+    } catch {
+      throw FormatError(path, byte: error.byteOffsets.lowerBound, .malformed("text is not UTF-8"))
+    }
+    return encode(valid: bytes.span)
+  }
+
+  /// The words that the merges work on, in a text without added tokens.
+  package func words(of text: String) -> [String] {
+    var words: [String] = []
+    let bytes = Array(text.utf8)
+    let normalized = isNFC ? Normalization.nfc(bytes) : bytes
+    preTokenizer.forEachWord(of: normalized.span) { word in
+      words.append(String(decoding: word.indices.map { word[$0] }, as: UTF8.self))
+    }
+    return words
+  }
+
+  private func encode(valid text: Span<UInt8>) -> [Int32] {
+    var encoder = WordEncoder(model)
+    var tokens: [Int32] = []
+    tokens.reserveCapacity(text.count / 3)
+    exactCutter.cut(text) { piece in
+      switch piece {
+      case .token(let id): tokens.append(id)
+      case .text(let range): encode(unnormalized: text.extracting(range), &encoder, &tokens)
+      }
+    }
+    return tokens
+  }
+
+  private func encode(unnormalized text: Span<UInt8>, _ encoder: inout WordEncoder, _ tokens: inout [Int32]) {
+    if isNFC, let normalized = Normalization.nfc(text) {
+      encode(normalized: normalized.span, &encoder, &tokens)
+    } else {
+      encode(normalized: text, &encoder, &tokens)
+    }
+  }
+
+  private func encode(normalized text: Span<UInt8>, _ encoder: inout WordEncoder, _ tokens: inout [Int32]) {
+    normalizedCutter.cut(text) { piece in
+      switch piece {
+      case .token(let id): tokens.append(id)
+      case .text(let range):
+        preTokenizer.forEachWord(of: text.extracting(range)) { encoder.append($0, to: &tokens) }
+      }
+    }
+  }
+}
