@@ -1,9 +1,12 @@
 /// The checked table of contents of a container.
 struct ContainerTable {
   let sections: [ContainerSection]
+  /// The blocks of all sections, in order.
+  let blocks: [ContainerBlock]
   let tableOffset: Int
   let contentDigest: Digest256
-  private let tensorIndex: [String: Int]
+  /// The positions of the tensors by name, among tensors and among sections alike.
+  let tensorIndex: [String: Int]
   private let assetIndex: [String: Int]
 
   /// The section of a tensor.
@@ -12,9 +15,19 @@ struct ContainerTable {
   /// The section of an asset.
   func section(ofAsset name: String) -> ContainerSection? { assetIndex[name].map { sections[$0] } }
 
+  /// The stored bytes of each block of a section, as offsets from the start of the file.
+  func storedRanges(of section: ContainerSection) -> [Range<Int>] {
+    // All of them were found to lie in the file, so nothing overflows.
+    var start = section.byteOffset
+    return blocks[section.blocks].map { block in
+      defer { start += Int(block.storedByteCount) }
+      return start..<start + Int(block.storedByteCount)
+    }
+  }
+
   /// The bytes from the end of a section to the next thing in the file.
   func padding(after section: ContainerSection) -> Range<Int> {
-    let end = section.byteOffset + section.storedByteCount
+    let end = blocks[section.blocks].reduce(section.byteOffset) { $0 + Int($1.storedByteCount) }
     // The table begins at or after the next multiple of the alignment, so there is one.
     return end..<(ContainerFormat.aligned(end) ?? end)
   }
@@ -34,13 +47,15 @@ struct ContainerTable {
     let trailer = try file.withBytes(in: start..<file.byteCount) { bytes throws(FormatError) in
       try ContainerTrailer(bytes, path: path, fileByteCount: file.byteCount)
     }
+    var blocks: [ContainerBlock] = []
     let sections = try file.withBytes(in: trailer.tableOffset..<start) { bytes throws(FormatError) in
-      try Self.readSections(bytes, trailer, path: path)
+      try Self.readSections(bytes, trailer, &blocks, path: path)
     }
-    try Self.validateLayout(sections, trailer, path: path)
+    try Self.validateLayout(sections, blocks, trailer, path: path)
     tensorIndex = try Self.index(sections, of: .tensor, path: path)
     assetIndex = try Self.index(sections, of: .asset, path: path)
     self.sections = sections
+    self.blocks = blocks
     tableOffset = trailer.tableOffset
     contentDigest = trailer.contentDigest
   }
@@ -48,7 +63,7 @@ struct ContainerTable {
 
 extension ContainerTable {
   private static func readSections(
-    _ table: RawSpan, _ trailer: ContainerTrailer, path: String
+    _ table: RawSpan, _ trailer: ContainerTrailer, _ blocks: inout [ContainerBlock], path: String
   ) throws(FormatError) -> [ContainerSection] {
     do {
       try Checksum.check(table, stored: trailer.tableChecksum)
@@ -59,7 +74,7 @@ extension ContainerTable {
     var sections: [ContainerSection] = []
     // The trailer has proved that the table has room for so many records.
     sections.reserveCapacity(trailer.sectionCount)
-    for _ in 0..<trailer.sectionCount { sections.append(try ContainerSection(table, &cursor)) }
+    for _ in 0..<trailer.sectionCount { sections.append(try ContainerSection(table, &cursor, &blocks)) }
     guard cursor.isAtEnd else {
       throw cursor.error(at: "table of contents", .malformed("has bytes after its last record"))
     }
@@ -68,7 +83,7 @@ extension ContainerTable {
 
   /// Checks that sections fill the file between header and table, in order and without gaps.
   private static func validateLayout(
-    _ sections: [ContainerSection], _ trailer: ContainerTrailer, path: String
+    _ sections: [ContainerSection], _ blocks: [ContainerBlock], _ trailer: ContainerTrailer, path: String
   ) throws(FormatError) {
     var end = ContainerFormat.headerByteCount
     var previous = ContainerSubject.Kind.tensor
@@ -85,7 +100,7 @@ extension ContainerTable {
           .malformed("begins at \(section.byteOffset), not after byte \(end)"))
       }
       end = section.byteOffset
-      for block in section.blocks {
+      for block in blocks[section.blocks] {
         let left = trailer.tableOffset - end
         guard Int(block.storedByteCount) <= left else {
           throw FormatError(
