@@ -123,7 +123,8 @@ extension ContainerEncoding {
   fileprivate func allows(storedByteCount: Int, for rawByteCount: Int) -> Bool {
     switch codec {
     case .raw: storedByteCount == rawByteCount
-    case .zlib, .zstd: storedByteCount > 0 && rawByteCount / ContainerFormat.expansionLimit <= storedByteCount
+    // The stored size has 32 bits, the limit 16: no overflow.
+    case .zlib, .zstd: storedByteCount > 0 && rawByteCount <= storedByteCount * ContainerFormat.expansionLimit
     }
   }
 }

@@ -3,7 +3,6 @@ struct ContainerTable {
   let sections: [ContainerSection]
   /// The blocks of all sections, in order.
   let blocks: [ContainerBlock]
-  let tableOffset: Int
   let contentDigest: Digest256
   /// The positions of the tensors by name, among tensors and among sections alike.
   let tensorIndex: [String: Int]
@@ -56,7 +55,6 @@ struct ContainerTable {
     assetIndex = try Self.index(sections, of: .asset, path: path)
     self.sections = sections
     self.blocks = blocks
-    tableOffset = trailer.tableOffset
     contentDigest = trailer.contentDigest
   }
 }
@@ -87,28 +85,19 @@ extension ContainerTable {
   ) throws(FormatError) {
     var end = ContainerFormat.headerByteCount
     var previous = ContainerSubject.Kind.tensor
-    for section in sections {
-      guard section.subject.kind >= previous, previous != .manifest else {
+    for i in sections.indices {
+      guard sections[i].subject.kind >= previous, previous != .manifest else {
         throw FormatError(
-          path, at: section.subject.place, .malformed("is out of order: tensors, assets, one manifest"))
+          path, at: sections[i].subject.place, .malformed("is out of order: tensors, assets, one manifest"))
       }
-      previous = section.subject.kind
+      previous = sections[i].subject.kind
       // `end` is at most the table's offset, which is a multiple of the alignment.
-      guard section.byteOffset == ContainerFormat.aligned(end) else {
+      guard sections[i].byteOffset == ContainerFormat.aligned(end) else {
         throw FormatError(
-          path, at: section.subject.place,
-          .malformed("begins at \(section.byteOffset), not after byte \(end)"))
+          path, at: sections[i].subject.place,
+          .malformed("begins at \(sections[i].byteOffset), not after byte \(end)"))
       }
-      end = section.byteOffset
-      for block in blocks[section.blocks] {
-        let left = trailer.tableOffset - end
-        guard Int(block.storedByteCount) <= left else {
-          throw FormatError(
-            path, byte: end, at: section.subject.place,
-            .truncated(needed: Int(block.storedByteCount), available: left))
-        }
-        end += Int(block.storedByteCount)
-      }
+      end = try Self.end(of: sections[i], blocks, before: trailer.tableOffset, path: path)
     }
     guard previous == .manifest else { throw FormatError(path, .missing("the manifest")) }
     guard trailer.tableOffset == ContainerFormat.aligned(end) else {
@@ -117,14 +106,31 @@ extension ContainerTable {
     }
   }
 
+  /// The end of the last block of a section, which must not lie behind a limit.
+  private static func end(
+    of section: ContainerSection, _ blocks: [ContainerBlock], before limit: Int, path: String
+  ) throws(FormatError) -> Int {
+    var end = section.byteOffset
+    for i in section.blocks {
+      let storedByteCount = Int(blocks[i].storedByteCount)
+      guard storedByteCount <= limit - end else {
+        throw FormatError(
+          path, byte: end, at: section.subject.place,
+          .truncated(needed: storedByteCount, available: limit - end))
+      }
+      end += storedByteCount
+    }
+    return end
+  }
+
   private static func index(
     _ sections: [ContainerSection], of kind: ContainerSubject.Kind, path: String
   ) throws(FormatError) -> [String: Int] {
     var index: [String: Int] = [:]
     index.reserveCapacity(kind == .tensor ? sections.count : 0)
-    for (i, section) in sections.enumerated() where section.subject.kind == kind {
-      guard index.updateValue(i, forKey: section.subject.name) == nil else {
-        throw FormatError(path, at: section.subject.place, .malformed("there are two of this name"))
+    for i in sections.indices where sections[i].subject.kind == kind {
+      guard index.updateValue(i, forKey: sections[i].subject.name) == nil else {
+        throw FormatError(path, at: sections[i].subject.place, .malformed("there are two of this name"))
       }
     }
     return index
