@@ -13,23 +13,24 @@ checkpoint=Fixtures/tiny-llama
 SECONDS=0
 mkdir -p out
 
-# The value of a key in a document as rilq prints it, one member a line; the first such key.
+# value KEY FILE [INDENT]: the first value of a key in a document as rilq prints it, one member a line.
 value() {
-  sed -n "/^ *\"$1\": /{s/^[^:]*: \"\{0,1\}\([^\",]*\).*/\1/p;q}" "$2"
+  sed -n "/^${3- *}\"$1\": /{s/^[^:]*: \"\{0,1\}\([^\",]*\).*/\1/p;q}" "$2"
 }
 
-evaluate() {
+# row STATE PERPLEXITY [PATH]: a line of the table; bits and bytes are those of the tensors of a checkpoint.
+row() {
+  printf '%-18s %12.4f' "$1" "$2"
+  if [ $# -gt 2 ]; then
+    "$rilq" inspect "$3" --json >out/inspect.json
+    printf ' %13.2f %13d' "$(value bits_per_weight out/inspect.json '  ')" "$(value bytes out/inspect.json '  ')"
+  fi
+  echo
+}
+
+perplexity() {
   "$rilq" eval "$1" --text $checkpoint/evaluation.txt --window 256 --json --quiet >out/eval.json
   value perplexity out/eval.json
-}
-
-bits() {
-  "$rilq" inspect "$1" --json >out/inspect.json
-  value bits_per_weight out/inspect.json
-}
-
-row() {
-  printf '%-18s %12.4f %12s %12s\n' "$1" "$2" "$3" "$4"
 }
 
 echo "rilq convert Recipes/tiny-demo.yaml" >&2
@@ -38,25 +39,20 @@ echo "rilq convert Recipes/tiny-demo.yaml" >&2
 # The recipe's first pass by itself, for the perplexity between the passes.
 "$rilq" quantize $checkpoint out/tiny-llama-quantized.rilq --bits 2 --group-size 64 --force --quiet >out/quantize.txt
 
-bytes_of() {
-  stat -c %s "$@" | awk '{sum += $1} END {print sum}'
-}
-
-original=$(evaluate $checkpoint)
-quantized=$(evaluate out/tiny-llama-quantized.rilq)
-merged=$(evaluate out/tiny-llama.rilq)
+original=$(perplexity $checkpoint)
+quantized=$(perplexity out/tiny-llama-quantized.rilq)
+merged=$(perplexity out/tiny-llama.rilq)
+report=out/tiny-llama.json
 echo
-printf '%-18s %12s %12s %12s\n' state perplexity bits/weight bytes
-row checkpoint "$original" "$(printf %.2f "$(bits $checkpoint)")" "$(bytes_of $checkpoint/*.safetensors)"
-row "after quantize" "$quantized" "$(printf %.2f "$(bits out/tiny-llama-quantized.rilq)")" \
-  "$(bytes_of out/tiny-llama-quantized.rilq)"
-row "after calibrate" "$(value perplexity_reference out/tiny-llama.json)" "" ""
-row "after merge" "$merged" "$(printf %.2f "$(bits out/tiny-llama.rilq)")" "$(bytes_of out/tiny-llama.rilq)"
+printf '%-18s %12s %13s %13s\n' state perplexity bits/weight tensor-bytes
+row checkpoint "$original" $checkpoint
+row "after quantize" "$quantized" out/tiny-llama-quantized.rilq
+row "after calibrate" "$(value perplexity_reference $report)"
+row "after merge" "$merged" out/tiny-llama.rilq
 echo
-passed=$(value passed out/tiny-llama.json)
 verdict=FAILED
-[ "$passed" = true ] && verdict=passed
-echo "verify, merged against unmerged: $verdict, mean KL $(value mean_kl out/tiny-llama.json)," \
-  "largest difference of a logit $(value max_abs_logit_difference out/tiny-llama.json)"
-echo "out/tiny-llama.rilq after $SECONDS s"
-[ "$passed" = true ]
+[ "$(value passed $report)" != true ] || verdict=passed
+echo "verify, merged against unmerged: $verdict, mean KL $(value mean_kl $report)," \
+  "largest difference of a logit $(value max_abs_logit_difference $report)"
+echo "out/tiny-llama.rilq: $(stat -c %s out/tiny-llama.rilq) bytes with its tokenizer and texts, after $SECONDS s"
+[ $verdict = passed ]
