@@ -1,3 +1,4 @@
+internal import CKernels
 import Dispatch
 import Synchronization
 
@@ -19,7 +20,8 @@ public enum ThreadLimit {
 
 /// Runs `body` once for each index in `0..<count`, on several threads, and waits.
 ///
-/// The split never depends on the number of threads, so neither does the result.
+/// The split never depends on the number of threads, so neither does the result. Inside a chunk of another call the
+/// chunks run one after the other: the outer split has taken the threads.
 ///
 /// - Parameters:
 ///   - count: The number of chunks.
@@ -27,13 +29,15 @@ public enum ThreadLimit {
 /// - Throws: The error of the lowest failing chunk, after every chunk has ended.
 public func parallel<E: Error>(chunks count: Int, _ body: @Sendable (Int) throws(E) -> Void) throws(E) {
   let workerCount = min(count, ThreadLimit.current)
-  guard workerCount > 1 else {
+  guard workerCount > 1, ck_is_in_region() == 0 else {
     for chunk in 0..<max(count, 0) { try body(chunk) }
     return
   }
   let next = Atomic<Int>(0)
   let failure = Mutex<(chunk: Int, error: E)?>(nil)
   DispatchQueue.concurrentPerform(iterations: workerCount) { _ in
+    ck_set_in_region(1)
+    defer { ck_set_in_region(0) }
     while true {
       let chunk = next.wrappingAdd(1, ordering: .relaxed).oldValue
       guard chunk < count else { return }

@@ -65,21 +65,40 @@ extension LinearGroup {
 
   private func inputGradient(_ dy: Matrix, _ reducedGradients: [Matrix?], into dx: inout Matrix) {
     let layout = dx.layout
-    let width = linears.reduce(64) { max($0, $1.weight.columnGranularity) }
-    let tileCount = (inputCount + width - 1) / width
+    let tiles = inputTiles(tokenCount: dx.rowCount)
     var values = dx.values.mutableSpan
-    parallelTiles(of: &values, count: tileCount) { tile, dx in
-      let columns = tile * width..<min((tile + 1) * width, inputCount)
-      let target = layout[0..<layout.rowCount, columns]
+    parallelTiles(of: &values, count: tiles.count) { index, dx in
+      let (tokens, columns) = (tiles[index].tokens, tiles[index].columns)
+      let target = layout[tokens, columns]
       for (index, linear) in linears.enumerated() {
-        let delta = dy.layout[0..<dy.rowCount, self.columns(of: index)]
+        let delta = dy.layout[tokens, self.columns(of: index)]
         multiplyTransposed(
           linear.weight, columns: columns, dy, delta, keep: index == 0 ? 0 : 1, into: &dx, target)
         if let adapter = linear.adapter, let dh = reducedGradients[index] {
-          adapter.addInputGradient(dh, columns: columns, into: &dx, target)
+          adapter.addInputGradient(dh, tokens: tokens, columns: columns, into: &dx, target)
         }
       }
     }
+  }
+
+  /// Tokens and columns of the input whose gradient is computed together.
+  private struct InputTile {
+    let tokens: Range<Int>
+    let columns: Range<Int>
+  }
+
+  /// The input cut into columns at the groups' edges; of an odd number of tiles the last one is cut into halves.
+  private func inputTiles(tokenCount: Int) -> [InputTile] {
+    let width = linears.reduce(64) { max($0, $1.weight.columnGranularity) }
+    var tiles = stride(from: 0, to: inputCount, by: width).map {
+      InputTile(tokens: 0..<tokenCount, columns: $0..<min($0 + width, inputCount))
+    }
+    if tiles.count % 2 == 1, tokenCount >= 16, let last = tiles.popLast() {
+      let half = tokenCount / 2
+      tiles.append(InputTile(tokens: 0..<half, columns: last.columns))
+      tiles.append(InputTile(tokens: half..<tokenCount, columns: last.columns))
+    }
+    return tiles
   }
 }
 
@@ -121,13 +140,13 @@ extension LowRankAdapter {
     let input = adapterInput(x)
     let h = reduce(input)
     var dB = gradients.loraB.mutableSpan
-    parallelRows(of: &dB, columnCount: rank, rowsPerChunk: 192) { rows, part in
+    parallelRows(of: &dB, columnCount: rank, rowsPerChunk: 96) { rows, part in
       multiply(
         .transposedLeft, dy.values.span, delta[0..<delta.rowCount, rows], h.values.span, h.layout,
         scale: scaling, keep: 1, into: &part, MatrixLayout(rows: rows.count, columns: rank))
     }
     let layout = loraA.layout
-    let ranges = evenRanges(of: layout.columnCount, count: max(1, layout.columnCount / 192))
+    let ranges = evenRanges(of: layout.columnCount, count: max(1, layout.columnCount / 96))
     var dA = gradients.loraA.mutableSpan
     parallelTiles(of: &dA, count: ranges.count) { index, dA in
       multiply(
@@ -139,21 +158,23 @@ extension LowRankAdapter {
 
   /// Adds the adapter's part of the input's gradient for some columns.
   fileprivate func addInputGradient(
-    _ dh: Matrix, columns: Range<Int>, into dx: inout MutableSpan<Float>, _ target: MatrixLayout
+    _ dh: Matrix, tokens: Range<Int>, columns: Range<Int>, into dx: inout MutableSpan<Float>,
+    _ target: MatrixLayout
   ) {
+    let rows = dh.layout[tokens, 0..<rank]
     guard kind == .pooled else {
       multiply(
-        .plain, dh.values.span, dh.layout, loraA.values.span, loraA.layout[0..<rank, columns], keep: 1,
+        .plain, dh.values.span, rows, loraA.values.span, loraA.layout[0..<rank, columns], keep: 1,
         into: &dx, target)
       return
     }
     let groups = columns.lowerBound / groupSize..<columns.upperBound / groupSize
-    ScratchPool.shared.withScratch(dh.rowCount * groups.count) { pooled in
-      let layout = MatrixLayout(rows: dh.rowCount, columns: groups.count)
+    ScratchPool.shared.withScratch(tokens.count * groups.count) { pooled in
+      let layout = MatrixLayout(rows: tokens.count, columns: groups.count)
       multiply(
-        .plain, dh.values.span, dh.layout, loraA.values.span, loraA.layout[0..<rank, groups], into: &pooled,
+        .plain, dh.values.span, rows, loraA.values.span, loraA.layout[0..<rank, groups], into: &pooled,
         layout)
-      for token in 0..<dh.rowCount {
+      for token in 0..<tokens.count {
         let start = target.offset + token * target.stride
         var row = dx._mutatingExtracting(start..<start + columns.count)
         spreadGroups(
@@ -176,7 +197,7 @@ private func addTableGradients(
   if gradients.scales.isEmpty {
     let sums = pooledSums(x, groupSize: packed.groupSize)
     var biases = gradients.biases.mutableSpan
-    parallelRows(of: &biases, columnCount: groupCount, rowsPerChunk: 192) { rows, part in
+    parallelRows(of: &biases, columnCount: groupCount, rowsPerChunk: 96) { rows, part in
       multiply(
         .transposedLeft, dy.values.span, delta[0..<delta.rowCount, rows], sums.values.span, sums.layout,
         keep: 1, into: &part, MatrixLayout(rows: rows.count, columns: groupCount))

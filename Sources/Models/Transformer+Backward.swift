@@ -13,6 +13,29 @@ package struct LayerGradients: Sendable {
   }
 }
 
+extension LayerGradients {
+  /// Adds the gradients of another window.
+  package mutating func add(_ other: LayerGradients) {
+    for (group, linears) in other.groups.enumerated() {
+      for (index, gradients) in linears.enumerated() { groups[group][index].add(gradients) }
+    }
+  }
+}
+
+extension LinearGradients {
+  fileprivate mutating func add(_ other: LinearGradients) {
+    Self.add(other.loraA, to: &loraA)
+    Self.add(other.loraB, to: &loraB)
+    Self.add(other.scales, to: &scales)
+    Self.add(other.biases, to: &biases)
+  }
+
+  private static func add(_ values: [Float], to sum: inout [Float]) {
+    var span = sum.mutableSpan
+    addScaled(values.span, to: &span)
+  }
+}
+
 extension Transformer {
   /// Runs one layer backward.
   ///

@@ -36,7 +36,7 @@ public struct RilqLossWeights: Sendable, Equatable {
 
 extension Transformer {
   /// The tokens whose logits exist at the same time.
-  package static let tokensPerLogitBlock = 128
+  package static let tokensPerLogitBlock = 256
 
   /// The RILQ loss of one window.
   ///

@@ -26,7 +26,8 @@ package struct CalibratePass: Pass {
         editor.add([], behind: tensor.name, module: String(tensor.name.dropLast(".lora_A.weight".count)), action: "adapter trained")
       }
     }
-    return editor.plan(memory: memoryEstimate(configuration))
+    return editor.plan(
+      memory: Self.windowMemory(configuration, length: options.length) * ThreadLimit.current)
   }
 
   private func addDelta(of module: String, _ table: String, in input: Checkpoint, to editor: inout ContentsEditor) {
@@ -37,12 +38,12 @@ package struct CalibratePass: Pass {
       action: "\(table) trained")
   }
 
-  /// Activations that the backward pass needs, with the largest intermediate results.
-  private func memoryEstimate(_ c: LlamaConfiguration) -> Int {
+  /// The bytes of a window's activations that the backward pass needs, with the largest intermediate results.
+  static func windowMemory(_ c: LlamaConfiguration, length: Int) -> Int {
     let attention = (c.headCount + 2 * c.keyValueHeadCount) * c.headSize
     let perLayer = 2 * c.hiddenSize + attention + c.headCount * c.headSize + 2 * c.intermediateSize
-    let logits = Transformer.tokensPerLogitBlock * c.vocabularySize
-    return 4 * (options.length * (c.layerCount * perLayer + 8 * c.intermediateSize) + 2 * logits)
+    let logits = min(length, Transformer.tokensPerLogitBlock) * c.vocabularySize
+    return 4 * (length * (c.layerCount * perLayer + 8 * c.intermediateSize) + logits)
   }
 
   package func run(

@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import Kernels
 import Models
 
 /// One calibration from start to end: teacher, updates, validation, the best state.
@@ -10,6 +11,7 @@ struct CalibrationRun {
   private let teacher: TeacherCache
   private let weights: RilqLossWeights
   private let learningRate: Double
+  private let windowsAtOnce: Int
   private var trainer: Trainer
   private var log: CalibrationLog
   private var clock = WindowClock()
@@ -33,8 +35,15 @@ struct CalibrationRun {
       progress: context.progress)
     weights = RilqLossWeights(model: options.modelWeight, groundTruth: options.groundTruthWeight)
     learningRate = options.learningRate ?? Self.defaultLearningRate(parts)
+    windowsAtOnce = Self.windowsAtOnce(options, student.configuration)
     trainer = Trainer(
       student: student, training: parts, weights: weights, learningRate: learningRate, length: options.length)
+  }
+
+  /// One window a thread, as far as their intermediate results fit a gigabyte.
+  private static func windowsAtOnce(_ options: CalibrateOptions, _ c: LlamaConfiguration) -> Int {
+    let fitting = 1_000_000_000 / max(CalibratePass.windowMemory(c, length: options.length), 1)
+    return max(1, min(ThreadLimit.current, options.batch, fitting))
   }
 
   /// Adapters tolerate the paper's order of size for small models; tables are trained in units of the step.
@@ -80,18 +89,17 @@ struct CalibrationRun {
 
   private mutating func runUpdate(_ update: Int) throws -> RilqLoss {
     var sum = RilqLoss(modelLoss: 0, groundTruthLoss: 0)
-    for j in 0..<options.batch {
-      let index = ((update - 1) * options.batch + j) % windows.training.count
+    let first = (update - 1) * options.batch
+    for range in ranges(of: options.batch) {
       let begin = clock.now
-      let loss = try trainer.accumulate(
-        windows.training[index], teacher: teacher.hidden(index).span, batch: options.batch)
-      clock.record(since: begin)
-      guard loss.total(weights).isFinite else {
-        throw PassError.checkFailed(
-          "the loss of update \(update) is not finite; try a smaller learning rate than \(learningRate)")
-      }
-      sum.modelLoss += loss.modelLoss / Double(options.batch)
-      sum.groundTruthLoss += loss.groundTruthLoss / Double(options.batch)
+      let losses = try trainer.accumulate(
+        range.map { window((first + $0) % windows.training.count) }, batch: options.batch)
+      clock.record(since: begin, windows: range.count)
+      for loss in losses { sum.add(loss, of: options.batch) }
+    }
+    guard sum.total(weights).isFinite else {
+      throw PassError.checkFailed(
+        "the loss of update \(update) is not finite; try a smaller learning rate than \(learningRate)")
     }
     trainer.update()
     context.progress(
@@ -107,12 +115,22 @@ struct CalibrationRun {
   private func validate() throws -> RilqLoss? {
     guard !windows.validation.isEmpty else { return nil }
     var sum = RilqLoss(modelLoss: 0, groundTruthLoss: 0)
-    for (i, window) in windows.validation.enumerated() {
-      let loss = try trainer.loss(window, teacher: teacher.hidden(windows.training.count + i).span)
-      sum.modelLoss += loss.modelLoss / Double(windows.validation.count)
-      sum.groundTruthLoss += loss.groundTruthLoss / Double(windows.validation.count)
+    let count = windows.validation.count
+    for range in ranges(of: count) {
+      let losses = try trainer.losses(range.map { window(windows.training.count + $0) })
+      for loss in losses { sum.add(loss, of: count) }
     }
     return sum
+  }
+
+  /// A window by its number, those for validation behind those for training.
+  private func window(_ index: Int) -> Trainer.Window {
+    Trainer.Window(tokens: windows.all[index], teacher: teacher.hidden(index))
+  }
+
+  /// Numbers of windows that are computed at once.
+  private func ranges(of count: Int) -> [Range<Int>] {
+    stride(from: 0, to: count, by: windowsAtOnce).map { $0..<min($0 + windowsAtOnce, count) }
   }
 
   private func report(
@@ -141,9 +159,10 @@ private struct WindowClock {
 
   var now: ContinuousClock.Instant { ContinuousClock.now }
 
-  mutating func record(since begin: ContinuousClock.Instant) {
-    let duration = (now - begin).components
-    seconds.append(Double(duration.seconds) + Double(duration.attoseconds) * 1e-18)
+  /// Notes windows that were computed together; each counts as its share of the time.
+  mutating func record(since begin: ContinuousClock.Instant, windows: Int) {
+    let share = begin.secondsSince / Double(windows)
+    seconds += [Double](repeating: share, count: windows)
   }
 
   var median: Double { seconds.isEmpty ? 0 : seconds.sorted()[seconds.count / 2] }
@@ -184,6 +203,12 @@ private struct CalibrationLog {
 }
 
 extension RilqLoss {
+  /// Adds a window's share of a mean.
+  fileprivate mutating func add(_ loss: RilqLoss, of count: Int) {
+    modelLoss += loss.modelLoss / Double(count)
+    groundTruthLoss += loss.groundTruthLoss / Double(count)
+  }
+
   fileprivate func json(_ weights: RilqLossWeights) -> JSONValue {
     .object([
       JSONValue.Member("model_loss", .double(modelLoss)), JSONValue.Member("gt_loss", .double(groundTruthLoss)),

@@ -40,23 +40,50 @@ package struct Trainer {
   /// The numbers that are trained.
   package var parameterCount: Int { states.reduce(0) { $0 + $1.parameterCount } }
 
-  /// Adds the gradients of one window of a batch.
-  ///
-  /// - Parameters:
-  ///   - tokens: The window.
-  ///   - teacher: The original model's hidden state after the final norm.
-  ///   - batch: The windows of the update.
-  package mutating func accumulate(
-    _ tokens: [Int32], teacher: Span<Float>, batch: Int
-  ) throws -> RilqLoss {
-    try student.addRilqGradients(
-      tokens, teacher: teacher, weights: weights, gradientScale: 1 / Double(batch), to: &gradients,
-      rotary: rotary)
+  /// A window with what the original model makes of it.
+  package struct Window: Sendable {
+    /// The tokens.
+    package let tokens: [Int32]
+    /// The original model's hidden state after the final norm, `[tokens, hidden]`.
+    package let teacher: [Float]
+
+    package init(tokens: [Int32], teacher: [Float]) {
+      self.tokens = tokens
+      self.teacher = teacher
+    }
   }
 
-  /// The loss of one window.
-  package func loss(_ tokens: [Int32], teacher: Span<Float>) throws -> RilqLoss {
-    try student.rilqLoss(tokens, teacher: teacher, rotary: rotary)
+  /// Adds the gradients of some windows of a batch, computed at the same time, one a thread.
+  ///
+  /// Every window has gradients of its own, which are added in the order of the windows: how many are computed at
+  /// once does not change the result.
+  ///
+  /// - Parameters:
+  ///   - windows: The windows.
+  ///   - batch: The windows of the update, those of other calls included.
+  /// - Returns: The loss of each window.
+  package mutating func accumulate(_ windows: [Window], batch: Int) throws -> [RilqLoss] {
+    let (student, parts, weights, rotary) = (student, parts, weights, rotary)
+    let results = try parallelMap(windows.count) { index in
+      let window = windows[index]
+      var gradients = student.layers.map { LayerGradients(for: $0, training: parts) }
+      let loss = try student.addRilqGradients(
+        window.tokens, teacher: window.teacher.span, weights: weights,
+        gradientScale: 1 / Double(batch), to: &gradients, rotary: rotary)
+      return (loss: loss, gradients: gradients)
+    }
+    for result in results {
+      for index in gradients.indices { gradients[index].add(result.gradients[index]) }
+    }
+    return results.map(\.loss)
+  }
+
+  /// The losses of windows, computed at the same time, one a thread.
+  package func losses(_ windows: [Window]) throws -> [RilqLoss] {
+    try parallelMap(windows.count) { index in
+      let window = windows[index]
+      return try student.rilqLoss(window.tokens, teacher: window.teacher.span, rotary: rotary)
+    }
   }
 
   /// Takes one step of Adam with the accumulated gradients and clears them.
