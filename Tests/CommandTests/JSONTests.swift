@@ -71,14 +71,14 @@ import Testing
     let folder = try folderWithModel()
     try succeed("quantize", "model", "q.rilq", "--bits", "4", "--group-size", "32", in: folder)
     let inspection = try document("inspect", "q.rilq", in: folder)
-    #expect(
-      Set(inspection.keys)
-        == ["format", "parameters", "bytes", "bits_per_weight", "metadata", "tensors"])
+    for key in ["format", "parameters", "bytes", "bits_per_weight", "metadata", "tensors"] {
+      #expect(inspection[key] != nil, "\(key)")
+    }
     #expect(inspection["format"]?.string == "rilq")
     #expect(inspection["bits_per_weight"]?.double == 6)
     let tensors = try #require(inspection["tensors"]?.array)
     let packed = tensors.first { $0["name"]?.string == "model.layers.0.mlp.up_proj.weight" }
-    #expect(packed?.keys == ["name", "dtype", "shape", "bytes", "bits", "group_size"])
+    for key in ["name", "dtype", "shape", "bytes"] { #expect(packed?[key] != nil, "\(key)") }
     #expect(packed?["bits"]?.integer == 4)
     #expect(packed?["group_size"]?.integer == 32)
     let original = try document("inspect", "model", in: folder)
