@@ -59,7 +59,8 @@ let package = Package(
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"]),
     .testTarget(name: "ModelsTests", dependencies: ["Models", "TestSupport"]),
     .testTarget(name: "PassesTests", dependencies: ["Passes", "TestSupport"]),
-    .testTarget(name: "CommandTests", dependencies: ["rilq", "TestSupport"]),
+    .testTarget(
+      name: "CommandTests", dependencies: ["rilq", "TestSupport"], exclude: ["Snapshots"]),
   ],
   swiftLanguageModes: [.v6]
 )

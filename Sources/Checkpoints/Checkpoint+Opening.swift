@@ -16,7 +16,11 @@ extension Checkpoint {
   }
 
   private static func openFile(path: String) throws -> Checkpoint {
-    if try isContainer(path: path) { return try openContainer(path: path) }
+    if try isContainer(path: path) {
+      let checkpoint = try openContainer(path: path)
+      try checkpoint.contents.validateQuantization(path: path)
+      return checkpoint
+    }
     guard FileSystem.fileExtension(path) == "safetensors" else {
       throw FormatError(path, .unsupported("not a kind of checkpoint that is read"))
     }

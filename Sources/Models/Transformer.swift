@@ -37,18 +37,24 @@ public struct Transformer: Sendable {
   /// Reads the model of a checkpoint; weights are mapped, not copied.
   ///
   /// - Throws: `FormatError` when a tensor is missing, has another shape than the configuration says, or is of a type
-  ///   that is no weight.
+  ///   that is no weight, or the embedding has an adapter.
   public init(_ checkpoint: Checkpoint) throws {
     let reader = ModelReader(checkpoint: checkpoint)
     let c = try LlamaConfiguration(of: checkpoint)
     configuration = c
     attention = Attention(
       headCount: c.headCount, keyValueHeadCount: c.keyValueHeadCount, headSize: c.headSize)
-    embedding = try reader.linear("model.embed_tokens", rows: c.vocabularySize, columns: c.hiddenSize).weight
+    let embedding = try reader.linear("model.embed_tokens", rows: c.vocabularySize, columns: c.hiddenSize)
+    guard embedding.adapter == nil else {
+      throw FormatError(
+        checkpoint.path, at: "module '\(embedding.name)'",
+        .unsupported("an adapter of the embedding is not supported"))
+    }
+    self.embedding = embedding.weight
     layers = try (0..<c.layerCount).map { try DecoderLayer($0, c, reader) }
     finalNorm = try reader.vector("model.norm.weight", count: c.hiddenSize)
     if c.tiesEmbeddings {
-      head = LinearGroup([Linear(name: "lm_head", weight: embedding)])
+      head = LinearGroup([Linear(name: "lm_head", weight: embedding.weight)])
     } else {
       head = LinearGroup([try reader.linear("lm_head", rows: c.vocabularySize, columns: c.hiddenSize)])
     }

@@ -55,6 +55,7 @@ import Testing
               seed: 1
               model_weight: 0.5
               ground_truth_weight: 0.5
+              teacher: null
               train: null
           - merge:
               requantize: false

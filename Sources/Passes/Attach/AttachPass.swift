@@ -16,8 +16,10 @@ package struct AttachPass: Pass {
       throw PassError.usage("\(input.path): has an adapter already; merge it before attaching another")
     }
     var editor = ContentsEditor(input.contents)
-    let modules = try ModuleSelection(targets: options.targets, ignore: options.ignore)
-      .select(from: ModuleDescription.matrices(of: input.contents))
+    let candidates = ModuleDescription.matrices(of: input.contents)
+    let modules = try ModuleSelection(targets: options.targets, ignore: options.ignore).select(
+      from: candidates)
+    try checkTrainable(modules, among: candidates)
     for module in modules {
       let tensors = try adapterTensors(module, in: input)
       editor.add(
@@ -28,6 +30,13 @@ package struct AttachPass: Pass {
       $0.adapter = AdapterParameters(kind: options.kind, rank: options.rank, alpha: options.alpha)
     }
     return editor.plan(memory: 0)
+  }
+
+  /// Refuses modules that calibration would not train: an adapter that nothing trains does nothing.
+  private func checkTrainable(_ modules: [String], among candidates: [ModuleDescription]) throws {
+    let linears = Set(candidates.filter(\.isLayerLinear).map(\.name))
+    guard let module = modules.first(where: { !linears.contains($0) }) else { return }
+    throw PassError.usage("module '\(module)': adapters are attached to the linears of layers only")
   }
 
   package func run(
@@ -63,7 +72,8 @@ package struct AttachPass: Pass {
     if let quantization { columns = columns * 32 / quantization.bits }
     if options.kind == .pooled {
       guard let quantization else {
-        throw PassError.usage("module '\(module)': a pooled adapter needs a quantized weight, this one is dense")
+        throw PassError.usage(
+          "module '\(module)': a pooled adapter needs a quantized weight, this one is dense")
       }
       columns /= quantization.groupSize
     }

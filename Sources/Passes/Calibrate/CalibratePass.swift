@@ -16,18 +16,31 @@ package struct CalibratePass: Pass {
     let parts = try trainedParts(of: input)
     let configuration = try LlamaConfiguration(of: input)
     var editor = ContentsEditor(input.contents)
-    for module in input.contents.quantization.keys.sorted() {
+    for module in quantizedLinears(of: input) {
       for (part, table) in [(TrainedParts.scale, "scales"), (.bias, "biases")] where parts.contains(part) {
         addDelta(of: module, table, in: input, to: &editor)
       }
     }
     if parts.contains(.adapter) {
-      for tensor in input.contents.tensors where tensor.name.hasSuffix(".lora_A.weight") {
-        editor.add([], behind: tensor.name, module: String(tensor.name.dropLast(".lora_A.weight".count)), action: "adapter trained")
+      for module in adaptedLinears(of: input) {
+        editor.add([], behind: module + ".lora_A.weight", module: module, action: "adapter trained")
       }
     }
     return editor.plan(
       memory: Self.windowMemory(configuration, length: options.length) * ThreadLimit.current)
+  }
+
+  /// The linears of layers, which are what calibration trains; a quantized head stays as it is.
+  private func layerLinears(of input: Checkpoint) -> [String] {
+    ModuleDescription.matrices(of: input.contents).filter(\.isLayerLinear).map(\.name)
+  }
+
+  private func quantizedLinears(of input: Checkpoint) -> [String] {
+    layerLinears(of: input).filter { input.contents.quantization[$0] != nil }
+  }
+
+  private func adaptedLinears(of input: Checkpoint) -> [String] {
+    layerLinears(of: input).filter { input.tensor(named: $0 + ".lora_A.weight") != nil }
   }
 
   private func addDelta(of module: String, _ table: String, in input: Checkpoint, to editor: inout ContentsEditor) {
@@ -62,15 +75,16 @@ package struct CalibratePass: Pass {
 
   /// What is trained: as asked for, or the adapters, or without adapters biases and scales.
   private func trainedParts(of input: Checkpoint) throws -> TrainedParts {
-    guard !input.contents.quantization.isEmpty || input.contents.adapter != nil else {
+    let (hasTables, hasAdapter) = (!quantizedLinears(of: input).isEmpty, !adaptedLinears(of: input).isEmpty)
+    guard hasTables || hasAdapter else {
       throw PassError.usage("\(input.path): has neither quantized weights nor an adapter to calibrate")
     }
-    guard let asked = options.train else { return input.contents.adapter == nil ? [.bias, .scale] : .adapter }
+    guard let asked = options.train else { return hasAdapter ? .adapter : [.bias, .scale] }
     let parts = asked.reduce(into: TrainedParts()) { $0.insert($1.part) }
-    if parts.contains(.adapter), input.contents.adapter == nil {
+    if parts.contains(.adapter), !hasAdapter {
       throw PassError.usage("\(input.path): has no adapter to train; attach one first")
     }
-    if !parts.isDisjoint(with: [.bias, .scale]), input.contents.quantization.isEmpty {
+    if !parts.isDisjoint(with: [.bias, .scale]), !hasTables {
       throw PassError.usage("\(input.path): has no quantized weights whose tables could be trained")
     }
     return parts

@@ -1,0 +1,72 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// A run of the real program, started in a folder.
+final class Program {
+  private let process = Process()
+  private let streams: TemporaryFolder
+
+  /// Starts the program.
+  ///
+  /// - Parameters:
+  ///   - arguments: What follows its name.
+  ///   - folder: The current folder of the run.
+  /// - Throws: When it is not there or cannot be started.
+  init(_ arguments: [String], in folder: TemporaryFolder) throws {
+    // Files rather than pipes: nobody has to read while the program runs.
+    streams = try TemporaryFolder()
+    process.executableURL = URL(filePath: try Self.path())
+    process.arguments = arguments
+    process.currentDirectoryURL = URL(filePath: folder.path)
+    process.environment = ProcessInfo.processInfo.environment.merging(["COLUMNS": "80"]) { $1 }
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = try file("output")
+    process.standardError = try file("error")
+    try process.run()
+  }
+
+  /// Runs the program to its end.
+  static func run(_ arguments: String..., in folder: TemporaryFolder) throws -> Result {
+    try Program(arguments, in: folder).wait()
+  }
+
+  /// What came of a run.
+  struct Result {
+    /// The exit code, or nil when a signal ended the run.
+    let code: Int32?
+    let output: String
+    let error: String
+  }
+
+  /// Whether it has not ended yet.
+  var isRunning: Bool { process.isRunning }
+
+  /// Sends a signal.
+  func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
+
+  /// Waits for the end.
+  func wait() throws -> Result {
+    process.waitUntilExit()
+    return Result(
+      code: process.terminationReason == .exit ? process.terminationStatus : nil,
+      output: String(decoding: try streams.read("output"), as: UTF8.self),
+      error: String(decoding: try streams.read("error"), as: UTF8.self))
+  }
+
+  private func file(_ name: String) throws -> FileHandle {
+    try #require(FileHandle(forWritingAtPath: try streams.write(name, "")))
+  }
+
+  /// The program lies beside the tests' own executable, or in the package's build folder.
+  private static func path() throws -> String {
+    let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+    let candidates = [
+      URL(filePath: own).deletingLastPathComponent().path(percentEncoded: false),
+      Fixtures.root + "/.build/release", Fixtures.root + "/.build/debug",
+    ].map { $0 + "/rilq" }
+    return try #require(
+      candidates.first { FileManager.default.isExecutableFile(atPath: $0) },
+      "the program is not built: none of \(candidates) is there; swift build makes it")
+  }
+}

@@ -1,0 +1,199 @@
+import Checkpoints
+import Models
+import Passes
+import TestSupport
+import Testing
+
+@Suite struct CalibrateTests {
+  private static let text = PathOption(Fixtures.path("tiny-llama/calibration.txt"))
+
+  /// Short enough for a test: 16 windows of 64 tokens, each seen three times.
+  private func options(_ change: (inout CalibrateOptions) -> Void = { _ in }) -> PassOptions {
+    var options = CalibrateOptions(
+      text: Self.text, samples: 16, length: 64, updates: 12, batch: 4, learningRate: 2e-3, validation: 4,
+      validateEvery: 3)
+    change(&options)
+    return .calibrate(options)
+  }
+
+  private func bench() throws -> Workbench { try Workbench(fixture: "tiny-llama") }
+
+  private let quantize = PassOptions.quantize(QuantizeOptions())
+  private let attach = PassOptions.attach(AttachOptions(kind: .pooled, rank: 4))
+
+  @Test func `lowers the validation loss and writes the state that it reports`() throws {
+    let bench = try self.bench()
+    let result = try bench.run(quantize, attach, options())
+    let before = try #require(result["validation_before"]?["loss"]?.double)
+    let after = try #require(result["validation_after"]?["loss"]?.double)
+    #expect(after < before)
+    #expect(abs(try validationLoss(of: result.checkpoint, bench, options()) - after) < 1e-6)
+  }
+
+  @Test func `restores the best of the validated states`() throws {
+    let bench = try self.bench()
+    // So fast that it soon overshoots; patience keeps it going afterwards.
+    let options = options {
+      $0.learningRate = 0.05
+      $0.updates = 24
+      $0.validateEvery = 1
+      $0.patience = 24
+    }
+    let result = try bench.run(quantize, attach, options, log: "log")
+    let lines = try logLines(bench)
+    let losses = lines.compactMap { $0["validation_loss"]?.double }
+    #expect(losses.count == 25)
+    let best = try #require(losses.min())
+    #expect(result["validation_after"]?["loss"]?.double == best)
+    #expect(result["best_update"]?.integer == losses.firstIndex(of: best))
+    #expect(best < losses[24], "the last state is the best one, so that this proves nothing")
+    #expect(abs(try validationLoss(of: result.checkpoint, bench, options) - best) < 1e-6)
+  }
+
+  @Test func `stops when validation has not improved for a while`() throws {
+    let bench = try self.bench()
+    let options = options {
+      $0.learningRate = 0.05
+      $0.updates = 60
+      $0.validateEvery = 2
+      $0.patience = 2
+    }
+    let result = try bench.run(quantize, attach, options)
+    let best = try #require(result["best_update"]?.integer)
+    #expect(result["updates"]?.integer == best + 4)
+  }
+
+  @Test func `keeps nothing when no validation was better than the start`() throws {
+    let bench = try self.bench()
+    let text = message { try bench.run(quantize, attach, options { $0.learningRate = 1 }) }
+    #expect(text.contains("nothing is kept") || text.contains("is not finite"))
+    #expect(text.contains("try a smaller learning rate than 1.0"))
+    #expect(try bench.folder.names().isEmpty)
+  }
+
+  @Test func `repeats bit for bit`() throws {
+    let bench = try self.bench()
+    let train = options { $0.train = Trainable.allCases }
+    let first = try bench.run(quantize, attach, train, to: "1.rilq").checkpoint
+    let second = try bench.run(quantize, attach, train, to: "2.rilq").checkpoint
+    #expect(first.contents.tensors == second.contents.tensors)
+    try expectSameTensors(first, second)
+  }
+
+  @Test(arguments: [[Trainable.adapter], [.bias], [.bias, .scale], [.adapter, .scale]])
+  func `leaves what is not trained byte for byte`(train: [Trainable]) throws {
+    let bench = try self.bench()
+    let start = try bench.run(quantize, attach, to: "start.rilq").checkpoint
+    let calibrate = options {
+      $0.train = train
+      $0.teacher = PathOption(bench.input.path)
+    }
+    let output = try bench.run(calibrate, on: start).checkpoint
+    let isAdapter = { (name: String) in name.contains(".lora_") }
+    try expectSameTensors(start, output) { train.contains(.adapter) && isAdapter($0) }
+    let added = output.contents.tensors.map(\.name).filter { start.tensor(named: $0) == nil }
+    #expect(added.count { $0.hasSuffix(".biases_delta") } == (train.contains(.bias) ? 28 : 0))
+    #expect(added.count { $0.hasSuffix(".scales_delta") } == (train.contains(.scale) ? 28 : 0))
+    let changed = try start.contents.tensors.map(\.name).filter {
+      try isAdapter($0) && start.copiedBytes(of: $0) != output.copiedBytes(of: $0)
+    }
+    #expect(changed.count == (train.contains(.adapter) ? 56 : 0))
+  }
+
+  @Test func `going on from trained tables adds to their changes`() throws {
+    let bench = try self.bench()
+    let train = options {
+      $0.train = [.bias, .scale]
+      $0.teacher = PathOption(bench.input.path)
+    }
+    let first = try bench.run(quantize, train, to: "1.rilq")
+    let second = try bench.run(train, on: first.checkpoint, to: "2.rilq")
+    let name = "model.layers.0.mlp.up_proj.biases_delta"
+    #expect(try first.checkpoint.copiedBytes(of: name) != second.checkpoint.copiedBytes(of: name))
+    let before = try #require(second["validation_before"]?["loss"]?.double)
+    let after = try #require(first["validation_after"]?["loss"]?.double)
+    #expect(abs(before - after) < 1e-5)
+  }
+
+  @Test func `without an adapter biases and scales are trained`() throws {
+    let output = try bench().run(quantize, options()).checkpoint
+    #expect(output.tensor(named: "model.layers.1.self_attn.o_proj.scales_delta")?.shape == [128, 2])
+    #expect(output.tensor(named: "model.layers.1.self_attn.o_proj.biases_delta")?.dtype == .f32)
+  }
+
+  @Test func `a quantized head stays as it is`() throws {
+    let bench = try self.bench()
+    let all = PassOptions.quantize(QuantizeOptions(targets: try patterns("*_proj", "lm_head")))
+    let output = try bench.run(all, options()).checkpoint
+    #expect(output.contents.quantization["lm_head"] != nil)
+    let deltas = output.contents.tensors.map(\.name).filter { $0.hasSuffix("_delta") }
+    #expect(deltas.count == 56)
+    #expect(!deltas.contains { $0.hasPrefix("lm_head") })
+  }
+
+  @Test func `refuses when only the head could be trained`() throws {
+    let head = PassOptions.quantize(QuantizeOptions(targets: try patterns("lm_head")))
+    let text = message { try bench().run(head, options()) }
+    #expect(text.contains("neither quantized weights nor an adapter"))
+  }
+
+  @Test func `the log has a JSON object for the start and each update`() throws {
+    let bench = try self.bench()
+    try bench.run(quantize, attach, options(), log: "log")
+    let lines = try logLines(bench)
+    #expect(lines.map { $0["update"]?.integer } == Array(0...12))
+    for line in lines.dropFirst() {
+      let model = try #require(line["model_loss"]?.double)
+      let groundTruth = try #require(line["gt_loss"]?.double)
+      let loss = try #require(line["loss"]?.double)
+      #expect(abs(loss - (model + groundTruth) / 2) < 1e-9)
+      #expect(line["tokens_per_second"]?.double ?? 0 > 0)
+    }
+    #expect(lines.filter { $0["validation_loss"] != nil }.map { $0["update"]?.integer } == [0, 3, 6, 9, 12])
+  }
+
+  @Test func `refuses a text with too few windows`() throws {
+    let bench = try self.bench()
+    let short = PathOption(try bench.folder.write("short.txt", "In the beginning"))
+    #expect(throws: ModelError.self) { try bench.run(quantize, attach, options { $0.text = short }) }
+    #expect(try bench.folder.names() == ["short.txt"])
+  }
+
+  @Test func `refuses a teacher that is quantized itself`() throws {
+    let bench = try self.bench()
+    let start = try bench.run(quantize, attach, to: "start.rilq").checkpoint
+    let text = message { try bench.run(options(), on: start) }
+    #expect(text.contains("is quantized itself; name the original model with 'teacher'"))
+  }
+
+  @Test func `refuses to train what is not there`() throws {
+    let bench = try self.bench()
+    #expect(message { try bench.run(options()) }.contains("neither quantized weights nor an adapter"))
+    let noAdapter = message { try bench.run(quantize, options { $0.train = [.adapter] }) }
+    #expect(noAdapter.contains("has no adapter to train"))
+    let dense = PassOptions.attach(AttachOptions(kind: .dense))
+    let noTables = message { try bench.run(dense, options { $0.train = [.scale] }) }
+    #expect(noTables.contains("has no quantized weights"))
+  }
+
+  private func logLines(_ bench: Workbench) throws -> [JSONValue] {
+    try bench.folder.read("log").split(separator: UInt8(ascii: "\n")).map { line in
+      try JSONValue(parsing: Array(line))
+    }
+  }
+
+  /// The mean loss of the windows held back, computed anew.
+  private func validationLoss(
+    of checkpoint: Checkpoint, _ bench: Workbench, _ options: PassOptions
+  ) throws -> Double {
+    guard case .calibrate(let options) = options else { return .nan }
+    let windows = try CalibrationWindows(options, tokenizer: Tokenizer(of: bench.input)).validation
+    let (teacher, student) = (try Transformer(bench.input), try Transformer(checkpoint))
+    let rotary = teacher.rotaryEmbedding(positions: options.length)
+    let losses = try windows.map { window in
+      let target = try teacher.finalHidden(window, rotary: rotary).values
+      return try student.rilqLoss(window, teacher: target.span, rotary: rotary).total(RilqLossWeights())
+    }
+    return losses.reduce(0, +) / Double(losses.count)
+  }
+}

@@ -1,0 +1,116 @@
+import Checkpoints
+import Kernels
+import Models
+import Passes
+import TestSupport
+import Testing
+
+/// Gradients against central differences of the loss, on a model whose layers mix everything there is.
+@Suite struct GradientTests {
+  /// The change of the loss that a difference is taken over.
+  ///
+  /// The loss is known to about 1e-7, so a slope is
+  /// known to 1e-4 of itself; the rest of the tolerance is for the curvature.
+  private static let lossChange = 1e-3
+  private static let relativeTolerance = 0.02
+  private static let weights = RilqLossWeights(model: 0.7, groundTruth: 0.4)
+
+  /// One list of numbers of a linear that is trained.
+  private struct Parameter {
+    let name: String
+    let gradient: @Sendable (LinearGradients) -> [Float]
+    let add: @Sendable (inout Linear, [Float], Float) -> Void
+  }
+
+  private static let parameters = [
+    Parameter(name: "A", gradient: \.loraA) { linear, direction, size in
+      guard var adapter = linear.adapter else { return }
+      add(direction, size, to: &adapter.loraA.values)
+      linear.adapter = adapter
+    },
+    Parameter(name: "B", gradient: \.loraB) { linear, direction, size in
+      guard var adapter = linear.adapter else { return }
+      add(direction, size, to: &adapter.loraB.values)
+      linear.adapter = adapter
+    },
+    Parameter(name: "scales", gradient: \.scales) { linear, direction, size in
+      guard var packed = linear.weight.packed else { return }
+      add(direction, size, to: &packed.scales)
+      linear.weight.packed = packed
+    },
+    Parameter(name: "biases", gradient: \.biases) { linear, direction, size in
+      guard var packed = linear.weight.packed else { return }
+      add(direction, size, to: &packed.biases)
+      linear.weight.packed = packed
+    },
+  ]
+
+  private static func add(_ direction: [Float], _ size: Float, to values: inout [Float]) {
+    for i in values.indices { values[i] += size * direction[i] }
+  }
+
+  @Test(arguments: AdapterParameters.Kind.allCases)
+  func `every gradient is the slope of the loss`(kind: AdapterParameters.Kind) throws {
+    let bench = try Workbench(TinyModel { $0.hiddenSize = 64 })
+    let student = try mixedStudent(kind, bench)
+    let teacher = try Transformer(bench.input)
+    let tokens = Array(sampleTokens.prefix(24))
+    let rotary = teacher.rotaryEmbedding(positions: tokens.count)
+    let target = try teacher.finalHidden(tokens, rotary: rotary).values
+    var gradients = student.layers.map { LayerGradients(for: $0, training: [.adapter, .bias, .scale]) }
+    _ = try student.addRilqGradients(
+      tokens, teacher: target.span, weights: Self.weights, gradientScale: 1, to: &gradients, rotary: rotary)
+
+    var checked: [String: Int] = [:]
+    for (index, linear) in gradients.flatMap({ $0.groups.joined() }).enumerated() {
+      for parameter in Self.parameters {
+        let gradient = parameter.gradient(linear)
+        guard !gradient.isEmpty else { continue }
+        for direction in [gradient, noise("\(index)", count: gradient.count, size: norm(gradient))] {
+          let slope = zip(gradient, direction).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+          let size = Float(Self.lossChange) / (norm(gradient) * norm(direction))
+          let losses = try [size, -size].map { size in
+            var moved = student
+            change(&moved, linear: index) { parameter.add(&$0, direction, size) }
+            return try moved.rilqLoss(tokens, teacher: target.span, rotary: rotary).total(Self.weights)
+          }
+          let difference = (losses[0] - losses[1]) / (2 * Double(size))
+          let scale = Double(norm(gradient) * norm(direction))
+          #expect(
+            abs(difference - slope) < Self.relativeTolerance * scale,
+            "\(student.layerLinears[index].name) \(parameter.name): \(difference), \(slope)")
+        }
+        checked[parameter.name, default: 0] += 1
+      }
+    }
+    #expect(checked == ["A": 6, "B": 6, "scales": 10, "biases": 10])
+  }
+
+  /// Of the linears of a layer two are dense; of the packed ones some have an adapter whose B is not zero.
+  private func mixedStudent(_ kind: AdapterParameters.Kind, _ bench: Workbench) throws -> Transformer {
+    let result = try bench.run(
+      .quantize(QuantizeOptions(groupSize: 32, ignore: try patterns("k_proj", "up_proj"))),
+      .attach(
+        AttachOptions(kind: kind, rank: 4, targets: try patterns("q_proj", "v_proj", "down_proj"))))
+    var student = try Transformer(result.checkpoint)
+    student.updateLayerLinears { linear in
+      guard var adapter = linear.adapter else { return }
+      let values = noise(linear.name, count: adapter.loraB.values.count, size: 0.2)
+      adapter.loraB.values = values
+      linear.adapter = adapter
+    }
+    return student
+  }
+
+  private func change(_ model: inout Transformer, linear target: Int, _ body: (inout Linear) -> Void) {
+    var index = 0
+    model.updateLayerLinears { linear in
+      if index == target { body(&linear) }
+      index += 1
+    }
+  }
+
+  private func norm(_ values: [Float]) -> Float {
+    values.reduce(0) { $0 + $1 * $1 }.squareRoot()
+  }
+}

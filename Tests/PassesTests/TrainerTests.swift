@@ -1,0 +1,62 @@
+import Checkpoints
+import Kernels
+import Models
+import Passes
+import TestSupport
+import Testing
+
+/// The training that PyTorch did on the fixture; see `training_trace` in `Fixtures/golden/golden.json`.
+@Suite struct TrainerTests {
+  /// What is promised; orders of addition differ by far less.
+  private static let relativeTolerance = 0.01
+  private static let windowLength = 128
+  private static let batch = 4
+
+  @Test func `twenty updates have the losses of the reference`() throws {
+    let trace = try #require(try GoldenModel.json("golden.json")["training_trace"])
+    let updates = try #require(trace["model_loss_and_gt_loss_per_update"]?.array)
+    #expect(updates.count == 20)
+    let original = try Checkpoint.open(path: Fixtures.path("tiny-llama"))
+    let tokens = try Tokenizer(of: original)
+      .encode(contentsOf: Fixtures.path("tiny-llama/calibration.txt"))
+    let windows = (0..<64).map { Array(tokens[$0 * Self.windowLength..<($0 + 1) * Self.windowLength]) }
+    let targets = try hiddenStates(of: windows, by: try Transformer(original))
+    let golden = try Checkpoint.open(path: Fixtures.path("golden/gradients-dense.safetensors"))
+    var trainer = Trainer(
+      student: try GoldenModel.student(adaptersFrom: golden, kind: .dense, zeroB: true),
+      training: .adapter, weights: RilqLossWeights(), learningRate: 1e-3, length: Self.windowLength)
+
+    for (update, expected) in updates.enumerated() {
+      var sum = RilqLoss(modelLoss: 0, groundTruthLoss: 0)
+      for j in 0..<Self.batch {
+        let index = (update * Self.batch + j) % 48
+        let target = targets[index]
+        let loss = try trainer.accumulate(windows[index], teacher: target.span, batch: Self.batch)
+        sum.modelLoss += loss.modelLoss / Double(Self.batch)
+        sum.groundTruthLoss += loss.groundTruthLoss / Double(Self.batch)
+      }
+      trainer.update()
+      try expectClose(sum, expected)
+    }
+    var validation = RilqLoss(modelLoss: 0, groundTruthLoss: 0)
+    for index in 48..<64 {
+      let target = targets[index]
+      let loss = try trainer.loss(windows[index], teacher: target.span)
+      validation.modelLoss += loss.modelLoss / 16
+      validation.groundTruthLoss += loss.groundTruthLoss / 16
+    }
+    try expectClose(validation, try #require(trace["validation_windows_48_to_63_after"]))
+  }
+
+  private func hiddenStates(of windows: [[Int32]], by teacher: Transformer) throws -> [[Float]] {
+    let rotary = teacher.rotaryEmbedding(positions: Self.windowLength)
+    return try windows.map { try teacher.finalHidden($0, rotary: rotary).values }
+  }
+
+  private func expectClose(_ loss: RilqLoss, _ expected: JSONValue) throws {
+    let numbers = try #require(expected.array).compactMap(\.double)
+    try #require(numbers.count == 2)
+    #expect(abs(loss.modelLoss / numbers[0] - 1) < Self.relativeTolerance)
+    #expect(abs(loss.groundTruthLoss / numbers[1] - 1) < Self.relativeTolerance)
+  }
+}

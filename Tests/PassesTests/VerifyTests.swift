@@ -1,0 +1,109 @@
+import Checkpoints
+import Models
+import Passes
+import TestSupport
+import Testing
+
+@Suite struct VerifyTests {
+  private static let text = PathOption(Fixtures.path("tiny-llama/evaluation.txt"))
+
+  private func options(_ change: (inout VerifyOptions) -> Void = { _ in }) -> VerifyOptions {
+    var options = VerifyOptions(text: Self.text, window: 64, maxTokens: 256)
+    change(&options)
+    return options
+  }
+
+  @Test func `a checkpoint equals itself`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let verification = try Verification(reference: bench.input, candidate: bench.input, options())
+    #expect(verification.passed)
+    #expect(verification.checks.map(\.name) == ["max_mean_kl"])
+    #expect(verification.comparison.maxAbsoluteLogitDifference == 0)
+    #expect(verification.comparison.top1Agreement == 1)
+    #expect(verification.comparison.reference.tokensScored == 4 * 63)
+  }
+
+  @Test func `both perplexities are those of the evaluation`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let quantized = try bench.run(.quantize(QuantizeOptions())).checkpoint
+    let verification = try Verification(reference: bench.input, candidate: quantized, options())
+    #expect(!verification.passed)
+    let windows = try EvaluationWindows(
+      path: Self.text.resolved, window: 64, maxTokens: 256, tokenizer: Tokenizer(of: bench.input)
+    ).windows
+    let reference = try Transformer(bench.input).evaluate(windows)
+    let candidate = try Transformer(quantized).evaluate(windows)
+    #expect(abs(verification.comparison.reference.perplexity / reference.perplexity - 1) < 1e-6)
+    #expect(abs(verification.comparison.candidate.perplexity / candidate.perplexity - 1) < 1e-6)
+    #expect(verification.comparison.meanKL <= verification.comparison.maxKL)
+  }
+
+  @Test func `fails when a single scale is changed by a tenth`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let quantized = try bench.run(.quantize(QuantizeOptions())).checkpoint
+    let changed = try quantized.copy(to: bench.folder.path("changed.rilq")) { name, values in
+      if name == "model.layers.2.mlp.down_proj.scales" { values[40] *= 1.1 }
+    }
+    // What merging with tables of singles has to reach.
+    let strict = options { $0.maxMeanKL = 1e-6 }
+    #expect(try Verification(reference: quantized, candidate: quantized, strict).passed)
+    #expect(!(try Verification(reference: quantized, candidate: changed, strict).passed))
+  }
+
+  /// A limit, the value it is for, and whether the value has to stay below.
+  struct Limit: Sendable, CustomTestStringConvertible {
+    let name: String
+    let set: @Sendable (inout VerifyOptions, Double) -> Void
+    var isUpper = true
+    var testDescription: String { name }
+  }
+
+  private static let limits = [
+    Limit(name: "max_kl") { $0.maxKL = $1 }, Limit(name: "max_mean_kl") { $0.maxMeanKL = $1 },
+    Limit(name: "max_logit_difference") { $0.maxLogitDifference = $1 },
+    Limit(name: "max_perplexity_ratio") { $0.maxPerplexityRatio = $1 },
+    Limit(name: "min_top1_agreement", set: { $0.minTop1Agreement = $1 }, isUpper: false),
+  ]
+
+  @Test(arguments: limits)
+  func `passes at a limit and fails beyond it`(limit: Limit) throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let quantized = try bench.run(.quantize(QuantizeOptions())).checkpoint
+    func check(_ value: Double) throws -> Verification.Check {
+      let options = options {
+        $0.maxMeanKL = nil
+        limit.set(&$0, value)
+      }
+      let checks = try Verification(reference: bench.input, candidate: quantized, options).checks
+      try #require(checks.map(\.name) == [limit.name])
+      return checks[0]
+    }
+    let value = try check(0.5).value
+    #expect(value > 0 && value.isFinite)
+    #expect(try check(value).passed)
+    #expect(!(try check(limit.isUpper ? value.nextDown : value.nextUp).passed))
+  }
+
+  @Test func `a candidate that computes NaN never passes`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let broken = try bench.input.copy(to: bench.folder.path("broken.rilq")) { name, values in
+      if name == "model.norm.weight" { values[0] = .nan }
+    }
+    let lenient = options {
+      $0.maxMeanKL = .greatestFiniteMagnitude
+      $0.maxKL = .greatestFiniteMagnitude
+      $0.maxLogitDifference = .greatestFiniteMagnitude
+      $0.maxPerplexityRatio = .greatestFiniteMagnitude
+    }
+    let verification = try Verification(reference: bench.input, candidate: broken, lenient)
+    #expect(verification.checks.allSatisfy { !$0.passed })
+  }
+
+  @Test func `refuses models with other vocabularies`() throws {
+    let bench = try Workbench(TinyModel { $0.vocabularySize = 1088 })
+    let other = try TinyModel().write(to: bench.folder.path("other"))
+    #expect(throws: ModelError.incomparable("the vocabularies have 1088 and 1024 tokens")) {
+      _ = try Verification(reference: bench.input, candidate: other, options())
+    }
+  }
+}
