@@ -22,8 +22,10 @@ public struct Checkpoint: Sendable {
     self.format = format
     self.contents = contents
     self.store = store
-    indexByName = Dictionary(
-      contents.tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+    var indexByName: [String: Int] = [:]
+    indexByName.reserveCapacity(contents.tensors.count)
+    for (i, tensor) in contents.tensors.enumerated() { indexByName[tensor.name] = i }
+    self.indexByName = indexByName
   }
 
   /// The description of a tensor, or nil when there is none of that name.
