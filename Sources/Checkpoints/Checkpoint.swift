@@ -15,17 +15,29 @@ public struct Checkpoint: Sendable {
   private let indexByName: [String: Int]
 
   /// Joins a description with the place the bytes come from.
+  ///
+  /// - Parameters:
+  ///   - path: The folder or file.
+  ///   - format: What kind of file or folder it is.
+  ///   - contents: What it holds.
+  ///   - store: Where the bytes come from.
+  ///   - indexByName: The positions of the tensors by name, when the reader has made that already.
   package init(
-    path: String, format: CheckpointFormat, contents: CheckpointContents, store: any TensorStore
+    path: String, format: CheckpointFormat, contents: CheckpointContents, store: any TensorStore,
+    indexByName: [String: Int]? = nil
   ) {
     self.path = path
     self.format = format
     self.contents = contents
     self.store = store
-    var indexByName: [String: Int] = [:]
-    indexByName.reserveCapacity(contents.tensors.count)
-    for (i, tensor) in contents.tensors.enumerated() { indexByName[tensor.name] = i }
-    self.indexByName = indexByName
+    self.indexByName = indexByName ?? Self.index(contents.tensors)
+  }
+
+  private static func index(_ tensors: [TensorInfo]) -> [String: Int] {
+    var index: [String: Int] = [:]
+    index.reserveCapacity(tensors.count)
+    for (i, tensor) in tensors.enumerated() { index[tensor.name] = i }
+    return index
   }
 
   /// The description of a tensor, or nil when there is none of that name.

@@ -38,6 +38,12 @@ package struct ModelReader {
         checkpoint.path, at: "module '\(module)'",
         .malformed("groups of \(parameters.groupSize) do not divide \(columns) columns"))
     }
+    // What the kernels need; the formats allow any group size.
+    guard parameters.groupSize % 8 == 0 else {
+      throw FormatError(
+        checkpoint.path, at: "module '\(module)'",
+        .unsupported("groups of \(parameters.groupSize) columns; multiples of 8 are supported"))
+    }
     _ = try requireTensor(module + ".weight", shape: [rows, columns * parameters.bits / 32])
     let shape = [rows, columns / parameters.groupSize]
     let packed = PackedWeight(

@@ -34,6 +34,13 @@ import Testing
     #expect(packed([7, 6, 5, 4, 3, 2, 1, 0], bits: 3, on: set) == [0x77, 0x39, 0x05])
   }
 
+  @Test(arguments: InstructionSet.supported)
+  func `packs 4 bits low half first and 8 bits as they are`(set: InstructionSet) {
+    #expect(packed([0, 1, 2, 3, 15, 14, 13, 12], bits: 4, on: set) == [0x10, 0x32, 0xef, 0xcd])
+    let bytes: [UInt8] = [0, 1, 128, 255, 7, 6, 5, 4]
+    #expect(packed(bytes, bits: 8, on: set) == bytes)
+  }
+
   @Test(arguments: InstructionSet.supported, [2, 3, 4, 8])
   func `packs as the plain loop does`(set: InstructionSet, bits: Int) {
     for count in Self.counts {

@@ -1,0 +1,67 @@
+# Shared by the benchmarks, which source it: where things are, and how numbers are read and summed up.
+# shellcheck shell=bash
+set -euo pipefail
+export LC_ALL=C
+benchmarks=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(dirname "$benchmarks")
+python=${PYTHON:-python3}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# usage LINE: ends the script with how it is called.
+usage() {
+  echo "usage: $1" >&2
+  exit 64
+}
+
+# skip WHY: ends the script; a benchmark without its input is no failure.
+skip() {
+  echo "skipped: $1"
+  exit 0
+}
+
+# need PATH WHAT: skips the benchmark unless the file or folder is there.
+need() {
+  [ -e "$1" ] || skip "$2 '$1' is not there"
+}
+
+# has_python MODULE...: whether $PYTHON can import them.
+has_python() {
+  "$python" -c "import $(IFS=,; echo "$*")" 2>/dev/null
+}
+
+# Builds the program in release; $rilq is its path.
+build_rilq() {
+  (cd "$root" && Scripts/install.sh && swift build -c release --product rilq >&2)
+  # shellcheck disable=SC2034  # for the scripts that source this
+  rilq=$(cd "$root" && swift build -c release --product rilq --show-bin-path)/rilq
+}
+
+# value KEY FILE: the first value of a key in JSON, one member a line or one document a line.
+value() {
+  sed -n "/\"$1\": /{s/.*\"$1\": \"\{0,1\}\([^\",}]*\).*/\1/p;q}" "$2"
+}
+
+# median: of the numbers on standard input, one a line.
+median() {
+  sort -g | awk '{v[NR] = $1} END {if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'
+}
+
+# seconds COMMAND...: how long it takes; its output goes away.
+seconds() {
+  local start end
+  start=$(date +%s%N)
+  "$@" >/dev/null 2>&1 || { echo "failed: $*" >&2; return 1; }
+  end=$(date +%s%N)
+  awk "BEGIN {print ($end - $start) / 1e9}"
+}
+
+# ratio A B: A / B with two decimals.
+ratio() {
+  awk "BEGIN {printf \"%.2f\n\", $1 / $2}"
+}
+
+# megabytes BYTES
+megabytes() {
+  awk "BEGIN {printf \"%.0f\n\", $1 / 1e6}"
+}

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Perplexity and its speed, of a checkpoint and after rtn w2g64: rilq eval and perplexity_torch.py by turns.
+# usage: perplexity.sh CHECKPOINT TEXT [--max-tokens N] [--runs N]
+# shellcheck source=common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+[ $# -ge 2 ] || usage "perplexity.sh CHECKPOINT TEXT [--max-tokens N] [--runs N]"
+checkpoint=$1 text=$2 max_tokens=16384 runs=3
+shift 2
+while [ $# -gt 1 ]; do
+  case $1 in
+  --max-tokens) max_tokens=$2 ;;
+  --runs) runs=$2 ;;
+  *) usage "perplexity.sh CHECKPOINT TEXT [--max-tokens N] [--runs N]" ;;
+  esac
+  shift 2
+done
+need "$checkpoint" checkpoint
+need "$text" text
+build_rilq
+
+"$rilq" quantize "$checkpoint" "$work/quantized.rilq" --bits 2 --group-size 64 --quiet >/dev/null
+
+# record NAME COMMAND...: runs it and keeps perplexity, speed and memory.
+record() {
+  local name=$1
+  shift
+  "$@" >"$work/result.json" 2>"$work/errors" || { cat "$work/errors" >&2; exit 1; }
+  local key
+  for key in perplexity tokens_per_second peak_memory_bytes; do
+    value $key "$work/result.json" >>"$work/$name.$key"
+  done
+}
+
+run_rilq() {
+  record "$1" "$rilq" eval "$2" --text "$text" --window 512 --max-tokens "$max_tokens" --json --quiet
+}
+
+run_torch() {
+  record "$@" "$python" "$benchmarks/perplexity_torch.py" "$checkpoint" "$text" --window 512 --max-tokens "$max_tokens"
+}
+
+row() {
+  printf '%-26s perplexity %12.3f  %7.0f tokens/s  %5d MB at most\n' "$1" "$(median <"$work/$2.perplexity")" \
+    "$(median <"$work/$2.tokens_per_second")" "$(megabytes "$(median <"$work/$2.peak_memory_bytes")")"
+}
+
+compares=no
+if has_python torch transformers; then compares=yes; else echo "$python has no torch and transformers: rilq alone"; fi
+for _ in $(seq "$runs"); do
+  run_rilq dense "$checkpoint"
+  run_rilq packed "$work/quantized.rilq"
+  [ $compares = no ] || run_torch torch env
+done
+[ $compares = no ] || run_torch torch_rounded env RTN=w2g64
+echo "first $max_tokens tokens, windows of 512, median of $runs runs"
+row "rilq" dense
+[ $compares = no ] || row "PyTorch fp32" torch
+row "rilq, 2 bits" packed
+[ $compares = no ] || row "PyTorch fp32, rounded" torch_rounded
