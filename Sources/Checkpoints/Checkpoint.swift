@@ -30,10 +30,14 @@ public struct Checkpoint: Sendable {
     self.format = format
     self.contents = contents
     self.store = store
-    self.indexByName =
-      indexByName
-      ?? Dictionary(
-        contents.tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+    self.indexByName = indexByName ?? Self.index(contents.tensors)
+  }
+
+  private static func index(_ tensors: [TensorInfo]) -> [String: Int] {
+    var index: [String: Int] = [:]
+    index.reserveCapacity(tensors.count)
+    for (i, tensor) in tensors.enumerated() { index[tensor.name] = i }
+    return index
   }
 
   /// The description of a tensor, or nil when there is none of that name.

@@ -80,6 +80,14 @@ struct QuantizationConfiguration {
   }
 }
 
+extension JSONValue {
+  /// A configuration without what it says about quantization, which a checkpoint's contents say too.
+  package var withoutQuantization: JSONValue {
+    guard case .object(let members) = self else { return self }
+    return .object(members.filter { !QuantizationConfiguration.keys.contains($0.key) })
+  }
+}
+
 extension QuantizationConfiguration {
   /// The object that describes some quantized modules; at least one.
   ///

@@ -63,7 +63,7 @@ package struct SafetensorsHeader: Sendable {
   private static func inOrder(
     _ entries: [Entry], data: Range<Int>, path: String
   ) throws(FormatError) -> [Entry] {
-    let isSorted = zip(entries, entries.dropFirst()).allSatisfy { !$1.isBefore($0) }
+    let isSorted = entries.indices.dropFirst().allSatisfy { !entries[$0].isBefore(entries[$0 - 1]) }
     let sorted = isSorted ? entries : entries.sorted { $0.isBefore($1) }
     var end = data.lowerBound
     var previous = ""

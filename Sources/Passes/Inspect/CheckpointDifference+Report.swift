@@ -2,6 +2,9 @@ package import Checkpoints
 import Models
 
 extension CheckpointDifference {
+  /// The lines of a list that is not asked for in full; the worst come first.
+  private static let lineLimit = 12
+
   /// The document for programs.
   package var json: JSONValue {
     .object([
@@ -25,20 +28,24 @@ extension CheckpointDifference {
   ///
   /// - Parameter showsAll: Whether equal tensors are listed too.
   package func text(showsAll: Bool = false) -> String {
-    var lines = missingLines
-    let listed = showsAll ? pairs : pairs.filter { !$0.isEqual }
-    lines += Self.table(listed).text
+    let limit = showsAll ? Int.max : Self.lineLimit
+    var lines = Self.only(in: paths.first, tensors.inFirst, limit: limit)
+    lines += Self.only(in: paths.second, tensors.inSecond, limit: limit)
+    let differing = pairs.filter { !$0.isEqual }.sorted { $0.rank > $1.rank }
+    lines += Self.table(showsAll ? pairs : Array(differing.prefix(limit))).text
+    lines += Self.rest(of: differing.count, limit: limit)
     lines += fileLines
     lines.append(verdict)
     return lines.joined(separator: "\n")
   }
 
-  private var missingLines: [String] {
-    Self.only(in: paths.first, tensors.inFirst) + Self.only(in: paths.second, tensors.inSecond)
+  private static func only(in path: String, _ names: [String], limit: Int) -> [String] {
+    names.prefix(limit).map { "only in \(path.escapedForDisplay): \($0.escapedForDisplay)" }
+      + rest(of: names.count, limit: limit)
   }
 
-  private static func only(in path: String, _ names: [String]) -> [String] {
-    names.map { "only in \(path.escapedForDisplay): \($0.escapedForDisplay)" }
+  private static func rest(of count: Int, limit: Int) -> [String] {
+    count > limit ? ["... \((count - limit).formattedCount) more, which --all lists"] : []
   }
 
   private static func table(_ pairs: [Pair]) -> TextTable {
@@ -83,6 +90,11 @@ extension CheckpointDifference {
 extension CheckpointDifference.Pair {
   /// Whether shapes and all values are the same.
   package var isEqual: Bool { isWithin(0) }
+
+  /// Larger for what is worse.
+  fileprivate var rank: Double {
+    values.map { $0.incomparableCount > 0 ? .infinity : $0.relativeError } ?? .infinity
+  }
 
   fileprivate var cells: [String] {
     let storage = first.storage == second.storage ? first.storage : "\(first.storage) | \(second.storage)"

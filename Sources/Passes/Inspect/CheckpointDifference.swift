@@ -104,8 +104,17 @@ package struct CheckpointDifference: Sendable {
       guard let ours = try first.asset(named: name), let theirs = try second.asset(named: name) else {
         return true
       }
-      return !ours.withSpan { a in theirs.withSpan { b in a.isEqual(to: b) } }
+      if ours.withSpan({ a in theirs.withSpan { b in a.isEqual(to: b) } }) { return false }
+      return name != "config.json" || !isSameConfiguration(ours, theirs)
     }.sorted(by: precedes)
+  }
+
+  /// Whether configurations differ at most in how quantization is written down.
+  private static func isSameConfiguration(_ first: TensorBytes, _ second: TensorBytes) -> Bool {
+    let documents = [first, second].map { bytes in
+      try? bytes.withSpan { text throws(JSONError) in try JSONValue(parsing: text).withoutQuantization }
+    }
+    return documents[0] != nil && documents[0] == documents[1]
   }
 
   private static func differingKeys(_ first: JSONValue, _ second: JSONValue) -> [String] {

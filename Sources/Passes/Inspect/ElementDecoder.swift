@@ -37,7 +37,7 @@ struct ElementDecoder: Sendable {
     case .double: return words(bytes, byteWidth: 8).map(Double.init(bitPattern:))
     case .integer(let byteWidth, let isSigned):
       let words = words(bytes, byteWidth: byteWidth)
-      guard isSigned else { return words.map(Double.init) }
+      guard isSigned else { return words.map { Double($0) } }
       let shift = UInt64(64 - 8 * byteWidth)
       return words.map { Double(Int64(bitPattern: $0 << shift) >> Int64(shift)) }
     case .table(let table, let bitWidth):

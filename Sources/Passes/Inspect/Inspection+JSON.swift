@@ -21,8 +21,29 @@ extension Inspection {
     if let adapter = contents.adapter { members.append(JSONValue.Member("adapter", adapterValue(adapter))) }
     members += [
       JSONValue.Member("assets", .array(contents.assets.map(\.json))),
-      JSONValue.Member("metadata", contents.metadata), JSONValue.Member("tensors", .array(items.map(\.json))),
+      JSONValue.Member("metadata", contents.metadata),
+      JSONValue.Member("tensors", .array(tensors.indices.map(tensorValue))),
     ]
+    return .object(members)
+  }
+
+  /// A tensor as it is stored; statistics are those of the weights behind codes.
+  private func tensorValue(_ index: Int) -> JSONValue {
+    let tensor = tensors[index]
+    let stored = tensor.stored
+    var members = [
+      JSONValue.Member("name", .string(stored.name)),
+      JSONValue.Member("dtype", .string(stored.dtype.rawValue)),
+      JSONValue.Member("shape", .array(stored.shape.map(JSONValue.integer))),
+      JSONValue.Member("bytes", .integer(stored.byteCount)),
+    ]
+    if let parameters = tensor.packing?.parameters {
+      members.append(JSONValue.Member("bits", .integer(parameters.bits)))
+      members.append(JSONValue.Member("group_size", .integer(parameters.groupSize)))
+    }
+    guard !values.isEmpty else { return .object(members) }
+    members.append(JSONValue.Member("statistics", values[index].statistics.json))
+    if let codes = values[index].codes { members.append(JSONValue.Member("codes", codes.json)) }
     return .object(members)
   }
 
@@ -50,26 +71,6 @@ extension CheckpointSummary.PackingCount {
 extension Asset {
   fileprivate var json: JSONValue {
     .object([JSONValue.Member("name", .string(name)), JSONValue.Member("bytes", .integer(byteCount))])
-  }
-}
-
-extension Inspection.Item {
-  /// The tensor as it is stored; statistics are those of the weights behind codes.
-  fileprivate var json: JSONValue {
-    let stored = tensor.stored
-    var members = [
-      JSONValue.Member("name", .string(stored.name)),
-      JSONValue.Member("dtype", .string(stored.dtype.rawValue)),
-      JSONValue.Member("shape", .array(stored.shape.map(JSONValue.integer))),
-      JSONValue.Member("bytes", .integer(stored.byteCount)),
-    ]
-    if let parameters = tensor.packing?.parameters {
-      members.append(JSONValue.Member("bits", .integer(parameters.bits)))
-      members.append(JSONValue.Member("group_size", .integer(parameters.groupSize)))
-    }
-    if let statistics { members.append(JSONValue.Member("statistics", statistics.json)) }
-    if let codes { members.append(JSONValue.Member("codes", codes.json)) }
-    return .object(members)
   }
 }
 

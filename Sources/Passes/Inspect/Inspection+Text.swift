@@ -32,7 +32,7 @@ extension Inspection {
   private var tensorTable: TextTable {
     var table = TextTable(rightAligned: [false, false, false, true])
     if isSelection {
-      for item in items { Self.add(item.tensor, named: item.tensor.name, indent: 0, to: &table) }
+      for tensor in tensors { Self.add(tensor, named: tensor.name, indent: 0, to: &table) }
     } else {
       Self.add(TensorTree(summary.tensors).entries, indent: 0, to: &table)
     }
@@ -77,15 +77,15 @@ extension Inspection {
     var table = TextTable(
       rightAligned: [false] + [Bool](repeating: true, count: Self.statisticsHead.count - 1))
     for line in lines { table.add(line) }
-    for item in items {
-      guard let statistics = item.statistics else { continue }
+    for (tensor, values) in zip(tensors, values) {
+      let statistics = values.statistics
       let hasValues = statistics.finiteCount > 0
       table.add(
-        [item.tensor.name]
+        [tensor.name]
           + [statistics.minimum, statistics.maximum, statistics.mean, statistics.deviation]
           .map { hasValues ? $0.formattedShort : "-" }
           + [statistics.zeroCount, statistics.nanCount, statistics.infiniteCount].map(\.formattedCount))
-      if let codes = item.codes { Self.add(codes, to: &table) }
+      if let codes = values.codes { Self.add(codes, to: &table) }
     }
     return table
   }

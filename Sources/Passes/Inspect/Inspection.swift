@@ -17,17 +17,19 @@ package struct Inspection: Sendable {
     }
   }
 
-  /// A tensor of the file, and what its values are like if they were read.
-  struct Item: Sendable {
-    let tensor: LogicalTensor
-    var statistics: TensorStatistics?
-    var codes: CodeStatistics?
+  /// What the values of a tensor are like.
+  struct Values: Sendable {
+    let statistics: TensorStatistics
+    /// Of a packed weight only.
+    let codes: CodeStatistics?
   }
 
   let summary: CheckpointSummary
   let options: Options
   /// The tensors that were asked for, in the order of the file.
-  let items: [Item]
+  let tensors: [LogicalTensor]
+  /// What the values of each are like; empty unless they were read.
+  let values: [Values]
 
   private static let suggestionLimit = 10_000
 
@@ -42,22 +44,30 @@ package struct Inspection: Sendable {
     _ checkpoint: Checkpoint, _ options: Options = Options(), progress: ProgressHandler = { _ in }
   ) throws {
     let summary = try CheckpointSummary(checkpoint)
-    let packed = Dictionary(
-      summary.tensors.lazy.filter { $0.packing != nil }.map { ($0.name, $0) },
-      uniquingKeysWith: { first, _ in first })
-    let chosen = try Self.selected(checkpoint.contents.tensors, options.patterns)
-    var items = chosen.map { Item(tensor: packed[$0.name] ?? LogicalTensor($0)) }
-    if options.readsValues {
-      for i in items.indices {
-        let tensor = items[i].tensor
-        items[i].statistics = try TensorStatistics(tensor, in: checkpoint)
-        items[i].codes = try CodeStatistics(tensor, in: checkpoint)
-        progress(Progress(phase: "read", completed: i + 1, total: items.count, detail: tensor.name))
-      }
+    tensors = try Self.tensors(of: summary, options.patterns)
+    var values: [Values] = []
+    for tensor in options.readsValues ? tensors : [] {
+      values.append(
+        Values(
+          statistics: try TensorStatistics(tensor, in: checkpoint),
+          codes: try CodeStatistics(tensor, in: checkpoint)))
+      progress(Progress(phase: "read", completed: values.count, total: tensors.count, detail: tensor.name))
     }
     self.summary = summary
     self.options = options
-    self.items = items
+    self.values = values
+  }
+
+  /// The tensors of the file that are asked for; codes as packed weights, their tables for themselves too.
+  private static func tensors(
+    of summary: CheckpointSummary, _ patterns: [ModulePattern]
+  ) throws -> [LogicalTensor] {
+    if patterns.isEmpty, summary.packings.isEmpty { return summary.tensors }
+    let packed = Dictionary(
+      summary.tensors.lazy.filter { $0.packing != nil }.map { ($0.name, $0) },
+      uniquingKeysWith: { first, _ in first })
+    return try selected(summary.checkpoint.contents.tensors, patterns)
+      .map { packed[$0.name] ?? LogicalTensor($0) }
   }
 
   /// The tensors that a pattern matches by their own name or by their module's.
@@ -73,7 +83,9 @@ package struct Inspection: Sendable {
         count += 1
       }
       guard count > 0 else {
-        let nearest = pattern.nearest(among: tensors.prefix(suggestionLimit).map(\.name))
+        let known = tensors.prefix(suggestionLimit)
+        let modules = known.compactMap { ModuleTensor.split($0.name)?.module }
+        let nearest = pattern.nearest(among: modules + known.map(\.name))
         throw PassError.usage(
           "pattern '\(pattern)' matches no tensor" + (nearest.map { ", the nearest is '\($0)'" } ?? ""))
       }

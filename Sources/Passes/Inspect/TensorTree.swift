@@ -42,7 +42,8 @@ package struct TensorTree: Sendable, Equatable {
       node.tensors.append((path.rest, tensor))
     }
     var kinds = Kinds()
-    entries = Lines(root, &kinds).entries
+    root.settle(&kinds)
+    entries = root.entries
   }
 }
 
@@ -92,6 +93,9 @@ private struct NumberedPath {
 private final class Node {
   var tensors: [(name: String, tensor: LogicalTensor)] = []
   private(set) var families: [String: [Int: Node]] = [:]
+  /// A number that nodes alike share; set by `settle`, as is the size.
+  fileprivate(set) var kind = 0
+  fileprivate(set) var byteCount = 0
   private var recent: (prefix: String, index: Int, node: Node)?
 
   func child(_ prefix: String, _ index: Int) -> Node {
@@ -138,47 +142,48 @@ private struct Kinds {
   }
 }
 
-/// The lines of a node, its size, and the number that it shares with those alike.
-private struct Lines {
-  var entries: [TensorTree.Entry] = []
-  var byteCount = 0
-  var kind = 0
-
-  init(_ node: Node, _ kinds: inout Kinds) {
-    var named: [(name: String, order: Int, entry: TensorTree.Entry)] = []
-    var description: [Int] = []
-    for (name, tensor) in node.tensors.sorted(by: { precedes($0.name, $1.name) }) {
-      named.append((name, 0, .tensor(name: name, tensor)))
-      byteCount += tensor.byteCount
-      description.append(kinds.number(name, tensor))
-    }
-    for (prefix, children) in node.families.sorted(by: { precedes($0.key, $1.key) }) {
+extension Node {
+  /// Finds sizes and kinds, from the leaves up.
+  func settle(_ kinds: inout Kinds) {
+    // Sorted by number, which costs less than by name and serves to compare as well.
+    var description = tensors.map { kinds.number($0.name, $0.tensor) }.sorted()
+    for tensor in tensors { byteCount += tensor.tensor.byteCount }
+    for (prefix, children) in families.sorted(by: { precedes($0.key, $1.key) }) {
       // No tensor has a negative number, so the lists of different nodes differ.
       description += [-1, kinds.number(prefix)]
-      for run in Self.runs(of: children, &kinds) {
-        let group = TensorTree.Group(
-          prefix: prefix, indices: run.indices, byteCount: run.lines.byteCount, entries: run.lines.entries)
-        named.append((prefix, run.indices.lowerBound, .group(group)))
-        byteCount += run.lines.byteCount * run.indices.count
-        description += [run.indices.lowerBound, run.indices.count, run.lines.kind]
+      for (index, child) in children.sorted(by: { $0.key < $1.key }) {
+        child.settle(&kinds)
+        byteCount += child.byteCount
+        description += [index, child.kind]
       }
     }
-    named.sort { $0.name == $1.name ? $0.order < $1.order : precedes($0.name, $1.name) }
-    entries = named.map(\.entry)
     kind = kinds.number(description)
   }
 
+  /// The lines, once kinds are known.
+  var entries: [TensorTree.Entry] {
+    var named = tensors.map {
+      (name: $0.name, order: 0, entry: TensorTree.Entry.tensor(name: $0.name, $0.tensor))
+    }
+    for (prefix, children) in families {
+      for run in Self.runs(of: children) {
+        let group = TensorTree.Group(
+          prefix: prefix, indices: run.indices, byteCount: run.first.byteCount, entries: run.first.entries)
+        named.append((prefix, run.indices.lowerBound, .group(group)))
+      }
+    }
+    named.sort { $0.name == $1.name ? $0.order < $1.order : precedes($0.name, $1.name) }
+    return named.map(\.entry)
+  }
+
   /// Consecutive children that are alike.
-  private static func runs(
-    of children: [Int: Node], _ kinds: inout Kinds
-  ) -> [(indices: ClosedRange<Int>, lines: Lines)] {
-    var runs: [(indices: ClosedRange<Int>, lines: Lines)] = []
+  private static func runs(of children: [Int: Node]) -> [(indices: ClosedRange<Int>, first: Node)] {
+    var runs: [(indices: ClosedRange<Int>, first: Node)] = []
     for (index, node) in children.sorted(by: { $0.key < $1.key }) {
-      let lines = Lines(node, &kinds)
-      if let last = runs.last, last.lines.kind == lines.kind, last.indices.upperBound + 1 == index {
+      if let last = runs.last, last.first.kind == node.kind, last.indices.upperBound + 1 == index {
         runs[runs.count - 1].indices = last.indices.lowerBound...index
       } else {
-        runs.append((index...index, lines))
+        runs.append((index...index, node))
       }
     }
     return runs

@@ -1,0 +1,121 @@
+import Checkpoints
+import Passes
+import TestSupport
+import Testing
+
+@Suite struct InspectTests {
+  @Test func `folds layers that are alike, and groups in groups`() throws {
+    var small = SmallCheckpoint()
+    for layer in 0..<3 {
+      for expert in 0..<2 { small.add("layers.\(layer).experts.\(expert).up.weight", [1, 2]) }
+    }
+    small.add("layers.3.up.weight", [1])
+    small.add("norm.weight", [1])
+    let folder = try TemporaryFolder()
+    let text = try Inspection(small.open(in: folder)).text
+    let tree = text.split(separator: "\n\n").last.map(String.init)
+    #expect(
+      tree == """
+        layers.0-2 (3 alike)               16 B each
+          experts.0-1 (2 alike)             8 B each
+            up.weight            F32  [2]        8 B
+        layers.3                                 4 B
+          up.weight              F32  [1]        4 B
+        norm.weight              F32  [1]        4 B
+        """)
+  }
+
+  @Test func `keeps layers apart that differ in a shape`() throws {
+    var small = SmallCheckpoint()
+    small.add("layers.0.weight", [1])
+    small.add("layers.1.weight", [1, 2])
+    let folder = try TemporaryFolder()
+    #expect(try !Inspection(small.open(in: folder)).text.contains("alike"))
+  }
+
+  @Test func `shows a quantized module as one line`() throws {
+    var small = SmallCheckpoint()
+    small.addPacked("m.up", codes: [UInt8](repeating: 1, count: 32), scale: 1, bias: 0)
+    let folder = try TemporaryFolder()
+    let text = try Inspection(small.open(in: folder)).text
+    #expect(text.contains("\nm.up  2 bits, groups of 32  [1, 32]  16 B"))
+    #expect(text.contains("2 bits in groups of 32: 1 module, 32 weights, 16 B"))
+    #expect(text.contains("4.00, tables and adapters included"))
+  }
+
+  @Test func `summarizes configuration and tokenizer`() throws {
+    let text = try Inspection(Checkpoint.open(path: tinyLlama)).text
+    #expect(
+      text.contains("LlamaForCausalLM: 4 layers, hidden size 128, feed-forward size 384, 4 heads of 32"))
+    #expect(text.contains("BPE of 1,024 tokens, 766 merges, 2 added tokens"))
+    #expect(text.contains("model.layers.0-3 (4 alike)"))
+  }
+
+  @Test func `tells how a checkpoint was made`() throws {
+    let folder = try TemporaryFolder()
+    let made = try convert(tinyLlama, to: folder.path("out.rilq"), passes: "[{quantize: {bits: 2}}]")
+    let text = try Inspection(made).text
+    #expect(text.contains("rilq test: quantize (method rtn, bits 2, group_size 64, tables f32)"))
+    #expect(text.contains("from config.json "))
+  }
+
+  @Test func `escapes names from files`() throws {
+    var small = SmallCheckpoint()
+    small.add("a\u{1B}[31m\nb.weight", [1])
+    small.metadata = .object([JSONValue.Member("no\u{7}te", .string("x\ny"))])
+    let folder = try TemporaryFolder()
+    let inspection = try Inspection(small.open(in: folder), Inspection.Options(readsValues: true))
+    for text in [inspection.text, inspection.markdown] {
+      #expect(text.unicodeScalars.allSatisfy { $0 == "\n" || !$0.properties.generalCategory.isControl })
+      #expect(text.contains("\\u{1b}") || text.contains("\\\\u{1b}"))
+    }
+  }
+
+  @Test func `does not sink into a name of many numbers`() throws {
+    var small = SmallCheckpoint()
+    small.add([String](repeating: "0", count: 20_000).joined(separator: ".") + ".weight", [1])
+    let folder = try TemporaryFolder()
+    #expect(try Inspection(small.open(in: folder)).text.contains("0.0.0.0"))
+  }
+
+  @Test func `lists the tensors that are asked for`() throws {
+    let checkpoint = try Checkpoint.open(path: tinyLlama)
+    let options = Inspection.Options(patterns: [
+      try ModulePattern("re:.*q_proj.*"), try ModulePattern("lm_head"),
+    ])
+    let names = try Inspection(checkpoint, options).json["tensors"]?.array?.compactMap { $0["name"]?.string }
+    #expect(
+      names?.sorted() == ["lm_head.weight"] + (0..<4).map { "model.layers.\($0).self_attn.q_proj.weight" })
+  }
+
+  @Test func `refuses a pattern without a match`() throws {
+    let options = Inspection.Options(patterns: [try ModulePattern("q_prj")])
+    let text = message { _ = try Inspection(Checkpoint.open(path: tinyLlama), options) }
+    #expect(text == "pattern 'q_prj' matches no tensor, the nearest is 'model.layers.0.self_attn.q_proj'")
+  }
+
+  @Test func `has the keys that programs rely on`() throws {
+    var small = SmallCheckpoint()
+    small.addPacked("m", codes: [UInt8](repeating: 1, count: 32), scale: 1, bias: 0)
+    let folder = try TemporaryFolder()
+    let json = try Inspection(small.open(in: folder)).json
+    for key in ["format", "tensors", "parameters", "bytes", "bits_per_weight", "metadata"] {
+      #expect(json[key] != nil, "\(key)")
+    }
+    #expect(
+      json["tensors"]?.array?.first?.compactText
+        == #"{"name":"m.weight","dtype":"U32","shape":[1,2],"bytes":8,"bits":2,"group_size":32}"#)
+  }
+
+  @Test func `refuses a container whose tables do not fit`() throws {
+    var small = SmallCheckpoint()
+    small.add("m.weight", .u32, [1, 2], [UInt8](repeating: 0, count: 8))
+    small.quantization["m"] = QuantizationParameters(bits: 2, groupSize: 32)
+    let folder = try TemporaryFolder()
+    #expect(throws: FormatError.self) { _ = try Inspection(small.open(in: folder)) }
+  }
+}
+
+extension Unicode.GeneralCategory {
+  fileprivate var isControl: Bool { self == .control }
+}
