@@ -15,15 +15,25 @@ public struct Checkpoint: Sendable {
   private let indexByName: [String: Int]
 
   /// Joins a description with the place the bytes come from.
+  ///
+  /// - Parameters:
+  ///   - path: The folder or file.
+  ///   - format: What kind of file or folder it is.
+  ///   - contents: What it holds.
+  ///   - store: Where the bytes come from.
+  ///   - indexByName: The positions of the tensors by name, when the reader has made that already.
   package init(
-    path: String, format: CheckpointFormat, contents: CheckpointContents, store: any TensorStore
+    path: String, format: CheckpointFormat, contents: CheckpointContents, store: any TensorStore,
+    indexByName: [String: Int]? = nil
   ) {
     self.path = path
     self.format = format
     self.contents = contents
     self.store = store
-    indexByName = Dictionary(
-      contents.tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+    self.indexByName =
+      indexByName
+      ?? Dictionary(
+        contents.tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
   /// The description of a tensor, or nil when there is none of that name.

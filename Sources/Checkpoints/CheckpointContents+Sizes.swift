@@ -6,6 +6,9 @@ extension CheckpointContents {
   /// and trained changes are none.
   public var parameterCount: Int {
     tensors.reduce(0) { total, tensor in
+      if quantization.isEmpty {
+        return total + (ModuleTensor.part(of: tensor.name)?.isBesideWeight == true ? 0 : tensor.elementCount)
+      }
       guard let (module, part) = ModuleTensor.split(tensor.name) else { return total + tensor.elementCount }
       if let weights = weightCount(tensor, module, part) { return total + weights }
       let isTable = quantization[module] != nil && part != .bias
@@ -18,7 +21,7 @@ extension CheckpointContents {
   public var bitsPerWeight: Double {
     var weights = 0
     var bytes = 0
-    for tensor in tensors {
+    for tensor in quantization.isEmpty ? [] : tensors {
       guard let (module, part) = ModuleTensor.split(tensor.name), quantization[module] != nil else { continue }
       if part != .bias { bytes += tensor.byteCount }
       weights += weightCount(tensor, module, part) ?? 0
@@ -26,6 +29,9 @@ extension CheckpointContents {
     if weights == 0 { (bytes, weights) = (byteCount, parameterCount) }
     return Double(bytes) * 8 / Double(max(weights, 1))
   }
+
+  /// The bits of all tensors together for each parameter.
+  public var bitsPerParameter: Double { Double(byteCount) * 8 / Double(max(parameterCount, 1)) }
 
   /// The weights behind packed codes, or nil for every other tensor.
   private func weightCount(_ tensor: TensorInfo, _ module: String, _ part: ModuleTensor) -> Int? {

@@ -67,6 +67,8 @@ extension FormatError {
 extension String {
   /// The text with control characters and line breaks written as escapes, so that it stays on one line.
   package var escapedForDisplay: String {
+    // Most texts are plain ASCII, where no property needs to be looked up.
+    if utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) { return self }
     guard unicodeScalars.contains(where: { $0.needsEscape }) else { return self }
     return unicodeScalars.map { $0.needsEscape ? "\\u{\(String($0.value, radix: 16))}" : String($0) }.joined()
   }

@@ -14,22 +14,44 @@ package enum ModuleTensor: String, CaseIterable {
 
   /// The module that a tensor name belongs to, or nil when it is not this kind of tensor.
   package func module(of name: String) -> String? {
-    // Compared as bytes: `hasSuffix` compares characters and is slow over many names.
-    guard name.utf8.count > rawValue.utf8.count,
-      name.utf8.suffix(rawValue.utf8.count).elementsEqual(rawValue.utf8)
-    else { return nil }
-    return String(name.utf8.dropLast(rawValue.utf8.count))
+    guard ends(name) else { return nil }
+    return String(name[..<name.utf8.index(name.endIndex, offsetBy: -rawValue.utf8.count)])
+  }
+
+  /// Whether a name is that of a module and this ending.
+  ///
+  /// Compared as bytes, the last first: `hasSuffix` compares characters and is slow over many names.
+  private func ends(_ name: String) -> Bool {
+    let suffix = rawValue
+    let expected = suffix.utf8.span
+    let bytes = name.utf8.span
+    let start = bytes.count - expected.count
+    guard start > 0 else { return false }
+    var i = expected.count
+    while i > 0 {
+      i -= 1
+      guard bytes[start + i] == expected[i] else { return false }
+    }
+    return true
   }
 }
 
 extension ModuleTensor {
   /// The module and the kind of tensor that a name stands for, or nil when it is none of these.
   package static func split(_ name: String) -> (module: String, part: ModuleTensor)? {
-    for part in [.loraA, .loraB] + allCases {
-      if let module = part.module(of: name) { return (module, part) }
-    }
-    return nil
+    guard let part = part(of: name), let module = part.module(of: name) else { return nil }
+    return (module, part)
   }
+
+  /// The kind of tensor that a name stands for, or nil when it is none of these.
+  package static func part(of name: String) -> ModuleTensor? {
+    longestFirst.first { $0.ends(name) }
+  }
+
+  /// Every kind, those whose ending contains another's before it.
+  private static let longestFirst: [ModuleTensor] = [
+    .loraA, .loraB, .weight, .bias, .scales, .biases, .scalesDelta, .biasesDelta,
+  ]
 
   /// Whether the tensor stands beside a weight: an adapter or a trained change, no parameter of the model.
   package var isBesideWeight: Bool {

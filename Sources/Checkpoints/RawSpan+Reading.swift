@@ -1,3 +1,5 @@
+import Foundation
+
 /// Reading of little-endian numbers at checked offsets: the only place that reads raw memory.
 extension RawSpan {
   /// The byte at an offset inside the span.
@@ -29,6 +31,17 @@ extension RawSpan {
   package func starts(with prefix: StaticString) -> Bool {
     byteCount >= prefix.utf8CodeUnitCount
       && string(in: 0..<prefix.utf8CodeUnitCount) == prefix.description
+  }
+
+  /// Whether another span has the same bytes.
+  package func isEqual(to other: RawSpan) -> Bool {
+    guard byteCount == other.byteCount else { return false }
+    return unsafe withUnsafeBytes { first in
+      unsafe other.withUnsafeBytes { second in
+        guard let a = first.baseAddress, let b = second.baseAddress else { return true }
+        return unsafe memcmp(a, b, first.count) == 0
+      }
+    }
   }
 
   /// The first offset at or after a position whose byte is not zero, or nil when all are.

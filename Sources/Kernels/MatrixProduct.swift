@@ -1,4 +1,4 @@
-internal import COpenBLAS
+internal import CKernels
 
 /// Where a row-major matrix lies inside a span of floats.
 public struct MatrixLayout: Sendable, Equatable {
@@ -46,7 +46,7 @@ public enum MatrixProduct: Sendable {
 
 /// Computes `c = scale · (a · b) + keep · c` on the calling thread.
 ///
-/// OpenBLAS adds in an order that depends on the shape and the processor only.
+/// Sums are added in an order that depends on the shape and the instruction set only.
 ///
 /// - Parameters:
 ///   - kind: How the operands are taken.
@@ -58,9 +58,11 @@ public enum MatrixProduct: Sendable {
 ///   - keep: The factor of what `c` holds; 0 overwrites it.
 ///   - c: The span that holds the result.
 ///   - cLayout: Where in `c`, `[m, n]`.
-public func multiply(
+///   - set: The instructions to use.
+package func multiply(
   _ kind: MatrixProduct, _ a: Span<Float>, _ aLayout: MatrixLayout, _ b: Span<Float>, _ bLayout: MatrixLayout,
-  scale: Float = 1, keep: Float = 0, into c: inout MutableSpan<Float>, _ cLayout: MatrixLayout
+  scale: Float = 1, keep: Float = 0, into c: inout MutableSpan<Float>, _ cLayout: MatrixLayout,
+  on set: InstructionSet = .best
 ) {
   let (m, inner) =
     kind == .transposedLeft
@@ -74,21 +76,49 @@ public func multiply(
     aLayout.extent <= a.count && bLayout.extent <= b.count && cLayout.extent <= c.count,
     "a matrix lies outside its span")
   guard m > 0, n > 0 else { return }
-  _ = singleThreaded
-  // The layouts were checked against the spans, so every address OpenBLAS forms is inside them.
-  unsafe a.withUnsafeBufferPointer { a in
-    unsafe b.withUnsafeBufferPointer { b in
-      unsafe c.withUnsafeMutableBufferPointer { c in
-        unsafe cblas_sgemm(
-          CblasRowMajor, kind == .transposedLeft ? CblasTrans : CblasNoTrans,
-          kind == .transposedRight ? CblasTrans : CblasNoTrans, blasint(m), blasint(n), blasint(inner),
-          scale, a.baseAddress.map { unsafe $0 + aLayout.offset }, blasint(max(aLayout.stride, 1)),
-          b.baseAddress.map { unsafe $0 + bLayout.offset }, blasint(max(bLayout.stride, 1)), keep,
-          c.baseAddress.map { unsafe $0 + cLayout.offset }, blasint(max(cLayout.stride, 1)))
+  guard inner > 0 else { return scaleRows(of: &c, cLayout, by: keep) }
+  let (aRow, aStep) = kind == .transposedLeft ? (1, aLayout.stride) : (aLayout.stride, 1)
+  let (bStep, bColumn) = kind == .transposedRight ? (1, bLayout.stride) : (bLayout.stride, 1)
+  ScratchPool.shared.withScratch(ck_gemm_scratch(m)) { scratch in
+    // The layouts were checked against the spans, so every address the kernel forms is inside them.
+    unsafe reading(a, b) { a, b in
+      unsafe writing(&c, &scratch) { c, scratch in
+        unsafe ck_gemm(
+          set.rawValue, m, n, inner, a.map { unsafe $0 + aLayout.offset }, aRow, aStep,
+          b.map { unsafe $0 + bLayout.offset }, bStep, bColumn, scale, keep,
+          c.map { unsafe $0 + cLayout.offset }, cLayout.stride, scratch)
       }
     }
   }
 }
 
-/// OpenBLAS must not start threads of its own under `parallel`.
-private let singleThreaded: Void = openblas_set_num_threads(1)
+/// Multiplies the elements of a matrix with a factor; 0 clears whatever is there.
+private func scaleRows(of c: inout MutableSpan<Float>, _ layout: MatrixLayout, by factor: Float) {
+  for row in 0..<layout.rowCount {
+    for column in 0..<layout.columnCount {
+      let index = layout.offset + row * layout.stride + column
+      c[index] = factor == 0 ? 0 : factor * c[index]
+    }
+  }
+}
+
+/// `multiply` as plain loops in double precision, which define it.
+package func multiplyReference(
+  _ kind: MatrixProduct, _ a: Span<Float>, _ aLayout: MatrixLayout, _ b: Span<Float>, _ bLayout: MatrixLayout,
+  scale: Float = 1, keep: Float = 0, into c: inout MutableSpan<Float>, _ cLayout: MatrixLayout
+) {
+  let inner = kind == .transposedLeft ? aLayout.rowCount : aLayout.columnCount
+  for i in 0..<cLayout.rowCount {
+    for j in 0..<cLayout.columnCount {
+      var sum = 0.0
+      for p in 0..<inner {
+        let left = kind == .transposedLeft ? p * aLayout.stride + i : i * aLayout.stride + p
+        let right = kind == .transposedRight ? j * bLayout.stride + p : p * bLayout.stride + j
+        sum += Double(a[aLayout.offset + left]) * Double(b[bLayout.offset + right])
+      }
+      let index = cLayout.offset + i * cLayout.stride + j
+      let kept = keep == 0 ? 0 : Double(keep) * Double(c[index])
+      c[index] = Float(Double(scale) * sum + kept)
+    }
+  }
+}

@@ -19,7 +19,8 @@ struct Rilq: ParsableCommand {
       """,
     version: version,
     subcommands: [
-      Convert.self, Quantize.self, Attach.self, Calibrate.self, Merge.self, Verify.self, Eval.self, Inspect.self,
+      Convert.self, Quantize.self, Attach.self, Calibrate.self, Merge.self, Verify.self, Eval.self, Inspect.self, Diff.self,
+      Hash.self,
     ])
 
   static func main() {

@@ -86,7 +86,8 @@ import Testing
   @Test(arguments: ContainerRoundTripTests.options)
   func `writes the same bytes on one thread and on many`(options: ContainerOptions) throws {
     let sample = ContainerSample.everything(seed: 3)
-    defer { ThreadLimit.current = .max }
+    let before = ThreadLimit.current
+    defer { ThreadLimit.current = before }
     ThreadLimit.current = 1
     let alone = try sample.fileBytes(options)
     ThreadLimit.current = 7

@@ -91,4 +91,20 @@ void ck_adam_step(
     int set, ck_adam step, ck_floats gradients, size_t count, ck_floats_out parameters,
     ck_floats_out first_moments, ck_floats_out second_moments);
 
+// The matrix product
+enum {
+  /// The steps of the inner dimension that a panel holds.
+  CK_GEMM_STEPS = 256,
+  /// The floats of a panel, at most 32 columns.
+  CK_GEMM_PANEL = 32 * CK_GEMM_STEPS
+};
+/// The floats of scratch memory that a product with m rows needs.
+size_t ck_gemm_scratch(size_t m);
+/// c = scale * a·b + keep * c: row i, step p of a is a[i * a_row_stride + p * a_k_stride]; step p, column j of b is
+/// b[p * b_k_stride + j * b_column_stride]; c is row-major with rows c_stride apart. k is at least 1.
+void ck_gemm(
+    int set, size_t m, size_t n, size_t k, ck_floats a, size_t a_row_stride, size_t a_k_stride, ck_floats b,
+    size_t b_k_stride, size_t b_column_stride, float scale, float keep, ck_floats_out c, size_t c_stride,
+    ck_floats_out scratch);
+
 #endif

@@ -12,12 +12,16 @@ package final class ContainerFile: TensorStore {
   /// The digest of the content, as the file states it.
   package var contentDigest: Digest256 { table.contentDigest }
 
+  /// The positions of the tensors by name.
+  fileprivate var tensorIndex: [String: Int] { table.tensorIndex }
+
   /// What the file holds.
   package var contents: CheckpointContents {
-    CheckpointContents(
-      tensors: table.sections.compactMap(\.subject.tensor), quantization: manifest.quantization,
-      adapter: manifest.adapter, assets: table.sections.compactMap(\.subject.asset),
-      metadata: manifest.metadata)
+    let tensorCount = table.tensorIndex.count
+    return CheckpointContents(
+      tensors: table.sections[..<tensorCount].compactMap(\.subject.tensor),
+      quantization: manifest.quantization, adapter: manifest.adapter,
+      assets: table.sections[tensorCount...].compactMap(\.subject.asset), metadata: manifest.metadata)
   }
 
   /// Opens a container.
@@ -99,7 +103,8 @@ extension Checkpoint {
   /// - Throws: `FormatError` when it cannot be read, is damaged or of an unknown kind.
   package static func openContainer(path: String) throws -> Checkpoint {
     let file = try ContainerFile(path: path)
-    return Checkpoint(path: path, format: .rilq, contents: file.contents, store: file)
+    return Checkpoint(
+      path: path, format: .rilq, contents: file.contents, store: file, indexByName: file.tensorIndex)
   }
 
   /// Whether a path is a file that begins like a packed container, perhaps a damaged one.

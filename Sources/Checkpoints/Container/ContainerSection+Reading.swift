@@ -31,7 +31,15 @@ extension ContainerSection {
   /// Reads the record at a cursor and moves behind it.
   ///
   /// What the record says about the rest of the file is checked by `ContainerTable`.
-  init(_ table: RawSpan, _ cursor: inout RecordCursor) throws(FormatError) {
+  ///
+  /// - Parameters:
+  ///   - table: The table of contents.
+  ///   - cursor: Where the record begins.
+  ///   - allBlocks: Gets the blocks of this section at its end.
+  /// - Throws: `FormatError` that names the first rule the record breaks.
+  init(
+    _ table: RawSpan, _ cursor: inout RecordCursor, _ allBlocks: inout [ContainerBlock]
+  ) throws(FormatError) {
     let start = cursor.position
     do throws(RecordDefect) {
       let fixed = try FixedPart(table, at: cursor.take(ContainerFormat.recordByteCount, at: "record"))
@@ -39,7 +47,9 @@ extension ContainerSection {
       let name = try fixed.readName(table, &cursor)
       let subject = try fixed.subject(name: name, shape: shape)
       try fixed.encoding.validate(for: subject)
-      blocks = try Self.readBlocks(table, &cursor, fixed.encoding, of: subject)
+      let firstBlock = allBlocks.count
+      try Self.readBlocks(table, &cursor, fixed.encoding, of: subject, &allBlocks)
+      blocks = firstBlock..<allBlocks.count
       self.subject = subject
       encoding = fixed.encoding
       byteOffset = fixed.byteOffset
@@ -52,26 +62,24 @@ extension ContainerSection {
 
   private static func readBlocks(
     _ table: RawSpan, _ cursor: inout RecordCursor, _ encoding: ContainerEncoding,
-    of subject: ContainerSubject
-  ) throws(RecordDefect) -> [Block] {
+    of subject: ContainerSubject, _ allBlocks: inout [ContainerBlock]
+  ) throws(RecordDefect) {
     let count = encoding.blockCount(of: subject.byteCount)
     // A block has 64 raw bytes or more, so eight times the count is less than the size: no overflow.
     let start = try cursor.take(
       count * ContainerFormat.blockEntryByteCount, at: subject.place)
-    var blocks: [Block] = []
-    blocks.reserveCapacity(count)
     for i in 0..<count {
       let offset = start + i * ContainerFormat.blockEntryByteCount
-      let block = Block(storedByteCount: table.integer(at: offset), checksum: table.integer(at: offset + 4))
+      let block = ContainerBlock(
+        storedByteCount: table.integer(at: offset), checksum: table.integer(at: offset + 4))
       let rawByteCount = encoding.rawRange(ofBlock: i, of: subject.byteCount).count
       guard encoding.allows(storedByteCount: Int(block.storedByteCount), for: rawByteCount) else {
         throw RecordDefect(
           "\(subject.place), block \(i)",
           .malformed("\(rawByteCount) bytes are said to be stored in \(block.storedByteCount)"))
       }
-      blocks.append(block)
+      allBlocks.append(block)
     }
-    return blocks
   }
 }
 
@@ -115,7 +123,8 @@ extension ContainerEncoding {
   fileprivate func allows(storedByteCount: Int, for rawByteCount: Int) -> Bool {
     switch codec {
     case .raw: storedByteCount == rawByteCount
-    case .zlib, .zstd: storedByteCount > 0 && rawByteCount / ContainerFormat.expansionLimit <= storedByteCount
+    // The stored size has 32 bits, the limit 16: no overflow.
+    case .zlib, .zstd: storedByteCount > 0 && rawByteCount <= storedByteCount * ContainerFormat.expansionLimit
     }
   }
 }

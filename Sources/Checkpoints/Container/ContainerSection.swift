@@ -55,40 +55,29 @@ enum ContainerSubject: Equatable {
 
 /// A record of the table of contents.
 struct ContainerSection: Equatable {
-  /// The stored form of a block.
-  struct Block: Equatable {
-    var storedByteCount: UInt32
-    /// CRC-32 of the stored bytes.
-    var checksum: UInt32
-  }
-
   let subject: ContainerSubject
   let encoding: ContainerEncoding
   /// Where the section begins, from the start of the file.
   let byteOffset: Int
-  let blocks: [Block]
+  /// Its blocks among those of all sections, which are in one list: an array a section would make opening slow.
+  let blocks: Range<Int>
   /// SHA-256 of the raw bytes.
   let digest: Digest256
+}
 
-  /// The size of all blocks as they are stored.
-  var storedByteCount: Int {
-    // The reader has checked that all of them lie in the file, so nothing overflows.
-    blocks.reduce(0) { $0 + Int($1.storedByteCount) }
-  }
-
-  /// The stored bytes of each block, as offsets from the start of the file.
-  var storedRanges: [Range<Int>] {
-    var start = byteOffset
-    return blocks.map { block in
-      defer { start += Int(block.storedByteCount) }
-      return start..<start + Int(block.storedByteCount)
-    }
-  }
+/// The stored form of a block.
+struct ContainerBlock: Equatable {
+  var storedByteCount: UInt32
+  /// CRC-32 of the stored bytes.
+  var checksum: UInt32
 }
 
 extension ContainerSection {
   /// The bytes of the record.
-  var record: [UInt8] {
+  ///
+  /// - Parameter allBlocks: The blocks of all sections.
+  /// - Returns: 64 bytes, dimensions, name and block entries.
+  func record(_ allBlocks: [ContainerBlock]) -> [UInt8] {
     let name = Array(subject.name.utf8)
     let tensor = subject.tensor
     var bytes: [UInt8] = [
@@ -103,7 +92,7 @@ extension ContainerSection {
     bytes += digest.bytes
     for dimension in tensor?.shape ?? [] { bytes.appendInteger(UInt64(dimension)) }
     bytes += name
-    for block in blocks {
+    for block in allBlocks[blocks] {
       bytes.appendInteger(block.storedByteCount)
       bytes.appendInteger(block.checksum)
     }

@@ -1,9 +1,11 @@
 /// The checked table of contents of a container.
 struct ContainerTable {
   let sections: [ContainerSection]
-  let tableOffset: Int
+  /// The blocks of all sections, in order.
+  let blocks: [ContainerBlock]
   let contentDigest: Digest256
-  private let tensorIndex: [String: Int]
+  /// The positions of the tensors by name, among tensors and among sections alike.
+  let tensorIndex: [String: Int]
   private let assetIndex: [String: Int]
 
   /// The section of a tensor.
@@ -12,9 +14,19 @@ struct ContainerTable {
   /// The section of an asset.
   func section(ofAsset name: String) -> ContainerSection? { assetIndex[name].map { sections[$0] } }
 
+  /// The stored bytes of each block of a section, as offsets from the start of the file.
+  func storedRanges(of section: ContainerSection) -> [Range<Int>] {
+    // All of them were found to lie in the file, so nothing overflows.
+    var start = section.byteOffset
+    return blocks[section.blocks].map { block in
+      defer { start += Int(block.storedByteCount) }
+      return start..<start + Int(block.storedByteCount)
+    }
+  }
+
   /// The bytes from the end of a section to the next thing in the file.
   func padding(after section: ContainerSection) -> Range<Int> {
-    let end = section.byteOffset + section.storedByteCount
+    let end = blocks[section.blocks].reduce(section.byteOffset) { $0 + Int($1.storedByteCount) }
     // The table begins at or after the next multiple of the alignment, so there is one.
     return end..<(ContainerFormat.aligned(end) ?? end)
   }
@@ -34,21 +46,22 @@ struct ContainerTable {
     let trailer = try file.withBytes(in: start..<file.byteCount) { bytes throws(FormatError) in
       try ContainerTrailer(bytes, path: path, fileByteCount: file.byteCount)
     }
+    var blocks: [ContainerBlock] = []
     let sections = try file.withBytes(in: trailer.tableOffset..<start) { bytes throws(FormatError) in
-      try Self.readSections(bytes, trailer, path: path)
+      try Self.readSections(bytes, trailer, &blocks, path: path)
     }
-    try Self.validateLayout(sections, trailer, path: path)
+    try Self.validateLayout(sections, blocks, trailer, path: path)
     tensorIndex = try Self.index(sections, of: .tensor, path: path)
     assetIndex = try Self.index(sections, of: .asset, path: path)
     self.sections = sections
-    tableOffset = trailer.tableOffset
+    self.blocks = blocks
     contentDigest = trailer.contentDigest
   }
 }
 
 extension ContainerTable {
   private static func readSections(
-    _ table: RawSpan, _ trailer: ContainerTrailer, path: String
+    _ table: RawSpan, _ trailer: ContainerTrailer, _ blocks: inout [ContainerBlock], path: String
   ) throws(FormatError) -> [ContainerSection] {
     do {
       try Checksum.check(table, stored: trailer.tableChecksum)
@@ -59,7 +72,7 @@ extension ContainerTable {
     var sections: [ContainerSection] = []
     // The trailer has proved that the table has room for so many records.
     sections.reserveCapacity(trailer.sectionCount)
-    for _ in 0..<trailer.sectionCount { sections.append(try ContainerSection(table, &cursor)) }
+    for _ in 0..<trailer.sectionCount { sections.append(try ContainerSection(table, &cursor, &blocks)) }
     guard cursor.isAtEnd else {
       throw cursor.error(at: "table of contents", .malformed("has bytes after its last record"))
     }
@@ -68,32 +81,23 @@ extension ContainerTable {
 
   /// Checks that sections fill the file between header and table, in order and without gaps.
   private static func validateLayout(
-    _ sections: [ContainerSection], _ trailer: ContainerTrailer, path: String
+    _ sections: [ContainerSection], _ blocks: [ContainerBlock], _ trailer: ContainerTrailer, path: String
   ) throws(FormatError) {
     var end = ContainerFormat.headerByteCount
     var previous = ContainerSubject.Kind.tensor
-    for section in sections {
-      guard section.subject.kind >= previous, previous != .manifest else {
+    for i in sections.indices {
+      guard sections[i].subject.kind >= previous, previous != .manifest else {
         throw FormatError(
-          path, at: section.subject.place, .malformed("is out of order: tensors, assets, one manifest"))
+          path, at: sections[i].subject.place, .malformed("is out of order: tensors, assets, one manifest"))
       }
-      previous = section.subject.kind
+      previous = sections[i].subject.kind
       // `end` is at most the table's offset, which is a multiple of the alignment.
-      guard section.byteOffset == ContainerFormat.aligned(end) else {
+      guard sections[i].byteOffset == ContainerFormat.aligned(end) else {
         throw FormatError(
-          path, at: section.subject.place,
-          .malformed("begins at \(section.byteOffset), not after byte \(end)"))
+          path, at: sections[i].subject.place,
+          .malformed("begins at \(sections[i].byteOffset), not after byte \(end)"))
       }
-      end = section.byteOffset
-      for block in section.blocks {
-        let left = trailer.tableOffset - end
-        guard Int(block.storedByteCount) <= left else {
-          throw FormatError(
-            path, byte: end, at: section.subject.place,
-            .truncated(needed: Int(block.storedByteCount), available: left))
-        }
-        end += Int(block.storedByteCount)
-      }
+      end = try Self.end(of: sections[i], blocks, before: trailer.tableOffset, path: path)
     }
     guard previous == .manifest else { throw FormatError(path, .missing("the manifest")) }
     guard trailer.tableOffset == ContainerFormat.aligned(end) else {
@@ -102,14 +106,31 @@ extension ContainerTable {
     }
   }
 
+  /// The end of the last block of a section, which must not lie behind a limit.
+  private static func end(
+    of section: ContainerSection, _ blocks: [ContainerBlock], before limit: Int, path: String
+  ) throws(FormatError) -> Int {
+    var end = section.byteOffset
+    for i in section.blocks {
+      let storedByteCount = Int(blocks[i].storedByteCount)
+      guard storedByteCount <= limit - end else {
+        throw FormatError(
+          path, byte: end, at: section.subject.place,
+          .truncated(needed: storedByteCount, available: limit - end))
+      }
+      end += storedByteCount
+    }
+    return end
+  }
+
   private static func index(
     _ sections: [ContainerSection], of kind: ContainerSubject.Kind, path: String
   ) throws(FormatError) -> [String: Int] {
     var index: [String: Int] = [:]
     index.reserveCapacity(kind == .tensor ? sections.count : 0)
-    for (i, section) in sections.enumerated() where section.subject.kind == kind {
-      guard index.updateValue(i, forKey: section.subject.name) == nil else {
-        throw FormatError(path, at: section.subject.place, .malformed("there are two of this name"))
+    for i in sections.indices where sections[i].subject.kind == kind {
+      guard index.updateValue(i, forKey: sections[i].subject.name) == nil else {
+        throw FormatError(path, at: sections[i].subject.place, .malformed("there are two of this name"))
       }
     }
     return index

@@ -5,6 +5,7 @@ package final class ContainerWriter: CheckpointWriter {
   private let encoder: SectionEncoder
   private let file: OutputFile
   private var sections: [ContainerSection] = []
+  private var blocks: [ContainerBlock] = []
   /// Where the next byte goes, from the start of the file.
   private var end = 0
   /// The digest of the content, once `finish` has returned.
@@ -65,16 +66,21 @@ package final class ContainerWriter: CheckpointWriter {
       bytes.byteCount == subject.byteCount,
       "\(subject.place) has \(subject.byteCount) bytes, got \(bytes.byteCount)")
     try align()
-    let section = try encoder.write(subject, bytes, to: file, at: end)
-    end += section.storedByteCount
-    sections.append(section)
+    let encoded = try encoder.write(subject, bytes, to: file, at: end)
+    let firstBlock = blocks.count
+    blocks += encoded.blocks
+    sections.append(
+      ContainerSection(
+        subject: subject, encoding: encoded.encoding, byteOffset: end, blocks: firstBlock..<blocks.count,
+        digest: encoded.digest))
+    end += encoded.blocks.reduce(0) { $0 + Int($1.storedByteCount) }
   }
 
   private func writeTable(_ digest: Digest256) throws {
     try align()
     let start = end
     var table: [UInt8] = []
-    for section in sections { table += section.record }
+    for section in sections { table += section.record(blocks) }
     try append(table)
     let trailer = ContainerTrailer(
       tableOffset: start, tableByteCount: table.count,

@@ -6,25 +6,32 @@ internal import Crypto
 enum ContentDigest {
   /// The digest of sections and the parameters of their manifest.
   static func of(_ sections: [ContainerSection], _ manifest: ContainerManifest) -> Digest256 {
-    var hasher = SHA256()
-    hasher.update(data: Array("rilq content 1\n".utf8))
-    for kind in [ContainerSubject.Kind.tensor, .asset] {
-      let chosen = sorted(sections.filter { $0.subject.kind == kind })
-      var bytes: [UInt8] = []
-      bytes.appendInteger(UInt32(chosen.count))
-      for section in chosen {
-        bytes.appendName(section.subject.name)
-        if let tensor = section.subject.tensor { bytes.appendType(tensor) }
-        bytes += section.digest.bytes
-      }
-      hasher.update(data: bytes)
-    }
-    hasher.update(data: parameterBytes(manifest))
-    return Digest256(hasher)
+    let tensors = sections.compactMap { section in section.subject.tensor.map { ($0, section.digest) } }
+    let assets = sections.filter { $0.subject.kind == .asset }.map { ($0.subject.name, $0.digest) }
+    return of(tensors: tensors, assets: assets, manifest)
   }
 
-  private static func sorted(_ sections: [ContainerSection]) -> [ContainerSection] {
-    sections.sorted { $0.subject.name.utf8.lexicographicallyPrecedes($1.subject.name.utf8) }
+  /// The digest of tensors, assets and parameters, given in any order.
+  static func of(
+    tensors: [(tensor: TensorInfo, digest: Digest256)], assets: [(name: String, digest: Digest256)],
+    _ manifest: ContainerManifest
+  ) -> Digest256 {
+    var bytes = Array("rilq content 1\n".utf8)
+    bytes.appendInteger(UInt32(tensors.count))
+    for (tensor, digest) in tensors.sorted(by: { precedes($0.tensor.name, $1.tensor.name) }) {
+      bytes.appendName(tensor.name)
+      bytes.appendType(tensor)
+      bytes += digest.bytes
+    }
+    bytes.appendInteger(UInt32(assets.count))
+    for (name, digest) in assets.sorted(by: { precedes($0.name, $1.name) }) {
+      bytes.appendName(name)
+      bytes += digest.bytes
+    }
+    var hasher = SHA256()
+    hasher.update(data: bytes)
+    hasher.update(data: parameterBytes(manifest))
+    return Digest256(hasher)
   }
 
   private static func parameterBytes(_ manifest: ContainerManifest) -> [UInt8] {

@@ -19,6 +19,21 @@ package struct Digest256: Sendable, Hashable, CustomStringConvertible {
     self.init(unsafe bytes.span.bytes, at: 0)
   }
 
+  /// The digest of bytes.
+  init(hashing bytes: RawSpan) {
+    var hasher = SHA256()
+    hasher.update(bytes)
+    self.init(hasher)
+  }
+
+  /// Reads 64 hexadecimal digits; nil when the text is anything else.
+  package init?(_ text: String) {
+    let digits = text.utf8.compactMap { Character(Unicode.Scalar($0)).hexDigitValue }
+    guard text.utf8.count == 2 * Self.byteCount, digits.count == text.utf8.count else { return nil }
+    let bytes = (0..<Self.byteCount).map { UInt8(digits[2 * $0] << 4 | digits[2 * $0 + 1]) }
+    self.init(unsafe bytes.span.bytes, at: 0)
+  }
+
   /// The 32 bytes.
   package var bytes: [UInt8] {
     var bytes: [UInt8] = []

@@ -25,7 +25,7 @@ struct SectionDecoder {
   }
 
   private func mapped(_ section: ContainerSection) throws(FormatError) -> TensorBytes {
-    let ranges = section.storedRanges
+    let ranges = table.storedRanges(of: section)
     try parallel(chunks: ranges.count) { i throws(FormatError) in
       try file.withBytes(in: ranges[i]) { bytes throws(FormatError) in
         try check(bytes, block: i, of: section, at: ranges[i].lowerBound)
@@ -36,7 +36,7 @@ struct SectionDecoder {
   }
 
   private func decoded(_ section: ContainerSection) throws(FormatError) -> [UInt8] {
-    let ranges = section.storedRanges
+    let ranges = table.storedRanges(of: section)
     let encoding = section.encoding
     var raw = [UInt8](repeating: 0, count: section.subject.byteCount)
     var target = raw.mutableSpan
@@ -71,7 +71,7 @@ struct SectionDecoder {
     _ stored: RawSpan, block: Int, of section: ContainerSection, at offset: Int
   ) throws(FormatError) {
     do throws(Checksum.Mismatch) {
-      try Checksum.check(stored, stored: section.blocks[block].checksum)
+      try Checksum.check(stored, stored: table.blocks[section.blocks.lowerBound + block].checksum)
     } catch {
       throw FormatError(
         file.path, byte: offset, at: "\(section.subject.place), block \(block)", error.problem)

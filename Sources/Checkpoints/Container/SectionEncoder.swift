@@ -12,21 +12,28 @@ struct SectionEncoder {
   private static let blocksPerWave = 32
   private static let chunksPerWave = 8
 
-  /// Writes a section where it belongs and describes it.
+  /// A section as it was written.
+  struct Encoded {
+    let encoding: ContainerEncoding
+    let blocks: [ContainerBlock]
+    let digest: Digest256
+  }
+
+  /// Writes a section where it belongs.
   func write(
     _ subject: ContainerSubject, _ bytes: RawSpan, to file: borrowing OutputFile, at offset: Int
-  ) throws -> ContainerSection {
+  ) throws -> Encoded {
     let encoding = options.encoding(for: subject)
     if encoding.codec != .raw {
-      let section = try writeCompressed(subject, encoding, bytes, to: file, at: offset)
+      let section = try writeCompressed(bytes, encoding, to: file, at: offset)
       if let section { return section }
     }
-    return try writeRaw(subject, bytes, to: file, at: offset)
+    return try writeRaw(bytes, to: file, at: offset)
   }
 
   private func writeRaw(
-    _ subject: ContainerSubject, _ bytes: RawSpan, to file: borrowing OutputFile, at offset: Int
-  ) throws -> ContainerSection {
+    _ bytes: RawSpan, to file: borrowing OutputFile, at offset: Int
+  ) throws -> Encoded {
     let encoding = ContainerEncoding(codec: .raw, filter: .none, blockByteCount: options.blockByteCount)
     let blockCount = encoding.blockCount(of: bytes.byteCount)
     let hasher = Mutex(SHA256())
@@ -41,21 +48,18 @@ struct SectionEncoder {
     }
     let blocks = checksums.withLock { $0 }.enumerated().map { i, checksum in
       let count = encoding.rawRange(ofBlock: i, of: bytes.byteCount).count
-      return ContainerSection.Block(storedByteCount: UInt32(count), checksum: checksum)
+      return ContainerBlock(storedByteCount: UInt32(count), checksum: checksum)
     }
-    return ContainerSection(
-      subject: subject, encoding: encoding, byteOffset: offset, blocks: blocks,
-      digest: Digest256(hasher.withLock { $0 }))
+    return Encoded(encoding: encoding, blocks: blocks, digest: Digest256(hasher.withLock { $0 }))
   }
 
   /// Nil when the first wave does not shrink by 2 %; nothing has been written then.
   private func writeCompressed(
-    _ subject: ContainerSubject, _ encoding: ContainerEncoding, _ bytes: RawSpan,
-    to file: borrowing OutputFile, at offset: Int
-  ) throws -> ContainerSection? {
+    _ bytes: RawSpan, _ encoding: ContainerEncoding, to file: borrowing OutputFile, at offset: Int
+  ) throws -> Encoded? {
     let blockCount = encoding.blockCount(of: bytes.byteCount)
     let hasher = Mutex(SHA256())
-    var blocks: [ContainerSection.Block] = []
+    var blocks: [ContainerBlock] = []
     var end = offset
     for first in stride(from: 0, to: blockCount, by: Self.blocksPerWave) {
       let wave = first..<min(blockCount, first + Self.blocksPerWave)
@@ -70,9 +74,7 @@ struct SectionEncoder {
         blocks.append(.init(storedByteCount: UInt32(block.bytes.count), checksum: block.checksum))
       }
     }
-    return ContainerSection(
-      subject: subject, encoding: encoding, byteOffset: offset, blocks: blocks,
-      digest: Digest256(hasher.withLock { $0 }))
+    return Encoded(encoding: encoding, blocks: blocks, digest: Digest256(hasher.withLock { $0 }))
   }
 
   private struct EncodedBlock {

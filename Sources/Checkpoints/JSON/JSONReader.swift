@@ -135,9 +135,7 @@ package struct JSONReader {
   }
 
   private mutating func skipSpace(_ text: RawSpan) {
-    while let byte = peek(text), byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 {
-      position += 1
-    }
+    while let byte = peek(text), Self.isSpace(byte) { position += 1 }
   }
 
   /// Reads any value, after white space.
@@ -154,6 +152,48 @@ package struct JSONReader {
     case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return .number(try readNumber(text))
     default: throw error("no value begins with this byte")
     }
+  }
+
+  /// Passes over a value without checking its inside, and counts its elements or members.
+  ///
+  /// - Returns: 0 for a value that is neither an array nor an object.
+  package mutating func skipValue(_ text: RawSpan) throws(JSONError) -> Int {
+    skipSpace(text)
+    guard let first = peek(text) else { throw error("the text ends where a value should be") }
+    guard first == UInt8(ascii: "{") || first == UInt8(ascii: "[") else {
+      _ = try readValue(text)
+      return 0
+    }
+    let start = position
+    var open = 0
+    var count = 0
+    while let byte = peek(text) {
+      switch byte {
+      case UInt8(ascii: "\""): try skipString(text)
+      case UInt8(ascii: "{"), UInt8(ascii: "["): open += 1
+      case UInt8(ascii: "}"), UInt8(ascii: "]"): open -= 1
+      case UInt8(ascii: ","): if open == 1 { count += 1 }
+      default: break
+      }
+      if count == 0, open > 0, position > start, !Self.isSpace(byte) { count = 1 }
+      position += 1
+      if open == 0 { return count }
+    }
+    throw error("the value that begins here does not end", at: start)
+  }
+
+  /// Passes over a string up to its closing quote.
+  private mutating func skipString(_ text: RawSpan) throws(JSONError) {
+    let start = position
+    position += 1
+    while let byte = peek(text), byte != UInt8(ascii: "\"") {
+      position += byte == UInt8(ascii: "\\") ? 2 : 1
+    }
+    guard position < byteCount else { throw error("the string that begins here does not end", at: start) }
+  }
+
+  private static func isSpace(_ byte: UInt8) -> Bool {
+    byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09
   }
 
   private mutating func nested(

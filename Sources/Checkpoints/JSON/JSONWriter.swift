@@ -1,23 +1,22 @@
 extension JSONValue {
   /// The document as compact text, keys in their order.
-  public var compactText: String {
-    var text = ""
-    write(to: &text, indent: nil)
-    return text
-  }
+  public var compactText: String { text(indent: nil) }
 
   /// The document over several lines, two spaces a level, arrays of plain values on one line.
-  public var prettyText: String {
-    var text = ""
-    write(to: &text, indent: 0)
-    return text
+  public var prettyText: String { text(indent: 0) }
+
+  private func text(indent: Int?) -> String {
+    // Bytes, because appending to a string costs several times as much.
+    var bytes: [UInt8] = []
+    write(to: &bytes, indent: indent)
+    return String(decoding: bytes, as: UTF8.self)
   }
 
-  private func write(to text: inout String, indent: Int?) {
+  private func write(to text: inout [UInt8], indent: Int?) {
     switch self {
-    case .null: text += "null"
-    case .bool(let value): text += value ? "true" : "false"
-    case .number(let literal): text += literal
+    case .null: text.append("null")
+    case .bool(let value): text.append(value ? "true" : "false")
+    case .number(let literal): text.append(contentsOf: literal.utf8)
     case .string(let string): Self.writeString(string, to: &text)
     case .array(let elements):
       let inner = elements.allSatisfy(\.isPlain) ? nil : indent
@@ -27,7 +26,7 @@ extension JSONValue {
     case .object(let members):
       Self.write(members, between: "{", "}", to: &text, indent: indent) { member, text, indent in
         Self.writeString(member.key, to: &text)
-        text += indent == nil ? ":" : ": "
+        text.append(indent == nil ? ":" : ": ")
         member.value.write(to: &text, indent: indent)
       }
     }
@@ -41,34 +40,54 @@ extension JSONValue {
   }
 
   private static func write<Element>(
-    _ elements: [Element], between open: String, _ close: String, to text: inout String, indent: Int?,
-    _ body: (Element, inout String, Int?) -> Void
+    _ elements: [Element], between open: StaticString, _ close: StaticString, to text: inout [UInt8],
+    indent: Int?, _ body: (Element, inout [UInt8], Int?) -> Void
   ) {
-    text += open
+    text.append(open)
     for (i, element) in elements.enumerated() {
-      if i > 0 { text += "," }
-      if let indent { text += "\n" + String(repeating: "  ", count: indent + 1) }
+      if i > 0 { text.append(",") }
+      if let indent { startLine(of: &text, indent: indent + 1) }
       body(element, &text, indent.map { $0 + 1 })
     }
-    if let indent, !elements.isEmpty { text += "\n" + String(repeating: "  ", count: indent) }
-    text += close
+    if let indent, !elements.isEmpty { startLine(of: &text, indent: indent) }
+    text.append(close)
   }
 
-  private static func writeString(_ string: String, to text: inout String) {
-    text += "\""
-    for scalar in string.unicodeScalars {
-      switch scalar {
-      case "\"": text += "\\\""
-      case "\\": text += "\\\\"
-      case "\n": text += "\\n"
-      case "\r": text += "\\r"
-      case "\t": text += "\\t"
-      case "\0"..<" ":
-        let digits = String(scalar.value, radix: 16)
-        text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-      default: text.unicodeScalars.append(scalar)
-      }
-    }
-    text += "\""
+  private static func startLine(of text: inout [UInt8], indent: Int) {
+    text.append(UInt8(ascii: "\n"))
+    for _ in 0..<2 * indent { text.append(UInt8(ascii: " ")) }
   }
+
+  private static func writeString(_ string: String, to text: inout [UInt8]) {
+    text.append(UInt8(ascii: "\""))
+    let bytes = string.utf8.span
+    if bytes.indices.contains(where: { needsEscape(bytes[$0]) }) {
+      for i in bytes.indices { writeEscaped(bytes[i], to: &text) }
+    } else {
+      text.append(contentsOf: string.utf8)
+    }
+    text.append(UInt8(ascii: "\""))
+  }
+
+  private static func needsEscape(_ byte: UInt8) -> Bool {
+    byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
+  }
+
+  private static func writeEscaped(_ byte: UInt8, to text: inout [UInt8]) {
+    switch byte {
+    case UInt8(ascii: "\""): text.append("\\\"")
+    case UInt8(ascii: "\\"): text.append("\\\\")
+    case UInt8(ascii: "\n"): text.append("\\n")
+    case UInt8(ascii: "\r"): text.append("\\r")
+    case UInt8(ascii: "\t"): text.append("\\t")
+    case 0..<0x20:
+      text.append(byte < 0x10 ? "\\u000" : "\\u00")
+      text.append(contentsOf: String(byte, radix: 16).utf8)
+    default: text.append(byte)
+    }
+  }
+}
+
+extension [UInt8] {
+  fileprivate mutating func append(_ literal: StaticString) { append(contentsOf: literal.description.utf8) }
 }

@@ -117,8 +117,10 @@ struct AddedTokenCutter: Sendable {
 
   /// `\w` of Unicode's regular expressions.
   private static func isWordCharacter(_ value: UInt32) -> Bool {
-    guard let properties = Unicode.Scalar(value)?.properties else { return false }
-    return properties.isAlphabetic || properties.isJoinControl
-      || ScalarKinds.word.contains(ScalarKinds.kind(of: value))
+    let kind = ScalarKinds.kind(of: value)
+    guard ScalarKinds.assigned.contains(kind), let properties = Unicode.Scalar(value)?.properties else {
+      return false
+    }
+    return ScalarKinds.word.contains(kind) || properties.isAlphabetic || properties.isJoinControl
   }
 }

@@ -29,7 +29,7 @@ extension BytePairModel {
     ])
     for key in ["continuing_subword_prefix", "end_of_word_suffix"]
     where try component.string(key, default: "") != "" {
-      throw component.unsupported("a \(key)")
+      throw component.unsupported(key)
     }
     if try component.bool("byte_fallback", default: false) { throw component.unsupported("byte_fallback") }
     if component.json["dropout"]?.isNull == false { throw component.unsupported("dropout") }

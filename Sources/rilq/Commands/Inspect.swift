@@ -1,47 +1,39 @@
 import ArgumentParser
 import Checkpoints
-import Models
+import Passes
 
-/// `rilq inspect`: what is in a checkpoint, from headers alone.
+/// `rilq inspect`: what is in a checkpoint.
 struct Inspect: ParsableCommand {
-  static let configuration = CommandConfiguration(abstract: "Show what is in a checkpoint, from headers alone.")
+  static let configuration = CommandConfiguration(
+    abstract: "Show what is in a checkpoint, from headers alone unless --stats reads the values.")
 
   @Argument(help: "The checkpoint: a folder, a .safetensors or a .rilq file.")
   var path: String
 
+  @Option(
+    parsing: .upToNextOption,
+    help: "List only these tensors: names or ends of names, globs or re:EXPRESSION, of tensors or modules.")
+  var tensors: [String] = []
+
+  @Flag(
+    help: "Read the values: minimum, maximum, mean, deviation, zeros, NaN and infinities; codes and tables.")
+  var stats = false
+
+  @Flag(help: "Print Markdown.")
+  var markdown = false
+
   @OptionGroup
   var global: GlobalOptions
 
-  func run() throws {
-    let checkpoint = try Checkpoint.open(path: path)
-    let document = checkpoint.json
-    global.show(document, text: document.prettyText)
+  func validate() throws {
+    if markdown, global.json { throw ValidationError("--markdown and --json exclude each other") }
   }
-}
 
-extension Checkpoint {
-  /// The keys that other programs rely on.
-  fileprivate var json: JSONValue {
-    let list = contents.tensors.map { tensor in
-      var entry = JSONValue.object([
-        JSONValue.Member("name", .string(tensor.name)), JSONValue.Member("dtype", .string(tensor.dtype.rawValue)),
-        JSONValue.Member("shape", .array(tensor.shape.map(JSONValue.integer))),
-        JSONValue.Member("bytes", .integer(tensor.byteCount)),
-      ])
-      if tensor.name.hasSuffix(".weight"),
-        let parameters = contents.quantization[String(tensor.name.dropLast(".weight".count))]
-      {
-        entry.set("bits", to: .integer(parameters.bits))
-        entry.set("group_size", to: .integer(parameters.groupSize))
-      }
-      return entry
-    }
-    return .object([
-      JSONValue.Member("format", .string(format.rawValue)),
-      JSONValue.Member("parameters", .integer(contents.parameterCount)),
-      JSONValue.Member("bytes", .integer(contents.byteCount)),
-      JSONValue.Member("bits_per_weight", .double(contents.bitsPerWeight)),
-      JSONValue.Member("metadata", contents.metadata), JSONValue.Member("tensors", .array(list)),
-    ])
+  func run() throws {
+    let progress = global.start()
+    let options = Inspection.Options(patterns: try tensors.map { try ModulePattern($0) }, readsValues: stats)
+    let inspection = try Inspection(Checkpoint.open(path: path), options) { progress.show($0) }
+    progress.finish()
+    print(global.json ? inspection.json.prettyText : markdown ? inspection.markdown : inspection.text)
   }
 }

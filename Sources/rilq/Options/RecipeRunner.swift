@@ -82,18 +82,3 @@ extension JSONValue {
     return String(format: "%.4g", double)
   }
 }
-
-extension Int {
-  /// The size in the unit that suits it: `12.3 MB`.
-  var formattedBytes: String {
-    let units = ["kB", "MB", "GB", "TB"]
-    guard self >= 1000 else { return "\(self) B" }
-    var value = Double(self) / 1000
-    var unit = 0
-    while value >= 999.95, unit + 1 < units.count {
-      value /= 1000
-      unit += 1
-    }
-    return "\(value.formatted(decimals: 1)) \(units[unit])"
-  }
-}

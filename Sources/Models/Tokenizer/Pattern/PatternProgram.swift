@@ -14,7 +14,8 @@ enum PatternStep {
 
 /// The steps of a regular expression, each after all that it leads to; step 0 is `matched`.
 struct PatternProgram {
-  private static let stepLimit = 4096
+  /// Bounds the nesting of calls while matching, so that every thread's stack has room for it.
+  private static let stepLimit = 512
 
   private(set) var steps: [PatternStep] = [.matched]
   /// The sets that steps refer to.

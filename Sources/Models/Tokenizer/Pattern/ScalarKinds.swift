@@ -16,6 +16,8 @@ struct ScalarKinds: OptionSet {
 
   /// What `\s` matches outside ASCII.
   static let whiteSpace = named("Z").union(nextLine)
+  /// All that Unicode 16 knows.
+  static let assigned = ScalarKinds(rawValue: ~named("Cn").rawValue)
   /// What `Digits` splits off.
   static let digits = named("N").union(laterNumber)
   /// The general categories of word characters outside ASCII; alphabetic scalars are words too.

@@ -1,0 +1,72 @@
+package import Checkpoints
+
+/// What a `config.json` says about a model, of whatever architecture.
+package struct ArchitectureSummary: Sendable, Equatable {
+  /// The keys that are there, in a fixed order: `architecture`, `model_type` and the sizes.
+  package let members: [JSONValue.Member]
+
+  private static let sizeKeys = [
+    "num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads",
+    "head_dim",
+    "vocab_size", "max_position_embeddings", "num_local_experts", "num_experts", "tie_word_embeddings",
+  ]
+
+  /// Reads the configuration that travels with a checkpoint; nil when there is none.
+  ///
+  /// - Throws: `FormatError` when it is not JSON.
+  package init?(of checkpoint: Checkpoint) throws {
+    guard let bytes = try checkpoint.asset(named: "config.json") else { return nil }
+    do {
+      self.init(try bytes.withSpan { span throws(JSONError) in try JSONValue(parsing: span) })
+    } catch {
+      throw FormatError(
+        checkpoint.path + "/config.json", byte: error.byteOffset, .malformed(error.reason))
+    }
+  }
+
+  private init(_ configuration: JSONValue) {
+    var members: [JSONValue.Member] = []
+    if let name = configuration["architectures"]?.array?.first?.string {
+      members.append(JSONValue.Member("architecture", .string(name)))
+    }
+    if let type = configuration["model_type"]?.string {
+      members.append(JSONValue.Member("model_type", .string(type)))
+    }
+    for key in Self.sizeKeys {
+      // Models that also see or hear keep the sizes of their language part below.
+      guard let value = configuration[key] ?? configuration["text_config"]?[key] else { continue }
+      if value.integer != nil || value.bool != nil { members.append(JSONValue.Member(key, value)) }
+    }
+    self.members = members
+  }
+
+  private func size(_ key: String) -> Int? { members.first { $0.key == key }?.value.integer }
+
+  private func text(_ key: String) -> String? { members.first { $0.key == key }?.value.string }
+
+  /// The model in a sentence.
+  package var text: String {
+    let name = text("architecture") ?? text("model_type") ?? "unnamed"
+    var parts = [
+      size("num_hidden_layers").map { "\($0) layers" }, size("hidden_size").map { "hidden size \($0)" },
+      size("intermediate_size").map { "feed-forward size \($0)" }, heads,
+      (size("num_local_experts") ?? size("num_experts")).map { "\($0) experts" },
+      size("vocab_size").map { "vocabulary \($0.formattedCount)" },
+      size("max_position_embeddings").map { "context \($0.formattedCount)" },
+    ].compactMap(\.self)
+    if members.contains(JSONValue.Member("tie_word_embeddings", .bool(true))) {
+      parts.append("tied embeddings")
+    }
+    return parts.isEmpty ? name : "\(name): \(parts.joined(separator: ", "))"
+  }
+
+  private var heads: String? {
+    guard let heads = size("num_attention_heads") else { return nil }
+    var text = "\(heads) heads"
+    if let headSize = size("head_dim") { text += " of \(headSize)" }
+    if let shared = size("num_key_value_heads"), shared != heads {
+      text += " (\(shared) for keys and values)"
+    }
+    return text
+  }
+}

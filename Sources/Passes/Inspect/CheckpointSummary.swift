@@ -1,0 +1,126 @@
+package import Checkpoints
+import Models
+
+/// What a checkpoint is, from headers and small files alone.
+package struct CheckpointSummary: Sendable {
+  /// Modules that are packed alike.
+  package struct PackingCount: Sendable, Equatable {
+    /// Width of the codes and size of the groups.
+    package let parameters: QuantizationParameters
+    /// The modules.
+    package private(set) var moduleCount = 0
+    /// Their weights.
+    package private(set) var weightCount = 0
+    /// The bytes of their codes and tables.
+    package private(set) var byteCount = 0
+
+    fileprivate mutating func add(_ tensor: LogicalTensor) {
+      moduleCount += 1
+      weightCount += tensor.shape[0] * tensor.shape[1]
+      byteCount += tensor.byteCount
+    }
+  }
+
+  /// The checkpoint.
+  package let checkpoint: Checkpoint
+  /// The tensors as the model sees them.
+  package let tensors: [LogicalTensor]
+  /// The files on disk, sorted by name, with their sizes.
+  package let files: [(name: String, byteCount: Int)]
+  /// What the configuration says.
+  package let architecture: ArchitectureSummary?
+  /// What the tokenizer is.
+  package let tokenizer: TokenizerSummary?
+  /// The packed modules, by width and size of the groups.
+  package let packings: [PackingCount]
+  /// The modules that have an adapter.
+  package let adaptedModuleCount: Int
+  /// The parameters of the model.
+  package let parameterCount: Int
+
+  /// Summarizes a checkpoint.
+  ///
+  /// - Throws: `FormatError` when configuration, tokenizer or quantization are malformed.
+  package init(_ checkpoint: Checkpoint) throws {
+    self.checkpoint = checkpoint
+    tensors = try checkpoint.logicalTensors()
+    files = try checkpoint.files.map { file in
+      (file.name, try FileSystem.requireRegularFile(file.path).byteCount)
+    }
+    architecture = try ArchitectureSummary(of: checkpoint)
+    tokenizer = try TokenizerSummary(of: checkpoint)
+    packings = Self.packings(tensors)
+    adaptedModuleCount =
+      checkpoint.contents.adapter == nil
+      ? 0 : checkpoint.contents.tensors.count { ModuleTensor.part(of: $0.name) == .loraA }
+    parameterCount = checkpoint.contents.parameterCount
+  }
+
+  private static func packings(_ tensors: [LogicalTensor]) -> [PackingCount] {
+    var counts: [[Int]: PackingCount] = [:]
+    for tensor in tensors {
+      guard let parameters = tensor.packing?.parameters else { continue }
+      counts[[parameters.bits, parameters.groupSize], default: PackingCount(parameters: parameters)].add(
+        tensor)
+    }
+    return counts.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map(\.value)
+  }
+
+  /// The bytes of all files together.
+  package var fileByteCount: Int { files.reduce(0) { $0 + $1.byteCount } }
+
+  /// Rows of a name and a text, for people; names from files are not escaped yet.
+  package var rows: [(name: String, text: String)] {
+    let contents = checkpoint.contents
+    let bits = contents.bitsPerWeight.formatted(decimals: 2)
+    var rows = [
+      (
+        "format",
+        "\(checkpoint.format.rawValue), \(counted(files.count, "file")), \(fileByteCount.formattedBytes)"
+      )
+    ]
+    if let architecture { rows.append(("architecture", architecture.text)) }
+    if let tokenizer { rows.append(("tokenizer", tokenizer.text)) }
+    rows.append(("parameters", parameterCount.formattedCount))
+    let perParameter = contents.bitsPerParameter.formatted(decimals: 2)
+    rows.append(
+      (
+        "tensors",
+        "\(contents.tensors.count.formattedCount), \(contents.byteCount.formattedBytes), \(perParameter) bits a parameter"
+      ))
+    for packing in packings {
+      let parameters = packing.parameters
+      rows.append(
+        (
+          "quantization",
+          "\(parameters.bits) bits in groups of \(parameters.groupSize): \(counted(packing.moduleCount, "module")), "
+            + "\(packing.weightCount.formattedCount) weights, \(packing.byteCount.formattedBytes)"
+        ))
+    }
+    if !packings.isEmpty { rows.append(("bits a weight", "\(bits), tables and adapters included")) }
+    if let adapter = contents.adapter {
+      rows.append(
+        (
+          "adapter",
+          "\(adapter.kind.rawValue), rank \(adapter.rank), alpha \(adapter.alpha.formattedShort), "
+            + counted(adaptedModuleCount, "module")
+        ))
+    }
+    return rows + metadataRows
+  }
+
+  private var metadataRows: [(name: String, text: String)] {
+    let history = HistorySummary(checkpoint.contents.metadata)
+    var rows: [(name: String, text: String)] = []
+    for step in history.steps {
+      rows.append(("history", step.made))
+      rows += step.from.map { ("", "from \($0)") }
+    }
+    return rows + history.others.map { ("metadata", "\($0.key): \(HistorySummary.shortened($0.value))") }
+  }
+}
+
+/// A count with its noun: `1 file`, `3 files`.
+func counted(_ count: Int, _ noun: String) -> String {
+  "\(count.formattedCount) \(noun)\(count == 1 ? "" : "s")"
+}

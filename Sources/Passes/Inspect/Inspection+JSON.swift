@@ -1,0 +1,102 @@
+package import Checkpoints
+
+extension Inspection {
+  /// The keys that other programs rely on, and more.
+  package var json: JSONValue {
+    let contents = summary.checkpoint.contents
+    var members = [
+      JSONValue.Member("path", .string(summary.checkpoint.path)),
+      JSONValue.Member("format", .string(summary.checkpoint.format.rawValue)),
+      JSONValue.Member("parameters", .integer(summary.parameterCount)),
+      JSONValue.Member("bytes", .integer(contents.byteCount)),
+      JSONValue.Member("file_bytes", .integer(summary.fileByteCount)),
+      JSONValue.Member("bits_per_weight", .double(contents.bitsPerWeight)),
+      JSONValue.Member("bits_per_parameter", .double(contents.bitsPerParameter)),
+    ]
+    if let architecture = summary.architecture {
+      members.append(JSONValue.Member("architecture", .object(architecture.members)))
+    }
+    if let tokenizer = summary.tokenizer { members.append(JSONValue.Member("tokenizer", tokenizer.json)) }
+    members.append(JSONValue.Member("quantization", .array(summary.packings.map(\.json))))
+    if let adapter = contents.adapter { members.append(JSONValue.Member("adapter", adapterValue(adapter))) }
+    members += [
+      JSONValue.Member("assets", .array(contents.assets.map(\.json))),
+      JSONValue.Member("metadata", contents.metadata), JSONValue.Member("tensors", .array(items.map(\.json))),
+    ]
+    return .object(members)
+  }
+
+  private func adapterValue(_ adapter: AdapterParameters) -> JSONValue {
+    .object([
+      JSONValue.Member("kind", .string(adapter.kind.rawValue)),
+      JSONValue.Member("rank", .integer(adapter.rank)),
+      JSONValue.Member("alpha", .double(adapter.alpha)),
+      JSONValue.Member("modules", .integer(summary.adaptedModuleCount)),
+    ])
+  }
+}
+
+extension CheckpointSummary.PackingCount {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONValue.Member("bits", .integer(parameters.bits)),
+      JSONValue.Member("group_size", .integer(parameters.groupSize)),
+      JSONValue.Member("modules", .integer(moduleCount)), JSONValue.Member("weights", .integer(weightCount)),
+      JSONValue.Member("bytes", .integer(byteCount)),
+    ])
+  }
+}
+
+extension Asset {
+  fileprivate var json: JSONValue {
+    .object([JSONValue.Member("name", .string(name)), JSONValue.Member("bytes", .integer(byteCount))])
+  }
+}
+
+extension Inspection.Item {
+  /// The tensor as it is stored; statistics are those of the weights behind codes.
+  fileprivate var json: JSONValue {
+    let stored = tensor.stored
+    var members = [
+      JSONValue.Member("name", .string(stored.name)),
+      JSONValue.Member("dtype", .string(stored.dtype.rawValue)),
+      JSONValue.Member("shape", .array(stored.shape.map(JSONValue.integer))),
+      JSONValue.Member("bytes", .integer(stored.byteCount)),
+    ]
+    if let parameters = tensor.packing?.parameters {
+      members.append(JSONValue.Member("bits", .integer(parameters.bits)))
+      members.append(JSONValue.Member("group_size", .integer(parameters.groupSize)))
+    }
+    if let statistics { members.append(JSONValue.Member("statistics", statistics.json)) }
+    if let codes { members.append(JSONValue.Member("codes", codes.json)) }
+    return .object(members)
+  }
+}
+
+extension TensorStatistics {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONValue.Member("count", .integer(count)), JSONValue.Member("min", .double(minimum)),
+      JSONValue.Member("max", .double(maximum)), JSONValue.Member("mean", .double(mean)),
+      JSONValue.Member("deviation", .double(deviation)), JSONValue.Member("nan", .integer(nanCount)),
+      JSONValue.Member("infinite", .integer(infiniteCount)), JSONValue.Member("zeros", .integer(zeroCount)),
+    ])
+  }
+}
+
+extension CodeStatistics {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONValue.Member("histogram", .array(histogram.map(JSONValue.integer))),
+      JSONValue.Member("unused", .array(unusedCodes.map(JSONValue.integer))),
+      JSONValue.Member("scales", Self.range(scales)), JSONValue.Member("biases", Self.range(biases)),
+    ])
+  }
+
+  private static func range(_ range: (minimum: Float, maximum: Float)) -> JSONValue {
+    .object([
+      JSONValue.Member("min", .double(Double(range.minimum))),
+      JSONValue.Member("max", .double(Double(range.maximum))),
+    ])
+  }
+}

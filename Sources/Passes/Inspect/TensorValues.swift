@@ -1,0 +1,97 @@
+import Checkpoints
+import Kernels
+import Models
+
+/// The values of a tensor, read a block at a time; those of a packed weight are dequantized.
+///
+/// Trained changes of the tables and adapters are tensors of their own and not applied.
+struct TensorValues: Sendable {
+  private enum Source: Sendable {
+    case dense(TensorBytes, ElementDecoder)
+    case packed(Weight)
+  }
+
+  /// The values of a block where rows may be split.
+  private static let blockCount = 1 << 16
+  /// Far above any layer there is; a block is at least one row.
+  private static let columnLimit = 1 << 22
+
+  /// The number of values.
+  let count: Int
+  private let source: Source
+
+  /// Opens a tensor.
+  ///
+  /// - Throws: `FormatError` when it is damaged, or packed in a way that is not computed with.
+  init(_ tensor: LogicalTensor, in checkpoint: Checkpoint) throws {
+    let bytes = try checkpoint.bytes(of: tensor.name)
+    guard let packing = tensor.packing else {
+      let decoder = ElementDecoder(tensor.stored.dtype)
+      source = .dense(bytes, decoder)
+      count = bytes.count * 8 / decoder.bitWidth
+      return
+    }
+    let parameters = packing.parameters
+    let (rows, columns) = (tensor.shape[0], tensor.shape[1])
+    guard parameters.groupSize % 8 == 0, columns <= Self.columnLimit else {
+      throw FormatError(
+        checkpoint.path, at: "module '\(packing.module)'",
+        .unsupported("groups of \(parameters.groupSize) in rows of \(columns) are not computed with"))
+    }
+    let packed = PackedWeight(
+      codes: bytes, bits: parameters.bits, groupSize: parameters.groupSize,
+      scales: try Self.table(.scales, of: packing.module, in: checkpoint),
+      biases: try Self.table(.biases, of: packing.module, in: checkpoint))
+    source = .packed(Weight(rows: rows, columns: columns, values: .packed(packed)))
+    count = rows * columns
+  }
+
+  /// Reads a table of a packed weight.
+  static func table(_ part: ModuleTensor, of module: String, in checkpoint: Checkpoint) throws -> [Float] {
+    let name = part.name(of: module)
+    guard let tensor = checkpoint.tensor(named: name), let format = FloatFormat(tensor.dtype) else {
+      throw FormatError(checkpoint.path, at: "tensor '\(name)'", .malformed("is no table of floats"))
+    }
+    return try checkpoint.bytes(of: name).withSpan { widened($0, from: format) }
+  }
+
+  private var columnCount: Int? {
+    guard case .packed(let weight) = source else { return nil }
+    return weight.columnCount
+  }
+
+  /// Splits the values into blocks that this tensor, and another one of its shape, can be read by.
+  func blocks(with other: TensorValues? = nil) -> [Range<Int>] {
+    var blockCount = Self.blockCount
+    if let columns = columnCount ?? other?.columnCount {
+      // A multiple of 8 rows begins at a whole byte, whatever the dtype.
+      blockCount = max(8, Self.blockCount / max(columns, 1) / 8 * 8) * columns
+    }
+    guard count > 0 else { return [] }
+    return stride(from: 0, to: count, by: blockCount).map { $0..<min(count, $0 + blockCount) }
+  }
+
+  /// The values of a block.
+  func values(in range: Range<Int>) -> [Double] {
+    switch source {
+    case .dense(let bytes, let decoder):
+      let part = range.lowerBound * decoder.bitWidth / 8..<range.upperBound * decoder.bitWidth / 8
+      return bytes.withSpan { decoder.values(of: $0.extracting(part)) }
+    case .packed(let weight):
+      let columns = weight.columnCount
+      var values = [Float](repeating: 0, count: range.count)
+      var span = values.mutableSpan
+      weight.unpack(
+        rows: range.lowerBound / columns..<range.upperBound / columns, columns: 0..<columns, into: &span)
+      return values.map(Double.init)
+    }
+  }
+
+  /// Whether both hold the same bytes of the same type, which makes every value equal.
+  func isIdentical(to other: TensorValues) -> Bool {
+    guard case .dense(let first, _) = source, case .dense(let second, _) = other.source,
+      first.count == second.count
+    else { return false }
+    return first.withSpan { a in second.withSpan { b in a.isEqual(to: b) } }
+  }
+}

@@ -1,0 +1,33 @@
+import Foundation
+import Models
+
+extension Int {
+  /// The size in the unit that suits it: `12.3 MB`.
+  package var formattedBytes: String {
+    let units = ["kB", "MB", "GB", "TB"]
+    guard self >= 1000 else { return "\(self) B" }
+    var value = Double(self) / 1000
+    var unit = 0
+    while value >= 999.95, unit + 1 < units.count {
+      value /= 1000
+      unit += 1
+    }
+    return "\(value.formatted(decimals: 1)) \(units[unit])"
+  }
+
+  /// The number with its thousands set apart: `135,000,000`.
+  package var formattedCount: String {
+    let digits = Array(String(magnitude))
+    var text = self < 0 ? "-" : ""
+    for (i, digit) in digits.enumerated() {
+      if i > 0, (digits.count - i) % 3 == 0 { text += "," }
+      text.append(digit)
+    }
+    return text
+  }
+}
+
+extension Double {
+  /// The number with four significant digits.
+  package var formattedShort: String { String(format: "%.4g", self) }
+}

@@ -1,0 +1,149 @@
+import Checkpoints
+import Models
+import Testing
+
+/// What is refused, and how it is named.
+@Suite struct TokenizerRefusalTests {
+  static func message(_ document: JSONValue) -> String {
+    do {
+      _ = try TokenizerFixtures.tokenizer(document)
+      return "accepted"
+    } catch {
+      return String(describing: error)
+    }
+  }
+
+  static func typed(_ type: String, _ members: JSONValue.Member...) -> JSONValue {
+    .object([.init("type", .string(type))] + members)
+  }
+
+  @Test func `names a component that is not supported`() {
+    let cases: [(String, JSONValue)] = [
+      (
+        "pre_tokenizer: 'Metaspace'",
+        TokenizerFixtures.document("pre_tokenizer", setting: Self.typed("Metaspace"))
+      ),
+      ("normalizer: 'Lowercase'", TokenizerFixtures.document("normalizer", setting: Self.typed("Lowercase"))),
+      ("model: 'WordPiece'", TokenizerFixtures.document("model", setting: Self.typed("WordPiece"))),
+      ("model: 'Unigram'", TokenizerFixtures.document("model", setting: Self.typed("Unigram"))),
+      ("decoder: 'WordPiece'", TokenizerFixtures.document("decoder", setting: Self.typed("WordPiece"))),
+      (
+        "post_processor: 'BertProcessing'",
+        TokenizerFixtures.document("post_processor", setting: Self.typed("BertProcessing"))
+      ),
+      (
+        "pre_tokenizer.pretokenizers[1]: 'Whitespace'",
+        TokenizerFixtures.document(
+          "pre_tokenizer",
+          setting: TokenizerFixtures.sequence(
+            Self.typed("Digits", .init("individual_digits", .bool(true))), Self.typed("Whitespace")))
+      ),
+    ]
+    for (expected, document) in cases {
+      #expect(Self.message(document) == "tokenizer.json: \(expected) is not supported")
+    }
+  }
+
+  @Test(arguments: [
+    ("dropout", JSONValue.double(0.1), "dropout"), ("byte_fallback", .bool(true), "byte_fallback"),
+    ("continuing_subword_prefix", .string("##"), "continuing_subword_prefix"),
+    ("end_of_word_suffix", .string("</w>"), "end_of_word_suffix"), ("cache", .bool(true), "key 'cache'"),
+  ])
+  func `refuses options of the model`(key: String, value: JSONValue, expected: String) {
+    let message = Self.message(TokenizerFixtures.document("model", key, setting: value))
+    #expect(message == "tokenizer.json: model: \(expected) is not supported")
+  }
+
+  @Test func `refuses a pre-tokenizer that does not end in bytes`() {
+    let split = TokenizerFixtures.split("String", "-", "Isolated")
+    for preTokenizer in [split, TokenizerFixtures.sequence(TokenizerFixtures.byteLevel(), split), .null] {
+      let message = Self.message(TokenizerFixtures.document("pre_tokenizer", setting: preTokenizer))
+      #expect(message.hasSuffix("is not supported"))
+    }
+  }
+
+  @Test func `names the part of an expression that is not supported`() {
+    let split = TokenizerFixtures.split("Regex", #"a\b"#, "Isolated")
+    #expect(
+      Self.message(TokenizerFixtures.document("pre_tokenizer", setting: split))
+        == #"tokenizer.json: pre_tokenizer.pattern: '\b' in a regular expression is not supported"#)
+  }
+
+  @Test(arguments: [
+    (JSONValue.integer(-1), "the number of 'new' is not an integer below 4194304"),
+    (.integer(4_194_304), "the number of 'new' is not an integer below 4194304"),
+    (.number("1.5"), "the number of 'new' is not an integer below 4194304"),
+    (.string("1"), "the number of 'new' is not an integer below 4194304"),
+    (.integer(5), "token 5 is there twice"),
+  ])
+  func `refuses token numbers`(number: JSONValue, expected: String) {
+    let message = Self.message(TokenizerFixtures.document("model", "vocab", "new", setting: number))
+    #expect(message == "tokenizer.json: model.vocab: \(expected)")
+  }
+
+  @Test(arguments: [
+    (JSONValue.string("t"), "merge 0 is not a pair of tokens"),
+    (.string("t h e"), "merge 0 is not a pair of tokens"),
+    (.array([.string("t")]), "merge 0 is not a pair of tokens"),
+    (.integer(1), "merge 0 is not a pair of tokens"),
+    (.string("t zz"), "merge 0: token 'zz' is not in the vocabulary"),
+    (.string("a b"), "merge 0: token 'ab' is not in the vocabulary"),
+  ])
+  func `refuses merges`(merge: JSONValue, expected: String) {
+    let message = Self.message(TokenizerFixtures.document("model", "merges", setting: .array([merge])))
+    #expect(message == "tokenizer.json: model: \(expected)")
+  }
+
+  @Test func `refuses a repeated merge`() {
+    let merges = JSONValue.array([.string("t h"), .string("h e"), .array([.string("t"), .string("h")])])
+    #expect(
+      Self.message(TokenizerFixtures.document("model", "merges", setting: merges))
+        == "tokenizer.json: model: merge 2 repeats merge 0")
+  }
+
+  @Test func `refuses added tokens`() {
+    let token = TokenizerFixtures.addedToken
+    let cases: [([JSONValue], String)] = [
+      ([token("<x>", 300)], "added_tokens[0]: id is 300, expected 259"),
+      ([token("the", 259)], "added_tokens[0]: id is 259, expected 258"),
+      ([token("<x>", 259), token("<x>", 260)], "added_tokens[1]: is there twice"),
+      ([token("", 259)], "added_tokens[0]: content is empty"),
+      ([token("<x>", -1)], "added_tokens[0]: id is -1"),
+      ([.object([.init("id", .integer(259))])], "added_tokens[0]: key 'content' is missing"),
+      ([.integer(1)], "added_tokens[0]: is not an object"),
+    ]
+    for (tokens, expected) in cases {
+      let message = Self.message(TokenizerFixtures.document("added_tokens", setting: .array(tokens)))
+      #expect(message == "tokenizer.json: \(expected)")
+    }
+  }
+
+  @Test func `refuses an unknown token that is not in the vocabulary`() {
+    #expect(
+      Self.message(TokenizerFixtures.document("model", "unk_token", setting: .string("<unk>")))
+        == "tokenizer.json: model: unk_token '<unk>' is not in the vocabulary")
+  }
+
+  @Test(arguments: ["model", "decoder", "pre_tokenizer"])
+  func `refuses a document without a part`(key: String) {
+    let members = (TokenizerFixtures.document().object ?? []).filter { $0.key != key }
+    #expect(Self.message(.object(members)) != "accepted")
+  }
+
+  @Test func `refuses a document that is not JSON, with the byte`() {
+    let bytes = Array(#"{"model": }"#.utf8)
+    let error = #expect(throws: FormatError.self) {
+      try Tokenizer(parsing: bytes.span.bytes, path: "tokenizer.json")
+    }
+    #expect(error?.byteOffset == 10)
+  }
+
+  @Test func `refuses every truncated document`() throws {
+    let text = Array(TokenizerFixtures.document().compactText.utf8)
+    for count in stride(from: 0, to: text.count, by: 37) {
+      #expect(throws: FormatError.self) {
+        try Tokenizer(parsing: Array(text[..<count]).span.bytes, path: "tokenizer.json")
+      }
+    }
+  }
+}
