@@ -27,10 +27,16 @@ convert() {
     --set "calibration=$calibration" --json "${@:2}" >"$work/$1.json"
 }
 
+# loss KEY FILE: the loss in the object of that key.
+loss() {
+  sed -n "/\"$1\": {/,/}/p" "$2" >"$work/losses.json"
+  value loss "$work/losses.json"
+}
+
 # what NAME: the measures of a recipe's run.
 what() {
   printf '  calibration: validation loss %.4f, then %.4f; %.2f s a window; %d MB at most in all\n' \
-    "$(value validation_before "$work/$1.json")" "$(value validation_after "$work/$1.json")" \
+    "$(loss validation_before "$work/$1.json")" "$(loss validation_after "$work/$1.json")" \
     "$(value seconds_per_window_median "$work/$1.json")" "$(megabytes "$(value peak_memory_bytes "$work/$1.json")")"
 }
 

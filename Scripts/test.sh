@@ -25,7 +25,6 @@ else
   echo "test.sh: cannot install ${packages[*]} (see .build/peers.log): tests that compare with them are skipped" >&2
 fi
 
-# One set of options for building and running, or everything would be built twice.
-options=(-c release --disable-testable-imports)
-swift build "${options[@]}" --build-tests
-swift test "${options[@]}" --disable-xctest --skip-build
+# Building and running must agree on everything that changes the code, or everything would be built twice.
+swift build -c release --build-tests
+swift test -c release --disable-testable-imports --disable-xctest --skip-build

@@ -103,12 +103,18 @@ import Testing
   @Test func `rewrites paths for another folder`() throws {
     let recipe = Recipe(
       input: PathOption("models/a"), output: PathOption("/abs/out"),
-      passes: [.calibrate(CalibrateOptions(text: PathOption("recipes/t.txt")))])
+      passes: [
+        .calibrate(CalibrateOptions(text: PathOption("recipes/t.txt"), teacher: PathOption("models/a")))
+      ])
     let moved = recipe.moved(to: "recipes/r.yaml")
     #expect(moved.input.written == "../models/a")
     #expect(moved.output.written == "/abs/out")
     #expect(
-      moved.passes == [.calibrate(CalibrateOptions(text: PathOption("t.txt", in: "recipes")))])
+      moved.passes == [
+        .calibrate(
+          CalibrateOptions(
+            text: PathOption("t.txt", in: "recipes"), teacher: PathOption("../models/a", in: "recipes")))
+      ])
     #expect(try parse(moved.resolvedYAML()) == moved)
   }
 

@@ -38,6 +38,7 @@ extension Recipe {
         switch pass {
         case .calibrate(var options):
           options.text = options.text.moved(to: folder)
+          options.teacher = options.teacher?.moved(to: folder)
           return .calibrate(options)
         case .verify(var options):
           options.text = options.text.moved(to: folder)

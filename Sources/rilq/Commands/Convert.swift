@@ -70,8 +70,7 @@ struct Convert: ParsableCommand {
   }
 
   private func save(_ recipe: Recipe, to path: String) throws {
-    let folder = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-    let text = recipe.moved(to: folder).resolvedYAML()
+    let text = recipe.moved(to: path).resolvedYAML()
     do {
       try Data(text.utf8).write(to: URL(filePath: path), options: .atomic)
     } catch {
