@@ -20,7 +20,6 @@ command -v pkg-config >/dev/null || missing+=(pkg-config)
 while read -r module package; do
   pkg-config --exists "$module" 2>/dev/null || missing+=("$package")
 done <<'LIBRARIES'
-openblas libopenblas-dev
 zlib zlib1g-dev
 libzstd libzstd-dev
 LIBRARIES

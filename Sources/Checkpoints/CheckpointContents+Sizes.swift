@@ -22,7 +22,9 @@ extension CheckpointContents {
     var weights = 0
     var bytes = 0
     for tensor in quantization.isEmpty ? [] : tensors {
-      guard let (module, part) = ModuleTensor.split(tensor.name), quantization[module] != nil else { continue }
+      guard let (module, part) = ModuleTensor.split(tensor.name), quantization[module] != nil else {
+        continue
+      }
       if part != .bias { bytes += tensor.byteCount }
       weights += weightCount(tensor, module, part) ?? 0
     }

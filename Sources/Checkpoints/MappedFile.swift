@@ -35,6 +35,8 @@ public final class MappedFile: Sendable {
   /// - Parameters:
   ///   - range: Byte offsets from the start of the file; must lie inside it.
   ///   - body: What to do with the bytes.
+  /// - Returns: What `body` returns.
+  /// - Throws: What `body` throws.
   public func withBytes<R, E: Error>(
     in range: Range<Int>, _ body: (RawSpan) throws(E) -> R
   ) throws(E) -> R {

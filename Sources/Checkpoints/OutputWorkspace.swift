@@ -22,7 +22,6 @@ package final class OutputWorkspace {
     }
   }
 
-
   /// The target as it was given.
   package let target: String
   private let resolvedTarget: String

@@ -18,7 +18,8 @@ public struct Matrix: Sendable, Equatable {
 
   /// A matrix with given elements.
   public init(rows rowCount: Int, columns columnCount: Int, values: [Float]) {
-    precondition(values.count == rowCount * columnCount, "\(values.count) values for [\(rowCount), \(columnCount)]")
+    precondition(
+      values.count == rowCount * columnCount, "\(values.count) values for [\(rowCount), \(columnCount)]")
     self.rowCount = rowCount
     self.columnCount = columnCount
     self.values = values

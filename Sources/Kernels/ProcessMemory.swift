@@ -1,9 +1,17 @@
+internal import CKernels
+
 #if canImport(Glibc)
   import Glibc
 #endif
 
 /// The memory of this process.
 public enum ProcessMemory {
+  /// Keeps freed memory for the next intermediate result instead of giving it back to the system each time.
+  ///
+  /// A setting of the whole process, made once at start; without it a calibration step spends a thirtieth of its
+  /// time on page faults.
+  public static func keepFreedMemory() { ck_keep_freed_memory() }
+
   /// The most memory that was resident at once, mapped files included, in bytes.
   public static var peakByteCount: Int {
     var usage = rusage()

@@ -55,7 +55,8 @@ package struct Attention: Sendable {
       ScratchPool.shared.withScratch(rows.count * rows.upperBound) { scores in
         let scoreLayout = probabilities(qkv, head: head, rows: rows, into: &scores)
         multiply(
-          .plain, scores.span, scoreLayout, qkv.values.span, qkv.layout[0..<rows.upperBound, valueColumns(head)],
+          .plain, scores.span, scoreLayout, qkv.values.span,
+          qkv.layout[0..<rows.upperBound, valueColumns(head)],
           into: &output, layout[rows, queryColumns(head)])
       }
     }
@@ -116,7 +117,8 @@ package struct Attention: Sendable {
         layout[seen, columns[2]])
       ScratchPool.shared.withScratch(rows.count * seen.count) { ds in
         multiply(
-          .transposedRight, gradient.values.span, output, qkv.values.span, qkv.layout[seen, valueColumns(head)],
+          .transposedRight, gradient.values.span, output, qkv.values.span,
+          qkv.layout[seen, valueColumns(head)],
           into: &ds, scoreLayout)
         for i in 0..<rows.count {
           let row = i * seen.count..<(i + 1) * seen.count
@@ -127,7 +129,8 @@ package struct Attention: Sendable {
           .plain, ds.span, scoreLayout, qkv.values.span, qkv.layout[seen, keyColumns(head)], into: &perHead,
           layout[rows, columns[0]])
         multiply(
-          .transposedLeft, ds.span, scoreLayout, qkv.values.span, qkv.layout[rows, queryColumns(head)], keep: 1,
+          .transposedLeft, ds.span, scoreLayout, qkv.values.span, qkv.layout[rows, queryColumns(head)],
+          keep: 1,
           into: &perHead, layout[seen, columns[1]])
       }
     }
@@ -143,7 +146,8 @@ package struct Attention: Sendable {
           let targets = [queryColumns(head), keyColumns(head), valueColumns(head)]
           for (k, target) in targets.enumerated() {
             let source = row * perHead.columnCount + (head * 3 + k) * headSize
-            var slice = part._mutatingExtracting(i * inputWidth + target.lowerBound..<i * inputWidth + target.upperBound)
+            var slice = part._mutatingExtracting(
+              i * inputWidth + target.lowerBound..<i * inputWidth + target.upperBound)
             addScaled(perHead.values.span.extracting(source..<source + headSize), scale: 1, to: &slice)
           }
         }

@@ -57,6 +57,8 @@ extension Transformer {
   /// - Parameters:
   ///   - windows: All of one length.
   ///   - progress: Told after each window.
+  /// - Returns: The sums over all windows.
+  /// - Throws: `ModelError.tokenOutOfRange`.
   package func evaluate(_ windows: [[Int32]], progress: ProgressHandler = { _ in }) throws -> Evaluation {
     let length = windows.first?.count ?? 2
     let rotary = rotaryEmbedding(positions: length)
@@ -88,7 +90,8 @@ extension Transformer {
   ) throws -> Comparison {
     guard configuration.vocabularySize == candidate.configuration.vocabularySize else {
       throw ModelError.incomparable(
-        "the vocabularies have \(configuration.vocabularySize) and \(candidate.configuration.vocabularySize) tokens")
+        "the vocabularies have \(configuration.vocabularySize) and \(candidate.configuration.vocabularySize) tokens"
+      )
     }
     let length = windows.first?.count ?? 2
     let rotary = (rotaryEmbedding(positions: length), candidate.rotaryEmbedding(positions: length))
@@ -132,7 +135,8 @@ extension Comparison {
     let rows = parallelMap(block.count) { i in
       let range = reference.row(i)
       return klDivergenceRow(
-        reference: reference.values.span.extracting(range), candidate: candidate.values.span.extracting(range))
+        reference: reference.values.span.extracting(range), candidate: candidate.values.span.extracting(range)
+      )
     }
     for (i, row) in rows.enumerated() {
       totalKL += row.kl

@@ -101,7 +101,8 @@ extension Linear {
       let pools = adapter.loraA.columnCount
       ScratchPool.shared.withScratch(rows.count * pools) { update in
         multiply(
-          .plain, adapter.loraB.values.span, b, adapter.loraA.values.span, adapter.loraA.layout, into: &update,
+          .plain, adapter.loraB.values.span, b, adapter.loraA.values.span, adapter.loraA.layout,
+          into: &update,
           MatrixLayout(rows: rows.count, columns: pools))
         for i in 0..<rows.count {
           var row = part._mutatingExtracting(i * columns..<(i + 1) * columns)

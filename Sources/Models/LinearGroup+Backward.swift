@@ -115,7 +115,8 @@ private func multiplyTransposed(
       weight.unpack(rows: rows, columns: columns, into: &tile)
       multiply(
         .plain, dy.values.span, delta[0..<delta.rowCount, rows], tile.span,
-        MatrixLayout(rows: rows.count, columns: columns.count), keep: start == 0 ? keep : 1, into: &dx, target)
+        MatrixLayout(rows: rows.count, columns: columns.count), keep: start == 0 ? keep : 1, into: &dx, target
+      )
     }
   }
 }

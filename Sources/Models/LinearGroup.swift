@@ -39,7 +39,8 @@ package struct LinearGroup: Sendable {
       if let adapter = linear.adapter, let h = reduced[tile.linear] {
         multiply(
           .transposedRight, h.values.span, h.layout, adapter.loraB.values.span,
-          adapter.loraB.layout[tile.rows, 0..<adapter.rank], scale: adapter.scaling, keep: 1, into: &y, target)
+          adapter.loraB.layout[tile.rows, 0..<adapter.rank], scale: adapter.scaling, keep: 1, into: &y, target
+        )
       }
     }
     return y

@@ -71,7 +71,9 @@ extension LlamaConfiguration {
   /// - Throws: `FormatError` with the key.
   public init(_ json: JSONValue, path: String) throws {
     let keys = ConfigurationKeys(json: json, path: path)
-    guard json.object != nil else { throw FormatError(path, .malformed("the configuration is not an object")) }
+    guard json.object != nil else {
+      throw FormatError(path, .malformed("the configuration is not an object"))
+    }
     try keys.requireSupportedArchitecture()
     hiddenSize = try keys.size("hidden_size")
     intermediateSize = try keys.size("intermediate_size")
@@ -198,7 +200,8 @@ private struct ConfigurationKeys {
     }
     let activation = value("hidden_act")?.string ?? "silu"
     guard activation == "silu" else {
-      throw FormatError(path, at: "key 'hidden_act'", .unsupported("activation '\(activation)' is not supported"))
+      throw FormatError(
+        path, at: "key 'hidden_act'", .unsupported("activation '\(activation)' is not supported"))
     }
     for key in ["attention_bias", "mlp_bias"] where try optionalBool(key) == true {
       throw FormatError(path, at: "key '\(key)'", .unsupported("linears with a bias are not supported"))

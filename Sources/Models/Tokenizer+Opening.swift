@@ -16,6 +16,7 @@ extension Tokenizer {
   /// Reads and encodes a text file.
   ///
   /// - Parameter path: A UTF-8 file.
+  /// - Returns: The tokens, without special ones around them.
   /// - Throws: `FormatError` when it cannot be read or is not UTF-8, with the byte.
   public func encode(contentsOf path: String) throws -> [Int32] {
     let file = try MappedFile(path: path)

@@ -61,6 +61,7 @@ extension Transformer {
   /// - Parameters:
   ///   - tokens: One window.
   ///   - rotary: At least as many positions as there are tokens.
+  /// - Returns: `[tokens, hidden]`.
   /// - Throws: `ModelError.tokenOutOfRange`.
   package func finalHidden(_ tokens: [Int32], rotary: RotaryEmbedding) throws -> Matrix {
     var hidden = try embed(tokens)
@@ -138,7 +139,8 @@ extension Transformer {
     var values = hidden.values.mutableSpan
     parallelRows(of: &values, columnCount: columnCount, rowsPerChunk: 64) { rows, part in
       addScaled(
-        update.values.span.extracting(rows.lowerBound * columnCount..<rows.upperBound * columnCount), scale: 1,
+        update.values.span.extracting(rows.lowerBound * columnCount..<rows.upperBound * columnCount),
+        scale: 1,
         to: &part)
     }
   }

@@ -44,6 +44,8 @@ extension Transformer {
   ///   - tokens: One window, at least two tokens.
   ///   - teacher: The original model's hidden state after the final norm, `[tokens, hidden]`.
   ///   - rotary: At least as many positions as there are tokens.
+  /// - Returns: Both parts, not weighted.
+  /// - Throws: `ModelError.tokenOutOfRange`.
   /// - Source: RILQ, arXiv:2412.01129, equations 5 and 6.
   package func rilqLoss(
     _ tokens: [Int32], teacher: Span<Float>, rotary: RotaryEmbedding
@@ -64,6 +66,8 @@ extension Transformer {
   ///   - gradientScale: What the gradients are multiplied with, 1 over the windows of a batch.
   ///   - gradients: One for each layer; added to.
   ///   - rotary: At least as many positions as there are tokens.
+  /// - Returns: Both parts, not weighted.
+  /// - Throws: `ModelError.tokenOutOfRange`.
   /// - Source: RILQ, arXiv:2412.01129, equations 5 and 6.
   package func addRilqGradients(
     _ tokens: [Int32], teacher: Span<Float>, weights: RilqLossWeights, gradientScale: Double,
@@ -147,7 +151,8 @@ extension Matrix {
   /// Turns logits into the gradient of their cross entropy, row by row.
   ///
   /// - Returns: The sum of the rows' cross entropies, added in the order of the rows.
-  fileprivate mutating func replaceByCrossEntropyGradient(targets: ArraySlice<Int32>, scale: Float) -> Double {
+  fileprivate mutating func replaceByCrossEntropyGradient(targets: ArraySlice<Int32>, scale: Float) -> Double
+  {
     let columnCount = self.columnCount
     let losses = Mutex([Double](repeating: 0, count: rowCount))
     var span = values.mutableSpan

@@ -18,6 +18,7 @@ package protocol Pass: Sendable {
   ///   - writer: Made for the planned contents.
   ///   - context: Where to work and whom to tell.
   /// - Returns: What there is to report: an object.
+  /// - Throws: `PassError` or `FormatError`; what was written is then of no use.
   func run(_ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext) throws -> JSONValue
 }
 
@@ -113,6 +114,7 @@ package struct ContentsEditor {
 ///   - input: Where unchanged tensors and assets come from.
 ///   - writer: Gets everything in order.
 ///   - makes: Asked for each tensor before it is written; nil means unchanged.
+/// - Throws: `FormatError`, or what `makes` throws.
 package func writeTensors(
   of contents: CheckpointContents, from input: Checkpoint, into writer: any CheckpointWriter,
   replacing makes: (TensorInfo) throws -> TensorBytes?

@@ -97,7 +97,8 @@ private struct PipelineRun {
   private var passes: [PipelineReport.Pass] = []
 
   init(
-    _ recipe: Recipe, _ options: Pipeline.Options, workspace: OutputWorkspace, input: Checkpoint, origin: Origin,
+    _ recipe: Recipe, _ options: Pipeline.Options, workspace: OutputWorkspace, input: Checkpoint,
+    origin: Origin,
     progress: @escaping ProgressHandler
   ) {
     self.recipe = recipe
@@ -189,7 +190,8 @@ private struct CopyPass: Pass {
     PassPlan(contents: input.contents, changes: [], memory: 0)
   }
 
-  func run(_ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext) throws -> JSONValue {
+  func run(_ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext) throws -> JSONValue
+  {
     try writeTensors(of: input.contents, from: input, into: writer) { _ in nil }
     return .object([])
   }

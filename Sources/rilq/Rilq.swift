@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoints
 import Foundation
+import Kernels
 import Models
 import Passes
 
@@ -19,7 +20,8 @@ struct Rilq: ParsableCommand {
       """,
     version: version,
     subcommands: [
-      Convert.self, Quantize.self, Attach.self, Calibrate.self, Merge.self, Verify.self, Eval.self, Inspect.self, Diff.self,
+      Convert.self, Quantize.self, Attach.self, Calibrate.self, Merge.self, Verify.self, Eval.self,
+      Inspect.self, Diff.self,
       Hash.self,
     ])
 
@@ -27,6 +29,7 @@ struct Rilq: ParsableCommand {
     do {
       var command = try parseAsRoot()
       Interruption.install()
+      ProcessMemory.keepFreedMemory()
       try command.run()
     } catch let error as any CommandFailure {
       Terminal.writeError(error.oneLine)

@@ -107,9 +107,11 @@ void ck_gemm(
     size_t b_k_stride, size_t b_column_stride, float scale, float keep, ck_floats_out c, size_t c_stride,
     ck_floats_out scratch);
 
-// Threads
+// Threads and memory
 /// Whether the calling thread works on a chunk of a parallel region; Swift has no variable of a thread's own.
 int ck_is_in_region(void);
 void ck_set_in_region(int is_in_region);
+/// Makes the allocator keep what is freed.
+void ck_keep_freed_memory(void);
 
 #endif

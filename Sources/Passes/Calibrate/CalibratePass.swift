@@ -43,9 +43,13 @@ package struct CalibratePass: Pass {
     layerLinears(of: input).filter { input.tensor(named: $0 + ".lora_A.weight") != nil }
   }
 
-  private func addDelta(of module: String, _ table: String, in input: Checkpoint, to editor: inout ContentsEditor) {
+  private func addDelta(
+    of module: String, _ table: String, in input: Checkpoint, to editor: inout ContentsEditor
+  ) {
     let name = "\(module).\(table)_delta"
-    guard input.tensor(named: name) == nil, let base = input.tensor(named: "\(module).\(table)") else { return }
+    guard input.tensor(named: name) == nil, let base = input.tensor(named: "\(module).\(table)") else {
+      return
+    }
     editor.add(
       [TensorInfo(name: name, dtype: .f32, shape: base.shape)], behind: module + ".biases", module: module,
       action: "\(table) trained")

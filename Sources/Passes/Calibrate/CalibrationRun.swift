@@ -177,13 +177,15 @@ private struct CalibrationLog {
       handle = nil
       return
     }
-    guard FileManager.default.createFile(atPath: path, contents: nil), let handle = FileHandle(forWritingAtPath: path)
+    guard FileManager.default.createFile(atPath: path, contents: nil),
+      let handle = FileHandle(forWritingAtPath: path)
     else { throw FormatError(path, .system("cannot be created")) }
     self.handle = handle
   }
 
   func write(
-    update: Int, training: RilqLoss?, validation: RilqLoss?, _ weights: RilqLossWeights, tokensPerSecond: Double?
+    update: Int, training: RilqLoss?, validation: RilqLoss?, _ weights: RilqLossWeights,
+    tokensPerSecond: Double?
   ) {
     guard let handle else { return }
     var line = JSONValue.object([JSONValue.Member("update", .integer(update))])
@@ -211,7 +213,8 @@ extension RilqLoss {
 
   fileprivate func json(_ weights: RilqLossWeights) -> JSONValue {
     .object([
-      JSONValue.Member("model_loss", .double(modelLoss)), JSONValue.Member("gt_loss", .double(groundTruthLoss)),
+      JSONValue.Member("model_loss", .double(modelLoss)),
+      JSONValue.Member("gt_loss", .double(groundTruthLoss)),
       JSONValue.Member("loss", .double(total(weights))),
     ])
   }

@@ -14,6 +14,7 @@ package struct TeacherCache: Sendable {
   ///   - windows: All of one length.
   ///   - path: The file to make, `[windows, tokens, hidden]`.
   ///   - progress: Told after each window.
+  /// - Throws: `ModelError.notFinite`, or `FormatError` when the file cannot be written.
   package init(
     teacher: Transformer, windows: [[Int32]], path: String, progress: ProgressHandler = { _ in }
   ) throws {

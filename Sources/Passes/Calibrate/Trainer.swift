@@ -62,6 +62,7 @@ package struct Trainer {
   ///   - windows: The windows.
   ///   - batch: The windows of the update, those of other calls included.
   /// - Returns: The loss of each window.
+  /// - Throws: `ModelError.tokenOutOfRange`.
   package mutating func accumulate(_ windows: [Window], batch: Int) throws -> [RilqLoss] {
     let (student, parts, weights, rotary) = (student, parts, weights, rotary)
     let results = try parallelMap(windows.count) { index in
@@ -152,7 +153,8 @@ struct AdamStep {
   }
 
   private func apply(
-    _ gradient: [Float], to values: inout [Float], _ firstMoments: inout [Float], _ secondMoments: inout [Float]
+    _ gradient: [Float], to values: inout [Float], _ firstMoments: inout [Float],
+    _ secondMoments: inout [Float]
   ) {
     var parameters = values.mutableSpan
     var first = firstMoments.mutableSpan

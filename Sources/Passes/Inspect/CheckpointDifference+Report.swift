@@ -27,6 +27,7 @@ extension CheckpointDifference {
   /// The report for people.
   ///
   /// - Parameter showsAll: Whether equal tensors are listed too.
+  /// - Returns: Lines, the last one the verdict.
   package func text(showsAll: Bool = false) -> String {
     let limit = showsAll ? Int.max : Self.lineLimit
     var lines = Self.only(in: paths.first, tensors.inFirst, limit: limit)

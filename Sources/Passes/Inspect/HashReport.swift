@@ -51,6 +51,7 @@ package struct HashReport: Sendable {
   /// The report for people.
   ///
   /// - Parameter listsTensors: Whether every tensor and file has a line.
+  /// - Returns: Lines of a digest and a name.
   package func text(listsTensors: Bool) -> String {
     var lines: [String] = []
     if listsTensors {

@@ -43,6 +43,7 @@ struct TextTable {
   /// The lines as a table of Markdown.
   ///
   /// - Parameter head: The names of the columns.
+  /// - Returns: Lines, the head first.
   func markdown(head: [String]) -> [String] {
     let rule = isRightAligned.map { $0 ? "---:" : "---" }
     return [head, rule].map(Self.row)

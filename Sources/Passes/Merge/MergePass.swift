@@ -60,7 +60,8 @@ package struct MergePass: Pass {
 
   /// The dtype of a table after merging.
   private func merged(_ tensor: TensorInfo) -> TensorInfo {
-    guard let tables = options.tables, tensor.name.hasSuffix(".scales") || tensor.name.hasSuffix(".biases") else {
+    guard let tables = options.tables, tensor.name.hasSuffix(".scales") || tensor.name.hasSuffix(".biases")
+    else {
       return tensor
     }
     return TensorInfo(name: tensor.name, dtype: tables, shape: tensor.shape)

@@ -30,7 +30,8 @@ struct MergeSummary {
   }
 
   /// Notes a dense weight and its rounding.
-  mutating func addDense(_ values: [Float], stored bytes: [UInt8], _ format: FloatFormat, name: String) throws {
+  mutating func addDense(_ values: [Float], stored bytes: [UInt8], _ format: FloatFormat, name: String) throws
+  {
     let stored = widened(bytes, from: format)
     for i in values.indices {
       guard stored[i].isFinite else { throw PassError.notFinite(tensor: name, index: i) }

@@ -124,7 +124,8 @@ struct QuantizationSummary {
   var report: JSONValue {
     .object([
       JSONValue.Member("modules", .integer(modules)), JSONValue.Member("weights", .integer(weights)),
-      JSONValue.Member("relative_error", .double((squaredError / max(squaredNorm, .leastNormalMagnitude)).squareRoot())),
+      JSONValue.Member(
+        "relative_error", .double((squaredError / max(squaredNorm, .leastNormalMagnitude)).squareRoot())),
     ])
   }
 }

@@ -34,6 +34,7 @@ package struct RoundToNearest: Sendable {
   ///   - columns: The input features; the group size divides them.
   ///   - name: What errors name.
   ///   - read: Writes some rows of the weight, row-major.
+  /// - Returns: Codes, tables and the error.
   /// - Throws: `PassError.notFinite` with the first element that is NaN or infinite.
   package func quantize(
     rows: Int, columns: Int, name: String, _ read: @Sendable (Range<Int>, inout MutableSpan<Float>) -> Void

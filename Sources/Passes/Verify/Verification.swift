@@ -46,7 +46,8 @@ public struct Verification: Sendable {
   public var json: JSONValue {
     .object([
       JSONValue.Member("passed", .bool(passed)),
-      JSONValue.Member("mean_kl", .double(comparison.meanKL)), JSONValue.Member("max_kl", .double(comparison.maxKL)),
+      JSONValue.Member("mean_kl", .double(comparison.meanKL)),
+      JSONValue.Member("max_kl", .double(comparison.maxKL)),
       JSONValue.Member("max_abs_logit_difference", .double(comparison.maxAbsoluteLogitDifference)),
       JSONValue.Member("top1_agreement", .double(comparison.top1Agreement)),
       JSONValue.Member("perplexity_reference", .double(comparison.reference.perplexity)),

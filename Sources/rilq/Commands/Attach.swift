@@ -3,7 +3,8 @@ import Passes
 
 /// `rilq attach`: one pass.
 struct Attach: ParsableCommand {
-  static let configuration = CommandConfiguration(abstract: "Put adapters that change nothing yet beside linears.")
+  static let configuration = CommandConfiguration(
+    abstract: "Put adapters that change nothing yet beside linears.")
 
   @Argument(help: "The checkpoint to read: a folder, a .safetensors or a .rilq file.")
   var input: String

@@ -3,7 +3,8 @@ import Passes
 
 /// `rilq calibrate`: one pass.
 struct Calibrate: ParsableCommand {
-  static let configuration = CommandConfiguration(abstract: "Train adapters or tables of a quantized model to match the original.")
+  static let configuration = CommandConfiguration(
+    abstract: "Train adapters or tables of a quantized model to match the original.")
 
   @Argument(help: "The checkpoint to read: a folder, a .safetensors or a .rilq file.")
   var input: String

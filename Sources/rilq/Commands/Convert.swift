@@ -39,7 +39,9 @@ struct Convert: ParsableCommand {
 
   func validate() throws {
     guard paths.count <= 2 else { throw ValidationError("expected a recipe, or an input and an output") }
-    guard paths.count == 2 || passes.isEmpty else { throw ValidationError("--pass goes with an input and an output") }
+    guard paths.count == 2 || passes.isEmpty else {
+      throw ValidationError("--pass goes with an input and an output")
+    }
   }
 
   func run() throws {

@@ -71,8 +71,10 @@ extension Evaluation {
   /// The keys that other programs rely on.
   fileprivate var json: JSONValue {
     .object([
-      JSONValue.Member("perplexity", .double(perplexity)), JSONValue.Member("nll_per_token", .double(nllPerToken)),
-      JSONValue.Member("tokens_scored", .integer(tokensScored)), JSONValue.Member("windows", .integer(windows)),
+      JSONValue.Member("perplexity", .double(perplexity)),
+      JSONValue.Member("nll_per_token", .double(nllPerToken)),
+      JSONValue.Member("tokens_scored", .integer(tokensScored)),
+      JSONValue.Member("windows", .integer(windows)),
       JSONValue.Member("window", .integer(window)),
     ])
   }

@@ -3,7 +3,8 @@ import Passes
 
 /// `rilq merge`: one pass.
 struct Merge: ParsableCommand {
-  static let configuration = CommandConfiguration(abstract: "Fold adapters and trained changes into the weights.")
+  static let configuration = CommandConfiguration(
+    abstract: "Fold adapters and trained changes into the weights.")
 
   @Argument(help: "The checkpoint to read: a folder, a .safetensors or a .rilq file.")
   var input: String

@@ -27,7 +27,8 @@ struct Verify: ParsableCommand {
       preconditionFailure("verify reads verify's options")
     }
     let verification = try Verification(
-      reference: try Checkpoint.open(path: reference), candidate: try Checkpoint.open(path: candidate), options
+      reference: try Checkpoint.open(path: reference), candidate: try Checkpoint.open(path: candidate),
+      options
     ) { progress.show($0) }
     progress.finish()
     global.show(verification.json, text: verification.text)
@@ -48,7 +49,9 @@ extension Verification {
     ]
     for check in checks {
       let number = { (value: Double) in String(format: "%.3g", value) }
-      lines.append("\(check.passed ? "passed" : "FAILED"): \(check.name) \(number(check.value)), limit \(number(check.limit))")
+      lines.append(
+        "\(check.passed ? "passed" : "FAILED"): \(check.name) \(number(check.value)), limit \(number(check.limit))"
+      )
     }
     return lines.joined(separator: "\n")
   }

@@ -12,7 +12,8 @@ struct AttachFlags: ParsableArguments {
   @Option(help: "The update is alpha / rank * B * A (default: 16).")
   var alpha: String?
 
-  @Option(parsing: .upToNextOption, help: "The modules that get an adapter (default: all linears of the layers).")
+  @Option(
+    parsing: .upToNextOption, help: "The modules that get an adapter (default: all linears of the layers).")
   var targets: [String] = []
 
   @Option(parsing: .upToNextOption, help: "The modules that get none.")

@@ -42,7 +42,9 @@ struct CalibrateFlags: ParsableArguments {
   @Option(help: "The weight of the ground-truth loss (default: 0.5).")
   var groundTruthWeight: String?
 
-  @Option(parsing: .upToNextOption, help: "What is trained: adapter, bias, scale (default: the adapter, or without one bias and scale).")
+  @Option(
+    parsing: .upToNextOption,
+    help: "What is trained: adapter, bias, scale (default: the adapter, or without one bias and scale).")
   var train: [String] = []
 
   /// The flags that were given, as keys of a recipe.

@@ -13,7 +13,7 @@ struct MergeFlags: ParsableArguments {
   var given: [PassFlag] {
     [PassFlag].collect(
       values: [
-        ("tables", tables),
+        ("tables", tables)
       ], switches: [("requantize", requantize)])
   }
 }

@@ -20,7 +20,8 @@ struct OutputOptions: ParsableArguments {
   func format() throws -> OutputFormat? {
     guard let to else { return nil }
     guard let format = OutputFormat(rawValue: to) else {
-      throw PassError.usage("--to \(to): is none of \(OutputFormat.allCases.map(\.rawValue).joined(separator: ", "))")
+      throw PassError.usage(
+        "--to \(to): is none of \(OutputFormat.allCases.map(\.rawValue).joined(separator: ", "))")
     }
     return format
   }

@@ -7,6 +7,7 @@ extension [PassFlag] {
   ///   - values: Keys with their values; nil was not given.
   ///   - lists: Keys with their lists; an empty one was not given.
   ///   - switches: Keys with whether they were given.
+  /// - Returns: The flags in this order.
   static func collect(
     values: [(String, String?)] = [], lists: [(String, [String])] = [], switches: [(String, Bool)] = []
   ) -> [PassFlag] {

@@ -12,7 +12,9 @@ struct QuantizeFlags: ParsableArguments {
   @Option(help: "The columns that share a scale and a bias: 32, 64 (default) or 128.")
   var groupSize: String?
 
-  @Option(parsing: .upToNextOption, help: "The modules to quantize: globs or re:EXPRESSION (default: all linears of the layers).")
+  @Option(
+    parsing: .upToNextOption,
+    help: "The modules to quantize: globs or re:EXPRESSION (default: all linears of the layers).")
   var targets: [String] = []
 
   @Option(parsing: .upToNextOption, help: "The modules to leave as they are.")

@@ -34,7 +34,8 @@ extension PipelinePlan {
   fileprivate var text: String {
     var lines = ["\(inputPath): \(inputBytes.formattedBytes)"]
     for pass in passes {
-      let memory = pass.memory > 0 ? ", about \(pass.memory.formattedBytes) of memory beside mapped files" : ""
+      let memory =
+        pass.memory > 0 ? ", about \(pass.memory.formattedBytes) of memory beside mapped files" : ""
       lines.append("\(pass.name): \(pass.changes.count) modules\(memory)")
       for change in pass.changes {
         let sizes =
@@ -44,7 +45,8 @@ extension PipelinePlan {
       }
     }
     lines.append(
-      "output: \(outputBytes.formattedBytes) before compression, \(bitsPerWeight.formatted(decimals: 2)) bits a weight")
+      "output: \(outputBytes.formattedBytes) before compression, \(bitsPerWeight.formatted(decimals: 2)) bits a weight"
+    )
     return lines.joined(separator: "\n")
   }
 }
@@ -57,7 +59,8 @@ extension PipelineReport {
       lines.append("\(pass.name): \(details) (\(pass.seconds.formatted(decimals: 1)) s)")
     }
     lines.append(
-      "\(output.escapedForDisplay): \(bytes.formattedBytes), \(bitsPerWeight.formatted(decimals: 2)) bits a weight")
+      "\(output.escapedForDisplay): \(bytes.formattedBytes), \(bitsPerWeight.formatted(decimals: 2)) bits a weight"
+    )
     return lines.joined(separator: "\n")
   }
 }

@@ -64,7 +64,8 @@ final class ProgressDisplay: Sendable {
     let filled = min(progress.completed * barWidth / total, barWidth)
     let bar =
       Terminal.isInteractive
-      ? "[" + String(repeating: "#", count: filled) + String(repeating: "-", count: barWidth - filled) + "] " : ""
+      ? "[" + String(repeating: "#", count: filled) + String(repeating: "-", count: barWidth - filled) + "] "
+      : ""
     var parts = "\(progress.phase) \(bar)\(progress.completed)/\(progress.total)"
     if progress.completed > 0, progress.completed < total {
       let left = elapsed / Double(progress.completed) * Double(total - progress.completed)
