@@ -5,7 +5,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 [ $# -ge 2 ] || usage "calibration.sh CHECKPOINT TEXT [--twin SCRIPT] [--runs N]"
-checkpoint=$1 text=$2 twin='' runs=3 windows=14
+checkpoint=$1 text=$2 twin='' runs=3 windows=16
 shift 2
 while [ $# -gt 1 ]; do
   case $1 in
@@ -24,7 +24,7 @@ build_rilq
 
 run_rilq() {
   "$rilq" calibrate "$work/attached.rilq" "$work/calibrated.rilq" --force --teacher "$checkpoint" --text "$text" \
-    --length 256 --samples $windows --updates $windows --batch 1 --validation 0 --learning-rate 1e-3 \
+    --length 256 --samples $windows --updates $((windows / 8)) --batch 8 --validation 0 --learning-rate 1e-3 \
     --json --quiet >"$work/rilq.$1.json"
   value seconds_per_window_median "$work/rilq.$1.json" >>"$work/rilq.seconds"
   value peak_memory_bytes "$work/rilq.$1.json" >>"$work/rilq.memory"

@@ -63,17 +63,10 @@ extension Transformer {
     let length = windows.first?.count ?? 2
     let rotary = rotaryEmbedding(positions: length)
     var evaluation = Evaluation(window: length)
-    for (index, window) in windows.enumerated() {
-      let hidden = try finalHidden(window, rotary: rotary)
-      forEachLogitBlock(of: length - 1) { block in
-        let logits = logits(hidden.rows(block))
-        let nll = sumOverRows(of: block) { i, token in
-          let row = logits.values.span.extracting(logits.row(i))
-          return Double(logSumExp(row)) - Double(row[Int(window[token + 1])])
-        }
-        evaluation.add(nll, tokens: block.count)
-      }
-      evaluation.windows += 1
+    try forEachWindow(windows, atOnce: windowsAtOnce(length: length)) { window in
+      try evaluate(window, rotary: rotary)
+    } then: { index, result in
+      evaluation.add(result)
       progress(
         Progress(
           phase: "evaluate", completed: index + 1, total: windows.count,
@@ -82,8 +75,27 @@ extension Transformer {
     return evaluation
   }
 
+  private func evaluate(_ window: [Int32], rotary: RotaryEmbedding) throws -> Evaluation {
+    let hidden = try finalHidden(window, rotary: rotary)
+    var evaluation = Evaluation(windows: 1, window: window.count)
+    forEachLogitBlock(of: window.count - 1) { block in
+      let logits = logits(hidden.rows(block))
+      let nll = sumOverRows(of: block) { i, token in
+        let row = logits.values.span.extracting(logits.row(i))
+        return Double(logSumExp(row)) - Double(row[Int(window[token + 1])])
+      }
+      evaluation.add(nll, tokens: block.count)
+    }
+    return evaluation
+  }
+
   /// Compares this model with a candidate on the same windows, both in one pass.
   ///
+  /// - Parameters:
+  ///   - candidate: The other model, with the same vocabulary.
+  ///   - windows: All of one length.
+  ///   - progress: Told after each window.
+  /// - Returns: The sums over all windows.
   /// - Throws: `ModelError.incomparable` when the vocabularies differ.
   package func compare(
     with candidate: Transformer, on windows: [[Int32]], progress: ProgressHandler = { _ in }
@@ -96,21 +108,31 @@ extension Transformer {
     let length = windows.first?.count ?? 2
     let rotary = (rotaryEmbedding(positions: length), candidate.rotaryEmbedding(positions: length))
     var comparison = Comparison(reference: Evaluation(window: length), candidate: Evaluation(window: length))
-    for (index, window) in windows.enumerated() {
+    try forEachWindow(windows, atOnce: max(1, windowsAtOnce(length: length) / 2)) { window in
       let hidden = try finalHidden(window, rotary: rotary.0)
       let otherHidden = try candidate.finalHidden(window, rotary: rotary.1)
+      var result = Comparison(
+        reference: Evaluation(windows: 1, window: length), candidate: Evaluation(windows: 1, window: length))
       forEachLogitBlock(of: length) { block in
-        comparison.add(
+        result.add(
           logits(hidden.rows(block)), candidate.logits(otherHidden.rows(block)), block: block, of: window)
       }
-      comparison.reference.windows += 1
-      comparison.candidate.windows += 1
+      return result
+    } then: { index, result in
+      comparison.add(result)
       progress(
         Progress(
           phase: "compare", completed: index + 1, total: windows.count,
           detail: "mean KL \(comparison.meanKL)"))
     }
     return comparison
+  }
+
+  /// How many windows are computed at the same time: one a thread, as far as their logits fit a gigabyte.
+  package func windowsAtOnce(length: Int) -> Int {
+    let tokens = min(length, Self.tokensPerLogitBlock)
+    let bytes = 4 * (tokens * configuration.vocabularySize + 8 * length * configuration.intermediateSize)
+    return max(1, min(ThreadLimit.current, 1_000_000_000 / bytes))
   }
 
   private func forEachLogitBlock(of count: Int, _ body: (Range<Int>) -> Void) {
@@ -125,9 +147,44 @@ extension Evaluation {
     totalNLL += nll
     tokensScored += tokens
   }
+
+  /// Adds another window.
+  fileprivate mutating func add(_ other: Evaluation) {
+    windows += other.windows
+    add(other.totalNLL, tokens: other.tokensScored)
+  }
+}
+
+/// Computes something of each window, some at once, one a thread, and hands it over in the order of the windows.
+///
+/// - Parameters:
+///   - windows: The windows.
+///   - count: How many are computed at the same time; the results do not depend on it.
+///   - compute: The work for one window.
+///   - then: Gets the number of the window and what was computed.
+/// - Throws: What `compute` or `then` throws.
+package func forEachWindow<T: Sendable>(
+  _ windows: [[Int32]], atOnce count: Int, _ compute: @Sendable ([Int32]) throws -> T,
+  then: (Int, T) throws -> Void
+) throws {
+  for start in stride(from: 0, to: windows.count, by: count) {
+    let results = try parallelMap(min(count, windows.count - start)) { try compute(windows[start + $0]) }
+    for (i, result) in results.enumerated() { try then(start + i, result) }
+  }
 }
 
 extension Comparison {
+  /// Adds another window.
+  fileprivate mutating func add(_ other: Comparison) {
+    reference.add(other.reference)
+    candidate.add(other.candidate)
+    maxKL = largerOrNaN(maxKL, other.maxKL)
+    maxAbsoluteLogitDifference = largerOrNaN(maxAbsoluteLogitDifference, other.maxAbsoluteLogitDifference)
+    positions += other.positions
+    totalKL += other.totalKL
+    agreements += other.agreements
+  }
+
   /// Adds the positions of a block; the last position of a window is compared but scores no token.
   fileprivate mutating func add(
     _ reference: Matrix, _ candidate: Matrix, block: Range<Int>, of window: [Int32]

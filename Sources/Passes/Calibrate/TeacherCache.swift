@@ -21,8 +21,9 @@ package struct TeacherCache: Sendable {
     let length = windows.first?.count ?? 0
     let rotary = teacher.rotaryEmbedding(positions: length)
     var output = try OutputFile(creating: path)
-    for (index, window) in windows.enumerated() {
-      let hidden = try teacher.finalHidden(window, rotary: rotary)
+    try forEachWindow(windows, atOnce: teacher.windowsAtOnce(length: length)) { window in
+      try teacher.finalHidden(window, rotary: rotary)
+    } then: { index, hidden in
       guard hidden.values.allSatisfy(\.isFinite) else {
         throw ModelError.notFinite("the original model's hidden state in calibration window \(index)")
       }
