@@ -78,7 +78,8 @@ public struct Pipeline {
 
   private func requireWritableFormat() throws {
     guard recipe.outputFormat == .gguf else { return }
-    throw PassError.usage("\(recipe.output.written): writing GGUF is not supported; rilq and safetensors are")
+    throw PassError.usage(
+      "\(recipe.output.resolved): writing GGUF is not supported; rilq and safetensors are")
   }
 }
 
@@ -112,7 +113,7 @@ private struct PipelineRun {
 
   var report: PipelineReport {
     PipelineReport(
-      input: recipe.input.written, output: recipe.output.written, passes: passes, bytes: bytes,
+      input: recipe.input.resolved, output: recipe.output.resolved, passes: passes, bytes: bytes,
       bitsPerWeight: current.contents.bitsPerWeight)
   }
 

@@ -12,9 +12,9 @@ public struct PipelineReport: Sendable {
     public let report: JSONValue
   }
 
-  /// The input, as it was written.
+  /// The path of the input.
   public let input: String
-  /// The output, as it was written.
+  /// The path of the output.
   public let output: String
   /// The passes in their order.
   public let passes: [Pass]

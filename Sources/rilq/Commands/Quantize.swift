@@ -1,29 +1,15 @@
 import ArgumentParser
-import Passes
 
 /// `rilq quantize`: one pass.
 struct Quantize: ParsableCommand {
-  static let configuration = CommandConfiguration(abstract: "Round the weights of linears to a few bits.")
-
-  @Argument(help: "The checkpoint to read: a folder, a .safetensors or a .rilq file.")
-  var input: String
-
-  @Argument(help: "The .rilq file or the folder to write.")
-  var output: String
+  static let configuration = CommandConfiguration(
+    abstract: "Round the weights of linears to a few bits.")
 
   @OptionGroup(title: "Pass options")
   var flags: QuantizeFlags
 
-  @OptionGroup(title: "Output options")
-  var outputOptions: OutputOptions
-
   @OptionGroup
-  var global: GlobalOptions
+  var pass: SinglePass
 
-  func run() throws {
-    let recipe = Recipe(
-      input: PathOption(input), output: PathOption(output), outputFormat: try outputOptions.format(),
-      passes: [try PassOptions(name: "quantize", flags: flags.given)])
-    try RecipeRunner(recipe: recipe, global: global, output: outputOptions).run()
-  }
+  func run() throws { try pass.run("quantize", flags.given) }
 }
