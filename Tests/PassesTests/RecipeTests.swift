@@ -123,7 +123,7 @@ import Testing
 
   @Test func `limits the mean KL when no limit is given`() {
     let options = VerifyOptions(text: PathOption("t"))
-    #expect(options.maxMeanKL == 1e-4)
+    #expect(options.maxMeanKL == 1e-6 && options.maxKL == 1e-4)
     #expect(VerifyOptions(text: PathOption("t"), maxKL: 1).maxMeanKL == nil)
   }
 

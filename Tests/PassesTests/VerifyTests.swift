@@ -17,7 +17,7 @@ import Testing
     let bench = try Workbench(fixture: "tiny-llama")
     let verification = try Verification(reference: bench.input, candidate: bench.input, options())
     #expect(verification.passed)
-    #expect(verification.checks.map(\.name) == ["max_mean_kl"])
+    #expect(verification.checks.map(\.name) == ["max_kl", "max_mean_kl"])
     #expect(verification.comparison.maxAbsoluteLogitDifference == 0)
     #expect(verification.comparison.top1Agreement == 1)
     #expect(verification.comparison.reference.tokensScored == 4 * 63)

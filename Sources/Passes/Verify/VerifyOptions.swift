@@ -11,7 +11,9 @@ public enum VerifyReference: Sendable, Equatable {
 /// What the verify pass does, and the limits beyond which it fails.
 public struct VerifyOptions: Sendable, Equatable {
   /// The limit of the mean KL that applies when no limit is given.
-  public static let defaultMaxMeanKL = 1e-4
+  public static let defaultMaxMeanKL = 1e-6
+  /// The limit of the largest KL that applies when no limit is given.
+  public static let defaultMaxKL = 1e-4
 
   /// The text that both sides read, UTF-8.
   public var text: PathOption
@@ -34,7 +36,8 @@ public struct VerifyOptions: Sendable, Equatable {
 
   /// Takes the text and the values that differ from the defaults.
   ///
-  /// Without any limit `maxMeanKL` becomes `defaultMaxMeanKL`, so that a verification can always fail.
+  /// Without any limit `maxMeanKL` and `maxKL` become their defaults, which an exact merge into f32 tables keeps, so
+  /// that a verification can always fail.
   public init(
     text: PathOption, against: VerifyReference? = nil, window: Int = 512, maxTokens: Int? = nil,
     maxKL: Double? = nil, maxMeanKL: Double? = nil, maxLogitDifference: Double? = nil,
@@ -50,6 +53,8 @@ public struct VerifyOptions: Sendable, Equatable {
     self.minTop1Agreement = minTop1Agreement
     self.maxPerplexityRatio = maxPerplexityRatio
     let limits = [maxKL, maxMeanKL, maxLogitDifference, minTop1Agreement, maxPerplexityRatio]
-    if limits.allSatisfy({ $0 == nil }) { self.maxMeanKL = Self.defaultMaxMeanKL }
+    if limits.allSatisfy({ $0 == nil }) {
+      (self.maxMeanKL, self.maxKL) = (Self.defaultMaxMeanKL, Self.defaultMaxKL)
+    }
   }
 }

@@ -12,10 +12,10 @@ struct VerifyFlags: ParsableArguments {
   @Option(help: "Use only the first tokens of the text.")
   var maxTokens: String?
 
-  @Option(help: "The limit of the KL divergence at any position, in nats.")
+  @Option(help: "The limit of the KL divergence at any position, in nats (default without any limit: 1e-4).")
   var maxKl: String?
 
-  @Option(help: "The limit of the mean KL divergence, in nats (default without any limit: 1e-4).")
+  @Option(help: "The limit of the mean KL divergence, in nats (default without any limit: 1e-6).")
   var maxMeanKl: String?
 
   @Option(help: "The limit of the absolute difference of two logits.")
