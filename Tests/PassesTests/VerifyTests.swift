@@ -72,6 +72,7 @@ import Testing
     func check(_ value: Double) throws -> Verification.Check {
       let options = options {
         $0.maxMeanKL = nil
+        $0.maxKL = nil
         limit.set(&$0, value)
       }
       let checks = try Verification(reference: bench.input, candidate: quantized, options).checks
