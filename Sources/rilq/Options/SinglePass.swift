@@ -21,6 +21,7 @@ struct SinglePass: ParsableArguments {
   ///   - name: The recipe's name of the pass.
   ///   - flags: The options that were given.
   ///   - logPath: A file for a line an update.
+  /// - Throws: What reading the options or running the pass throws.
   func run(_ name: String, _ flags: [PassFlag], logPath: String? = nil) throws {
     let recipe = Recipe(
       input: PathOption(input), output: PathOption(output), outputFormat: try outputOptions.format(),
