@@ -1,0 +1,47 @@
+/// The types of a GGUF tensor that are read; `Formats/gguf.md` has the bytes of their blocks.
+package enum GGUFTensorType: UInt32, Sendable, CaseIterable {
+  case f32 = 0
+  case f16 = 1
+  case q4_0 = 2
+  case q4_1 = 3
+  case q5_0 = 6
+  case q5_1 = 7
+  case q8_0 = 8
+  case q2K = 10
+  case q3K = 11
+  case q4K = 12
+  case q5K = 13
+  case q6K = 14
+  case bf16 = 30
+  case tq1_0 = 34
+  case tq2_0 = 35
+  case q2_0 = 42
+
+  /// The name that ggml gives it.
+  package var name: String { layout.name }
+  /// The consecutive weights of a row that are stored together.
+  package var blockElementCount: Int { layout.elements }
+  /// The bytes of such a block.
+  package var blockByteCount: Int { layout.bytes }
+
+  private var layout: (name: String, elements: Int, bytes: Int) {
+    switch self {
+    case .f32: ("F32", 1, 4)
+    case .f16: ("F16", 1, 2)
+    case .q4_0: ("Q4_0", 32, 18)
+    case .q4_1: ("Q4_1", 32, 20)
+    case .q5_0: ("Q5_0", 32, 22)
+    case .q5_1: ("Q5_1", 32, 24)
+    case .q8_0: ("Q8_0", 32, 34)
+    case .q2K: ("Q2_K", 256, 84)
+    case .q3K: ("Q3_K", 256, 110)
+    case .q4K: ("Q4_K", 256, 144)
+    case .q5K: ("Q5_K", 256, 176)
+    case .q6K: ("Q6_K", 256, 210)
+    case .bf16: ("BF16", 1, 2)
+    case .tq1_0: ("TQ1_0", 256, 54)
+    case .tq2_0: ("TQ2_0", 256, 66)
+    case .q2_0: ("Q2_0", 64, 18)
+    }
+  }
+}
