@@ -30,8 +30,10 @@ has_python() {
   "$python" -c "import $(IFS=,; echo "$*")" 2>/dev/null
 }
 
-# Builds the program in release; $rilq is its path.
+# Builds the program in release, unless RILQ names one that is built; $rilq is its path.
 build_rilq() {
+  rilq=${RILQ:-}
+  [ -z "$rilq" ] || return 0
   (cd "$root" && Scripts/install.sh && swift build -c release --product rilq >&2)
   # shellcheck disable=SC2034  # for the scripts that source this
   rilq=$(cd "$root" && swift build -c release --product rilq --show-bin-path)/rilq

@@ -3,6 +3,10 @@
 // adjacent are brought together first.
 
 #include "CKernels.h"
+#include <string.h>
+
+// Rows of the left operand that are farther apart than this many floats are copied, with this many floats between them.
+enum { CK_GEMM_FAR = 768, CK_GEMM_GAP = 16 };
 
 #pragma clang fp contract(fast)
 #pragma clang diagnostic ignored "-Wpsabi"
@@ -38,7 +42,7 @@
 #pragma clang attribute pop
 #endif
 
-size_t ck_gemm_scratch(size_t m) { return CK_GEMM_PANEL + (m + 11) / 12 * 12 * CK_GEMM_STEPS; }
+size_t ck_gemm_scratch(size_t m) { return CK_GEMM_PANEL + (m + 11) / 12 * 12 * (CK_GEMM_STEPS + CK_GEMM_GAP); }
 
 void ck_gemm(
     int set, size_t m, size_t n, size_t k, ck_floats a, size_t a_row_stride, size_t a_k_stride, ck_floats b,

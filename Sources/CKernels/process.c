@@ -1,6 +1,7 @@
 // What of threads and memory Swift does not reach.
 
 #include "CKernels.h"
+#include <limits.h>
 #if defined(__linux__)
 #include <malloc.h>
 #endif
@@ -12,7 +13,10 @@ void ck_set_in_region(int is_in_region) { in_region = is_in_region; }
 
 void ck_keep_freed_memory(void) {
 #if defined(__GLIBC__)
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  // A mapped allocation is unmapped when it is freed, and the heaps of further arenas are so too: without both, all
+  // memory comes from the one heap that grows and stays. M_MMAP_THRESHOLD takes no value above 32 MiB.
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_ARENA_MAX, 1);
+  mallopt(M_TRIM_THRESHOLD, INT_MAX);
 #endif
 }

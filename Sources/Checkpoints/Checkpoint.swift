@@ -189,3 +189,9 @@ package protocol CheckpointWriter: AnyObject {
   /// - Returns: The bytes written to disk, all files together.
   func finish() throws -> Int
 }
+
+/// A writer that records the origin behind everything else, so that it need not be known at the start.
+package protocol MetadataLastWriter: CheckpointWriter {
+  /// What is recorded about the origin: what was announced, until it is set.
+  var metadata: JSONValue { get set }
+}

@@ -16,6 +16,17 @@ public struct Matrix: Sendable, Equatable {
     values = [Float](repeating: 0, count: rowCount * columnCount)
   }
 
+  /// A matrix whose elements have no particular value; each must be written before it is read.
+  ///
+  /// Clearing large results first, which are written anyway, takes a fiftieth of a calibration step.
+  package static func unspecified(rows rowCount: Int, columns columnCount: Int) -> Matrix {
+    let elementCount = rowCount * columnCount
+    // Any bits are a float, so elements that nothing has written yet are harmless.
+    let values = unsafe [Float](unsafeUninitializedCapacity: elementCount) { _, count in count = elementCount
+    }
+    return Matrix(rows: rowCount, columns: columnCount, values: values)
+  }
+
   /// A matrix with given elements.
   public init(rows rowCount: Int, columns columnCount: Int, values: [Float]) {
     precondition(

@@ -117,6 +117,32 @@ public func parallelMap<T: Sendable, E: Error>(
   return values.withLock { $0.compactMap(\.self) }
 }
 
+/// Work on a thread of its own while its owner does something else.
+///
+/// For work that mostly waits for the disk or is short beside what its owner does; it is not counted in `ThreadLimit`.
+package final class ConcurrentWork<T: Sendable>: Sendable {
+  private let result = Mutex<Result<T, any Error>?>(nil)
+  private let group = DispatchGroup()
+
+  /// Starts the work.
+  package init(_ body: @escaping @Sendable () throws -> T) {
+    DispatchQueue.global().async(group: group) { [self] in
+      let value = Result(catching: body)
+      result.withLock { $0 = value }
+    }
+  }
+
+  /// Waits for the work to end.
+  ///
+  /// - Returns: What it gave.
+  /// - Throws: What it threw.
+  package func value() throws -> T {
+    group.wait()
+    guard let result = result.withLock({ $0 }) else { preconditionFailure("the work has not ended") }
+    return try result.get()
+  }
+}
+
 #if canImport(Glibc)
   import Glibc
   private let coreCount = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))

@@ -44,7 +44,7 @@ package struct Attention: Sendable {
   /// - Returns: `[tokens, heads · headSize]`.
   package func forward(_ qkv: Matrix) -> Matrix {
     let tokens = qkv.rowCount
-    var output = Matrix(rows: tokens, columns: queryWidth)
+    var output = Matrix.unspecified(rows: tokens, columns: queryWidth)
     let layout = output.layout
     let blocks = blockRanges(tokens)
     var values = output.values.mutableSpan

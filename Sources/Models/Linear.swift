@@ -85,7 +85,7 @@ extension Linear {
   ///
   /// A pooled adapter adds the same to every column of a group.
   package var foldedWeight: Matrix {
-    var sum = Matrix(rows: weight.rowCount, columns: weight.columnCount)
+    var sum = Matrix.unspecified(rows: weight.rowCount, columns: weight.columnCount)
     let columns = weight.columnCount
     var values = sum.values.mutableSpan
     parallelRows(of: &values, columnCount: columns, rowsPerChunk: 64) { rows, part in

@@ -124,7 +124,7 @@ private func multiplyTransposed(
 extension LowRankAdapter {
   /// The gradient of `A · input`: `scaling · dy · B`, `[tokens, rank]`.
   fileprivate func reducedGradient(_ dy: Matrix, _ delta: MatrixLayout) -> Matrix {
-    var dh = Matrix(rows: delta.rowCount, columns: rank)
+    var dh = Matrix.unspecified(rows: delta.rowCount, columns: rank)
     var values = dh.values.mutableSpan
     parallelRows(of: &values, columnCount: rank, rowsPerChunk: 64) { rows, part in
       multiply(

@@ -26,7 +26,7 @@ package struct LinearGroup: Sendable {
   /// - Parameter x: `[tokens, in]`.
   /// - Returns: `[tokens, out]`, the linears' outputs side by side.
   package func callAsFunction(_ x: Matrix) -> Matrix {
-    var y = Matrix(rows: x.rowCount, columns: outputCount)
+    var y = Matrix.unspecified(rows: x.rowCount, columns: outputCount)
     let tiles = outputTiles
     let reduced = reducedInputs(x)
     let layout = y.layout
@@ -73,7 +73,7 @@ extension LowRankAdapter {
   /// - Parameter input: `[tokens, A's columns]`.
   /// - Returns: `[tokens, rank]`.
   func reduce(_ input: Matrix) -> Matrix {
-    var h = Matrix(rows: input.rowCount, columns: rank)
+    var h = Matrix.unspecified(rows: input.rowCount, columns: rank)
     var values = h.values.mutableSpan
     parallelRows(of: &values, columnCount: rank, rowsPerChunk: 64) { rows, part in
       multiply(

@@ -57,11 +57,11 @@ extension Transformer {
     _ layer: DecoderLayer, _ saved: LayerActivations, gradient: inout Matrix, gradients: inout LayerGradients
   ) {
     let tokens = gradient.rowCount
-    var dGated = Matrix(rows: tokens, columns: configuration.intermediateSize)
+    var dGated = Matrix.unspecified(rows: tokens, columns: configuration.intermediateSize)
     layer.down.backward(
       x: gated(saved.gateAndUp), dy: gradient, gradients: &gradients.groups[3], into: &dGated)
     let dGateAndUp = gatedBackward(saved.gateAndUp, gradient: dGated)
-    var dNormalized = Matrix(rows: tokens, columns: configuration.hiddenSize)
+    var dNormalized = Matrix.unspecified(rows: tokens, columns: configuration.hiddenSize)
     layer.gateAndUp.backward(
       x: normalized(saved.middle, weight: layer.middleNorm), dy: dGateAndUp,
       gradients: &gradients.groups[2], into: &dNormalized)
@@ -73,12 +73,12 @@ extension Transformer {
     rotary: RotaryEmbedding
   ) {
     let tokens = gradient.rowCount
-    var dAttended = Matrix(rows: tokens, columns: saved.attended.columnCount)
+    var dAttended = Matrix.unspecified(rows: tokens, columns: saved.attended.columnCount)
     layer.attentionOutput.backward(
       x: saved.attended, dy: gradient, gradients: &gradients.groups[1], into: &dAttended)
     var dQKV = attention.backward(saved.queriesKeysValues, gradient: dAttended)
     turn(&dQKV, rotary, inverse: true)
-    var dNormalized = Matrix(rows: tokens, columns: configuration.hiddenSize)
+    var dNormalized = Matrix.unspecified(rows: tokens, columns: configuration.hiddenSize)
     layer.queriesKeysValues.backward(
       x: normalized(saved.input, weight: layer.inputNorm), dy: dQKV, gradients: &gradients.groups[0],
       into: &dNormalized)
@@ -88,7 +88,7 @@ extension Transformer {
   /// The gradient of gate and up from that of `silu(gate) · up`.
   private func gatedBackward(_ gateAndUp: Matrix, gradient: Matrix) -> Matrix {
     let width = configuration.intermediateSize
-    var result = Matrix(rows: gateAndUp.rowCount, columns: 2 * width)
+    var result = Matrix.unspecified(rows: gateAndUp.rowCount, columns: 2 * width)
     var values = result.values.mutableSpan
     parallelRows(of: &values, columnCount: 2 * width, rowsPerChunk: 16) { rows, part in
       for (i, row) in rows.enumerated() {

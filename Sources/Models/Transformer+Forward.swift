@@ -84,7 +84,7 @@ extension Transformer {
   ///
   /// Source: RMSNorm, arXiv:1910.07467.
   package func normalized(_ x: Matrix, weight: [Float]) -> Matrix {
-    var result = Matrix(rows: x.rowCount, columns: x.columnCount)
+    var result = Matrix.unspecified(rows: x.rowCount, columns: x.columnCount)
     let epsilon = configuration.normEpsilon
     var values = result.values.mutableSpan
     parallelRows(of: &values, columnCount: x.columnCount, rowsPerChunk: 32) { rows, part in
@@ -121,7 +121,7 @@ extension Transformer {
   /// - Returns: `[tokens, intermediate]`.
   package func gated(_ gateAndUp: Matrix) -> Matrix {
     let width = configuration.intermediateSize
-    var result = Matrix(rows: gateAndUp.rowCount, columns: width)
+    var result = Matrix.unspecified(rows: gateAndUp.rowCount, columns: width)
     var values = result.values.mutableSpan
     parallelRows(of: &values, columnCount: width, rowsPerChunk: 16) { rows, part in
       for (i, row) in rows.enumerated() {

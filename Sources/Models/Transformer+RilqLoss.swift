@@ -125,7 +125,7 @@ extension Transformer {
         targets: tokens[block.lowerBound + 1...block.upperBound],
         scale: Float(gradientScale / Double(scoredCount)))
       if gradient != nil {
-        var dInput = Matrix(rows: block.count, columns: hidden.columnCount)
+        var dInput = Matrix.unspecified(rows: block.count, columns: hidden.columnCount)
         var none = head.linears.map { LinearGradients(for: $0, training: []) }
         head.backward(x: input, dy: logits, gradients: &none, into: &dInput)
         gradient?.addRows(dInput, at: block.lowerBound)

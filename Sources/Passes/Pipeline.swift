@@ -139,13 +139,15 @@ private struct PipelineRun {
   /// Runs one pass into a file of the workspace, and goes on with that file.
   @discardableResult
   private mutating func write(_ pass: any Pass, isLast: Bool, step: Int) throws -> JSONValue {
-    var contents = try pass.plan(current).contents
+    let contents = try pass.plan(current).contents
     let path = workspace.path(isLast ? Self.outputName : "step-\(step).rilq")
-    if isLast { contents.metadata = origin.added(to: contents.metadata) }
     let writer = try makeWriter(contents, path: path, isLast: isLast)
     let context = PassContext(
       original: input, workPath: workspace.path, logPath: options.logPath, progress: progress)
     let report = try pass.run(current, into: writer, context)
+    if isLast, let writer = writer as? any MetadataLastWriter {
+      writer.metadata = try origin.added(to: contents.metadata)
+    }
     let written = try writer.finish()
     if isLast { bytes = written }
     current = try Checkpoint.open(path: path)

@@ -8,7 +8,7 @@ import Testing
   private func verify(_ candidate: String, in folder: TemporaryFolder) throws -> Program.Result {
     try Program.run(
       "verify", "q.rilq", candidate, "--text", evaluationText, "--window", "64", "--max-tokens", "512",
-      "--max-mean-kl", "1e-6", in: folder)
+      in: folder)
   }
 
   @Test func `one changed byte of a section exits with 2`() throws {

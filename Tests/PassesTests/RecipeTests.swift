@@ -121,10 +121,11 @@ import Testing
     #expect(try parsePass("quantize: {targets: null}") == .quantize(QuantizeOptions()))
   }
 
-  @Test func `limits the mean KL when no limit is given`() {
+  @Test func `limits KL and logits when no limit is given`() {
     let options = VerifyOptions(text: PathOption("t"))
-    #expect(options.maxMeanKL == 1e-6 && options.maxKL == 1e-4)
-    #expect(VerifyOptions(text: PathOption("t"), maxKL: 1).maxMeanKL == nil)
+    #expect(options.maxMeanKL == 1e-6 && options.maxKL == 1e-4 && options.maxLogitDifference == 1e-3)
+    let limited = VerifyOptions(text: PathOption("t"), maxKL: 1)
+    #expect(limited.maxMeanKL == nil && limited.maxLogitDifference == nil)
   }
 
   @Test func `compares with the input unless a merge comes before`() throws {

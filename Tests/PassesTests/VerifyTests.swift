@@ -17,7 +17,7 @@ import Testing
     let bench = try Workbench(fixture: "tiny-llama")
     let verification = try Verification(reference: bench.input, candidate: bench.input, options())
     #expect(verification.passed)
-    #expect(verification.checks.map(\.name) == ["max_kl", "max_mean_kl"])
+    #expect(verification.checks.map(\.name) == ["max_kl", "max_mean_kl", "max_logit_difference"])
     #expect(verification.comparison.maxAbsoluteLogitDifference == 0)
     #expect(verification.comparison.top1Agreement == 1)
     #expect(verification.comparison.reference.tokensScored == 4 * 63)
@@ -44,10 +44,18 @@ import Testing
     let changed = try quantized.copy(to: bench.folder.path("changed.rilq")) { name, values in
       if name == "model.layers.2.mlp.down_proj.scales" { values[40] *= 1.1 }
     }
-    // What merging with tables of singles has to reach.
-    let strict = options { $0.maxMeanKL = 1e-6 }
-    #expect(try Verification(reference: quantized, candidate: quantized, strict).passed)
-    #expect(!(try Verification(reference: quantized, candidate: changed, strict).passed))
+    #expect(try Verification(reference: quantized, candidate: quantized, options()).passed)
+    #expect(!(try Verification(reference: quantized, candidate: changed, options()).passed))
+  }
+
+  @Test func `a change too small for the divergences fails by its logits`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let quantized = try bench.run(.quantize(QuantizeOptions())).checkpoint
+    let changed = try quantized.copy(to: bench.folder.path("changed.rilq")) { name, values in
+      if name == "model.layers.2.mlp.down_proj.scales" { values[40] *= 1.01 }
+    }
+    let verification = try Verification(reference: quantized, candidate: changed, options())
+    #expect(verification.checks.filter { !$0.passed }.map(\.name) == ["max_logit_difference"])
   }
 
   /// A limit, the value it is for, and whether the value has to stay below.
@@ -73,6 +81,7 @@ import Testing
       let options = options {
         $0.maxMeanKL = nil
         $0.maxKL = nil
+        $0.maxLogitDifference = nil
         limit.set(&$0, value)
       }
       let checks = try Verification(reference: bench.input, candidate: quantized, options).checks

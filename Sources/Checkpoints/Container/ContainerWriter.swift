@@ -1,7 +1,7 @@
 /// Writes a packed container front to back, `Formats/container.md`.
-package final class ContainerWriter: CheckpointWriter {
-  private let contents: CheckpointContents
-  private let manifestText: String
+package final class ContainerWriter: MetadataLastWriter {
+  private var contents: CheckpointContents
+  private let path: String
   private let encoder: SectionEncoder
   private let file: OutputFile
   private var sections: [ContainerSection] = []
@@ -10,6 +10,10 @@ package final class ContainerWriter: CheckpointWriter {
   private var end = 0
   /// The digest of the content, once `finish` has returned.
   package private(set) var contentDigest: Digest256?
+  package var metadata: JSONValue {
+    get { contents.metadata }
+    set { contents.metadata = newValue }
+  }
 
   /// Begins a file.
   ///
@@ -22,8 +26,10 @@ package final class ContainerWriter: CheckpointWriter {
   package init(_ contents: CheckpointContents, path: String, options: ContainerOptions = .init()) throws {
     try options.validate(path: path)
     try contents.validateForContainer(path: path)
-    manifestText = try contents.manifestText(path: path)
+    // What cannot be written is refused before anything is.
+    _ = try contents.manifestText(path: path)
     self.contents = contents
+    self.path = path
     encoder = SectionEncoder(options: options)
     file = try OutputFile(creating: path)
     try append(ContainerHeader.bytes)
@@ -52,7 +58,7 @@ package final class ContainerWriter: CheckpointWriter {
   package func finish() throws -> Int {
     let announced = contents.tensors.count + contents.assets.count
     precondition(sections.count == announced, "\(sections.count) of \(announced) sections are written")
-    let manifest = Array(manifestText.utf8)
+    let manifest = Array(try contents.manifestText(path: path).utf8)
     try writeSection(.manifest(byteCount: manifest.count), unsafe manifest.span.bytes)
     let digest = ContentDigest.of(sections, contents.manifest)
     try writeTable(digest)

@@ -2,8 +2,8 @@
 ///
 /// Adapter tensors go to PEFT's files, everything else to one `model.safetensors` or to shards with an index.
 /// `config.json` says which modules are quantized; the provenance goes to `rilq.json`.
-package final class SafetensorsFolderWriter: CheckpointWriter {
-  private let contents: CheckpointContents
+package final class SafetensorsFolderWriter: MetadataLastWriter {
+  private var contents: CheckpointContents
   private let folder: String
   private let shards: SafetensorsShards
   private let adapterTensors: [TensorInfo]
@@ -12,6 +12,10 @@ package final class SafetensorsFolderWriter: CheckpointWriter {
   private var tensorsWritten = 0
   private var assetsWritten = 0
   private var byteCount = 0
+  package var metadata: JSONValue {
+    get { contents.metadata }
+    set { contents.metadata = newValue }
+  }
 
   /// Plans the files.
   ///

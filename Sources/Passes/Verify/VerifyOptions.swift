@@ -15,6 +15,12 @@ public struct VerifyOptions: Sendable, Equatable {
   /// The limit of the largest KL that applies when no limit is given.
   public static let defaultMaxKL = 1e-4
 
+  /// The limit of the largest difference of two logits that applies when no limit is given.
+  ///
+  /// Logits show a change of a single scale that the distributions hide: a shift of all logits alike, or of
+  /// improbable tokens.
+  public static let defaultMaxLogitDifference = 1e-3
+
   /// The text that both sides read, UTF-8.
   public var text: PathOption
   /// What is compared with; nil means `unmerged` after a merge and `input` otherwise.
@@ -36,8 +42,8 @@ public struct VerifyOptions: Sendable, Equatable {
 
   /// Takes the text and the values that differ from the defaults.
   ///
-  /// Without any limit `maxMeanKL` and `maxKL` become their defaults, which an exact merge into f32 tables keeps, so
-  /// that a verification can always fail.
+  /// Without any limit `maxMeanKL`, `maxKL` and `maxLogitDifference` become their defaults, which an exact merge into
+  /// f32 tables keeps, so that a verification can always fail.
   public init(
     text: PathOption, against: VerifyReference? = nil, window: Int = 512, maxTokens: Int? = nil,
     maxKL: Double? = nil, maxMeanKL: Double? = nil, maxLogitDifference: Double? = nil,
@@ -55,6 +61,7 @@ public struct VerifyOptions: Sendable, Equatable {
     let limits = [maxKL, maxMeanKL, maxLogitDifference, minTop1Agreement, maxPerplexityRatio]
     if limits.allSatisfy({ $0 == nil }) {
       (self.maxMeanKL, self.maxKL) = (Self.defaultMaxMeanKL, Self.defaultMaxKL)
+      self.maxLogitDifference = Self.defaultMaxLogitDifference
     }
   }
 }

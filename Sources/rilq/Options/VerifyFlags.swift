@@ -18,7 +18,7 @@ struct VerifyFlags: ParsableArguments {
   @Option(help: "The limit of the mean KL divergence, in nats (default without any limit: 1e-6).")
   var maxMeanKl: String?
 
-  @Option(help: "The limit of the absolute difference of two logits.")
+  @Option(help: "The limit of the absolute difference of two logits (default without any limit: 1e-3).")
   var maxLogitDifference: String?
 
   @Option(help: "The least share of positions with the same most probable token.")
