@@ -4,17 +4,18 @@
 /// | --- | --- | --- | --- |
 /// | Q4_1 | 0…15 | d | m |
 /// | Q2_0, TQ2_0 | 0…3 | d | -d |
+/// | Q8_0 | the signed byte + 128, 0…255 | d | -128 d |
 struct GGUFCodes {
   private let type: GGUFTensorType
 
   /// Nil for a type that is not of this kind.
   init?(_ type: GGUFTensorType) {
-    guard type == .q4_1 || type == .q2_0 || type == .tq2_0 else { return nil }
+    guard [.q4_1, .q2_0, .tq2_0, .q8_0].contains(type) else { return nil }
     self.type = type
   }
 
   /// Whether a tensor of this type becomes a packed module without being told to.
-  var isTwoBit: Bool { type != .q4_1 }
+  var isTwoBit: Bool { type == .q2_0 || type == .tq2_0 }
 
   /// Where the scale is in a block.
   private var scaleOffset: Int { type == .tq2_0 ? 64 : 0 }
@@ -32,7 +33,12 @@ struct GGUFCodes {
 
   /// The bias of a block.
   func bias(_ row: RawSpan, block: Int) -> Float {
-    type == .q4_1 ? row.half(at: block * type.blockByteCount + 2) : -scale(row, block: block)
+    // Subtracted from zero, so that a scale of zero gives a bias without a sign.
+    switch type {
+    case .q4_1: row.half(at: block * type.blockByteCount + 2)
+    case .q8_0: 0 - 128 * scale(row, block: block)
+    default: 0 - scale(row, block: block)
+    }
   }
 
   /// The codes of a row, one a byte.
@@ -47,6 +53,8 @@ struct GGUFCodes {
           codes[first + j] = byte & 15
           codes[first + j + 16] = byte >> 4
         }
+      case .q8_0:
+        for i in 0..<32 { codes[first + i] = row.byte(at: start + 2 + i) &+ 128 }
       case .q2_0:
         for i in 0..<64 { codes[first + i] = row.byte(at: start + 2 + i / 4) >> UInt8(i % 4 * 2) & 3 }
       default:

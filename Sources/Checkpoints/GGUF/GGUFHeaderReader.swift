@@ -28,10 +28,14 @@ struct GGUFHeaderReader {
   /// Four times the values of the largest vocabularies; a value takes more memory than it does bytes of the file.
   private static let arrayValueLimit = 1 << 23
 
+  private let path: String
   private var cursor: GGUFCursor
   private var arrayValueCount = 0
 
-  init(path: String) { cursor = GGUFCursor(path: path) }
+  init(path: String) {
+    self.path = path
+    cursor = GGUFCursor(path: path)
+  }
 
   /// The bytes read so far.
   var position: Int { cursor.position }
@@ -130,13 +134,12 @@ struct GGUFHeaderReader {
   /// The alignment that the metadata states.
   func alignment(_ metadata: GGUFMetadata) throws(FormatError) -> Int {
     guard let value = metadata[GGUFHeader.alignmentKey] else { return GGUFHeader.defaultAlignment }
-    var cursor = cursor
-    cursor.place = "key '\(GGUFHeader.alignmentKey)'"
+    let place = "key '\(GGUFHeader.alignmentKey)'"
     guard case .uint32(let alignment) = value else {
-      throw cursor.error(.malformed("is no u32"))
+      throw FormatError(path, at: place, .malformed("is no u32"))
     }
     guard alignment >= 8, alignment.nonzeroBitCount == 1 else {
-      throw cursor.error(.malformed("\(alignment) is not a power of two from 8"))
+      throw FormatError(path, at: place, .malformed("\(alignment) is not a power of two from 8"))
     }
     return Int(alignment)
   }

@@ -11,7 +11,7 @@ struct GGUFPlan {
 
   private let configuration: GGUFConfiguration
   private let path: String
-  private let packings: [String: GGUFPacking]
+  private let statement: GGUFStatement
   /// That of the vectors.
   private let vectorDType: DType
 
@@ -28,17 +28,20 @@ struct GGUFPlan {
   ) throws(FormatError) {
     self.configuration = configuration
     path = file.path
-    packings = try GGUFPacking.read(keys)
+    statement = try GGUFStatement(keys)
     let embedding = header.entries.first { $0.name == GGUFTensorNames.embedding }
     dtype = embedding?.type.dtype ?? .bf16
-    vectorDType = Self.vectorDType(header.entries, matrices: dtype, file)
+    vectorDType = statement.isOurs ? .f32 : Self.vectorDType(header.entries, matrices: dtype, file)
     for entry in header.entries where entry.name != GGUFTensorNames.frequencies { try add(entry) }
     let names = Set(header.entries.map(\.name))
     for name in GGUFTensorNames.required(layerCount: configuration.layerCount) where !names.contains(name) {
       throw FormatError(path, .missing("tensor '\(name)'"))
     }
-    for module in packings.keys.sorted(by: precedes) where quantization[module] == nil {
-      throw keys.error(GGUFPacking.key, .missing("module '\(module)'"))
+    for module in statement.packings.keys.sorted(by: precedes) where quantization[module] == nil {
+      throw keys.error(GGUFStatement.key, .missing("module '\(module)'"))
+    }
+    for name in statement.dtypes.keys.sorted(by: precedes) where sources[name]?.isFloats != true {
+      throw keys.error(GGUFStatement.key, .missing("a tensor '\(name)' of floats"))
     }
   }
 
@@ -52,9 +55,9 @@ struct GGUFPlan {
       return
     }
     let isVector = entry.shape.count == 1 && entry.type == .f32
-    let target = isVector ? vectorDType : entry.type.dtype ?? .bf16
-    let content: GGUFSource.Content =
-      entry.type.dtype == target ? .stored : .rounded(target == .f16 ? .f16 : .bf16)
+    let target =
+      statement.dtypes[match.name] ?? (isVector ? vectorDType : entry.type.dtype ?? .bf16)
+    let content: GGUFSource.Content = entry.type.dtype == target ? .stored : .rounded(target)
     add(
       TensorInfo(name: match.name, dtype: target, shape: entry.shape),
       GGUFSource(entry: entry, content: content, headSize: headSize))
@@ -93,7 +96,7 @@ struct GGUFPlan {
     of match: GGUFTensorNames.Match, _ entry: GGUFHeader.Entry
   ) throws(FormatError) -> GGUFPacking? {
     let codes = GGUFCodes(entry.type)
-    guard let stated = packings[match.module] else {
+    guard let stated = statement.packings[match.module] else {
       return codes?.isTwoBit == true && entry.shape.count == 2 ? .natural(entry.type) : nil
     }
     guard codes != nil, entry.shape.count == 2 else {

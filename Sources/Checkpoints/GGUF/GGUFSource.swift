@@ -7,7 +7,7 @@ struct GGUFSource: Sendable {
     /// The values, as they are stored.
     case stored
     /// The values, rounded to nearest even where the dtype holds fewer digits.
-    case rounded(FloatFormat)
+    case rounded(DType)
     /// The codes, packed.
     case codes(GGUFPacking)
     /// The scales of groups.
@@ -20,6 +20,14 @@ struct GGUFSource: Sendable {
   let content: Content
   /// The rows of a head, where the halves of rotary pairs stand apart in the checkpoint and side by side in the file.
   let headSize: Int?
+
+  /// Whether the values are floats, not codes or tables.
+  var isFloats: Bool {
+    switch content {
+    case .stored, .rounded: true
+    case .codes, .scales, .biases: false
+    }
+  }
 
   /// The number of rows.
   ///
@@ -80,7 +88,8 @@ extension GGUFSource {
     switch content {
     case .stored:
       for i in out.indices { out[i] = bytes.byte(at: i) }
-    case .rounded(let format):
+    case .rounded(let dtype):
+      guard let format = FloatFormat(dtype) else { preconditionFailure("\(dtype.rawValue) is no float") }
       scratch.reserve(floats: rowLength)
       var values = scratch.floats.mutableSpan
       entry.type.decode(bytes, into: &values)
@@ -142,7 +151,7 @@ private struct GGUFRow {
     let bits = packing.parameters.bits
     var all: UInt8 = 0
     for i in span.indices { all |= span[i] }
-    guard all >> UInt8(bits) == 0 else { throw refused("a code does not fit \(bits) bits") }
+    guard bits == 8 || all >> UInt8(bits) == 0 else { throw refused("a code does not fit \(bits) bits") }
     packCodes(codes.span, bits: bits, into: &out)
   }
 
@@ -160,17 +169,11 @@ private struct GGUFRow {
       }
       table.append(isBias ? reader.bias(bytes, block: first) : reader.scale(bytes, block: first))
     }
-    narrow(table.span, to: format, into: &out)
-    try checkExact(table, out)
-  }
-
-  /// Whether the narrowed values are those that were to be stored.
-  private func checkExact(_ table: [Float], _ out: borrowing MutableSpan<UInt8>) throws(FormatError) {
-    guard packing.tables == .bf16 else { return }
-    for (i, value) in table.enumerated() {
-      let stored = UInt32(out[2 * i]) << 16 | UInt32(out[2 * i + 1]) << 24
-      guard stored == value.bitPattern else { throw refused("\(value) is no BF16 value") }
+    let stored = narrowed(table, to: format)
+    for (value, restored) in zip(table, widened(stored, from: format)) where value != restored {
+      throw refused("\(value) is no \(packing.tables.rawValue) value")
     }
+    for i in out.indices { out[i] = stored[i] }
   }
 }
 
