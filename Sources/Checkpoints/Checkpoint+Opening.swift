@@ -21,6 +21,7 @@ extension Checkpoint {
       try checkpoint.contents.validateQuantization(path: path)
       return checkpoint
     }
+    if try isGGUF(path: path) { return try openGGUF(path: path) }
     guard FileSystem.fileExtension(path) == "safetensors" else {
       throw FormatError(path, .unsupported("not a kind of checkpoint that is read"))
     }
