@@ -9,18 +9,22 @@ struct Origin {
 
   /// Reads the input's files for their digests.
   init(recipe: Recipe, input: Checkpoint, version: String) throws {
-    let files = try input.files
-    let digests = try parallelMap(files.count) { try Self.sha256(of: files[$0].path) }
-    let inputs = zip(files, digests).map { file, digest in
-      JSONValue.object([
-        JSONValue.Member("file", .string(file.name)), JSONValue.Member("sha256", .string(digest)),
-      ])
-    }
-    entry = .object([
+    var members = [
       JSONValue.Member("rilq_version", .string(version)),
       JSONValue.Member("recipe", recipe.resolvedJSON()),
-      JSONValue.Member("inputs", .array(inputs)),
-    ])
+      JSONValue.Member("inputs", try Self.digests(input.files)),
+    ]
+    let adapters = try recipe.adapterPaths.flatMap { try PeftAdapter.open($0).files }
+    if !adapters.isEmpty { members.append(.init("adapters", try Self.digests(adapters))) }
+    entry = .object(members)
+  }
+
+  private static func digests(_ files: [(name: String, path: String)]) throws -> JSONValue {
+    let digests = try parallelMap(files.count) { try sha256(of: files[$0].path) }
+    return .array(
+      zip(files, digests).map { file, digest in
+        .object([JSONValue.Member("file", .string(file.name)), JSONValue.Member("sha256", .string(digest))])
+      })
   }
 
   /// Metadata with this origin behind those that are recorded already.
