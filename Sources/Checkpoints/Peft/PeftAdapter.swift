@@ -177,9 +177,12 @@ private struct PeftParts {
     try check(
       parts.magnitude, "lora_magnitude_vector", of: name, isWanted: configuration.usesDora, "use_dora")
     try check(parts.bias, "lora_B.bias", of: name, isWanted: configuration.hasLoraBias, "lora_bias")
+    let root = Double(rank).squareRoot()
+    let isStabilized = configuration.isRankStabilized
     return PeftModule(
       name: name, isEmbedding: parts.isEmbedding, rank: rank,
-      alpha: configuration.isRankStabilized ? alpha * Double(rank).squareRoot() : alpha,
+      alpha: isStabilized ? alpha * root : alpha,
+      scaling: alpha / (isStabilized ? root : Double(rank)),
       loraA: a, loraB: b, magnitude: parts.magnitude, bias: parts.bias)
   }
 

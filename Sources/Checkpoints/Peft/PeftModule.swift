@@ -14,8 +14,10 @@ package struct PeftModule: Sendable, Equatable {
   package let isEmbedding: Bool
   /// The rows of A.
   package let rank: Int
-  /// Alpha, so that `scaling` is `alpha / rank`.
+  /// Alpha, so that `scaling` is `alpha / rank` but for a rounding.
   package let alpha: Double
+  /// What B·A is multiplied with.
+  package let scaling: Double
   /// `[rank, in]`, or `[rank, in / groupSize]` when pooled.
   package let loraA: TensorInfo
   /// `[out, rank]`.
@@ -24,9 +26,6 @@ package struct PeftModule: Sendable, Equatable {
   package let magnitude: TensorInfo?
   /// The bias of B, `[out]`; its part of the update is `scaling · bias`.
   package let bias: TensorInfo?
-
-  /// What B·A is multiplied with.
-  package var scaling: Double { alpha / Double(rank) }
 }
 
 /// A tensor of an adapter that takes the place of one of the base.
