@@ -21,7 +21,8 @@ import Testing
       try succeed("merge", "model", "adapter", "\(threads).rilq", "--threads", threads, in: folder)
     }
     let hashes = try ["1.rilq", "2.rilq", "3.rilq", "out"].map { name in
-      try JSONValue(parsing: Array(try succeed("hash", name, "--json", in: folder).output.utf8))["content"]?.string
+      try JSONValue(parsing: Array(try succeed("hash", name, "--json", in: folder).output.utf8))["content"]?
+        .string
     }
     #expect(Set(hashes).count == 1)
     #expect(try folder.read("out/tokenizer.json") == folder.read("model/tokenizer.json"))

@@ -12,8 +12,8 @@ import Testing
     "embedding-dora", "bias-all", "bias-lora-only", "lora-bias", "fan-in-fan-out", "fan-in-fan-out-dora",
   ]
 
-  /// Singles: at most rank + 1 = 6 additions, each of a partial sum below four times the largest result, round by 2^-24
-  /// of it. DoRA's norm and quotient add as much again.
+  // Singles: at most rank + 1 = 6 additions, each of a partial sum below four times the largest result, round by 2^-24
+  // of it. DoRA's norm and quotient add as much again.
   private static let singleTolerance = 0x1p-18
 
   /// A case's base with its tensors in a dtype.

@@ -107,6 +107,13 @@ import Testing
       error?.description.contains("over groups of 16 cannot be merged into tables over groups of 32") == true)
   }
 
+  @Test func `refuses a dtype for tables where none is merged`() throws {
+    let bench = try Workbench()
+    let options = MergeOptions(tables: .f16, adapter: source(try adapter(pool: nil, in: bench.folder)))
+    let error = #expect(throws: PassError.self) { try bench.run(.merge(options)) }
+    #expect(error?.exitCode == 64)
+  }
+
   @Test func `refuses a dense adapter and names both ways out`() throws {
     let bench = try Workbench()
     let base = try quantized(bench)

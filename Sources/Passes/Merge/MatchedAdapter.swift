@@ -15,7 +15,7 @@ struct MatchedAdapter {
   /// Opens an adapter and finds its place.
   ///
   /// - Parameters:
-  ///   - options: Where it is, and how it pools.
+  ///   - source: Where it is, and how it pools.
   ///   - base: The checkpoint it was made for.
   /// - Throws: `FormatError` when a part of it has no place, or one of the targets of its configuration has no part.
   init(_ source: AdapterSource, base: Checkpoint) throws {

@@ -41,6 +41,7 @@ struct MergeParts {
   /// Why a dense adapter is not merged into packed codes.
   ///
   /// - Parameter way: What to do instead, besides allowing the loss.
+  /// - Returns: The error, with both ways out.
   func refusalOfDense(_ way: String) -> PassError {
     .notExact(
       "module '\(module)': a dense adapter cannot be merged into \(quantization?.bits ?? 2)-bit codes exactly; "

@@ -35,10 +35,13 @@ struct MergedTables {
   /// Quantizes a weight again, in the packing that it had.
   ///
   /// - Parameters:
-  ///   - weight: The packed weight whose bits and groups are taken.
+  ///   - weight: The weight, for its shape.
+  ///   - packed: Its packed form, whose bits and groups are taken.
   ///   - parts: The module's tensors.
   ///   - summary: Notes the loss.
   ///   - read: Writes some rows of what is to be packed.
+  /// - Returns: Codes and tables with their names.
+  /// - Throws: `PassError.notFinite` at the first NaN or infinity.
   func requantized(
     _ weight: Weight, _ packed: PackedWeight, _ parts: MergeParts, summary: inout MergeSummary,
     _ read: @Sendable (Range<Int>, inout MutableSpan<Float>) -> Void

@@ -40,6 +40,9 @@ package struct PeftMergePass: Pass {
         largest = max(largest, tensor.byteCount)
       }
     }
+    if options.tables != nil, matched.modules.keys.allSatisfy({ input.contents.quantization[$0] == nil }) {
+      throw PassError.usage("merge: 'tables' has no meaning here, the adapter changes no packed weight")
+    }
     return editor.plan(memory: largest)
   }
 
