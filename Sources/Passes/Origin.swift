@@ -7,32 +7,40 @@ import Kernels
 struct Origin {
   private let recipe: Recipe
   private let version: String
-  private let inputs: ConcurrentWork<[JSONValue]>
+  private let digests: ConcurrentWork<(inputs: JSONValue, adapters: JSONValue?)>
 
-  /// Begins to read the input's files for their digests, beside the passes.
+  /// Begins to read the files of the input and of the recipe's adapters for their digests, beside the passes.
   init(recipe: Recipe, input: Checkpoint, version: String) throws {
-    let files = try input.files
+    let inputs = try input.files
+    let adapters = try recipe.adapterPaths.flatMap { try PeftAdapter.open($0).files }
     self.recipe = recipe
     self.version = version
-    inputs = ConcurrentWork {
-      try files.map { file in
-        JSONValue.object([
-          JSONValue.Member("file", .string(file.name)),
-          JSONValue.Member("sha256", .string(try Self.sha256(of: file.path))),
-        ])
-      }
+    digests = ConcurrentWork {
+      (try Self.digests(inputs), adapters.isEmpty ? nil : try Self.digests(adapters))
     }
+  }
+
+  private static func digests(_ files: [(name: String, path: String)]) throws -> JSONValue {
+    .array(
+      try files.map { file in
+        .object([
+          JSONValue.Member("file", .string(file.name)),
+          JSONValue.Member("sha256", .string(try sha256(of: file.path))),
+        ])
+      })
   }
 
   /// Metadata with this origin behind those that are recorded already; waits for the digests.
   ///
   /// - Throws: `FormatError` when an input could not be read.
   func added(to metadata: JSONValue) throws -> JSONValue {
-    let entry = JSONValue.object([
-      JSONValue.Member("rilq_version", .string(version)),
-      JSONValue.Member("recipe", recipe.resolvedJSON()),
-      JSONValue.Member("inputs", .array(try inputs.value())),
-    ])
+    let digests = try digests.value()
+    var members = [
+      JSONValue.Member("rilq_version", .string(version)), JSONValue.Member("recipe", recipe.resolvedJSON()),
+      JSONValue.Member("inputs", digests.inputs),
+    ]
+    if let adapters = digests.adapters { members.append(.init("adapters", adapters)) }
+    let entry = JSONValue.object(members)
     var metadata = metadata
     metadata.set("history", to: .array((metadata["history"]?.array ?? []) + [entry]))
     return metadata

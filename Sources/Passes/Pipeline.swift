@@ -66,7 +66,8 @@ public struct Pipeline {
     _ = try plan()
     let input = try Checkpoint.open(path: recipe.input.resolved)
     let workspace = try OutputWorkspace(
-      target: recipe.output.resolved, force: options.force, inputs: [recipe.input.resolved])
+      target: recipe.output.resolved, force: options.force,
+      inputs: [recipe.input.resolved] + recipe.adapterPaths)
     defer { workspace.discard() }
     var run = PipelineRun(
       recipe, options, workspace: workspace, input: input,
@@ -124,7 +125,7 @@ private struct PipelineRun {
       let begin = ContinuousClock.now
       let result: JSONValue
       if let pass = passOptions.pass {
-        if pass.name == "merge" { unmerged = current }
+        if pass.name == "merge" { unmerged = passOptions.adapter == nil ? current : nil }
         result = try write(pass, isLast: index == last, step: index)
       } else if case .verify(let verify) = passOptions {
         result = try self.verify(verify)
@@ -205,9 +206,9 @@ extension PassOptions {
   fileprivate var pass: (any Pass)? {
     switch self {
     case .quantize(let options): QuantizePass(options)
-    case .attach(let options): AttachPass(options)
+    case .attach(let options): options.adapter.map(PeftAttachPass.init) ?? AttachPass(options)
     case .calibrate(let options): CalibratePass(options)
-    case .merge(let options): MergePass(options)
+    case .merge(let options): options.adapter.map { PeftMergePass(options, $0) } ?? MergePass(options)
     case .verify: nil
     }
   }

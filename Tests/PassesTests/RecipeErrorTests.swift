@@ -81,7 +81,10 @@ import Testing
       "quantise: {}",
       "line 4: key 'passes.0.quantise': there is no pass 'quantise', the nearest is 'quantize'"
     ),
-    ("merge:", "line 4: key 'passes.0.merge': is empty, expected a map of requantize and tables"),
+    (
+      "merge:",
+      "line 4: key 'passes.0.merge': is empty, expected a map of requantize, tables, adapter and pooling"
+    ),
   ])
   func `refuses an entry of passes`(pass: String, expected: String) {
     #expect(message { _ = try parse(recipeText(passes: pass)) } == "recipes/r.yaml: " + expected)

@@ -12,6 +12,8 @@ import Testing
       - attach: {}
       - calibrate: {text: "it's ${never} \\"5\\".txt", learning_rate: 1e-5, train: [adapter, bias]}
       - merge: {tables: f16}
+      - attach: {adapter: "a b", pooling: qa-lora}
+      - merge: {adapter: ../a}
       - verify: {text: "5", max_kl: 1e-4, against: "true"}
     """.replacing("${never}", with: "$${never}")
 
@@ -42,6 +44,8 @@ import Testing
               targets: [up_proj]
               ignore: []
               seed: 1
+              adapter: null
+              pooling: null
           - calibrate:
               text: ../t.txt
               samples: 256
@@ -60,6 +64,8 @@ import Testing
           - merge:
               requantize: false
               tables: null
+              adapter: null
+              pooling: null
           - verify:
               text: t
               against: unmerged

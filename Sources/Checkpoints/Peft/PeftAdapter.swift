@@ -1,19 +1,34 @@
 /// An adapter in a folder of PEFT: `adapter_config.json` and `adapter_model.safetensors`.
 ///
-/// A pooled adapter is PEFT's QA-LoRA, which multiplies the mean of a group by the number of groups L; so the
-/// alpha in the file is ours divided by L.
+/// `Formats/peft.md` says what is read and what it means.
 public struct PeftAdapter: Sendable {
   static let configurationName = "adapter_config.json"
   static let tensorsName = "adapter_model.safetensors"
 
-  /// What the tensors mean.
-  public let parameters: AdapterParameters
-  /// The columns a mean is taken over, when the adapter is pooled.
-  public let groupSize: Int?
-  /// The tensors, named `m.lora_A.weight` and `m.lora_B.weight` by module, in the order of the file.
+  /// The folder.
+  public let path: String
+  /// The tensors, with the names of the file and in its order.
   public let tensors: [TensorInfo]
+  /// The modules that have an adapter, in the order of the file.
+  package let modules: [PeftModule]
+  /// The tensors that take the place of others of the base.
+  package let replacements: [PeftReplacement]
+  let configuration: PeftConfiguration
   let file: SafetensorsFile
   private let store: SafetensorsStore
+
+  /// The columns a mean is taken over, when the adapter is pooled.
+  public var groupSize: Int? { configuration.groupSize }
+  /// Whether the base stores its linears as `[in, out]`.
+  package var isFanInFanOut: Bool { configuration.isFanInFanOut }
+  /// The file that selects the modules, for errors.
+  package var configurationPath: String { configuration.path }
+  /// The file of the tensors, for errors.
+  package var tensorsPath: String { file.path }
+  /// The files of the adapter, by their names.
+  package var files: [(name: String, path: String)] {
+    [(Self.configurationName, configuration.path), (Self.tensorsName, file.path)]
+  }
 
   /// Opens an adapter folder; only headers are read.
   ///
@@ -28,21 +43,22 @@ public struct PeftAdapter: Sendable {
     guard names.contains(tensorsName) else { throw FormatError(folder, absence(names)) }
     let configuration = try PeftConfiguration(path: FileSystem.pathInside(folder, configurationName))
     return try PeftAdapter(
-      configuration, SafetensorsFile(path: FileSystem.pathInside(folder, tensorsName)))
+      folder, configuration, SafetensorsFile(path: FileSystem.pathInside(folder, tensorsName)))
   }
 
-  private init(_ configuration: PeftConfiguration, _ file: SafetensorsFile) throws {
+  private init(_ folder: String, _ configuration: PeftConfiguration, _ file: SafetensorsFile) throws {
     var store = SafetensorsStore(path: file.path)
-    for entry in file.header.entries { try Self.checkName(entry.tensor.name, file.path) }
-    try store.add(file, rename: Self.checkpointName)
+    try store.add(file)
+    var parts = PeftParts(path: file.path)
+    for tensor in store.tensors { try parts.add(tensor) }
+    path = folder
+    self.configuration = configuration
     self.file = file
     self.store = store
     tensors = store.tensors
-    groupSize = configuration.groupSize
-    let groupCounts = try Self.checkPairs(tensors, configuration, file.path)
-    parameters = AdapterParameters(
-      kind: configuration.groupSize == nil ? .dense : .pooled, rank: configuration.rank,
-      alpha: try configuration.alpha(groupCounts))
+    modules = try parts.modules(configuration)
+    replacements = parts.replacements
+    try checkSaved()
   }
 
   /// The bytes of one of the tensors.
@@ -50,17 +66,27 @@ public struct PeftAdapter: Sendable {
   /// - Throws: `FormatError` when there is no such tensor.
   public func bytes(of tensor: TensorInfo) throws -> TensorBytes { try store.bytes(of: tensor) }
 
-  /// Checks that a pooled adapter and the modules it belongs to have the same groups.
-  func checkGroups(_ quantization: [String: QuantizationParameters]) throws(FormatError) {
-    guard let groupSize else { return }
-    for tensor in tensors {
-      guard let module = ModuleTensor.loraA.module(of: tensor.name), let parameters = quantization[module],
-        parameters.groupSize != groupSize
-      else { continue }
-      throw FormatError(
-        file.path, at: "tensor '\(tensor.name)'",
-        .malformed("pools groups of \(groupSize) columns, the module's groups are of \(parameters.groupSize)")
-      )
+  /// A test for the names of modules that the configuration puts adapters at.
+  package func targetMatcher() -> (String) -> Bool { configuration.targets.matcher() }
+
+  /// The names and ends of names that the configuration lists as targets; none when it has an expression.
+  package var targetNames: [String] {
+    if case .ends(let names) = configuration.targets.targets { names } else { [] }
+  }
+
+  /// Checks that every entry of `modules_to_save` has tensors.
+  private func checkSaved() throws(FormatError) {
+    for name in configuration.modulesToSave {
+      let isThere = replacements.contains { replacement in
+        // PEFT takes modules whose names end so, and with a module everything in it.
+        let parts = replacement.name.split(separator: ".")
+        return parts.indices.dropLast().contains { parts[...$0].joined(separator: ".").hasByteSuffix(name) }
+      }
+      guard isThere else {
+        throw FormatError(
+          configuration.path, at: "key 'modules_to_save': '\(name)'",
+          .missing("a tensor of it in the adapter"))
+      }
     }
   }
 
@@ -71,51 +97,115 @@ public struct PeftAdapter: Sendable {
   }
 }
 
-extension PeftAdapter {
-  /// What PEFT puts before the name of a module.
-  private static let prefix = "base_model.model."
+/// The tensors of an adapter, gathered by module.
+private struct PeftParts {
+  private struct Parts {
+    var isEmbedding = false
+    var loraA: TensorInfo?
+    var loraB: TensorInfo?
+    var magnitude: TensorInfo?
+    var bias: TensorInfo?
+  }
 
-  /// The name in a PEFT file of a tensor of a checkpoint.
-  static func fileName(_ checkpointName: String) -> String { prefix + checkpointName }
+  let path: String
+  private(set) var replacements: [PeftReplacement] = []
+  private var order: [String] = []
+  private var parts: [String: Parts] = [:]
 
-  /// The name in a checkpoint of a tensor of a PEFT file.
-  static func checkpointName(_ fileName: String) -> String { String(fileName.dropFirst(prefix.count)) }
+  init(path: String) { self.path = path }
 
-  private static func checkName(_ name: String, _ path: String) throws(FormatError) {
-    guard name.hasPrefix(prefix),
-      ModuleTensor.loraA.module(of: checkpointName(name)) != nil
-        || ModuleTensor.loraB.module(of: checkpointName(name)) != nil
-    else {
-      throw FormatError(
-        path, at: "tensor '\(name)'", .unsupported("not a lora_A or lora_B weight under '\(prefix)'"))
+  mutating func add(_ tensor: TensorInfo) throws(FormatError) {
+    guard tensor.dtype.isWeight else {
+      throw error(tensor, .unsupported("is \(tensor.dtype.rawValue), not F16, BF16 or F32"))
+    }
+    switch PeftTensorName(tensor.name) {
+    case .loraA(let module, let isEmbedding):
+      edit(module) { ($0.loraA, $0.isEmbedding) = (tensor, $0.isEmbedding || isEmbedding) }
+    case .loraB(let module, let isEmbedding):
+      edit(module) { ($0.loraB, $0.isEmbedding) = (tensor, $0.isEmbedding || isEmbedding) }
+    case .bias(let module): edit(module) { $0.bias = tensor }
+    case .magnitude(let module): edit(module) { $0.magnitude = tensor }
+    case .replacement(let name):
+      guard !replacements.contains(where: { $0.name == name }) else {
+        throw error(tensor, .malformed("is the second tensor for '\(name)'"))
+      }
+      replacements.append(PeftReplacement(name: name, tensor: tensor))
+    case nil:
+      throw error(tensor, .unsupported("does not begin with '\(PeftTensorName.prefix)'"))
     }
   }
 
-  /// Checks that both matrices of every module are there and have the rank of the configuration.
-  ///
-  /// - Returns: The columns of A, by module.
-  private static func checkPairs(
-    _ tensors: [TensorInfo], _ configuration: PeftConfiguration, _ path: String
-  ) throws(FormatError) -> [String: Int] {
-    let shapes = Dictionary(tensors.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
-    guard !shapes.isEmpty else { throw FormatError(path, .missing("the tensors of the adapter")) }
-    var columnCounts: [String: Int] = [:]
-    for tensor in tensors {
-      let isA = ModuleTensor.loraA.module(of: tensor.name)
-      guard let module = isA ?? ModuleTensor.loraB.module(of: tensor.name) else { continue }
-      let other = (isA == nil ? ModuleTensor.loraA : .loraB).name(of: module)
-      guard shapes[other] != nil else {
-        throw FormatError(
-          path, at: "tensor '\(fileName(tensor.name))'", .missing("its pair '\(fileName(other))'"))
-      }
-      let rankAxis = isA == nil ? 1 : 0
-      guard tensor.shape.count == 2, tensor.shape[rankAxis] == configuration.rank else {
-        throw FormatError(
-          path, at: "tensor '\(fileName(tensor.name))'",
-          .malformed("shape \(tensor.shape) has not the rank \(configuration.rank) of \(configurationName)"))
-      }
-      if isA != nil { columnCounts[module] = tensor.shape[1] }
+  private mutating func edit(_ module: String, _ body: (inout Parts) -> Void) {
+    if parts[module] == nil { order.append(module) }
+    body(&parts[module, default: Parts()])
+  }
+
+  /// The modules, complete and of the rank that the configuration gives them.
+  func modules(_ configuration: PeftConfiguration) throws(FormatError) -> [PeftModule] {
+    guard !order.isEmpty || !replacements.isEmpty else {
+      throw FormatError(path, .missing("the tensors of the adapter"))
     }
-    return columnCounts
+    let values = try configuration.values(for: order)
+    var modules: [PeftModule] = []
+    for (module, value) in zip(order, values) {
+      modules.append(try self.module(module, value.rank, value.alpha, configuration))
+    }
+    return modules
+  }
+
+  private func module(
+    _ name: String, _ rank: Int, _ alpha: Double, _ configuration: PeftConfiguration
+  ) throws(FormatError) -> PeftModule {
+    let parts = parts[name] ?? Parts()
+    let (nameA, nameB) =
+      parts.isEmbedding ? ("lora_embedding_A", "lora_embedding_B") : ("lora_A.weight", "lora_B.weight")
+    let a = try require(parts.loraA, nameA, of: name)
+    let b = try require(parts.loraB, nameB, of: name)
+    for (tensor, axis) in [(a, 0), (b, 1)] {
+      guard tensor.shape.count == 2, tensor.elementCount > 0 else {
+        throw error(tensor, .unsupported("shape \(tensor.shape) is no matrix of a linear or an embedding"))
+      }
+      guard tensor.shape[axis] == rank else {
+        throw error(
+          tensor,
+          .malformed("shape \(tensor.shape) has not the rank \(rank) of \(PeftAdapter.configurationName)"))
+      }
+    }
+    if parts.isEmbedding, configuration.hasLoraBias || configuration.groupSize != nil {
+      throw error(a, .unsupported("an embedding has no lora_bias and is not pooled"))
+    }
+    try check(
+      parts.magnitude, "lora_magnitude_vector", of: name, isWanted: configuration.usesDora, "use_dora")
+    try check(parts.bias, "lora_B.bias", of: name, isWanted: configuration.hasLoraBias, "lora_bias")
+    let root = Double(rank).squareRoot()
+    let isStabilized = configuration.isRankStabilized
+    return PeftModule(
+      name: name, isEmbedding: parts.isEmbedding, rank: rank,
+      alpha: isStabilized ? alpha * root : alpha,
+      scaling: alpha / (isStabilized ? root : Double(rank)),
+      loraA: a, loraB: b, magnitude: parts.magnitude, bias: parts.bias)
+  }
+
+  private func require(
+    _ tensor: TensorInfo?, _ name: String, of module: String
+  ) throws(FormatError) -> TensorInfo {
+    guard let tensor else {
+      throw FormatError(
+        path, at: "module '\(module)'", .missing("tensor '\(PeftTensorName.prefix)\(module).\(name)'"))
+    }
+    return tensor
+  }
+
+  private func check(
+    _ tensor: TensorInfo?, _ name: String, of module: String, isWanted: Bool, _ key: String
+  ) throws(FormatError) {
+    if isWanted { _ = try require(tensor, name, of: module) }
+    if let tensor, !isWanted {
+      throw error(tensor, .malformed("is there, but \(key) is off in \(PeftAdapter.configurationName)"))
+    }
+  }
+
+  private func error(_ tensor: TensorInfo, _ problem: FormatError.Problem) -> FormatError {
+    FormatError(path, at: "tensor '\(tensor.name)'", problem)
   }
 }

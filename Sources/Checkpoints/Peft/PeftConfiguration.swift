@@ -1,18 +1,35 @@
 /// `adapter_config.json` of PEFT, as far as it changes what the tensors mean.
-struct PeftConfiguration {
-  /// The rows of A.
+struct PeftConfiguration: Sendable {
+  /// The rows of A where no pattern says otherwise.
   let rank: Int
+  /// Alpha where no pattern says otherwise.
+  let alpha: Double
+  let rankPattern: [PeftPattern<Int>]
+  let alphaPattern: [PeftPattern<Double>]
+  /// Whether B·A is multiplied with `alpha / √rank` instead of `alpha / rank`.
+  let isRankStabilized: Bool
+  /// Whether the rows of what was adapted are scaled to stored lengths.
+  let usesDora: Bool
+  /// Whether the base stores its linears as `[in, out]`.
+  let isFanInFanOut: Bool
+  /// Whether B has a bias.
+  let hasLoraBias: Bool
   /// The columns a mean is taken over, when the adapter is pooled.
   let groupSize: Int?
-  private let loraAlpha: Double
-  private let alphaPattern: [(module: String, alpha: Double)]
-  private let path: String
+  let targets: PeftTargets
+  /// The ends of the names of modules that are stored whole.
+  let modulesToSave: [String]
+  let path: String
 
-  /// The switches that give the tensors a meaning that is not handled, unless they are off.
-  private static let unsupportedKeys = [
-    "use_rslora", "use_dora", "fan_in_fan_out", "modules_to_save", "rank_pattern", "lora_bias",
-    "layer_replication", "trainable_token_indices", "target_parameters", "alora_invocation_tokens",
-    "arrow_config",
+  /// What is read, and what may say anything without changing what the tensors mean.
+  private static let knownKeys: Set<String> = [
+    "peft_type", "r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora",
+    "fan_in_fan_out",
+    "lora_bias", "use_qalora", "qalora_group_size", "target_modules", "exclude_modules", "modules_to_save",
+    "layers_to_transform", "layers_pattern", "bias", "init_lora_weights",
+    "auto_mapping", "base_model_name_or_path", "inference_mode", "lora_dropout", "megatron_core",
+    "peft_version",
+    "revision", "task_type", "loftq_config", "eva_config", "corda_config", "lora_ga_config", "runtime_config",
   ]
 
   /// The starting values that leave the base weights as they are; the others change them.
@@ -22,83 +39,77 @@ struct PeftConfiguration {
   ///
   /// - Throws: `FormatError` with the key.
   init(path: String) throws {
-    let document = try JSONValue(contentsOf: path)
-    guard document.object != nil else { throw FormatError(path, .malformed("is not an object")) }
-    try Self.refuseUnsupported(document, path)
-    guard let rank = document["r"]?.integer, rank > 0 else {
-      throw FormatError(path, at: "key 'r'", .malformed("is not a positive integer"))
-    }
-    guard let alpha = document["lora_alpha"]?.double, alpha.isFinite else {
-      throw FormatError(path, at: "key 'lora_alpha'", .malformed("is not a number"))
-    }
+    let document = try PeftDocument(path: path)
+    try Self.refuseUnsupported(document)
     self.path = path
-    self.rank = rank
-    loraAlpha = alpha
-    alphaPattern = try (document["alpha_pattern"]?.object ?? []).map { member in
-      guard let alpha = member.value.double, alpha.isFinite else {
-        throw FormatError(path, at: "key 'alpha_pattern': '\(member.key)'", .malformed("is not a number"))
-      }
-      return (member.key, alpha)
+    rank = try document.positiveInteger("r")
+    alpha = try document.number("lora_alpha")
+    rankPattern = try document.patterns("rank_pattern", of: "a positive integer") {
+      $0.integer.flatMap { $0 > 0 ? $0 : nil }
     }
-    groupSize = try Self.groupSize(document, path)
+    alphaPattern = try document.patterns("alpha_pattern", of: "a number") {
+      $0.double.flatMap { $0.isFinite ? $0 : nil }
+    }
+    isRankStabilized = try document.flag("use_rslora")
+    usesDora = try document.flag("use_dora")
+    isFanInFanOut = try document.flag("fan_in_fan_out")
+    hasLoraBias = try document.flag("lora_bias")
+    groupSize = try document.flag("use_qalora") ? try document.positiveInteger("qalora_group_size") : nil
+    targets = try PeftTargets(document)
+    modulesToSave = try document.texts("modules_to_save")
+    try refuseCombinations(document)
   }
 
-  private static func groupSize(_ document: JSONValue, _ path: String) throws(FormatError) -> Int? {
-    guard isOn(document["use_qalora"]) else { return nil }
-    guard let size = document["qalora_group_size"]?.integer, size > 0 else {
-      throw FormatError(path, at: "key 'qalora_group_size'", .malformed("is not a positive integer"))
+  private static func refuseUnsupported(_ document: PeftDocument) throws(FormatError) {
+    guard document["peft_type"]?.string == "LORA" else { throw document.refusal("peft_type") }
+    if let bias = document["bias"], !["none", "all", "lora_only"].contains(bias.string) {
+      throw document.refusal("bias")
     }
-    return size
-  }
-
-  private static func refuseUnsupported(_ document: JSONValue, _ path: String) throws(FormatError) {
-    func refuse(_ key: String) -> FormatError {
-      FormatError(path, at: "key '\(key)'", .unsupported((document[key] ?? .null).compactText))
-    }
-    guard document["peft_type"]?.string == "LORA" else { throw refuse("peft_type") }
-    if let bias = document["bias"], bias.string != "none" { throw refuse("bias") }
     if let start = document["init_lora_weights"]?.string, !harmlessStarts.contains(start) {
-      throw refuse("init_lora_weights")
+      throw document.refusal("init_lora_weights", because: "starts from base weights that it changed")
     }
-    let switches = (document.object ?? []).map(\.key).filter { $0.hasPrefix("use_") && $0 != "use_qalora" }
-    for key in unsupportedKeys + switches where isOn(document[key]) { throw refuse(key) }
-  }
-
-  /// Whether a setting says anything at all.
-  private static func isOn(_ value: JSONValue?) -> Bool {
-    switch value {
-    case nil, .null, .bool(false), .string(""), .array([]), .object([]): false
-    default: true
+    for key in document.keys where !knownKeys.contains(key) && document.isOn(key) {
+      throw document.refusal(key)
     }
   }
 
-  /// The one alpha of an adapter, in our meaning.
+  /// Refuses what PEFT refuses too, since it has no meaning.
+  private func refuseCombinations(_ document: PeftDocument) throws(FormatError) {
+    if usesDora, hasLoraBias { throw document.refusal("lora_bias", because: "has no meaning with use_dora") }
+    if groupSize != nil, usesDora {
+      throw document.refusal("use_dora", because: "has no meaning with use_qalora")
+    }
+    if groupSize != nil, hasLoraBias {
+      throw document.refusal("lora_bias", because: "is not supported with use_qalora")
+    }
+  }
+}
+
+extension PeftConfiguration {
+  /// The rank and the alpha of each module, by its index.
   ///
-  /// - Parameter columnCounts: The columns of A by module; of a pooled adapter these are groups.
-  /// - Returns: Alpha, so that the update is `alpha / rank * B * A`.
-  /// - Throws: `FormatError` when modules differ, or a pattern matches none.
-  func alpha(_ columnCounts: [String: Int]) throws(FormatError) -> Double {
-    var alphaByModule: [String: Double] = [:]
-    for (pattern, alpha) in alphaPattern {
-      // PEFT lets a pattern match a whole name or its end after a dot, and takes the first that does.
-      let matches = columnCounts.keys.filter { $0 == pattern || $0.hasSuffix("." + pattern) }
-      guard !matches.isEmpty else {
-        throw FormatError(path, at: "key 'alpha_pattern': '\(pattern)'", .malformed("matches no module"))
-      }
-      for module in matches where alphaByModule[module] == nil { alphaByModule[module] = alpha }
-    }
-    var common = loraAlpha
-    for (i, module) in columnCounts.keys.sorted(by: precedes).enumerated() {
-      let factor = groupSize == nil ? 1 : Double(columnCounts[module] ?? 1)
-      let alpha = (alphaByModule[module] ?? loraAlpha) * factor
-      // A quotient that was rounded once does not multiply back exactly.
-      let isCommon = abs(alpha - common) <= 1e-12 * abs(common)
-      guard isCommon || i == 0 else {
+  /// - Throws: `FormatError` when a pattern matches none of them.
+  func values(for modules: [String]) throws(FormatError) -> [(rank: Int, alpha: Double)] {
+    let ranks = try values(of: rankPattern, "rank_pattern", for: modules)
+    let alphas = try values(of: alphaPattern, "alpha_pattern", for: modules)
+    return modules.indices.map { (ranks[$0] ?? rank, alphas[$0] ?? alpha) }
+  }
+
+  /// The value of the first pattern that matches, for each module.
+  private func values<Value>(
+    of patterns: [PeftPattern<Value>], _ key: String, for modules: [String]
+  ) throws(FormatError) -> [Value?] {
+    var values = [Value?](repeating: nil, count: modules.count)
+    for pattern in patterns {
+      let matches = pattern.expression.nameEndMatcher()
+      let indices = modules.indices.filter { matches(modules[$0]) }
+      guard !indices.isEmpty else {
         throw FormatError(
-          path, at: "module '\(module)'", .unsupported("alpha \(alpha) where other modules have \(common)"))
+          path, at: "key '\(key)': '\(pattern.expression.text)'",
+          .malformed("matches no module of the adapter"))
       }
-      if !isCommon { common = alpha }
+      for i in indices where values[i] == nil { values[i] = pattern.value }
     }
-    return common
+    return values
   }
 }

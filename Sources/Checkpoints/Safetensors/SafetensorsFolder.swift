@@ -17,7 +17,7 @@ enum SafetensorsFolder {
     let contents = CheckpointContents(
       tensors: store.tensors,
       quantization: try quantization(of: path, names, base),
-      adapter: adapter?.parameters,
+      adapter: try adapter?.parameters(),
       assets: try FolderAssets.list(in: path, except: reservedNames),
       metadata: try provenance(of: path, names))
     try contents.validateQuantization(path: path)

@@ -1,7 +1,7 @@
 import Checkpoints
 
 extension AttachOptions {
-  static let keys = ["kind", "rank", "alpha", "targets", "ignore", "seed"]
+  static let keys = ["kind", "rank", "alpha", "targets", "ignore", "seed"] + AdapterSource.keys
 
   /// Reads the options of a recipe's `attach`.
   init(reading reader: RecipeReader) throws {
@@ -13,17 +13,23 @@ extension AttachOptions {
     targets = try map.optional("targets") { try $0.targets() }
     ignore = try map.value("ignore", default: ignore) { try $0.patterns() }
     seed = try map.value("seed", default: seed) { try $0.seed() }
+    adapter = try AdapterSource.read(map)
+    guard adapter != nil,
+      let other = map.members.first(where: { !AdapterSource.keys.contains($0.name) })
+    else { return }
+    throw PassError.recipe(other.keyPlace, "does not go with 'adapter', which has its own")
   }
 
-  /// Every option by its key.
+  /// Every option by its key; those of the adapter alone when one is taken.
   var members: [JSONValue.Member] {
-    [
+    guard adapter == nil else { return AdapterSource.members(adapter) }
+    return [
       .init("kind", .string(kind.rawValue)),
       .init("rank", .integer(rank)),
       .init("alpha", .double(alpha)),
       .init("targets", .optional(targets, JSONValue.patterns)),
       .init("ignore", .patterns(ignore)),
       .init("seed", .seed(seed)),
-    ]
+    ] + AdapterSource.members(nil)
   }
 }

@@ -17,11 +17,14 @@ public struct AttachOptions: Sendable, Equatable {
   public var ignore: [ModulePattern]
   /// The seed of the random values in A; B begins with zeros.
   public var seed: UInt64
+  /// An adapter whose values, kind, rank, alpha and modules are taken; nil makes a new one.
+  public var adapter: AdapterSource?
 
   /// Takes the values that differ from the defaults.
   public init(
     kind: AdapterParameters.Kind = .pooled, rank: Int = 16, alpha: Double = 16,
-    targets: [ModulePattern]? = nil, ignore: [ModulePattern] = [], seed: UInt64 = 1
+    targets: [ModulePattern]? = nil, ignore: [ModulePattern] = [], seed: UInt64 = 1,
+    adapter: AdapterSource? = nil
   ) {
     self.kind = kind
     self.rank = rank
@@ -29,5 +32,6 @@ public struct AttachOptions: Sendable, Equatable {
     self.targets = targets
     self.ignore = ignore
     self.seed = seed
+    self.adapter = adapter
   }
 }

@@ -7,6 +7,7 @@ import Models
 package struct AttachPass: Pass {
   private let options: AttachOptions
 
+  /// Takes options that name no adapter; those that do are for `PeftAttachPass`.
   package init(_ options: AttachOptions) { self.options = options }
 
   package var name: String { "attach" }
@@ -19,11 +20,11 @@ package struct AttachPass: Pass {
     let candidates = ModuleDescription.matrices(of: input.contents)
     let modules = try ModuleSelection(targets: options.targets, ignore: options.ignore).select(
       from: candidates)
-    try checkTrainable(modules, among: candidates)
+    try Self.checkTrainable(modules, among: candidates)
     for module in modules {
       let tensors = try adapterTensors(module, in: input)
       editor.add(
-        tensors, behind: lastTensor(of: module, in: input.contents), module: module,
+        tensors, behind: Self.lastTensor(of: module, in: input.contents), module: module,
         action: "\(options.kind.rawValue) adapter, rank \(options.rank)")
     }
     editor.update {
@@ -33,7 +34,7 @@ package struct AttachPass: Pass {
   }
 
   /// Refuses modules that calibration would not train: an adapter that nothing trains does nothing.
-  private func checkTrainable(_ modules: [String], among candidates: [ModuleDescription]) throws {
+  static func checkTrainable(_ modules: [String], among candidates: [ModuleDescription]) throws {
     let linears = Set(candidates.filter(\.isLayerLinear).map(\.name))
     guard let module = modules.first(where: { !linears.contains($0) }) else { return }
     throw PassError.usage("module '\(module)': adapters are attached to the linears of layers only")
@@ -59,7 +60,7 @@ package struct AttachPass: Pass {
   }
 
   /// The tensor that stands last among those of a module's weight.
-  private func lastTensor(of module: String, in contents: CheckpointContents) -> String {
+  static func lastTensor(of module: String, in contents: CheckpointContents) -> String {
     module + (contents.quantization[module] == nil ? ".weight" : ".biases")
   }
 

@@ -16,7 +16,7 @@ struct HistorySummary {
     steps = (metadata["history"]?.array ?? []).map { entry in
       let version = entry["rilq_version"]?.string ?? "of unknown version"
       let passes = (entry["recipe"]?["passes"]?.array ?? []).flatMap { $0.object ?? [] }.map(Self.text)
-      let inputs = (entry["inputs"]?.array ?? []).map { input in
+      let inputs = ((entry["inputs"]?.array ?? []) + (entry["adapters"]?.array ?? [])).map { input in
         "\(input["file"]?.string ?? "?") \((input["sha256"]?.string ?? "?").prefix(Self.digestLength))"
       }
       return ("rilq \(version): \(passes.isEmpty ? "copy" : passes.joined(separator: ", "))", inputs)

@@ -1,7 +1,7 @@
 import Checkpoints
 
 extension MergeOptions {
-  static let keys = ["requantize", "tables"]
+  static let keys = ["requantize", "tables"] + AdapterSource.keys
 
   /// Reads the options of a recipe's `merge`.
   init(reading reader: RecipeReader) throws {
@@ -9,6 +9,7 @@ extension MergeOptions {
     self.init()
     requantize = try map.value("requantize", default: requantize) { try $0.flag() }
     tables = try map.optional("tables") { try $0.tableType() }
+    adapter = try AdapterSource.read(map)
   }
 
   /// Every option by its key.
@@ -16,6 +17,6 @@ extension MergeOptions {
     [
       .init("requantize", .bool(requantize)),
       .init("tables", .optional(tables) { .string($0.recipeWord) }),
-    ]
+    ] + AdapterSource.members(adapter)
   }
 }

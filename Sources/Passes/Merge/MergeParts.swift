@@ -9,8 +9,8 @@ struct MergeParts {
   /// Adapter and trained changes.
   let beside: [TensorInfo]
   let quantization: QuantizationParameters?
-  private let rows: Int
-  private let columns: Int
+  let rows: Int
+  let columns: Int
 
   init(_ module: String, in input: Checkpoint) throws {
     self.module = module
@@ -36,6 +36,16 @@ struct MergeParts {
     beside.isEmpty
       ? "tables converted"
       : "merged " + beside.map { $0.name.dropFirst(module.count + 1) }.joined(separator: ", ")
+  }
+
+  /// Why a dense adapter is not merged into packed codes.
+  ///
+  /// - Parameter way: What to do instead, besides allowing the loss.
+  /// - Returns: The error, with both ways out.
+  func refusalOfDense(_ way: String) -> PassError {
+    .notExact(
+      "module '\(module)': a dense adapter cannot be merged into \(quantization?.bits ?? 2)-bit codes exactly; "
+        + "\(way), or allow --requantize, which reports the loss")
   }
 
   /// One of the module's own tensors, by the last part of its name.

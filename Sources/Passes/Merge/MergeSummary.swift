@@ -12,6 +12,9 @@ struct MergeSummary {
   private var requantizationError = (squared: 0.0, norm: 0.0)
   private var denseModules = 0
   private var requantizedModules = 0
+  private var largestChange: (relative: Double, module: String)?
+  /// The tensors that others took the place of.
+  var replacedTensors = 0
 
   /// Notes a table, and by how much of a step its storing rounded it.
   mutating func addTable(
@@ -42,6 +45,21 @@ struct MergeSummary {
     denseModules += 1
   }
 
+  /// Notes a dense weight that an adapter was folded into, its change and its rounding.
+  mutating func addFolded(_ sums: FoldSums, module: String) throws {
+    if let index = sums.notFinite { throw PassError.notFinite(tensor: module + ".weight", index: index) }
+    denseError.squared += sums.rounding
+    denseError.norm += sums.after
+    denseModules += 1
+    addChange(sums.relativeChange, module: module)
+  }
+
+  /// Notes by how much of its norm a weight changed.
+  mutating func addChange(_ relative: Double, module: String) {
+    guard relative > largestChange?.relative ?? -1 else { return }
+    largestChange = (relative, module)
+  }
+
   /// Notes a weight that was quantized again.
   mutating func addRequantized(_ packed: PackedTensor) {
     requantizationError.squared += packed.squaredError
@@ -51,6 +69,11 @@ struct MergeSummary {
 
   var report: JSONValue {
     var report = JSONValue.object([JSONValue.Member("modules", .integer(modules))])
+    if replacedTensors > 0 { report.set("replaced_tensors", to: .integer(replacedTensors)) }
+    if let largestChange {
+      report.set("largest_relative_change", to: .double(largestChange.relative))
+      report.set("largest_change_in", to: .string(largestChange.module))
+    }
     if tables > 0 {
       report.set("tables", to: .integer(tables))
       report.set("tables_stored_exactly", to: .integer(exactTables))

@@ -54,8 +54,7 @@ public enum PassOptions: Sendable, Equatable {
     case "calibrate": self = .calibrate(try CalibrateOptions(reading: options))
     case "merge": self = .merge(try MergeOptions(reading: options))
     case "verify":
-      let isAfterMerge = previous.contains { $0.name == "merge" }
-      self = .verify(try VerifyOptions(reading: options, isAfterMerge: isAfterMerge))
+      self = .verify(try VerifyOptions(reading: options, isAfterMerge: previous.haveUnmergedState))
     default: preconditionFailure("there is no pass '\(name)'")
     }
   }

@@ -44,7 +44,13 @@ extension Recipe {
           options.text = options.text.moved(to: folder)
           if case .path(let path) = options.against { options.against = .path(path.moved(to: folder)) }
           return .verify(options)
-        case .quantize, .attach, .merge: return pass
+        case .merge(var options):
+          options.adapter = options.adapter?.moved(to: folder)
+          return .merge(options)
+        case .attach(var options):
+          options.adapter = options.adapter?.moved(to: folder)
+          return .attach(options)
+        case .quantize: return pass
         }
       })
   }

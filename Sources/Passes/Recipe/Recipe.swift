@@ -47,9 +47,21 @@ public struct Recipe: Sendable, Equatable {
     self.variables = variables
     self.passes = passes.enumerated().map { i, pass in
       guard case .verify(var options) = pass, options.against == nil else { return pass }
-      options.against = passes[..<i].contains { $0.name == "merge" } ? .unmerged : .input
+      options.against = passes[..<i].haveUnmergedState ? .unmerged : .input
       return .verify(options)
     }
+  }
+
+  /// The folders of the adapters that passes read.
+  var adapterPaths: [String] { passes.compactMap { $0.adapter?.path.resolved } }
+}
+
+extension Collection<PassOptions> {
+  /// Whether the last merge took in what was beside the weights, so that there is an unmerged state with the same
+  /// meaning.
+  var haveUnmergedState: Bool {
+    guard let last = Array(self).last(where: { $0.name == "merge" }) else { return false }
+    return last.adapter == nil
   }
 }
 

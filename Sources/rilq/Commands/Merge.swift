@@ -1,15 +1,44 @@
 import ArgumentParser
+import Checkpoints
+import Passes
 
 /// `rilq merge`: one pass.
 struct Merge: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Fold adapters and trained changes into the weights.")
+    abstract: "Fold adapters and trained changes into the weights.",
+    usage: """
+      rilq merge INPUT OUTPUT [--tables DTYPE] [--requantize]
+      rilq merge BASE ADAPTER OUTPUT [--pooling CONVENTION]
+      """,
+    discussion: """
+      With two paths, what is beside the weights of a checkpoint is folded into them. With three, an adapter of PEFT, a \
+      folder with adapter_config.json and adapter_model.safetensors, is folded into a base.
+      """)
+
+  @Argument(help: "A checkpoint to read, perhaps an adapter, and what to write.")
+  var paths: [String]
 
   @OptionGroup(title: "Pass options")
   var flags: MergeFlags
 
-  @OptionGroup
-  var pass: SinglePass
+  @OptionGroup(title: "Output options")
+  var outputOptions: OutputOptions
 
-  func run() throws { try pass.run("merge", flags.given) }
+  @OptionGroup
+  var global: GlobalOptions
+
+  func validate() throws {
+    guard paths.count == 2 || paths.count == 3 else {
+      throw ValidationError("expected an input and an output, or a base, an adapter and an output")
+    }
+  }
+
+  func run() throws {
+    let adapter = paths.count == 3 ? [PassFlag("adapter", paths[1])] : []
+    let recipe = Recipe(
+      input: PathOption(paths[0]), output: PathOption(paths[paths.count - 1]),
+      outputFormat: try outputOptions.format(),
+      passes: [try PassOptions(name: "merge", flags: flags.given + adapter)])
+    try RecipeRunner(recipe: recipe, global: global, output: outputOptions).run()
+  }
 }

@@ -22,6 +22,12 @@ struct AttachFlags: ParsableArguments {
   @Option(help: "The seed of A (default: 1).")
   var seed: String?
 
+  @Option(help: "An adapter of PEFT to put beside the weights instead of a new one.")
+  var adapter: String?
+
+  @Option(help: "How a pooled adapter is meant: peft (default), or qa-lora, plain means.")
+  var pooling: String?
+
   /// The flags that were given, as keys of a recipe.
   var given: [PassFlag] {
     [PassFlag].collect(
@@ -30,6 +36,8 @@ struct AttachFlags: ParsableArguments {
         ("rank", rank),
         ("alpha", alpha),
         ("seed", seed),
+        ("adapter", adapter),
+        ("pooling", pooling),
       ], lists: [("targets", targets), ("ignore", ignore)])
   }
 }

@@ -6,6 +6,11 @@ struct MergeFlags: ParsableArguments {
   @Option(help: "The dtype of the merged scales and biases: f32, f16 or bf16 (default: as they are).")
   var tables: String?
 
+  @Option(
+    help: "How a pooled adapter is meant: peft, as its configuration says (default), or qa-lora, plain means."
+  )
+  var pooling: String?
+
   @Flag(help: "Allow folding a dense adapter into packed weights by quantizing again, which is lossy.")
   var requantize = false
 
@@ -13,7 +18,8 @@ struct MergeFlags: ParsableArguments {
   var given: [PassFlag] {
     [PassFlag].collect(
       values: [
-        ("tables", tables)
+        ("tables", tables),
+        ("pooling", pooling),
       ], switches: [("requantize", requantize)])
   }
 }

@@ -101,39 +101,84 @@ import Testing
   }
 
   private func configuration(_ more: String = "") -> String {
-    #"{"peft_type": "LORA", "r": 2, "lora_alpha": 8, "bias": "none"\#(more.isEmpty ? "" : ", " + more)}"#
+    #"{"peft_type": "LORA", "r": 2, "lora_alpha": 8, "bias": "none", "target_modules": ["m"]\#(more.isEmpty ? "" : ", " + more)}"#
   }
 
-  private func openMessage() -> String? { message(in: folder) { _ = try PeftAdapter.open(folder.path) } }
+  private func openMessage() -> String? {
+    message(in: folder) { _ = try PeftAdapter.open(folder.path).parameters() }
+  }
 
   @Test func `is opened alone`() throws {
     try write(configuration())
     let adapter = try PeftAdapter.open(folder.path)
-    #expect(adapter.parameters == AdapterParameters(kind: .dense, rank: 2, alpha: 8))
-    #expect(adapter.tensors.map(\.name) == ["m.lora_A.weight", "m.lora_B.weight"])
+    #expect(try adapter.parameters() == AdapterParameters(kind: .dense, rank: 2, alpha: 8))
+    #expect(
+      adapter.tensors.map(\.name) == [
+        "base_model.model.m.lora_A.weight", "base_model.model.m.lora_B.weight",
+      ])
     #expect(try adapter.bytes(of: adapter.tensors[1]).array == [UInt8](repeating: 7, count: 24))
   }
 
   @Test func `is opened as pooled, alpha times the number of groups`() throws {
     try write(configuration(#""use_qalora": true, "qalora_group_size": 4"#), columns: 2)
     let adapter = try PeftAdapter.open(folder.path)
-    #expect(adapter.parameters == AdapterParameters(kind: .pooled, rank: 2, alpha: 16))
+    #expect(try adapter.parameters() == AdapterParameters(kind: .pooled, rank: 2, alpha: 16))
+    #expect(try adapter.parameters(.qaLora) == AdapterParameters(kind: .pooled, rank: 2, alpha: 8))
     #expect(adapter.groupSize == 4)
+  }
+
+  @Test func `takes the square root of the rank into alpha when it is rank-stabilized`() throws {
+    try write(configuration(#""use_rslora": true"#))
+    let adapter = try PeftAdapter.open(folder.path)
+    #expect(adapter.modules[0].scaling == 8 / 2.0.squareRoot())
+    #expect(try adapter.parameters() == AdapterParameters(kind: .dense, rank: 2, alpha: 8 * 2.0.squareRoot()))
+  }
+
+  @Test(arguments: [
+    (#""use_dora": true"#, ["m.lora_magnitude_vector"], "use_dora"),
+    (#""fan_in_fan_out": true"#, [], "fan_in_fan_out"),
+    (#""lora_bias": true"#, ["m.lora_B.bias"], "lora_bias"),
+  ])
+  func `cannot stay beside the weights when it is more than A and B`(
+    setting: String, names: [String], key: String
+  ) throws {
+    try write(configuration(setting), names: ["m.lora_A.weight", "m.lora_B.weight"] + names)
+    #expect(try PeftAdapter.open(folder.path).modules.count == 1)
+    #expect(
+      openMessage()
+        == "/adapter_config.json: key '\(key)': such an adapter cannot stay beside the weights; "
+        + "'rilq merge BASE ADAPTER OUT' merges it")
   }
 
   @Test func `takes alpha from a pattern`() throws {
     try write(configuration(#""alpha_pattern": {"m": 5.5}"#))
-    #expect(try PeftAdapter.open(folder.path).parameters.alpha == 5.5)
+    #expect(try PeftAdapter.open(folder.path).parameters().alpha == 5.5)
   }
 
   @Test(arguments: [
-    (#""use_rslora": true"#, "key 'use_rslora': true"), (#""use_dora": true"#, "key 'use_dora': true"),
-    (#""use_new_thing": true"#, "key 'use_new_thing': true"),
-    (#""fan_in_fan_out": true"#, "key 'fan_in_fan_out': true"),
-    (#""modules_to_save": ["x"]"#, #"key 'modules_to_save': ["x"]"#),
-    (#""rank_pattern": {"m": 4}"#, #"key 'rank_pattern': {"m":4}"#),
-    (#""init_lora_weights": "pissa""#, #"key 'init_lora_weights': "pissa""#),
-    (#""alpha_pattern": {"x": 4}"#, "key 'alpha_pattern': 'x': matches no module"),
+    (#""use_new_thing": true"#, "key 'use_new_thing': true is not supported"),
+    (#""new_alpha": 0.5"#, "key 'new_alpha': 0.5 is not supported"),
+    (#""layer_replication": [[0, 1]]"#, "key 'layer_replication': [[0,1]] is not supported"),
+    (#""target_parameters": ["m"]"#, #"key 'target_parameters': ["m"] is not supported"#),
+    (#""trainable_token_indices": [1]"#, "key 'trainable_token_indices': [1] is not supported"),
+    (#""lora_bias": true, "use_dora": true"#, "key 'lora_bias': true has no meaning with use_dora"),
+    (
+      #""use_dora": true, "use_qalora": true, "qalora_group_size": 4"#,
+      "key 'use_dora': true has no meaning with use_qalora"
+    ),
+    (#""use_dora": 1"#, "key 'use_dora': is not true or false"),
+    (#""modules_to_save": ["x"]"#, "key 'modules_to_save': 'x': a tensor of it in the adapter is missing"),
+    (#""modules_to_save": [1]"#, "key 'modules_to_save': is not a list of names"),
+    (#""rank_pattern": {"m": 0}"#, "key 'rank_pattern': 'm': is not a positive integer"),
+    (#""rank_pattern": {"(": 4}"#, "key 'rank_pattern': '(' is not a regular expression"),
+    (#""rank_pattern": {"x": 4}"#, "key 'rank_pattern': 'x': matches no module of the adapter"),
+    (#""layers_pattern": "layers""#, "key 'layers_pattern': goes with layers_to_transform only"),
+    (#""layers_to_transform": ["a"]"#, "key 'layers_to_transform': is not a list of integers"),
+    (
+      #""init_lora_weights": "pissa""#,
+      #"key 'init_lora_weights': "pissa" starts from base weights that it changed"#
+    ),
+    (#""alpha_pattern": {"x": 4}"#, "key 'alpha_pattern': 'x': matches no module of the adapter"),
     (#""alpha_pattern": {"m": "4"}"#, "key 'alpha_pattern': 'm': is not a number"),
     (#""use_qalora": true"#, "key 'qalora_group_size': is not a positive integer"),
   ])
@@ -143,8 +188,13 @@ import Testing
   }
 
   @Test(arguments: [
-    (#"{"peft_type": "IA3"}"#, #"key 'peft_type': "IA3""#), ("{}", "key 'peft_type': null"),
-    (#"{"peft_type": "LORA", "bias": "all"}"#, #"key 'bias': "all""#),
+    (#"{"peft_type": "IA3"}"#, #"key 'peft_type': "IA3" is not supported"#),
+    ("{}", "key 'peft_type': null is not supported"),
+    (#"{"peft_type": "LORA", "bias": "some"}"#, #"key 'bias': "some" is not supported"#),
+    (
+      #"{"peft_type": "LORA", "r": 2, "lora_alpha": 1}"#,
+      "key 'target_modules': a list of modules or an expression is missing"
+    ),
     (#"{"peft_type": "LORA", "r": 0}"#, "key 'r': is not a positive integer"),
     (#"{"peft_type": "LORA", "r": 2}"#, "key 'lora_alpha': is not a number"),
     ("[]", "is not an object"),
@@ -155,17 +205,20 @@ import Testing
   }
 
   @Test(arguments: [
+    (["m.lora_A.weight"], "module 'm': tensor 'base_model.model.m.lora_B.weight' is missing"),
+    (["m.lora_B.weight"], "module 'm': tensor 'base_model.model.m.lora_A.weight' is missing"),
+    (["m.lora_embedding_A"], "module 'm': tensor 'base_model.model.m.lora_embedding_B' is missing"),
     (
-      ["m.lora_A.weight"],
-      "tensor 'base_model.model.m.lora_A.weight': its pair 'base_model.model.m.lora_B.weight' is missing"
+      ["m.lora_A.weight", "m.lora_B.weight", "m.lora_magnitude_vector"],
+      "tensor 'base_model.model.m.lora_magnitude_vector': is there, but use_dora is off in adapter_config.json"
     ),
     (
-      ["m.lora_B.weight"],
-      "tensor 'base_model.model.m.lora_B.weight': its pair 'base_model.model.m.lora_A.weight' is missing"
+      ["n.weight", "n.base_layer.weight"],
+      "tensor 'base_model.model.n.base_layer.weight': is the second tensor for 'n.weight'"
     ),
     (
-      ["m.lora_embedding_A"],
-      "tensor 'base_model.model.m.lora_embedding_A': not a lora_A or lora_B weight under 'base_model.model.'"
+      ["m.lora_A.weight", "m.lora_B.weight", "n.weight"],
+      "tensor 'base_model.model.n.weight': replaces a tensor of the base, which only merging does"
     ),
     ([], "the tensors of the adapter is missing"),
   ])
@@ -175,7 +228,7 @@ import Testing
   }
 
   @Test func `is refused when its rank differs`() throws {
-    try write(#"{"peft_type": "LORA", "r": 4, "lora_alpha": 8}"#)
+    try write(#"{"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": "m"}"#)
     #expect(
       openMessage()
         == "/adapter_model.safetensors: tensor 'base_model.model.m.lora_A.weight': shape [2, 8] has not the rank 4 of adapter_config.json"
@@ -211,7 +264,7 @@ import Testing
     let text = try String(decoding: folder.read(path), as: UTF8.self)
     try folder.write(path, text.replacing("\"b\": 2", with: "\"b\": 4"))
     #expect(
-      message(in: folder) { _ = try PeftAdapter.open(folder.path) }
+      message(in: folder) { _ = try PeftAdapter.open(folder.path).parameters() }
         == "/adapter_config.json: module 'b': alpha 12.0 where other modules have 6.0")
   }
 }

@@ -1,0 +1,124 @@
+/// Which modules an `adapter_config.json` puts adapters at.
+///
+/// Source: the selection of PEFT 0.21; `Formats/peft.md` has the rules.
+struct PeftTargets: Sendable {
+  /// A selection of names.
+  enum Names: Sendable {
+    /// Names, and ends of names after a dot.
+    case ends([String])
+    /// An expression over whole names.
+    case expression(PeftExpression)
+    /// Every linear but the output head.
+    case allLinear
+  }
+
+  let targets: Names
+  private let excluded: Names?
+  private let saved: [PeftExpression]
+  private let layers: Set<Int>?
+  private let layerPatterns: [PeftExpression]
+
+  /// Reads the keys that select modules.
+  ///
+  /// - Throws: `FormatError` with the key.
+  init(_ document: PeftDocument) throws(FormatError) {
+    guard let targets = try Self.names("target_modules", document) else {
+      throw document.error("target_modules", .missing("a list of modules or an expression"))
+    }
+    self.targets = targets
+    excluded = try Self.names("exclude_modules", document)
+    saved = try document.expressions("modules_to_save")
+    layers = try Self.layers(document)
+    layerPatterns = try document.expressions("layers_pattern")
+    guard layers == nil || targets.isList else {
+      throw document.error("layers_to_transform", .malformed("goes with a list of target_modules only"))
+    }
+    guard layerPatterns.isEmpty || layers != nil else {
+      throw document.error("layers_pattern", .malformed("goes with layers_to_transform only"))
+    }
+  }
+
+  /// A test for module names; made once for many of them.
+  func matcher() -> (String) -> Bool {
+    let isTarget = targets.matcher()
+    let isExcluded = excluded?.matcher() ?? { _ in false }
+    let isSaved = saved.map { $0.componentMatcher() }
+    let isInLayers = layerTest()
+    return { name in
+      isTarget(name) && !isExcluded(name) && !isSaved.contains { $0(name) } && isInLayers(name)
+    }
+  }
+
+  /// Whether a module is in one of the chosen layers; one that is named in full always is.
+  private func layerTest() -> (String) -> Bool {
+    guard let layers, case .ends(let names) = targets else { return { _ in true } }
+    let finders = layerPatterns.isEmpty ? [firstNumber] : layerPatterns.map { $0.numberFinder() }
+    let fullNames = Set(names)
+    return { name in
+      if fullNames.contains(name) { return true }
+      return finders.lazy.compactMap { $0(name) }.first.map(layers.contains) ?? false
+    }
+  }
+}
+
+/// The first component that is a number, the first two components and the last one left out.
+private func firstNumber(in name: String) -> Int? {
+  let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+  return parts.dropFirst(2).dropLast().first { !$0.isEmpty && $0.utf8.allSatisfy(\.isDigit) }
+    .flatMap { Int($0) }
+}
+
+extension UInt8 {
+  fileprivate var isDigit: Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(self) }
+}
+
+extension PeftTargets {
+  private static func names(_ key: String, _ document: PeftDocument) throws(FormatError) -> Names? {
+    switch document[key] {
+    case nil, .null, .array([]): return nil
+    case .string(let text) where text.lowercased() == "all-linear" && key == "target_modules":
+      return .allLinear
+    case .string(let text): return .expression(try PeftExpression(text, key: key, path: document.path))
+    default: return .ends(try document.texts(key))
+    }
+  }
+
+  private static func layers(_ document: PeftDocument) throws(FormatError) -> Set<Int>? {
+    let key = "layers_to_transform"
+    switch document[key] {
+    case nil, .null, .array([]): return nil
+    case .number(let text)?:
+      guard let layer = Int(text) else { throw document.error(key, .malformed("is not an integer")) }
+      return [layer]
+    case let value:
+      let numbers = (value?.array ?? []).compactMap(\.integer)
+      guard let list = value?.array, numbers.count == list.count else {
+        throw document.error(key, .malformed("is not a list of integers"))
+      }
+      return Set(numbers)
+    }
+  }
+}
+
+extension PeftTargets.Names {
+  fileprivate var isList: Bool {
+    if case .ends = self { true } else { false }
+  }
+
+  fileprivate func matcher() -> (String) -> Bool {
+    switch self {
+    case .expression(let expression): return expression.wholeNameMatcher()
+    case .allLinear: return isLinearByName
+    case .ends(let names):
+      let fullNames = Set(names)
+      let ends = names.map { "." + $0 }
+      return { name in fullNames.contains(name) || ends.contains { name.hasByteSuffix($0) } }
+    }
+  }
+}
+
+/// Whether a module with a matrix is a linear and not the output head, as far as names tell.
+private func isLinearByName(_ name: String) -> Bool {
+  let last = name.split(separator: ".").last.map(String.init) ?? name
+  return !PeftModule.embeddingNames.contains(last) && !PeftModule.headNames.contains(last)
+}

@@ -1,0 +1,214 @@
+import Checkpoints
+import Kernels
+import Models
+
+/// An adapter of PEFT and the modules and tensors of the base it belongs to; every part of it has a place.
+struct MatchedAdapter {
+  let adapter: PeftAdapter
+  /// The modules with an adapter, by their names.
+  let modules: [String: PeftModule]
+  /// The tensors of the adapter's file that take a place in the base, by the names of the base.
+  let replacements: [String: TensorInfo]
+  private let base: Checkpoint
+  let pooling: PoolingConvention?
+
+  /// Opens an adapter and finds its place.
+  ///
+  /// - Parameters:
+  ///   - source: Where it is, and how it pools.
+  ///   - base: The checkpoint it was made for.
+  /// - Throws: `FormatError` when a part of it has no place, or one of the targets of its configuration has no part.
+  init(_ source: AdapterSource, base: Checkpoint) throws {
+    adapter = try PeftAdapter.open(source.path.resolved)
+    self.base = base
+    pooling = source.pooling
+    modules = Dictionary(adapter.modules.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    replacements = Dictionary(
+      adapter.replacements.map { ($0.name, $0.tensor) }, uniquingKeysWith: { first, _ in first })
+    try refuseSecondAdapter()
+    try checkTargets()
+    for module in adapter.modules { try check(module) }
+    for replacement in adapter.replacements { try check(replacement) }
+    try refuseTiedEmbedding()
+  }
+
+  /// The shape of a module's weight as it is applied, `[rows, columns]`, whether packed or not.
+  private func weightShape(_ weight: TensorInfo, _ module: String) -> [Int] {
+    guard let parameters = base.contents.quantization[module] else { return weight.shape }
+    return [weight.shape[0], weight.shape[1] * 32 / parameters.bits]
+  }
+
+  /// Whether a module's weight is stored as `[in, out]`.
+  func isTransposed(_ module: PeftModule) -> Bool { module.isEmbedding || adapter.isFanInFanOut }
+
+  /// The columns of a module's weight that one column of A stands for, and what A is multiplied with beside.
+  ///
+  /// The update of a column is `scaling · factor / pool · (B·A)`.
+  func pool(_ module: PeftModule) throws(FormatError) -> (columns: Int, factor: Double) {
+    guard isPooled, let weight = base.tensor(named: module.name + ".weight") else { return (1, 1) }
+    let columns = weightShape(weight, module.name)[1]
+    let pools = module.loraA.shape[1]
+    guard columns % pools == 0, columns > pools || adapter.groupSize == 1 else {
+      throw error(
+        module.loraA, .malformed("\(pools) columns, which are no groups of the \(columns) of the module"))
+    }
+    return (columns / pools, pooling == .qaLora ? 1 : Double(pools))
+  }
+
+  private func error(_ tensor: TensorInfo, _ problem: FormatError.Problem) -> FormatError {
+    FormatError(adapter.tensorsPath, at: "tensor '\(tensor.name)'", problem)
+  }
+}
+
+extension MatchedAdapter {
+  private func refuseSecondAdapter() throws {
+    let isBeside = { (tensor: TensorInfo) in ModuleTensor.part(of: tensor.name)?.isBesideWeight == true }
+    guard base.contents.tensors.contains(where: isBeside) else { return }
+    throw PassError.usage(
+      "\(base.path): has an adapter or trained changes already; merge them before bringing another")
+  }
+
+  /// Checks that the configuration and the tensors speak of the same modules.
+  private func checkTargets() throws(FormatError) {
+    let isTarget = adapter.targetMatcher()
+    let path = adapter.configurationPath
+    let names = ModuleDescription.matrices(of: base.contents).map(\.name)
+    for module in names where isTarget(module) && modules[module] == nil {
+      throw FormatError(
+        path, at: "key 'target_modules'",
+        .malformed(
+          "takes in '\(module)', which has no tensors in the adapter" + nearest(module, modules.keys)))
+    }
+    for module in adapter.modules
+    where base.tensor(named: module.name + ".weight") != nil && !isTarget(module.name) {
+      throw FormatError(
+        path, at: "key 'target_modules'",
+        .malformed("leaves out '\(module.name)', which has tensors in the adapter"))
+    }
+    for target in adapter.targetNames
+    where !modules.keys.contains(where: { $0 == target || $0.hasSuffix("." + target) }) {
+      throw FormatError(
+        path, at: "key 'target_modules': '\(target)'",
+        .malformed("matches no module of the adapter" + nearest(target, ends(of: names, like: target))))
+    }
+  }
+
+  private func check(_ module: PeftModule) throws(FormatError) {
+    guard let weight = base.tensor(named: module.name + ".weight"), weight.shape.count == 2 else {
+      let names = ModuleDescription.matrices(of: base.contents).map(\.name)
+      throw error(
+        module.loraA,
+        .malformed("matches no module with a matrix in '\(base.path)'" + nearest(module.name, names)))
+    }
+    guard base.contents.quantization[module.name] != nil || weight.dtype.isWeight else {
+      throw FormatError(
+        base.path, at: "tensor '\(weight.name)'",
+        .unsupported("dtype \(weight.dtype.rawValue) has no adapter merged into it; F32, F16 and BF16 have"))
+    }
+    let shape = weightShape(weight, module.name)
+    let (out, input) = isTransposed(module) ? (shape[1], shape[0]) : (shape[0], shape[1])
+    let inputs = try isPooled ? pooledInputs(module, input) : input
+    try check(module.loraA, has: [module.rank, inputs])
+    try check(module.loraB, has: [out, module.rank])
+    if let magnitude = module.magnitude { try check(magnitude, has: [out]) }
+    guard let bias = module.bias else { return }
+    try check(bias, has: [out])
+    guard let own = base.tensor(named: module.name + ".bias"), own.shape == [out], own.dtype.isWeight else {
+      throw error(bias, .unsupported("the module has no bias in '\(base.path)' that could take it in"))
+    }
+  }
+
+  /// The columns that A must have.
+  private func pooledInputs(_ module: PeftModule, _ input: Int) throws(FormatError) -> Int {
+    guard !isTransposed(module) else {
+      throw error(module.loraA, .unsupported("a pooled adapter of a module that is stored as [in, out]"))
+    }
+    let pool = try pool(module).columns
+    if let groupSize = adapter.groupSize, pool != groupSize {
+      throw error(
+        module.loraA, .malformed("pools \(pool) of \(input) columns where qalora_group_size is \(groupSize)"))
+    }
+    return input / pool
+  }
+
+  private func check(_ replacement: PeftReplacement) throws {
+    guard let own = base.tensor(named: replacement.name) else {
+      throw error(
+        replacement.tensor,
+        .malformed(
+          "matches no tensor in '\(base.path)'" + nearest(replacement.name, base.contents.tensors.map(\.name))
+        ))
+    }
+    if let (module, part) = ModuleTensor.split(own.name), part == .weight,
+      let parameters = base.contents.quantization[module]
+    {
+      throw PassError.notExact(
+        "module '\(module)': is replaced by the adapter, but packed to \(parameters.bits) bits in '\(base.path)'; "
+          + "merge into the dense model and quantize then")
+    }
+    guard own.dtype.isWeight else {
+      throw FormatError(
+        base.path, at: "tensor '\(own.name)'", .unsupported("dtype \(own.dtype.rawValue) is not replaced"))
+    }
+    try check(replacement.tensor, has: own.shape)
+  }
+
+  /// Refuses to change an embedding that is the output head too: unmerged, the adapter changes only one of them.
+  private func refuseTiedEmbedding() throws {
+    let isHead = { (name: String) in
+      PeftModule.headNames.contains(name.split(separator: ".").dropLast().last.map(String.init) ?? name)
+    }
+    let changed =
+      adapter.modules.filter(\.isEmbedding).map(\.name)
+      + adapter.replacements.map(\.name)
+      .filter { $0.hasSuffix("embed_tokens.weight") || $0.hasSuffix("wte.weight") }
+    guard let name = changed.first, !base.contents.tensors.contains(where: { isHead($0.name) }),
+      try configuration()["tie_word_embeddings"]?.bool != false
+    else { return }
+    throw PassError.notExact(
+      "module '\(name)': is the embedding and the output head of '\(base.path)', which has them tied; an adapter "
+        + "changes the embedding only, and merging would change both")
+  }
+
+  private func configuration() throws -> JSONValue {
+    guard let asset = try base.asset(named: "config.json") else { return .null }
+    return try asset.withSpan { bytes in
+      do throws(JSONError) {
+        return try JSONValue(parsing: bytes)
+      } catch {
+        throw FormatError(base.path + "/config.json", byte: error.byteOffset, .malformed(error.reason))
+      }
+    }
+  }
+
+  private func check(_ tensor: TensorInfo, has shape: [Int]) throws(FormatError) {
+    guard tensor.shape == shape else { throw error(tensor, .shape(expected: shape, found: tensor.shape)) }
+  }
+
+  private func nearest(_ name: String, _ names: some Sequence<String>) -> String {
+    nearestName(to: name, among: names.sorted()).map { ", the nearest is '\($0)'" } ?? ""
+  }
+
+  /// The last components of names, as many as a target has.
+  private func ends(of names: [String], like target: String) -> Set<String> {
+    let count = target.split(separator: ".").count
+    return Set(names.map { $0.split(separator: ".").suffix(count).joined(separator: ".") })
+  }
+}
+
+extension MatchedAdapter {
+  /// The values of a tensor of the adapter.
+  func values(_ tensor: TensorInfo) throws -> [Float] {
+    guard let format = FloatFormat(tensor.dtype) else { preconditionFailure("refused when it was opened") }
+    return try adapter.bytes(of: tensor).withSpan { widened($0, from: format) }
+  }
+
+  /// The bytes of a tensor of the base, or of what replaces it, in the base's dtype.
+  func bytes(of own: TensorInfo) throws -> TensorBytes {
+    guard let tensor = replacements[own.name] else { return try base.bytes(of: own.name) }
+    guard tensor.dtype != own.dtype, let format = FloatFormat(own.dtype) else {
+      return try adapter.bytes(of: tensor)
+    }
+    return TensorBytes(narrowed(try values(tensor), to: format))
+  }
+}

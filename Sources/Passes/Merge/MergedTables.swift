@@ -1,0 +1,107 @@
+import Checkpoints
+import Kernels
+import Models
+
+/// How merged tables are stored, and what that costs.
+struct MergedTables {
+  /// The dtype of scales and biases; nil keeps what they are.
+  let dtype: DType?
+
+  /// A tensor of a module as it is after merging.
+  func merged(_ tensor: TensorInfo) -> TensorInfo {
+    guard let dtype, tensor.name.hasSuffix(".scales") || tensor.name.hasSuffix(".biases") else {
+      return tensor
+    }
+    return TensorInfo(name: tensor.name, dtype: dtype, shape: tensor.shape)
+  }
+
+  /// Tables in their type on disk, with what the rounding cost.
+  func stored(
+    _ packed: PackedWeight, _ parts: MergeParts, summary: inout MergeSummary
+  ) throws -> [(name: String, bytes: TensorBytes)] {
+    func store(_ values: [Float], _ kind: String) throws -> (String, TensorBytes) {
+      let tensor = merged(try parts.own(kind))
+      guard let format = FloatFormat(tensor.dtype) else { preconditionFailure("a table of no float type") }
+      let bytes = narrowed(values, to: format)
+      try summary.addTable(values, stored: bytes, format, steps: packed.scales, name: tensor.name)
+      return (tensor.name, TensorBytes(bytes))
+    }
+    return [
+      (parts.module + ".weight", packed.codes), try store(packed.scales, "scales"),
+      try store(packed.biases, "biases"),
+    ]
+  }
+
+  /// Quantizes a weight again, in the packing that it had.
+  ///
+  /// - Parameters:
+  ///   - weight: The weight, for its shape.
+  ///   - packed: Its packed form, whose bits and groups are taken.
+  ///   - parts: The module's tensors.
+  ///   - summary: Notes the loss.
+  ///   - read: Writes some rows of what is to be packed.
+  /// - Returns: Codes and tables with their names.
+  /// - Throws: `PassError.notFinite` at the first NaN or infinity.
+  func requantized(
+    _ weight: Weight, _ packed: PackedWeight, _ parts: MergeParts, summary: inout MergeSummary,
+    _ read: @Sendable (Range<Int>, inout MutableSpan<Float>) -> Void
+  ) throws -> [(name: String, bytes: TensorBytes)] {
+    let quantizer = RoundToNearest(bits: packed.bits, groupSize: packed.groupSize)
+    let result = try quantizer.quantize(
+      rows: weight.rowCount, columns: weight.columnCount, name: parts.module + ".weight", read)
+    summary.addRequantized(result)
+    let tables = PackedWeight(
+      codes: TensorBytes(result.codes), bits: packed.bits, groupSize: packed.groupSize, scales: result.scales,
+      biases: result.biases)
+    return try stored(tables, parts, summary: &summary)
+  }
+}
+
+extension PackedWeight {
+  /// Adds `scaling · (B · A) / pool` to the biases; each bias is rounded once.
+  ///
+  /// - Parameters:
+  ///   - loraA: `[rank, columns / pool]`.
+  ///   - loraB: `[rows, rank]`.
+  ///   - scaling: The factor of the product.
+  ///   - pool: The columns a mean is taken over.
+  ///   - module: What errors name.
+  /// - Returns: The squared norm of what was added, over all columns.
+  /// - Throws: `PassError.notExact` when a pool is no multiple of a group.
+  @discardableResult
+  mutating func addPooled(
+    _ loraA: Matrix, _ loraB: Matrix, scaling: Double, pool: Int, module: String
+  ) throws -> Double {
+    try Self.checkPool(pool, groupSize: groupSize, module: module)
+    let groupsPerPool = pool / groupSize
+    let (rank, poolCount) = (loraA.rowCount, loraA.columnCount)
+    let groupCount = poolCount * groupsPerPool
+    var squares = 0.0
+    for row in 0..<loraB.rowCount {
+      for index in 0..<poolCount {
+        var update = 0.0
+        for r in 0..<rank {
+          update += Double(loraB.values[row * rank + r]) * Double(loraA.values[r * poolCount + index])
+        }
+        update *= scaling / Double(pool)
+        squares += update * update * Double(pool)
+        for group in index * groupsPerPool..<(index + 1) * groupsPerPool {
+          let bias = row * groupCount + group
+          biases[bias] = Float(Double(biases[bias]) + update)
+        }
+      }
+    }
+    return squares
+  }
+
+  /// Checks that a pooled adapter can be merged into tables.
+  ///
+  /// - Throws: `PassError.notExact` with both sizes.
+  static func checkPool(_ pool: Int, groupSize: Int, module: String) throws {
+    guard pool % groupSize == 0 else {
+      throw PassError.notExact(
+        "module '\(module)': an adapter over groups of \(pool) cannot be merged into tables over groups of "
+          + "\(groupSize); the former must be a multiple of the latter")
+    }
+  }
+}

@@ -1,0 +1,164 @@
+package import Checkpoints
+import Kernels
+import Models
+
+/// Folds an adapter of PEFT into the weights of a checkpoint, one tensor at a time.
+///
+/// Into dense weights the update is added in singles and rounded once to the weight's dtype. Into packed ones a pooled
+/// adapter goes exactly, into the biases; a dense one only by quantizing again, when that is allowed.
+///
+/// Source: what `merge_and_unload` of PEFT 0.21 gives; the formulas are in `Formats/peft.md`.
+package struct PeftMergePass: Pass {
+  private let options: MergeOptions
+  private let source: AdapterSource
+
+  package init(_ options: MergeOptions, _ source: AdapterSource) {
+    self.options = options
+    self.source = source
+  }
+
+  package var name: String { "merge" }
+  private var tables: MergedTables { MergedTables(dtype: options.tables) }
+
+  package func plan(_ input: Checkpoint) throws -> PassPlan {
+    let matched = try MatchedAdapter(source, base: input)
+    var editor = ContentsEditor(input.contents)
+    var largest = 0
+    for tensor in input.contents.tensors {
+      if let module = module(of: tensor, matched) {
+        let parts = try MergeParts(module.name, in: input)
+        try checkAllowed(parts, module, matched)
+        editor.replace(
+          parts.own.map(\.name), with: parts.own.map(tables.merged), module: module.name,
+          action: action(module, parts))
+        largest = max(largest, parts.own.reduce(0) { $0 + $1.byteCount })
+      } else if matched.replacements[tensor.name] != nil || matched.biasModule(of: tensor.name) != nil {
+        let isReplaced = matched.replacements[tensor.name] != nil
+        editor.replace(
+          [tensor.name], with: [tensor], module: tensor.name,
+          action: isReplaced ? "replaced by the adapter's" : "merged lora_B.bias")
+        largest = max(largest, tensor.byteCount)
+      }
+    }
+    if options.tables != nil, matched.modules.keys.allSatisfy({ input.contents.quantization[$0] == nil }) {
+      throw PassError.usage("merge: 'tables' has no meaning here, the adapter changes no packed weight")
+    }
+    return editor.plan(memory: largest)
+  }
+
+  /// The module whose weight a tensor is, when it has an adapter.
+  private func module(of tensor: TensorInfo, _ matched: MatchedAdapter) -> PeftModule? {
+    ModuleTensor.weight.module(of: tensor.name).flatMap { matched.modules[$0] }
+  }
+
+  private func action(_ module: PeftModule, _ parts: MergeParts) -> String {
+    let kind = module.magnitude != nil ? "DoRA" : module.isEmbedding ? "embedding adapter" : "adapter"
+    let isRequantized = parts.quantization != nil && options.requantize
+    return "merged \(kind) of rank \(module.rank)" + (isRequantized ? ", or quantized again" : "")
+  }
+
+  private func checkAllowed(_ parts: MergeParts, _ module: PeftModule, _ matched: MatchedAdapter) throws {
+    guard let parameters = parts.quantization, !options.requantize else { return }
+    let pool = try matched.pool(module)
+    guard matched.isPooled else {
+      throw parts.refusalOfDense("'rilq attach --adapter' keeps it beside them")
+    }
+    try PackedWeight.checkPool(pool.columns, groupSize: parameters.groupSize, module: parts.module)
+  }
+
+  package func run(
+    _ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext
+  ) throws -> JSONValue {
+    let plan = try plan(input)
+    let matched = try MatchedAdapter(source, base: input)
+    var pending: [String: TensorBytes] = [:]
+    var summary = MergeSummary()
+    try writeTensors(of: plan.contents, from: input, into: writer) { tensor in
+      if let bytes = pending.removeValue(forKey: tensor.name) { return bytes }
+      if let module = module(of: tensor, matched) {
+        for result in try merge(module, matched, in: input, &summary) { pending[result.name] = result.bytes }
+        context.progress(
+          Progress(
+            phase: "merge", completed: summary.modules, total: matched.modules.count, detail: module.name))
+        return pending.removeValue(forKey: tensor.name)
+      }
+      if matched.replacements[tensor.name] != nil { summary.replacedTensors += 1 }
+      return try matched.bias(tensor) ?? matched.bytes(of: tensor)
+    }
+    return summary.report
+  }
+
+  private func merge(
+    _ module: PeftModule, _ matched: MatchedAdapter, in input: Checkpoint, _ summary: inout MergeSummary
+  ) throws -> [(name: String, bytes: TensorBytes)] {
+    let parts = try MergeParts(module.name, in: input)
+    summary.modules += 1
+    guard parts.quantization != nil else {
+      return [(module.name + ".weight", try mergeDense(module, matched, parts, &summary))]
+    }
+    let weight = try parts.readLinear(from: input).weight
+    guard var packed = weight.packed else { preconditionFailure("a quantized module with a dense weight") }
+    let pool = try matched.pool(module)
+    guard matched.isPooled, pool.columns % packed.groupSize == 0 else {
+      let fold = try AdapterFold(module, of: matched, onto: weight)
+      summary.addChange(fold.changes.relativeChange, module: module.name)
+      return try tables.requantized(weight, packed, parts, summary: &summary) { fold.fold($0, into: &$1) }
+    }
+    let change = try packed.addPooled(
+      Matrix(rows: module.rank, columns: module.loraA.shape[1], values: matched.values(module.loraA)),
+      Matrix(rows: module.loraB.shape[0], columns: module.rank, values: matched.values(module.loraB)),
+      scaling: module.scaling * pool.factor, pool: pool.columns, module: module.name)
+    summary.addChange(
+      (change / max(weight.squaredNorm, .leastNormalMagnitude)).squareRoot(), module: module.name)
+    return try tables.stored(packed, parts, summary: &summary)
+  }
+
+  private func mergeDense(
+    _ module: PeftModule, _ matched: MatchedAdapter, _ parts: MergeParts, _ summary: inout MergeSummary
+  ) throws -> TensorBytes {
+    let own = try parts.own("weight")
+    guard let format = FloatFormat(own.dtype) else { preconditionFailure("refused when it was matched") }
+    if matched.replacements[own.name] != nil { summary.replacedTensors += 1 }
+    let weight = Weight(
+      rows: parts.rows, columns: parts.columns, values: .dense(try matched.bytes(of: own), format))
+    let result = try AdapterFold(module, of: matched, onto: weight).stored(as: format)
+    try summary.addFolded(result.sums, module: module.name)
+    return TensorBytes(result.bytes)
+  }
+}
+
+extension MatchedAdapter {
+  /// Whether A is applied to means of groups.
+  var isPooled: Bool { adapter.groupSize != nil || pooling == .qaLora }
+
+  /// The module whose bias a tensor of the base is, when its adapter has one.
+  func biasModule(of name: String) -> PeftModule? {
+    ModuleTensor.bias.module(of: name).flatMap { modules[$0] }.flatMap { $0.bias == nil ? nil : $0 }
+  }
+
+  /// A bias of the base with that of an adapter added, rounded once; nil for every other tensor.
+  fileprivate func bias(_ tensor: TensorInfo) throws -> TensorBytes? {
+    guard let module = biasModule(of: tensor.name), let bias = module.bias,
+      let format = FloatFormat(tensor.dtype)
+    else { return nil }
+    var values = try bytes(of: tensor).withSpan { widened($0, from: format) }
+    for (i, value) in try self.values(bias).enumerated() {
+      values[i] = Float(Double(values[i]) + module.scaling * Double(value))
+    }
+    return TensorBytes(narrowed(values, to: format))
+  }
+}
+
+extension Weight {
+  /// The sum of the squared elements.
+  fileprivate var squaredNorm: Double {
+    let rowsPerChunk = AdapterFold.rowsPerChunk
+    return parallelMap((rowCount + rowsPerChunk - 1) / rowsPerChunk) { chunk in
+      let rows = chunk * rowsPerChunk..<min((chunk + 1) * rowsPerChunk, rowCount)
+      var values = [Float](repeating: 0, count: rows.count * columnCount)
+      var span = values.mutableSpan
+      unpack(rows: rows, columns: 0..<columnCount, into: &span)
+      return Double(sumOfSquares(span.span))
+    }.reduce(0, +)
+  }
+}

@@ -1,0 +1,133 @@
+import Checkpoints
+import Foundation
+import Kernels
+import Models
+import Passes
+import TestSupport
+import Testing
+
+/// What PEFT itself makes of adapters that we write, where a Python with it is found.
+@Suite(
+  .enabled(if: PeftPeer.isAvailable, "skipped: no python3 (or RILQ_PYTHON) with peft, transformers and torch")
+)
+struct PeftPeerTests {
+  /// Singles through four layers; sums are added in another order.
+  private static let tolerance = 1e-5
+
+  @Test func `PEFT computes the logits of a dense adapter that we write`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let attached = try bench.run(
+      .attach(AttachOptions(kind: .dense, rank: 4, alpha: 9)), to: "attached.rilq"
+    ).checkpoint
+    let moved = try attached.copy(to: bench.folder.path("moved.rilq")) { name, values in
+      if name.hasSuffix(".lora_B.weight") { values = noise(name, count: values.count, size: 0.3) }
+    }
+    let written = try bench.run(on: moved, to: "written").checkpoint
+    let path = bench.folder.path("logits.safetensors")
+    try PeftPeer.run(
+      """
+      from transformers import AutoModelForCausalLM
+      from peft import PeftModel
+      base = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32)
+      model = PeftModel.from_pretrained(base, sys.argv[2]).eval()
+      tokens = torch.tensor([[int(t) for t in sys.argv[4].split(",")]])
+      with torch.no_grad():
+        save_file({"logits": model(tokens).logits[0].contiguous()}, sys.argv[3])
+      """,
+      Fixtures.path("tiny-llama"), written.path, path,
+      sampleTokens.map(String.init).joined(separator: ","))
+    let expected = try Fixtures.floats("logits", in: try Checkpoint.open(path: path))
+    let logits = try written.logits(sampleTokens)
+    #expect(relativeError(logits, expected) < Self.tolerance)
+    #expect(relativeError(try bench.input.logits(sampleTokens), expected) > 0.01, "the adapter does nothing")
+  }
+
+  @Test func `PEFT's pooled forward gives the update that we merge`() throws {
+    let bench = try Workbench()
+    let attached = try bench.run(
+      .quantize(QuantizeOptions(groupSize: 32)), .attach(AttachOptions(kind: .pooled, rank: 4, alpha: 9)),
+      to: "attached.rilq"
+    ).checkpoint
+    let moved = try attached.copy(to: bench.folder.path("moved.rilq")) { name, values in
+      if name.hasSuffix(".lora_B.weight") { values = noise(name, count: values.count, size: 0.3) }
+    }
+    let written = try bench.run(on: moved, to: "written").checkpoint
+    let path = bench.folder.path("update.safetensors")
+    let module = "model.layers.1.mlp.down_proj"
+    // PEFT has the variant on GPTQ layers only: its forward is called on a stand-in, with every unit vector.
+    try PeftPeer.run(
+      """
+      import types
+      from peft import LoraConfig
+      from peft.tuners.lora.variants import QALoraLinearVariant
+      config = LoraConfig.from_pretrained(sys.argv[1])
+      tensors = load_file(sys.argv[1] + "/adapter_model.safetensors")
+      name = sys.argv[3]
+      assert config.use_qalora
+      layer = lambda part: {"default": types.SimpleNamespace(weight=tensors[f"base_model.model.{name}.{part}.weight"])}
+      module = types.SimpleNamespace(
+        lora_A=layer("lora_A"), lora_B=layer("lora_B"), lora_dropout={"default": torch.nn.Identity()}, training=False,
+        scaling={"default": config.alpha_pattern[name] / config.r}, in_features=128,
+        qalora_group_size={"default": config.qalora_group_size})
+      x = torch.eye(128)
+      update = QALoraLinearVariant.forward(module, "default", x, torch.zeros(128, 128))
+      save_file({"update": update.T.contiguous()}, sys.argv[2])
+      """, written.path, path, module)
+    let expected = try Fixtures.floats("update", in: try Checkpoint.open(path: path))
+    let linear = try #require(try Transformer(written).layerLinears.first { $0.name == module })
+    var plain = linear
+    plain.adapter = nil
+    let update = zip(linear.foldedWeight.values, plain.foldedWeight.values).map { $0 - $1 }
+    #expect(relativeError(update, expected) < Self.tolerance)
+  }
+
+  @Test(arguments: PeftMergeTests.cases.filter { !$0.hasPrefix("fan-") })
+  func `PEFT reads our merged weights as its own`(name: String) throws {
+    let bench = try Workbench()
+    let base = Fixtures.path("peft/base-llama")
+    let adapter = Fixtures.path("peft/" + name)
+    let recipe = Recipe(
+      input: PathOption(base), output: PathOption(bench.folder.path("merged")),
+      passes: [.merge(MergeOptions(adapter: AdapterSource(path: PathOption(adapter))))])
+    _ = try Pipeline(recipe, Pipeline.Options(version: "0.0.0")).run()
+    try PeftPeer.run(
+      """
+      from transformers import AutoModelForCausalLM
+      from peft import PeftModel
+      load = lambda path: AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+      theirs = PeftModel.from_pretrained(load(sys.argv[1]), sys.argv[2]).merge_and_unload().eval()
+      ours = load(sys.argv[3]).eval()
+      tokens = torch.arange(32)[None]
+      with torch.no_grad():
+        a, b = theirs(tokens).logits, ours(tokens).logits
+      assert (a - b).norm() < 1e-5 * a.norm(), (a - b).norm() / a.norm()
+      """, base, adapter, bench.folder.path("merged"))
+  }
+}
+
+/// A Python with PEFT.
+private enum PeftPeer {
+  struct Failure: Error, CustomStringConvertible {
+    let description: String
+  }
+
+  static let isAvailable = (try? run("import peft, transformers")) != nil
+
+  /// Runs a program with `torch` and the functions of safetensors at hand.
+  static func run(_ program: String, _ arguments: String...) throws {
+    let process = Process()
+    let python = ProcessInfo.processInfo.environment["RILQ_PYTHON"] ?? "python3"
+    process.executableURL = URL(filePath: "/usr/bin/env")
+    let imports = "import sys, torch\nfrom safetensors.torch import load_file, save_file\n"
+    process.arguments = [python, "-c", imports + program] + arguments
+    let folder = try TemporaryFolder()
+    let errors = try #require(FileHandle(forWritingAtPath: try folder.write("errors", "")))
+    process.standardError = errors
+    process.standardOutput = FileHandle.nullDevice
+    try process.run()
+    process.waitUntilExit()
+    guard process.terminationStatus == 0 else {
+      throw Failure(description: String(decoding: try folder.read("errors"), as: UTF8.self))
+    }
+  }
+}
