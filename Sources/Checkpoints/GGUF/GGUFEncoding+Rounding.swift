@@ -75,7 +75,7 @@ extension GGUFEncoding {
   }
 
   /// The values that the bytes of a row stand for.
-  func decoded(_ bytes: [UInt8], columnCount: Int) -> [Float] {
+  package func decoded(_ bytes: [UInt8], columnCount: Int) -> [Float] {
     switch type {
     case .f32: return widened(bytes, from: .f32)
     case .f16: return widened(bytes, from: .f16)

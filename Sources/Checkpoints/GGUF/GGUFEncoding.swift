@@ -1,22 +1,28 @@
 import Kernels
 
 /// How the rows of a matrix become rows of a GGUF tensor; `Formats/gguf.md` has the bytes of the blocks.
-struct GGUFEncoding: Sendable, Equatable {
+package struct GGUFEncoding: Sendable, Equatable {
   /// The type of the tensor: F32, F16, BF16, Q8_0, Q4_1 or Q2_0.
-  let type: GGUFTensorType
+  package let type: GGUFTensorType
   /// Whether codes and tables are taken over as they are, rather than found anew from the values.
-  let keepsCodes: Bool
+  package let keepsCodes: Bool
+
+  /// Describes an encoding.
+  package init(type: GGUFTensorType, keepsCodes: Bool) {
+    self.type = type
+    self.keepsCodes = keepsCodes
+  }
 
   /// Rows small enough that two matrices are spread over the threads, large enough to be worth one.
   private static let rowsPerChunk = 16
 
   /// The bytes of a row of some columns, which are whole blocks.
-  func rowByteCount(columnCount: Int) -> Int {
+  package func rowByteCount(columnCount: Int) -> Int {
     columnCount / type.blockElementCount * type.blockByteCount
   }
 
   /// The bytes of the tensor.
-  func encoded(_ rows: GGUFEncodingRows, order: GGUFRowOrder) -> [UInt8] {
+  package func encoded(_ rows: GGUFEncodingRows, order: GGUFRowOrder) -> [UInt8] {
     let rowByteCount = rowByteCount(columnCount: rows.columnCount)
     var bytes = [UInt8](repeating: 0, count: rows.rowCount * rowByteCount)
     guard !bytes.isEmpty else { return bytes }
@@ -66,7 +72,7 @@ struct GGUFEncoding: Sendable, Equatable {
   ///
   /// - Parameter rows: The matrix.
   /// - Returns: The largest and the mean absolute difference; nothing when a value is not finite.
-  func loss(of rows: GGUFEncodingRows) -> GGUFEncodingLoss? {
+  package func loss(of rows: GGUFEncodingRows) -> GGUFEncodingLoss? {
     let rowByteCount = rowByteCount(columnCount: rows.columnCount)
     let chunkCount = (rows.rowCount + Self.rowsPerChunk - 1) / Self.rowsPerChunk
     let parts = parallelMap(chunkCount) { chunk in
@@ -89,14 +95,14 @@ struct GGUFEncoding: Sendable, Equatable {
 }
 
 /// How far encoded values are from the original ones.
-struct GGUFEncodingLoss: Sendable, Equatable {
+package struct GGUFEncodingLoss: Sendable, Equatable {
   /// The largest absolute difference; infinite when a value is not finite.
-  private(set) var maximum = 0.0
+  package private(set) var maximum = 0.0
   private var sum = 0.0
   private var count = 0
 
   /// The mean absolute difference.
-  var mean: Double { sum / Double(max(count, 1)) }
+  package var mean: Double { sum / Double(max(count, 1)) }
 
   mutating func add(_ values: Span<Float>, _ decoded: Span<Float>) {
     for i in values.indices {

@@ -1,19 +1,26 @@
-import Kernels
+package import Kernels
 
 /// The rows of a matrix that goes into a GGUF file: dense values, or codes with their tables.
-struct GGUFEncodingRows: Sendable {
+package struct GGUFEncodingRows: Sendable {
   /// How the values are stored in the checkpoint.
-  enum Storage: Sendable {
+  package enum Storage: Sendable {
     case dense(TensorBytes, FloatFormat)
     case packed(codes: TensorBytes, QuantizationParameters, scales: [Float], biases: [Float])
   }
 
   /// The rows.
-  let rowCount: Int
+  package let rowCount: Int
   /// The values of a row; more than 0.
-  let columnCount: Int
+  package let columnCount: Int
   /// The values.
-  let storage: Storage
+  package let storage: Storage
+
+  /// Describes a matrix.
+  package init(rowCount: Int, columnCount: Int, storage: Storage) {
+    self.rowCount = rowCount
+    self.columnCount = columnCount
+    self.storage = storage
+  }
 
   /// Computes the values of a row, of codes as `dequantize` does.
   func readValues(ofRow row: Int, into values: inout MutableSpan<Float>) {
@@ -48,7 +55,7 @@ struct GGUFEncodingRows: Sendable {
 }
 
 /// Which row of a checkpoint's matrix stands at a row of the GGUF file's.
-enum GGUFRowOrder: Sendable, Equatable {
+package enum GGUFRowOrder: Sendable, Equatable {
   /// The same one.
   case plain
   /// Of each head the rows of the first and the second half in turn: the pairs that llama.cpp's rotary embedding turns
@@ -56,7 +63,7 @@ enum GGUFRowOrder: Sendable, Equatable {
   case interleaved(rowsPerHead: Int)
 
   /// The row of the checkpoint's matrix.
-  func source(of row: Int) -> Int {
+  package func source(of row: Int) -> Int {
     guard case .interleaved(let size) = self else { return row }
     return row - row % size + row % 2 * (size / 2) + row % size / 2
   }

@@ -18,7 +18,7 @@ package struct GGUFExport: Sendable {
   package let losses: [Loss]
   let tensors: [GGUFExportTensor]
   let encodings: [GGUFEncoding]
-  let members: [GGUFExportMember]
+  package let members: [GGUFExportMember]
   /// The factors of the rotary frequencies, when there are some.
   let rotaryFactors: [Float]?
 

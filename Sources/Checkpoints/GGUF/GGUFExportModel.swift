@@ -46,11 +46,11 @@ package struct GGUFExportModel: Sendable, Equatable {
 }
 
 /// A key of a GGUF file's metadata and its value.
-struct GGUFExportMember: Sendable, Equatable {
-  let key: String
-  let value: GGUFValue
+package struct GGUFExportMember: Sendable, Equatable {
+  package let key: String
+  package let value: GGUFValue
 
-  init(_ key: String, _ value: GGUFValue) {
+  package init(_ key: String, _ value: GGUFValue) {
     self.key = key
     self.value = value
   }

@@ -124,6 +124,7 @@ extension GGUFExportModel {
   /// - Parameters:
   ///   - contents: The checkpoint.
   ///   - path: The path for errors.
+  /// - Returns: The tensors, layer by layer.
   /// - Throws: `FormatError` when a tensor is missing or has another shape, and `.notExact` for one that has no place.
   func tensors(of contents: CheckpointContents, path: String) throws(FormatError) -> [GGUFExportTensor] {
     var left = Dictionary(contents.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })

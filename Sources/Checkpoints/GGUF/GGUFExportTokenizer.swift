@@ -3,7 +3,7 @@
 /// Only byte-level BPE, which llama.cpp calls `gpt2`; the splitting of text must be one that it knows by name.
 package struct GGUFExportTokenizer: Sendable {
   /// The metadata, in the order in which they are written.
-  let members: [GGUFExportMember]
+  package let members: [GGUFExportMember]
 
   /// Reads the files of a checkpoint.
   ///

@@ -71,7 +71,7 @@ package final class GGUFWriter: CheckpointWriter {
 
 extension GGUFExport {
   /// The tensors of the file, in its order.
-  var entries: [GGUFWriterLayout.Entry] {
+  package var entries: [GGUFWriterLayout.Entry] {
     var entries = zip(tensors, encodings).map { tensor, encoding in
       GGUFWriterLayout.Entry(
         name: tensor.name, shape: tensor.shape, type: encoding.type,

@@ -34,29 +34,38 @@ extension [UInt8] {
 }
 
 /// Where the parts of a GGUF file go, known before any tensor is there.
-struct GGUFWriterLayout {
+package struct GGUFWriterLayout {
   /// A tensor of the file.
-  struct Entry {
+  package struct Entry {
     let name: String
     /// Slowest first.
     let shape: [Int]
     let type: GGUFTensorType
     let byteCount: Int
+
+    /// Describes a tensor; of a matrix the last dimension is that of a row.
+    package init(name: String, shape: [Int], type: GGUFTensorType, byteCount: Int) {
+      self.name = name
+      self.shape = shape
+      self.type = type
+      self.byteCount = byteCount
+    }
   }
 
   private static let version: UInt32 = 3
   private static let alignment = 32
 
   /// Everything before the first tensor, padding included.
-  let headerBytes: [UInt8]
+  package let headerBytes: [UInt8]
   /// Where each tensor begins, from the start of the file.
-  let offsets: [Int]
+  package let offsets: [Int]
   /// Where the last tensor ends, before its padding.
   let dataEnd: Int
   /// The size of the whole file.
-  let fileByteCount: Int
+  package let fileByteCount: Int
 
-  init(_ members: [GGUFExportMember], _ entries: [Entry]) {
+  /// Lays out a file.
+  package init(_ members: [GGUFExportMember], _ entries: [Entry]) {
     var bytes = Array("GGUF".utf8)
     bytes.appendGGUF(Self.version)
     bytes.appendGGUF(UInt64(entries.count))
