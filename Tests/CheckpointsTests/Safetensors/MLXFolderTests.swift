@@ -64,7 +64,7 @@ import Testing
     try write(SampleCheckpoint.quantized(), shardByteLimit: 100)
     let metadata = try JSONValue(contentsOf: folder.path("out/model.safetensors.index.json"))["metadata"]
     // 8 * 64 and 4 * 128 weights, and a norm of 3.
-    #expect(metadata?.compactText == #"{"total_size":474,"total_parameters":1027}"#)
+    #expect(metadata?.compactText == #"{"total_size":486,"total_parameters":1027}"#)
   }
 
   @Test func `refuses groups that MLX does not have`() throws {
