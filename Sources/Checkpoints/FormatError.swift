@@ -38,6 +38,8 @@ extension FormatError {
     case truncated(needed: Int, available: Int)
     /// The contents are valid but of a kind that is not handled.
     case unsupported(String)
+    /// What is to be written has no exact place in the format, and nobody allowed a loss.
+    case notExact(String)
     /// A tensor has another shape than the model needs.
     case shape(expected: [Int], found: [Int])
     /// A required file, tensor or key is not there.
@@ -52,7 +54,7 @@ extension FormatError {
     /// The reason as a phrase.
     public var description: String {
       switch self {
-      case .malformed(let reason), .unsupported(let reason), .system(let reason):
+      case .malformed(let reason), .unsupported(let reason), .notExact(let reason), .system(let reason):
         reason.escapedForDisplay
       case .truncated(let needed, let available): "needs \(needed) bytes, \(available) are left"
       case .shape(let expected, let found): "shape is \(found), expected \(expected)"

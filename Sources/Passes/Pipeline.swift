@@ -17,15 +17,19 @@ public struct Pipeline {
     public var logPath: String?
     /// How sections of a packed container are compressed.
     public var container: ContainerOptions
+    /// How a GGUF file is written.
+    public var gguf: GGUFExportOptions
 
     /// Chooses options.
     public init(
-      force: Bool = false, version: String, logPath: String? = nil, container: ContainerOptions = .init()
+      force: Bool = false, version: String, logPath: String? = nil, container: ContainerOptions = .init(),
+      gguf: GGUFExportOptions = .init()
     ) {
       self.force = force
       self.version = version
       self.logPath = logPath
       self.container = container
+      self.gguf = gguf
     }
   }
 
@@ -40,7 +44,7 @@ public struct Pipeline {
 
   /// What every pass would do, from headers alone; nothing is written.
   public func plan() throws -> PipelinePlan {
-    try requireWritableFormat()
+    try requireMeaningfulOptions()
     var current = try Checkpoint.open(path: recipe.input.resolved)
     var plan = PipelinePlan(input: current)
     for passOptions in recipe.passes {
@@ -52,6 +56,7 @@ public struct Pipeline {
       plan.add(passOptions.name, step)
       current = current.replacing(contents: step.contents)
     }
+    try checkRepresentable(current)
     plan.finish(with: current.contents)
     return plan
   }
@@ -62,7 +67,6 @@ public struct Pipeline {
   /// - Returns: What was done.
   /// - Throws: The first error; then the target is as it was.
   public func run(progress: @escaping ProgressHandler = { _ in }) throws -> PipelineReport {
-    try requireWritableFormat()
     _ = try plan()
     let input = try Checkpoint.open(path: recipe.input.resolved)
     let workspace = try OutputWorkspace(
@@ -77,10 +81,18 @@ public struct Pipeline {
     return run.report
   }
 
-  private func requireWritableFormat() throws {
-    guard recipe.outputFormat == .gguf else { return }
-    throw PassError.usage(
-      "\(recipe.output.resolved): writing GGUF is not supported; rilq and safetensors are")
+  private func requireMeaningfulOptions() throws {
+    guard recipe.outputFormat != .gguf, options.gguf != GGUFExportOptions() else { return }
+    throw PassError.usage("\(recipe.output.resolved): a GGUF type and --lossy go with a GGUF file only")
+  }
+
+  /// Refuses early what the format of the output does not hold.
+  private func checkRepresentable(_ result: Checkpoint) throws {
+    switch recipe.outputFormat {
+    case .gguf: _ = try GGUFOutput(result, path: recipe.output.resolved)
+    case .mlx: try result.contents.validateForMLX(path: recipe.output.resolved)
+    case .rilq, .safetensors: break
+    }
   }
 }
 
@@ -96,7 +108,9 @@ private struct PipelineRun {
   private var current: Checkpoint
   private var unmerged: Checkpoint?
   private var bytes = 0
+  private var bitsPerWeight: Double?
   private var passes: [PipelineReport.Pass] = []
+  private var details: [JSONValue.Member] = []
 
   init(
     _ recipe: Recipe, _ options: Pipeline.Options, workspace: OutputWorkspace, input: Checkpoint,
@@ -115,12 +129,14 @@ private struct PipelineRun {
   var report: PipelineReport {
     PipelineReport(
       input: recipe.input.resolved, output: recipe.output.resolved, passes: passes, bytes: bytes,
-      bitsPerWeight: current.contents.bitsPerWeight)
+      bitsPerWeight: bitsPerWeight ?? current.contents.bitsPerWeight, details: details)
   }
 
   mutating func execute() throws {
-    let last = recipe.passes.lastIndex { $0.pass != nil }
-    if last == nil { try write(CopyPass(), isLast: true, step: 0) }
+    // Types of a GGUF file depend on values, so that it is written from a finished checkpoint.
+    let isGGUF = recipe.outputFormat == .gguf
+    let last = isGGUF ? nil : recipe.passes.lastIndex { $0.pass != nil }
+    if last == nil && !isGGUF { try write(CopyPass(), isLast: true, step: 0) }
     for (index, passOptions) in recipe.passes.enumerated() {
       let begin = ContinuousClock.now
       let result: JSONValue
@@ -135,6 +151,15 @@ private struct PipelineRun {
       passes.append(
         PipelineReport.Pass(name: passOptions.name, seconds: begin.secondsSince, report: result))
     }
+    if isGGUF { try writeGGUF() }
+  }
+
+  private mutating func writeGGUF() throws {
+    var contents = current.contents
+    contents.metadata = try origin.added(to: contents.metadata)
+    let output = try GGUFOutput(current.replacing(contents: contents), path: recipe.output.resolved)
+    let written = try output.write(to: workspace.path(Self.outputName), options.gguf)
+    (bytes, bitsPerWeight, details) = (written.byteCount, written.bitsPerWeight, written.details)
   }
 
   /// Runs one pass into a file of the workspace, and goes on with that file.
@@ -163,8 +188,9 @@ private struct PipelineRun {
     }
     switch recipe.outputFormat {
     case .rilq: return try ContainerWriter(contents, path: path, options: options.container)
-    case .safetensors, .mlx: return try SafetensorsFolderWriter(contents, folder: path)
-    case .gguf: preconditionFailure("refused before")
+    case .safetensors: return try SafetensorsFolderWriter(contents, folder: path)
+    case .mlx: return try SafetensorsFolderWriter(contents, folder: path, isForMLX: true)
+    case .gguf: preconditionFailure("written from a finished checkpoint")
     }
   }
 

@@ -22,14 +22,17 @@ public struct PipelineReport: Sendable {
   public let bytes: Int
   /// The bits of a quantized weight, tables and adapters included; of any weight where none is quantized.
   public let bitsPerWeight: Double
+  /// What there is to say about the output of this format.
+  public let details: [JSONValue.Member]
 
   /// The keys that other programs rely on, but for the memory, which only the program knows.
   public var json: JSONValue {
-    .object([
-      JSONValue.Member("input", .string(input)), JSONValue.Member("output", .string(output)),
-      JSONValue.Member("passes", .array(passes.map(\.json))), JSONValue.Member("bytes", .integer(bytes)),
-      JSONValue.Member("bits_per_weight", .double(bitsPerWeight)),
-    ])
+    .object(
+      [
+        JSONValue.Member("input", .string(input)), JSONValue.Member("output", .string(output)),
+        JSONValue.Member("passes", .array(passes.map(\.json))), JSONValue.Member("bytes", .integer(bytes)),
+        JSONValue.Member("bits_per_weight", .double(bitsPerWeight)),
+      ] + details)
   }
 }
 

@@ -124,8 +124,20 @@ import Testing
       name: "group size that does not fit", code: 64, parts: ["96 columns", "32 would fit"],
       arguments: quantize, model: TinyModel { $0.hiddenSize = 96 }),
     Failure(
-      name: "format that is not written", code: 64, parts: ["GGUF"],
+      name: "tables that GGUF does not hold", code: 3,
+      parts: [
+        "out.gguf: tensor 'model.layers.0.self_attn.q_proj.weight': row 0, group", "F16 scales", "--lossy",
+      ],
       arguments: ["quantize", "model", "out.gguf"]),
+    Failure(
+      name: "adapter that MLX does not load", code: 3, parts: ["out: tensor", "lora_A", "'rilq merge'"],
+      arguments: ["convert", "model", "out", "--to", "mlx", "--pass", "quantize", "--pass", "attach"]),
+    Failure(
+      name: "GGUF option for another format", code: 64, parts: ["go with a GGUF file only"],
+      arguments: quantize + ["--lossy"]),
+    Failure(
+      name: "GGUF type that there is not", code: 64, parts: ["--gguf-type q4_k", "q4_1"],
+      arguments: ["quantize", "model", "out.gguf", "--gguf-type", "q4_k"]),
     Failure(
       name: "nothing to merge", code: 64, parts: ["no adapter"], arguments: ["merge", "model", "out.rilq"]),
     Failure(

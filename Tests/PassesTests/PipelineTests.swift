@@ -133,7 +133,7 @@ import Testing
 
   @Test func `refuses a format that it cannot write before it begins`() throws {
     let bench = try Workbench()
-    #expect(throws: PassError.self) { try pipeline(bench, [quantize], to: "out.gguf").run() }
+    #expect(throws: FormatError.self) { try pipeline(bench, [quantize, attach], to: "out.gguf").run() }
     #expect(try bench.folder.names() == ["model"])
   }
 

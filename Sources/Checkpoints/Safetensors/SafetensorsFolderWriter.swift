@@ -7,6 +7,7 @@ package final class SafetensorsFolderWriter: MetadataLastWriter {
   private let folder: String
   private let shards: SafetensorsShards
   private let adapterTensors: [TensorInfo]
+  private let isForMLX: Bool
   private var outputs: [Int: SafetensorsOutput] = [:]
   private var adapterOutput: SafetensorsOutput?
   private var tensorsWritten = 0
@@ -23,9 +24,15 @@ package final class SafetensorsFolderWriter: MetadataLastWriter {
   ///   - contents: What will be written, in this order.
   ///   - folder: The folder to write into; made when it is not there.
   ///   - shardByteLimit: The bytes of tensors a file may have.
+  ///   - isForMLX: Whether MLX must load it, rather than PEFT and transformers.
   /// - Throws: `FormatError` when the contents disagree with themselves or cannot be represented.
-  package init(_ contents: CheckpointContents, folder: String, shardByteLimit: Int = 5_000_000_000) throws {
+  package init(
+    _ contents: CheckpointContents, folder: String, shardByteLimit: Int = 5_000_000_000,
+    isForMLX: Bool = false
+  ) throws {
     try contents.validateQuantization(path: folder)
+    if isForMLX { try contents.validateForMLX(path: folder) }
+    self.isForMLX = isForMLX
     try Self.checkAssets(contents, folder)
     self.contents = contents
     self.folder = folder
@@ -79,7 +86,7 @@ package final class SafetensorsFolderWriter: MetadataLastWriter {
   private func output(of shard: Int) throws -> SafetensorsOutput {
     if let output = outputs[shard] { return output }
     let (name, tensors) = shards.shards[shard]
-    let format = contents.quantization.isEmpty ? "pt" : "mlx"
+    let format = contents.quantization.isEmpty && !isForMLX ? "pt" : "mlx"
     let output = try SafetensorsOutput(creating: folder + "/" + name, tensors, format: format)
     byteCount += output.byteCount
     outputs[shard] = output
@@ -107,8 +114,9 @@ package final class SafetensorsFolderWriter: MetadataLastWriter {
     do throws(JSONError) {
       let configuration = try JSONValue(parsing: bytes)
       guard configuration.object != nil else { throw JSONError(byteOffset: 0, reason: "is not an object") }
-      return QuantizationConfiguration.rewrite(configuration, for: contents.quantization)
-        .map { $0.prettyText + "\n" }
+      let base = isForMLX ? contents.configurationForMLX(configuration) : configuration
+      let rewritten = QuantizationConfiguration.rewrite(base, for: contents.quantization) ?? base
+      return rewritten == configuration ? nil : rewritten.prettyText + "\n"
     } catch {
       throw FormatError(path, byte: error.byteOffset, .malformed(error.reason))
     }
@@ -131,7 +139,8 @@ package final class SafetensorsFolderWriter: MetadataLastWriter {
   private func writeIndex() throws {
     let text = SafetensorsIndex.text(
       shards.shardByTensor.mapValues { shards.shards[$0].name },
-      byteCount: shards.shards.reduce(0) { $1.tensors.reduce($0) { $0 + $1.byteCount } })
+      byteCount: shards.shards.reduce(0) { $1.tensors.reduce($0) { $0 + $1.byteCount } },
+      parameterCount: isForMLX ? contents.parameterCount : nil)
     try write(text, to: SafetensorsIndex.fileName)
   }
 }

@@ -67,13 +67,16 @@ struct SafetensorsIndex {
   /// - Parameters:
   ///   - shardByTensor: The name of the shard of each tensor.
   ///   - byteCount: The bytes of all tensors together.
+  ///   - parameterCount: The parameters of the model, if they are to be stated.
   /// - Returns: A JSON document.
-  static func text(_ shardByTensor: [String: String], byteCount: Int) -> String {
+  static func text(_ shardByTensor: [String: String], byteCount: Int, parameterCount: Int? = nil) -> String {
     let map = shardByTensor.keys.sorted(by: precedes).map {
       JSONValue.Member($0, .string(shardByTensor[$0] ?? ""))
     }
+    var metadata = [JSONValue.Member("total_size", .integer(byteCount))]
+    if let parameterCount { metadata.append(JSONValue.Member("total_parameters", .integer(parameterCount))) }
     let document = JSONValue.object([
-      JSONValue.Member("metadata", .object([JSONValue.Member("total_size", .integer(byteCount))])),
+      JSONValue.Member("metadata", .object(metadata)),
       JSONValue.Member("weight_map", .object(map)),
     ])
     return document.prettyText + "\n"

@@ -7,14 +7,32 @@ struct OutputOptions: ParsableArguments {
   @Flag(help: "Replace an existing output.")
   var force = false
 
-  @Option(help: "What to write: rilq or safetensors (default: by the name of the output).")
+  @Option(help: "What to write: rilq, safetensors, mlx or gguf (default: by the name of the output).")
   var to: String?
 
   @Option(help: "How sections of a .rilq file are compressed: none, zlib, zstd or zstd:LEVEL.")
   var compression = "zstd"
 
+  @Option(
+    name: .customLong("gguf-type"),
+    help: "What linears are in a GGUF file: auto (default; exact), f32, f16, bf16, q8_0, q4_1 or q2_0.")
+  var ggufType = "auto"
+
+  @Flag(help: "Round what a GGUF file does not hold exactly, and report by how much.")
+  var lossy = false
+
   @Flag(help: "Print what would be done, tensor by tensor, and write nothing.")
   var dryRun = false
+
+  /// The options of a GGUF file.
+  func gguf() throws -> GGUFExportOptions {
+    guard let type = GGUFLinearType(rawValue: ggufType) else {
+      throw PassError.usage(
+        "--gguf-type \(ggufType): is none of \(GGUFLinearType.allCases.map(\.rawValue).joined(separator: ", "))"
+      )
+    }
+    return GGUFExportOptions(linearType: type, isLossy: lossy)
+  }
 
   /// The asked-for format.
   func format() throws -> OutputFormat? {

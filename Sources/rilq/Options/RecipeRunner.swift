@@ -16,7 +16,8 @@ struct RecipeRunner {
     let pipeline = Pipeline(
       recipe,
       Pipeline.Options(
-        force: output.force, version: Rilq.version, logPath: logPath, container: try output.container()))
+        force: output.force, version: Rilq.version, logPath: logPath, container: try output.container(),
+        gguf: try output.gguf()))
     if output.dryRun {
       let plan = try pipeline.plan()
       global.show(plan.json, text: plan.text)
@@ -58,10 +59,30 @@ extension PipelineReport {
       let details = (pass.report.object ?? []).compactMap(\.detail).joined(separator: ", ")
       lines.append("\(pass.name): \(details) (\(pass.seconds.formatted(decimals: 1)) s)")
     }
+    lines += detailLines
     lines.append(
       "\(output.escapedForDisplay): \(bytes.formattedBytes), \(bitsPerWeight.formatted(decimals: 2)) bits a weight"
     )
     return lines.joined(separator: "\n")
+  }
+}
+
+extension PipelineReport {
+  /// The types of a GGUF file, and the worst of what was rounded.
+  fileprivate var detailLines: [String] {
+    let document = JSONValue.object(details)
+    var lines: [String] = []
+    if let types = document["types"]?.object {
+      lines.append("types: " + types.map { "\($0.value.shortNumber) \($0.key)" }.joined(separator: ", "))
+    }
+    let losses = document["lossy"]?.array ?? []
+    if let worst = losses.max(by: { ($0["max_error"]?.double ?? 0) < ($1["max_error"]?.double ?? 0) }) {
+      let errors = ["max_error", "mean_error"].map { worst[$0]?.shortNumber ?? "unknown" }
+      lines.append(
+        "lossy: \(losses.count) tensors rounded, the worst is '\((worst["name"]?.string ?? "").escapedForDisplay)' as "
+          + "\(worst["type"]?.string ?? ""): errors up to \(errors[0]), \(errors[1]) on average")
+    }
+    return lines
   }
 }
 

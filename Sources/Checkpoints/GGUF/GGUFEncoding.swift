@@ -1,0 +1,124 @@
+import Kernels
+
+/// How the rows of a matrix become rows of a GGUF tensor; `Formats/gguf.md` has the bytes of the blocks.
+package struct GGUFEncoding: Sendable, Equatable {
+  /// The type of the tensor: F32, F16, BF16, Q8_0, Q4_1 or Q2_0.
+  package let type: GGUFTensorType
+  /// Whether codes and tables are taken over as they are, rather than found anew from the values.
+  package let keepsCodes: Bool
+
+  /// Describes an encoding.
+  package init(type: GGUFTensorType, keepsCodes: Bool) {
+    self.type = type
+    self.keepsCodes = keepsCodes
+  }
+
+  /// Rows small enough that two matrices are spread over the threads, large enough to be worth one.
+  private static let rowsPerChunk = 16
+
+  /// The bytes of a row of some columns, which are whole blocks.
+  package func rowByteCount(columnCount: Int) -> Int {
+    columnCount / type.blockElementCount * type.blockByteCount
+  }
+
+  /// The bytes of the tensor.
+  package func encoded(_ rows: GGUFEncodingRows, order: GGUFRowOrder) -> [UInt8] {
+    let rowByteCount = rowByteCount(columnCount: rows.columnCount)
+    var bytes = [UInt8](repeating: 0, count: rows.rowCount * rowByteCount)
+    guard !bytes.isEmpty else { return bytes }
+    var span = bytes.mutableSpan
+    parallelRows(of: &span, columnCount: rowByteCount, rowsPerChunk: Self.rowsPerChunk) { range, part in
+      var values = [Float](repeating: 0, count: rows.columnCount)
+      for (i, row) in range.enumerated() {
+        var target = part._mutatingExtracting(i * rowByteCount..<(i + 1) * rowByteCount)
+        encode(rows, row: order.source(of: row), into: &target, scratch: &values)
+      }
+    }
+    return bytes
+  }
+
+  private func encode(
+    _ rows: GGUFEncodingRows, row: Int, into bytes: inout MutableSpan<UInt8>, scratch: inout [Float]
+  ) {
+    if keepsCodes, case .packed(let codes, let parameters, let scales, let biases) = rows.storage {
+      let groups = rows.groups(ofRow: row, parameters)
+      codes.withSpan { all in
+        takeOver(
+          all.extracting(rows.byteRange(ofRow: row, of: all)), parameters, scales.span.extracting(groups),
+          biases.span.extracting(groups), into: &bytes)
+      }
+    } else if case .dense(let stored, let format) = rows.storage, type == Self.type(of: format) {
+      // Copied, since widening makes NaNs quiet.
+      stored.withSpan { all in
+        let range = rows.byteRange(ofRow: row, of: all)
+        for i in bytes.indices { bytes[i] = all.byte(at: range.lowerBound + i) }
+      }
+    } else {
+      var values = scratch.mutableSpan
+      rows.readValues(ofRow: row, into: &values)
+      round(scratch.span, into: &bytes)
+    }
+  }
+
+  private static func type(of format: FloatFormat) -> GGUFTensorType {
+    switch format {
+    case .f32: .f32
+    case .f16: .f16
+    case .bf16: .bf16
+    }
+  }
+
+  /// The values that some rows get, and how far they are from those they come from.
+  ///
+  /// - Parameter rows: The matrix.
+  /// - Returns: The largest and the mean absolute difference; nothing when a value is not finite.
+  package func loss(of rows: GGUFEncodingRows) -> GGUFEncodingLoss? {
+    let rowByteCount = rowByteCount(columnCount: rows.columnCount)
+    let chunkCount = (rows.rowCount + Self.rowsPerChunk - 1) / Self.rowsPerChunk
+    let parts = parallelMap(chunkCount) { chunk in
+      var loss = GGUFEncodingLoss()
+      var bytes = [UInt8](repeating: 0, count: rowByteCount)
+      var values = [Float](repeating: 0, count: rows.columnCount)
+      var scratch = values
+      for row in chunk * Self.rowsPerChunk..<min(rows.rowCount, (chunk + 1) * Self.rowsPerChunk) {
+        var target = bytes.mutableSpan
+        encode(rows, row: row, into: &target, scratch: &scratch)
+        var span = values.mutableSpan
+        rows.readValues(ofRow: row, into: &span)
+        loss.add(values.span, decoded(bytes, columnCount: rows.columnCount).span)
+      }
+      return loss
+    }
+    let total = parts.reduce(GGUFEncodingLoss()) { $0.adding($1) }
+    return total.maximum.isFinite ? total : nil
+  }
+}
+
+/// How far encoded values are from the original ones.
+package struct GGUFEncodingLoss: Sendable, Equatable {
+  /// The largest absolute difference; infinite when a value is not finite.
+  package private(set) var maximum = 0.0
+  private var sum = 0.0
+  private var count = 0
+
+  /// The mean absolute difference.
+  package var mean: Double { sum / Double(max(count, 1)) }
+
+  mutating func add(_ values: Span<Float>, _ decoded: Span<Float>) {
+    for i in values.indices {
+      let difference = Double((values[i] - decoded[i]).magnitude)
+      // Not `max`: a difference that is not a number must stay visible.
+      maximum = difference <= maximum ? maximum : difference.isFinite ? difference : .infinity
+      sum += difference
+    }
+    count += values.count
+  }
+
+  func adding(_ other: GGUFEncodingLoss) -> GGUFEncodingLoss {
+    var total = self
+    total.maximum = max(maximum, other.maximum)
+    total.sum += other.sum
+    total.count += other.count
+    return total
+  }
+}

@@ -1,0 +1,70 @@
+package import Kernels
+
+/// The rows of a matrix that goes into a GGUF file: dense values, or codes with their tables.
+package struct GGUFEncodingRows: Sendable {
+  /// How the values are stored in the checkpoint.
+  package enum Storage: Sendable {
+    case dense(TensorBytes, FloatFormat)
+    case packed(codes: TensorBytes, QuantizationParameters, scales: [Float], biases: [Float])
+  }
+
+  /// The rows.
+  package let rowCount: Int
+  /// The values of a row; more than 0.
+  package let columnCount: Int
+  /// The values.
+  package let storage: Storage
+
+  /// Describes a matrix.
+  package init(rowCount: Int, columnCount: Int, storage: Storage) {
+    self.rowCount = rowCount
+    self.columnCount = columnCount
+    self.storage = storage
+  }
+
+  /// Computes the values of a row, of codes as `dequantize` does.
+  func readValues(ofRow row: Int, into values: inout MutableSpan<Float>) {
+    switch storage {
+    case .dense(let bytes, let format):
+      bytes.withSpan { bytes in
+        widen(bytes.extracting(byteRange(ofRow: row, of: bytes)), from: format, into: &values)
+      }
+    case .packed(let codes, let parameters, let scales, let biases):
+      let groups = groups(ofRow: row, parameters)
+      codes.withSpan { bytes in
+        dequantize(
+          codes: bytes.extracting(byteRange(ofRow: row, of: bytes)), bits: parameters.bits,
+          groupSize: parameters.groupSize,
+          columnCount: columnCount, scales: scales.span.extracting(groups),
+          biases: biases.span.extracting(groups), into: &values)
+      }
+    }
+  }
+
+  /// The tables' entries of a row.
+  func groups(ofRow row: Int, _ parameters: QuantizationParameters) -> Range<Int> {
+    let count = columnCount / parameters.groupSize
+    return row * count..<(row + 1) * count
+  }
+
+  /// Where the stored bytes of a row are, among those of all rows.
+  func byteRange(ofRow row: Int, of bytes: RawSpan) -> Range<Int> {
+    let byteCount = bytes.byteCount / rowCount
+    return row * byteCount..<(row + 1) * byteCount
+  }
+}
+
+/// Which row of a checkpoint's matrix stands at a row of the GGUF file's.
+package enum GGUFRowOrder: Sendable, Equatable {
+  /// The same one.
+  case plain
+  /// Of each head the rows of the first and the second half in turn: the pairs that llama.cpp's rotary embedding turns
+  /// are neighbours, those of Hugging Face half a head apart.
+  case interleaved(rowsPerHead: Int)
+
+  /// The row of the checkpoint's matrix.
+  package func source(of row: Int) -> Int {
+    guard case .interleaved(let size) = self else { return row }
+    return row - row % size + row % 2 * (size / 2) + row % size / 2
+  }
+}

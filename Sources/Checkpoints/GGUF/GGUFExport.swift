@@ -1,0 +1,131 @@
+/// A Llama checkpoint laid out as a GGUF file: its tensors, their types, its metadata.
+package struct GGUFExport: Sendable {
+  /// What rounding did to a tensor.
+  package struct Loss: Sendable, Equatable {
+    /// The tensor of the checkpoint.
+    package let tensor: String
+    /// The type that it was rounded to.
+    package let type: String
+    /// The largest absolute difference of a weight.
+    package let maximum: Double
+    /// The mean absolute difference of a weight.
+    package let mean: Double
+  }
+
+  /// The tensors in the order in which a writer takes them, those of a module together; no assets.
+  package let contents: CheckpointContents
+  /// The tensors that were rounded, in the order of the file.
+  package let losses: [Loss]
+  let tensors: [GGUFExportTensor]
+  let encodings: [GGUFEncoding]
+  package let members: [GGUFExportMember]
+  /// The factors of the rotary frequencies, when there are some.
+  let rotaryFactors: [Float]?
+
+  /// Chooses the types, which reads the tables of packed weights, and values where a type is asked for.
+  ///
+  /// - Parameters:
+  ///   - plan: What goes where.
+  ///   - checkpoint: Holds the tensors of the plan.
+  ///   - options: The types that are asked for.
+  /// - Throws: `FormatError` with the tensor, `.notExact` when its type does not hold it and that is not allowed.
+  package init(_ plan: GGUFExportPlan, _ checkpoint: Checkpoint, _ options: GGUFExportOptions) throws {
+    tensors = plan.tensors
+    var encodings: [GGUFEncoding] = []
+    var losses: [Loss] = []
+    var exact: Set<String> = []
+    for tensor in plan.tensors {
+      let choice = GGUFExportChoice(tensor: tensor, checkpoint: checkpoint, options: options, path: plan.path)
+      let (encoding, loss) = try choice.encoding()
+      encodings.append(encoding)
+      if let loss {
+        losses.append(
+          Loss(
+            tensor: tensor.sources[0].name, type: encoding.type.name, maximum: loss.maximum, mean: loss.mean))
+      } else {
+        exact.insert(tensor.module)
+      }
+    }
+    self.encodings = encodings
+    self.losses = losses
+    contents = CheckpointContents(
+      tensors: plan.tensors.flatMap(\.sources), quantization: plan.contents.quantization,
+      metadata: plan.contents.metadata)
+    members =
+      plan.generalMembers(encodings) + plan.members
+      + Self.returnMembers(plan.tensors, encodings, exact: exact, plan.contents.metadata)
+    if case .factors(let factors) = plan.model.rotaryScaling {
+      rotaryFactors = factors
+    } else {
+      rotaryFactors = nil
+    }
+  }
+
+  /// The bits of a quantized weight, tables included; where nothing is quantized, of any weight.
+  package var bitsPerWeight: Double {
+    let all = zip(tensors, encodings)
+    let packed = all.filter { $0.1.type.blockElementCount > 1 }
+    var (byteCount, count) = (0, 0)
+    for (tensor, encoding) in packed.isEmpty ? Array(all) : packed {
+      byteCount += encoding.rowByteCount(columnCount: tensor.elementCount)
+      count += tensor.elementCount
+    }
+    return Double(byteCount) * 8 / Double(max(count, 1))
+  }
+
+  /// How many tensors there are of each type, in the order of their first appearance.
+  package var typeCounts: [(type: String, count: Int)] {
+    var counts: [(type: String, count: Int)] = []
+    for encoding in encodings {
+      if let i = counts.firstIndex(where: { $0.type == encoding.type.name }) {
+        counts[i].count += 1
+      } else {
+        counts.append((encoding.type.name, 1))
+      }
+    }
+    return counts
+  }
+}
+
+extension GGUFExport {
+  static let quantizationKey = "rilq.quantization"
+  static let metadataKey = "rilq.metadata"
+
+  /// What a reader needs to give the checkpoint back as it was.
+  private static func returnMembers(
+    _ tensors: [GGUFExportTensor], _ encodings: [GGUFEncoding], exact: Set<String>, _ metadata: JSONValue
+  ) -> [GGUFExportMember] {
+    var modules: [JSONValue.Member] = []
+    var dtypes: [JSONValue.Member] = []
+    for (tensor, encoding) in zip(tensors, encodings) {
+      switch tensor.storage {
+      case .packed(let parameters, _, let scales, _) where encoding.keepsCodes:
+        // Rounded tables are those of the file.
+        let tables = exact.contains(tensor.module) ? scales.dtype : .f16
+        modules.append(JSONValue.Member(tensor.module, packing(parameters, tables)))
+      case .dense(let stored)
+      where exact.contains(tensor.module) && stored.dtype.rawValue != encoding.type.name:
+        dtypes.append(JSONValue.Member(stored.name, .string(stored.dtype.rawValue)))
+      default: continue
+      }
+    }
+    var members: [GGUFExportMember] = []
+    if !modules.isEmpty || !dtypes.isEmpty {
+      var document = JSONValue.object([JSONValue.Member("modules", .object(modules))])
+      if !dtypes.isEmpty { document.set("dtypes", to: .object(dtypes)) }
+      members.append(GGUFExportMember(quantizationKey, .string(document.compactText)))
+    }
+    if metadata != .object([]) {
+      members.append(GGUFExportMember(metadataKey, .string(metadata.compactText)))
+    }
+    return members
+  }
+
+  private static func packing(_ parameters: QuantizationParameters, _ tables: DType) -> JSONValue {
+    .object([
+      JSONValue.Member("bits", .integer(parameters.bits)),
+      JSONValue.Member("group_size", .integer(parameters.groupSize)),
+      JSONValue.Member("tables", .string(tables.rawValue)),
+    ])
+  }
+}

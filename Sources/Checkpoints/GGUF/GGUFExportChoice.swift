@@ -1,0 +1,100 @@
+/// The choice of a tensor's type: exact, or the loss measured.
+struct GGUFExportChoice {
+  let tensor: GGUFExportTensor
+  let checkpoint: Checkpoint
+  let options: GGUFExportOptions
+  let path: String
+
+  /// Those that llama.cpp has known for longest come first.
+  private static let packedTypes: [GGUFTensorType] = [.q4_1, .q8_0, .q2_0]
+
+  /// How the tensor is encoded, and what that loses if it is not exact.
+  ///
+  /// - Throws: `FormatError.notExact` with the tensor, when the loss is not allowed or without bound.
+  func encoding() throws -> (GGUFEncoding, GGUFEncodingLoss?) {
+    switch tensor.storage {
+    case .dense(let stored): try denseEncoding(stored)
+    case .packed(let parameters, _, let scales, let biases):
+      try packedEncoding(
+        parameters, scales: GGUFExportTensor.floats(checkpoint.bytes(of: scales.name), of: scales),
+        biases: GGUFExportTensor.floats(checkpoint.bytes(of: biases.name), of: biases))
+    }
+  }
+
+  private func denseEncoding(_ stored: TensorInfo) throws -> (GGUFEncoding, GGUFEncodingLoss?) {
+    let own = GGUFExportTensor.type(of: stored) ?? .f32
+    let type = tensor.shape.count == 1 ? .f32 : asked ?? own
+    let encoding = GGUFEncoding(type: type, keepsCodes: false)
+    // Every F16 and BF16 value is one of F32.
+    guard type != own, type != .f32 else { return (encoding, nil) }
+    return (encoding, try measured(encoding, because: "\(type.name) does not hold its values"))
+  }
+
+  /// The type that was asked for; of embedding and output head only packed ones follow it.
+  private var asked: GGUFTensorType? {
+    if case .dense = tensor.storage, !tensor.isLinear { return nil }
+    return options.linearType.tensorType
+  }
+
+  private func packedEncoding(
+    _ parameters: QuantizationParameters, scales: [Float], biases: [Float]
+  ) throws -> (GGUFEncoding, GGUFEncodingLoss?) {
+    if let asked, asked.blockElementCount == 1 {
+      let encoding = GGUFEncoding(type: asked, keepsCodes: false)
+      return (encoding, try measured(encoding, because: "\(asked.name) does not hold its values"))
+    }
+    var reasons: [String] = []
+    for type in asked.map({ [$0] }) ?? Self.packedTypes {
+      guard let reason = obstacle(parameters, scales, biases, type) else {
+        return (GGUFEncoding(type: type, keepsCodes: true), nil)
+      }
+      reasons.append(reason)
+    }
+    let type = asked ?? (parameters.bits > 4 ? .q8_0 : .q4_1)
+    let reason = parameters.bits > 4 && asked == nil ? reasons[1] : reasons[0]
+    // Codes with rounded tables are as near as Q4_1 can come; the others would lose the bias.
+    let keepsCodes = type == .q4_1 && GGUFEncoding.obstacle(parameters, in: type) == nil
+    let encoding = GGUFEncoding(type: type, keepsCodes: keepsCodes)
+    return (encoding, try measured(encoding, because: reason))
+  }
+
+  /// Why codes and tables cannot be taken over, or nil when that is exact.
+  private func obstacle(
+    _ parameters: QuantizationParameters, _ scales: [Float], _ biases: [Float], _ type: GGUFTensorType
+  ) -> String? {
+    if let obstacle = GGUFEncoding.obstacle(parameters, in: type) { return obstacle }
+    guard
+      let (group, reason) = GGUFEncoding.levelsDiffer(bits: parameters.bits, scales, biases, in: type)
+    else { return nil }
+    let groupsPerRow = tensor.shape[1] / parameters.groupSize
+    return "row \(group / groupsPerRow), group \(group % groupsPerRow): \(reason)"
+  }
+
+  /// The loss of an encoding, or nil when there is none.
+  private func measured(_ encoding: GGUFEncoding, because reason: String) throws -> GGUFEncodingLoss? {
+    let place = "tensor '\(tensor.sources[0].name)'"
+    let columnCount = tensor.shape[tensor.shape.count - 1]
+    guard columnCount % encoding.type.blockElementCount == 0 else {
+      throw FormatError(
+        path, at: place,
+        .notExact(
+          "\(columnCount) columns are no whole blocks of \(encoding.type.name), which have "
+            + "\(encoding.type.blockElementCount)"))
+    }
+    // Codes that cannot be taken over are lost; that needs no measuring.
+    if !options.isLossy, case .packed = tensor.storage, encoding.type.blockElementCount > 1 {
+      throw FormatError(path, at: place, .notExact(reason + Self.remedy))
+    }
+    guard
+      let loss = encoding.loss(of: tensor.rows(try tensor.sources.map { try checkpoint.bytes(of: $0.name) }))
+    else {
+      throw FormatError(
+        path, at: place, .notExact("has values that are not finite, or not in \(encoding.type.name)"))
+    }
+    guard loss.maximum > 0 else { return nil }
+    guard options.isLossy else { throw FormatError(path, at: place, .notExact(reason + Self.remedy)) }
+    return loss
+  }
+
+  private static let remedy = "; --lossy rounds it, --gguf-type f32 holds it at its full size"
+}

@@ -1,0 +1,38 @@
+/// What a GGUF file holds the linears as.
+public enum GGUFLinearType: String, Sendable, CaseIterable {
+  /// The dtype of a dense linear; for a packed one the first of Q4_1, Q8_0 and Q2_0 that holds it exactly.
+  case auto
+  case f32
+  case f16
+  case bf16
+  case q8_0
+  case q4_1
+  case q2_0
+
+  /// The type of the tensors, or nil when each is chosen by itself.
+  var tensorType: GGUFTensorType? {
+    switch self {
+    case .auto: nil
+    case .f32: .f32
+    case .f16: .f16
+    case .bf16: .bf16
+    case .q8_0: .q8_0
+    case .q4_1: .q4_1
+    case .q2_0: .q2_0
+    }
+  }
+}
+
+/// How a GGUF file is written.
+public struct GGUFExportOptions: Sendable, Equatable {
+  /// The type of the linears of the layers; a dense embedding and output head keep theirs.
+  public var linearType: GGUFLinearType
+  /// Whether values may be rounded where the type does not hold them.
+  public var isLossy: Bool
+
+  /// Chooses options.
+  public init(linearType: GGUFLinearType = .auto, isLossy: Bool = false) {
+    self.linearType = linearType
+    self.isLossy = isLossy
+  }
+}

@@ -1,0 +1,42 @@
+extension CheckpointContents {
+  /// The group sizes that MLX has kernels for.
+  private static let groupSizesOfMLX: Set<Int> = [32, 64, 128]
+
+  /// Checks that MLX's loaders take these tensors for what they are, `Formats/mlx.md`.
+  ///
+  /// - Parameter path: The path for errors.
+  /// - Throws: `FormatError.notExact` with the tensor or module.
+  package func validateForMLX(path: String) throws(FormatError) {
+    for tensor in tensors where ModuleTensor.part(of: tensor.name)?.isBesideWeight == true {
+      throw FormatError(
+        path, at: "tensor '\(tensor.name)'",
+        .notExact(
+          "MLX loads no adapters and no trained changes beside the weights; 'rilq merge' folds them in"))
+    }
+    for module in quantization.keys.sorted(by: precedes) {
+      guard let size = quantization[module]?.groupSize, !Self.groupSizesOfMLX.contains(size) else { continue }
+      throw FormatError(
+        path, at: "module '\(module)'", .notExact("MLX has groups of 32, 64 and 128 columns, not of \(size)"))
+    }
+  }
+
+  /// A configuration that says what MLX's loaders do not find in newer ones, or would take for granted otherwise.
+  func configurationForMLX(_ configuration: JSONValue) -> JSONValue {
+    var result = configuration
+    func setIfMissing(_ key: String, _ value: JSONValue) {
+      if result[key].map(\.isNull) ?? true { result.set(key, to: value) }
+    }
+    setIfMissing("model_type", .string("llama"))
+    setIfMissing("rms_norm_eps", .double(1e-6))
+    // MLX ties them by default, transformers does not.
+    if tensors.contains(where: { $0.name == ModuleTensor.weight.name(of: "lm_head") }) {
+      setIfMissing("tie_word_embeddings", .bool(false))
+    }
+    // Since version 5 transformers writes `rope_parameters`, which MLX's Llama does not look at.
+    if let rope = configuration["rope_parameters"], rope.object != nil {
+      if let theta = rope["rope_theta"] { setIfMissing("rope_theta", theta) }
+      if let type = rope["rope_type"]?.string, type != "default" { setIfMissing("rope_scaling", rope) }
+    }
+    return result
+  }
+}

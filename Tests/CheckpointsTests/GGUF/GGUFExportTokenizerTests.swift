@@ -1,0 +1,86 @@
+import Checkpoints
+import TestSupport
+import Testing
+
+@Suite struct GGUFExportTokenizerTests {
+  private func value(_ key: String, _ tokenizer: GGUFExportTokenizer) -> GGUFValue? {
+    tokenizer.members.first { $0.key == "tokenizer." + key }?.value
+  }
+
+  @Test func `tokens are padded to the vocabulary and told apart`() throws {
+    let tokenizer = try GGUFSample.vocabulary()
+    #expect(value("ggml.tokens", tokenizer)?.array?.map(\.string) == ["a", "b", "ab", "<s>", "[PAD4]"])
+    #expect(value("ggml.token_type", tokenizer)?.array?.map(\.integer) == [1, 1, 1, 3, 5])
+    #expect(value("ggml.merges", tokenizer)?.array?.map(\.string) == ["a b"])
+    #expect(value("ggml.model", tokenizer) == .string("gpt2"))
+  }
+
+  @Test func `special tokens come from the settings, else from the configuration`() throws {
+    let tokenizer = try GGUFSample.vocabulary()
+    #expect(value("ggml.bos_token_id", tokenizer) == .uint32(3))
+    #expect(value("ggml.eos_token_id", tokenizer) == .uint32(2))
+    #expect(value("ggml.padding_token_id", tokenizer) == nil)
+    #expect(value("ggml.add_bos_token", tokenizer) == .bool(false))
+  }
+
+  @Test func `a template that begins with a special token adds it`() throws {
+    let json =
+      GGUFSample.tokenizer.dropLast() + """
+        , "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {}}]}}
+        """
+    let tokenizer = try GGUFSample.vocabulary(String(json))
+    #expect(value("ggml.add_bos_token", tokenizer) == .bool(true))
+    #expect(value("ggml.add_eos_token", tokenizer) == .bool(false))
+  }
+
+  @Test func `the chat template of the settings is kept`() throws {
+    let tokenizer = try GGUFSample.vocabulary(settings: #"{"chat_template": "{{ x }}"}"#)
+    #expect(value("chat_template", tokenizer) == .string("{{ x }}"))
+  }
+
+  @Test(arguments: [("smollm2-tokenizer", "smollm"), ("tiny-llama", "llama-bpe")])
+  func `names how text is split`(fixture: String, name: String) throws {
+    let tokenizer = try GGUFExportTokenizer(
+      tokenizer: JSONValue(contentsOf: Fixtures.path(fixture + "/tokenizer.json")), settings: .object([]),
+      configuration: .object([]), chatTemplate: nil, vocabularySize: 49152, path: "out.gguf")
+    #expect(value("ggml.pre", tokenizer) == .string(name))
+  }
+
+  @Test func `plain byte-level BPE is GPT-2's`() throws {
+    #expect(value("ggml.pre", try GGUFSample.vocabulary()) == .string("gpt-2"))
+  }
+
+  @Test(arguments: [
+    (
+      #""add_prefix_space": false"#, #""add_prefix_space": true"#,
+      "'pre_tokenizer': llama.cpp has no name for this one"
+    ),
+    (#""use_regex": true"#, #""use_regex": false"#, "(ByteLevel)"),
+    (#""type": "BPE""#, #""type": "Unigram""#, "'model': 'Unigram' is no byte-level BPE"),
+    (#""type": "BPE""#, #""type": "BPE", "ignore_merges": true"#, "'model.ignore_merges'"),
+    (#"{"pre_tok"#, #"{"normalizer": {"type": "NFC"}, "pre_tok"#, "'normalizer': 'NFC' is not applied"),
+    (#""special": true"#, #""special": true, "lstrip": true"#, "token '<s>' has 'lstrip'"),
+  ])
+  func `refuses what llama.cpp would do otherwise`(part: String, change: String, reason: String) {
+    let error = #expect(throws: FormatError.self) {
+      try GGUFSample.vocabulary(GGUFSample.tokenizer.replacing(part, with: change))
+    }
+    guard case .notExact = error?.problem else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    #expect(error?.description.contains(reason) == true, "\(error?.description ?? "")")
+  }
+
+  @Test func `a token beyond the embeddings is malformed`() {
+    #expect(
+      throws: FormatError("out.gguf", at: "token '<s>'", .malformed("id 3, but there are 3 embeddings"))
+    ) { try GGUFSample.vocabulary(count: 3) }
+  }
+
+  @Test func `a merge that is no pair is malformed`() {
+    #expect(
+      throws: FormatError("out.gguf", at: "key 'model.merges'", .malformed("'a' is no pair of tokens"))
+    ) { try GGUFSample.vocabulary(GGUFSample.tokenizer.replacing(#""a b""#, with: #""a""#)) }
+  }
+}

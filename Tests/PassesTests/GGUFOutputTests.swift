@@ -1,0 +1,108 @@
+import Checkpoints
+import Passes
+import TestSupport
+import Testing
+
+@Suite struct GGUFOutputTests {
+  private let quantize = PassOptions.quantize(QuantizeOptions(tables: .f16))
+  private let bench: Workbench
+
+  init() throws { bench = try Workbench() }
+
+  private func run(
+    _ passes: [PassOptions], to name: String = "out.gguf", as format: OutputFormat? = nil,
+    _ options: GGUFExportOptions = .init()
+  ) throws -> PipelineReport {
+    let recipe = Recipe(
+      input: PathOption(bench.folder.path("model")), output: PathOption(bench.folder.path(name)),
+      outputFormat: format, passes: passes)
+    return try Pipeline(recipe, Pipeline.Options(version: "0.0.0", gguf: options)).run()
+  }
+
+  /// Changes a value of the model's configuration.
+  private func configure(_ key: String, _ value: JSONValue) throws {
+    var configuration = try JSONValue(contentsOf: bench.folder.path("model/config.json"))
+    configuration.set(key, to: value)
+    try bench.folder.write("model/config.json", configuration.compactText)
+  }
+
+  @Test func `a packed checkpoint becomes one file whose types are reported`() throws {
+    let report = try run([quantize])
+    let document = report.json
+    #expect(document["types"]?.compactText == #"{"BF16":2,"F32":5,"Q4_1":14}"#)
+    #expect(document["left_out"]?.array == [])
+    #expect(document["lossy"] == nil)
+    #expect(report.bitsPerWeight == 5)
+    #expect(try bench.folder.read("out.gguf").count == report.bytes)
+    #expect(try bench.folder.names() == ["model", "out.gguf"])
+  }
+
+  @Test func `the same input gives the same bytes`() throws {
+    _ = try run([quantize])
+    let first = try bench.folder.read("out.gguf")
+    try bench.folder.write("keep", first)
+    _ = try Pipeline(
+      Recipe(
+        input: PathOption(bench.folder.path("model")), output: PathOption(bench.folder.path("out.gguf")),
+        passes: [quantize]), Pipeline.Options(force: true, version: "0.0.0")
+    ).run()
+    #expect(try bench.folder.read("out.gguf") == first)
+  }
+
+  @Test func `a loss that is allowed is reported for each tensor`() throws {
+    let passes = [PassOptions.quantize(QuantizeOptions())]
+    let losses = try run(passes, GGUFExportOptions(isLossy: true)).json["lossy"]?.array ?? []
+    #expect(losses.count == 14)
+    #expect(losses.first?["name"]?.string == "model.layers.0.self_attn.q_proj.weight")
+    #expect(losses.allSatisfy { $0["type"]?.string == "Q4_1" && ($0["max_error"]?.double ?? 1) < 1e-3 })
+  }
+
+  @Test func `another architecture has no place, and nothing is written`() throws {
+    try configure("model_type", .string("qwen2"))
+    let error = #expect(throws: FormatError.self) { try run([]) }
+    #expect(error?.problem == .notExact("model type 'qwen2' is not supported"))
+    #expect(try bench.folder.names() == ["model"])
+  }
+
+  @Test func `an adapter beside the weights has no place`() throws {
+    let attach = PassOptions.attach(AttachOptions(kind: .pooled, rank: 4))
+    let error = #expect(throws: FormatError.self) { try run([quantize, attach]) }
+    #expect(error?.description.contains("'rilq merge' folds them in") == true)
+    #expect(try bench.folder.names() == ["model"])
+  }
+
+  @Test func `the stretching of Llama 3 becomes a tensor of factors`() throws {
+    let scaling = """
+      {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4,
+       "original_max_position_embeddings": 256}
+      """
+    try configure("rope_scaling", JSONValue(parsing: Array(scaling.utf8)))
+    let plain = Array("rope_freqs.weight".utf8)
+    _ = try run([])
+    let bytes = try bench.folder.read("out.gguf")
+    let start = try #require(bytes.indices.first { bytes[$0...].starts(with: plain) })
+    #expect(bytes[(start + plain.count)...].starts(with: [1, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]))
+    // The tensor is the file's last: 16 factors, the fastest frequency kept, the slowest divided by 8.
+    #expect(bytes.suffix(64).prefix(4) == [0, 0, 0x80, 0x3F])
+    #expect(bytes.suffix(4) == [0, 0, 0, 0x41])
+  }
+
+  @Test(.enabled(if: PythonPeer.has("gguf", "numpy"), "skipped: no Python with gguf and numpy"))
+  func `gguf-py finds the weights of the MLX folder of the same checkpoint`() throws {
+    _ = try run([quantize])
+    _ = try run([quantize], to: "mlx", as: .mlx)
+    let result = try PythonPeer.runScript(
+      "check-gguf.py", bench.folder.path("mlx"), bench.folder.path("out.gguf"))
+    #expect(result.text == "equal 2 BF16 5 F32 14 Q4_1\n")
+  }
+
+  @Test(.enabled(if: PythonPeer.has("mlx_lm", "numpy"), "skipped: no Python with mlx_lm and numpy"))
+  func `mlx-lm generates from a 2-bit folder`() throws {
+    let recipe = Recipe(
+      input: PathOption(Fixtures.path("tiny-llama")), output: PathOption(bench.folder.path("mlx")),
+      outputFormat: .mlx, passes: [quantize])
+    _ = try Pipeline(recipe, Pipeline.Options(version: "0.0.0")).run()
+    let result = try PythonPeer.runScript("check-mlx.py", bench.folder.path("mlx"), "4")
+    #expect(result.code == 0 && result.text.hasPrefix("28 modules equal"), "\(result.text)")
+  }
+}
