@@ -42,6 +42,8 @@ extension FormatError {
     case shape(expected: [Int], found: [Int])
     /// A required file, tensor or key is not there.
     case missing(String)
+    /// The target format cannot hold the contents exactly, and nobody allowed a loss.
+    case notExact(String)
     /// A stored checksum differs from that of the bytes.
     case checksum(stored: String, computed: String)
     /// Something is there already and may not be replaced.
@@ -52,7 +54,7 @@ extension FormatError {
     /// The reason as a phrase.
     public var description: String {
       switch self {
-      case .malformed(let reason), .unsupported(let reason), .system(let reason):
+      case .malformed(let reason), .unsupported(let reason), .system(let reason), .notExact(let reason):
         reason.escapedForDisplay
       case .truncated(let needed, let available): "needs \(needed) bytes, \(available) are left"
       case .shape(let expected, let found): "shape is \(found), expected \(expected)"

@@ -17,15 +17,19 @@ public struct Pipeline {
     public var logPath: String?
     /// How sections of a packed container are compressed.
     public var container: ContainerOptions
+    /// Whether an output that cannot hold the result exactly gets the nearest.
+    public var lossy: Bool
 
     /// Chooses options.
     public init(
-      force: Bool = false, version: String, logPath: String? = nil, container: ContainerOptions = .init()
+      force: Bool = false, version: String, logPath: String? = nil, container: ContainerOptions = .init(),
+      lossy: Bool = false
     ) {
       self.force = force
       self.version = version
       self.logPath = logPath
       self.container = container
+      self.lossy = lossy
     }
   }
 
@@ -95,6 +99,7 @@ private struct PipelineRun {
   private var current: Checkpoint
   private var unmerged: Checkpoint?
   private var bytes = 0
+  private var representation = JSONValue.object([])
   private var passes: [PipelineReport.Pass] = []
 
   init(
@@ -114,7 +119,7 @@ private struct PipelineRun {
   var report: PipelineReport {
     PipelineReport(
       input: recipe.input.resolved, output: recipe.output.resolved, passes: passes, bytes: bytes,
-      bitsPerWeight: current.contents.bitsPerWeight)
+      bitsPerWeight: current.contents.bitsPerWeight, representation: representation)
   }
 
   mutating func execute() throws {
@@ -125,7 +130,10 @@ private struct PipelineRun {
       let result: JSONValue
       if let pass = passOptions.pass {
         if pass.name == "merge" { unmerged = current }
-        result = try write(pass, isLast: index == last, step: index)
+        // Such a format has to see the whole result before the first byte is written.
+        let isCopied = index == last && recipe.outputFormat.integerFormat != nil
+        result = try write(pass, isLast: index == last && !isCopied, step: index)
+        if isCopied { try write(CopyPass(), isLast: true, step: index) }
       } else if case .verify(let verify) = passOptions {
         result = try self.verify(verify)
       } else {
@@ -147,7 +155,7 @@ private struct PipelineRun {
       original: input, workPath: workspace.path, logPath: options.logPath, progress: progress)
     let report = try pass.run(current, into: writer, context)
     let written = try writer.finish()
-    if isLast { bytes = written }
+    if isLast { (bytes, representation) = (written, writer.report) }
     current = try Checkpoint.open(path: path)
     return report
   }
@@ -162,6 +170,10 @@ private struct PipelineRun {
     case .rilq: return try ContainerWriter(contents, path: path, options: options.container)
     case .safetensors, .mlx: return try SafetensorsFolderWriter(contents, folder: path)
     case .gguf: preconditionFailure("refused before")
+    case .gptq, .gptqV2, .autoRound, .compressedTensors:
+      guard let format = recipe.outputFormat.integerFormat else { preconditionFailure("no such format") }
+      return try IntegerFolderWriter(
+        contents, source: current, folder: path, format: format, allowsLoss: options.lossy)
     }
   }
 

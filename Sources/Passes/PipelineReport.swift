@@ -22,14 +22,18 @@ public struct PipelineReport: Sendable {
   public let bytes: Int
   /// The bits of a quantized weight, tables and adapters included; of any weight where none is quantized.
   public let bitsPerWeight: Double
+  /// What the output's format did to the result: an object, empty where there is nothing to say.
+  public let representation: JSONValue
 
   /// The keys that other programs rely on, but for the memory, which only the program knows.
   public var json: JSONValue {
-    .object([
+    var members = [
       JSONValue.Member("input", .string(input)), JSONValue.Member("output", .string(output)),
       JSONValue.Member("passes", .array(passes.map(\.json))), JSONValue.Member("bytes", .integer(bytes)),
       JSONValue.Member("bits_per_weight", .double(bitsPerWeight)),
-    ])
+    ]
+    if representation != .object([]) { members.append(JSONValue.Member("representation", representation)) }
+    return .object(members)
   }
 }
 

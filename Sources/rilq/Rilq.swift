@@ -52,6 +52,7 @@ extension FormatError: CommandFailure {
   fileprivate var exitCode: Int32 {
     switch problem {
     case .system, .exists: 4
+    case .notExact: 3
     case .malformed, .truncated, .unsupported, .shape, .missing, .checksum: 2
     }
   }

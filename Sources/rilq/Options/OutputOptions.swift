@@ -7,11 +7,18 @@ struct OutputOptions: ParsableArguments {
   @Flag(help: "Replace an existing output.")
   var force = false
 
-  @Option(help: "What to write: rilq or safetensors (default: by the name of the output).")
+  @Option(
+    help:
+      "What to write: rilq, safetensors, mlx, gptq, gptq_v2, autoround or compressed-tensors (default: by the name of the output)."
+  )
   var to: String?
 
   @Option(help: "How sections of a .rilq file are compressed: none, zlib, zstd or zstd:LEVEL.")
   var compression = "zstd"
+
+  @Flag(
+    help: "Write the nearest where the output's format cannot hold the result exactly, and report the error.")
+  var lossy = false
 
   @Flag(help: "Print what would be done, tensor by tensor, and write nothing.")
   var dryRun = false

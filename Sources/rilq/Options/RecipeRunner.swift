@@ -16,7 +16,8 @@ struct RecipeRunner {
     let pipeline = Pipeline(
       recipe,
       Pipeline.Options(
-        force: output.force, version: Rilq.version, logPath: logPath, container: try output.container()))
+        force: output.force, version: Rilq.version, logPath: logPath, container: try output.container(),
+        lossy: output.lossy))
     if output.dryRun {
       let plan = try pipeline.plan()
       global.show(plan.json, text: plan.text)
@@ -57,6 +58,10 @@ extension PipelineReport {
     for pass in passes {
       let details = (pass.report.object ?? []).compactMap(\.detail).joined(separator: ", ")
       lines.append("\(pass.name): \(details) (\(pass.seconds.formatted(decimals: 1)) s)")
+    }
+    for loss in representation["losses"]?.array ?? [] {
+      let errors = (loss.object ?? []).compactMap(\.detail).joined(separator: ", ")
+      lines.append("\(representation["format"]?.string ?? "output"): \(errors.escapedForDisplay)")
     }
     lines.append(
       "\(output.escapedForDisplay): \(bytes.formattedBytes), \(bitsPerWeight.formatted(decimals: 2)) bits a weight"
