@@ -171,9 +171,18 @@ private struct PipelineRun {
     case .safetensors, .mlx: return try SafetensorsFolderWriter(contents, folder: path)
     case .gguf: preconditionFailure("refused before")
     case .gptq, .gptqV2, .autoRound, .compressedTensors:
-      guard let format = recipe.outputFormat.integerFormat else { preconditionFailure("no such format") }
+      return try makeIntegerWriter(contents, path: path)
+    }
+  }
+
+  private func makeIntegerWriter(_ contents: CheckpointContents, path: String) throws -> IntegerFolderWriter {
+    guard let format = recipe.outputFormat.integerFormat else { preconditionFailure("another format") }
+    do {
       return try IntegerFolderWriter(
         contents, source: current, folder: path, format: format, allowsLoss: options.lossy)
+    } catch let error as FormatError where error.path == path {
+      // What cannot be written is named by where it would have been.
+      throw FormatError(recipe.output.resolved, at: error.place, error.problem)
     }
   }
 

@@ -64,6 +64,9 @@ private struct GroupFitter {
     let isHeld =
       format == .f32 ? group.firstCode(of: bits, missing: bias) == nil : group.level(0) == bias
     if isHeld { return nil }
+    if group.level(0) == bias, let code = group.firstCode(of: bits, missing: bias) {
+      return "\(code) times scale \(scale) rounds in F32"
+    }
     if scale == 0 { return "scale 0 with bias \(bias) has no zero point" }
     let zeroPoint = -bias / scale
     let range = "\(least)...\(greatest)"
