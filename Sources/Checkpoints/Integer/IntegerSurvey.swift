@@ -34,6 +34,8 @@ struct IntegerSurvey {
   }
 
   /// How scales are stored: F16 in GPTQ's layout, otherwise as the dense tensors if that holds all, or what does.
+  ///
+  /// Where a loss is allowed and nothing holds all, as the dense tensors, or in F16 when those are F32.
   func scaleFormat() throws -> FloatFormat {
     guard format == .compressedTensors else { return .f16 }
     let dense = contents.tensors.first { tensor in
@@ -46,7 +48,19 @@ struct IntegerSurvey {
       let scales = try floats(.scales, of: name)
       candidates.removeAll { widened(narrowed(scales, to: $0), from: $0) != scales }
     }
-    return candidates.first ?? .f32
+    if let format = candidates.first { return format }
+    // Levels that round in F32 would not be read again; a loss is then taken in 16 bits.
+    return try allowsLoss && !holdsAll(.f32) ? (own == .f32 ? .f16 : own) : .f32
+  }
+
+  private func holdsAll(_ scaleFormat: FloatFormat) throws -> Bool {
+    try names.allSatisfy { try tables(of: $0, scaleFormat).firstLoss == nil }
+  }
+
+  private func tables(of name: String, _ scaleFormat: FloatFormat) throws -> IntegerTables {
+    IntegerTables(
+      scales: try floats(.scales, of: name), biases: try floats(.biases, of: name), bits: bits(of: name),
+      format: scaleFormat, least: format.leastZeroPoint)
   }
 
   /// The modules, each looked at.
@@ -55,9 +69,7 @@ struct IntegerSurvey {
   func modules(_ scaleFormat: FloatFormat) throws -> [String: IntegerWritingPlan.Module] {
     var modules: [String: IntegerWritingPlan.Module] = [:]
     for name in names {
-      let tables = IntegerTables(
-        scales: try floats(.scales, of: name), biases: try floats(.biases, of: name), bits: bits(of: name),
-        format: scaleFormat, least: format.leastZeroPoint)
+      let tables = try tables(of: name, scaleFormat)
       let module = try module(name, isSymmetric: tables.isSymmetric(bits: bits(of: name)))
       if !allowsLoss, let loss = tables.firstLoss {
         let (row, group) = (loss.group / module.groupCount, loss.group % module.groupCount)

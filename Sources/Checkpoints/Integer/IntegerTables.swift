@@ -96,8 +96,11 @@ private struct GroupFitter {
       product += step * (Double(scale) * Double(code) + Double(bias))
       square += step * step
     }
-    let rounded = widened(narrowed([Float(product / square)], to: format), from: format)[0]
-    return IntegerGroup(scale: rounded.isFinite ? rounded : 0, zeroPoint: zeroPoint)
+    let limit = Double(format.greatestFinite)
+    let scale = Float(min(max(product / square, -limit), limit))
+    let rounded = widened(narrowed([scale], to: format), from: format)[0]
+    // A scale of 0 keeps no zero point: the same one is written whenever that is read again.
+    return IntegerGroup(scale: rounded, zeroPoint: rounded == 0 ? 1 << (bits - 1) : zeroPoint)
   }
 
   private func squaredError(of group: IntegerGroup, _ scale: Float, _ bias: Float) -> Double {
@@ -109,6 +112,15 @@ private struct GroupFitter {
 }
 
 extension FloatFormat {
+  /// The greatest number that is stored.
+  var greatestFinite: Float {
+    switch self {
+    case .f32: .greatestFiniteMagnitude
+    case .f16: 65504
+    case .bf16: 0x1.FEp127
+    }
+  }
+
   /// The name as in files.
   var name: String {
     switch self {

@@ -188,6 +188,18 @@ import Testing
     #expect(try again.copiedBytes(of: "m.weight") == checkpoint.copiedBytes(of: "m.weight"))
   }
 
+  @Test(
+    arguments: [
+      (.gptqV2, 1e6, -1e6), (.compressedTensors, 0.1, -0.25), (.gptq, 0, 1), (.gptq, 0.25, 3),
+    ] as [(IntegerFormat, Float, Float)])
+  func `writes the nearest so that it is read again`(format: IntegerFormat, scale: Float, bias: Float) throws
+  {
+    try tables(scale: scale, bias: bias).write(format, to: folder.path("out"), allowsLoss: true)
+    let again = try Checkpoint.open(path: folder.path("out"))
+    #expect(try again.write(format, to: folder.path("twice"))["exact"]?.bool == true)
+    #expect(try stored("twice") == stored("out"))
+  }
+
   @Test(arguments: [IntegerFormat.gptq, .gptqV2, .autoRound])
   func `refuses outputs that are no multiple of 32`(format: IntegerFormat) throws {
     let checkpoint = try tables(scale: 0.5, bias: -1, outputCount: 48)
