@@ -175,7 +175,7 @@ private struct PipelineRun {
       writer.metadata = try origin.added(to: contents.metadata)
     }
     let written = try writer.finish()
-    if isLast { bytes = written }
+    if isLast { (bytes, representation) = (written, writer.report) }
     current = try Checkpoint.open(path: path)
     return report
   }

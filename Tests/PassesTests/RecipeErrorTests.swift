@@ -26,7 +26,7 @@ import Testing
     ),
     (
       "input: in\noutput: out\nto: onnx\npasses: []",
-      "recipes/r.yaml: line 3: key 'to': is 'onnx', expected rilq, safetensors, mlx or gguf"
+      "recipes/r.yaml: line 3: key 'to': is 'onnx', expected rilq, safetensors, mlx, gguf, gptq, gptq_v2, autoround or compressed-tensors"
     ),
     (
       "input: in\noutput: out\npasses: {}",

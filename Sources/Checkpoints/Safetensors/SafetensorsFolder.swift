@@ -14,15 +14,22 @@ enum SafetensorsFolder {
     let base = store.tensors
     let adapter = try openAdapter(of: path, names)
     if let adapter { try store.add(adapter.file, rename: PeftAdapter.checkpointName) }
-    let contents = CheckpointContents(
+    let configuration = try configuration(of: path, names)
+    var contents = CheckpointContents(
       tensors: store.tensors,
-      quantization: try quantization(of: path, names, base),
       adapter: try adapter?.parameters(),
       assets: try FolderAssets.list(in: path, except: reservedNames),
       metadata: try provenance(of: path, names))
+    var source: any TensorStore = store
+    if let integer = try IntegerFolder.quantization(of: path, names, configuration, base) {
+      source = try IntegerFolder.translate(
+        integer, store, &contents, configuration: configuration, path: path)
+    } else {
+      contents.quantization = try quantization(of: path, configuration, base)
+    }
     try contents.validateQuantization(path: path)
     try adapter?.checkGroups(contents.quantization)
-    return Checkpoint(path: path, format: .safetensors, contents: contents, store: store)
+    return Checkpoint(path: path, format: .safetensors, contents: contents, store: source)
   }
 
   /// The files that are read into something other than assets.
@@ -97,12 +104,22 @@ enum SafetensorsFolder {
     return try PeftAdapter.open(folder)
   }
 
+  private static func configuration(of folder: String, _ names: [String]) throws -> JSONValue? {
+    guard names.contains(configurationName) else { return nil }
+    return try JSONValue(contentsOf: FileSystem.pathInside(folder, configurationName))
+  }
+
   private static func quantization(
-    of folder: String, _ names: [String], _ tensors: [TensorInfo]
+    of folder: String, _ configuration: JSONValue?, _ tensors: [TensorInfo]
   ) throws -> [String: QuantizationParameters] {
-    guard names.contains(configurationName) else { return [:] }
-    let path = try FileSystem.pathInside(folder, configurationName)
-    let configuration = try JSONValue(contentsOf: path)
+    guard let configuration else { return [:] }
+    let path = FileSystem.join(folder, configurationName)
+    if let block = configuration["quantization_config"], AutoRoundConfiguration.isMLX(block),
+      configuration["quantization"]?.isNull ?? true
+    {
+      let place = ConfigurationPlace(path: path, key: "key 'quantization_config'")
+      return try AutoRoundConfiguration.mlxModules(block, among: tensors, at: place)
+    }
     return try QuantizationConfiguration(configuration, path: path)?.modules(among: tensors) ?? [:]
   }
 

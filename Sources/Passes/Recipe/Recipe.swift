@@ -1,3 +1,5 @@
+package import Checkpoints
+
 /// What to make: an input, the passes it goes through, an output.
 ///
 /// The keys, their types and ranges are specified in `Formats/recipe.md`.
@@ -75,6 +77,17 @@ public enum OutputFormat: String, Sendable, CaseIterable {
   case mlx
   /// A file that llama.cpp loads.
   case gguf
+  /// A folder of GPTQ, zero points stored minus one.
+  case gptq
+  /// A folder of GPTQ, zero points stored as they are.
+  case gptqV2 = "gptq_v2"
+  /// A folder of AutoRound.
+  case autoRound = "autoround"
+  /// A folder of compressed-tensors, `pack-quantized`.
+  case compressedTensors = "compressed-tensors"
+
+  /// The format with integer zero points that this is, or nil for every other one.
+  package var integerFormat: IntegerFormat? { IntegerFormat(rawValue: rawValue) }
 
   /// The format that a name suggests: by its extension `.rilq` or `.gguf`, otherwise a safetensors folder.
   public init(inferredFrom path: String) {

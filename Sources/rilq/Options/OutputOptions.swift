@@ -7,7 +7,10 @@ struct OutputOptions: ParsableArguments {
   @Flag(help: "Replace an existing output.")
   var force = false
 
-  @Option(help: "What to write: rilq, safetensors, mlx or gguf (default: by the name of the output).")
+  @Option(
+    help: ArgumentHelp(
+      "What to write (default: by the name of the output).",
+      discussion: "One of rilq, safetensors, mlx, gguf, gptq, gptq_v2, autoround and compressed-tensors."))
   var to: String?
 
   @Option(help: "How sections of a .rilq file are compressed: none, zlib, zstd or zstd:LEVEL.")
@@ -18,7 +21,7 @@ struct OutputOptions: ParsableArguments {
     help: "What linears are in a GGUF file: auto (default; exact), f32, f16, bf16, q8_0, q4_1 or q2_0.")
   var ggufType = "auto"
 
-  @Flag(help: "Round what a GGUF file does not hold exactly, and report by how much.")
+  @Flag(help: "Write the nearest where the format of the output does not hold the result, and report the error.")
   var lossy = false
 
   @Flag(help: "Print what would be done, tensor by tensor, and write nothing.")

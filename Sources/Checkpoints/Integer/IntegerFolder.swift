@@ -1,0 +1,178 @@
+/// A Hugging Face folder whose weights have integer zero points, read as codes, scales and biases.
+enum IntegerFolder {
+  /// The files that repeat the configuration; they are no assets.
+  static let configurationNames: Set<String> = [GPTQConfiguration.fileName, AutoRoundConfiguration.fileName]
+
+  /// Reads what the configuration says, when it speaks of such weights.
+  ///
+  /// - Parameters:
+  ///   - folder: The folder.
+  ///   - names: What is in it.
+  ///   - configuration: The contents of `config.json`, when that is there.
+  ///   - tensors: The tensors of the files.
+  /// - Returns: What is said; nil when nothing is, or when the weights are those of MLX.
+  /// - Throws: `FormatError` with the key; for a method that is not read, too.
+  static func quantization(
+    of folder: String, _ names: [String], _ configuration: JSONValue?, _ tensors: [TensorInfo]
+  ) throws -> IntegerQuantization? {
+    // MLX's own key says all that has to be known.
+    if configuration?["quantization"].map({ !$0.isNull }) == true { return nil }
+    let path = FileSystem.join(folder, SafetensorsFolder.configurationName)
+    if let block = configuration?["quantization_config"], let method = block["quant_method"], !method.isNull {
+      if AutoRoundConfiguration.isMLX(block) { return nil }
+      return try read(block, at: ConfigurationPlace(path: path, key: "key 'quantization_config'"))
+    }
+    guard names.contains(GPTQConfiguration.fileName),
+      tensors.contains(where: { $0.name.hasSuffix(".qweight") })
+    else { return nil }
+    let file = try FileSystem.pathInside(folder, GPTQConfiguration.fileName)
+    let block = try JSONValue(contentsOf: file)
+    guard block.object != nil else { throw FormatError(file, .malformed("is not an object")) }
+    return try GPTQConfiguration.read(block, at: ConfigurationPlace(path: file, key: ""))
+  }
+
+  private static func read(
+    _ block: JSONValue, at place: ConfigurationPlace
+  ) throws(FormatError) -> IntegerQuantization {
+    let name = try place.string("quant_method", of: block) ?? ""
+    switch IntegerQuantization.Method(rawValue: name) {
+    case .gptq: return try GPTQConfiguration.read(block, at: place)
+    case .autoRound: return try AutoRoundConfiguration.read(block, at: place)
+    case .compressedTensors: return try CompressedTensorsConfiguration.read(block, at: place)
+    case nil: throw place.error(.unsupported("method '\(name)'"), at: "quant_method")
+    }
+  }
+
+  /// Puts the modules in place of their packed tensors.
+  ///
+  /// - Parameters:
+  ///   - quantization: What the configuration says.
+  ///   - store: The files.
+  ///   - contents: What they hold; `tensors` and `quantization` are replaced, `metadata` says what was read.
+  ///   - configuration: The contents of `config.json`.
+  ///   - path: The folder.
+  /// - Returns: Where the bytes come from.
+  /// - Throws: `FormatError` for tensors that do not fit each other or the configuration.
+  static func translate(
+    _ quantization: IntegerQuantization, _ store: SafetensorsStore, _ contents: inout CheckpointContents,
+    configuration: JSONValue?, path: String
+  ) throws -> any TensorStore {
+    guard contents.adapter == nil else {
+      throw FormatError(path, .unsupported("has an adapter beside \(quantization.method.rawValue) weights"))
+    }
+    let modules = try readModules(quantization, store, path: path)
+    let zeroPoints = try DetectedZeroPoints(quantization, modules, store, path: path)
+    let text = configuration.map { Array(($0.withoutQuantization.prettyText + "\n").utf8) }
+    contents.tensors = try replaced(contents.tensors, modules, quantization.layout, path: path)
+    contents.quantization = Dictionary(
+      uniqueKeysWithValues: modules.map {
+        ($0.name, QuantizationParameters(bits: $0.bits, groupSize: $0.groupSize))
+      })
+    contents.assets = contents.assets.compactMap { asset in
+      if configurationNames.contains(asset.name) { return nil }
+      guard asset.name == SafetensorsFolder.configurationName, let text else { return asset }
+      return Asset(name: asset.name, byteCount: text.count)
+    }
+    contents.metadata.set("source_format", to: zeroPoints.description(of: quantization))
+    return IntegerStore(
+      base: store, modules: Dictionary(uniqueKeysWithValues: modules.map { ($0.name, $0) }),
+      zeroPoints: zeroPoints.stored, configuration: text, path: path)
+  }
+
+  private static func readModules(
+    _ quantization: IntegerQuantization, _ store: SafetensorsStore, path: String
+  ) throws -> [IntegerModule] {
+    let reader = IntegerModuleReader(
+      quantization: quantization,
+      tensors: Dictionary(uniqueKeysWithValues: store.tensors.map { ($0.name, $0) }), path: path)
+    let names = Set(store.tensors.compactMap { quantization.layout.module(of: $0.name) })
+    return try names.sorted(by: precedes).map { name in
+      let module = try reader.module(name)
+      try reader.checkIndices(of: module) { try store.bytes(of: $0) }
+      return module
+    }
+  }
+
+  /// The tensors with each module's three where its codes were.
+  private static func replaced(
+    _ tensors: [TensorInfo], _ modules: [IntegerModule], _ layout: IntegerQuantization.Layout, path: String
+  ) throws(FormatError) -> [TensorInfo] {
+    let moduleByCodes = Dictionary(uniqueKeysWithValues: modules.map { ($0.codes.name, $0) })
+    var result: [TensorInfo] = []
+    for tensor in tensors {
+      if let module = moduleByCodes[tensor.name] {
+        result += module.tensors
+      } else if layout.module(of: tensor.name) == nil {
+        result.append(tensor)
+      }
+    }
+    var names: Set<String> = []
+    for tensor in result where !names.insert(tensor.name).inserted {
+      throw FormatError(path, at: "tensor '\(tensor.name)'", .malformed("its module is quantized"))
+    }
+    return result
+  }
+}
+
+/// How zero points are stored, as the configuration says or as symmetric ones show.
+struct DetectedZeroPoints {
+  /// What the fields hold.
+  let stored: StoredZeroPoints
+
+  /// Looks at the fields of all symmetric modules, whose zero point is known.
+  ///
+  /// - Parameters:
+  ///   - quantization: What the configuration says.
+  ///   - modules: The modules.
+  ///   - store: The files.
+  ///   - path: The folder, for errors.
+  /// - Throws: `FormatError` when their fields are not one and the same version's.
+  init(
+    _ quantization: IntegerQuantization, _ modules: [IntegerModule], _ store: SafetensorsStore, path: String
+  ) throws {
+    let symmetric = modules.filter { $0.isSymmetric && $0.zeroPoints != nil }
+    let other: StoredZeroPoints = quantization.zeroPoints == .v1 ? .v2 : .v1
+    guard let failing = try symmetric.first(where: { try !Self.holds(quantization.zeroPoints, $0, store) })
+    else {
+      stored = quantization.zeroPoints
+      return
+    }
+    if let mixed = try symmetric.first(where: { try !Self.holds(other, $0, store) }) {
+      // The module that is of neither version, or the first that is not of the declared one.
+      let module = try Self.holds(quantization.zeroPoints, mixed, store) ? failing : mixed
+      throw FormatError(
+        path, at: "tensor '\(module.zeroPoints?.name ?? module.name)'",
+        .malformed(
+          "symmetric \(module.bits)-bit codes have the zero point \(module.middle), stored as "
+            + "\(module.middle - 1) (v1) or \(module.middle) (v2) in all modules alike; here are others"))
+    }
+    stored = other
+  }
+
+  private static func holds(
+    _ version: StoredZeroPoints, _ module: IntegerModule, _ store: SafetensorsStore
+  ) throws -> Bool {
+    guard let tensor = module.zeroPoints else { return true }
+    let field = version == .v1 ? module.middle - 1 : module.middle
+    return try store.bytes(of: tensor).withSpan {
+      PackedZeroPoints.areAll(field, in: $0, bits: module.bits)
+    }
+  }
+
+  /// What the metadata says about the source.
+  func description(of quantization: IntegerQuantization) -> JSONValue {
+    var members = [
+      JSONValue.Member("quant_method", .string(quantization.method.rawValue)),
+      JSONValue.Member("format", .string(quantization.formatName)),
+    ]
+    if quantization.layout == .gptq {
+      let declared = quantization.zeroPoints
+      members.append(
+        JSONValue.Member(
+          "zero_points",
+          .string(stored == declared ? stored.rawValue : "\(stored.rawValue) (declared \(declared.rawValue))")
+        ))
+    }
+    return .object(members)
+  }
+}

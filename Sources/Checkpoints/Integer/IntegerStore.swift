@@ -1,0 +1,147 @@
+internal import Kernels
+
+/// The bytes of a checkpoint with integer zero points as codes, scales and biases.
+///
+/// A weight is `scale * (code - zero point)`, which is `scale * code + bias` with the bias `-zero point * scale`. Scales
+/// of 16 bits make every product and every sum exact in f32, so nothing is rounded; scales in f32 are
+/// refused where a level is.
+struct IntegerStore: TensorStore {
+  /// The tensors as they are in the files.
+  let base: SafetensorsStore
+  /// The modules by name.
+  let modules: [String: IntegerModule]
+  /// How zero points are stored.
+  let zeroPoints: StoredZeroPoints
+  /// The text of `config.json` without what it says about quantization.
+  let configuration: [UInt8]?
+  /// The folder, for errors.
+  let path: String
+
+  var weightFileNames: [String] { base.weightFileNames }
+
+  func bytes(of asset: Asset) throws -> TensorBytes {
+    if asset.name == SafetensorsFolder.configurationName, let configuration {
+      return TensorBytes(configuration)
+    }
+    return try base.bytes(of: asset)
+  }
+
+  func bytes(of tensor: TensorInfo) throws -> TensorBytes {
+    guard let (name, part) = ModuleTensor.split(tensor.name), let module = modules[name] else {
+      return try base.bytes(of: tensor)
+    }
+    switch part {
+    case .weight: return try codes(of: module)
+    case .scales: return TensorBytes(narrowed(try scales(of: module), to: .f32))
+    case .biases: return TensorBytes(narrowed(try biases(of: module), to: .f32))
+    default: return try base.bytes(of: tensor)
+    }
+  }
+
+  private func codes(of module: IntegerModule) throws -> TensorBytes {
+    let bytes = try base.bytes(of: module.codes)
+    guard module.layout == .gptq else { return bytes }
+    // Codes of a column fill whole words down the rows, so a word goes to its place as it is.
+    return TensorBytes(
+      bytes.withSpan {
+        transposedWords($0, rowCount: module.codes.shape[0], columnCount: module.codes.shape[1])
+      })
+  }
+
+  /// `[out, groups]`, finite.
+  private func scales(of module: IntegerModule) throws -> [Float] {
+    guard let format = module.scales.dtype.floatFormat else {
+      preconditionFailure("scales are \(module.scales.dtype.rawValue)")
+    }
+    let values = try base.bytes(of: module.scales).withSpan { widened($0, from: format) }
+    if let index = values.firstIndex(where: { !$0.isFinite }) {
+      throw error(module.scales, .malformed("value \(index) is not finite"))
+    }
+    guard module.layout == .gptq else { return values }
+    return transposed(values, rowCount: module.groupCount, columnCount: module.outputCount)
+  }
+
+  /// `[out, groups]`.
+  private func biases(of module: IntegerModule) throws -> [Float] {
+    let scales = try scales(of: module)
+    let zeroPoints = try integerZeroPoints(of: module)
+    let biases = zip(scales, zeroPoints).map { scale, zeroPoint in scale * Float(-zeroPoint) }
+    for i in biases.indices {
+      guard biases[i].isFinite else {
+        throw error(module.scales, .unsupported("scale \(scales[i]) times \(zeroPoints[i]) overflows"))
+      }
+      if module.scales.dtype == .f32 { try checkLevels(of: module, scales[i], zeroPoints[i]) }
+    }
+    return biases
+  }
+
+  private func checkLevels(of module: IntegerModule, _ scale: Float, _ zeroPoint: Int) throws {
+    let group = IntegerGroup(scale: scale, zeroPoint: zeroPoint)
+    guard let code = group.firstCode(of: module.bits, missing: scale * Float(-zeroPoint)) else { return }
+    throw error(
+      module.scales,
+      .unsupported(
+        "scale \(scale) in F32 with zero point \(zeroPoint): \(code) times the scale rounds, so that scale and "
+          + "bias are not exact"))
+  }
+
+  private func integerZeroPoints(of module: IntegerModule) throws -> [Int] {
+    guard let tensor = module.zeroPoints else {
+      return [Int](repeating: Int(module.middle), count: module.outputCount * module.groupCount)
+    }
+    let fields = try base.bytes(of: tensor).withSpan { words in
+      switch module.layout {
+      case .gptq:
+        PackedZeroPoints.fieldsOfRows(words, bits: module.bits, groupCount: module.groupCount)
+      case .compressedTensors:
+        PackedZeroPoints.fieldsOfColumns(
+          words, bits: module.bits, groupCount: module.groupCount, outputCount: module.outputCount)
+      }
+    }
+    guard zeroPoints == .v1 else { return fields.map(Int.init) }
+    if let index = fields.firstIndex(of: UInt8(1 << module.bits - 1)) {
+      let (output, group) = (index / module.groupCount, index % module.groupCount)
+      throw error(
+        tensor,
+        .unsupported(
+          "zero point of output \(output), group \(group) is stored as \(fields[index]); v1 readers disagree "
+            + "whether that is 0 or \(Int(fields[index]) + 1)"))
+    }
+    return fields.map { Int($0) + 1 }
+  }
+
+  private func error(_ tensor: TensorInfo, _ problem: FormatError.Problem) -> FormatError {
+    FormatError(path, at: "tensor '\(tensor.name)'", problem)
+  }
+}
+
+extension DType {
+  /// How a float of this type is stored, or nil for what is no weight.
+  var floatFormat: FloatFormat? {
+    switch self {
+    case .f32: .f32
+    case .f16: .f16
+    case .bf16: .bf16
+    default: nil
+    }
+  }
+}
+
+/// The scale and the integer zero point of a group.
+struct IntegerGroup: Equatable {
+  var scale: Float
+  var zeroPoint: Int
+
+  /// The weight of a code, rounded once.
+  func level(_ code: Int) -> Float { scale * Float(code - zeroPoint) }
+
+  /// The first code whose weight is not that of the same scale with a bias, computed as `scale * code + bias`.
+  ///
+  /// Nil when all levels are equal.
+  func firstCode(of bits: Int, missing bias: Float) -> Int? {
+    (0..<1 << bits).first { code in
+      let product = scale * Float(code)
+      return product + bias != level(code)
+    }
+  }
+}

@@ -1,0 +1,130 @@
+internal import Kernels
+
+/// The first pass over a checkpoint that is to be written with integer zero points.
+struct IntegerSurvey {
+  private let contents: CheckpointContents
+  private let source: Checkpoint
+  private let folder: String
+  private let format: IntegerFormat
+  private let allowsLoss: Bool
+
+  init(
+    _ contents: CheckpointContents, _ source: Checkpoint, folder: String, format: IntegerFormat,
+    allowsLoss: Bool
+  ) {
+    self.contents = contents
+    self.source = source
+    self.folder = folder
+    self.format = format
+    self.allowsLoss = allowsLoss
+  }
+
+  private var names: [String] { contents.quantization.keys.sorted(by: precedes) }
+
+  /// Refuses what the format has no place for.
+  func checkContents() throws {
+    guard !contents.quantization.isEmpty else {
+      throw FormatError(folder, .unsupported("nothing is quantized, which \(format.rawValue) needs"))
+    }
+    for tensor in contents.tensors where ModuleTensor.part(of: tensor.name)?.isBesideWeight == true {
+      throw FormatError(
+        folder, at: "tensor '\(tensor.name)'",
+        .unsupported("\(format.rawValue) has no adapters and trained changes; they have to be merged first"))
+    }
+  }
+
+  /// How scales are stored: F16 in GPTQ's layout, otherwise as the dense tensors if that holds all, or what does.
+  ///
+  /// Where a loss is allowed and nothing holds all, as the dense tensors, or in F16 when those are F32.
+  func scaleFormat() throws -> FloatFormat {
+    guard format == .compressedTensors else { return .f16 }
+    let dense = contents.tensors.first { tensor in
+      tensor.dtype.isWeight
+        && ModuleTensor.split(tensor.name).map { contents.quantization[$0.module] == nil } ?? true
+    }
+    let own = dense?.dtype.floatFormat ?? .bf16
+    var candidates = [own, .bf16, .f16].filter { $0 != .f32 }
+    for name in names {
+      let scales = try floats(.scales, of: name)
+      candidates.removeAll { widened(narrowed(scales, to: $0), from: $0) != scales }
+    }
+    if let format = candidates.first { return format }
+    // Levels that round in F32 would not be read again; a loss is then taken in 16 bits.
+    return try allowsLoss && !holdsAll(.f32) ? (own == .f32 ? .f16 : own) : .f32
+  }
+
+  private func holdsAll(_ scaleFormat: FloatFormat) throws -> Bool {
+    try names.allSatisfy { try tables(of: $0, scaleFormat).firstLoss == nil }
+  }
+
+  private func tables(of name: String, _ scaleFormat: FloatFormat) throws -> IntegerTables {
+    IntegerTables(
+      scales: try floats(.scales, of: name), biases: try floats(.biases, of: name), bits: bits(of: name),
+      format: scaleFormat, least: format.leastZeroPoint)
+  }
+
+  /// The modules, each looked at.
+  ///
+  /// - Throws: `FormatError.notExact` at the first group that the format does not hold.
+  func modules(_ scaleFormat: FloatFormat) throws -> [String: IntegerWritingPlan.Module] {
+    var modules: [String: IntegerWritingPlan.Module] = [:]
+    for name in names {
+      let tables = try tables(of: name, scaleFormat)
+      let module = try module(name, isSymmetric: tables.isSymmetric(bits: bits(of: name)))
+      if !allowsLoss, let loss = tables.firstLoss {
+        let (row, group) = (loss.group / module.groupCount, loss.group % module.groupCount)
+        throw FormatError(
+          folder, at: "tensor '\(ModuleTensor.biases.name(of: name))'",
+          .notExact(
+            "row \(row), group \(group): \(loss.reason), so \(format.rawValue) does not hold it exactly; "
+              + "--lossy writes the nearest"))
+      }
+      modules[name] = module
+    }
+    return modules
+  }
+
+  private func bits(of name: String) -> Int { contents.quantization[name]?.bits ?? 2 }
+
+  private func module(_ name: String, isSymmetric: Bool) throws -> IntegerWritingPlan.Module {
+    guard let parameters = contents.quantization[name],
+      let codes = contents.tensors.first(where: { $0.name == ModuleTensor.weight.name(of: name) })
+    else { preconditionFailure("module '\(name)' was validated before") }
+    let (outputCount, inputCount) = (codes.shape[0], codes.shape[1] * 32 / parameters.bits)
+    if format.layout == .gptq {
+      for (count, what) in [(outputCount, "outputs"), (inputCount, "columns")] where count % 32 != 0 {
+        throw FormatError(
+          folder, at: "tensor '\(codes.name)'",
+          .notExact("\(count) \(what) are no multiple of 32, which \(format.rawValue) needs"))
+      }
+    }
+    return IntegerWritingPlan.Module(
+      name: name, bits: parameters.bits, groupSize: parameters.groupSize, outputCount: outputCount,
+      inputCount: inputCount, isSymmetric: isSymmetric)
+  }
+
+  private func floats(_ part: ModuleTensor, of name: String) throws -> [Float] {
+    let name = part.name(of: name)
+    guard let tensor = source.tensor(named: name), let format = tensor.dtype.floatFormat else {
+      throw FormatError(source.path, .missing("tensor '\(name)'"))
+    }
+    return try source.bytes(of: name).withSpan { widened($0, from: format) }
+  }
+
+  /// The text of `config.json` with a description of the quantization in place of the one it has.
+  func configuration(with block: JSONValue) throws -> [UInt8] {
+    let name = SafetensorsFolder.configurationName
+    guard let bytes = try source.asset(named: name) else {
+      throw FormatError(folder, .missing("'\(name)', which says what is quantized,"))
+    }
+    do throws(JSONError) {
+      var document = try bytes.withSpan { text throws(JSONError) in try JSONValue(parsing: text) }
+      guard document.object != nil else { throw JSONError(byteOffset: 0, reason: "is not an object") }
+      document = document.withoutQuantization
+      document.set("quantization_config", to: block)
+      return Array((document.prettyText + "\n").utf8)
+    } catch {
+      throw FormatError(folder + "/" + name, byte: error.byteOffset, .malformed(error.reason))
+    }
+  }
+}

@@ -1,0 +1,240 @@
+/// A regular expression over module names, as Python's `re` reads it.
+///
+/// Literals, `.`, classes, groups, alternation, `^`, `$`, and the repetitions `*`, `+`, `?` and `{m,n}`; anything
+/// else is refused rather than read differently. All ways through the expression are followed at once, so that no
+/// expression takes long.
+struct NamePattern {
+  /// The expression as it was written.
+  let text: String
+  private let steps: [Step]
+
+  /// One instruction of the compiled expression.
+  fileprivate enum Step {
+    case scalar((UInt32) -> Bool)
+    case start
+    case end
+    case jump(Int)
+    case fork(Int, Int)
+    case accept
+  }
+
+  /// Compiles an expression; nil when it is malformed or uses more than is understood.
+  init?(_ text: String) {
+    self.text = text
+    var compiler = Compiler(text)
+    guard compiler.compile() else { return nil }
+    steps = compiler.steps
+  }
+
+  /// Whether some start of a name matches: Python's `re.match`.
+  func matchesStart(of name: String) -> Bool { matches(name, anywhere: false) }
+
+  /// Whether some part of a name matches: Python's `re.search`.
+  func isFound(in name: String) -> Bool { matches(name, anywhere: true) }
+
+  private func matches(_ name: String, anywhere: Bool) -> Bool {
+    let scalars = name.unicodeScalars.map(\.value)
+    var current: Set<Int> = []
+    for position in 0...scalars.count {
+      if anywhere || position == 0 { follow(0, position, scalars.count, &current) }
+      var next: Set<Int> = []
+      for step in current {
+        switch steps[step] {
+        case .accept: return true
+        case .scalar(let accepts) where position < scalars.count && accepts(scalars[position]):
+          follow(step + 1, position + 1, scalars.count, &next)
+        default: continue
+        }
+      }
+      if next.isEmpty, !anywhere { return false }
+      current = next
+    }
+    return false
+  }
+
+  /// Adds a step and all that are reached from it without reading.
+  private func follow(_ first: Int, _ position: Int, _ count: Int, _ reached: inout Set<Int>) {
+    var open = [first]
+    while let step = open.popLast() {
+      guard reached.insert(step).inserted else { continue }
+      switch steps[step] {
+      case .jump(let target): open.append(target)
+      case .fork(let a, let b): open += [a, b]
+      case .start where position == 0: open.append(step + 1)
+      case .end where position == count: open.append(step + 1)
+      default: continue
+      }
+    }
+  }
+}
+
+/// Turns the text of an expression into steps.
+private struct Compiler {
+  /// Far above any expression over names, so that repetitions cannot make it large.
+  private static let stepLimit = 4096
+  private static let depthLimit = 32
+
+  private let scalars: [Unicode.Scalar]
+  private var position = 0
+  private var depth = 0
+  private(set) var steps: [NamePattern.Step] = []
+
+  init(_ text: String) { scalars = Array(text.unicodeScalars) }
+
+  mutating func compile() -> Bool {
+    guard let body = alternation(), position == scalars.count else { return false }
+    steps = body + [.accept]
+    return true
+  }
+
+  private func peek() -> Unicode.Scalar? { position < scalars.count ? scalars[position] : nil }
+
+  private mutating func take(_ scalar: Unicode.Scalar) -> Bool {
+    guard peek() == scalar else { return false }
+    position += 1
+    return true
+  }
+
+  private mutating func alternation() -> [NamePattern.Step]? {
+    guard var left = sequence() else { return nil }
+    while take("|") {
+      guard let right = sequence() else { return nil }
+      left =
+        [.fork(1, left.count + 2)] + left.moved(by: 1) + [.jump(left.count + right.count + 2)]
+        + right.moved(by: left.count + 2)
+    }
+    return left.count <= Self.stepLimit ? left : nil
+  }
+
+  private mutating func sequence() -> [NamePattern.Step]? {
+    var steps: [NamePattern.Step] = []
+    while let scalar = peek(), scalar != "|", scalar != ")" {
+      guard let atom = atom(), let repeated = repeated(atom) else { return nil }
+      steps += repeated.moved(by: steps.count)
+      guard steps.count <= Self.stepLimit else { return nil }
+    }
+    return steps
+  }
+
+  private mutating func atom() -> [NamePattern.Step]? {
+    guard let scalar = peek() else { return nil }
+    position += 1
+    switch scalar {
+    case "(": return group()
+    case "[": return characterClass().map { [.scalar($0)] }
+    case ".": return [.scalar { $0 != 10 }]
+    case "^": return [.start]
+    case "$": return [.end]
+    case "\\": return escape().map { [.scalar($0)] }
+    case "*", "+", "?", "{", "}": return nil
+    default: return [.scalar { $0 == scalar.value }]
+    }
+  }
+
+  private mutating func group() -> [NamePattern.Step]? {
+    if take("?"), !take(":") { return nil }
+    depth += 1
+    defer { depth -= 1 }
+    guard depth <= Self.depthLimit, let body = alternation(), take(")") else { return nil }
+    return body
+  }
+
+  private mutating func escape() -> ((UInt32) -> Bool)? {
+    guard let scalar = peek() else { return nil }
+    position += 1
+    switch scalar {
+    case "d": return Self.isDigit
+    case "D": return { !Self.isDigit($0) }
+    case "w": return Self.isWord
+    case "W": return { !Self.isWord($0) }
+    case _ where scalar.isASCII && !Self.isWord(scalar.value): return { $0 == scalar.value }
+    default: return nil
+    }
+  }
+
+  private static func isDigit(_ value: UInt32) -> Bool { (48...57).contains(value) }
+
+  private static func isWord(_ value: UInt32) -> Bool {
+    isDigit(value) || (65...90).contains(value) || (97...122).contains(value) || value == 95
+  }
+
+  private mutating func characterClass() -> ((UInt32) -> Bool)? {
+    let isNegated = take("^")
+    var members: [(UInt32) -> Bool] = []
+    while let scalar = peek(), scalar != "]" || members.isEmpty {
+      position += 1
+      if scalar == "\\" {
+        guard let member = escape() else { return nil }
+        members.append(member)
+      } else if peek() == "-", position + 1 < scalars.count, scalars[position + 1] != "]" {
+        let upper = scalars[position + 1]
+        guard upper != "\\", scalar.value <= upper.value else { return nil }
+        position += 2
+        members.append { (scalar.value...upper.value).contains($0) }
+      } else {
+        members.append { $0 == scalar.value }
+      }
+    }
+    guard take("]") else { return nil }
+    return { [members] value in members.contains { $0(value) } != isNegated }
+  }
+
+  /// An atom with the repetition that follows it.
+  private mutating func repeated(_ atom: [NamePattern.Step]) -> [NamePattern.Step]? {
+    guard let (least, most) = repetition() else { return nil }
+    // A lazy or possessive mark changes what is captured, not what matches, or is not understood.
+    _ = most != 1 || least != 1 ? take("?") : false
+    guard !["*", "+", "?", "{"].contains(peek()) else { return nil }
+    var steps: [NamePattern.Step] = []
+    for _ in 0..<least {
+      steps += atom.moved(by: steps.count)
+      guard steps.count <= Self.stepLimit else { return nil }
+    }
+    guard let most else {
+      let start = steps.count
+      return steps + [.fork(start + 1, start + atom.count + 2)] + atom.moved(by: start + 1) + [.jump(start)]
+    }
+    for _ in least..<max(least, most) {
+      let start = steps.count
+      steps += [.fork(start + 1, start + atom.count + 1)] + atom.moved(by: start + 1)
+      guard steps.count <= Self.stepLimit else { return nil }
+    }
+    return steps
+  }
+
+  /// How often an atom is repeated: once without a mark; nil at most is without end.
+  private mutating func repetition() -> (least: Int, most: Int?)? {
+    if take("*") { return (0, nil) }
+    if take("+") { return (1, nil) }
+    if take("?") { return (0, 1) }
+    guard take("{") else { return (1, 1) }
+    let least = number()
+    if take("}") { return least.map { ($0, $0) } }
+    guard take(",") else { return nil }
+    let most = number()
+    guard take("}"), least != nil || most != nil, (most ?? Int.max) >= (least ?? 0) else { return nil }
+    return (least ?? 0, most)
+  }
+
+  private mutating func number() -> Int? {
+    var value: Int?
+    while let scalar = peek(), Self.isDigit(scalar.value) {
+      position += 1
+      value = min((value ?? 0) * 10 + Int(scalar.value - 48), Self.stepLimit)
+    }
+    return value
+  }
+}
+
+extension [NamePattern.Step] {
+  /// The steps for another place in the list of all.
+  fileprivate func moved(by offset: Int) -> Self {
+    map { step in
+      switch step {
+      case .jump(let target): .jump(target + offset)
+      case .fork(let a, let b): .fork(a + offset, b + offset)
+      default: step
+      }
+    }
+  }
+}

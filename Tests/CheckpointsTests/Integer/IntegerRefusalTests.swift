@@ -1,0 +1,241 @@
+import Checkpoints
+import TestSupport
+import Testing
+
+@Suite struct `Refusal of integer zero points` {
+  private let folder: TemporaryFolder
+  private let sample = IntegerSample(outputCount: 32, inputCount: 64)
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private func problem(_ fixture: IntegerFixture, reading name: String? = nil) -> String? {
+    message(in: folder) {
+      let checkpoint = try fixture.open(in: folder)
+      if let name { _ = try checkpoint.bytes(of: name) }
+    }
+  }
+
+  @Test(arguments: [
+    (#", "checkpoint_format": "marlin""#, "'checkpoint_format': format 'marlin'"),
+    (
+      #", "checkpoint_format": "gptq", "format": "gptq_v2""#,
+      "'checkpoint_format': is 'gptq', and 'format' is 'gptq_v2'"
+    ),
+    (#", "pack_dtype": "int64""#, "'pack_dtype': packing in words of int64"),
+    (#", "pack_dtype": 32"#, "'pack_dtype': is not a string"),
+    (#", "dynamic": []"#, "'dynamic': is not an object"),
+    (#", "dynamic": {"(": {}}"#, "'dynamic': expression '('"),
+    (#", "dynamic": {"a++": {}}"#, "'dynamic': expression 'a++'"),
+    (#", "dynamic": {"(?!m)": {}}"#, "'dynamic': expression '(?!m)'"),
+    (#", "dynamic": {"m{5000}{5000}": {}}"#, "'dynamic': expression 'm{5000}{5000}'"),
+    (#", "dynamic": {"m": 1}"#, "'dynamic': 'm' is not an object"),
+    (#", "dynamic": {"m": {"bits": 5}}"#, "5-bit codes"),
+    (#", "adapter": {"name": "lora"}"#, "'adapter': a checkpoint with it is not read"),
+  ])
+  func `refuses a configuration of GPTQ`(more: String, reason: String) {
+    #expect(
+      problem(.gptq(sample, adding: more)) == "/source/config.json: key 'quantization_config': " + reason)
+  }
+
+  @Test(arguments: [
+    ("\"bits\": 2,", "", ": integer 'bits' is missing"),
+    ("\"bits\": 2,", "\"bits\": 2.0,", ": 'bits': is not an integer"),
+    ("\"bits\": 2,", "\"bits\": 5,", ": 5-bit codes"),
+    ("\"bits\": 2,", "\"bits\": 16,", ": 'bits': codes of 16 bits or more are no quantization"),
+    ("\"group_size\": 32,", "", ": integer 'group_size' is missing"),
+    ("\"group_size\": 32,", "\"group_size\": 0,", ": groups of 0 columns"),
+    ("\"sym\": false", "\"sym\": 0", ": 'sym': is neither true nor false"),
+    ("\"gptq\"", "\"awq\"", ": 'quant_method': method 'awq'"),
+    ("\"gptq\"", "1", ": 'quant_method': is not a string"),
+  ])
+  func `refuses a wrong value`(text: String, replacement: String, reason: String) {
+    var fixture = IntegerFixture.gptq(sample)
+    fixture.configuration = fixture.configuration.replacing(text, with: replacement)
+    #expect(problem(fixture) == "/source/config.json: key 'quantization_config'" + reason)
+  }
+
+  @Test(
+    arguments: [
+      ("m.qweight", .i32, [5, 32], "tensor 'm.qweight': 80 columns are no whole groups of 32"),
+      ("m.qweight", .i64, [4, 32], "tensor 'm.qweight': is I64 [4, 32]; expected 2 dimensions of I32"),
+      ("m.qweight", .i32, [4, 0], "tensor 'm.qweight': is I32 [4, 0]; expected 2 dimensions of I32"),
+      (
+        "m.qweight", .i32, [1 << 61, 0],
+        "tensor 'm.qweight': is I32 [2305843009213693952, 0]; expected 2 dimensions of I32"
+      ),
+      ("m.qweight", .i32, [4, 17], "tensor 'm.qzeros': 17 2-bit zero points do not fill whole words"),
+      (
+        "m.qzeros", .i32, [2, 4],
+        "tensor 'm.qzeros' of 2 bits in groups of 32: shape is [2, 4], expected [2, 2]"
+      ),
+      (
+        "m.scales", .f16, [4, 32],
+        "tensor 'm.scales' of 2 bits in groups of 32: shape is [4, 32], expected [2, 32]"
+      ),
+      (
+        "m.scales", .i32, [2, 32],
+        "tensor 'm.scales': is I32 [2, 32]; expected 2 dimensions of F16, BF16, F32"
+      ),
+      ("m.g_idx", .i32, [63], "tensor 'm.g_idx': is I32 [63]; expected 64 integers"),
+      ("m.g_idx", .f32, [64], "tensor 'm.g_idx': is F32 [64]; expected 64 integers"),
+      ("m.weight", .f16, [4], "tensor 'm.qweight': the module has 'm.weight' too"),
+      ("x.qzeros", .i32, [1, 1], "tensor 'x.qzeros': belongs to no module: there is no 'x.qweight'"),
+      ("x.g_idx", .i32, [1], "tensor 'x.g_idx': belongs to no module: there is no 'x.qweight'"),
+      ("m.biases", .f16, [4], "tensor 'm.biases': its module is quantized"),
+    ] as [(String, DType, [Int], String)])
+  func `refuses tensors that do not fit`(name: String, dtype: DType, shape: [Int], reason: String) {
+    var fixture = IntegerFixture.gptq(sample)
+    fixture.set(name, dtype, shape)
+    #expect(problem(fixture) == "/source: " + reason)
+  }
+
+  @Test(arguments: ["m.qzeros", "m.scales"])
+  func `refuses a module that is not whole`(name: String) {
+    var fixture = IntegerFixture.gptq(sample)
+    fixture.remove(name)
+    #expect(problem(fixture) == "/source: tensor '\(name)' is missing")
+  }
+
+  @Test(arguments: [
+    (40, 0, "columns are reordered by activation: column 40 has group 0, not 1"),
+    (3, 2, "column 3 has group 2 of 2"), (3, -1, "column 3 has group -1 of 2"),
+  ])
+  func `refuses reordered columns`(column: Int, group: Int, reason: String) {
+    var fixture = IntegerFixture.gptq(sample)
+    let index = (0..<64).map { $0 == column ? group : $0 / 32 }
+    fixture.set("m.g_idx", .i32, [64], index.flatMap { UInt32(truncatingIfNeeded: $0).bytes })
+    #expect(problem(fixture) == "/source: tensor 'm.g_idx': " + reason)
+  }
+
+  @Test func `refuses a module that should not be quantized`() {
+    #expect(
+      problem(.gptq(sample, adding: #", "dynamic": {"-:m": {}}"#))
+        == "/source: tensor 'm.qweight': the configuration says that the module is not quantized")
+  }
+
+  @Test func `refuses a zero point that version 1 cannot tell`() {
+    var sample = sample
+    sample.zeroPoints[5] = 0
+    // Output 2, group 1 is stored as 0 - 1 in two bits.
+    var fixture = IntegerFixture.gptq(sample, shift: 0, adding: #", "format": "gptq""#)
+    fixture.set("m.qzeros", .i32, [2, 2], [UInt8](repeating: 0, count: 8) + [0x30, 0, 0, 0, 0, 0, 0, 0])
+    #expect(
+      problem(fixture, reading: "m.biases")
+        == "/source: tensor 'm.qzeros': zero point of output 2, group 1 is stored as 3; v1 readers disagree "
+        + "whether that is 0 or 4")
+  }
+
+  @Test func `refuses symmetric zero points of no version`() {
+    var fixture = IntegerFixture.gptq(sample, isSymmetric: true)
+    fixture.set("m.qzeros", .i32, [2, 2], [UInt8](repeating: 0x55, count: 15) + [0xaa])
+    #expect(
+      problem(fixture)
+        == "/source: tensor 'm.qzeros': symmetric 2-bit codes have the zero point 2, stored as 1 (v1) or 2 (v2) in "
+        + "all modules alike; here are others")
+  }
+
+  @Test(
+    arguments: [
+      (.nan, .f16, "m.scales", "tensor 'm.scales': value 0 is not finite"),
+      (3e38, .bf16, "m.biases", "tensor 'm.scales': scale 3.0040553e+38 times 3 overflows"),
+    ] as [(Float, DType, String, String)])
+  func `refuses scales that give no weights`(scale: Float, dtype: DType, name: String, reason: String) {
+    var fixture = IntegerFixture.gptq(sample, shift: 0, adding: #", "format": "gptq_v2""#)
+    fixture.set("m.qzeros", .i32, [2, 2], [UInt8](repeating: 0xff, count: 16))
+    let scales = [Float](repeating: scale, count: 64)
+    fixture.set("m.scales", dtype, [2, 32], TensorBytes(scales, as: dtype).array)
+    #expect(problem(fixture, reading: name) == "/source: " + reason)
+  }
+
+  @Test func `refuses scales in F32 whose products round`() {
+    var sample = sample
+    sample.scales[0] = 1.0000001
+    let fixture = IntegerFixture.compressedTensors(sample, isSymmetric: true, scales: .f32)
+    #expect(
+      problem(fixture, reading: "m.biases")
+        == "/source: tensor 'm.weight_scale': scale 1.0000001 in F32 with zero point 2: 3 times the scale rounds, so "
+        + "that scale and bias are not exact")
+  }
+
+  @Test(arguments: [
+    ("", #", "kv_cache_scheme": {"num_bits": 8}"#, "'kv_cache_scheme': a checkpoint with it is not read"),
+    ("", #", "sparsity_config": {"format": "x"}"#, "'sparsity_config': a checkpoint with it is not read"),
+    ("", #", "transform_config": {"x": 1}"#, "'transform_config': a checkpoint with it is not read"),
+    (#", "dynamic": true"#, "", "'group_0': 'weights': 'dynamic': codes found while running"),
+  ])
+  func `refuses more than weights`(weights: String, more: String, reason: String) {
+    let found = problem(.compressedTensors(sample, isSymmetric: false, weights: weights, adding: more))
+    #expect(found?.contains(reason) == true, "\(found ?? "-")")
+  }
+
+  @Test(arguments: [
+    ("pack-quantized", "float-quantized", "'format': format 'float-quantized'"),
+    ("\"compressed\"", "\"frozen\"", "'quantization_status': status 'frozen'"),
+    ("\"int\"", "\"float\"", "'config_groups': 'group_0': 'weights': 'type': type 'float'"),
+    ("\"strategy\": \"group\"", "\"strategy\": \"block\"", "'weights': 'strategy': strategy 'block'"),
+    ("\"num_bits\": 2", "\"num_bits\": 6", "'weights': 6-bit codes"),
+    ("\"num_bits\": 2,", "", "'weights': integer 'num_bits' is missing"),
+    ("\"Linear\"", "\"Conv1D\"", "'group_0': 'targets': class 'Conv1D'"),
+    ("\"Linear\"", "\"re:(\"", "'group_0': 'targets': expression 're:('"),
+    ("\"input_activations\": null", "\"input_activations\": {}", ""),
+    (
+      "\"input_activations\": null", "\"input_activations\": {\"num_bits\": 8}",
+      "'input_activations': a checkpoint with it is not read"
+    ),
+    ("[\"lm_head\"]", "[\"m\"]", "the configuration says that the module is not quantized"),
+    ("[\"lm_head\"]", "[\"re:.*m$\"]", "the configuration says that the module is not quantized"),
+    ("[\"lm_head\"]", "3", "'ignore': is not a list"),
+    ("config_groups", "x", "object 'config_groups' is missing"),
+  ])
+  func `refuses a value of compressed-tensors`(text: String, replacement: String, reason: String) {
+    var fixture = IntegerFixture.compressedTensors(sample, isSymmetric: false)
+    fixture.configuration = fixture.configuration.replacing(text, with: replacement)
+    let found = problem(fixture)
+    if reason.isEmpty {
+      #expect(found == nil)
+    } else {
+      #expect(found?.contains(reason) == true, "\(found ?? "-")")
+    }
+  }
+
+  @Test(
+    arguments: [
+      ("m.weight_shape", .i64, [2], "tensor 'm.weight_shape' of 2 bits: says [0, 0], the codes are [32, 64]"),
+      ("m.weight_shape", .i64, [3], "tensor 'm.weight_shape': is I64 [3]; expected 2 integers"),
+      (
+        "m.weight_zero_point", .i32, [2, 1],
+        "tensor 'm.weight_zero_point' of 2 bits in groups of 32: shape is [2, 1], expected [2, 2]"
+      ),
+      (
+        "x.weight_scale", .bf16, [1],
+        "tensor 'x.weight_scale': belongs to no module: there is no 'x.weight_packed'"
+      ),
+    ] as [(String, DType, [Int], String)])
+  func `refuses tensors of compressed-tensors`(name: String, dtype: DType, shape: [Int], reason: String) {
+    var fixture = IntegerFixture.compressedTensors(sample, isSymmetric: false)
+    fixture.set(name, dtype, shape)
+    #expect(problem(fixture) == "/source: " + reason)
+  }
+
+  @Test func `refuses zero points of symmetric codes`() {
+    var fixture = IntegerFixture.compressedTensors(sample, isSymmetric: true)
+    fixture.set("m.weight_zero_point", .i32, [2, 2])
+    #expect(
+      problem(fixture)
+        == "/source: tensor 'm.weight_zero_point': the configuration says that the module is symmetric")
+  }
+
+  @Test(arguments: [
+    ("auto_round:auto_awq", "", "'packing_format': packing 'auto_round:auto_awq'"),
+    ("auto_round", #", "act_bits": 8"#, "'act_bits': activations of 8 bits"),
+    ("auto_round", #", "super_bits": 6"#, "'super_bits': a checkpoint with it is not read"),
+    ("auto_round", #", "extra_config": 1"#, "'extra_config': is not an object"),
+    ("auto_round", #", "extra_config": {"m": {"data_type": "mx_fp"}}"#, "'data_type': type 'mx_fp'"),
+    ("auto_round", #", "modules_to_not_convert": ["("]"#, "'modules_to_not_convert': expression '('"),
+  ])
+  func `refuses a configuration of AutoRound`(packing: String, more: String, reason: String) {
+    let fixture = IntegerFixture.autoRound(
+      sample, packing: packing, shift: 0, isSymmetric: false, adding: more)
+    #expect(problem(fixture) == "/source/config.json: key 'quantization_config': " + reason)
+  }
+}
