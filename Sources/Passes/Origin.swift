@@ -8,9 +8,9 @@ struct Origin {
   private let entry: JSONValue
 
   /// Reads the input's files for their digests.
-  init(recipe: Recipe, input: Checkpoint, version: String) throws {
+  init(recipe: Recipe, input: Checkpoint, version: String, access: FileAccess) throws {
     let files = try input.files
-    let digests = try parallelMap(files.count) { try Self.sha256(of: files[$0].path) }
+    let digests = try parallelMap(files.count) { try Self.sha256(of: files[$0].path, access) }
     let inputs = zip(files, digests).map { file, digest in
       JSONValue.object([
         JSONValue.Member("file", .string(file.name)), JSONValue.Member("sha256", .string(digest)),
@@ -30,13 +30,18 @@ struct Origin {
     return metadata
   }
 
-  private static func sha256(of path: String) throws -> String {
-    let file = try MappedFile(path: path)
-    let digest = file.withBytes(in: 0..<file.byteCount) { bytes in
-      var hash = SHA256()
-      unsafe bytes.withUnsafeBytes { unsafe hash.update(bufferPointer: $0) }
-      return hash.finalize()
+  /// The bytes of a file that are looked at at once, so that memory does not grow with the file.
+  private static let pieceByteCount = 4 << 20
+
+  private static func sha256(of path: String, _ access: FileAccess) throws -> String {
+    let file = try InputFile(path: path, access: access)
+    var hash = SHA256()
+    for start in stride(from: 0, to: file.byteCount, by: pieceByteCount) {
+      try file.withBytes(in: start..<min(start + pieceByteCount, file.byteCount)) { bytes in
+        unsafe bytes.withUnsafeBytes { unsafe hash.update(bufferPointer: $0) }
+      }
     }
-    return digest.map { byte in String(byte >> 4, radix: 16) + String(byte & 15, radix: 16) }.joined()
+    return hash.finalize().map { byte in String(byte >> 4, radix: 16) + String(byte & 15, radix: 16) }
+      .joined()
   }
 }

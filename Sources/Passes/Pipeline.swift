@@ -6,6 +6,7 @@ public import Models
 ///
 /// Every pass that changes the checkpoint writes a file, the last one the output itself, all in a folder beside the
 /// target that goes away with the run; the target appears when everything, verification included, has succeeded.
+/// A run that was killed leaves the folder, and another one can go on after its last finished step.
 public struct Pipeline {
   /// What a run is told besides the recipe.
   public struct Options: Sendable {
@@ -17,15 +18,25 @@ public struct Pipeline {
     public var logPath: String?
     /// How sections of a packed container are compressed.
     public var container: ContainerOptions
+    /// The bytes of tensors that a safetensors file may have; nil for 5 GB.
+    public var shardByteLimit: Int?
+    /// Whether checkpoints are mapped or read.
+    public var access: FileAccess
+    /// Whether the finished steps of an earlier run are taken over, and those of this one stay when it fails.
+    public var resumes: Bool
 
     /// Chooses options.
     public init(
-      force: Bool = false, version: String, logPath: String? = nil, container: ContainerOptions = .init()
+      force: Bool = false, version: String, logPath: String? = nil, container: ContainerOptions = .init(),
+      shardByteLimit: Int? = nil, access: FileAccess = .mapped, resumes: Bool = false
     ) {
       self.force = force
       self.version = version
       self.logPath = logPath
       self.container = container
+      self.shardByteLimit = shardByteLimit
+      self.access = access
+      self.resumes = resumes
     }
   }
 
@@ -41,7 +52,7 @@ public struct Pipeline {
   /// What every pass would do, from headers alone; nothing is written.
   public func plan() throws -> PipelinePlan {
     try requireWritableFormat()
-    var current = try Checkpoint.open(path: recipe.input.resolved)
+    var current = try Checkpoint.open(path: recipe.input.resolved, access: options.access)
     var plan = PipelinePlan(input: current)
     for passOptions in recipe.passes {
       guard let pass = passOptions.pass else {
@@ -64,16 +75,26 @@ public struct Pipeline {
   public func run(progress: @escaping ProgressHandler = { _ in }) throws -> PipelineReport {
     try requireWritableFormat()
     _ = try plan()
-    let input = try Checkpoint.open(path: recipe.input.resolved)
+    let input = try Checkpoint.open(path: recipe.input.resolved, access: options.access)
     let workspace = try OutputWorkspace(
-      target: recipe.output.resolved, force: options.force, inputs: [recipe.input.resolved])
+      target: recipe.output.resolved, force: options.force, inputs: [recipe.input.resolved],
+      keepsLeftovers: options.resumes)
     defer { workspace.discard() }
+    let journal = try RunJournal(
+      in: workspace, try RunConditions(recipe, options), resumes: options.resumes)
+    let origin = try Origin(recipe: recipe, input: input, version: options.version, access: options.access)
     var run = PipelineRun(
-      recipe, options, workspace: workspace, input: input,
-      origin: try Origin(recipe: recipe, input: input, version: options.version), progress: progress)
+      recipe, options, workspace: workspace, journal: journal, input: input, origin: origin,
+      progress: progress
+    )
     try run.execute()
     try workspace.publish(PipelineRun.outputName)
     return run.report
+  }
+
+  /// Whether a run that failed has left finished steps, which another one can go on with.
+  public var hasFinishedSteps: Bool {
+    options.resumes && OutputWorkspace.isLeft(besides: recipe.output.resolved)
   }
 
   private func requireWritableFormat() throws {
@@ -83,12 +104,29 @@ public struct Pipeline {
   }
 }
 
+/// A step of a run.
+private enum Step {
+  case copy
+  case change(any Pass, isLast: Bool)
+  case verify(VerifyOptions)
+
+  var name: String {
+    switch self {
+    case .copy: "copy"
+    case .change(let pass, _): pass.name
+    case .verify: "verify"
+    }
+  }
+}
+
 /// The state of a run between its passes.
 private struct PipelineRun {
   static let outputName = "output"
+  private static let unfinishedName = "unfinished"
   private let recipe: Recipe
   private let options: Pipeline.Options
   private let workspace: OutputWorkspace
+  private let journal: RunJournal
   private let input: Checkpoint
   private let origin: Origin
   private let progress: ProgressHandler
@@ -98,13 +136,14 @@ private struct PipelineRun {
   private var passes: [PipelineReport.Pass] = []
 
   init(
-    _ recipe: Recipe, _ options: Pipeline.Options, workspace: OutputWorkspace, input: Checkpoint,
-    origin: Origin,
+    _ recipe: Recipe, _ options: Pipeline.Options, workspace: OutputWorkspace, journal: RunJournal,
+    input: Checkpoint, origin: Origin,
     progress: @escaping ProgressHandler
   ) {
     self.recipe = recipe
     self.options = options
     self.workspace = workspace
+    self.journal = journal
     self.input = input
     self.origin = origin
     self.progress = progress
@@ -117,39 +156,65 @@ private struct PipelineRun {
       bitsPerWeight: current.contents.bitsPerWeight)
   }
 
+  /// Does every step that is not finished yet.
   mutating func execute() throws {
-    let last = recipe.passes.lastIndex { $0.pass != nil }
-    if last == nil { try write(CopyPass(), isLast: true, step: 0) }
-    for (index, passOptions) in recipe.passes.enumerated() {
-      let begin = ContinuousClock.now
-      let result: JSONValue
-      if let pass = passOptions.pass {
-        if pass.name == "merge" { unmerged = current }
-        result = try write(pass, isLast: index == last, step: index)
-      } else if case .verify(let verify) = passOptions {
-        result = try self.verify(verify)
-      } else {
-        preconditionFailure("a pass that neither changes nor verifies")
+    for (index, step) in steps.enumerated() {
+      if step.name == "merge" { unmerged = current }
+      let isResumed = index < journal.finished.count
+      let record = isResumed ? journal.finished[index] : try perform(step, index)
+      if !isResumed { try journal.add(record) }
+      if let file = record.file {
+        bytes = record.bytes
+        current = try Checkpoint.open(path: workspace.path(file), access: options.access)
       }
+      if case .copy = step { continue }
       passes.append(
-        PipelineReport.Pass(name: passOptions.name, seconds: begin.secondsSince, report: result))
+        PipelineReport.Pass(
+          name: record.name, seconds: record.seconds, report: record.report, isResumed: isResumed))
     }
   }
 
-  /// Runs one pass into a file of the workspace, and goes on with that file.
-  @discardableResult
-  private mutating func write(_ pass: any Pass, isLast: Bool, step: Int) throws -> JSONValue {
+  /// The passes, with a copy before them when none of them writes.
+  private var steps: [Step] {
+    let last = recipe.passes.lastIndex { $0.pass != nil }
+    let passes = recipe.passes.enumerated().map { index, options -> Step in
+      if let pass = options.pass { return .change(pass, isLast: index == last) }
+      guard case .verify(let verify) = options else {
+        preconditionFailure("a pass that neither changes nor verifies")
+      }
+      return .verify(verify)
+    }
+    return (last == nil ? [.copy] : []) + passes
+  }
+
+  private func perform(_ step: Step, _ index: Int) throws -> RunJournal.Step {
+    let begin = ContinuousClock.now
+    switch step {
+    case .copy: return try write(CopyPass(), isLast: true, index, since: begin)
+    case .change(let pass, let isLast): return try write(pass, isLast: isLast, index, since: begin)
+    case .verify(let verify):
+      let report = try self.verify(verify)
+      return RunJournal.Step(
+        name: step.name, file: nil, bytes: 0, seconds: begin.secondsSince, report: report)
+    }
+  }
+
+  /// Runs one pass into a file of the workspace.
+  private func write(
+    _ pass: any Pass, isLast: Bool, _ index: Int, since begin: ContinuousClock.Instant
+  ) throws -> RunJournal.Step {
     var contents = try pass.plan(current).contents
-    let path = workspace.path(isLast ? Self.outputName : "step-\(step).rilq")
     if isLast { contents.metadata = origin.added(to: contents.metadata) }
-    let writer = try makeWriter(contents, path: path, isLast: isLast)
+    let writer = try makeWriter(contents, path: workspace.path(Self.unfinishedName), isLast: isLast)
     let context = PassContext(
-      original: input, workPath: workspace.path, logPath: options.logPath, progress: progress)
+      original: input, access: options.access, workPath: workspace.path, logPath: options.logPath,
+      progress: progress)
     let report = try pass.run(current, into: writer, context)
-    let written = try writer.finish()
-    if isLast { bytes = written }
-    current = try Checkpoint.open(path: path)
-    return report
+    let byteCount = try writer.finish()
+    let name = isLast ? Self.outputName : "step-\(index).rilq"
+    try workspace.complete(Self.unfinishedName, as: name)
+    return RunJournal.Step(
+      name: pass.name, file: name, bytes: byteCount, seconds: begin.secondsSince, report: report)
   }
 
   private func makeWriter(
@@ -160,7 +225,10 @@ private struct PipelineRun {
     }
     switch recipe.outputFormat {
     case .rilq: return try ContainerWriter(contents, path: path, options: options.container)
-    case .safetensors, .mlx: return try SafetensorsFolderWriter(contents, folder: path)
+    case .safetensors, .mlx:
+      return try SafetensorsFolderWriter(
+        contents, folder: path,
+        shardByteLimit: options.shardByteLimit ?? SafetensorsFolderWriter.defaultShardByteLimit)
     case .gguf: preconditionFailure("refused before")
     }
   }
@@ -172,7 +240,7 @@ private struct PipelineRun {
       guard let unmerged else { throw PassError.usage("verify: there was no merge to compare with") }
       reference = unmerged
     case .input, nil: reference = input
-    case .path(let path): reference = try Checkpoint.open(path: path.resolved)
+    case .path(let path): reference = try Checkpoint.open(path: path.resolved, access: self.options.access)
     }
     let verification = try Verification(
       reference: reference, candidate: current, options, progress: progress)

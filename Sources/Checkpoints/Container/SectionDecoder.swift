@@ -2,21 +2,21 @@ internal import Kernels
 
 /// Reads sections of a container, several blocks at once.
 struct SectionDecoder {
-  let file: MappedFile
+  let file: InputFile
   let table: ContainerTable
 
-  /// The raw bytes of a section, checked; mapped when they are stored raw.
+  /// The raw bytes of a section, checked; in place when the file is mapped and they are stored raw.
   func bytes(of section: ContainerSection) throws(FormatError) -> TensorBytes {
     try checkPadding(after: section)
     switch section.encoding.codec {
-    case .raw: return try mapped(section)
+    case .raw: return try stored(section)
     case .zlib, .zstd: return TensorBytes(try decoded(section))
     }
   }
 
   private func checkPadding(after section: ContainerSection) throws(FormatError) {
     let range = table.padding(after: section)
-    let stray = file.withBytes(in: range) { $0.firstNonzero(in: 0..<range.count) }
+    let stray = try file.withBytes(in: range) { $0.firstNonzero(in: 0..<range.count) }
     if let stray {
       throw FormatError(
         file.path, byte: range.lowerBound + stray, at: section.subject.place,
@@ -24,15 +24,17 @@ struct SectionDecoder {
     }
   }
 
-  private func mapped(_ section: ContainerSection) throws(FormatError) -> TensorBytes {
+  private func stored(_ section: ContainerSection) throws(FormatError) -> TensorBytes {
+    let start = section.byteOffset
+    let bytes = try file.bytes(in: start..<start + section.subject.byteCount)
     let ranges = table.storedRanges(of: section)
     try parallel(chunks: ranges.count) { i throws(FormatError) in
-      try file.withBytes(in: ranges[i]) { bytes throws(FormatError) in
-        try check(bytes, block: i, of: section, at: ranges[i].lowerBound)
+      try bytes.withSpan { span throws(FormatError) in
+        let block = span.extracting(ranges[i].lowerBound - start..<ranges[i].upperBound - start)
+        try check(block, block: i, of: section, at: ranges[i].lowerBound)
       }
     }
-    return TensorBytes(
-      file, range: section.byteOffset..<section.byteOffset + section.subject.byteCount)
+    return bytes
   }
 
   private func decoded(_ section: ContainerSection) throws(FormatError) -> [UInt8] {

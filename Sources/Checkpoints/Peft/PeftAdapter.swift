@@ -17,22 +17,24 @@ public struct PeftAdapter: Sendable {
 
   /// Opens an adapter folder; only headers are read.
   ///
-  /// - Parameter folder: The folder.
+  /// - Parameters:
+  ///   - folder: The folder.
+  ///   - access: Whether its tensors are mapped or read.
   /// - Returns: The description, and the way to the bytes.
   /// - Throws: `FormatError` when it is malformed, or means something that is not handled.
-  public static func open(_ folder: String) throws -> PeftAdapter {
+  public static func open(_ folder: String, access: FileAccess = .mapped) throws -> PeftAdapter {
     let names = try FileSystem.names(in: folder)
     guard names.contains(configurationName) else {
       throw FormatError(folder, .missing("'\(configurationName)' of the adapter"))
     }
     guard names.contains(tensorsName) else { throw FormatError(folder, absence(names)) }
     let configuration = try PeftConfiguration(path: FileSystem.pathInside(folder, configurationName))
-    return try PeftAdapter(
-      configuration, SafetensorsFile(path: FileSystem.pathInside(folder, tensorsName)))
+    let path = try FileSystem.pathInside(folder, tensorsName)
+    return try PeftAdapter(configuration, SafetensorsFile(path: path, access: access), access)
   }
 
-  private init(_ configuration: PeftConfiguration, _ file: SafetensorsFile) throws {
-    var store = SafetensorsStore(path: file.path)
+  private init(_ configuration: PeftConfiguration, _ file: SafetensorsFile, _ access: FileAccess) throws {
+    var store = SafetensorsStore(path: file.path, access: access)
     for entry in file.header.entries { try Self.checkName(entry.tensor.name, file.path) }
     try store.add(file, rename: Self.checkpointName)
     self.file = file

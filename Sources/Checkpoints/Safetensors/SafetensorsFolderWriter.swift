@@ -3,6 +3,9 @@
 /// Adapter tensors go to PEFT's files, everything else to one `model.safetensors` or to shards with an index.
 /// `config.json` says which modules are quantized; the provenance goes to `rilq.json`.
 package final class SafetensorsFolderWriter: CheckpointWriter {
+  /// The bytes of tensors a file has at most unless something else is asked for, as on Hugging Face.
+  package static let defaultShardByteLimit = 5_000_000_000
+
   private let contents: CheckpointContents
   private let folder: String
   private let shards: SafetensorsShards
@@ -20,7 +23,9 @@ package final class SafetensorsFolderWriter: CheckpointWriter {
   ///   - folder: The folder to write into; made when it is not there.
   ///   - shardByteLimit: The bytes of tensors a file may have.
   /// - Throws: `FormatError` when the contents disagree with themselves or cannot be represented.
-  package init(_ contents: CheckpointContents, folder: String, shardByteLimit: Int = 5_000_000_000) throws {
+  package init(_ contents: CheckpointContents, folder: String, shardByteLimit: Int = defaultShardByteLimit)
+    throws
+  {
     try contents.validateQuantization(path: folder)
     try Self.checkAssets(contents, folder)
     self.contents = contents

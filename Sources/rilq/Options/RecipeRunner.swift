@@ -16,13 +16,25 @@ struct RecipeRunner {
     let pipeline = Pipeline(
       recipe,
       Pipeline.Options(
-        force: output.force, version: Rilq.version, logPath: logPath, container: try output.container()))
+        force: output.force, version: Rilq.version, logPath: logPath, container: try output.container(),
+        shardByteLimit: try output.shardByteLimit(for: recipe.outputFormat), access: global.access,
+        resumes: output.resume))
     if output.dryRun {
       let plan = try pipeline.plan()
       global.show(plan.json, text: plan.text)
       return
     }
-    let report = try pipeline.run { progress.show($0) }
+    let report: PipelineReport
+    do {
+      report = try pipeline.run { progress.show($0) }
+    } catch let error as PassError where error.exitCode == 64 {
+      // Nothing was begun.
+      throw error
+    } catch {
+      progress.finish()
+      if pipeline.hasFinishedSteps { Terminal.writeError("finished steps are kept for --resume") }
+      throw error
+    }
     progress.finish()
     var document = report.json
     document.set("peak_memory_bytes", to: .integer(ProcessMemory.peakByteCount))
@@ -56,7 +68,8 @@ extension PipelineReport {
     var lines: [String] = []
     for pass in passes {
       let details = (pass.report.object ?? []).compactMap(\.detail).joined(separator: ", ")
-      lines.append("\(pass.name): \(details) (\(pass.seconds.formatted(decimals: 1)) s)")
+      let origin = pass.isResumed ? " of an earlier run" : ""
+      lines.append("\(pass.name): \(details) (\(pass.seconds.formatted(decimals: 1)) s\(origin))")
     }
     lines.append(
       "\(output.escapedForDisplay): \(bytes.formattedBytes), \(bitsPerWeight.formatted(decimals: 2)) bits a weight"
