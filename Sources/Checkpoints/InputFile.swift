@@ -48,6 +48,7 @@ package final class InputFile: Sendable {
   /// The bytes of a range: in place when the file is mapped, otherwise read now.
   ///
   /// - Parameter range: Byte offsets from the start of the file; must lie inside it.
+  /// - Returns: The bytes, which stay when the file is closed.
   /// - Throws: `FormatError.system` when the file cannot be read or is not what it was when it was opened.
   package func bytes(in range: Range<Int>) throws(FormatError) -> TensorBytes {
     precondition(range.lowerBound >= 0 && range.upperBound <= byteCount, "range outside the file")

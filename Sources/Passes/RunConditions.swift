@@ -38,9 +38,10 @@ struct RunConditions {
     return try FileSystem.files(below: path).map { FileSystem.join(path, $0) }
   }
 
-  /// What is different now, as a clause; nil when nothing is.
+  /// What is different now.
   ///
   /// - Parameter earlier: The conditions of another run.
+  /// - Returns: A clause, or nil when everything is the same.
   func change(since earlier: JSONValue) -> String? {
     let names = ["version", "recipe", "options", "inputs"]
     guard let name = names.first(where: { json[$0] != earlier[$0] }) else { return nil }

@@ -9,6 +9,7 @@ enum SafetensorsFolder {
   /// - Parameters:
   ///   - path: The folder.
   ///   - access: Whether its files are mapped or read.
+  /// - Returns: The description, and the way to the bytes.
   /// - Throws: `FormatError` for anything malformed, ambiguous or of another kind.
   static func open(path: String, access: FileAccess) throws -> Checkpoint {
     let names = try FileSystem.names(in: path)
