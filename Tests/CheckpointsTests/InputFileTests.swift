@@ -93,7 +93,7 @@ import Testing
       try sample.bytes(of: tensor.name).withSpan { try writer.write(tensor, $0) }
     }
     for asset in sample.contents.assets {
-      try #require(sample.asset(named: asset.name)).withSpan { try writer.write(asset, $0) }
+      try #require(try sample.asset(named: asset.name)).withSpan { try writer.write(asset, $0) }
     }
     _ = try writer.finish()
     let read = try Checkpoint.open(path: folder.path("a.rilq"), access: .read)

@@ -38,9 +38,8 @@ import Testing
     let folder = try folderWithFixture()
     try writeFullRecipe(to: folder, updates: 100_000)
     let program = try Program(["convert", "recipe.yaml", "--resume"], in: folder)
-    try waitForWorkFolder(of: program, in: folder)
-    // The journal names the step a moment after its file is there.
-    usleep(200_000)
+    // The journal names a step before the next one begins.
+    try waitForWorkFolder(of: program, step: "step-1.rilq", in: folder)
     program.send(signal)
     let result = try program.wait()
     #expect(result.code == 130)
@@ -60,9 +59,11 @@ import Testing
     #expect(try folder.names() == ["model", "out.rilq"])
   }
 
-  /// Waits until the first step is being written: then the program listens to signals.
-  private func waitForWorkFolder(of program: Program, in folder: TemporaryFolder) throws {
-    let step = folder.path(Self.workFolder + "/step-0.rilq")
+  /// Waits until a step is written.
+  private func waitForWorkFolder(
+    of program: Program, step: String = "step-0.rilq", in folder: TemporaryFolder
+  ) throws {
+    let step = folder.path(Self.workFolder + "/" + step)
     while program.isRunning, !FileManager.default.fileExists(atPath: step) { usleep(2000) }
     try #require(program.isRunning)
   }
