@@ -54,7 +54,7 @@ package final class InputFile: Sendable {
     precondition(range.lowerBound >= 0 && range.upperBound <= byteCount, "range outside the file")
     switch source {
     case .mapped(let file): return TensorBytes(file, range: range)
-    case .reader(let reader): return TensorBytes(try reader.read(range))
+    case .reader(let reader): return try reader.read(range)
     }
   }
 
@@ -68,7 +68,7 @@ package final class InputFile: Sendable {
   /// The contents of a small file, read into memory.
   package static func contents(of path: String) throws -> [UInt8] {
     let reader = try FileReader(path: path)
-    return try reader.read(0..<reader.byteCount)
+    return try reader.read(0..<reader.byteCount).withSpan { $0.copiedBytes() }
   }
 }
 
@@ -101,13 +101,10 @@ private final class FileReader: Sendable {
 
   deinit { close(descriptor) }
 
-  func read(_ range: Range<Int>) throws(FormatError) -> [UInt8] {
-    guard !range.isEmpty else { return [] }
-    var bytes = [UInt8](repeating: 0, count: range.count)
-    var target = bytes.mutableSpan
-    try parallelRows(of: &target, columnCount: 1, rowsPerChunk: Self.pieceByteCount) {
-      rows, piece throws(FormatError) in
-      try read(from: range.lowerBound + rows.lowerBound, into: &piece)
+  func read(_ range: Range<Int>) throws(FormatError) -> TensorBytes {
+    let bytes = try TensorBytes(byteCount: range.count, bytesPerChunk: Self.pieceByteCount, path: path) {
+      part, piece throws(FormatError) in
+      try read(from: range.lowerBound + part.lowerBound, into: &piece)
     }
     try checkUnchanged()
     return bytes

@@ -6,6 +6,7 @@ public struct TensorBytes: Sendable {
   private enum Owner {
     case mapped(MappedRange)
     case memory([UInt8])
+    case pages(PageMemory)
   }
 
   private let owner: Owner
@@ -15,6 +16,7 @@ public struct TensorBytes: Sendable {
     switch owner {
     case .mapped(let mapped): mapped.range.count
     case .memory(let bytes): bytes.count
+    case .pages(let pages): pages.byteCount
     }
   }
 
@@ -28,11 +30,32 @@ public struct TensorBytes: Sendable {
     owner = .memory(bytes)
   }
 
+  /// Bytes in memory that does not stay when the tensor goes, filled chunk by chunk on several threads.
+  ///
+  /// - Parameters:
+  ///   - byteCount: The size of the tensor.
+  ///   - bytesPerChunk: The size of every chunk but the last one.
+  ///   - path: The file for errors.
+  ///   - fill: Gets the range of the chunk, and the chunk, all zeros.
+  /// - Throws: `FormatError.system` when there is no memory, or what `fill` throws.
+  init(
+    byteCount: Int, bytesPerChunk: Int, path: String,
+    filling fill: @Sendable (Range<Int>, inout MutableSpan<UInt8>) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    guard byteCount > 0 else {
+      owner = .memory([])
+      return
+    }
+    owner = .pages(
+      try PageMemory(byteCount: byteCount, bytesPerChunk: bytesPerChunk, path: path, fill))
+  }
+
   /// Lends the bytes.
   public func withSpan<R, E: Error>(_ body: (RawSpan) throws(E) -> R) throws(E) -> R {
     switch owner {
     case .mapped(let mapped): return try mapped.file.withBytes(in: mapped.range, body)
     case .memory(let bytes): return try body(unsafe bytes.span.bytes)
+    case .pages(let pages): return try pages.withSpan(body)
     }
   }
 }

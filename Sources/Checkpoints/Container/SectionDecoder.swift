@@ -10,7 +10,7 @@ struct SectionDecoder {
     try checkPadding(after: section)
     switch section.encoding.codec {
     case .raw: return try stored(section)
-    case .zlib, .zstd: return TensorBytes(try decoded(section))
+    case .zlib, .zstd: return try decoded(section)
     }
   }
 
@@ -37,14 +37,13 @@ struct SectionDecoder {
     return bytes
   }
 
-  private func decoded(_ section: ContainerSection) throws(FormatError) -> [UInt8] {
+  private func decoded(_ section: ContainerSection) throws(FormatError) -> TensorBytes {
     let ranges = table.storedRanges(of: section)
     let encoding = section.encoding
-    var raw = [UInt8](repeating: 0, count: section.subject.byteCount)
-    var target = raw.mutableSpan
-    try parallelRows(of: &target, columnCount: 1, rowsPerChunk: encoding.blockByteCount) {
-      rows, block throws(FormatError) in
-      let i = rows.lowerBound / encoding.blockByteCount
+    return try TensorBytes(
+      byteCount: section.subject.byteCount, bytesPerChunk: encoding.blockByteCount, path: file.path
+    ) { part, block throws(FormatError) in
+      let i = part.lowerBound / encoding.blockByteCount
       try file.withBytes(in: ranges[i]) { stored throws(FormatError) in
         try check(stored, block: i, of: section, at: ranges[i].lowerBound)
         guard Self.decode(stored, encoding, into: &block) else {
@@ -54,7 +53,6 @@ struct SectionDecoder {
         }
       }
     }
-    return raw
   }
 
   private static func decode(
