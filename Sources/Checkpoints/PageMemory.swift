@@ -27,6 +27,8 @@ internal import Kernels
   ) throws(FormatError) {
     let start = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     guard let start = unsafe start, unsafe start != MAP_FAILED else { throw FileSystem.systemError(path) }
+    // Large pages cost fewer faults; advice that is not taken changes nothing.
+    _ = unsafe madvise(start, byteCount, MADV_HUGEPAGE)
     self.byteCount = byteCount
     unsafe self.start = start
     // From here on an error ends in `deinit`.
