@@ -3,21 +3,23 @@ extension Checkpoint {
   ///
   /// A folder is read as a Hugging Face folder, a file by its first bytes and its ending.
   ///
-  /// - Parameter path: The folder or file.
+  /// - Parameters:
+  ///   - path: The folder or file.
+  ///   - access: Whether files are mapped or read into memory tensor by tensor.
   /// - Returns: The description, and the way to the bytes.
   /// - Throws: `FormatError` when nothing is there, or it is malformed or of a kind that is not read.
-  public static func open(path: String) throws -> Checkpoint {
+  public static func open(path: String, access: FileAccess = .mapped) throws -> Checkpoint {
     switch try FileSystem.kind(of: path) {
-    case .folder: return try SafetensorsFolder.open(path: path)
-    case .file: return try openFile(path: path)
+    case .folder: return try SafetensorsFolder.open(path: path, access: access)
+    case .file: return try openFile(path: path, access)
     case .other: throw FormatError(path, .malformed("is neither a file nor a folder"))
     case nil: throw FormatError(path, .missing("the file or folder"))
     }
   }
 
-  private static func openFile(path: String) throws -> Checkpoint {
+  private static func openFile(path: String, _ access: FileAccess) throws -> Checkpoint {
     if try isContainer(path: path) {
-      let checkpoint = try openContainer(path: path)
+      let checkpoint = try openContainer(path: path, access: access)
       try checkpoint.contents.validateQuantization(path: path)
       return checkpoint
     }
@@ -25,8 +27,8 @@ extension Checkpoint {
     guard FileSystem.fileExtension(path) == "safetensors" else {
       throw FormatError(path, .unsupported("not a kind of checkpoint that is read"))
     }
-    var store = SafetensorsStore(path: path)
-    try store.add(try SafetensorsFile(path: path))
+    var store = SafetensorsStore(path: path, access: access)
+    try store.add(try SafetensorsFile(path: path, access: access))
     let contents = CheckpointContents(tensors: store.tensors)
     return Checkpoint(path: path, format: .safetensors, contents: contents, store: store)
   }

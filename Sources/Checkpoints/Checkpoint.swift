@@ -190,13 +190,6 @@ package protocol CheckpointWriter: AnyObject {
   ///
   /// - Returns: The bytes written to disk, all files together.
   func finish() throws -> Int
-  /// What there is to report about how the contents were represented: an object.
-  var report: JSONValue { get }
-}
-
-extension CheckpointWriter {
-  /// Nothing.
-  package var report: JSONValue { .object([]) }
 }
 
 /// A writer that records the origin behind everything else, so that it need not be known at the start.

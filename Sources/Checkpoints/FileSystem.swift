@@ -152,6 +152,19 @@ package enum FileSystem {
     try sync(path)
   }
 
+  /// Every regular file below a folder that is not hidden, named from the folder, sorted; linked folders are not entered.
+  package static func files(below folder: String) throws -> [String] {
+    try names(in: folder).flatMap { name -> [String] in
+      let path = join(folder, name)
+      guard !name.hasPrefix(".") else { return [] }
+      switch try kind(of: path) {
+      case .file: return [name]
+      case .folder where try !isLink(path): return try files(below: path).map { name + "/" + $0 }
+      default: return []
+      }
+    }
+  }
+
   /// Whether an open file is still the one at a path.
   package static func isSameFile(_ descriptor: Int32, _ path: String) -> Bool {
     var (opened, named) = (stat(), stat())

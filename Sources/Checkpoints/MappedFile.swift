@@ -1,10 +1,16 @@
 import Foundation
 
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 /// A file mapped for reading.
 ///
 /// Another process that shortens the file while it is mapped kills this one with `SIGBUS`; `rilq`
-/// itself replaces files only by renaming.
+/// itself replaces files only by renaming. `InputFile` reads files where that is not certain.
 public final class MappedFile: Sendable {
+  private static let pageByteCount = Int(sysconf(Int32(_SC_PAGESIZE)))
+
   private let contents: Data
   /// The path as it was given.
   public let path: String
@@ -42,5 +48,22 @@ public final class MappedFile: Sendable {
   ) throws(E) -> R {
     precondition(range.lowerBound >= 0 && range.upperBound <= contents.count, "range outside the file")
     return try body(contents.bytes.extracting(range))
+  }
+
+  /// Takes the pages inside a range out of this process's memory.
+  ///
+  /// They come back from the file when they are read again: without this every page that was ever read counts as
+  /// resident until the system is short of memory.
+  func discard(_ range: Range<Int>) {
+    unsafe contents.withUnsafeBytes { buffer in
+      guard let base = buffer.baseAddress else { return }
+      // Pages at the ends hold bytes of neighbours too; the mapping begins at a page.
+      let page = Self.pageByteCount
+      let start = (range.lowerBound + page - 1) / page * page
+      let end = range.upperBound / page * page
+      guard start < end else { return }
+      // Advice that is not taken changes nothing.
+      _ = unsafe madvise(UnsafeMutableRawPointer(mutating: base + start), end - start, MADV_DONTNEED)
+    }
   }
 }

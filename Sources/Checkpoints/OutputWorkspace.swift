@@ -7,18 +7,21 @@ import Synchronization
 /// Makes an output appear at its target whole or not at all.
 ///
 /// Work happens in the hidden folder `.<name>.partial` beside the target, which holds a lock; publishing
-/// renames the finished file or folder onto the target. A run that was killed leaves such a folder, which the
-/// next run removes.
+/// renames the finished file or folder onto the target. A run that was killed leaves such a folder; the next run
+/// takes over what is in it, or removes it.
 package final class OutputWorkspace {
   private static let lockName = "lock"
-  /// The folders of all workspaces of this process.
-  private static let liveFolders = Mutex<[String]>([])
+  /// The folders of all workspaces of this process, and the names in them that stay when they are discarded.
+  private static let liveFolders = Mutex<[String: Set<String>]>([:])
 
-  /// Removes every workspace of this process, which is about to end; nothing may use them afterwards.
-  package static func discardAll() {
+  /// Discards every workspace of this process, which is about to end; nothing may use them afterwards.
+  ///
+  /// - Returns: Whether something was kept.
+  package static func discardAll() -> Bool {
     liveFolders.withLock { folders in
       // Other threads may still be writing: a second try takes what appeared during the first.
-      for folder in folders + folders { try? FileSystem.remove(folder) }
+      for _ in 0..<2 { for (folder, kept) in folders { clear(folder, keeping: kept) } }
+      return !folders.values.allSatisfy(\.isEmpty)
     }
   }
 
@@ -36,28 +39,60 @@ package final class OutputWorkspace {
   ///   - target: The file or folder to be made.
   ///   - force: Whether something that is there may be replaced.
   ///   - inputs: Paths that are read, which the target may neither be, nor hold, nor be inside of.
+  ///   - keepsLeftovers: Whether what an earlier run left stays, also when this workspace is discarded, until
+  ///     `keepOnly` says otherwise.
   /// - Throws: `FormatError` with the reason; nothing was changed then.
-  package init(target: String, force: Bool, inputs: [String]) throws {
+  package init(target: String, force: Bool, inputs: [String], keepsLeftovers: Bool = false) throws {
     let place = try OutputPlace(target)
     self.target = target
     mayReplace = force
     resolvedTarget = place.path
     parent = place.parent
-    folder = FileSystem.join(place.parent, "." + place.name + ".partial")
+    folder = place.workFolder
     try place.refuseInputs(inputs)
     try Self.checkReplaceable(place, target, force: force)
     guard unsafe access(parent, W_OK | X_OK) == 0 else { throw FileSystem.systemError(parent) }
     lock = try Self.lock(folder, target)
-    Self.liveFolders.withLock { $0.append(folder) }
-    try removeLeftovers()
+    let leftovers = keepsLeftovers ? Set(try FileSystem.names(in: folder)).subtracting([Self.lockName]) : []
+    Self.liveFolders.withLock { $0[folder] = leftovers }
+    if !keepsLeftovers { try remove(except: []) }
   }
 
   deinit { discard() }
+
+  /// Whether a run that has ended left its work folder beside a target.
+  package static func isLeft(besides target: String) -> Bool {
+    guard let place = try? OutputPlace(target) else { return false }
+    return (try? FileSystem.kind(of: place.workFolder)) == .folder
+  }
 
   /// The path of something in the workspace.
   package func path(_ name: String) -> String {
     precondition(FileSystem.isPlainName(name) && name != Self.lockName, "'\(name)' is not a name")
     return folder + "/" + name
+  }
+
+  /// Removes everything else now, and says whether these names stay when the workspace is discarded.
+  package func keepOnly(_ names: Set<String>, whenDiscarded: Bool) throws {
+    try remove(except: names)
+    keep(whenDiscarded ? names : [])
+  }
+
+  /// Says what stays when the workspace is discarded, for a later run.
+  package func keep(_ names: Set<String>) {
+    Self.liveFolders.withLock { $0[folder] = names }
+  }
+
+  /// Gives what was made its name in the workspace, after all of it is on disk.
+  ///
+  /// - Parameters:
+  ///   - name: The name in the workspace of a file or folder.
+  ///   - newName: A name that is not taken by a folder.
+  /// - Throws: `FormatError` when it fails.
+  package func complete(_ name: String, as newName: String) throws {
+    try FileSystem.syncTree(path(name))
+    try FileSystem.rename(path(name), to: path(newName))
+    try FileSystem.sync(folder)
   }
 
   /// Moves what was made onto the target, after all of it is on disk, and removes the workspace.
@@ -77,18 +112,30 @@ package final class OutputWorkspace {
       // The old folder comes to the staged path and goes with the workspace.
       try FileSystem.exchange(staged, resolvedTarget)
     }
+    keep([])
     try FileSystem.sync(parent)
     discard()
   }
 
-  /// Removes the workspace and what is in it.
+  /// Removes the workspace and what is in it, but for what is to be kept.
   package func discard() {
     guard let lock else { return }
-    // A folder that cannot be removed now is removed by the next run.
-    try? FileSystem.remove(folder)
-    Self.liveFolders.withLock { $0.removeAll { $0 == folder } }
+    Self.liveFolders.withLock { folders in
+      Self.clear(folder, keeping: folders.removeValue(forKey: folder) ?? [])
+    }
     close(lock)
     self.lock = nil
+  }
+
+  /// Removes what is not kept; what cannot be removed now is removed by the next run.
+  private static func clear(_ folder: String, keeping kept: Set<String>) {
+    guard !kept.isEmpty else {
+      try? FileSystem.remove(folder)
+      return
+    }
+    for name in (try? FileSystem.names(in: folder)) ?? [] where name != lockName && !kept.contains(name) {
+      try? FileSystem.remove(folder + "/" + name)
+    }
   }
 
   private func checkAbsent() throws {
@@ -110,8 +157,8 @@ package final class OutputWorkspace {
     }
   }
 
-  private func removeLeftovers() throws {
-    for name in try FileSystem.names(in: folder) where name != Self.lockName {
+  private func remove(except names: Set<String>) throws {
+    for name in try FileSystem.names(in: folder) where name != Self.lockName && !names.contains(name) {
       try FileSystem.remove(folder + "/" + name)
     }
   }
@@ -145,6 +192,8 @@ private struct OutputPlace {
   let parent: String
   let name: String
   private let given: String
+
+  var workFolder: String { FileSystem.join(parent, "." + name + ".partial") }
 
   init(_ target: String) throws(FormatError) {
     var trimmed = Substring(target)

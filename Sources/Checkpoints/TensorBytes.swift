@@ -1,35 +1,74 @@
 /// The bytes of one tensor, held by a mapped file or by memory of their own.
 ///
-/// Keeping it keeps the bytes; copying it does not copy them.
+/// Keeping it keeps the bytes; copying it does not copy them. When the last copy of mapped bytes goes, their pages
+/// leave the process's memory.
 public struct TensorBytes: Sendable {
   private enum Owner {
-    case mapped(MappedFile)
+    case mapped(MappedRange)
     case memory([UInt8])
+    case pages(PageMemory)
   }
 
   private let owner: Owner
-  private let range: Range<Int>
 
   /// The number of bytes.
-  public var count: Int { range.count }
+  public var count: Int {
+    switch owner {
+    case .mapped(let mapped): mapped.range.count
+    case .memory(let bytes): bytes.count
+    case .pages(let pages): pages.byteCount
+    }
+  }
 
   /// Bytes of a mapped file, used in place.
   package init(_ file: MappedFile, range: Range<Int>) {
-    owner = .mapped(file)
-    self.range = range
+    owner = .mapped(MappedRange(file, range))
   }
 
   /// Bytes in memory.
   package init(_ bytes: [UInt8]) {
     owner = .memory(bytes)
-    range = 0..<bytes.count
+  }
+
+  /// Bytes in memory that does not stay when the tensor goes, filled chunk by chunk on several threads.
+  ///
+  /// - Parameters:
+  ///   - byteCount: The size of the tensor.
+  ///   - bytesPerChunk: The size of every chunk but the last one.
+  ///   - path: The file for errors.
+  ///   - fill: Gets the range of the chunk, and the chunk, all zeros.
+  /// - Throws: `FormatError.system` when there is no memory, or what `fill` throws.
+  init(
+    byteCount: Int, bytesPerChunk: Int, path: String,
+    filling fill: @Sendable (Range<Int>, inout MutableSpan<UInt8>) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    guard byteCount > 0 else {
+      owner = .memory([])
+      return
+    }
+    owner = .pages(
+      try PageMemory(byteCount: byteCount, bytesPerChunk: bytesPerChunk, path: path, fill))
   }
 
   /// Lends the bytes.
   public func withSpan<R, E: Error>(_ body: (RawSpan) throws(E) -> R) throws(E) -> R {
     switch owner {
-    case .mapped(let file): return try file.withBytes(in: range, body)
+    case .mapped(let mapped): return try mapped.file.withBytes(in: mapped.range, body)
     case .memory(let bytes): return try body(unsafe bytes.span.bytes)
+    case .pages(let pages): return try pages.withSpan(body)
     }
   }
+}
+
+/// A range of a mapped file, whose pages are given back with it.
+private final class MappedRange: Sendable {
+  let file: MappedFile
+  let range: Range<Int>
+
+  init(_ file: MappedFile, _ range: Range<Int>) {
+    self.file = file
+    self.range = range
+  }
+
+  deinit { file.discard(range) }
 }

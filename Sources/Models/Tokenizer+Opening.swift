@@ -19,7 +19,6 @@ extension Tokenizer {
   /// - Returns: The tokens, without special ones around them.
   /// - Throws: `FormatError` when it cannot be read or is not UTF-8, with the byte.
   public func encode(contentsOf path: String) throws -> [Int32] {
-    let file = try MappedFile(path: path)
-    return try encode(file.withBytes(in: 0..<file.byteCount) { $0.copiedBytes() }, path: path)
+    try encode(InputFile.contents(of: path), path: path)
   }
 }

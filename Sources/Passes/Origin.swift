@@ -10,6 +10,8 @@ struct Origin {
   private let digests: ConcurrentWork<(inputs: JSONValue, adapters: JSONValue?)>
 
   /// Begins to read the files of the input and of the recipe's adapters for their digests, beside the passes.
+  ///
+  /// Pieces are read into memory whatever the access to tensors: mapping a file once more costs more than copying it.
   init(recipe: Recipe, input: Checkpoint, version: String) throws {
     let inputs = try input.files
     let adapters = try recipe.adapterPaths.flatMap { try PeftAdapter.open($0).files }
@@ -46,14 +48,16 @@ struct Origin {
     return metadata
   }
 
-  /// Reads a file piece by piece: mapping it once more would cost more than copying it.
+  /// The bytes of a file that are looked at at once, so that memory does not grow with the file.
+  private static let pieceByteCount = 4 << 20
+
   private static func sha256(of path: String) throws -> String {
+    let file = try InputFile(path: path, access: .read)
     var hash = SHA256()
-    do {
-      let file = try FileHandle(forReadingFrom: URL(filePath: path))
-      while let piece = try file.read(upToCount: 1 << 20), !piece.isEmpty { hash.update(data: piece) }
-    } catch {
-      throw FormatError(path, .system("cannot be read"))
+    for start in stride(from: 0, to: file.byteCount, by: pieceByteCount) {
+      try file.withBytes(in: start..<min(start + pieceByteCount, file.byteCount)) { bytes in
+        unsafe bytes.withUnsafeBytes { unsafe hash.update(bufferPointer: $0) }
+      }
     }
     return hash.finalize().map { byte in
       String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)

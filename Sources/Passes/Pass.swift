@@ -48,6 +48,8 @@ package struct PassPlan: Sendable {
 package struct PassContext {
   /// The checkpoint the recipe began with: the teacher.
   package let original: Checkpoint
+  /// Whether further checkpoints are mapped or read.
+  package let access: FileAccess
   /// The path for a file that goes away with the run, from its name.
   package let workPath: (String) -> String
   /// Where a line a calibration update is appended, if anywhere.

@@ -10,6 +10,8 @@ public struct PipelineReport: Sendable {
     public let seconds: Double
     /// What it reports: an object.
     public let report: JSONValue
+    /// Whether an earlier run did it, which this one went on with.
+    public let isResumed: Bool
   }
 
   /// The path of the input.
@@ -40,7 +42,7 @@ extension PipelineReport.Pass {
   fileprivate var json: JSONValue {
     .object(
       [JSONValue.Member("name", .string(name)), JSONValue.Member("seconds", .double(seconds))]
-        + (report.object ?? []))
+        + (isResumed ? [JSONValue.Member("resumed", .bool(true))] : []) + (report.object ?? []))
   }
 }
 

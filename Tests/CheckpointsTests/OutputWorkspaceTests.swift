@@ -167,3 +167,62 @@ import Testing
     #expect(try folder.read("out") == Array("other".utf8))
   }
 }
+
+/// What a run leaves for a later one.
+@Suite struct `Output workspace that is taken over` {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private func workspace(keepsLeftovers: Bool) throws -> OutputWorkspace {
+    try OutputWorkspace(
+      target: folder.path("out"), force: false, inputs: [], keepsLeftovers: keepsLeftovers)
+  }
+
+  private func leftovers() throws -> [String] {
+    try FileManager.default.contentsOfDirectory(atPath: folder.path(".out.partial")).sorted()
+  }
+
+  @Test func `leaves what is to be kept, and nothing else`() throws {
+    let workspace = try workspace(keepsLeftovers: false)
+    try folder.write(".out.partial/step", "")
+    try folder.write(".out.partial/unfinished/file", "")
+    workspace.keep(["step"])
+    workspace.discard()
+    #expect(try leftovers() == ["lock", "step"])
+  }
+
+  @Test func `keeps leftovers until something else is said`() throws {
+    try folder.write(".out.partial/step", "")
+    try workspace(keepsLeftovers: true).discard()
+    #expect(try leftovers() == ["lock", "step"])
+    let workspace = try workspace(keepsLeftovers: true)
+    try workspace.keepOnly([], whenDiscarded: false)
+    #expect(try leftovers() == ["lock"])
+    workspace.discard()
+    #expect(try folder.names().isEmpty)
+  }
+
+  @Test func `gives a finished folder its name`() throws {
+    let workspace = try workspace(keepsLeftovers: false)
+    try folder.write(".out.partial/unfinished/a/b", "c")
+    try workspace.complete("unfinished", as: "step")
+    #expect(try folder.read(".out.partial/step/a/b") == Array("c".utf8))
+    #expect(try leftovers() == ["lock", "step"])
+  }
+
+  @Test func `keeps nothing once it is published`() throws {
+    let workspace = try workspace(keepsLeftovers: false)
+    try folder.write(".out.partial/new", "whole")
+    try folder.write(".out.partial/step", "")
+    workspace.keep(["step", "new"])
+    try workspace.publish("new")
+    #expect(try folder.names() == ["out"])
+  }
+
+  @Test func `says whether a run has left something`() throws {
+    #expect(!OutputWorkspace.isLeft(besides: folder.path("out")))
+    try folder.write(".out.partial/step", "")
+    #expect(OutputWorkspace.isLeft(besides: folder.path("out")))
+  }
+}

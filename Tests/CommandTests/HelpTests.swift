@@ -22,7 +22,7 @@ import Testing
     let result = try Program.run(command, "--help", in: TemporaryFolder())
     #expect(result.code == 0)
     #expect(result.output.contains("USAGE: rilq \(command)"))
-    for flag in ["--json", "--quiet", "--threads"] { #expect(result.output.contains(flag)) }
+    for flag in ["--json", "--quiet", "--threads", "--no-mmap"] { #expect(result.output.contains(flag)) }
   }
 
   @Test func `says its version`() throws {

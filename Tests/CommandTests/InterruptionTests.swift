@@ -7,35 +7,6 @@ import Testing
 @Suite struct InterruptionTests {
   private static let workFolder = ".out.rilq.partial"
 
-  @Test func `killed at any moment leaves no output, and a second run succeeds`() throws {
-    let folder = try folderWithFixture()
-    try writeFullRecipe(to: folder)
-    let begin = ContinuousClock.now
-    try succeed("convert", "recipe.yaml", "--threads", "2", in: folder)
-    let duration = ContinuousClock.now - begin
-    let expected = try folder.read("out.rilq")
-    try FileManager.default.removeItem(atPath: folder.path("out.rilq"))
-
-    var random = SplitMix64(seed: 11)
-    var killed = 0
-    for _ in 0..<10 {
-      let program = try Program(["convert", "recipe.yaml", "--threads", "2"], in: folder)
-      let pause = (duration * Double.random(in: 0...1, using: &random)) / .microseconds(1)
-      usleep(UInt32(pause))
-      program.send(SIGKILL)
-      if try program.wait().code == nil {
-        killed += 1
-        // It may have been killed after the output was published, but then it is whole.
-        if try folder.names().contains("out.rilq") { #expect(try folder.read("out.rilq") == expected) }
-      }
-      try? FileManager.default.removeItem(atPath: folder.path("out.rilq"))
-    }
-    #expect(killed > 0)
-    try succeed("convert", "recipe.yaml", "--threads", "2", in: folder)
-    #expect(try folder.read("out.rilq") == expected)
-    #expect(try folder.names() == ["model", "out.rilq", "recipe.yaml", "text.txt"])
-  }
-
   @Test(arguments: [SIGINT, SIGTERM])
   func `interrupted it exits with 130 and leaves no work folder`(signal: Int32) throws {
     let folder = try folderWithFixture()
@@ -62,6 +33,24 @@ import Testing
     #expect(try program.wait().code == 130)
   }
 
+  @Test(arguments: [SIGINT, SIGTERM])
+  func `interrupted with --resume it keeps the finished steps and says so`(signal: Int32) throws {
+    let folder = try folderWithFixture()
+    try writeFullRecipe(to: folder, updates: 100_000)
+    let program = try Program(["convert", "recipe.yaml", "--resume"], in: folder)
+    // The journal names a step before the next one begins.
+    try waitForWorkFolder(of: program, step: "step-1.rilq", in: folder)
+    program.send(signal)
+    let result = try program.wait()
+    #expect(result.code == 130)
+    #expect(
+      result.error.contains("rilq: interrupted; nothing is written, finished steps are kept for --resume\n"))
+    #expect(try folder.names() == [Self.workFolder, "model", "recipe.yaml", "text.txt"])
+    let kept = try FileManager.default.contentsOfDirectory(atPath: folder.path(Self.workFolder))
+    #expect(kept.contains("journal") && kept.contains("step-0.rilq"))
+    #expect(!kept.contains("unfinished"))
+  }
+
   @Test func `a work folder that was left behind is removed`() throws {
     let folder = try folderWithModel()
     try folder.write(Self.workFolder + "/step-0.rilq", "left by a run that was killed")
@@ -70,9 +59,11 @@ import Testing
     #expect(try folder.names() == ["model", "out.rilq"])
   }
 
-  /// Waits until the first step is being written: then the program listens to signals.
-  private func waitForWorkFolder(of program: Program, in folder: TemporaryFolder) throws {
-    let step = folder.path(Self.workFolder + "/step-0.rilq")
+  /// Waits until a step is written.
+  private func waitForWorkFolder(
+    of program: Program, step: String = "step-0.rilq", in folder: TemporaryFolder
+  ) throws {
+    let step = folder.path(Self.workFolder + "/" + step)
     while program.isRunning, !FileManager.default.fileExists(atPath: step) { usleep(2000) }
     try #require(program.isRunning)
   }

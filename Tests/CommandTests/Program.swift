@@ -12,12 +12,14 @@ final class Program {
   /// - Parameters:
   ///   - arguments: What follows its name.
   ///   - folder: The current folder of the run.
+  ///   - script: What the shell does instead, where the program is `"$0"` and the arguments are `"$@"`.
   /// - Throws: When it is not there or cannot be started.
-  init(_ arguments: [String], in folder: TemporaryFolder) throws {
+  init(_ arguments: [String], in folder: TemporaryFolder, script: String? = nil) throws {
     // Files rather than pipes: nobody has to read while the program runs.
     streams = try TemporaryFolder()
-    process.executableURL = URL(filePath: try Self.path())
-    process.arguments = arguments
+    let path = try Self.path()
+    process.executableURL = URL(filePath: script == nil ? path : "/bin/sh")
+    process.arguments = (script.map { ["-c", $0, path] } ?? []) + arguments
     process.currentDirectoryURL = URL(filePath: folder.path)
     process.environment = ProcessInfo.processInfo.environment.merging(["COLUMNS": "80"]) { $1 }
     process.standardInput = FileHandle.nullDevice

@@ -48,7 +48,7 @@ package struct CheckpointDigest: Sendable {
   /// Compares with the digest that a container states.
   private func check(statedBy checkpoint: Checkpoint) throws {
     guard checkpoint.format == .rilq else { return }
-    let stated = try ContainerFile(path: checkpoint.path).contentDigest
+    let stated = try ContainerFile(path: checkpoint.path, access: .read).contentDigest
     guard stated == content else {
       throw FormatError(
         checkpoint.path, at: "content digest",

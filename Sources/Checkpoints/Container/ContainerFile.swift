@@ -5,7 +5,7 @@ internal import Kernels
 ///
 /// Opening it checks header, trailer, table and manifest. The blocks of a section are checked each time it is read.
 package final class ContainerFile: TensorStore {
-  private let file: MappedFile
+  private let file: InputFile
   private let table: ContainerTable
   private let manifest: ContainerManifest
 
@@ -26,15 +26,18 @@ package final class ContainerFile: TensorStore {
 
   /// Opens a container.
   ///
+  /// - Parameters:
+  ///   - path: The file.
+  ///   - access: Whether it is mapped or read.
   /// - Throws: `FormatError` when it cannot be read, is damaged or of an unknown kind.
-  package init(path: String) throws {
-    file = try MappedFile(path: path)
+  package init(path: String, access: FileAccess = .mapped) throws {
+    file = try InputFile(path: path, access: access)
     table = try ContainerTable(of: file)
     manifest = try Self.readManifest(file, table)
   }
 
   private static func readManifest(
-    _ file: MappedFile, _ table: ContainerTable
+    _ file: InputFile, _ table: ContainerTable
   ) throws(FormatError) -> ContainerManifest {
     // The table has exactly one manifest, its last section.
     guard let section = table.sections.last else { throw FormatError(file.path, .missing("the manifest")) }
@@ -98,11 +101,13 @@ extension ContainerSubject {
 extension Checkpoint {
   /// Opens a packed container.
   ///
-  /// - Parameter path: A `.rilq` file.
-  /// - Returns: The checkpoint; its raw tensors are used in place.
+  /// - Parameters:
+  ///   - path: A `.rilq` file.
+  ///   - access: Whether it is mapped or read.
+  /// - Returns: The checkpoint; its raw tensors are used in place when it is mapped.
   /// - Throws: `FormatError` when it cannot be read, is damaged or of an unknown kind.
-  package static func openContainer(path: String) throws -> Checkpoint {
-    let file = try ContainerFile(path: path)
+  package static func openContainer(path: String, access: FileAccess = .mapped) throws -> Checkpoint {
+    let file = try ContainerFile(path: path, access: access)
     return Checkpoint(
       path: path, format: .rilq, contents: file.contents, store: file, indexByName: file.tensorIndex)
   }
@@ -110,7 +115,7 @@ extension Checkpoint {
   /// Whether a path is a file that begins like a packed container, perhaps a damaged one.
   package static func isContainer(path: String) throws -> Bool {
     guard case .file(let byteCount) = try FileSystem.kind(of: path), byteCount >= 4 else { return false }
-    return try MappedFile(path: path).withBytes(in: 0..<4) { bytes in
+    return try InputFile(path: path, access: .read).withBytes(in: 0..<4) { bytes in
       (0..<4).allSatisfy { bytes.byte(at: $0) == ContainerFormat.magic[$0] }
     }
   }

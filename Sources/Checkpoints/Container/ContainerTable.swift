@@ -32,7 +32,7 @@ struct ContainerTable {
   }
 
   /// Reads header, trailer and table of a file, and checks that they describe it.
-  init(of file: MappedFile) throws(FormatError) {
+  init(of file: InputFile) throws(FormatError) {
     let path = file.path
     let least = ContainerFormat.headerByteCount + ContainerFormat.trailerByteCount
     try file.withBytes(in: 0..<min(file.byteCount, ContainerFormat.headerByteCount)) {

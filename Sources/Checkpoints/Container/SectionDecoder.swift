@@ -2,21 +2,21 @@ internal import Kernels
 
 /// Reads sections of a container, several blocks at once.
 struct SectionDecoder {
-  let file: MappedFile
+  let file: InputFile
   let table: ContainerTable
 
-  /// The raw bytes of a section, checked; mapped when they are stored raw.
+  /// The raw bytes of a section, checked; in place when the file is mapped and they are stored raw.
   func bytes(of section: ContainerSection) throws(FormatError) -> TensorBytes {
     try checkPadding(after: section)
     switch section.encoding.codec {
-    case .raw: return try mapped(section)
-    case .zlib, .zstd: return TensorBytes(try decoded(section))
+    case .raw: return try stored(section)
+    case .zlib, .zstd: return try decoded(section)
     }
   }
 
   private func checkPadding(after section: ContainerSection) throws(FormatError) {
     let range = table.padding(after: section)
-    let stray = file.withBytes(in: range) { $0.firstNonzero(in: 0..<range.count) }
+    let stray = try file.withBytes(in: range) { $0.firstNonzero(in: 0..<range.count) }
     if let stray {
       throw FormatError(
         file.path, byte: range.lowerBound + stray, at: section.subject.place,
@@ -24,25 +24,26 @@ struct SectionDecoder {
     }
   }
 
-  private func mapped(_ section: ContainerSection) throws(FormatError) -> TensorBytes {
+  private func stored(_ section: ContainerSection) throws(FormatError) -> TensorBytes {
+    let start = section.byteOffset
+    let bytes = try file.bytes(in: start..<start + section.subject.byteCount)
     let ranges = table.storedRanges(of: section)
     try parallel(chunks: ranges.count) { i throws(FormatError) in
-      try file.withBytes(in: ranges[i]) { bytes throws(FormatError) in
-        try check(bytes, block: i, of: section, at: ranges[i].lowerBound)
+      try bytes.withSpan { span throws(FormatError) in
+        let block = span.extracting(ranges[i].lowerBound - start..<ranges[i].upperBound - start)
+        try check(block, block: i, of: section, at: ranges[i].lowerBound)
       }
     }
-    return TensorBytes(
-      file, range: section.byteOffset..<section.byteOffset + section.subject.byteCount)
+    return bytes
   }
 
-  private func decoded(_ section: ContainerSection) throws(FormatError) -> [UInt8] {
+  private func decoded(_ section: ContainerSection) throws(FormatError) -> TensorBytes {
     let ranges = table.storedRanges(of: section)
     let encoding = section.encoding
-    var raw = [UInt8](repeating: 0, count: section.subject.byteCount)
-    var target = raw.mutableSpan
-    try parallelRows(of: &target, columnCount: 1, rowsPerChunk: encoding.blockByteCount) {
-      rows, block throws(FormatError) in
-      let i = rows.lowerBound / encoding.blockByteCount
+    return try TensorBytes(
+      byteCount: section.subject.byteCount, bytesPerChunk: encoding.blockByteCount, path: file.path
+    ) { part, block throws(FormatError) in
+      let i = part.lowerBound / encoding.blockByteCount
       try file.withBytes(in: ranges[i]) { stored throws(FormatError) in
         try check(stored, block: i, of: section, at: ranges[i].lowerBound)
         guard Self.decode(stored, encoding, into: &block) else {
@@ -52,7 +53,6 @@ struct SectionDecoder {
         }
       }
     }
-    return raw
   }
 
   private static func decode(

@@ -4,7 +4,7 @@ internal import Kernels
 ///
 /// The tables are looked at before anything is written: what the format does not hold exactly is refused, unless a
 /// loss is allowed. `Formats/gptq.md` and `Formats/compressed-tensors.md` have the layouts.
-package final class IntegerFolderWriter: CheckpointWriter {
+package final class IntegerFolderWriter: MetadataLastWriter {
   /// The tensors of a module that have come so far.
   private struct Parts {
     var codes: [UInt8] = []
@@ -18,6 +18,10 @@ package final class IntegerFolderWriter: CheckpointWriter {
   private var pending: [String: Parts] = [:]
   private var losses: [IntegerLoss] = []
   private let allowsLoss: Bool
+  package var metadata: JSONValue {
+    get { files.metadata }
+    set { files.metadata = newValue }
+  }
 
   /// Looks at the tables and plans the files.
   ///
@@ -27,15 +31,16 @@ package final class IntegerFolderWriter: CheckpointWriter {
   ///   - folder: The folder to write into.
   ///   - format: The format.
   ///   - allowsLoss: Whether the nearest is written where the format does not hold the weights.
+  ///   - shardByteLimit: The bytes of tensors a file may have.
   /// - Throws: `FormatError.notExact` with the tensor and the reason; other `FormatError`s for what the format
   ///   cannot have at all.
   package init(
     _ contents: CheckpointContents, source: Checkpoint, folder: String, format: IntegerFormat,
-    allowsLoss: Bool
+    allowsLoss: Bool, shardByteLimit: Int = SafetensorsFolderWriter.defaultShardByteLimit
   ) throws {
     plan = try IntegerWritingPlan(contents, source, folder: folder, format, allowsLoss: allowsLoss)
     self.allowsLoss = allowsLoss
-    files = try SafetensorsFolderWriter(plan.written, folder: folder)
+    files = try SafetensorsFolderWriter(plan.written, folder: folder, shardByteLimit: shardByteLimit)
   }
 
   package func write(_ tensor: TensorInfo, _ bytes: RawSpan) throws {
@@ -91,6 +96,7 @@ package final class IntegerFolderWriter: CheckpointWriter {
     return try files.finish()
   }
 
+  /// What the format did to the weights: an object.
   package var report: JSONValue {
     var members = [
       JSONValue.Member("format", .string(plan.format.rawValue)),

@@ -32,11 +32,9 @@ extension JSONValue {
   ///
   /// - Throws: `FormatError` with the byte of the defect.
   public init(contentsOf path: String) throws {
-    let file = try MappedFile(path: path)
-    do {
-      self = try file.withBytes(in: 0..<file.byteCount) { bytes throws(JSONError) in
-        try JSONValue(parsing: bytes)
-      }
+    let contents = try InputFile.contents(of: path)
+    do throws(JSONError) {
+      self = try JSONValue(parsing: contents)
     } catch {
       throw FormatError(path, byte: error.byteOffset, .malformed(error.reason))
     }

@@ -32,22 +32,26 @@ public struct PeftAdapter: Sendable {
 
   /// Opens an adapter folder; only headers are read.
   ///
-  /// - Parameter folder: The folder.
+  /// - Parameters:
+  ///   - folder: The folder.
+  ///   - access: Whether its tensors are mapped or read.
   /// - Returns: The description, and the way to the bytes.
   /// - Throws: `FormatError` when it is malformed, or means something that is not handled.
-  public static func open(_ folder: String) throws -> PeftAdapter {
+  public static func open(_ folder: String, access: FileAccess = .mapped) throws -> PeftAdapter {
     let names = try FileSystem.names(in: folder)
     guard names.contains(configurationName) else {
       throw FormatError(folder, .missing("'\(configurationName)' of the adapter"))
     }
     guard names.contains(tensorsName) else { throw FormatError(folder, absence(names)) }
     let configuration = try PeftConfiguration(path: FileSystem.pathInside(folder, configurationName))
-    return try PeftAdapter(
-      folder, configuration, SafetensorsFile(path: FileSystem.pathInside(folder, tensorsName)))
+    let path = try FileSystem.pathInside(folder, tensorsName)
+    return try PeftAdapter(folder, configuration, SafetensorsFile(path: path, access: access), access)
   }
 
-  private init(_ folder: String, _ configuration: PeftConfiguration, _ file: SafetensorsFile) throws {
-    var store = SafetensorsStore(path: file.path)
+  private init(
+    _ folder: String, _ configuration: PeftConfiguration, _ file: SafetensorsFile, _ access: FileAccess
+  ) throws {
+    var store = SafetensorsStore(path: file.path, access: access)
     try store.add(file)
     var parts = PeftParts(path: file.path)
     for tensor in store.tensors { try parts.add(tensor) }

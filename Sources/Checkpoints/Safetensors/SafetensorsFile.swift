@@ -1,30 +1,41 @@
-/// One safetensors file, mapped.
+/// One safetensors file, open for reading.
 package struct SafetensorsFile: Sendable {
   /// What is in it.
   package let header: SafetensorsHeader
-  private let file: MappedFile
+  private let file: InputFile
 
   /// The path as it was given.
   package var path: String { file.path }
 
-  /// Maps a file and validates its header.
+  /// Opens a file and validates its header.
   ///
+  /// - Parameters:
+  ///   - path: The file.
+  ///   - access: Whether it is mapped or read.
   /// - Throws: `FormatError` with the byte and the tensor.
-  package init(path: String) throws {
-    file = try MappedFile(path: path)
-    header = try file.withBytes(in: 0..<file.byteCount) { bytes throws(FormatError) in
-      try SafetensorsHeader(parsing: bytes, path: path)
+  package init(path: String, access: FileAccess = .mapped) throws {
+    let file = try InputFile(path: path, access: access)
+    let start = 0..<min(file.byteCount, SafetensorsHeader.startByteCount)
+    let end = try file.withBytes(in: start) { bytes throws(FormatError) in
+      try SafetensorsHeader.textRange(of: bytes, fileByteCount: file.byteCount, path: path).upperBound
     }
+    header = try file.withBytes(in: 0..<end) { bytes throws(FormatError) in
+      try SafetensorsHeader(parsing: bytes, fileByteCount: file.byteCount, path: path)
+    }
+    self.file = file
   }
 
   /// The bytes of an entry of the header.
   ///
   /// They are used in place, or copied when the file does not align them for their dtype.
-  package func bytes(of entry: SafetensorsHeader.Entry) -> TensorBytes {
+  ///
+  /// - Throws: `FormatError` when they cannot be read.
+  package func bytes(of entry: SafetensorsHeader.Entry) throws(FormatError) -> TensorBytes {
     let alignment = max(1, entry.tensor.dtype.bitWidth / 8)
+    let bytes = try file.bytes(in: entry.range)
     guard entry.range.lowerBound % alignment == 0 else {
-      return TensorBytes(file.withBytes(in: entry.range) { $0.copiedBytes() })
+      return TensorBytes(bytes.withSpan { $0.copiedBytes() })
     }
-    return TensorBytes(file, range: entry.range)
+    return bytes
   }
 }

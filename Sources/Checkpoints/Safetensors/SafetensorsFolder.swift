@@ -6,13 +6,17 @@ enum SafetensorsFolder {
 
   /// Opens a folder; only headers and small JSON files are read.
   ///
+  /// - Parameters:
+  ///   - path: The folder.
+  ///   - access: Whether its files are mapped or read.
+  /// - Returns: The description, and the way to the bytes.
   /// - Throws: `FormatError` for anything malformed, ambiguous or of another kind.
-  static func open(path: String) throws -> Checkpoint {
+  static func open(path: String, access: FileAccess) throws -> Checkpoint {
     let names = try FileSystem.names(in: path)
-    var store = SafetensorsStore(path: path)
-    try addWeights(of: path, names, to: &store)
+    var store = SafetensorsStore(path: path, access: access)
+    try addWeights(of: path, names, access, to: &store)
     let base = store.tensors
-    let adapter = try openAdapter(of: path, names)
+    let adapter = try openAdapter(of: path, names, access)
     if let adapter { try store.add(adapter.file, rename: PeftAdapter.checkpointName) }
     let configuration = try configuration(of: path, names)
     var contents = CheckpointContents(
@@ -38,18 +42,18 @@ enum SafetensorsFolder {
   ]
 
   private static func addWeights(
-    of folder: String, _ names: [String], to store: inout SafetensorsStore
+    of folder: String, _ names: [String], _ access: FileAccess, to store: inout SafetensorsStore
   ) throws {
     if names.contains(SafetensorsIndex.fileName) {
-      try addShards(of: folder, names, to: &store)
+      try addShards(of: folder, names, access, to: &store)
     } else {
       let path = try FileSystem.pathInside(folder, singleFile(of: folder, names))
-      try store.add(SafetensorsFile(path: path))
+      try store.add(SafetensorsFile(path: path, access: access))
     }
   }
 
   private static func addShards(
-    of folder: String, _ names: [String], to store: inout SafetensorsStore
+    of folder: String, _ names: [String], _ access: FileAccess, to store: inout SafetensorsStore
   ) throws {
     let index = try SafetensorsIndex(path: FileSystem.pathInside(folder, SafetensorsIndex.fileName))
     if names.contains(singleName), !index.shardNames.contains(singleName) {
@@ -60,7 +64,7 @@ enum SafetensorsFolder {
       guard names.contains(name) else {
         throw FormatError(folder, at: SafetensorsIndex.fileName, .missing("shard '\(name)'"))
       }
-      let shard = try SafetensorsFile(path: FileSystem.pathInside(folder, name))
+      let shard = try SafetensorsFile(path: FileSystem.pathInside(folder, name), access: access)
       try index.check(shard, named: name)
       try store.add(shard)
     }
@@ -97,11 +101,13 @@ enum SafetensorsFolder {
     return .missing("a safetensors file")
   }
 
-  private static func openAdapter(of folder: String, _ names: [String]) throws -> PeftAdapter? {
+  private static func openAdapter(
+    of folder: String, _ names: [String], _ access: FileAccess
+  ) throws -> PeftAdapter? {
     guard names.contains(PeftAdapter.tensorsName) || names.contains(PeftAdapter.configurationName) else {
       return nil
     }
-    return try PeftAdapter.open(folder)
+    return try PeftAdapter.open(folder, access: access)
   }
 
   private static func configuration(of folder: String, _ names: [String]) throws -> JSONValue? {

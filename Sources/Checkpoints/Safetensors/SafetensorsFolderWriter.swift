@@ -3,6 +3,9 @@
 /// Adapter tensors go to PEFT's files, everything else to one `model.safetensors` or to shards with an index.
 /// `config.json` says which modules are quantized; the provenance goes to `rilq.json`.
 package final class SafetensorsFolderWriter: MetadataLastWriter {
+  /// The bytes of tensors a file has at most unless something else is asked for, as on Hugging Face.
+  package static let defaultShardByteLimit = 5_000_000_000
+
   private var contents: CheckpointContents
   private let folder: String
   private let shards: SafetensorsShards
@@ -27,7 +30,7 @@ package final class SafetensorsFolderWriter: MetadataLastWriter {
   ///   - isForMLX: Whether MLX must load it, rather than PEFT and transformers.
   /// - Throws: `FormatError` when the contents disagree with themselves or cannot be represented.
   package init(
-    _ contents: CheckpointContents, folder: String, shardByteLimit: Int = 5_000_000_000,
+    _ contents: CheckpointContents, folder: String, shardByteLimit: Int = defaultShardByteLimit,
     isForMLX: Bool = false
   ) throws {
     try contents.validateQuantization(path: folder)

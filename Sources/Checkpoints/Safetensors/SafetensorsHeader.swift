@@ -25,20 +25,43 @@ package struct SafetensorsHeader: Sendable {
   ///   - path: The path for errors.
   /// - Throws: `FormatError` with the byte and the tensor.
   package init(parsing file: RawSpan, path: String) throws(FormatError) {
-    let text = try Self.textRange(of: file, path: path)
+    try self.init(parsing: file, fileByteCount: file.byteCount, path: path)
+  }
+
+  /// Reads and validates the header of a file that is not in memory.
+  ///
+  /// - Parameters:
+  ///   - file: The bytes from the start of the file to the end of the header, or more.
+  ///   - fileByteCount: The size of the file.
+  ///   - path: The path for errors.
+  /// - Throws: `FormatError` with the byte and the tensor.
+  init(parsing file: RawSpan, fileByteCount: Int, path: String) throws(FormatError) {
+    let text = try Self.textRange(of: file, fileByteCount: fileByteCount, path: path)
     let listing = try SafetensorsListing(parsing: file.extracting(text), from: text.lowerBound, path: path)
     metadata = listing.metadata
     var entries: [Entry] = []
     entries.reserveCapacity(listing.declarations.count)
     for declaration in listing.declarations {
       entries.append(
-        try declaration.entry(dataOffset: text.upperBound, fileByteCount: file.byteCount, path: path))
+        try declaration.entry(dataOffset: text.upperBound, fileByteCount: fileByteCount, path: path))
     }
-    self.entries = try Self.inOrder(entries, data: text.upperBound..<file.byteCount, path: path)
+    self.entries = try Self.inOrder(entries, data: text.upperBound..<fileByteCount, path: path)
   }
 
+  /// The bytes from which `textRange` can tell where the header ends.
+  static let startByteCount = 64
+
   /// Where the JSON text is.
-  private static func textRange(of file: RawSpan, path: String) throws(FormatError) -> Range<Int> {
+  ///
+  /// - Parameters:
+  ///   - file: The first `startByteCount` bytes, or all there are, or more.
+  ///   - fileByteCount: The size of the file.
+  ///   - path: The path for errors.
+  /// - Returns: Byte offsets from the start of the file.
+  /// - Throws: `FormatError` when it is no header, or longer than the file.
+  static func textRange(
+    of file: RawSpan, fileByteCount: Int, path: String
+  ) throws(FormatError) -> Range<Int> {
     if file.starts(with: "version https://git-lfs.github.com/") {
       throw FormatError(path, .unsupported("is a Git LFS pointer; 'git lfs pull' fetches the file itself"))
     }
@@ -53,8 +76,8 @@ package struct SafetensorsHeader: Sendable {
     guard byteCount >= 2 else {
       throw FormatError(path, byte: 0, .malformed("header of \(byteCount) bytes, too short to be one"))
     }
-    guard Int(byteCount) <= file.byteCount - 8 else {
-      throw FormatError(path, byte: 8, .truncated(needed: Int(byteCount), available: file.byteCount - 8))
+    guard Int(byteCount) <= fileByteCount - 8 else {
+      throw FormatError(path, byte: 8, .truncated(needed: Int(byteCount), available: fileByteCount - 8))
     }
     return 8..<8 + Int(byteCount)
   }

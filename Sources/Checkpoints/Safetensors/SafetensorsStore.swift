@@ -7,6 +7,7 @@ struct SafetensorsStore: TensorStore {
   }
 
   private let path: String
+  private let access: FileAccess
   private var files: [SafetensorsFile] = []
   private var places: [String: Place] = [:]
   /// The tensors in the order of the files and of their bytes.
@@ -14,8 +15,13 @@ struct SafetensorsStore: TensorStore {
 
   /// An empty store.
   ///
-  /// - Parameter path: The folder that assets are read from, or the one file.
-  init(path: String) { self.path = path }
+  /// - Parameters:
+  ///   - path: The folder that assets are read from, or the one file.
+  ///   - access: Whether assets are mapped or read.
+  init(path: String, access: FileAccess) {
+    self.path = path
+    self.access = access
+  }
 
   /// Adds the tensors of a file.
   ///
@@ -47,12 +53,15 @@ struct SafetensorsStore: TensorStore {
       throw FormatError(path, .missing("tensor '\(tensor.name)'"))
     }
     let file = files[place.fileIndex]
-    return file.bytes(of: file.header.entries[place.entryIndex])
+    return try file.bytes(of: file.header.entries[place.entryIndex])
   }
 
   func bytes(of asset: Asset) throws -> TensorBytes {
-    let file = try MappedFile(path: FileSystem.join(path, asset.name))
-    return TensorBytes(file, range: 0..<file.byteCount)
+    let file = try InputFile(path: FileSystem.join(path, asset.name), access: access)
+    guard file.byteCount == asset.byteCount else {
+      throw FormatError(file.path, .system("was changed while it was read"))
+    }
+    return try file.bytes(in: 0..<file.byteCount)
   }
 }
 

@@ -25,7 +25,9 @@ struct CalibrationRun {
     let student = try Transformer(input)
     windows = try CalibrationWindows(options, tokenizer: try Tokenizer(of: input))
     log = try CalibrationLog(path: context.logPath)
-    let original = try options.teacher.map { try Checkpoint.open(path: $0.resolved) } ?? context.original
+    let original =
+      try options.teacher.map { try Checkpoint.open(path: $0.resolved, access: context.access) }
+      ?? context.original
     guard original.contents.quantization.isEmpty else {
       throw PassError.usage(
         "\(original.path): is quantized itself; name the original model with 'teacher'")

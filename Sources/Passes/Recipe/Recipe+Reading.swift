@@ -8,9 +8,9 @@ extension Recipe {
   ///   - overrides: The `name=value` of each `--set`, applied in order.
   /// - Throws: `PassError` with the line, `FormatError` when the file cannot be read.
   public init(contentsOf path: String, overrides: [String] = []) throws {
-    let file = try MappedFile(path: path)
+    let file = try InputFile(path: path, access: .read)
     let byteCount = min(file.byteCount, RecipeNode.byteLimit + 1)
-    let bytes = file.withBytes(in: 0..<byteCount) { $0.copiedBytes() }
+    let bytes = try file.withBytes(in: 0..<byteCount) { $0.copiedBytes() }
     guard let yaml = String(validating: bytes, as: UTF8.self) else {
       throw PassError.recipe(RecipePlace(path: path, origin: nil), "is not UTF-8")
     }

@@ -39,7 +39,8 @@ struct Diff: ParsableCommand {
   func run() throws {
     let progress = global.start()
     let difference = try CheckpointDifference(
-      Checkpoint.open(path: first), Checkpoint.open(path: second), tolerance: tolerance
+      Checkpoint.open(path: first, access: global.access),
+      Checkpoint.open(path: second, access: global.access), tolerance: tolerance
     ) { progress.show($0) }
     progress.finish()
     global.show(difference.json, text: difference.text(showsAll: all))

@@ -35,14 +35,14 @@ struct Eval: ParsableCommand {
 
   func run() throws {
     let progress = global.start()
-    let checkpoint = try Checkpoint.open(path: path)
+    let checkpoint = try Checkpoint.open(path: path, access: global.access)
     let windows = try EvaluationWindows(
       path: text, window: window, maxTokens: maxTokens, tokenizer: try Tokenizer(of: checkpoint))
     let model = try Transformer(checkpoint)
     let begin = ContinuousClock.now
     var document: JSONValue
     if let reference {
-      let comparison = try Transformer(Checkpoint.open(path: reference))
+      let comparison = try Transformer(Checkpoint.open(path: reference, access: global.access))
         .compare(with: model, on: windows.windows) { progress.show($0) }
       document = comparison.candidate.json
       document.set("mean_kl", to: .double(comparison.meanKL))

@@ -31,7 +31,7 @@ struct Hash: ParsableCommand {
   func run() throws {
     _ = global.start()
     let report = HashReport(
-      path: path, try CheckpointDigest(of: Checkpoint.open(path: path)),
+      path: path, try CheckpointDigest(of: Checkpoint.open(path: path, access: global.access)),
       expected: check.flatMap { Digest256($0) })
     global.show(report.json, text: report.text(listsTensors: tensors))
     guard report.isExpected else { throw ExitCode(1) }

@@ -32,7 +32,9 @@ struct Inspect: ParsableCommand {
   func run() throws {
     let progress = global.start()
     let options = Inspection.Options(patterns: try tensors.map { try ModulePattern($0) }, readsValues: stats)
-    let inspection = try Inspection(Checkpoint.open(path: path), options) { progress.show($0) }
+    let inspection = try Inspection(Checkpoint.open(path: path, access: global.access), options) {
+      progress.show($0)
+    }
     progress.finish()
     print(global.json ? inspection.json.prettyText : markdown ? inspection.markdown : inspection.text)
   }

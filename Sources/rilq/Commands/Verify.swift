@@ -27,7 +27,8 @@ struct Verify: ParsableCommand {
       preconditionFailure("verify reads verify's options")
     }
     let verification = try Verification(
-      reference: try Checkpoint.open(path: reference), candidate: try Checkpoint.open(path: candidate),
+      reference: try Checkpoint.open(path: reference, access: global.access),
+      candidate: try Checkpoint.open(path: candidate, access: global.access),
       options
     ) { progress.show($0) }
     progress.finish()

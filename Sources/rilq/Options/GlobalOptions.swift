@@ -14,6 +14,14 @@ struct GlobalOptions: ParsableArguments {
   @Option(help: "How many threads to use (default: all cores).")
   var threads: Int?
 
+  @Flag(
+    name: .customLong("no-mmap"),
+    help: "Read files into memory instead of mapping them, for file systems where they may change or vanish.")
+  var noMap = false
+
+  /// How checkpoints are opened.
+  var access: FileAccess { noMap ? .read : .mapped }
+
   func validate() throws {
     if let threads, threads < 1 { throw ValidationError("--threads must be at least 1") }
   }

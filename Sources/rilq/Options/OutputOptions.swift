@@ -21,20 +21,29 @@ struct OutputOptions: ParsableArguments {
     help: "What linears are in a GGUF file: auto (default; exact), f32, f16, bf16, q8_0, q4_1 or q2_0.")
   var ggufType = "auto"
 
-  @Flag(help: "Write the nearest where the format of the output does not hold the result, and report the error.")
+  @Flag(
+    help: "Write the nearest where the format of the output does not hold the result, and report the error.")
   var lossy = false
+
+  @Option(help: "The largest file of a safetensors folder, such as 500MB or 5GB (default: 5GB).")
+  var shardSize: String?
+
+  @Flag(
+    help:
+      "Go on after the last finished step of a run that was stopped, and keep finished steps if this one is.")
+  var resume = false
 
   @Flag(help: "Print what would be done, tensor by tensor, and write nothing.")
   var dryRun = false
 
-  /// The options of a GGUF file.
-  func gguf() throws -> GGUFExportOptions {
+  /// What linears are in a GGUF file.
+  func ggufLinearType() throws -> GGUFLinearType {
     guard let type = GGUFLinearType(rawValue: ggufType) else {
       throw PassError.usage(
         "--gguf-type \(ggufType): is none of \(GGUFLinearType.allCases.map(\.rawValue).joined(separator: ", "))"
       )
     }
-    return GGUFExportOptions(linearType: type, isLossy: lossy)
+    return type
   }
 
   /// The asked-for format.
@@ -45,6 +54,23 @@ struct OutputOptions: ParsableArguments {
         "--to \(to): is none of \(OutputFormat.allCases.map(\.rawValue).joined(separator: ", "))")
     }
     return format
+  }
+
+  /// The bytes of tensors that a file of a safetensors folder may have; nil when nothing is asked for.
+  ///
+  /// Units are decimal, as on Hugging Face.
+  func shardByteLimit(for format: OutputFormat) throws -> Int? {
+    guard let shardSize else { return nil }
+    guard format != .rilq, format != .gguf else {
+      throw PassError.usage("--shard-size: goes with a safetensors folder; \(format.rawValue) is one file")
+    }
+    let units = ["": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12]
+    let number = shardSize.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
+    let unit = shardSize.dropFirst(number.count).uppercased()
+    guard let count = Double(number), let factor = units[unit],
+      let byteCount = Int(exactly: (count * factor).rounded(.down)), byteCount > 0
+    else { throw PassError.usage("--shard-size \(shardSize): is no size such as 500MB or 5GB") }
+    return byteCount
   }
 
   /// The options of the container.

@@ -17,13 +17,25 @@ struct RecipeRunner {
       recipe,
       Pipeline.Options(
         force: output.force, version: Rilq.version, logPath: logPath, container: try output.container(),
-        gguf: try output.gguf()))
+        shardByteLimit: try output.shardByteLimit(for: recipe.outputFormat),
+        ggufType: try output.ggufLinearType(), isLossy: output.lossy, access: global.access,
+        resumes: output.resume))
     if output.dryRun {
       let plan = try pipeline.plan()
       global.show(plan.json, text: plan.text)
       return
     }
-    let report = try pipeline.run { progress.show($0) }
+    let report: PipelineReport
+    do {
+      report = try pipeline.run { progress.show($0) }
+    } catch let error as PassError where error.exitCode == 64 {
+      // Nothing was begun.
+      throw error
+    } catch {
+      progress.finish()
+      if pipeline.hasFinishedSteps { Terminal.writeError("finished steps are kept for --resume") }
+      throw error
+    }
     progress.finish()
     var document = report.json
     document.set("peak_memory_bytes", to: .integer(ProcessMemory.peakByteCount))
@@ -57,7 +69,8 @@ extension PipelineReport {
     var lines: [String] = []
     for pass in passes {
       let details = (pass.report.object ?? []).compactMap(\.detail).joined(separator: ", ")
-      lines.append("\(pass.name): \(details) (\(pass.seconds.formatted(decimals: 1)) s)")
+      let origin = pass.isResumed ? " of an earlier run" : ""
+      lines.append("\(pass.name): \(details) (\(pass.seconds.formatted(decimals: 1)) s\(origin))")
     }
     lines += detailLines
     lines.append(
@@ -68,7 +81,7 @@ extension PipelineReport {
 }
 
 extension PipelineReport {
-  /// The types of a GGUF file, and the worst of what was rounded.
+  /// The types of a GGUF file, the losses, and what reading the output back showed.
   fileprivate var detailLines: [String] {
     let document = JSONValue.object(details)
     var lines: [String] = []
@@ -81,6 +94,15 @@ extension PipelineReport {
       lines.append(
         "lossy: \(losses.count) tensors rounded, the worst is '\((worst["name"]?.string ?? "").escapedForDisplay)' as "
           + "\(worst["type"]?.string ?? ""): errors up to \(errors[0]), \(errors[1]) on average")
+    }
+    for loss in document["representation"]?["losses"]?.array ?? [] {
+      let errors = (loss.object ?? []).compactMap(\.detail).joined(separator: ", ")
+      let format = document["representation"]?["format"]?.string ?? "output"
+      lines.append("\(format): \(errors.escapedForDisplay)")
+    }
+    if let proof = document["proof"], let tensors = proof["tensors"]?.array {
+      let equalCount = tensors.count { $0["equal"] == .bool(true) }
+      lines.append("proof: \(equalCount) of \(tensors.count) tensors read back have the same values")
     }
     return lines
   }

@@ -2,25 +2,40 @@ import Checkpoints
 import Dispatch
 import Foundation
 
-/// Ends the program on SIGINT, SIGTERM and SIGHUP, with nothing left behind.
+/// Ends the program on SIGINT, SIGTERM and SIGHUP, with nothing left behind but the steps that are to be kept.
 enum Interruption {
   private static let exitCode: Int32 = 130
   nonisolated(unsafe) private static var sources: [any DispatchSourceSignal] = []
 
   /// Starts to listen; called once, before any work.
   static func install() {
+    // A file that grows beyond `ulimit -f` is an error of the write, as a full disk is.
+    signal(SIGXFSZ, SIG_IGN)
+    installBusErrorMessage()
     for number in [SIGINT, SIGTERM, SIGHUP] {
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global(qos: .userInteractive))
       source.setEventHandler {
-        OutputWorkspace.discardAll()
+        let isKept = OutputWorkspace.discardAll()
         Terminal.write("\n")
-        Terminal.writeError("interrupted; nothing is written")
+        Terminal.writeError(
+          "interrupted; nothing is written" + (isKept ? ", finished steps are kept for --resume" : ""))
         // Without the handlers of a normal exit: other threads still work on what they would tear down.
         _exit(exitCode)
       }
       source.resume()
       unsafe sources.append(source)
+    }
+  }
+
+  /// Says what a SIGBUS is: the only way in which a mapped file can fail.
+  private static func installBusErrorMessage() {
+    signal(SIGBUS) { _ in
+      let message: StaticString =
+        "rilq: a mapped file was shortened or could not be read; with --no-mmap the message is exact\n"
+      // Only what a signal handler may do: no allocation, no exit handlers.
+      _ = unsafe write(STDERR_FILENO, message.utf8Start, message.utf8CodeUnitCount)
+      _exit(4)
     }
   }
 }

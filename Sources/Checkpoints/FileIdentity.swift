@@ -1,0 +1,50 @@
+internal import Crypto
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// What tells cheaply whether a file is still the one it was.
+///
+/// Size, modification time, inode, and the SHA-256 of its first and last 64 KiB: headers, tables and trailers. Reading
+/// all of a checkpoint for this would take as long as quantizing it. A copy of a file, and one that was only touched,
+/// count as another file.
+package struct FileIdentity: Sendable, Equatable {
+  /// The bytes at either end that are hashed.
+  private static let edgeByteCount = 64 << 10
+
+  /// The size of the file.
+  package let byteCount: Int
+  /// Seconds and nanoseconds since 1970.
+  private let modificationTime: [Int]
+  private let inode: String
+  private let edges: Digest256
+
+  /// Looks at a file.
+  ///
+  /// - Throws: `FormatError` when it is no regular file or cannot be read.
+  package init(of path: String) throws {
+    let file = try InputFile(path: path, access: .read)
+    var status = stat()
+    guard unsafe stat(path, &status) == 0 else { throw FileSystem.systemError(path) }
+    byteCount = file.byteCount
+    modificationTime = [status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
+    inode = String(status.st_ino)
+    var hasher = SHA256()
+    let head = min(byteCount, Self.edgeByteCount)
+    let tail = max(head, byteCount - Self.edgeByteCount)
+    for range in [0..<head, tail..<byteCount] {
+      try file.bytes(in: range).withSpan { hasher.update($0) }
+    }
+    edges = Digest256(hasher)
+  }
+
+  /// The identity as an object.
+  package var json: JSONValue {
+    .object([
+      JSONValue.Member("bytes", .integer(byteCount)),
+      JSONValue.Member("modified", .array(modificationTime.map(JSONValue.integer))),
+      JSONValue.Member("inode", .string(inode)), JSONValue.Member("edges", .string(edges.description)),
+    ])
+  }
+}

@@ -1,0 +1,126 @@
+import Checkpoints
+
+/// The finished steps of a run, kept beside their files in the work folder, so that a run that was stopped can go on.
+///
+/// The file `journal` is private to one version of the program: JSON, one document a line. The first line has the
+/// run's `RunConditions`; each further one a step: its `index` and `name`, its `file` in the work folder if it
+/// wrote one, the `identities` of that file or of the files below that folder, the `bytes` written, the `seconds` it
+/// took and its `report`. A line is added when the step's file is on disk under its name, and is on disk itself
+/// before the next step begins. A line that is cut short, or whose files are not what it says, ends the journal.
+final class RunJournal {
+  /// A step that was finished.
+  struct Step {
+    let name: String
+    /// The name in the work folder of the file or folder that was written; nil when nothing was.
+    let file: String?
+    /// The bytes that were written.
+    let bytes: Int
+    let seconds: Double
+    /// What the step reports: an object.
+    let report: JSONValue
+  }
+
+  private static let name = "journal"
+  private static let unfinishedName = "journal.unfinished"
+
+  /// The steps that an earlier run has finished.
+  let finished: [Step]
+  private let workspace: OutputWorkspace
+  private let keepsSteps: Bool
+  private var keptNames: Set<String>
+  private var stepCount: Int
+  private var file: OutputFile
+
+  /// Takes over the finished steps of an earlier run, or begins anew; everything else in the work folder goes.
+  ///
+  /// - Parameters:
+  ///   - workspace: Where the journal and the steps' files are.
+  ///   - conditions: What the output depends on.
+  ///   - resumes: Whether steps are taken over, and stay when this run is stopped, too.
+  /// - Throws: `PassError.usage` when the earlier run was another one; everything stays as it is then.
+  init(in workspace: OutputWorkspace, _ conditions: RunConditions, resumes: Bool) throws {
+    let lines = resumes ? Self.lines(of: workspace.path(Self.name)) : []
+    if let first = lines.first, let change = conditions.change(since: first) {
+      throw PassError.usage("--resume: \(change); without --resume the run begins anew")
+    }
+    let entries = lines.dropFirst().enumerated().prefix { index, line in
+      line["index"]?.integer == index && Self.isIntact(line, in: workspace)
+    }.map(\.element)
+    finished = entries.compactMap(Step.init)
+    keptNames = Set(finished.compactMap(\.file))
+    try workspace.keepOnly(keptNames.union([Self.name]), whenDiscarded: !finished.isEmpty)
+    self.workspace = workspace
+    keepsSteps = resumes
+    stepCount = finished.count
+    // Written anew, so that a line that was cut short does not stay in the middle.
+    file = try OutputFile(creating: workspace.path(Self.unfinishedName))
+    for line in [conditions.json] + entries { try file.append(Array((line.compactText + "\n").utf8)) }
+    try workspace.complete(Self.unfinishedName, as: Self.name)
+    keptNames.insert(Self.name)
+  }
+
+  /// Adds a step whose file has its name and is on disk.
+  func add(_ step: Step) throws {
+    let identities = try step.file.map { try Self.identities(of: $0, in: workspace) }
+    let line = step.json(index: stepCount, identities: identities)
+    try file.append(Array((line.compactText + "\n").utf8))
+    try file.sync()
+    stepCount += 1
+    if let name = step.file { keptNames.insert(name) }
+    if keepsSteps { workspace.keep(keptNames) }
+  }
+
+  /// The whole lines that are JSON; nothing when there is no journal.
+  private static func lines(of path: String) -> [JSONValue] {
+    guard let contents = try? InputFile.contents(of: path), let end = contents.lastIndex(of: newline) else {
+      return []
+    }
+    var lines: [JSONValue] = []
+    for line in contents[..<end].split(separator: newline, omittingEmptySubsequences: false) {
+      guard let value = try? JSONValue(parsing: Array(line)) else { break }
+      lines.append(value)
+    }
+    return lines
+  }
+
+  private static let newline = UInt8(ascii: "\n")
+
+  /// Whether the file that a line names is the one that was written.
+  private static func isIntact(_ line: JSONValue, in workspace: OutputWorkspace) -> Bool {
+    guard let step = Step(line) else { return false }
+    guard let name = step.file else { return true }
+    guard FileSystem.isPlainName(name), let identities = try? identities(of: name, in: workspace) else {
+      return false
+    }
+    return line["identities"] == identities
+  }
+
+  /// The identity of a file, or of each file below a folder by its name.
+  private static func identities(of name: String, in workspace: OutputWorkspace) throws -> JSONValue {
+    let path = workspace.path(name)
+    guard try FileSystem.kind(of: path) == .folder else { return try FileIdentity(of: path).json }
+    return .object(
+      try FileSystem.files(below: path).map { file in
+        JSONValue.Member(file, try FileIdentity(of: path + "/" + file).json)
+      })
+  }
+}
+
+extension RunJournal.Step {
+  fileprivate func json(index: Int, identities: JSONValue?) -> JSONValue {
+    .object([
+      JSONValue.Member("index", .integer(index)), JSONValue.Member("name", .string(name)),
+      JSONValue.Member("file", file.map(JSONValue.string) ?? .null),
+      JSONValue.Member("identities", identities ?? .null), JSONValue.Member("bytes", .integer(bytes)),
+      JSONValue.Member("seconds", .double(seconds)), JSONValue.Member("report", report),
+    ])
+  }
+
+  /// Reads a line; nil when something is not there.
+  fileprivate init?(_ line: JSONValue) {
+    guard let name = line["name"]?.string, let bytes = line["bytes"]?.integer,
+      let seconds = line["seconds"]?.double, let report = line["report"], report.object != nil
+    else { return nil }
+    self.init(name: name, file: line["file"]?.string, bytes: bytes, seconds: seconds, report: report)
+  }
+}

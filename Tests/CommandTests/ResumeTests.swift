@@ -1,0 +1,167 @@
+import Checkpoints
+import Foundation
+import TestSupport
+import Testing
+
+/// A run that was stopped goes on after its last finished step, to the same bytes.
+@Suite(.serialized) struct ResumeTests {
+  private static let workFolder = ".out.rilq.partial"
+  private static let convert = ["convert", "recipe.yaml", "--threads", "2"]
+  private let folder: TemporaryFolder
+  /// What a run that nobody stops writes, and how long it takes.
+  private let expected: [UInt8]
+  private let duration: Duration
+
+  init() throws {
+    folder = try folderWithFixture()
+    try writeFullRecipe(to: folder, updates: 10)
+    let begin = ContinuousClock.now
+    try #require(try Program(Self.convert, in: folder).wait().code == 0)
+    duration = ContinuousClock.now - begin
+    expected = try folder.read("out.rilq")
+    try FileManager.default.removeItem(atPath: folder.path("out.rilq"))
+  }
+
+  private func resume(_ arguments: String...) throws -> Program.Result {
+    try Program(Self.convert + ["--resume"] + arguments, in: folder).wait()
+  }
+
+  /// Kills a run when its second step is in the journal; the third one, calibration, takes longer than seeing that.
+  private func killAfterSecondStep() throws {
+    let program = try Program(Self.convert, in: folder)
+    while program.isRunning {
+      let journal = FileManager.default.contents(atPath: folder.path(Self.workFolder + "/journal")) ?? Data()
+      if String(decoding: journal, as: UTF8.self).contains("{\"index\":1,") { break }
+      usleep(500)
+    }
+    program.send(SIGKILL)
+    #expect(try program.wait().code == nil)
+  }
+
+  private static let seed: UInt64 = 23
+
+  @Test
+  func `killed at fifty random moments the target is untouched or whole, and it goes on to the same bytes`()
+    throws
+  {
+    var random = SplitMix64(seed: Self.seed)
+    var killed = 0
+    for moment in 1...50 {
+      let program = try Program(Self.convert + ["--resume"], in: folder)
+      usleep(UInt32(duration * Double.random(in: 0...1, using: &random) / .microseconds(1)))
+      program.send(SIGKILL)
+      if try program.wait().code == nil { killed += 1 }
+      if moment % 5 == 0, try !folder.names().contains("out.rilq") {
+        let result = try resume()
+        try #require(result.code == 0, "seed \(Self.seed), moment \(moment): \(result.error)")
+      }
+      if try folder.names().contains("out.rilq") {
+        try #require(try folder.read("out.rilq") == expected, "seed \(Self.seed), moment \(moment)")
+        try FileManager.default.removeItem(atPath: folder.path("out.rilq"))
+      }
+    }
+    #expect(killed > 25)
+  }
+
+  @Test func `takes over the finished steps with their reports`() throws {
+    try killAfterSecondStep()
+    let result = try resume("--json")
+    #expect(result.code == 0, "\(result.error)")
+    let passes = try #require(try JSONValue(parsing: Array(result.output.utf8))["passes"]?.array)
+    #expect(passes.map { $0["resumed"]?.bool ?? false } == [true, true, false, false, false])
+    #expect(passes[0]["modules"]?.integer == 28)
+    #expect(passes[4]["passed"]?.bool == true)
+    #expect(try folder.read("out.rilq") == expected)
+    #expect(try folder.names() == ["model", "out.rilq", "recipe.yaml", "text.txt"])
+  }
+
+  @Test func `with nothing to go on with it simply runs`() throws {
+    #expect(try resume().code == 0)
+    #expect(try folder.read("out.rilq") == expected)
+  }
+
+  @Test func `without --resume it begins anew`() throws {
+    try killAfterSecondStep()
+    let result = try Program(Self.convert + ["--json"], in: folder).wait()
+    #expect(result.code == 0)
+    #expect(!result.output.contains("resumed"))
+    #expect(try folder.read("out.rilq") == expected)
+  }
+
+  /// Something that is different when a run is to go on.
+  struct Change: Sendable, CustomTestStringConvertible {
+    let testDescription: String
+    let reason: String
+    var arguments: [String] = []
+    var file: String?
+  }
+
+  private static let changes = [
+    Change(
+      testDescription: "recipe", reason: "'passes.0.quantize.bits' is 4 now, it was 2",
+      arguments: ["--set", "passes.0.quantize.bits=4"]),
+    Change(
+      testDescription: "compression", reason: "'--compression' is none now, it was zstd:3",
+      arguments: ["--compression", "none"]),
+    Change(
+      testDescription: "weights", reason: "the input 'model/model-00003-of-00003.safetensors' has changed",
+      file: "model/model-00003-of-00003.safetensors"),
+    Change(testDescription: "text", reason: "the input 'text.txt' has changed", file: "text.txt"),
+  ]
+
+  @Test(arguments: changes)
+  func `refuses to go on when something has changed, and keeps what is there`(change: Change) throws {
+    try killAfterSecondStep()
+    if let file = change.file { try folder.write(file, try folder.read(file)) }
+    let before = try FileManager.default.contentsOfDirectory(atPath: folder.path(Self.workFolder)).sorted()
+    let result = try Program(Self.convert + ["--resume"] + change.arguments, in: folder).wait()
+    #expect(result.code == 64)
+    #expect(result.error.hasPrefix("rilq: --resume: " + change.reason), "\(result.error)")
+    #expect(result.error.hasSuffix("; without --resume the run begins anew\n"))
+    #expect(result.error.split(separator: "\n").count == 1)
+    let after = try FileManager.default.contentsOfDirectory(atPath: folder.path(Self.workFolder)).sorted()
+    #expect(after == before)
+  }
+
+  @Test func `refuses to go on with what another version did`() throws {
+    try killAfterSecondStep()
+    let journal = Self.workFolder + "/journal"
+    let text = String(decoding: try folder.read(journal), as: UTF8.self)
+    try folder.write(
+      journal, text.replacing(/"version":"[^"]*"/, with: "\"version\":\"0.0.1\"", maxReplacements: 1))
+    let result = try resume()
+    #expect(result.code == 64)
+    #expect(result.error.contains("now, it was 0.0.1"), "\(result.error)")
+  }
+
+  @Test func `a journal that was cut short ends at its last whole line`() throws {
+    try killAfterSecondStep()
+    let journal = Self.workFolder + "/journal"
+    try folder.write(journal, try folder.read(journal).dropLast(7))
+    let result = try resume("--json")
+    #expect(result.code == 0, "\(result.error)")
+    #expect(result.output.split(separator: "\"resumed\": true").count == 2)
+    #expect(try folder.read("out.rilq") == expected)
+  }
+
+  @Test func `a step whose file is not what was written is done again`() throws {
+    try killAfterSecondStep()
+    try folder.write(Self.workFolder + "/step-0.rilq", "damaged")
+    let result = try resume("--json")
+    #expect(result.code == 0, "\(result.error)")
+    #expect(!result.output.contains("resumed"))
+    #expect(try folder.read("out.rilq") == expected)
+  }
+
+  @Test func `a run that fails keeps its finished steps when it may be resumed`() throws {
+    let arguments = [
+      "--set", "passes.4.verify.max_mean_kl=0", "--set", "passes.4.verify.against=input", "--resume",
+    ]
+    for isSecond in [false, true] {
+      let result = try Program(Self.convert + arguments, in: folder).wait()
+      #expect(result.code == 1)
+      #expect(result.error.contains("rilq: finished steps are kept for --resume\n"), "\(isSecond)")
+      #expect(FileManager.default.fileExists(atPath: folder.path(Self.workFolder + "/output")))
+    }
+  }
+}
