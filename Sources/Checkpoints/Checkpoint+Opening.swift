@@ -16,12 +16,17 @@ extension Checkpoint {
   }
 
   private static func openFile(path: String) throws -> Checkpoint {
-    if try isContainer(path: path) {
+    let ending = FileSystem.fileExtension(path)
+    if try ending == "rilq" || isContainer(path: path) {
       let checkpoint = try openContainer(path: path)
       try checkpoint.contents.validateQuantization(path: path)
       return checkpoint
     }
-    guard FileSystem.fileExtension(path) == "safetensors" else {
+    guard ending == "safetensors" else {
+      if ["bin", "pth", "pt", "ckpt", "pkl"].contains(ending) {
+        throw FormatError(
+          path, .unsupported("is a pickle, which can run code; safetensors files are needed"))
+      }
       throw FormatError(path, .unsupported("not a kind of checkpoint that is read"))
     }
     var store = SafetensorsStore(path: path)

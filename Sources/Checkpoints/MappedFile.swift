@@ -30,6 +30,16 @@ public final class MappedFile: Sendable {
     }
   }
 
+  /// A file whose contents are in memory, for readers that are given bytes.
+  ///
+  /// - Parameters:
+  ///   - contents: The bytes.
+  ///   - path: What errors name.
+  package init(_ contents: [UInt8], path: String) {
+    self.contents = Data(contents)
+    self.path = path
+  }
+
   /// Lends the bytes of a range.
   ///
   /// - Parameters:

@@ -27,8 +27,13 @@ package final class ContainerFile: TensorStore {
   /// Opens a container.
   ///
   /// - Throws: `FormatError` when it cannot be read, is damaged or of an unknown kind.
-  package init(path: String) throws {
-    file = try MappedFile(path: path)
+  package convenience init(path: String) throws { try self.init(MappedFile(path: path)) }
+
+  /// Reads a container that is mapped or in memory.
+  ///
+  /// - Throws: `FormatError` when it is damaged or of an unknown kind.
+  package init(_ file: MappedFile) throws(FormatError) {
+    self.file = file
     table = try ContainerTable(of: file)
     manifest = try Self.readManifest(file, table)
   }

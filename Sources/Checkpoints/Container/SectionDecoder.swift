@@ -38,6 +38,12 @@ struct SectionDecoder {
   private func decoded(_ section: ContainerSection) throws(FormatError) -> [UInt8] {
     let ranges = table.storedRanges(of: section)
     let encoding = section.encoding
+    // Blocks that expand 65,536 times let a small file ask for more than there is.
+    guard section.subject.byteCount <= ProcessMemory.machineByteCount else {
+      throw FormatError(
+        file.path, at: section.subject.place,
+        .unsupported("\(section.subject.byteCount) bytes are more than the memory of this machine"))
+    }
     var raw = [UInt8](repeating: 0, count: section.subject.byteCount)
     var target = raw.mutableSpan
     try parallelRows(of: &target, columnCount: 1, rowsPerChunk: encoding.blockByteCount) {
