@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tries a reader with inputs that libFuzzer makes up: safetensors, container, json or tokenizer.
+# Tries a reader with inputs that libFuzzer makes up: safetensors, container, gguf, json or tokenizer.
 # Fails on a crash, on an input that takes more than a second, and on more than 256 MB of memory; the input is kept in
 # .build-fuzz/found/TARGET. Inputs that reach new code are kept in .build-fuzz/corpus/TARGET; with --keep the smallest set
 # that reaches the same code replaces Fixtures/fuzz/TARGET.
@@ -23,6 +23,7 @@ mkdir -p "$corpus" "$found" "$kept"
 case $target in
   safetensors) seeds=(Fixtures/invalid/safetensors Fixtures/valid-oddities/safetensors) ;;
   container) seeds=(Fixtures/invalid/container Fixtures/valid-oddities/container) ;;
+  gguf) seeds=(Fixtures/invalid/gguf Fixtures/valid-oddities/gguf) ;;
   json) seeds=(Fixtures/invalid/base Fixtures/invalid/config Fixtures/invalid/adapter Fixtures/invalid/index) ;;
   tokenizer) seeds=(Fixtures/invalid/base Fixtures/invalid/tokenizer) ;;
   *) echo "fuzz.sh: there is no target '$target'" >&2; exit 64 ;;

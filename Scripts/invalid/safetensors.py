@@ -52,7 +52,7 @@ def add_frames(add):
     add("header-of-2-to-64-minus-1-bytes", file("{}", length=(1 << 64) - 1), "byte 0: header of 18446744073709551615")
     add("git-lfs-pointer", pointer, "is a Git LFS pointer", "git lfs pull")
     add("zip-archive", b"PK\3\4\x14\0\0\0\10\0" + b"\0" * 40, "byte 0: header of")
-    add("gguf-by-another-name", b"GGUF" + struct.pack("<IQQ", 3, 0, 0), "byte 0: header of")
+    add("gguf-by-another-name", b"GGUF" + struct.pack("<IQQ", 3, 0, 0), "key 'general.architecture' is missing")
     add("html-page", "<!DOCTYPE html><html><body>Not found</body></html>", "byte 0: header of")
 
 

@@ -22,6 +22,7 @@ extension Checkpoint {
       try checkpoint.contents.validateQuantization(path: path)
       return checkpoint
     }
+    if try ending == "gguf" || isGGUF(path: path) { return try openGGUF(path: path) }
     guard ending == "safetensors" else {
       if ["bin", "pth", "pt", "ckpt", "pkl"].contains(ending) {
         throw FormatError(

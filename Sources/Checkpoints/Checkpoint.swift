@@ -84,6 +84,8 @@ public enum CheckpointFormat: String, Sendable {
   case safetensors
   /// The packed container, `Formats/container.md`.
   case rilq
+  /// A GGUF file, `Formats/gguf.md`.
+  case gguf
 }
 
 /// What a checkpoint holds, without the bytes.

@@ -7,6 +7,7 @@ import Models
 package enum FuzzTarget: String, CaseIterable, Sendable {
   case safetensors
   case container
+  case gguf
   case json
   case tokenizer
 
@@ -16,6 +17,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     switch self {
     case .safetensors: Self.readSafetensors(bytes)
     case .container: Self.readContainer(bytes)
+    case .gguf: Self.readGGUF(bytes)
     case .json: Self.readJSON(bytes)
     case .tokenizer: Self.readTokenizer(bytes)
     }
@@ -64,6 +66,21 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       for asset in contents.assets { _ = try file.bytes(of: asset) }
       try contents.validateQuantization(path: "")
       try file.verify()
+      return true
+    } catch {
+      return describe(error)
+    }
+  }
+
+  private static func readGGUF(_ bytes: [UInt8]) -> Bool {
+    do {
+      let checkpoint = try Checkpoint.openGGUF(MappedFile(bytes, path: ""))
+      for tensor in checkpoint.contents.tensors {
+        let count = try checkpoint.bytes(of: tensor.name).count
+        precondition(count == tensor.byteCount, "\(count) bytes of \(tensor)")
+      }
+      try checkpoint.contents.validateQuantization(path: "")
+      for asset in checkpoint.contents.assets { _ = try checkpoint.asset(named: asset.name) }
       return true
     } catch {
       return describe(error)

@@ -45,3 +45,18 @@ package enum GGUFTensorType: UInt32, Sendable, CaseIterable {
     }
   }
 }
+
+extension GGUFTensorType {
+  /// The number of a type, and its name where ggml has one.
+  package static func describe(_ number: UInt32) -> String {
+    let names: [UInt32: String] = [
+      9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL",
+      21: "IQ3_S",
+      22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M",
+      39: "MXFP4",
+      40: "NVFP4", 41: "Q1_0",
+    ]
+    guard let name = GGUFTensorType(rawValue: number)?.name ?? names[number] else { return "\(number)" }
+    return "\(number) (\(name))"
+  }
+}

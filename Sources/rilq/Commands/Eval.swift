@@ -10,7 +10,7 @@ struct Eval: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure the perplexity of a text; with a reference also mean KL and top-1 agreement.")
 
-  @Argument(help: "The checkpoint: a folder, a .safetensors or a .rilq file.")
+  @Argument(help: "The checkpoint: a folder, a .safetensors, .rilq or .gguf file.")
   var path: String
 
   @Option(help: "The text, UTF-8.")

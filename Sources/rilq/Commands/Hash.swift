@@ -11,7 +11,7 @@ struct Hash: ParsableCommand {
       'weights' leaves the other files out. Neither depends on format, order, compression, shards or metadata.
       """)
 
-  @Argument(help: "The checkpoint: a folder, a .safetensors or a .rilq file.")
+  @Argument(help: "The checkpoint: a folder, a .safetensors, .rilq or .gguf file.")
   var path: String
 
   @Flag(help: "Print the SHA-256 of every tensor and file, too.")

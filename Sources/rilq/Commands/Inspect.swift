@@ -7,7 +7,7 @@ struct Inspect: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show what is in a checkpoint, from headers alone unless --stats reads the values.")
 
-  @Argument(help: "The checkpoint: a folder, a .safetensors or a .rilq file.")
+  @Argument(help: "The checkpoint: a folder, a .safetensors, .rilq or .gguf file.")
   var path: String
 
   @Option(

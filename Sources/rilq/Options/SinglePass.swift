@@ -3,7 +3,7 @@ import Passes
 
 /// What the commands that run one pass have in common.
 struct SinglePass: ParsableArguments {
-  @Argument(help: "The checkpoint to read: a folder, a .safetensors or a .rilq file.")
+  @Argument(help: "The checkpoint to read: a folder, a .safetensors, .rilq or .gguf file.")
   var input: String
 
   @Argument(help: "The .rilq file or the folder to write.")

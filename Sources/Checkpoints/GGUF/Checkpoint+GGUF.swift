@@ -1,0 +1,106 @@
+extension Checkpoint {
+  /// Opens a GGUF file with a model of the Llama family as the Hugging Face checkpoint that it was made from.
+  ///
+  /// Only the header is read, and vectors to see which dtype holds them; `config.json` and the files of the tokenizer
+  /// are made from the metadata.
+  ///
+  /// - Parameter path: A file.
+  /// - Returns: The checkpoint.
+  /// - Throws: `FormatError` when the file is malformed or its model of a kind that is not read.
+  package static func openGGUF(path: String) throws -> Checkpoint {
+    try openGGUF(MappedFile(path: path))
+  }
+
+  /// Reads a GGUF file that is mapped or in memory.
+  ///
+  /// - Throws: `FormatError` when the file is malformed or its model of a kind that is not read.
+  package static func openGGUF(_ file: MappedFile) throws -> Checkpoint {
+    let path = file.path
+    let header = try file.withBytes(in: 0..<file.byteCount) { bytes throws(FormatError) in
+      try GGUFHeader(parsing: bytes, path: path)
+    }
+    let keys = GGUFKeys(metadata: header.metadata, path: path)
+    let configuration = try GGUFConfiguration(keys, frequencies: frequencies(header, file))
+    let plan = try GGUFPlan(header, keys, configuration, file: file)
+    let embedding = header.entries.first { $0.name == GGUFTensorNames.embedding }
+    let vocabularySize = embedding?.shape.first ?? 0
+    let document = configuration.json(
+      dtype: plan.dtype, tensors: plan.tensors, vocabularySize: vocabularySize)
+    var files = [("config.json", Array(document.prettyText.utf8))]
+    files += try GGUFTokenizer(keys, vocabularySize: vocabularySize)?.files ?? []
+    files.sort { precedes($0.0, $1.0) }
+    let contents = CheckpointContents(
+      tensors: plan.tensors, quantization: plan.quantization,
+      assets: files.map { Asset(name: $0.0, byteCount: $0.1.count) }, metadata: try keys.checkpointMetadata())
+    let store = GGUFStore(
+      file, sources: plan.sources,
+      assets: Dictionary(files.map { ($0.0, TensorBytes($0.1)) }, uniquingKeysWith: { first, _ in first }))
+    return Checkpoint(path: path, format: .gguf, contents: contents, store: store)
+  }
+
+  /// Whether a path is a file that begins like a GGUF file, perhaps a damaged one.
+  package static func isGGUF(path: String) throws -> Bool {
+    guard case .file(let byteCount) = try FileSystem.kind(of: path), byteCount >= 4 else { return false }
+    return try MappedFile(path: path).withBytes(in: 0..<4) { $0.starts(with: GGUFHeader.magic) }
+  }
+
+  private static func frequencies(_ header: GGUFHeader, _ file: MappedFile) throws(FormatError) -> [Float]? {
+    guard let entry = header.entries.first(where: { $0.name == GGUFTensorNames.frequencies }) else {
+      return nil
+    }
+    guard entry.type == .f32, entry.shape.count == 1 else {
+      throw FormatError(
+        file.path, byte: entry.range.lowerBound, at: "tensor '\(entry.name)'",
+        .malformed("is \(entry.type.name) \(entry.shape), not F32 of one dimension"))
+    }
+    var values = [Float](repeating: 0, count: entry.elementCount)
+    var span = values.mutableSpan
+    file.withBytes(in: entry.range) { entry.type.decode($0, into: &span) }
+    return values
+  }
+}
+
+extension GGUFKeys {
+  /// The key of the metadata that a checkpoint had when it was written as GGUF.
+  static let checkpointMetadataKey = "rilq.metadata"
+  /// Keys that say how the file is laid out, not what the model is.
+  private static let layoutKeys: Set = [GGUFHeader.alignmentKey, "general.quantization_version"]
+  private static let shownTokenizerKeys: Set = ["tokenizer.ggml.model", "tokenizer.ggml.pre"]
+
+  /// The metadata of the checkpoint: what our own writer kept, otherwise every key that becomes nothing else.
+  func checkpointMetadata() throws(FormatError) -> JSONValue {
+    if let text = try string(Self.checkpointMetadataKey) {
+      let json = try json(Self.checkpointMetadataKey, text)
+      guard json.object != nil else {
+        throw error(Self.checkpointMetadataKey, .malformed("is no object"))
+      }
+      return json
+    }
+    return .object(
+      metadata.keys.compactMap { key in
+        guard isShown(key), let value = metadata[key] else { return nil }
+        return JSONValue.Member(key, value.json)
+      })
+  }
+
+  private func isShown(_ key: String) -> Bool {
+    if Self.shownTokenizerKeys.contains(key) { return true }
+    let hidden = ["tokenizer.", "rilq.", GGUFConfiguration.architecture + "."]
+    return !Self.layoutKeys.contains(key) && !hidden.contains { key.hasPrefix($0) }
+  }
+}
+
+extension GGUFValue {
+  /// The value as JSON; numbers that JSON cannot write become `null`.
+  fileprivate var json: JSONValue {
+    switch self {
+    case .bool(let value): .bool(value)
+    case .string(let text): .string(text)
+    case .array(_, let values): .array(values.map(\.json))
+    case .float32(let value): value.isFinite ? .number(value.description) : .null
+    case .float64(let value): .double(value)
+    case .uint64(let value): .number(String(value))
+    case .uint8, .int8, .uint16, .int16, .uint32, .int32, .int64: .integer(integer ?? 0)
+    }
+  }
+}

@@ -1,0 +1,72 @@
+/// A place in the header of a GGUF file; the file itself is passed to every call.
+struct GGUFCursor {
+  private let path: String
+  /// The byte that is read next, from the start of the file.
+  private(set) var position = 0
+  /// What is being read, for errors: `key 'x'`, `tensor 'x'`.
+  var place: String?
+
+  init(path: String) { self.path = path }
+
+  /// An error at a byte, or at the one that is read next.
+  func error(_ problem: FormatError.Problem, byte: Int? = nil) -> FormatError {
+    FormatError(path, byte: byte ?? position, at: place, problem)
+  }
+
+  /// The bytes of the file that are left.
+  func remainingByteCount(_ file: RawSpan) -> Int { file.byteCount - position }
+
+  /// Passes bytes that must be there.
+  ///
+  /// - Returns: Where they begin.
+  /// - Throws: `FormatError` when the file ends before.
+  mutating func take(_ byteCount: Int, of file: RawSpan) throws(FormatError) -> Int {
+    guard byteCount <= remainingByteCount(file) else {
+      throw error(.truncated(needed: byteCount, available: remainingByteCount(file)))
+    }
+    defer { position += byteCount }
+    return position
+  }
+
+  /// Reads a little-endian integer.
+  mutating func integer<T: FixedWidthInteger & BitwiseCopyable>(
+    _ file: RawSpan, as type: T.Type = T.self
+  ) throws(FormatError) -> T {
+    file.integer(at: try take(MemoryLayout<T>.size, of: file))
+  }
+
+  /// Reads a count of things that take at least some bytes each, and checks that the file has room for them.
+  ///
+  /// - Parameters:
+  ///   - file: The file.
+  ///   - what: What is counted, for errors.
+  ///   - byteCount: The fewest bytes of one.
+  /// - Returns: The count.
+  /// - Throws: `FormatError` when there is no room.
+  mutating func count(
+    _ file: RawSpan, of what: String, atLeast byteCount: Int
+  ) throws(FormatError) -> Int {
+    let start = position
+    let count: UInt64 = try integer(file)
+    let limit = remainingByteCount(file) / byteCount
+    guard count <= UInt64(limit) else {
+      throw error(.malformed("\(count) \(what), the file has room for \(limit)"), byte: start)
+    }
+    return Int(count)
+  }
+
+  /// Reads a text with its length before it.
+  mutating func string(_ file: RawSpan) throws(FormatError) -> String {
+    let start = position
+    let byteCount: UInt64 = try integer(file)
+    guard byteCount <= UInt64(remainingByteCount(file)) else {
+      throw error(
+        .truncated(needed: Int(clamping: byteCount), available: remainingByteCount(file)), byte: start)
+    }
+    let first = try take(Int(byteCount), of: file)
+    guard let text = file.string(in: first..<position) else {
+      throw error(.malformed("the text is not UTF-8"), byte: first)
+    }
+    return text
+  }
+}

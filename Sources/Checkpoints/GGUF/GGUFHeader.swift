@@ -1,0 +1,59 @@
+/// The header of a GGUF file, validated: metadata, and what tensors are where.
+///
+/// Every file is read through here; `Formats/gguf.md` has the rules.
+package struct GGUFHeader: Sendable {
+  /// A tensor and where its bytes are.
+  package struct Entry: Sendable, Equatable {
+    /// The name, verbatim as in the file.
+    package let name: String
+    /// How the values are stored.
+    package let type: GGUFTensorType
+    /// The dimensions, slowest first, the reverse of the file's order; a row is whole blocks.
+    package let shape: [Int]
+    /// The bytes of the blocks, from the start of the file.
+    package let range: Range<Int>
+  }
+
+  /// The format's version, 2 or 3.
+  package let version: Int
+  /// The keys and values.
+  package let metadata: GGUFMetadata
+  /// What the offsets of tensors are multiples of.
+  package let alignment: Int
+  /// The tensors in the order of their bytes.
+  package let entries: [Entry]
+
+  /// The first bytes of a file.
+  package static let magic: StaticString = "GGUF"
+  /// The alignment of a file that does not state one.
+  package static let defaultAlignment = 32
+  /// The key of the alignment.
+  package static let alignmentKey = "general.alignment"
+
+  /// Reads and validates the header of a file.
+  ///
+  /// - Parameters:
+  ///   - file: The whole file; only the header is touched.
+  ///   - path: The path for errors.
+  /// - Throws: `FormatError` with the byte and the key or tensor.
+  package init(parsing file: RawSpan, path: String) throws(FormatError) {
+    var reader = GGUFHeaderReader(path: path)
+    let counts = try reader.readStart(file)
+    version = counts.version
+    metadata = try reader.readMetadata(file, count: counts.keys)
+    alignment = try reader.alignment(metadata)
+    let declarations = try reader.readDeclarations(file, count: counts.tensors)
+    var layout = try GGUFLayout(
+      headerByteCount: reader.position, alignment: alignment, fileByteCount: file.byteCount, path: path)
+    entries = try layout.place(declarations)
+  }
+}
+
+extension GGUFHeader.Entry {
+  /// The product of the dimensions.
+  package var elementCount: Int { shape.reduce(1, *) }
+  /// The values of a row.
+  package var rowLength: Int { shape.last ?? 1 }
+  /// The bytes of a row.
+  package var rowByteCount: Int { rowLength / type.blockElementCount * type.blockByteCount }
+}

@@ -1,0 +1,86 @@
+/// The keys and values of a GGUF file, in its order.
+package struct GGUFMetadata: Sendable, Equatable {
+  /// The keys in the order of the file; unique.
+  package private(set) var keys: [String] = []
+  private var values: [String: GGUFValue] = [:]
+
+  /// Metadata without a key.
+  package init() {}
+
+  /// The value of a key, or nil when there is none.
+  package subscript(key: String) -> GGUFValue? { values[key] }
+
+  /// Adds a key behind the others.
+  ///
+  /// - Returns: Whether the key is new; otherwise nothing was changed.
+  package mutating func insert(_ key: String, _ value: GGUFValue) -> Bool {
+    guard values[key] == nil else { return false }
+    values[key] = value
+    keys.append(key)
+    return true
+  }
+}
+
+/// Typed access to the metadata of one file, with errors that name the key.
+struct GGUFKeys {
+  let metadata: GGUFMetadata
+  let path: String
+
+  func error(_ key: String, _ problem: FormatError.Problem) -> FormatError {
+    FormatError(path, at: "key '\(key)'", problem)
+  }
+
+  private func value<T>(
+    _ key: String, _ what: String, _ convert: (GGUFValue) -> T?
+  ) throws(FormatError) -> T? {
+    guard let value = metadata[key] else { return nil }
+    guard let converted = convert(value) else { throw error(key, .malformed("is no \(what)")) }
+    return converted
+  }
+
+  func string(_ key: String) throws(FormatError) -> String? { try value(key, "text", \.string) }
+
+  func bool(_ key: String) throws(FormatError) -> Bool? {
+    try value(key, "truth value") { if case .bool(let value) = $0 { value } else { nil } }
+  }
+
+  func integer(_ key: String) throws(FormatError) -> Int? { try value(key, "integer", \.integer) }
+
+  /// A finite number as the shortest text that reads back to it in its own precision.
+  func number(_ key: String) throws(FormatError) -> JSONValue? {
+    try value(key, "finite number") { value in
+      switch value {
+      case .float32(let number) where number.isFinite: .number(number.description)
+      case .float64(let number) where number.isFinite: .double(number)
+      default: nil
+      }
+    }
+  }
+
+  func strings(_ key: String) throws(FormatError) -> [String]? {
+    try value(key, "list of texts") { value in
+      guard case .array(.string, let elements) = value else { return nil }
+      return elements.compactMap(\.string)
+    }
+  }
+
+  func integers(_ key: String) throws(FormatError) -> [Int]? {
+    try value(key, "list of integers") { value in
+      guard let elements = value.array else { return nil }
+      let integers = elements.compactMap(\.integer)
+      return integers.count == elements.count ? integers : nil
+    }
+  }
+
+  /// A positive size that is small enough for products of three.
+  func size(_ key: String) throws(FormatError) -> Int {
+    guard let size = try optionalSize(key) else { throw FormatError(path, .missing("key '\(key)'")) }
+    return size
+  }
+
+  func optionalSize(_ key: String) throws(FormatError) -> Int? {
+    guard let size = try integer(key) else { return nil }
+    guard (1...1 << 24).contains(size) else { throw error(key, .malformed("\(size) is not from 1 to 2^24")) }
+    return size
+  }
+}

@@ -1,0 +1,94 @@
+/// How the codes of a GGUF tensor become a packed module.
+struct GGUFPacking: Sendable, Equatable {
+  let parameters: QuantizationParameters
+  /// The dtype of scales and biases.
+  let tables: DType
+}
+
+/// What our own writer says of the tensors that it stored in another way than the checkpoint has them.
+///
+/// ```
+/// {"modules": {"model.layers.0.mlp.up_proj": {"bits": 2, "group_size": 64, "tables": "F16"}},
+///  "dtypes": {"model.norm.weight": "BF16"}}
+/// ```
+struct GGUFStatement {
+  /// The key of the metadata.
+  static let key = "rilq.quantization"
+
+  /// Whether the file is one of our own writer, which says of every tensor that comes back in another dtype.
+  let isOurs: Bool
+  /// The modules whose codes are packed.
+  private(set) var packings: [String: GGUFPacking] = [:]
+  /// The dtypes of tensors of floats, where they are not those of the file.
+  private(set) var dtypes: [String: DType] = [:]
+
+  /// Reads what a file says; nothing is no error.
+  ///
+  /// - Throws: `FormatError` when the text is not such an object.
+  init(_ keys: GGUFKeys) throws(FormatError) {
+    isOurs = keys.metadata.keys.contains { $0.hasPrefix("rilq.") }
+    guard let text = try keys.string(Self.key) else { return }
+    let json = try keys.json(Self.key, text)
+    guard let members = json.object else { throw Self.refused(keys, "is no object") }
+    for member in members {
+      guard let entries = member.value.object else {
+        throw Self.refused(keys, "'\(member.key)' is no object")
+      }
+      switch member.key {
+      case "modules": for entry in entries { packings[entry.key] = try Self.packing(entry, keys) }
+      case "dtypes": for entry in entries { dtypes[entry.key] = try Self.dtype(entry.value, entry.key, keys) }
+      default: throw Self.refused(keys, "key '\(member.key)'")
+      }
+    }
+  }
+
+  private static func refused(_ keys: GGUFKeys, _ reason: String) -> FormatError {
+    keys.error(key, .malformed(reason))
+  }
+
+  private static func dtype(
+    _ value: JSONValue, _ name: String, _ keys: GGUFKeys
+  ) throws(FormatError) -> DType {
+    guard let dtype = value.string.flatMap(DType.init), dtype.isWeight else {
+      throw refused(keys, "'\(name)' is \(value.compactText), not F16, BF16 or F32")
+    }
+    return dtype
+  }
+
+  private static func packing(
+    _ module: JSONValue.Member, _ keys: GGUFKeys
+  ) throws(FormatError) -> GGUFPacking {
+    let place = "module '\(module.key)': "
+    let known: Set = ["bits", "group_size", "tables"]
+    guard let members = module.value.object else { throw refused(keys, place + "is no object") }
+    if let other = members.first(where: { !known.contains($0.key) }) {
+      throw refused(keys, place + "key '\(other.key)'")
+    }
+    guard let bits = module.value["bits"]?.integer, [2, 3, 4, 8].contains(bits) else {
+      throw refused(keys, place + "'bits' is not 2, 3, 4 or 8")
+    }
+    guard let groupSize = module.value["group_size"]?.integer, (1...1 << 24).contains(groupSize) else {
+      throw refused(keys, place + "'group_size' is not from 1 to 2^24")
+    }
+    let tables = try dtype(module.value["tables"] ?? .string(DType.f16.rawValue), place + "tables", keys)
+    return GGUFPacking(parameters: .init(bits: bits, groupSize: groupSize), tables: tables)
+  }
+}
+
+extension GGUFPacking {
+  /// The packing of a two-bit type that the file says nothing about: a group is a block.
+  static func natural(_ type: GGUFTensorType) -> GGUFPacking {
+    GGUFPacking(parameters: .init(bits: 2, groupSize: type.blockElementCount), tables: .f32)
+  }
+}
+
+extension GGUFKeys {
+  /// Reads the JSON text of a key.
+  func json(_ key: String, _ text: String) throws(FormatError) -> JSONValue {
+    do throws(JSONError) {
+      return try JSONValue(parsing: Array(text.utf8))
+    } catch let failure {
+      throw error(key, .malformed("is not JSON: \(failure.description)"))
+    }
+  }
+}

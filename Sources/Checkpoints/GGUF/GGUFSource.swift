@@ -1,0 +1,190 @@
+import Kernels
+
+/// How a tensor of a checkpoint is made from one of a GGUF file.
+struct GGUFSource: Sendable {
+  /// What is taken from the blocks.
+  enum Content: Sendable {
+    /// The values, as they are stored.
+    case stored
+    /// The values, rounded to nearest even where the dtype holds fewer digits.
+    case rounded(DType)
+    /// The codes, packed.
+    case codes(GGUFPacking)
+    /// The scales of groups.
+    case scales(GGUFPacking)
+    /// The biases of groups.
+    case biases(GGUFPacking)
+  }
+
+  let entry: GGUFHeader.Entry
+  let content: Content
+  /// The rows of a head, where the halves of rotary pairs stand apart in the checkpoint and side by side in the file.
+  let headSize: Int?
+
+  /// Whether the values are floats, not codes or tables.
+  var isFloats: Bool {
+    switch content {
+    case .stored, .rounded: true
+    case .codes, .scales, .biases: false
+    }
+  }
+
+  /// The number of rows.
+  ///
+  /// The values of a bias that is reordered are rows of one.
+  var rowCount: Int { isReorderedVector ? entry.rowLength : entry.shape.dropLast().reduce(1, *) }
+  private var isReorderedVector: Bool { headSize != nil && entry.shape.count == 1 }
+  private var rowByteCount: Int { isReorderedVector ? entry.type.blockByteCount : entry.rowByteCount }
+  private var rowLength: Int { isReorderedVector ? 1 : entry.rowLength }
+
+  /// Where a row of the checkpoint is in the file.
+  private func range(ofRow row: Int) -> Range<Int> {
+    var index = row
+    if let headSize {
+      let (head, inHead) = row.quotientAndRemainder(dividingBy: headSize)
+      let (half, pair) = inHead.quotientAndRemainder(dividingBy: headSize / 2)
+      index = head * headSize + 2 * pair + half
+    }
+    let start = entry.range.lowerBound + index * rowByteCount
+    return start..<start + rowByteCount
+  }
+}
+
+extension GGUFSource {
+  /// About how many bytes of an output are made at a time.
+  private static let chunkByteCount = 1 << 18
+
+  /// The bytes of the tensor of the checkpoint.
+  ///
+  /// - Parameters:
+  ///   - file: The file that the entry is of.
+  ///   - byteCount: The size of the tensor.
+  /// - Returns: The bytes of the file in place where nothing has to be done, otherwise new ones.
+  /// - Throws: `FormatError` when codes or tables do not fit the packing.
+  func bytes(of file: MappedFile, byteCount: Int) throws(FormatError) -> TensorBytes {
+    if case .stored = content, headSize == nil { return TensorBytes(file, range: entry.range) }
+    var output = [UInt8](repeating: 0, count: byteCount)
+    guard byteCount > 0 else { return TensorBytes(output) }
+    let outputRow = byteCount / rowCount
+    var span = output.mutableSpan
+    try parallelRows(
+      of: &span, columnCount: outputRow, rowsPerChunk: max(1, Self.chunkByteCount / outputRow)
+    ) { (rows, part) throws(FormatError) in
+      var scratch = GGUFRowScratch()
+      for (i, row) in rows.enumerated() {
+        var out = part._mutatingExtracting(i * outputRow..<(i + 1) * outputRow)
+        try file.withBytes(in: range(ofRow: row)) { bytes throws(FormatError) in
+          try write(bytes, row: row, of: file.path, &scratch, into: &out)
+        }
+      }
+    }
+    return TensorBytes(output)
+  }
+
+  private func write(
+    _ bytes: RawSpan, row: Int, of path: String, _ scratch: inout GGUFRowScratch,
+    into out: inout MutableSpan<UInt8>
+  ) throws(FormatError) {
+    switch content {
+    case .stored:
+      for i in out.indices { out[i] = bytes.byte(at: i) }
+    case .rounded(let dtype):
+      guard let format = FloatFormat(dtype) else { preconditionFailure("\(dtype.rawValue) is no float") }
+      scratch.reserve(floats: rowLength)
+      var values = scratch.floats.mutableSpan
+      entry.type.decode(bytes, into: &values)
+      narrow(scratch.floats.span, to: format, into: &out)
+    case .codes(let packing):
+      scratch.reserve(codes: rowLength)
+      try GGUFRow(bytes, of: entry, row: row, packing, path: path)
+        .writeCodes(bytes, &scratch.codes, into: &out)
+    case .scales(let packing):
+      try GGUFRow(bytes, of: entry, row: row, packing, path: path).writeTable(
+        bytes, isBias: false, into: &out)
+    case .biases(let packing):
+      try GGUFRow(bytes, of: entry, row: row, packing, path: path).writeTable(bytes, isBias: true, into: &out)
+    }
+  }
+}
+
+/// Room for one row, used again for the next.
+private struct GGUFRowScratch {
+  var floats: [Float] = []
+  var codes: [UInt8] = []
+
+  mutating func reserve(floats count: Int) {
+    if floats.count != count { floats = [Float](repeating: 0, count: count) }
+  }
+
+  mutating func reserve(codes count: Int) {
+    if codes.count != count { codes = [UInt8](repeating: 0, count: count) }
+  }
+}
+
+/// One row of a tensor that becomes codes and tables.
+private struct GGUFRow {
+  private let reader: GGUFCodes
+  private let entry: GGUFHeader.Entry
+  private let row: Int
+  private let packing: GGUFPacking
+  private let path: String
+
+  init(_ bytes: RawSpan, of entry: GGUFHeader.Entry, row: Int, _ packing: GGUFPacking, path: String) {
+    guard let reader = GGUFCodes(entry.type) else { preconditionFailure("\(entry.type.name) has no codes") }
+    self.reader = reader
+    self.entry = entry
+    self.row = row
+    self.packing = packing
+    self.path = path
+  }
+
+  private func refused(_ reason: String) -> FormatError {
+    FormatError(
+      path, byte: entry.range.lowerBound, at: "tensor '\(entry.name)'", .malformed("row \(row): \(reason)"))
+  }
+
+  func writeCodes(
+    _ bytes: RawSpan, _ codes: inout [UInt8], into out: inout MutableSpan<UInt8>
+  ) throws(FormatError) {
+    var span = codes.mutableSpan
+    reader.read(bytes, into: &span)
+    let bits = packing.parameters.bits
+    var all: UInt8 = 0
+    for i in span.indices { all |= span[i] }
+    guard bits == 8 || all >> UInt8(bits) == 0 else { throw refused("a code does not fit \(bits) bits") }
+    packCodes(codes.span, bits: bits, into: &out)
+  }
+
+  func writeTable(
+    _ bytes: RawSpan, isBias: Bool, into out: inout MutableSpan<UInt8>
+  ) throws(FormatError) {
+    guard let format = FloatFormat(packing.tables) else { preconditionFailure("no table of such a dtype") }
+    let blocksPerGroup = packing.parameters.groupSize / entry.type.blockElementCount
+    let blockCount = bytes.byteCount / entry.type.blockByteCount
+    var table: [Float] = []
+    for first in stride(from: 0, to: blockCount, by: blocksPerGroup) {
+      let bits = reader.tableBits(bytes, block: first)
+      for block in first..<first + blocksPerGroup where reader.tableBits(bytes, block: block) != bits {
+        throw refused("blocks \(first) and \(block) are of one group and have different scales")
+      }
+      table.append(isBias ? reader.bias(bytes, block: first) : reader.scale(bytes, block: first))
+    }
+    let stored = narrowed(table, to: format)
+    for (value, restored) in zip(table, widened(stored, from: format)) where value != restored {
+      throw refused("\(value) is no \(packing.tables.rawValue) value")
+    }
+    for i in out.indices { out[i] = stored[i] }
+  }
+}
+
+extension FloatFormat {
+  /// The format of a dtype that holds weights.
+  fileprivate init?(_ dtype: DType) {
+    switch dtype {
+    case .f32: self = .f32
+    case .f16: self = .f16
+    case .bf16: self = .bf16
+    default: return nil
+    }
+  }
+}

@@ -1,0 +1,85 @@
+// Blocks of 32 weights. A byte of `qs` holds code `j` in its lower and code `j + 16` in its upper half.
+
+/// ```
+/// byte 0   2                18
+///      d   qs 16 bytes           w = d * (q - 8)
+/// ```
+func decodeQ4_0(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
+  for block in 0..<bytes.byteCount / 18 {
+    let (start, first) = (18 * block, 32 * block)
+    let d = bytes.half(at: start)
+    for j in 0..<16 {
+      let byte = Int32(bytes.byte(at: start + 2 + j))
+      values[first + j] = d * Float(byte & 15 - 8)
+      values[first + j + 16] = d * Float(byte >> 4 - 8)
+    }
+  }
+}
+
+/// ```
+/// byte 0   2   4                20
+///      d   m   qs 16 bytes           w = d * q + m
+/// ```
+func decodeQ4_1(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
+  for block in 0..<bytes.byteCount / 20 {
+    let (start, first) = (20 * block, 32 * block)
+    let d = bytes.half(at: start)
+    let m = bytes.half(at: start + 2)
+    for j in 0..<16 {
+      let byte = Int32(bytes.byte(at: start + 4 + j))
+      values[first + j] = d * Float(byte & 15) + m
+      values[first + j + 16] = d * Float(byte >> 4) + m
+    }
+  }
+}
+
+/// ```
+/// byte 0   2         6                22
+///      d   qh u32    qs 16 bytes           w = d * (q - 16), bit 4 of code i is bit i of qh
+/// ```
+func decodeQ5_0(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
+  for block in 0..<bytes.byteCount / 22 {
+    let (start, first) = (22 * block, 32 * block)
+    let d = bytes.half(at: start)
+    let high: UInt32 = bytes.integer(at: start + 2)
+    for j in 0..<16 {
+      let byte = Int32(bytes.byte(at: start + 6 + j))
+      let upper = (Int32(high >> UInt32(j) & 1) << 4, Int32(high >> UInt32(j + 16) & 1) << 4)
+      values[first + j] = d * Float(byte & 15 + upper.0 - 16)
+      values[first + j + 16] = d * Float(byte >> 4 + upper.1 - 16)
+    }
+  }
+}
+
+/// ```
+/// byte 0   2   4         8                24
+///      d   m   qh u32    qs 16 bytes           w = d * q + m, bit 4 of code i is bit i of qh
+/// ```
+func decodeQ5_1(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
+  for block in 0..<bytes.byteCount / 24 {
+    let (start, first) = (24 * block, 32 * block)
+    let d = bytes.half(at: start)
+    let m = bytes.half(at: start + 2)
+    let high: UInt32 = bytes.integer(at: start + 4)
+    for j in 0..<16 {
+      let byte = Int32(bytes.byte(at: start + 8 + j))
+      let upper = (Int32(high >> UInt32(j) & 1) << 4, Int32(high >> UInt32(j + 16) & 1) << 4)
+      values[first + j] = d * Float(byte & 15 + upper.0) + m
+      values[first + j + 16] = d * Float(byte >> 4 + upper.1) + m
+    }
+  }
+}
+
+/// ```
+/// byte 0   2                  34
+///      d   q 32 signed bytes       w = q * d
+/// ```
+func decodeQ8_0(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
+  for block in 0..<bytes.byteCount / 34 {
+    let start = 34 * block
+    let d = bytes.half(at: start)
+    for j in 0..<32 {
+      values[32 * block + j] = Float(Int8(bitPattern: bytes.byte(at: start + 2 + j))) * d
+    }
+  }
+}

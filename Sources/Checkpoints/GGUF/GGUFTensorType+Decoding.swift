@@ -1,0 +1,48 @@
+import Kernels
+
+extension GGUFTensorType {
+  /// Turns whole blocks into the floats they stand for.
+  ///
+  /// The products and sums are those of ggml in single precision, in its order, so that every bit agrees.
+  ///
+  /// - Parameters:
+  ///   - bytes: Blocks of this type, one after the other.
+  ///   - values: `blockElementCount` values for each block.
+  package func decode(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
+    precondition(
+      bytes.byteCount % blockByteCount == 0
+        && values.count == bytes.byteCount / blockByteCount * blockElementCount,
+      "\(bytes.byteCount) bytes of \(name) for \(values.count) values")
+    switch self {
+    case .f32: widen(bytes, from: .f32, into: &values)
+    case .f16: widen(bytes, from: .f16, into: &values)
+    case .bf16: widen(bytes, from: .bf16, into: &values)
+    case .q4_0: decodeQ4_0(bytes, into: &values)
+    case .q4_1: decodeQ4_1(bytes, into: &values)
+    case .q5_0: decodeQ5_0(bytes, into: &values)
+    case .q5_1: decodeQ5_1(bytes, into: &values)
+    case .q8_0: decodeQ8_0(bytes, into: &values)
+    case .q2K: decodeQ2K(bytes, into: &values)
+    case .q3K: decodeQ3K(bytes, into: &values)
+    case .q4K: decodeQ4K(bytes, into: &values)
+    case .q5K: decodeQ5K(bytes, into: &values)
+    case .q6K: decodeQ6K(bytes, into: &values)
+    case .tq1_0: decodeTQ1_0(bytes, into: &values)
+    case .tq2_0: decodeTQ2_0(bytes, into: &values)
+    case .q2_0: decodeQ2_0(bytes, into: &values)
+    }
+  }
+}
+
+extension RawSpan {
+  /// The float of a half-precision number at an offset.
+  func half(at offset: Int) -> Float {
+    let bits: UInt16 = integer(at: offset)
+    let magnitude = UInt32(bits & 0x7FFF) << 13
+    // The exponent moves from a bias of 15 to one of 127; the product also normalizes what is subnormal.
+    let value =
+      bits & 0x7C00 == 0x7C00
+      ? Float(bitPattern: 0x7F80_0000 | magnitude) : Float(bitPattern: magnitude) * 0x1p112
+    return bits & 0x8000 == 0 ? value : -value
+  }
+}
