@@ -168,8 +168,8 @@ def add_tensors(add):
     pair("overlapping-tensors", tensor("b", [4], 0), "tensor 'b': its offset is 0, the tensors before it end at 32")
     pair("hole-between-tensors", tensor("b", [4], 64), "tensor 'b': its offset is 64", data=bytes(96))
     pair("second-without-padding", tensor("b", [4], 16), "tensor 'b': its offset is 16")
-    large = tensor("a", [1 << 58], 0)
-    pair("sum-of-sizes-overflows", tensor("b", [4], 1 << 60), "tensor 'a': needs 1152921504606846976 bytes", first=large)
+    large = tensor("a", [1 << 57], 0)
+    pair("sum-of-sizes-overflows", tensor("b", [4], 1 << 59), "tensor 'a': needs 576460752303423488 bytes", first=large)
     add("inconsistent-alignment", file([key("general.alignment", U32, 64)], [tensor("a", [4], 0), tensor("b", [4], 32)],
         bytes(128), 64), "tensor 'b': its offset is 32, the tensors before it end at 64")  # fmt: skip
 
