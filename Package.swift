@@ -62,3 +62,12 @@ let package = Package(
   ],
   swiftLanguageModes: [.v6]
 )
+
+// Scripts/fuzz.sh asks for the programs that libFuzzer drives; an ordinary build has none of them.
+if Context.environment["RILQ_FUZZ"] != nil {
+  package.targets += [
+    .target(
+      name: "FuzzEntry", dependencies: ["TestSupport"], path: "Fuzz/Entry", swiftSettings: strict),
+    .executableTarget(name: "rilq-fuzz", dependencies: ["FuzzEntry"], path: "Fuzz/Main"),
+  ]
+}

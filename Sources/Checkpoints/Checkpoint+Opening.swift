@@ -18,13 +18,18 @@ extension Checkpoint {
   }
 
   private static func openFile(path: String, _ access: FileAccess) throws -> Checkpoint {
-    if try isContainer(path: path) {
+    let ending = FileSystem.fileExtension(path)
+    if try ending == "rilq" || isContainer(path: path) {
       let checkpoint = try openContainer(path: path, access: access)
       try checkpoint.contents.validateQuantization(path: path)
       return checkpoint
     }
-    if try isGGUF(path: path) { return try openGGUF(path: path) }
-    guard FileSystem.fileExtension(path) == "safetensors" else {
+    if try ending == "gguf" || isGGUF(path: path) { return try openGGUF(path: path, access: access) }
+    guard ending == "safetensors" else {
+      if ["bin", "pth", "pt", "ckpt", "pkl"].contains(ending) {
+        throw FormatError(
+          path, .unsupported("is a pickle, which can run code; safetensors files are needed"))
+      }
       throw FormatError(path, .unsupported("not a kind of checkpoint that is read"))
     }
     var store = SafetensorsStore(path: path, access: access)

@@ -23,8 +23,8 @@ public struct FormatError: Error, Equatable, CustomStringConvertible {
   public var description: String {
     var parts = [path.escapedForDisplay]
     if let byteOffset { parts.append("byte \(byteOffset)") }
-    if let place { parts.append(place.escapedForDisplay) }
-    parts.append(problem.description)
+    if let place { parts.append(place.shortened.escapedForDisplay) }
+    parts.append(problem.description.shortened)
     return parts.joined(separator: ": ")
   }
 }
@@ -73,6 +73,15 @@ extension String {
     if utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) { return self }
     guard unicodeScalars.contains(where: { $0.needsEscape }) else { return self }
     return unicodeScalars.map { $0.needsEscape ? "\\u{\(String($0.value, radix: 16))}" : String($0) }.joined()
+  }
+}
+
+extension String {
+  private static let partLimit = 1000
+
+  /// The text, or its beginning when it is too long for a message: a name in a file may have any length.
+  fileprivate var shortened: String {
+    utf8.count <= Self.partLimit ? self : String(prefix(Self.partLimit)) + "…"
   }
 }
 

@@ -45,6 +45,17 @@ package final class InputFile: Sendable {
     }
   }
 
+  /// A file whose contents are in memory, for readers that are given bytes.
+  ///
+  /// - Parameters:
+  ///   - contents: The bytes.
+  ///   - path: What errors name.
+  package init(_ contents: [UInt8], path: String) {
+    self.path = path
+    byteCount = contents.count
+    source = .mapped(MappedFile(contents, path: path))
+  }
+
   /// The bytes of a range: in place when the file is mapped, otherwise read now.
   ///
   /// - Parameter range: Byte offsets from the start of the file; must lie inside it.

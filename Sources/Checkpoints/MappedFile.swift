@@ -12,6 +12,7 @@ public final class MappedFile: Sendable {
   private static let pageByteCount = Int(sysconf(Int32(_SC_PAGESIZE)))
 
   private let contents: Data
+  private let isMapped: Bool
   /// The path as it was given.
   public let path: String
 
@@ -25,7 +26,8 @@ public final class MappedFile: Sendable {
   public init(path: String) throws {
     let file = try FileSystem.requireRegularFile(path)
     self.path = path
-    guard file.byteCount > 0 else {
+    isMapped = file.byteCount > 0
+    guard isMapped else {
       contents = Data()
       return
     }
@@ -34,6 +36,17 @@ public final class MappedFile: Sendable {
     } catch {
       throw FormatError(path, .system("cannot be read"))
     }
+  }
+
+  /// A file whose contents are in memory, for readers that are given bytes.
+  ///
+  /// - Parameters:
+  ///   - contents: The bytes.
+  ///   - path: What errors name.
+  package init(_ contents: [UInt8], path: String) {
+    self.contents = Data(contents)
+    self.path = path
+    isMapped = false
   }
 
   /// Lends the bytes of a range.
@@ -55,13 +68,15 @@ public final class MappedFile: Sendable {
   /// They come back from the file when they are read again: without this every page that was ever read counts as
   /// resident until the system is short of memory.
   func discard(_ range: Range<Int>) {
+    guard isMapped else { return }
     unsafe contents.withUnsafeBytes { buffer in
       guard let base = buffer.baseAddress else { return }
       // Pages at the ends hold bytes of neighbours too; the mapping begins at a page.
       let page = Self.pageByteCount
       let start = (range.lowerBound + page - 1) / page * page
       let end = range.upperBound / page * page
-      guard start < end else { return }
+      // Memory that does not begin at a page is no mapping of ours, and would lose its contents.
+      guard start < end, Int(bitPattern: base) % page == 0 else { return }
       // Advice that is not taken changes nothing.
       _ = unsafe madvise(UnsafeMutableRawPointer(mutating: base + start), end - start, MADV_DONTNEED)
     }

@@ -12,6 +12,9 @@ public enum ProcessMemory {
   /// time on page faults.
   public static func keepFreedMemory() { ck_keep_freed_memory() }
 
+  /// The memory of the machine, in bytes.
+  public static var machineByteCount: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
+
   /// The most memory that was resident at once, mapped files included, in bytes.
   public static var peakByteCount: Int {
     var usage = rusage()

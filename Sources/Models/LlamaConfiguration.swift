@@ -108,8 +108,8 @@ extension LlamaConfiguration {
 extension RotaryParameters {
   /// Reads `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling`.
   fileprivate init(_ keys: ConfigurationKeys) throws {
-    let nested = keys.json["rope_parameters"].flatMap { $0.isNull ? nil : $0 }
-    let scaling = nested ?? keys.json["rope_scaling"].flatMap { $0.isNull ? nil : $0 }
+    let nested = try keys.optionalObject("rope_parameters")
+    let scaling = try nested ?? keys.optionalObject("rope_scaling")
     let name = nested == nil ? "rope_scaling" : "rope_parameters"
     let inner = ConfigurationKeys(json: scaling ?? .object([]), path: keys.path, prefix: name + ".")
     let base = try inner.optionalNumber("rope_theta") ?? keys.optionalNumber("rope_theta") ?? 10_000
@@ -119,14 +119,18 @@ extension RotaryParameters {
       self.scaling = nil
       return
     }
-    let kind = inner.json["rope_type"]?.string ?? inner.json["type"]?.string ?? "default"
+    let kind = try inner.optionalText("rope_type") ?? inner.optionalText("type") ?? "default"
     switch kind {
     case "default": self.scaling = nil
     case "linear": self.scaling = .linear(factor: try inner.factor("factor"))
     case "llama3":
+      let low = try inner.factor("low_freq_factor")
+      let high = try inner.factor("high_freq_factor")
+      guard low < high else {
+        throw inner.malformed("high_freq_factor", "must be more than low_freq_factor, \(low)")
+      }
       self.scaling = .llama3(
-        factor: try inner.factor("factor"), lowFrequencyFactor: try inner.factor("low_freq_factor"),
-        highFrequencyFactor: try inner.factor("high_freq_factor"),
+        factor: try inner.factor("factor"), lowFrequencyFactor: low, highFrequencyFactor: high,
         originalContext: try inner.size("original_max_position_embeddings"))
     default:
       throw FormatError(
@@ -137,8 +141,8 @@ extension RotaryParameters {
 
 /// Typed access to the keys of one JSON object, with errors that name the key.
 private struct ConfigurationKeys {
-  /// No size in a configuration is larger: keeps every product of three sizes inside 64 bits.
-  private static let sizeLimit = 1 << 20
+  /// No size in a configuration is larger: keeps every product of two sizes far inside 64 bits.
+  private static let sizeLimit = 1 << 24
   let json: JSONValue
   let path: String
   var prefix = ""
@@ -153,8 +157,8 @@ private struct ConfigurationKeys {
 
   func optionalSize(_ key: String) throws -> Int? {
     guard let value = value(key) else { return nil }
-    guard let size = value.integer, size > 0, size <= Self.sizeLimit * 16 else {
-      throw malformed(key, "must be a whole number from 1 to \(Self.sizeLimit * 16)")
+    guard let size = value.integer, size > 0, size <= Self.sizeLimit else {
+      throw malformed(key, "must be a whole number from 1 to \(Self.sizeLimit)")
     }
     return size
   }
@@ -183,6 +187,18 @@ private struct ConfigurationKeys {
     return bool
   }
 
+  func optionalText(_ key: String) throws -> String? {
+    guard let value = value(key) else { return nil }
+    guard let text = value.string else { throw malformed(key, "must be a text") }
+    return text
+  }
+
+  func optionalObject(_ key: String) throws -> JSONValue? {
+    guard let value = value(key) else { return nil }
+    guard value.object != nil else { throw malformed(key, "must be an object") }
+    return value
+  }
+
   func tokens(_ key: String) throws -> [Int] {
     guard let value = value(key) else { return [] }
     let list = value.array ?? [value]
@@ -194,11 +210,11 @@ private struct ConfigurationKeys {
 
   /// Refuses whatever would be computed differently from plain Llama.
   func requireSupportedArchitecture() throws {
-    let type = value("model_type")?.string ?? "llama"
+    let type = try optionalText("model_type") ?? "llama"
     guard type == "llama" || type == "mistral" else {
       throw FormatError(path, at: "key 'model_type'", .unsupported("model type '\(type)' is not supported"))
     }
-    let activation = value("hidden_act")?.string ?? "silu"
+    let activation = try optionalText("hidden_act") ?? "silu"
     guard activation == "silu" else {
       throw FormatError(
         path, at: "key 'hidden_act'", .unsupported("activation '\(activation)' is not supported"))

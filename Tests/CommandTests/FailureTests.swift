@@ -180,22 +180,13 @@ import Testing
   func `says why in one line, exits with the code and writes nothing`(failure: Failure) throws {
     let folder = try folderWithModel(failure.model)
     try failure.breaking(folder)
-    let before = try contents(of: folder)
+    let before = try folder.contents()
     let result = try Program(failure.arguments + ["--quiet"], in: folder).wait()
     #expect(result.code == failure.code)
     #expect(result.output.isEmpty)
     #expect(result.error.hasPrefix("rilq: "))
     #expect(result.error.split(separator: "\n", omittingEmptySubsequences: false).count == 2)
     for part in failure.parts { #expect(result.error.contains(part), "\(result.error)") }
-    #expect(try contents(of: folder) == before)
-  }
-
-  /// Every file below a folder with its bytes.
-  private func contents(of folder: TemporaryFolder) throws -> [String: Data] {
-    var files: [String: Data] = [:]
-    for name in try FileManager.default.subpathsOfDirectory(atPath: folder.path) {
-      files[name] = FileManager.default.contents(atPath: folder.path(name)) ?? Data()
-    }
-    return files
+    #expect(try folder.contents() == before)
   }
 }

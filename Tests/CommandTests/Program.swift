@@ -60,8 +60,9 @@ final class Program {
     try #require(FileHandle(forWritingAtPath: try streams.write(name, "")))
   }
 
-  /// The program lies beside the tests' own executable, or in the package's build folder.
+  /// The program that `RILQ_BINARY` names, or the one beside the tests' own executable or in the build folder.
   private static func path() throws -> String {
+    if let path = ProcessInfo.processInfo.environment["RILQ_BINARY"] { return path }
     let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
     let candidates = [
       URL(filePath: own).deletingLastPathComponent().path(percentEncoded: false),

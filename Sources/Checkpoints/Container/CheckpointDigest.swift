@@ -45,14 +45,20 @@ package struct CheckpointDigest: Sendable {
     try check(statedBy: checkpoint)
   }
 
-  /// Compares with the digest that a container states.
+  /// Compares with the digests that a container states.
   private func check(statedBy checkpoint: Checkpoint) throws {
     guard checkpoint.format == .rilq else { return }
-    let stated = try ContainerFile(path: checkpoint.path, access: .read).contentDigest
-    guard stated == content else {
+    let file = try ContainerFile(path: checkpoint.path, access: .read)
+    func check(_ computed: Digest256, _ stated: Digest256?, _ place: String) throws(FormatError) {
+      guard let stated, stated != computed else { return }
       throw FormatError(
-        checkpoint.path, at: "content digest",
-        .checksum(stored: stated.description, computed: content.description))
+        checkpoint.path, at: place,
+        .checksum(stored: stated.description, computed: computed.description))
     }
+    for (tensor, digest) in tensors {
+      try check(digest, file.digest(ofTensor: tensor.name), "tensor '\(tensor.name)'")
+    }
+    for (name, digest) in assets { try check(digest, file.digest(ofAsset: name), "asset '\(name)'") }
+    try check(content, file.contentDigest, "content digest")
   }
 }

@@ -1,9 +1,9 @@
 internal import CZlib
 
 /// The CRC-32 of zlib.
-enum Checksum {
+package enum Checksum {
   /// The checksum of bytes; 0 for none.
-  static func crc32(_ bytes: RawSpan) -> UInt32 {
+  package static func crc32(_ bytes: RawSpan) -> UInt32 {
     // zlib takes a pointer, which it does not keep.
     unsafe bytes.withUnsafeBytes { buffer in
       guard let start = buffer.baseAddress else { return 0 }
@@ -13,7 +13,7 @@ enum Checksum {
   }
 
   /// The checksum of bytes in an array.
-  static func crc32(_ bytes: [UInt8]) -> UInt32 { crc32(unsafe bytes.span.bytes) }
+  package static func crc32(_ bytes: [UInt8]) -> UInt32 { crc32(unsafe bytes.span.bytes) }
 
   /// Checks bytes against their stored checksum.
   static func check(_ bytes: RawSpan, stored: UInt32) throws(Mismatch) {

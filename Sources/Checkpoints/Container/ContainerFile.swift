@@ -30,8 +30,15 @@ package final class ContainerFile: TensorStore {
   ///   - path: The file.
   ///   - access: Whether it is mapped or read.
   /// - Throws: `FormatError` when it cannot be read, is damaged or of an unknown kind.
-  package init(path: String, access: FileAccess = .mapped) throws {
-    file = try InputFile(path: path, access: access)
+  package convenience init(path: String, access: FileAccess = .mapped) throws {
+    try self.init(InputFile(path: path, access: access))
+  }
+
+  /// Reads a container that is open or in memory.
+  ///
+  /// - Throws: `FormatError` when it is damaged or of an unknown kind.
+  package init(_ file: InputFile) throws(FormatError) {
+    self.file = file
     table = try ContainerTable(of: file)
     manifest = try Self.readManifest(file, table)
   }

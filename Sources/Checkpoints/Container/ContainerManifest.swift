@@ -30,14 +30,16 @@ extension ContainerManifest {
     adapter = try value["adapter"].map { value throws(ManifestDefect) in
       try AdapterParameters(manifest: value)
     }
-    metadata = value["metadata"] ?? .object([])
-    guard case .object = metadata else { throw ManifestDefect("'metadata' is not an object") }
-    for member in members where !Self.keys.contains(member.key) {
-      guard metadata[member.key] == nil else {
-        throw ManifestDefect("'\(member.key)' is there twice, once in 'metadata'")
-      }
-      metadata.set(member.key, to: member.value)
+    guard let known = (value["metadata"] ?? .object([])).object else {
+      throw ManifestDefect("'metadata' is not an object")
     }
+    let unknown = members.filter { !Self.keys.contains($0.key) }
+    // A set, since a file may have very many keys.
+    let knownKeys = Set(known.map(\.key))
+    for member in unknown where knownKeys.contains(member.key) {
+      throw ManifestDefect("'\(member.key)' is there twice, once in 'metadata'")
+    }
+    metadata = .object(known + unknown)
   }
 
   private static func readQuantization(

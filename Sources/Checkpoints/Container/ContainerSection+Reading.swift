@@ -227,6 +227,17 @@ private struct FixedPart {
 }
 
 extension Asset {
+  /// The first name that lies in another one, which is then a file and no folder, with that other one.
+  static func firstNested(_ names: Set<String>) -> (name: String, outer: String)? {
+    for name in names.sorted(by: precedes) {
+      let slashes = name.utf8.indices.filter { name.utf8[$0] == UInt8(ascii: "/") }
+      if let end = slashes.first(where: { names.contains(String(name[..<$0])) }) {
+        return (name, String(name[..<end]))
+      }
+    }
+    return nil
+  }
+
   /// Whether the name is a relative path that stays inside its folder.
   var hasSafeName: Bool {
     let parts = name.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)

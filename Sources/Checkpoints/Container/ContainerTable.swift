@@ -53,6 +53,7 @@ struct ContainerTable {
     try Self.validateLayout(sections, blocks, trailer, path: path)
     tensorIndex = try Self.index(sections, of: .tensor, path: path)
     assetIndex = try Self.index(sections, of: .asset, path: path)
+    try Self.checkFolders(assetIndex, path: path)
     self.sections = sections
     self.blocks = blocks
     contentDigest = trailer.contentDigest
@@ -134,5 +135,11 @@ extension ContainerTable {
       }
     }
     return index
+  }
+
+  /// Checks that no asset lies in another one, which is a file and no folder.
+  private static func checkFolders(_ assets: [String: Int], path: String) throws(FormatError) {
+    guard let (name, outer) = Asset.firstNested(Set(assets.keys)) else { return }
+    throw FormatError(path, at: "asset '\(name)'", .malformed("is inside asset '\(outer)'"))
   }
 }

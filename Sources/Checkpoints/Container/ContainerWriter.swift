@@ -134,6 +134,9 @@ extension CheckpointContents {
       throw FormatError(
         path, at: "asset '\(asset.name)'", .unsupported("the name is no path inside a folder"))
     }
+    if let (name, outer) = Asset.firstNested(Set(assets.map(\.name))) {
+      throw FormatError(path, at: "asset '\(name)'", .malformed("is inside asset '\(outer)'"))
+    }
     try Self.validateNames(tensors.map(\.name), of: "tensor", path: path)
     try Self.validateNames(assets.map(\.name), of: "asset", path: path)
   }

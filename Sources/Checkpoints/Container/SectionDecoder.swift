@@ -40,6 +40,12 @@ struct SectionDecoder {
   private func decoded(_ section: ContainerSection) throws(FormatError) -> TensorBytes {
     let ranges = table.storedRanges(of: section)
     let encoding = section.encoding
+    // Blocks that expand 65,536 times let a small file ask for more than there is.
+    guard section.subject.byteCount <= ProcessMemory.machineByteCount else {
+      throw FormatError(
+        file.path, at: section.subject.place,
+        .unsupported("\(section.subject.byteCount) bytes are more than the memory of this machine"))
+    }
     return try TensorBytes(
       byteCount: section.subject.byteCount, bytesPerChunk: encoding.blockByteCount, path: file.path
     ) { part, block throws(FormatError) in

@@ -4,11 +4,20 @@ extension Checkpoint {
   /// Only the header is read, and vectors to see which dtype holds them; `config.json` and the files of the tokenizer
   /// are made from the metadata.
   ///
-  /// - Parameter path: A file.
+  /// - Parameters:
+  ///   - path: A file.
+  ///   - access: Whether it is mapped or read.
   /// - Returns: The checkpoint.
   /// - Throws: `FormatError` when the file is malformed or its model of a kind that is not read.
-  package static func openGGUF(path: String) throws -> Checkpoint {
-    let file = try MappedFile(path: path)
+  package static func openGGUF(path: String, access: FileAccess = .mapped) throws -> Checkpoint {
+    try openGGUF(InputFile(path: path, access: access))
+  }
+
+  /// Reads a GGUF file that is mapped or in memory.
+  ///
+  /// - Throws: `FormatError` when the file is malformed or its model of a kind that is not read.
+  package static func openGGUF(_ file: InputFile) throws -> Checkpoint {
+    let path = file.path
     let header = try file.withBytes(in: 0..<file.byteCount) { bytes throws(FormatError) in
       try GGUFHeader(parsing: bytes, path: path)
     }
@@ -34,10 +43,10 @@ extension Checkpoint {
   /// Whether a path is a file that begins like a GGUF file, perhaps a damaged one.
   package static func isGGUF(path: String) throws -> Bool {
     guard case .file(let byteCount) = try FileSystem.kind(of: path), byteCount >= 4 else { return false }
-    return try MappedFile(path: path).withBytes(in: 0..<4) { $0.starts(with: GGUFHeader.magic) }
+    return try InputFile(path: path, access: .read).withBytes(in: 0..<4) { $0.starts(with: GGUFHeader.magic) }
   }
 
-  private static func frequencies(_ header: GGUFHeader, _ file: MappedFile) throws(FormatError) -> [Float]? {
+  private static func frequencies(_ header: GGUFHeader, _ file: InputFile) throws(FormatError) -> [Float]? {
     guard let entry = header.entries.first(where: { $0.name == GGUFTensorNames.frequencies }) else {
       return nil
     }
@@ -48,7 +57,7 @@ extension Checkpoint {
     }
     var values = [Float](repeating: 0, count: entry.elementCount)
     var span = values.mutableSpan
-    file.withBytes(in: entry.range) { entry.type.decode($0, into: &span) }
+    try file.withBytes(in: entry.range) { entry.type.decode($0, into: &span) }
     return values
   }
 }

@@ -24,7 +24,7 @@ struct GGUFPlan {
   ///   - file: The file, whose vectors are looked at.
   /// - Throws: `FormatError` when a tensor belongs to no module, is missing, or cannot be packed as the file says.
   init(
-    _ header: GGUFHeader, _ keys: GGUFKeys, _ configuration: GGUFConfiguration, file: MappedFile
+    _ header: GGUFHeader, _ keys: GGUFKeys, _ configuration: GGUFConfiguration, file: InputFile
   ) throws(FormatError) {
     self.configuration = configuration
     path = file.path
@@ -134,7 +134,7 @@ struct GGUFPlan {
   /// GGUF files keep vectors in F32 whatever the model was. Beside matrices of 16 bits they are brought to the dtype of
   /// those, if every value of every vector survives that; otherwise they stay as they are.
   private static func vectorDType(
-    _ entries: [GGUFHeader.Entry], matrices dtype: DType, _ file: MappedFile
+    _ entries: [GGUFHeader.Entry], matrices dtype: DType, _ file: InputFile
   ) -> DType {
     guard dtype != .f32 else { return .f32 }
     let format: FloatFormat = dtype == .f16 ? .f16 : .bf16
@@ -142,7 +142,7 @@ struct GGUFPlan {
       $0.shape.count == 1 && $0.type == .f32 && $0.name != GGUFTensorNames.frequencies
     }
     let survive = vectors.allSatisfy { entry in
-      let values = file.withBytes(in: entry.range) { widened($0, from: .f32) }
+      let values = try file.withBytes(in: entry.range) { widened($0, from: .f32) }
       let restored = widened(narrowed(values, to: format), from: format)
       return zip(values, restored).allSatisfy { $0.bitPattern == $1.bitPattern }
     }

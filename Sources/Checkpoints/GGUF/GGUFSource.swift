@@ -61,7 +61,7 @@ extension GGUFSource {
   ///   - byteCount: The size of the tensor.
   /// - Returns: The bytes of the file in place where nothing has to be done, otherwise new ones.
   /// - Throws: `FormatError` when codes or tables do not fit the packing.
-  func bytes(of file: MappedFile, byteCount: Int) throws(FormatError) -> TensorBytes {
+  func bytes(of file: InputFile, byteCount: Int) throws(FormatError) -> TensorBytes {
     if case .stored = content, headSize == nil { return TensorBytes(file, range: entry.range) }
     var output = [UInt8](repeating: 0, count: byteCount)
     guard byteCount > 0 else { return TensorBytes(output) }

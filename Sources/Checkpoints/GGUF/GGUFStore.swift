@@ -1,6 +1,6 @@
 /// The bytes of a checkpoint that lies in a GGUF file; tensors are decoded when they are asked for.
 struct GGUFStore: TensorStore {
-  private let file: MappedFile
+  private let file: InputFile
   private let sources: [String: GGUFSource]
   private let assets: [String: TensorBytes]
 
@@ -10,7 +10,7 @@ struct GGUFStore: TensorStore {
   ///   - file: The file.
   ///   - sources: How each tensor is made, by its name in the checkpoint.
   ///   - assets: The files made from the metadata, by name.
-  init(_ file: MappedFile, sources: [String: GGUFSource], assets: [String: TensorBytes]) {
+  init(_ file: InputFile, sources: [String: GGUFSource], assets: [String: TensorBytes]) {
     self.file = file
     self.sources = sources
     self.assets = assets

@@ -15,12 +15,16 @@ enum GGUFTensorNames {
   ]
   private static let partsWithoutBias: Set = ["attn_norm", "ffn_norm"]
 
-  /// The tensors that every model has, the head aside.
-  static func required(layerCount: Int) -> [String] {
-    let layers = (0..<layerCount).flatMap { layer in
-      parts.keys.sorted(by: precedes).map { "blk.\(layer).\($0).weight" }
+  /// The tensors that every model has, the head aside; named one by one, since a file may claim any number of layers.
+  static func required(layerCount: Int) -> some Sequence<String> {
+    let parts = parts.keys.sorted(by: precedes)
+    return (-1...layerCount).lazy.flatMap { layer in
+      switch layer {
+      case -1: [embedding]
+      case layerCount: ["output_norm.weight"]
+      default: parts.map { "blk.\(layer).\($0).weight" }
+      }
     }
-    return [embedding] + layers + ["output_norm.weight"]
   }
 
   /// A name in both worlds.

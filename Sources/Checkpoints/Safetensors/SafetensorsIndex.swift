@@ -12,8 +12,12 @@ struct SafetensorsIndex {
   ///
   /// - Parameter path: The file.
   /// - Throws: `FormatError` when it is malformed or names a shard outside its folder.
-  init(path: String) throws {
-    let document = try JSONValue(contentsOf: path)
+  init(path: String) throws { try self.init(JSONValue(contentsOf: path), path: path) }
+
+  /// Reads the document of an index.
+  ///
+  /// - Throws: `FormatError` when it is malformed or names a shard outside its folder.
+  init(_ document: JSONValue, path: String) throws(FormatError) {
     guard let members = document["weight_map"]?.object else {
       throw FormatError(path, .missing("object 'weight_map'"))
     }

@@ -65,6 +65,7 @@ private struct Counts {
       default: _ = try reader.skipValue(text)
       }
     }
+    try reader.readEnd(text)
   }
 
   private mutating func readModel(_ reader: inout JSONReader, _ text: RawSpan) throws(JSONError) {

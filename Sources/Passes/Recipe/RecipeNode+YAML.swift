@@ -12,6 +12,8 @@ extension RecipeNode {
   static let byteLimit = 1 << 20
   /// The values a recipe may have once its aliases are written out; stops texts that multiply themselves.
   static let nodeLimit = 10_000
+  /// The aliases a recipe may have; the parser writes out those in keys, and so many make 150,000 values at most.
+  static let aliasLimit = 32
 
   /// Reads one YAML document.
   ///
@@ -22,6 +24,9 @@ extension RecipeNode {
   init(yaml: String, origin: RecipePlace.Origin? = nil) throws(YAMLProblem) {
     guard yaml.utf8.count <= Self.byteLimit else {
       throw YAMLProblem(line: nil, key: nil, reason: "is larger than \(Self.byteLimit) bytes")
+    }
+    guard Self.aliasCount(of: yaml) <= Self.aliasLimit else {
+      throw YAMLProblem(line: nil, key: nil, reason: "has more than \(Self.aliasLimit) aliases")
     }
     let root: Node?
     do {
@@ -36,6 +41,31 @@ extension RecipeNode {
     }
     var conversion = NodeConversion(origin: origin)
     self = try conversion.convert(root)
+  }
+}
+
+extension RecipeNode {
+  /// The places of a text where an alias could be: a `*` where a value may begin, before the first byte of a name.
+  private static func aliasCount(of yaml: String) -> Int {
+    let bytes = Array(yaml.utf8)
+    return bytes.indices.count { i in
+      bytes[i] == UInt8(ascii: "*") && i + 1 < bytes.count && isNameByte(bytes[i + 1])
+        && (i == 0 || isBeforeValue(bytes[i - 1]))
+    }
+  }
+
+  /// Whether a value can follow a byte; those beyond ASCII may end one of the line breaks of Unicode.
+  private static func isBeforeValue(_ byte: UInt8) -> Bool {
+    byte >= 0x80 || " \t\r\n[{,:?-".utf8.contains(byte)
+  }
+
+  private static func isNameByte(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+      UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "_"), UInt8(ascii: "-"):
+      true
+    default: false
+    }
   }
 }
 
@@ -58,10 +88,12 @@ private struct NodeConversion {
       let style: RecipeNode.Style = scalar.style == .plain && !isTagged ? .plain : .quoted
       return RecipeNode(value: .scalar(scalar.string, style), origin: place(of: node))
     case .sequence(let sequence):
+      guard sequence.tag.rawValue == "" else { throw problem(node, "tags are not supported") }
       var elements: [RecipeNode] = []
       for element in sequence { elements.append(try convert(element)) }
       return RecipeNode(value: .list(elements), origin: place(of: node))
     case .mapping(let mapping):
+      guard mapping.tag.rawValue == "" else { throw problem(node, "tags are not supported") }
       return RecipeNode(value: .map(try members(of: mapping)), origin: place(of: node))
     case .alias:
       throw problem(node, "aliases are not supported here")

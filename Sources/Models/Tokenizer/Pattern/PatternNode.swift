@@ -17,6 +17,15 @@ indirect enum PatternNode {
     var isPossessive = false
   }
 
+  /// Whether there is a set of scalars anywhere in the node.
+  var hasSets: Bool {
+    switch self {
+    case .set: true
+    case .sequence(let nodes), .alternatives(let nodes): nodes.contains(where: \.hasSets)
+    case .repetition(let node, _), .notAhead(let node): node.hasSets
+    }
+  }
+
   /// Whether the node can match without a scalar.
   var matchesEmpty: Bool {
     switch self {

@@ -80,6 +80,10 @@ struct PatternProgram {
     guard repetition.maximum < .max, !repetition.isPossessive else {
       throw PatternError(reason: "a regular expression that repeats a group without bound is not supported")
     }
+    // Otherwise groups of nothing, repeated inside each other, would multiply and never reach the limit of steps.
+    guard body.hasSets else {
+      throw PatternError(reason: "a regular expression that repeats nothing is not supported")
+    }
     var start = next
     for _ in repetition.minimum..<repetition.maximum {
       start = try append(.either(try add(body, next: start), next))

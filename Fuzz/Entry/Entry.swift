@@ -1,0 +1,22 @@
+import Foundation
+import TestSupport
+
+/// The reader that is tried, named by `RILQ_FUZZ_TARGET`.
+private let target: FuzzTarget = {
+  let name = ProcessInfo.processInfo.environment["RILQ_FUZZ_TARGET"] ?? ""
+  guard let target = FuzzTarget(rawValue: name) else {
+    fatalError("RILQ_FUZZ_TARGET is '\(name)', expected one of \(FuzzTarget.allCases.map(\.rawValue))")
+  }
+  return target
+}()
+
+/// Tries one input of libFuzzer.
+///
+/// - Parameters:
+///   - start: The first byte.
+///   - count: The number of bytes.
+@_cdecl("rilq_fuzz")
+public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) {
+  // libFuzzer keeps the bytes for the time of the call.
+  target.read(unsafe Array(UnsafeBufferPointer(start: start, count: count)))
+}

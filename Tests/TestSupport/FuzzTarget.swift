@@ -1,0 +1,122 @@
+import Checkpoints
+import Models
+
+/// The readers of untrusted bytes, each as a function from any bytes to nothing.
+///
+/// A reader may refuse them; it must not crash, hang or ask for much memory. What it accepts must be what it says.
+package enum FuzzTarget: String, CaseIterable, Sendable {
+  case safetensors
+  case container
+  case gguf
+  case json
+  case tokenizer
+
+  /// Reads bytes; returns whether they were accepted.
+  @discardableResult
+  package func read(_ bytes: [UInt8]) -> Bool {
+    switch self {
+    case .safetensors: Self.readSafetensors(bytes)
+    case .container: Self.readContainer(bytes)
+    case .gguf: Self.readGGUF(bytes)
+    case .json: Self.readJSON(bytes)
+    case .tokenizer: Self.readTokenizer(bytes)
+    }
+  }
+
+  private static func readSafetensors(_ bytes: [UInt8]) -> Bool {
+    let header: SafetensorsHeader
+    do {
+      header = try TensorBytes(bytes).withSpan { try SafetensorsHeader(parsing: $0, path: "") }
+    } catch {
+      return describe(error)
+    }
+    var end: Int?
+    for entry in header.entries {
+      precondition(entry.range.count == entry.tensor.byteCount, "\(entry)")
+      precondition(end == nil || end == entry.range.lowerBound, "\(entry) does not follow byte \(end ?? 0)")
+      end = entry.range.upperBound
+    }
+    precondition(end == nil || end == bytes.count, "\(bytes.count) bytes, tensors end at \(end ?? 0)")
+    return true
+  }
+
+  /// Most bytes break a checksum, so a copy with right checksums is read too.
+  private static func readContainer(_ bytes: [UInt8]) -> Bool {
+    var sealed = bytes
+    ContainerSeal.seal(&sealed)
+    let isAccepted = readWholeContainer(bytes)
+    return (sealed == bytes ? false : readWholeContainer(sealed)) || isAccepted
+  }
+
+  private static func readWholeContainer(_ bytes: [UInt8]) -> Bool {
+    let byteLimit = 1 << 24
+    do {
+      let file = try ContainerFile(InputFile(bytes, path: ""))
+      let contents = file.contents
+      // The table shows what the sections need: reading very large ones would only measure memory.
+      var byteCount = 0
+      for size in contents.tensors.map(\.byteCount) + contents.assets.map(\.byteCount) {
+        guard size <= byteLimit - byteCount else { return true }
+        byteCount += size
+      }
+      for tensor in contents.tensors {
+        let count = try file.bytes(of: tensor).count
+        precondition(count == tensor.byteCount, "\(count) bytes of \(tensor)")
+      }
+      for asset in contents.assets { _ = try file.bytes(of: asset) }
+      try contents.validateQuantization(path: "")
+      try file.verify()
+      return true
+    } catch {
+      return describe(error)
+    }
+  }
+
+  private static func readGGUF(_ bytes: [UInt8]) -> Bool {
+    do {
+      let checkpoint = try Checkpoint.openGGUF(InputFile(bytes, path: ""))
+      for tensor in checkpoint.contents.tensors {
+        let count = try checkpoint.bytes(of: tensor.name).count
+        precondition(count == tensor.byteCount, "\(count) bytes of \(tensor)")
+      }
+      try checkpoint.contents.validateQuantization(path: "")
+      for asset in checkpoint.contents.assets { _ = try checkpoint.asset(named: asset.name) }
+      return true
+    } catch {
+      return describe(error)
+    }
+  }
+
+  private static func readJSON(_ bytes: [UInt8]) -> Bool {
+    do {
+      let value = try JSONValue(parsing: bytes)
+      for text in [value.compactText, value.prettyText] {
+        let again = try JSONValue(parsing: Array(text.utf8))
+        precondition(again == value, "\(text) does not read back")
+      }
+      _ = try LlamaConfiguration(value, path: "")
+      return true
+    } catch {
+      return describe(error)
+    }
+  }
+
+  private static func readTokenizer(_ bytes: [UInt8]) -> Bool {
+    do {
+      let tokenizer = try TensorBytes(bytes).withSpan { try Tokenizer(parsing: $0, path: "") }
+      for token in tokenizer.encode("aA 1\u{E9}") {
+        precondition((0..<tokenizer.vocabularySize).contains(Int(token)), "token \(token)")
+      }
+      return true
+    } catch {
+      return describe(error)
+    }
+  }
+
+  /// Words an error, which must stay on one line.
+  private static func describe(_ error: any Error) -> Bool {
+    let text = String(describing: error)
+    precondition(error is JSONError || !text.contains(where: \.isNewline), "\(text)")
+    return false
+  }
+}
