@@ -1,10 +1,10 @@
 """The libraries that own the formats, beside ours.
 
-    integer_peers.py compressed-tensors read FOLDER OUT       their weights of what we wrote, to OUT/m.f32
-    integer_peers.py compressed-tensors write FOLDER OUT BITS SYMMETRIC
-                                                              a folder that they packed, and its weights
-    integer_peers.py auto-round read FOLDER OUT
-    integer_peers.py auto-round write FOLDER OUT BITS SYMMETRIC
+    integer_peers.py LIBRARY read FOLDER ...     their weights of module m that we wrote, to FOLDER/m.f32
+    integer_peers.py LIBRARY write ROOT          folders that they packed, ROOT/BITS-true and ROOT/BITS-false (symmetric
+                                                 or not), with the weights in m.f32
+
+LIBRARY is compressed-tensors or auto-round.
 """
 import json
 import os
@@ -35,16 +35,20 @@ def sample(bits, symmetric):
     return weight, scales, zeros
 
 
-def save(folder, out, tensors, config, weight):
+def save(folder, tensors, config, weight):
     os.makedirs(folder)
     tensors = {"m." + name: value.contiguous() for name, value in tensors.items()}
     save_file(tensors, os.path.join(folder, "model.safetensors"))
     with open(os.path.join(folder, "config.json"), "w") as file:
         json.dump({"quantization_config": config}, file)
-    weight.numpy().astype("<f4").tofile(os.path.join(out, "m.f32"))
+    save_weight(folder, weight)
 
 
-def compressed_tensors(command, folder, out, bits=None, symmetric=None):
+def save_weight(folder, weight):
+    weight.float().contiguous().numpy().astype("<f4").tofile(os.path.join(folder, "m.f32"))
+
+
+def compressed_tensors(command, folder, bits=None, symmetric=None):
     from compressed_tensors.compressors.pack_quantized.base import PackedQuantizationCompressor as Packed
     from compressed_tensors.quantization import QuantizationConfig
 
@@ -55,7 +59,7 @@ def compressed_tensors(command, folder, out, bits=None, symmetric=None):
         tensors = {name[2:]: value for name, value in tensors.items() if name.startswith("m.")}
         tensors["weight_scale"] = tensors["weight_scale"].float()
         weight = Packed.decompress(tensors, config.config_groups["group_0"])["weight"]
-        weight.float().numpy().astype("<f4").tofile(os.path.join(out, "m.f32"))
+        save_weight(folder, weight)
         return
     weight, scales, zeros = sample(bits, symmetric)
     scheme = scheme_of(bits, symmetric)
@@ -65,10 +69,10 @@ def compressed_tensors(command, folder, out, bits=None, symmetric=None):
     config = QuantizationConfig(
         config_groups={"group_0": scheme}, format="pack-quantized", quantization_status="compressed",
         ignore=["lm_head"])
-    save(folder, out, packed, json.loads(config.model_dump_json()), weight)
+    save(folder, packed, json.loads(config.model_dump_json()), weight)
 
 
-def auto_round(command, folder, out, bits=None, symmetric=None):
+def auto_round(command, folder, bits=None, symmetric=None):
     from auto_round_extension.torch.qlinear_torch import QuantLinear as Plain
     from auto_round_extension.torch.qlinear_torch_zp import QuantLinear as MinusOne
 
@@ -83,8 +87,7 @@ def auto_round(command, folder, out, bits=None, symmetric=None):
         for part in ["qweight", "qzeros", "scales"]:
             setattr(linear, part, tensors["m." + part])
         linear.scales = linear.scales.float()
-        linear.forward(torch.eye(inputs)).T.contiguous().numpy().astype("<f4").tofile(
-            os.path.join(out, "m.f32"))
+        save_weight(folder, linear.forward(torch.eye(inputs)).T)
         return
     weight, scales, zeros = sample(bits, symmetric)
     layer = torch.nn.Linear(INPUTS, OUTPUTS, bias=False)
@@ -97,10 +100,16 @@ def auto_round(command, folder, out, bits=None, symmetric=None):
         "quant_method": "auto-round", "packing_format": "auto_round:auto_gptq" if symmetric else "auto_round",
         "bits": bits, "group_size": GROUP, "sym": symmetric, "data_type": "int",
     }
-    save(folder, out, {p: getattr(linear, p) for p in ["qweight", "qzeros", "scales"]}, config, weight)
+    save(folder, {p: getattr(linear, p) for p in ["qweight", "qzeros", "scales"]}, config, weight)
 
 
 if __name__ == "__main__":
-    library, command, folder, out, *options = sys.argv[1:]
-    options = [int(options[0]), options[1] == "true"] if options else []
-    {"compressed-tensors": compressed_tensors, "auto-round": auto_round}[library](command, folder, out, *options)
+    library, command, *paths = sys.argv[1:]
+    run = {"compressed-tensors": compressed_tensors, "auto-round": auto_round}[library]
+    if command == "read":
+        for path in paths:
+            run("read", path)
+    else:
+        for bits in [2, 3, 4]:
+            for symmetric in [True, False]:
+                run("write", os.path.join(paths[0], f"{bits}-{str(symmetric).lower()}"), bits, symmetric)

@@ -27,7 +27,7 @@ private enum Python {
   ])
 }
 
-/// A library, and whether zero points are symmetric, and the width of codes.
+/// The libraries that are there, and what is written for them.
 private let peerCases: [(String, IntegerFormat)] =
   (Python.hasCompressedTensors ? [("compressed-tensors", .compressedTensors)] : [])
   + (Python.hasAutoRound ? [("auto-round", .autoRound)] : [])
@@ -55,22 +55,20 @@ private func weights(of checkpoint: Checkpoint) throws -> [Float] {
 @Suite struct `Python readers of integer zero points` {
   private let folder: TemporaryFolder
 
-  init() throws {
-    folder = try TemporaryFolder()
-    try folder.write("out/.keep", "")
-  }
+  init() throws { folder = try TemporaryFolder() }
 
-  private func found() throws -> [Float] {
-    let bytes = try folder.read("out/m.f32")
+  private func found(_ name: String) throws -> [Float] {
+    let bytes = try folder.read(name + "/m.f32")
     return stride(from: 0, to: bytes.count, by: 4).map { i in
       Float(bitPattern: (0..<4).reduce(0) { $0 | UInt32(bytes[i + $1]) << UInt32(8 * $1) })
     }
   }
 
-  private func source(bits: Int, isSymmetric: Bool) throws -> Checkpoint {
+  private func source(_ bits: Int, _ isSymmetric: Bool) throws -> Checkpoint {
     let sample = IntegerSample(
       outputCount: 64, inputCount: 96, bits: bits, isSymmetric: isSymmetric, seed: UInt64(bits))
-    return try IntegerFixture.compressedTensors(sample, isSymmetric: isSymmetric).open(in: folder)
+    return try IntegerFixture.compressedTensors(sample, isSymmetric: isSymmetric)
+      .open(in: folder, "source-\(bits)-\(isSymmetric)")
   }
 
   @Test(
@@ -78,41 +76,38 @@ private func weights(of checkpoint: Checkpoint) throws -> [Float] {
     [IntegerFormat.gptq, .gptqV2, .autoRound, .compressedTensors])
   func `an independent decoder finds the same weights`(bits: Int, format: IntegerFormat) throws {
     for isSymmetric in [false, true] {
-      let checkpoint = try source(bits: bits, isSymmetric: isSymmetric)
-      try checkpoint.write(format, to: folder.path("written-\(isSymmetric)"))
-      #expect(
-        Python.run([
-          Python.readers + "integer_reader.py", folder.path("written-\(isSymmetric)"), folder.path("out"),
-        ]))
-      #expect(try found() == weights(of: checkpoint))
+      let checkpoint = try source(bits, isSymmetric)
+      let name = "written-\(isSymmetric)"
+      try checkpoint.write(format, to: folder.path(name))
+      #expect(Python.run([Python.readers + "integer_reader.py", folder.path(name), folder.path(name)]))
+      #expect(try found(name) == weights(of: checkpoint))
+    }
+  }
+
+  /// The widths that both libraries hold in 16-bit products, symmetric and not.
+  private static let cases = [2, 3, 4].flatMap { [($0, false), ($0, true)] }
+
+  @Test(
+    .enabled(if: !peerCases.isEmpty, "python3 has neither compressed_tensors nor auto_round"),
+    arguments: peerCases)
+  func `the libraries read what we write`(library: String, format: IntegerFormat) throws {
+    let checkpoints = try Self.cases.map(source)
+    let names = Self.cases.map { "written-\($0)-\($1)" }
+    for (checkpoint, name) in zip(checkpoints, names) { try checkpoint.write(format, to: folder.path(name)) }
+    #expect(Python.run([Python.readers + "integer_peers.py", library, "read"] + names.map(folder.path)))
+    for (checkpoint, name) in zip(checkpoints, names) {
+      #expect(try found(name) == weights(of: checkpoint), "\(name)")
     }
   }
 
   @Test(
     .enabled(if: !peerCases.isEmpty, "python3 has neither compressed_tensors nor auto_round"),
-    arguments: peerCases, [2, 3, 4])
-  func `the libraries read what we write`(peer: (String, IntegerFormat), bits: Int) throws {
-    for isSymmetric in [false, true] {
-      let checkpoint = try source(bits: bits, isSymmetric: isSymmetric)
-      let path = folder.path("written-\(isSymmetric)")
-      try checkpoint.write(peer.1, to: path)
-      #expect(Python.run([Python.readers + "integer_peers.py", peer.0, "read", path, folder.path("out")]))
-      #expect(try found() == weights(of: checkpoint))
-    }
-  }
-
-  @Test(
-    .enabled(if: !peerCases.isEmpty, "python3 has neither compressed_tensors nor auto_round"),
-    arguments: peerCases, [2, 3, 4])
-  func `reads what the libraries write`(peer: (String, IntegerFormat), bits: Int) throws {
-    for isSymmetric in [false, true] {
-      let path = folder.path("theirs-\(isSymmetric)")
-      #expect(
-        Python.run([
-          Python.readers + "integer_peers.py", peer.0, "write", path, folder.path("out"), "\(bits)",
-          "\(isSymmetric)",
-        ]))
-      #expect(try weights(of: Checkpoint.open(path: path)) == found())
+    arguments: peerCases)
+  func `reads what the libraries write`(library: String, format: IntegerFormat) throws {
+    #expect(Python.run([Python.readers + "integer_peers.py", library, "write", folder.path("theirs")]))
+    for (bits, isSymmetric) in Self.cases {
+      let name = "theirs/\(bits)-\(isSymmetric)"
+      #expect(try weights(of: Checkpoint.open(path: folder.path(name))) == found(name), "\(name)")
     }
   }
 }
