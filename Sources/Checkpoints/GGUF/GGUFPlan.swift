@@ -31,7 +31,7 @@ struct GGUFPlan {
     statement = try GGUFStatement(keys)
     let embedding = header.entries.first { $0.name == GGUFTensorNames.embedding }
     dtype = embedding?.type.dtype ?? .bf16
-    vectorDType = statement.isOurs ? .f32 : Self.vectorDType(header.entries, matrices: dtype, file)
+    vectorDType = statement.isOurs ? .f32 : try Self.vectorDType(header.entries, matrices: dtype, file)
     for entry in header.entries where entry.name != GGUFTensorNames.frequencies { try add(entry) }
     let names = Set(header.entries.map(\.name))
     for name in GGUFTensorNames.required(layerCount: configuration.layerCount) where !names.contains(name) {
@@ -135,18 +135,18 @@ struct GGUFPlan {
   /// those, if every value of every vector survives that; otherwise they stay as they are.
   private static func vectorDType(
     _ entries: [GGUFHeader.Entry], matrices dtype: DType, _ file: InputFile
-  ) -> DType {
+  ) throws(FormatError) -> DType {
     guard dtype != .f32 else { return .f32 }
     let format: FloatFormat = dtype == .f16 ? .f16 : .bf16
     let vectors = entries.lazy.filter {
       $0.shape.count == 1 && $0.type == .f32 && $0.name != GGUFTensorNames.frequencies
     }
-    let survive = vectors.allSatisfy { entry in
+    for entry in vectors {
       let values = try file.withBytes(in: entry.range) { widened($0, from: .f32) }
       let restored = widened(narrowed(values, to: format), from: format)
-      return zip(values, restored).allSatisfy { $0.bitPattern == $1.bitPattern }
+      guard zip(values, restored).allSatisfy({ $0.bitPattern == $1.bitPattern }) else { return .f32 }
     }
-    return survive ? dtype : .f32
+    return dtype
   }
 }
 

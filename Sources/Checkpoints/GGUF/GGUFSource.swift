@@ -62,7 +62,8 @@ extension GGUFSource {
   /// - Returns: The bytes of the file in place where nothing has to be done, otherwise new ones.
   /// - Throws: `FormatError` when codes or tables do not fit the packing.
   func bytes(of file: InputFile, byteCount: Int) throws(FormatError) -> TensorBytes {
-    if case .stored = content, headSize == nil { return TensorBytes(file, range: entry.range) }
+    let source = try file.bytes(in: entry.range)
+    if case .stored = content, headSize == nil { return source }
     var output = [UInt8](repeating: 0, count: byteCount)
     guard byteCount > 0 else { return TensorBytes(output) }
     let outputRow = byteCount / rowCount
@@ -73,8 +74,11 @@ extension GGUFSource {
       var scratch = GGUFRowScratch()
       for (i, row) in rows.enumerated() {
         var out = part._mutatingExtracting(i * outputRow..<(i + 1) * outputRow)
-        try file.withBytes(in: range(ofRow: row)) { bytes throws(FormatError) in
-          try write(bytes, row: row, of: file.path, &scratch, into: &out)
+        let place = range(ofRow: row)
+        try source.withSpan { bytes throws(FormatError) in
+          let stored = bytes.extracting(
+            place.lowerBound - entry.range.lowerBound..<place.upperBound - entry.range.lowerBound)
+          try write(stored, row: row, of: file.path, &scratch, into: &out)
         }
       }
     }
