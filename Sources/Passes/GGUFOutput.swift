@@ -135,7 +135,8 @@ extension RotaryParameters {
         let blend = (turns - low) / (high - low)
         return Float(1 / ((1 - blend) / factor + blend))
       }
-      return .factors(factors)
+      return .factors(
+        factors, Llama3Stretching(lowFactor: low, highFactor: high, originalContext: context))
     }
   }
 }

@@ -32,6 +32,7 @@ struct Rilq: ParsableCommand {
       ProcessMemory.keepFreedMemory()
       try command.run()
     } catch let error as any CommandFailure {
+      Interruption.waitIfBegun()
       Terminal.writeError(error.oneLine)
       Foundation.exit(error.exitCode)
     } catch {

@@ -133,7 +133,11 @@ import Testing
       name: "adapter that MLX does not load", code: 3, parts: ["out: tensor", "lora_A", "'rilq merge'"],
       arguments: ["convert", "model", "out", "--to", "mlx", "--pass", "quantize", "--pass", "attach"]),
     Failure(
-      name: "GGUF option for another format", code: 64, parts: ["go with a GGUF file only"],
+      name: "GGUF option for another format", code: 64, parts: ["goes with a GGUF file only"],
+      arguments: quantize + ["--gguf-type", "q4_1"]),
+    Failure(
+      name: "loss where nothing is lost", code: 64,
+      parts: ["--lossy has no meaning, rilq holds every result"],
       arguments: quantize + ["--lossy"]),
     Failure(
       name: "GGUF type that there is not", code: 64, parts: ["--gguf-type q4_k", "q4_1"],

@@ -16,7 +16,9 @@ import Testing
     let recipe = Recipe(
       input: PathOption(bench.folder.path("model")), output: PathOption(bench.folder.path(name)),
       outputFormat: format, passes: passes)
-    return try Pipeline(recipe, Pipeline.Options(version: "0.0.0", gguf: options)).run()
+    let settings = Pipeline.Options(
+      version: "0.0.0", ggufType: options.linearType, isLossy: options.isLossy)
+    return try Pipeline(recipe, settings).run()
   }
 
   /// Changes a value of the model's configuration.

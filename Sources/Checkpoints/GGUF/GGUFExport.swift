@@ -53,8 +53,8 @@ package struct GGUFExport: Sendable {
       metadata: plan.contents.metadata)
     members =
       plan.generalMembers(encodings) + plan.members
-      + Self.returnMembers(plan.tensors, encodings, exact: exact, plan.contents.metadata)
-    if case .factors(let factors) = plan.model.rotaryScaling {
+      + Self.returnMembers(plan, encodings, exact: exact)
+    if case .factors(let factors, _) = plan.model.rotaryScaling {
       rotaryFactors = factors
     } else {
       rotaryFactors = nil
@@ -93,11 +93,11 @@ extension GGUFExport {
 
   /// What a reader needs to give the checkpoint back as it was.
   private static func returnMembers(
-    _ tensors: [GGUFExportTensor], _ encodings: [GGUFEncoding], exact: Set<String>, _ metadata: JSONValue
+    _ plan: GGUFExportPlan, _ encodings: [GGUFEncoding], exact: Set<String>
   ) -> [GGUFExportMember] {
     var modules: [JSONValue.Member] = []
     var dtypes: [JSONValue.Member] = []
-    for (tensor, encoding) in zip(tensors, encodings) {
+    for (tensor, encoding) in zip(plan.tensors, encodings) {
       switch tensor.storage {
       case .packed(let parameters, _, let scales, _) where encoding.keepsCodes:
         // Rounded tables are those of the file.
@@ -109,14 +109,15 @@ extension GGUFExport {
       default: continue
       }
     }
-    var members: [GGUFExportMember] = []
-    if !modules.isEmpty || !dtypes.isEmpty {
-      var document = JSONValue.object([JSONValue.Member("modules", .object(modules))])
-      if !dtypes.isEmpty { document.set("dtypes", to: .object(dtypes)) }
-      members.append(GGUFExportMember(quantizationKey, .string(document.compactText)))
+    // Written even when it is empty: a file with it is ours, and its vectors have the dtypes that it says.
+    var document = JSONValue.object([JSONValue.Member("modules", .object(modules))])
+    if !dtypes.isEmpty { document.set("dtypes", to: .object(dtypes)) }
+    var members = [GGUFExportMember(quantizationKey, .string(document.compactText))]
+    if case .factors(_, let stretching) = plan.model.rotaryScaling {
+      members.append(GGUFExportMember(Llama3Stretching.key, .string(stretching.json.compactText)))
     }
-    if metadata != .object([]) {
-      members.append(GGUFExportMember(metadataKey, .string(metadata.compactText)))
+    if plan.contents.metadata != .object([]) {
+      members.append(GGUFExportMember(metadataKey, .string(plan.contents.metadata.compactText)))
     }
     return members
   }

@@ -5,7 +5,7 @@ package struct GGUFExportModel: Sendable, Equatable {
     /// Every frequency is divided by the factor.
     case linear(factor: Double)
     /// Each frequency is divided by its own factor; as many as half a head has columns.
-    case factors([Float])
+    case factors([Float], Llama3Stretching)
   }
 
   package var name: String

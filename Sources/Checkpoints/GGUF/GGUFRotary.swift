@@ -27,7 +27,9 @@ struct GGUFRotary {
       members.append(JSONValue.Member("rope_scaling", scaling))
     }
     if let frequencies {
-      guard members.count == 1, let scaling = Self.llama3Scaling(frequencies, base: base, headSize: headSize)
+      let stretching = try Llama3Stretching(keys)
+      guard members.count == 1,
+        let scaling = Self.llama3Scaling(frequencies, stretching, base: base, headSize: headSize)
       else {
         throw FormatError(
           keys.path, at: "tensor '\(GGUFTensorNames.frequencies)'",
@@ -55,10 +57,12 @@ struct GGUFRotary {
 
   /// The parameters of Llama 3.1's stretching whose factors these are, or nil when there are none.
   ///
-  /// A file has only the factors. Every published model has 1, 4 and 8192 for the other parameters, which are taken and
-  /// then checked against each factor.
-  static func llama3Scaling(_ frequencies: [Float], base: Double, headSize: Int) -> JSONValue? {
-    let (low, high, context) = (1.0, 4.0, 8192.0)
+  /// The factor is that of the slowest frequency; every other one is then checked against the parameters.
+  static func llama3Scaling(
+    _ frequencies: [Float], _ stretching: Llama3Stretching = .published, base: Double, headSize: Int
+  ) -> JSONValue? {
+    let (low, high) = (stretching.lowFactor, stretching.highFactor)
+    let context = Double(stretching.originalContext)
     let tolerance = 1e-5
     guard frequencies.count == headSize / 2, let factor = frequencies.last.map(Double.init), factor >= 1
     else {
@@ -70,12 +74,8 @@ struct GGUFRotary {
       let expected = 1 / ((1 - blend) / factor + blend)
       guard abs(Double(found) - expected) <= tolerance * expected else { return nil }
     }
-    return .object([
-      JSONValue.Member("rope_type", .string("llama3")),
-      JSONValue.Member("factor", .double(factor)),
-      JSONValue.Member("low_freq_factor", .double(low)),
-      JSONValue.Member("high_freq_factor", .double(high)),
-      JSONValue.Member("original_max_position_embeddings", .integer(Int(context))),
-    ])
+    return .object(
+      [JSONValue.Member("rope_type", .string("llama3")), JSONValue.Member("factor", .double(factor))]
+        + stretching.members)
   }
 }

@@ -32,6 +32,7 @@ struct RecipeRunner {
       // Nothing was begun.
       throw error
     } catch {
+      Interruption.waitIfBegun()
       progress.finish()
       if pipeline.hasFinishedSteps { Terminal.writeError("finished steps are kept for --resume") }
       throw error

@@ -1,11 +1,20 @@
 import Checkpoints
 import Dispatch
 import Foundation
+import Synchronization
 
 /// Ends the program on SIGINT, SIGTERM and SIGHUP, with nothing left behind but the steps that are to be kept.
 enum Interruption {
   private static let exitCode: Int32 = 130
   nonisolated(unsafe) private static var sources: [any DispatchSourceSignal] = []
+  private static let hasBegun = Atomic<Bool>(false)
+
+  /// Keeps a thread whose work failed from ending the program while an interruption does.
+  ///
+  /// The files that the interruption removes may be what the work then misses.
+  static func waitIfBegun() {
+    while hasBegun.load(ordering: .acquiring) { sleep(1) }
+  }
 
   /// Starts to listen; called once, before any work.
   static func install() {
@@ -16,6 +25,7 @@ enum Interruption {
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global(qos: .userInteractive))
       source.setEventHandler {
+        hasBegun.store(true, ordering: .releasing)
         let isKept = OutputWorkspace.discardAll()
         Terminal.write("\n")
         Terminal.writeError(

@@ -11,8 +11,8 @@ import Testing
   private func stored(_ name: String) throws -> [String: [UInt8]] {
     let file = try SafetensorsFile(path: folder.path(name + "/model.safetensors"))
     return Dictionary(
-      uniqueKeysWithValues: file.header.entries.map {
-        ("\($0.tensor.name) \($0.tensor.dtype.rawValue) \($0.tensor.shape)", file.bytes(of: $0).array)
+      uniqueKeysWithValues: try file.header.entries.map {
+        ("\($0.tensor.name) \($0.tensor.dtype.rawValue) \($0.tensor.shape)", try file.bytes(of: $0).array)
       })
   }
 
