@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Tries a reader with inputs that libFuzzer makes up: safetensors, container, gguf, json or tokenizer.
-# Fails on a crash, on an input that takes more than a second, and on more than 256 MB of memory; the input is kept in
-# .build-fuzz/found/TARGET. Inputs that reach new code are kept in .build-fuzz/corpus/TARGET; with --keep the smallest set
-# that reaches the same code replaces Fixtures/fuzz/TARGET.
+# Fails on a crash, on an input that takes more than a second by the clock (so the machine must have time to spare), and on
+# more than 256 MB of memory; the input is kept in .build-fuzz/found/TARGET. Inputs that reach new code are kept in .build-fuzz/corpus/TARGET; with --keep those of
+# the smallest set that reaches the same code replace Fixtures/fuzz/TARGET.
 # usage: Scripts/fuzz.sh TARGET SECONDS [--keep]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -11,6 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 target=$1 seconds=$2 keep=${3-}
 kept=Fixtures/fuzz/$target corpus=.build-fuzz/corpus/$target found=.build-fuzz/found/$target
 limits=(-rss_limit_mb=256 -timeout=1 -max_len=65536)
+words=Fuzz/words.dict
 
 build() {
   RILQ_FUZZ=1 nice -n 19 swift build -c release --product rilq-fuzz --scratch-path .build-fuzz \
@@ -29,18 +30,27 @@ case $target in
   *) echo "fuzz.sh: there is no target '$target'" >&2; exit 64 ;;
 esac
 
-# Leaks are not looked for: the runtime keeps caches for good. Freed memory is given back at once, to be measured.
-export RILQ_FUZZ_TARGET=$target ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16:allocator_may_return_null=0
+# Leaks are not looked for: the runtime keeps caches for good.
+export RILQ_FUZZ_TARGET=$target ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16 SWIFT_BACKTRACE=enable=no
 program=.build-fuzz/release/rilq-fuzz
-nice -n 19 "$program" "${limits[@]}" -max_total_time="$seconds" -artifact_prefix="$found/" -print_final_stats=1 \
+nice -n 19 "$program" "${limits[@]}" -dict=$words -max_total_time="$seconds" -artifact_prefix="$found/" -print_final_stats=1 \
   "$corpus" "$kept" "${seeds[@]}"
 
 if [ "$keep" = --keep ]; then
   smallest=$(mktemp -d .build-fuzz/merge.XXXXXX)
   nice -n 19 "$program" "${limits[@]}" -merge=1 "$smallest" "$corpus" "$kept" "${seeds[@]}" 2>&1 | tail -n 2 >&2
-  # The smallest ones first, and no more than 120 files or 120 kB.
+  # At most 120 of them, of every size, and no more than 90 kB.
   rm -f "$kept"/*
-  find "$smallest" -type f -printf '%s %f\n' | sort -n | awk '{ sum += $1 } NR <= 120 && sum <= 120000 { print $2 }' |
+  find "$smallest" -type f -printf '%s %f\n' | sort -n |
+    awk '{ size[NR] = $1; name[NR] = $2 }
+      END {
+        count = NR < 120 ? NR : 120
+        for (i = 1; i <= count; i++) {
+          j = int(i * NR / count)
+          sum += size[j]
+          if (sum <= 90000) print name[j]
+        }
+      }' |
     while read -r name; do cp "$smallest/$name" "$kept/$name"; done
   rm -r "$smallest"
 fi
