@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Tries a reader with inputs that libFuzzer makes up: safetensors, container, gguf, json or tokenizer.
 # Fails on a crash, on an input that takes more than a second by the clock (so the machine must have time to spare), and on
-# more than 256 MB of memory; the input is kept in .build-fuzz/found/TARGET. Inputs that reach new code are kept in .build-fuzz/corpus/TARGET; with --keep those of
-# the smallest set that reaches the same code replace Fixtures/fuzz/TARGET.
+# more than 256 MB of memory; the input is kept in .build-fuzz/found/TARGET. Inputs that reach new code are kept in
+# .build-fuzz/corpus/TARGET; with --keep those of the smallest set that reaches the same code replace Fixtures/fuzz/TARGET.
 # usage: Scripts/fuzz.sh TARGET SECONDS [--keep]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
