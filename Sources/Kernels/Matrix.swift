@@ -18,7 +18,7 @@ public struct Matrix: Sendable, Equatable {
 
   /// A matrix whose elements have no particular value; each must be written before it is read.
   ///
-  /// Clearing large results first, which are written anyway, takes a fiftieth of a calibration step.
+  /// For large results that are overwritten anyway, so that they are not cleared first.
   package static func unspecified(rows rowCount: Int, columns columnCount: Int) -> Matrix {
     let elementCount = rowCount * columnCount
     // Any bits are a float, so elements that nothing has written yet are harmless.

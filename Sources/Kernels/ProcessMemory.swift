@@ -8,8 +8,8 @@ internal import CKernels
 public enum ProcessMemory {
   /// Keeps freed memory for the next intermediate result instead of giving it back to the system each time.
   ///
-  /// A setting of the whole process, made once at start; without it a calibration step spends a thirtieth of its
-  /// time on page faults.
+  /// A setting of the whole process, made once at start; without it every large result is mapped, and its pages
+  /// cleared, anew.
   public static func keepFreedMemory() { ck_keep_freed_memory() }
 
   /// The memory of the machine, in bytes.
