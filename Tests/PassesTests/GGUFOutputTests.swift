@@ -34,6 +34,8 @@ import Testing
     #expect(document["types"]?.compactText == #"{"BF16":2,"F32":5,"Q4_1":14}"#)
     #expect(document["left_out"]?.array == [])
     #expect(document["lossy"] == nil)
+    #expect(document["proof"]?["equal"] == .bool(true))
+    #expect(document["proof"]?["tensors"]?.array?.count == 21)
     #expect(report.bitsPerWeight == 5)
     #expect(try bench.folder.read("out.gguf").count == report.bytes)
     #expect(try bench.folder.names() == ["model", "out.gguf"])
@@ -53,10 +55,15 @@ import Testing
 
   @Test func `a loss that is allowed is reported for each tensor`() throws {
     let passes = [PassOptions.quantize(QuantizeOptions())]
-    let losses = try run(passes, GGUFExportOptions(isLossy: true)).json["lossy"]?.array ?? []
+    let document = try run(passes, GGUFExportOptions(isLossy: true)).json
+    let losses = document["lossy"]?.array ?? []
     #expect(losses.count == 14)
     #expect(losses.first?["name"]?.string == "model.layers.0.self_attn.q_proj.weight")
     #expect(losses.allSatisfy { $0["type"]?.string == "Q4_1" && ($0["max_error"]?.double ?? 1) < 1e-3 })
+    // Reading the file back finds the same tensors to differ, and no other.
+    #expect(document["proof"]?["equal"] == .bool(false))
+    let differing = (document["proof"]?["tensors"]?.array ?? []).filter { $0["equal"] == .bool(false) }
+    #expect(Set(differing.map { $0["name"]?.string }) == Set(losses.map { $0["name"]?.string }))
   }
 
   @Test func `another architecture has no place, and nothing is written`() throws {
