@@ -1,12 +1,8 @@
 // The matrix product: rows of the left operand in blocks, columns of the right one in panels that stay in the first
-// cache. A panel holds CK_GEMM_STEPS steps of the inner dimension; the rows of a left operand whose steps are not
-// adjacent are brought together first.
+// cache. The inner dimension is cut into equal parts of at most CK_GEMM_STEPS steps, a panel each. Where there are
+// panels enough to repay it, blocks are packed, too: their loop then takes fewer instructions.
 
 #include "CKernels.h"
-#include <string.h>
-
-// Rows of the left operand that are farther apart than this many floats are copied, with this many floats between them.
-enum { CK_GEMM_FAR = 768, CK_GEMM_GAP = 16 };
 
 #pragma clang fp contract(fast)
 #pragma clang diagnostic ignored "-Wpsabi"
@@ -42,7 +38,7 @@ enum { CK_GEMM_FAR = 768, CK_GEMM_GAP = 16 };
 #pragma clang attribute pop
 #endif
 
-size_t ck_gemm_scratch(size_t m) { return CK_GEMM_PANEL + (m + 11) / 12 * 12 * (CK_GEMM_STEPS + CK_GEMM_GAP); }
+size_t ck_gemm_scratch(size_t m) { return CK_GEMM_PANEL + (m + 11) / 12 * 12 * CK_GEMM_STEPS; }
 
 void ck_gemm(
     int set, size_t m, size_t n, size_t k, ck_floats a, size_t a_row_stride, size_t a_k_stride, ck_floats b,

@@ -72,8 +72,8 @@ extension LinearGroup {
       let target = layout[tokens, columns]
       for (index, linear) in linears.enumerated() {
         let delta = dy.layout[tokens, self.columns(of: index)]
-        multiplyTransposed(
-          linear.weight, columns: columns, dy, delta, keep: index == 0 ? 0 : 1, into: &dx, target)
+        multiply(
+          dy, delta, byColumns: columns, of: linear.weight, keep: index == 0 ? 0 : 1, into: &dx, target)
         if let adapter = linear.adapter, let dh = reducedGradients[index] {
           adapter.addInputGradient(dh, tokens: tokens, columns: columns, into: &dx, target)
         }
@@ -89,9 +89,12 @@ extension LinearGroup {
 
   /// The input cut into columns at the groups' edges; of an odd number of tiles the last one is cut into halves.
   private func inputTiles(tokenCount: Int) -> [InputTile] {
-    let width = linears.reduce(64) { max($0, $1.weight.columnGranularity) }
-    var tiles = stride(from: 0, to: inputCount, by: width).map {
-      InputTile(tokens: 0..<tokenCount, columns: $0..<min($0 + width, inputCount))
+    let granularity = linears.reduce(8) { unit, linear in
+      leastCommonMultiple(
+        leastCommonMultiple(unit, linear.weight.columnGranularity), linear.adapter?.groupSize ?? 1)
+    }
+    var tiles = WeightTile.columns(of: inputCount, granularity: granularity).map {
+      InputTile(tokens: 0..<tokenCount, columns: $0)
     }
     if tiles.count % 2 == 1, tokenCount >= 16, let last = tiles.popLast() {
       let half = tokenCount / 2
@@ -99,25 +102,6 @@ extension LinearGroup {
       tiles.append(InputTile(tokens: half..<tokenCount, columns: last.columns))
     }
     return tiles
-  }
-}
-
-/// Multiplies output gradients with some columns of a weight, unpacked a block of rows at a time.
-private func multiplyTransposed(
-  _ weight: Weight, columns: Range<Int>, _ dy: Matrix, _ delta: MatrixLayout, keep: Float,
-  into dx: inout MutableSpan<Float>, _ target: MatrixLayout
-) {
-  let rowsPerBlock = max(98_304 / columns.count, 16)
-  ScratchPool.shared.withScratch(min(rowsPerBlock, weight.rowCount) * columns.count) { scratch in
-    for start in stride(from: 0, to: weight.rowCount, by: rowsPerBlock) {
-      let rows = start..<min(start + rowsPerBlock, weight.rowCount)
-      var tile = scratch._mutatingExtracting(0..<rows.count * columns.count)
-      weight.unpack(rows: rows, columns: columns, into: &tile)
-      multiply(
-        .plain, dy.values.span, delta[0..<delta.rowCount, rows], tile.span,
-        MatrixLayout(rows: rows.count, columns: columns.count), keep: start == 0 ? keep : 1, into: &dx, target
-      )
-    }
   }
 }
 
@@ -213,7 +197,7 @@ private func addScaleAndBiasGradients(
   to gradients: inout LinearGradients
 ) {
   let groupCount = weight.columnCount / packed.groupSize
-  let tiles = tileRanges(of: weight.rowCount, columnCount: weight.columnCount)
+  let tiles = WeightTile.rows(of: weight.rowCount, columns: weight.columnCount)
   // Scales and biases side by side, so that one parallel region writes both.
   var tables = [Float](repeating: 0, count: 2 * weight.rowCount * groupCount)
   var values = tables.mutableSpan
@@ -257,4 +241,10 @@ private func addCodeGradients(
       columnCount: columnCount, addTo: &scales, addTo: &biases)
     for i in 0..<half { tables[half + i] = biases[i] }
   }
+}
+
+private func leastCommonMultiple(_ a: Int, _ b: Int) -> Int {
+  var (divisor, rest) = (a, b)
+  while rest != 0 { (divisor, rest) = (rest, divisor % rest) }
+  return a / divisor * b
 }

@@ -35,7 +35,7 @@ package struct LinearGroup: Sendable {
       let tile = tiles[index]
       let linear = linears[tile.linear]
       let target = layout[0..<x.rowCount, columns(of: tile.linear).shifted(tile.rows)]
-      multiplyTile(linear.weight, rows: tile.rows, x, into: &y, target)
+      multiply(x, byRows: tile.rows, of: linear.weight, into: &y, target)
       if let adapter = linear.adapter, let h = reduced[tile.linear] {
         multiply(
           .transposedRight, h.values.span, h.layout, adapter.loraB.values.span,
@@ -60,7 +60,7 @@ package struct LinearGroup: Sendable {
   /// The outputs cut into tiles, by the shapes alone.
   var outputTiles: [OutputTile] {
     linears.indices.flatMap { index in
-      tileRanges(of: linears[index].weight.rowCount, columnCount: inputCount).map {
+      WeightTile.rows(of: linears[index].weight.rowCount, columns: min(inputCount, WeightTile.width)).map {
         OutputTile(linear: index, rows: $0)
       }
     }
@@ -81,31 +81,6 @@ extension LowRankAdapter {
         loraA.layout, into: &part, MatrixLayout(rows: rows.count, columns: rank))
     }
     return h
-  }
-}
-
-/// Cuts rows of a weight into tiles of at most 384 KiB of floats, an even number of them where that is possible.
-func tileRanges(of rowCount: Int, columnCount: Int) -> [Range<Int>] {
-  let most = min(max(98_304 / max(columnCount, 1), 16), 256)
-  let count = max((rowCount + most - 1) / most, rowCount >= 64 ? 2 : 1)
-  return evenRanges(of: rowCount, count: count + count % 2 * (rowCount >= 64 ? 1 : 0))
-}
-
-/// Cuts a range into a number of nearly equal parts, at multiples of 8 where they are long.
-func evenRanges(of length: Int, count: Int) -> [Range<Int>] {
-  let part = ((length + count - 1) / count + 7) / 8 * 8
-  return stride(from: 0, to: length, by: max(part, 1)).map { $0..<min($0 + part, length) }
-}
-
-/// Multiplies the input with some rows of a weight, which are unpacked for it.
-private func multiplyTile(
-  _ weight: Weight, rows: Range<Int>, _ x: Matrix, into y: inout MutableSpan<Float>, _ target: MatrixLayout
-) {
-  ScratchPool.shared.withScratch(rows.count * weight.columnCount) { tile in
-    weight.unpack(rows: rows, columns: 0..<weight.columnCount, into: &tile)
-    multiply(
-      .transposedRight, x.values.span, x.layout, tile.span,
-      MatrixLayout(rows: rows.count, columns: weight.columnCount), into: &y, target)
   }
 }
 

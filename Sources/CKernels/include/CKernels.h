@@ -93,8 +93,8 @@ void ck_adam_step(
 
 // The matrix product
 enum {
-  /// The steps of the inner dimension that a panel holds.
-  CK_GEMM_STEPS = 256,
+  /// The most steps of the inner dimension that a panel holds.
+  CK_GEMM_STEPS = 320,
   /// The floats of a panel, at most 32 columns.
   CK_GEMM_PANEL = 32 * CK_GEMM_STEPS
 };
