@@ -54,6 +54,7 @@ private struct TensorOrder {
 
   /// A tensor and the pieces of its name; the rest of the name is the last.
   private struct Item {
+    let name: String
     let position: Int
     let steps: Range<Int>
   }
@@ -75,8 +76,10 @@ private struct TensorOrder {
     steps.reserveCapacity(2 * tensors.count)
     for (position, tensor) in tensors.enumerated() {
       let start = steps.count
-      split(tensor.treeName.utf8.span)
-      items.append(Item(position: position, steps: start..<steps.count))
+      // A packed weight stands for its module.
+      let name = tensor.packing?.module ?? tensor.name
+      split(name.utf8.span)
+      items.append(Item(name: name, position: position, steps: start..<steps.count))
     }
     let isSorted = items.indices.dropFirst().allSatisfy { !isBefore(items[$0], items[$0 - 1]) }
     if !isSorted { items = items.sorted(by: isBefore) }
@@ -169,8 +172,8 @@ extension TensorOrder {
     guard first.count == second.count else { return false }
     return zip(first, second).allSatisfy { a, b in
       let stepCount = items[a].steps.count
-      return items[b].steps.count == stepCount && tensor(a).isAlike(tensor(b))
-        && (depth..<stepCount).allSatisfy { isSameStep(a, b, $0) }
+      return items[b].steps.count == stepCount
+        && (depth..<stepCount).allSatisfy { isSameStep(a, b, $0) } && tensor(a).isAlike(tensor(b))
     }
   }
 
@@ -182,12 +185,11 @@ extension TensorOrder {
     let (first, second) = (step(a, depth).part, step(b, depth).part)
     guard first.count == second.count else { return false }
     return order(
-      tensor(a).treeName.utf8.span.extracting(first), tensor(b).treeName.utf8.span.extracting(second)) == 0
+      items[a].name.utf8.span.extracting(first), items[b].name.utf8.span.extracting(second)) == 0
   }
 
   private func isBefore(_ a: Item, _ b: Item) -> Bool {
-    let names = (tensors[a.position].treeName, tensors[b.position].treeName)
-    let (first, second) = (names.0.utf8.span, names.1.utf8.span)
+    let (first, second) = (a.name.utf8.span, b.name.utf8.span)
     for (i, j) in zip(a.steps, b.steps) {
       let order = order(first.extracting(steps[i].part), second.extracting(steps[j].part))
       if order != 0 { return order < 0 }
@@ -210,7 +212,7 @@ extension TensorOrder {
   private func step(_ i: Int, _ depth: Int) -> Step { steps[items[i].steps.lowerBound + depth] }
 
   private func text(_ i: Int, _ depth: Int) -> String {
-    let name = tensor(i).treeName
+    let name = items[i].name
     let part = step(i, depth).part
     let start = name.utf8.index(name.startIndex, offsetBy: part.lowerBound)
     return String(name[start..<name.utf8.index(start, offsetBy: part.count)])
@@ -218,9 +220,6 @@ extension TensorOrder {
 }
 
 extension LogicalTensor {
-  /// The name that the tree shows: a packed weight stands for its module.
-  fileprivate var treeName: String { packing?.module ?? name }
-
   /// Whether another differs in its name at most.
   fileprivate func isAlike(_ other: LogicalTensor) -> Bool {
     stored.dtype == other.stored.dtype && byteCount == other.byteCount && shape == other.shape
