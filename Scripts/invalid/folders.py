@@ -364,7 +364,7 @@ def add_tokenizers(catalogue):
     change_of_ids["added_tokens"] = []
     catalogue.add(
         "tokenizer/id-beyond-the-embedding", {"tokenizer.json": dump(change_of_ids)}, EVALUATE,
-        ["token 500 is outside the vocabulary of 32"], over="base", without=("tokenizer.json",))  # fmt: skip
+        ["tokenizer.json: token 500: is outside the vocabulary of 32"], over="base", without=("tokenizer.json",))  # fmt: skip
 
 
 PEFT = "base_model.model.model.layers.0.mlp.up_proj."

@@ -35,6 +35,7 @@ extension Checkpoint {
     var store = SafetensorsStore(path: path, access: access)
     try store.add(try SafetensorsFile(path: path, access: access))
     let contents = CheckpointContents(tensors: store.tensors)
-    return Checkpoint(path: path, format: .safetensors, contents: contents, store: store)
+    return Checkpoint(
+      path: path, format: .safetensors, contents: contents, store: store, indexByName: store.positions)
   }
 }

@@ -72,6 +72,13 @@ package final class OutputWorkspace {
     return folder + "/" + name
   }
 
+  /// The path that a user knows: for something in the workspace the target, and what is inside of it.
+  package func publicPath(of path: String) -> String {
+    guard path == folder || path.hasPrefix(folder + "/") else { return path }
+    let parts = path.dropFirst(folder.count + 1).split(separator: "/", maxSplits: 1)
+    return parts.count > 1 ? "\(target)/\(parts[1])" : target
+  }
+
   /// Removes everything else now, and says whether these names stay when the workspace is discarded.
   package func keepOnly(_ names: Set<String>, whenDiscarded: Bool) throws {
     try remove(except: names)

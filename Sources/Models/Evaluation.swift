@@ -52,6 +52,18 @@ package func windows(of tokens: [Int32], length: Int, path: String) throws -> [[
 }
 
 extension Transformer {
+  /// Checks that every token has a row in the embedding, before a long run comes to one that has none.
+  ///
+  /// - Parameters:
+  ///   - windows: Tokens.
+  ///   - path: The tokenizer that made them, for the error.
+  /// - Throws: `ModelError.tokenOutOfRange`.
+  package func requireTokens(_ windows: [[Int32]], from path: String) throws {
+    let size = configuration.vocabularySize
+    guard let token = windows.joined().first(where: { !(0..<size).contains(Int($0)) }) else { return }
+    throw ModelError.tokenOutOfRange(path: path, id: Int(token), vocabularySize: size)
+  }
+
   /// Scores windows.
   ///
   /// - Parameters:

@@ -4,8 +4,8 @@ import Checkpoints
 public enum ModelError: Error, Equatable, CustomStringConvertible {
   /// A text has fewer tokens than one window needs.
   case textTooShort(path: String, tokens: Int, needed: Int)
-  /// A token id is outside the vocabulary.
-  case tokenOutOfRange(id: Int, vocabularySize: Int)
+  /// A tokenizer gives an id that has no row in the embedding; the path is that of the tokenizer, where it is known.
+  case tokenOutOfRange(path: String? = nil, id: Int, vocabularySize: Int)
   /// Two models cannot be compared.
   case incomparable(String)
   /// A value is NaN or infinite where the computation needs it finite.
@@ -16,7 +16,8 @@ public enum ModelError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .textTooShort(let path, let tokens, let needed):
       "\(path.escapedForDisplay): has \(tokens) tokens, one window needs \(needed)"
-    case .tokenOutOfRange(let id, let size): "token \(id) is outside the vocabulary of \(size)"
+    case .tokenOutOfRange(let path, let id, let size):
+      (path.map { "\($0.escapedForDisplay): " } ?? "") + "token \(id): is outside the vocabulary of \(size)"
     case .incomparable(let reason): reason.escapedForDisplay
     case .notFinite(let what): "\(what.escapedForDisplay) is not finite"
     }

@@ -8,10 +8,13 @@ extension Tokenizer {
     guard let bytes = try checkpoint.asset(named: "tokenizer.json") else {
       throw FormatError(checkpoint.path, .missing("tokenizer.json"))
     }
-    let path = checkpoint.path + "/tokenizer.json"
+    let path = Self.path(in: checkpoint)
     let contents = bytes.withSpan { $0.copiedBytes() }
     try self.init(parsing: unsafe contents.span.bytes, path: path)
   }
+
+  /// The path of a checkpoint's tokenizer, as errors name it.
+  package static func path(in checkpoint: Checkpoint) -> String { checkpoint.path + "/tokenizer.json" }
 
   /// Reads and encodes a text file.
   ///

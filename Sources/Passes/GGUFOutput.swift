@@ -43,6 +43,16 @@ struct GGUFOutput {
     }
   }
 
+  /// Refuses what needs no values to be known as impossible.
+  ///
+  /// - Parameters:
+  ///   - options: The types that are asked for.
+  ///   - modules: The modules that are packed on the way.
+  /// - Throws: `FormatError.notExact` with the tensor.
+  func requireRepresentable(_ options: GGUFExportOptions, packing modules: Set<String>) throws {
+    try plan.requireRepresentable(options, packing: modules)
+  }
+
   /// Chooses the types of the tensors and writes the file.
   func write(to path: String, _ options: GGUFExportOptions) throws -> Written {
     let export = try GGUFExport(plan, checkpoint, options)

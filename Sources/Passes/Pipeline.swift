@@ -59,8 +59,9 @@ public struct Pipeline {
   /// What every pass would do, from headers alone; nothing is written.
   public func plan() throws -> PipelinePlan {
     try requireMeaningfulOptions()
-    var current = try Checkpoint.open(path: recipe.input.resolved, access: options.access)
-    var plan = PipelinePlan(input: current)
+    let input = try Checkpoint.open(path: recipe.input.resolved, access: options.access)
+    var current = input
+    var plan = PipelinePlan(input: input)
     for passOptions in recipe.passes {
       guard let pass = passOptions.pass else {
         plan.add(passOptions.name)
@@ -70,7 +71,7 @@ public struct Pipeline {
       plan.add(passOptions.name, step)
       current = current.replacing(contents: step.contents)
     }
-    try checkRepresentable(current)
+    try checkRepresentable(current, madeFrom: input.contents)
     plan.finish(with: current.contents)
     return plan
   }
@@ -93,8 +94,10 @@ public struct Pipeline {
     var run = PipelineRun(
       recipe, options, workspace: workspace, journal: journal, input: input, origin: origin,
       progress: progress)
-    try run.execute()
-    try workspace.publish(PipelineRun.outputName)
+    try workspace.namingTarget {
+      try run.execute()
+      try workspace.publish(PipelineRun.outputName)
+    }
     return run.report
   }
 
@@ -115,11 +118,32 @@ public struct Pipeline {
   }
 
   /// Refuses early what the format of the output does not hold.
-  private func checkRepresentable(_ result: Checkpoint) throws {
+  private func checkRepresentable(_ result: Checkpoint, madeFrom input: CheckpointContents) throws {
     switch recipe.outputFormat {
-    case .gguf: _ = try GGUFOutput(result, path: recipe.output.resolved)
+    case .gguf:
+      // What was packed before may have tables that F16 holds; those of a pass are not made for it.
+      let packed = Set(result.contents.quantization.keys).subtracting(input.quantization.keys)
+      try GGUFOutput(result, path: recipe.output.resolved).requireRepresentable(options.gguf, packing: packed)
     case .mlx: try result.contents.validateForMLX(path: recipe.output.resolved)
     case .rilq, .safetensors, .gptq, .gptqV2, .autoRound, .compressedTensors: break
+    }
+  }
+}
+
+extension Pipeline.Options {
+  /// How a GGUF file is written.
+  var gguf: GGUFExportOptions { GGUFExportOptions(linearType: ggufType, isLossy: isLossy) }
+}
+
+extension OutputWorkspace {
+  /// Does something; an error about a file of the workspace names the target instead.
+  fileprivate func namingTarget(_ body: () throws -> Void) throws {
+    do {
+      try body()
+    } catch let error as FormatError {
+      throw FormatError(publicPath(of: error.path), byte: error.byteOffset, at: error.place, error.problem)
+    } catch ModelError.tokenOutOfRange(let path?, let id, let size) {
+      throw ModelError.tokenOutOfRange(path: publicPath(of: path), id: id, vocabularySize: size)
     }
   }
 }

@@ -145,14 +145,9 @@ struct PipelineRun {
     _ contents: CheckpointContents, path: String, shardByteLimit: Int
   ) throws -> IntegerFolderWriter {
     guard let format = recipe.outputFormat.integerFormat else { preconditionFailure("another format") }
-    do {
-      return try IntegerFolderWriter(
-        contents, source: current, folder: path, format: format, allowsLoss: options.isLossy,
-        shardByteLimit: shardByteLimit)
-    } catch let error as FormatError where error.path == path {
-      // What cannot be written is named by where it would have been.
-      throw FormatError(recipe.output.resolved, at: error.place, error.problem)
-    }
+    return try IntegerFolderWriter(
+      contents, source: current, folder: path, format: format, allowsLoss: options.isLossy,
+      shardByteLimit: shardByteLimit)
   }
 
   private func verify(_ options: VerifyOptions) throws -> JSONValue {
@@ -183,8 +178,7 @@ extension PipelineRun {
       var contents = current.contents
       contents.metadata = try origin.added(to: contents.metadata)
       let output = try GGUFOutput(current.replacing(contents: contents), path: recipe.output.resolved)
-      let written = try output.write(
-        to: path, GGUFExportOptions(linearType: options.ggufType, isLossy: options.isLossy))
+      let written = try output.write(to: path, options.gguf)
       byteCount = written.byteCount
       report = .object(
         written.details + [JSONValue.Member("bits_per_weight", .double(written.bitsPerWeight))])

@@ -126,7 +126,8 @@ import Testing
     Failure(
       name: "tables that GGUF does not hold", code: 3,
       parts: [
-        "out.gguf: tensor 'model.layers.0.self_attn.q_proj.weight': row 0, group", "F16 scales", "--lossy",
+        "out.gguf: tensor 'model.layers.0.self_attn.q_proj.weight': Q4_1 has F16 tables", "--tables f16",
+        "--lossy", "--gguf-type f32",
       ],
       arguments: ["quantize", "model", "out.gguf"]),
     Failure(

@@ -29,8 +29,7 @@ import Testing
       "\"$1\" convert model disk/out.rilq --quiet; code=$?; ls -A disk; exit $code", disk: "size=512k",
       in: try folderWithFixture())
     #expect(result.code == 4)
-    #expect(result.error.hasSuffix(": no space left on device\n"), "\(result.error)")
-    #expect(result.error.split(separator: "\n").count == 1)
+    #expect(result.error == "rilq: disk/out.rilq: no space left on device\n")
     #expect(result.output.isEmpty)
   }
 
@@ -61,8 +60,19 @@ import Testing
       script: "ulimit -f 400; exec \"$0\" \"$@\""
     ).wait()
     #expect(result.code == 4)
-    #expect(result.error.hasSuffix(": file too large\n"), "\(result.error)")
+    #expect(result.error == "rilq: out.rilq: file too large\n")
     #expect(try folder.names() == ["model"])
+  }
+
+  @Test(arguments: [("out", "out/model.safetensors"), ("out.gguf", "out.gguf")])
+  func `an error names the output, not the file that is to become it`(output: String, named: String) throws {
+    let folder = try folderWithFixture()
+    let result = try Program(
+      ["convert", "model", output, "--quiet"], in: folder,
+      script: "ulimit -f 400; exec \"$0\" \"$@\""
+    ).wait()
+    #expect(result.code == 4)
+    #expect(result.error == "rilq: \(named): file too large\n")
   }
 
   @Test func `a folder that cannot be written to is exit code 4`() throws {

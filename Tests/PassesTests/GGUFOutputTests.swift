@@ -66,6 +66,48 @@ import Testing
     #expect(Set(differing.map { $0["name"]?.string }) == Set(losses.map { $0["name"]?.string }))
   }
 
+  /// A recipe to `out.gguf` whose tables are F32.
+  private func planned(from input: String = "model", _ passes: [PassOptions], _ type: GGUFLinearType = .auto)
+    throws
+    -> PipelinePlan
+  {
+    let recipe = Recipe(
+      input: PathOption(bench.folder.path(input)), output: PathOption(bench.folder.path("out.gguf")),
+      passes: passes)
+    return try Pipeline(recipe, Pipeline.Options(version: "0.0.0", ggufType: type)).plan()
+  }
+
+  @Test(arguments: [GGUFLinearType.auto, .q4_1, .q2_0])
+  func `tables that a pass would compute in F32 are refused by the plan`(type: GGUFLinearType) throws {
+    let error = #expect(throws: FormatError.self) {
+      try planned([.quantize(QuantizeOptions())], type)
+    }
+    let name = type == .q2_0 ? "Q2_0" : "Q4_1"
+    #expect(
+      error?.problem
+        == .notExact(
+          "\(name) has F16 tables, those to be computed are F32; --tables f16 makes them so; --lossy rounds it, "
+            + "--gguf-type f32 holds it at its full size"))
+    #expect(error?.place == "tensor 'model.layers.0.self_attn.q_proj.weight'")
+  }
+
+  @Test func `a plan with dense linears does not ask how tables are stored`() throws {
+    #expect(try planned([.quantize(QuantizeOptions())], .f32).passes.count == 1)
+  }
+
+  @Test func `tables in F32 that are there already are judged by their values`() throws {
+    try bench.run(.quantize(QuantizeOptions()), to: "packed.rilq")
+    #expect(try planned(from: "packed.rilq", []).passes.isEmpty)
+    let recipe = Recipe(
+      input: PathOption(bench.folder.path("packed.rilq")), output: PathOption(bench.folder.path("out.gguf")),
+      passes: [])
+    let error = #expect(throws: FormatError.self) {
+      try Pipeline(recipe, Pipeline.Options(version: "0.0.0")).run()
+    }
+    #expect(error?.description.contains(": row 0, group ") == true)
+    #expect(error?.description.contains("F16 scales") == true)
+  }
+
   @Test func `another architecture has no place, and nothing is written`() throws {
     try configure("model_type", .string("qwen2"))
     let error = #expect(throws: FormatError.self) { try run([]) }

@@ -25,6 +25,29 @@ import Testing
         """)
   }
 
+  @Test func `groups tensors in whatever order they are stored`() throws {
+    var small = SmallCheckpoint()
+    for name in ["l.10.a", "l.2.b", "l", "l.2.a", "l.10.b", "l.9.b", "l.x", "k.007.a", "l.9.a", "k.7.a"] {
+      small.add(name, [1])
+    }
+    let folder = try TemporaryFolder()
+    let text = try Inspection(small.open(in: folder)).text
+    #expect(
+      text.split(separator: "\n\n").last.map(String.init) == """
+        k.7                              4 B
+          a               F32  [1]       4 B
+        k.007.a           F32  [1]       4 B
+        l                 F32  [1]       4 B
+        l.2                              8 B
+          a               F32  [1]       4 B
+          b               F32  [1]       4 B
+        l.9-10 (2 alike)            8 B each
+          a               F32  [1]       4 B
+          b               F32  [1]       4 B
+        l.x               F32  [1]       4 B
+        """)
+  }
+
   @Test func `keeps layers apart that differ in a shape`() throws {
     var small = SmallCheckpoint()
     small.add("layers.0.weight", [1])

@@ -6,7 +6,7 @@ struct GGUFExportChoice {
   let path: String
 
   /// Those that llama.cpp has known for longest come first.
-  private static let packedTypes: [GGUFTensorType] = [.q4_1, .q8_0, .q2_0]
+  static let packedTypes: [GGUFTensorType] = [.q4_1, .q8_0, .q2_0]
 
   /// How the tensor is encoded, and what that loses if it is not exact.
   ///
@@ -96,5 +96,5 @@ struct GGUFExportChoice {
     return loss
   }
 
-  private static let remedy = "; --lossy rounds it, --gguf-type f32 holds it at its full size"
+  static let remedy = "; --lossy rounds it, --gguf-type f32 holds it at its full size"
 }

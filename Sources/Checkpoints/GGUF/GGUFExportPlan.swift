@@ -32,6 +32,38 @@ package struct GGUFExportPlan: Sendable {
     members = model.members + tokenizer.members
   }
 
+  /// Refuses packed tensors that no type holds, whatever their values are.
+  ///
+  /// Tables that are yet to be computed in F32 count as such: a type has F16 tables, and a scale that happens to be
+  /// one of F16 in every group is nothing to rely on.
+  ///
+  /// - Parameters:
+  ///   - options: The types that are asked for.
+  ///   - modules: The modules whose tables are yet to be computed.
+  /// - Throws: `FormatError.notExact` with the tensor.
+  package func requireRepresentable(
+    _ options: GGUFExportOptions, packing modules: Set<String>
+  ) throws(FormatError) {
+    guard !options.isLossy else { return }
+    let asked = options.linearType.tensorType
+    if let asked, asked.blockElementCount == 1 { return }
+    for tensor in tensors {
+      guard case .packed(let parameters, _, let scales, let biases) = tensor.storage else { continue }
+      let isWide = modules.contains(tensor.module) && (scales.dtype == .f32 || biases.dtype == .f32)
+      let obstacles = (asked.map { [$0] } ?? GGUFExportChoice.packedTypes).map { type in
+        GGUFEncoding.obstacle(parameters, in: type)
+          ?? (isWide ? "\(type.name) has F16 tables, those to be computed are F32" : nil)
+      }
+      guard obstacles.allSatisfy({ $0 != nil }), let reason = obstacles.compactMap(\.self).first else {
+        continue
+      }
+      let narrowing = isWide ? "; --tables f16 makes them so" : ""
+      throw FormatError(
+        path, at: "tensor '\(tensor.sources[0].name)'",
+        .notExact(reason + narrowing + GGUFExportChoice.remedy))
+    }
+  }
+
   /// The metadata `general.*`.
   func generalMembers(_ encodings: [GGUFEncoding]) -> [GGUFExportMember] {
     var members = [

@@ -46,6 +46,8 @@ package struct JSONReader {
   private static let depthLimit = 64
   private let byteCount: Int
   private var depth = 0
+  /// The rooms of objects that are read to their end, for the next ones.
+  private var spareKeys: [SeenKeys] = []
   /// The byte that is read next, from the start of the text.
   package private(set) var position = 0
 
@@ -75,9 +77,32 @@ package struct JSONReader {
   package mutating func readMembers(
     _ text: RawSpan, _ body: (inout JSONReader, String, Int) throws(JSONError) -> Void
   ) throws(JSONError) {
+    var keys = spareKeys.popLast() ?? SeenKeys()
+    try readRepeatableMembers(text) { (reader, key, offset) throws(JSONError) in
+      guard keys.insert(key) else { throw Self.duplicate(key, at: offset) }
+      try body(&reader, key, offset)
+    }
+    keys.removeAll()
+    spareKeys.append(keys)
+  }
+
+  /// Reads an object member by member, whose keys the caller compares.
+  ///
+  /// - Parameters:
+  ///   - text: The text.
+  ///   - body: Gets the key and its byte, must read the value, and throws `duplicate` for a key that was there before.
+  /// - Throws: `JSONError` with the byte.
+  package mutating func readRepeatableMembers(
+    _ text: RawSpan, _ body: (inout JSONReader, String, Int) throws(JSONError) -> Void
+  ) throws(JSONError) {
     skipSpace(text)
     guard peek(text) == UInt8(ascii: "{") else { throw error("expected '{'") }
     try nested { (reader) throws(JSONError) in try reader.readMembersAfterBrace(text, body) }
+  }
+
+  /// The error for a key that an object has twice.
+  package static func duplicate(_ key: String, at byteOffset: Int) -> JSONError {
+    JSONError(byteOffset: byteOffset, reason: "duplicate key '\(key)'")
   }
 
   /// Reads an array element by element; `body` must read each value.
@@ -215,8 +240,6 @@ package struct JSONReader {
   private mutating func readMembersAfterBrace(
     _ text: RawSpan, _ body: (inout JSONReader, String, Int) throws(JSONError) -> Void
   ) throws(JSONError) {
-    var keys = SeenKeys()
-    let start = position
     skipSpace(text)
     if take("}", text) { return }
     while true {
@@ -224,8 +247,6 @@ package struct JSONReader {
       let keyOffset = position
       guard peek(text) == UInt8(ascii: "\"") else { throw error("a key must be a string") }
       let key = try readString(text)
-      guard keys.insert(key) else { throw error("duplicate key '\(key)'", at: keyOffset) }
-      if depth == 1 { keys.expect(byteCount: byteCount - start, after: position - start) }
       skipSpace(text)
       guard take(":", text) else { throw error("expected ':'") }
       try body(&self, key, keyOffset)
@@ -371,7 +392,6 @@ package struct JSONReader {
 /// The keys of one object; most objects have few, and then comparing is faster than hashing.
 private struct SeenKeys {
   private static let fewLimit = 8
-  private static let expectationLimit = 1 << 18
   private var few: [String] = []
   private var many: Set<String> = []
 
@@ -385,9 +405,9 @@ private struct SeenKeys {
     return true
   }
 
-  /// Makes room once, judging from the length of the first members how many will come.
-  mutating func expect(byteCount: Int, after byteCountSoFar: Int) {
-    guard many.count == Self.fewLimit else { return }
-    many.reserveCapacity(min(byteCount / max(1, byteCountSoFar / Self.fewLimit), Self.expectationLimit))
+  /// Forgets the keys; the room of few is kept.
+  mutating func removeAll() {
+    few.removeAll(keepingCapacity: true)
+    many = []
   }
 }

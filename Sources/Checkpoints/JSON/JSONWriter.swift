@@ -26,7 +26,8 @@ extension JSONValue {
     case .object(let members):
       Self.write(members, between: "{", "}", to: &text, indent: indent) { member, text, indent in
         Self.writeString(member.key, to: &text)
-        text.append(indent == nil ? ":" : ": ")
+        text.append(UInt8(ascii: ":"))
+        if indent != nil { text.append(UInt8(ascii: " ")) }
         member.value.write(to: &text, indent: indent)
       }
     }
@@ -40,22 +41,22 @@ extension JSONValue {
   }
 
   private static func write<Element>(
-    _ elements: [Element], between open: StaticString, _ close: StaticString, to text: inout [UInt8],
+    _ elements: [Element], between open: Unicode.Scalar, _ close: Unicode.Scalar, to text: inout [UInt8],
     indent: Int?, _ body: (Element, inout [UInt8], Int?) -> Void
   ) {
-    text.append(open)
+    text.append(UInt8(ascii: open))
     for (i, element) in elements.enumerated() {
-      if i > 0 { text.append(",") }
+      if i > 0 { text.append(UInt8(ascii: ",")) }
       if let indent { startLine(of: &text, indent: indent + 1) }
       body(element, &text, indent.map { $0 + 1 })
     }
     if let indent, !elements.isEmpty { startLine(of: &text, indent: indent) }
-    text.append(close)
+    text.append(UInt8(ascii: close))
   }
 
   private static func startLine(of text: inout [UInt8], indent: Int) {
     text.append(UInt8(ascii: "\n"))
-    for _ in 0..<2 * indent { text.append(UInt8(ascii: " ")) }
+    text.append(contentsOf: repeatElement(UInt8(ascii: " "), count: 2 * indent))
   }
 
   private static func writeString(_ string: String, to text: inout [UInt8]) {

@@ -33,7 +33,10 @@ enum SafetensorsFolder {
     }
     try contents.validateQuantization(path: path)
     try adapter?.checkGroups(contents.quantization)
-    return Checkpoint(path: path, format: .safetensors, contents: contents, store: source)
+    // What is translated or renamed has other tensors than the files.
+    let positions = contents.tensors == store.tensors ? store.positions : nil
+    return Checkpoint(
+      path: path, format: .safetensors, contents: contents, store: source, indexByName: positions)
   }
 
   /// The files that are read into something other than assets.
@@ -68,8 +71,8 @@ enum SafetensorsFolder {
       try index.check(shard, named: name)
       try store.add(shard)
     }
-    let present = Set(store.tensors.map(\.name))
-    try index.checkComplete(present.contains)
+    let present = store.positions
+    try index.checkComplete { present[$0] != nil }
   }
 
   /// The name of the one file that holds the weights.

@@ -15,6 +15,8 @@ package struct SafetensorsHeader: Sendable {
 
   /// The tensors in the order of their bytes.
   package let entries: [Entry]
+  /// The positions of the entries by the tensors' names.
+  let positions: [String: Int]
   /// The strings under `__metadata__`.
   package let metadata: [String: String]
 
@@ -45,7 +47,16 @@ package struct SafetensorsHeader: Sendable {
       entries.append(
         try declaration.entry(dataOffset: text.upperBound, fileByteCount: fileByteCount, path: path))
     }
-    self.entries = try Self.inOrder(entries, data: text.upperBound..<fileByteCount, path: path)
+    let isSorted = entries.indices.dropFirst().allSatisfy { !entries[$0].isBefore(entries[$0 - 1]) }
+    if !isSorted { entries.sort { $0.isBefore($1) } }
+    try Self.checkCoverage(entries, data: text.upperBound..<fileByteCount, path: path)
+    self.entries = entries
+    positions = isSorted ? listing.positions : Self.positions(of: entries)
+  }
+
+  private static func positions(of entries: [Entry]) -> [String: Int] {
+    Dictionary(
+      entries.indices.lazy.map { (entries[$0].tensor.name, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
   /// The bytes from which `textRange` can tell where the header ends.
@@ -82,15 +93,13 @@ package struct SafetensorsHeader: Sendable {
     return 8..<8 + Int(byteCount)
   }
 
-  /// Sorts by place and checks that the data is covered once, without a hole and without a rest.
-  private static func inOrder(
+  /// Checks that the data is covered once by sorted entries, without a hole and without a rest.
+  private static func checkCoverage(
     _ entries: [Entry], data: Range<Int>, path: String
-  ) throws(FormatError) -> [Entry] {
-    let isSorted = entries.indices.dropFirst().allSatisfy { !entries[$0].isBefore(entries[$0 - 1]) }
-    let sorted = isSorted ? entries : entries.sorted { $0.isBefore($1) }
+  ) throws(FormatError) {
     var end = data.lowerBound
     var previous = ""
-    for entry in sorted {
+    for entry in entries {
       let start = entry.range.lowerBound
       guard start == end else {
         let reason =
@@ -105,7 +114,6 @@ package struct SafetensorsHeader: Sendable {
     guard end == data.upperBound else {
       throw FormatError(path, byte: end, .malformed("\(data.upperBound - end) bytes follow the last tensor"))
     }
-    return sorted
   }
 }
 

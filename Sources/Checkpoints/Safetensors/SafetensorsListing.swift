@@ -7,10 +7,25 @@ struct SafetensorsListing {
     let byteOffset: Int
     var dtype: String?
     var shape: [Int]?
-    var offsets: [Int]?
+    var offsets: Offsets?
   }
 
+  /// The numbers of `data_offsets`; of others than two only their count matters.
+  struct Offsets {
+    var begin = 0
+    var end = 0
+    var count = 0
+  }
+
+  private static let metadataKey = "__metadata__"
+  /// Declarations from whose length the number of all is guessed, and the most that a guess makes room for.
+  private static let guessCount = 8
+  private static let guessLimit = 1 << 18
+
+  /// The tensors in the order of the text.
   private(set) var declarations: [Declaration] = []
+  /// The positions of the declarations by name.
+  private(set) var positions: [String: Int] = [:]
   private(set) var metadata: [String: String] = [:]
 
   /// Reads the JSON text.
@@ -23,23 +38,38 @@ struct SafetensorsListing {
   init(parsing text: RawSpan, from start: Int, path: String) throws(FormatError) {
     var reader = JSONReader(byteCount: text.byteCount)
     var current: String?
+    var hasMetadata = false
     do throws(JSONError) {
-      try reader.readMembers(text) { (reader, key, offset) throws(JSONError) in
-        current = key
-        if key == "__metadata__" {
+      try reader.readRepeatableMembers(text) { (reader, key, offset) throws(JSONError) in
+        if key == Self.metadataKey {
+          guard !hasMetadata else { throw JSONReader.duplicate(key, at: offset) }
+          hasMetadata = true
+          current = key
           try readMetadata(&reader, text)
         } else {
+          guard positions.updateValue(declarations.count, forKey: key) == nil else {
+            throw JSONReader.duplicate(key, at: offset)
+          }
+          current = key
           var declaration = Declaration(name: key, byteOffset: start + offset)
           try declaration.readFields(&reader, text)
           declarations.append(declaration)
+          if declarations.count == Self.guessCount { makeRoom(reader.position, of: text.byteCount) }
         }
         current = nil
       }
       try reader.readEnd(text)
     } catch {
-      let place = current.map { $0 == "__metadata__" ? "metadata" : "tensor '\($0)'" }
+      let place = current.map { $0 == Self.metadataKey ? "metadata" : "tensor '\($0)'" }
       throw FormatError(path, byte: start + error.byteOffset, at: place, .malformed(error.reason))
     }
+  }
+
+  /// Makes room once, as if the declarations to come were as long as those that were read.
+  private mutating func makeRoom(_ position: Int, of byteCount: Int) {
+    let guess = min(byteCount / max(1, position / Self.guessCount), Self.guessLimit)
+    declarations.reserveCapacity(guess)
+    positions.reserveCapacity(guess)
   }
 
   private mutating func readMetadata(_ reader: inout JSONReader, _ text: RawSpan) throws(JSONError) {
@@ -57,7 +87,7 @@ extension SafetensorsListing.Declaration {
       switch key {
       case "dtype": dtype = try reader.readString(text)
       case "shape": shape = try reader.readCounts(text)
-      case "data_offsets": offsets = try reader.readCounts(text)
+      case "data_offsets": offsets = try reader.readOffsets(text)
       default: _ = try reader.readValue(text)
       }
     }
@@ -83,9 +113,9 @@ extension SafetensorsListing.Declaration {
     guard offsets.count == 2 else {
       throw error(.malformed("data_offsets are \(offsets.count) numbers, not 2"), path)
     }
-    let (begin, end) = (offsets[0], offsets[1])
+    let (begin, end) = (offsets.begin, offsets.end)
     guard begin <= end else {
-      throw error(.malformed("data_offsets end before they begin: \(offsets)"), path)
+      throw error(.malformed("data_offsets end before they begin: [\(begin), \(end)]"), path)
     }
     guard end - begin == tensor.byteCount else {
       throw error(
@@ -110,5 +140,18 @@ extension JSONReader {
     counts.reserveCapacity(2)
     try readElements(text) { (reader) throws(JSONError) in counts.append(try reader.readCount(text)) }
     return counts
+  }
+
+  fileprivate mutating func readOffsets(
+    _ text: RawSpan
+  ) throws(JSONError) -> SafetensorsListing.Offsets {
+    var offsets = SafetensorsListing.Offsets()
+    try readElements(text) { (reader) throws(JSONError) in
+      let offset = try reader.readCount(text)
+      if offsets.count == 0 { offsets.begin = offset }
+      if offsets.count == 1 { offsets.end = offset }
+      offsets.count += 1
+    }
+    return offsets
   }
 }

@@ -9,9 +9,11 @@ struct SafetensorsStore: TensorStore {
   private let path: String
   private let access: FileAccess
   private var files: [SafetensorsFile] = []
-  private var places: [String: Place] = [:]
+  private var places: [Place] = []
   /// The tensors in the order of the files and of their bytes.
   private(set) var tensors: [TensorInfo] = []
+  /// The positions of the tensors by name.
+  private(set) var positions: [String: Int] = [:]
 
   /// An empty store.
   ///
@@ -27,19 +29,27 @@ struct SafetensorsStore: TensorStore {
   ///
   /// - Parameters:
   ///   - file: The file.
-  ///   - rename: The name a tensor has in the checkpoint.
+  ///   - rename: The name a tensor has in the checkpoint, where it is another than in the file.
   /// - Throws: `FormatError` when the checkpoint has a tensor of that name already.
-  mutating func add(_ file: SafetensorsFile, rename: (String) -> String = { $0 }) throws(FormatError) {
-    places.reserveCapacity(places.count + file.header.entries.count)
-    tensors.reserveCapacity(tensors.count + file.header.entries.count)
-    for (i, entry) in file.header.entries.enumerated() {
-      let name = rename(entry.tensor.name)
-      guard places.updateValue(Place(fileIndex: files.count, entryIndex: i), forKey: name) == nil else {
-        throw FormatError(
-          file.path, byte: entry.range.lowerBound, at: "tensor '\(name)'",
-          .malformed("is in another file of the checkpoint too"))
+  mutating func add(_ file: SafetensorsFile, rename: ((String) -> String)? = nil) throws(FormatError) {
+    let entries = file.header.entries
+    let start = tensors.count
+    places += entries.indices.map { Place(fileIndex: files.count, entryIndex: $0) }
+    tensors += entries.map { entry in
+      rename.map { entry.tensor.renamed($0(entry.tensor.name)) } ?? entry.tensor
+    }
+    if start == 0, rename == nil {
+      positions = file.header.positions
+    } else {
+      positions.reserveCapacity(tensors.count)
+      for (i, entry) in entries.enumerated() {
+        let name = tensors[start + i].name
+        guard positions.updateValue(start + i, forKey: name) == nil else {
+          throw FormatError(
+            file.path, byte: entry.range.lowerBound, at: "tensor '\(name)'",
+            .malformed("is in another file of the checkpoint too"))
+        }
       }
-      tensors.append(name == entry.tensor.name ? entry.tensor : entry.tensor.renamed(name))
     }
     files.append(file)
   }
@@ -49,9 +59,10 @@ struct SafetensorsStore: TensorStore {
   }
 
   func bytes(of tensor: TensorInfo) throws -> TensorBytes {
-    guard let place = places[tensor.name] else {
+    guard let position = positions[tensor.name] else {
       throw FormatError(path, .missing("tensor '\(tensor.name)'"))
     }
+    let place = places[position]
     let file = files[place.fileIndex]
     return try file.bytes(of: file.header.entries[place.entryIndex])
   }

@@ -24,6 +24,7 @@ struct CalibrationRun {
     self.context = context
     let student = try Transformer(input)
     windows = try CalibrationWindows(options, tokenizer: try Tokenizer(of: input))
+    try student.requireTokens(windows.all, from: Tokenizer.path(in: input))
     log = try CalibrationLog(path: context.logPath)
     let original =
       try options.teacher.map { try Checkpoint.open(path: $0.resolved, access: context.access) }
@@ -32,8 +33,10 @@ struct CalibrationRun {
       throw PassError.usage(
         "\(original.path): is quantized itself; name the original model with 'teacher'")
     }
+    let model = try Transformer(original)
+    try model.requireTokens(windows.all, from: Tokenizer.path(in: input))
     teacher = try TeacherCache(
-      teacher: try Transformer(original), windows: windows.all, path: context.workPath("teacher.f32"),
+      teacher: model, windows: windows.all, path: context.workPath("teacher.f32"),
       progress: context.progress)
     weights = RilqLossWeights(model: options.modelWeight, groundTruth: options.groundTruthWeight)
     learningRate = options.learningRate ?? Self.defaultLearningRate(parts)

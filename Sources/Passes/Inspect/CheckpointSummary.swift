@@ -35,8 +35,8 @@ package struct CheckpointSummary: Sendable {
   package let packings: [PackingCount]
   /// The modules that have an adapter.
   package let adaptedModuleCount: Int
-  /// The parameters of the model.
-  package let parameterCount: Int
+  /// How large the checkpoint is.
+  package let sizes: CheckpointSizes
 
   /// Summarizes a checkpoint.
   ///
@@ -53,7 +53,7 @@ package struct CheckpointSummary: Sendable {
     adaptedModuleCount =
       checkpoint.contents.adapter == nil
       ? 0 : checkpoint.contents.tensors.count { ModuleTensor.part(of: $0.name) == .loraA }
-    parameterCount = checkpoint.contents.parameterCount
+    sizes = checkpoint.contents.sizes
   }
 
   private static func packings(_ tensors: [LogicalTensor]) -> [PackingCount] {
@@ -72,7 +72,7 @@ package struct CheckpointSummary: Sendable {
   /// Rows of a name and a text, for people; names from files are not escaped yet.
   package var rows: [(name: String, text: String)] {
     let contents = checkpoint.contents
-    let bits = contents.bitsPerWeight.formatted(decimals: 2)
+    let bits = sizes.bitsPerWeight.formatted(decimals: 2)
     var rows = [
       (
         "format",
@@ -81,12 +81,12 @@ package struct CheckpointSummary: Sendable {
     ]
     if let architecture { rows.append(("architecture", architecture.text)) }
     if let tokenizer { rows.append(("tokenizer", tokenizer.text)) }
-    rows.append(("parameters", parameterCount.formattedCount))
-    let perParameter = contents.bitsPerParameter.formatted(decimals: 2)
+    rows.append(("parameters", sizes.parameterCount.formattedCount))
+    let perParameter = sizes.bitsPerParameter.formatted(decimals: 2)
     rows.append(
       (
         "tensors",
-        "\(contents.tensors.count.formattedCount), \(contents.byteCount.formattedBytes), \(perParameter) bits a parameter"
+        "\(contents.tensors.count.formattedCount), \(sizes.byteCount.formattedBytes), \(perParameter) bits a parameter"
       ))
     for packing in packings {
       let parameters = packing.parameters

@@ -4,14 +4,15 @@ extension Inspection {
   /// The keys that other programs rely on, and more.
   package var json: JSONValue {
     let contents = summary.checkpoint.contents
+    let sizes = summary.sizes
     var members = [
       JSONValue.Member("path", .string(summary.checkpoint.path)),
       JSONValue.Member("format", .string(summary.checkpoint.format.rawValue)),
-      JSONValue.Member("parameters", .integer(summary.parameterCount)),
-      JSONValue.Member("bytes", .integer(contents.byteCount)),
+      JSONValue.Member("parameters", .integer(sizes.parameterCount)),
+      JSONValue.Member("bytes", .integer(sizes.byteCount)),
       JSONValue.Member("file_bytes", .integer(summary.fileByteCount)),
-      JSONValue.Member("bits_per_weight", .double(contents.bitsPerWeight)),
-      JSONValue.Member("bits_per_parameter", .double(contents.bitsPerParameter)),
+      JSONValue.Member("bits_per_weight", .double(sizes.bitsPerWeight)),
+      JSONValue.Member("bits_per_parameter", .double(sizes.bitsPerParameter)),
     ]
     if let architecture = summary.architecture {
       members.append(JSONValue.Member("architecture", .object(architecture.members)))

@@ -34,45 +34,71 @@ package struct TensorTree: Sendable, Equatable {
 
   /// Groups tensors.
   package init(_ tensors: [LogicalTensor]) {
-    let root = Node()
-    for tensor in tensors {
-      let path = NumberedPath(tensor.packing?.module ?? tensor.name)
-      var node = root
-      for step in path.steps { node = node.child(step.prefix, step.index) }
-      node.tensors.append((path.rest, tensor))
-    }
-    var kinds = Kinds()
-    root.settle(&kinds)
-    entries = root.entries
+    let order = TensorOrder(tensors)
+    entries = order.entries(of: order.all, depth: 0)
   }
 }
 
-/// A name split before and after each number that is not its last component.
-private struct NumberedPath {
-  var steps: [(prefix: String, index: Int)] = []
-  var rest: String
+/// Tensors in the order of the tree, where those of a numbered module stand together.
+private struct TensorOrder {
+  /// A piece of a name.
+  private struct Step {
+    /// What stands before a number, or the rest of the name, as a range of its bytes.
+    let part: Range<Int>
+    /// The number, or `none` for the rest.
+    let number: Int
+
+    /// Sorts before every number.
+    static let none = -1
+  }
+
+  /// A tensor and the pieces of its name; the rest of the name is the last.
+  private struct Item {
+    let name: String
+    let position: Int
+    let steps: Range<Int>
+  }
 
   private static let digitLimit = 9
-  /// Deeper ones stay in the name; it bounds the recursion over the tree.
-  private static let stepLimit = 8
+  /// Numbers beyond stay in the rest; it bounds the recursion over the tree.
+  private static let numberLimit = 8
 
-  init(_ name: String) {
-    let bytes = name.utf8.span
+  private let tensors: [LogicalTensor]
+  private var steps: [Step] = []
+  private var items: [Item] = []
+
+  /// The positions of all tensors in this order.
+  var all: Range<Int> { items.indices }
+
+  init(_ tensors: [LogicalTensor]) {
+    self.tensors = tensors
+    items.reserveCapacity(tensors.count)
+    steps.reserveCapacity(2 * tensors.count)
+    for (position, tensor) in tensors.enumerated() {
+      let start = steps.count
+      // A packed weight stands for its module.
+      let name = tensor.packing?.module ?? tensor.name
+      split(name.utf8.span)
+      items.append(Item(name: name, position: position, steps: start..<steps.count))
+    }
+    let isSorted = items.indices.dropFirst().allSatisfy { !isBefore(items[$0], items[$0 - 1]) }
+    if !isSorted { items = items.sorted(by: isBefore) }
+  }
+
+  /// Splits a name before and after each number that is not its last component.
+  private mutating func split(_ name: Span<UInt8>) {
     var partStart = 0
     var componentStart = 0
-    for i in bytes.indices where bytes[i] == UInt8(ascii: ".") && steps.count < Self.stepLimit {
-      if let index = Self.number(bytes.extracting(componentStart..<i)) {
-        steps.append((Self.part(name, partStart..<max(partStart, componentStart - 1)), index))
+    var numberCount = 0
+    for i in name.indices where name[i] == UInt8(ascii: ".") {
+      if numberCount < Self.numberLimit, let number = Self.number(name.extracting(componentStart..<i)) {
+        steps.append(Step(part: partStart..<max(partStart, componentStart - 1), number: number))
+        numberCount += 1
         partStart = i + 1
       }
       componentStart = i + 1
     }
-    rest = Self.part(name, partStart..<bytes.count)
-  }
-
-  private static func part(_ name: String, _ range: Range<Int>) -> String {
-    let start = name.utf8.index(name.startIndex, offsetBy: range.lowerBound)
-    return String(name[start..<name.utf8.index(start, offsetBy: range.count)])
+    steps.append(Step(part: partStart..<name.count, number: Step.none))
   }
 
   /// A number as it is written without leading zeros.
@@ -89,103 +115,114 @@ private struct NumberedPath {
   }
 }
 
-/// What is in a numbered module.
-private final class Node {
-  var tensors: [(name: String, tensor: LogicalTensor)] = []
-  private(set) var families: [String: [Int: Node]] = [:]
-  /// A number that nodes alike share; set by `settle`, as is the size.
-  fileprivate(set) var kind = 0
-  fileprivate(set) var byteCount = 0
-  private var recent: (prefix: String, index: Int, node: Node)?
-
-  func child(_ prefix: String, _ index: Int) -> Node {
-    // Neighbours in a file are mostly neighbours in the tree.
-    if let recent, recent.index == index, recent.prefix == prefix { return recent.node }
-    let node = families[prefix]?[index] ?? Node()
-    families[prefix, default: [:]][index] = node
-    recent = (prefix, index, node)
-    return node
-  }
-}
-
-/// Numbers for modules, equal for those that are alike.
-private struct Kinds {
-  private struct Leaf: Hashable {
-    let name: String
-    let dtype: DType
-    let shape: [Int]
-    let bits: Int
-    let groupSize: Int
-    let byteCount: Int
-  }
-
-  private var leaves: [Leaf: Int] = [:]
-  private var names: [String: Int] = [:]
-  private var lists: [[Int]: Int] = [:]
-
-  mutating func number(_ name: String, _ tensor: LogicalTensor) -> Int {
-    let parameters = tensor.packing?.parameters
-    let leaf = Leaf(
-      name: name, dtype: tensor.stored.dtype, shape: tensor.shape, bits: parameters?.bits ?? 0,
-      groupSize: parameters?.groupSize ?? 0, byteCount: tensor.byteCount)
-    return Self.number(leaf, &leaves)
-  }
-
-  mutating func number(_ name: String) -> Int { Self.number(name, &names) }
-
-  mutating func number(_ list: [Int]) -> Int { Self.number(list, &lists) }
-
-  private static func number<Key>(_ key: Key, _ numbers: inout [Key: Int]) -> Int {
-    if let number = numbers[key] { return number }
-    numbers[key] = numbers.count
-    return numbers.count - 1
-  }
-}
-
-extension Node {
-  /// Finds sizes and kinds, from the leaves up.
-  func settle(_ kinds: inout Kinds) {
-    // Sorted by number, which costs less than by name and serves to compare as well.
-    var description = tensors.map { kinds.number($0.name, $0.tensor) }.sorted()
-    for tensor in tensors { byteCount += tensor.tensor.byteCount }
-    for (prefix, children) in families.sorted(by: { precedes($0.key, $1.key) }) {
-      // No tensor has a negative number, so the lists of different nodes differ.
-      description += [-1, kinds.number(prefix)]
-      for (index, child) in children.sorted(by: { $0.key < $1.key }) {
-        child.settle(&kinds)
-        byteCount += child.byteCount
-        description += [index, child.kind]
-      }
-    }
-    kind = kinds.number(description)
-  }
-
-  /// The lines, once kinds are known.
-  var entries: [TensorTree.Entry] {
-    var named = tensors.map {
-      (name: $0.name, order: 0, entry: TensorTree.Entry.tensor(name: $0.name, $0.tensor))
-    }
-    for (prefix, children) in families {
-      for run in Self.runs(of: children) {
-        let group = TensorTree.Group(
-          prefix: prefix, indices: run.indices, byteCount: run.first.byteCount, entries: run.first.entries)
-        named.append((prefix, run.indices.lowerBound, .group(group)))
-      }
-    }
-    named.sort { $0.name == $1.name ? $0.order < $1.order : precedes($0.name, $1.name) }
-    return named.map(\.entry)
-  }
-
-  /// Consecutive children that are alike.
-  private static func runs(of children: [Int: Node]) -> [(indices: ClosedRange<Int>, first: Node)] {
-    var runs: [(indices: ClosedRange<Int>, first: Node)] = []
-    for (index, node) in children.sorted(by: { $0.key < $1.key }) {
-      if let last = runs.last, last.first.kind == node.kind, last.indices.upperBound + 1 == index {
-        runs[runs.count - 1].indices = last.indices.lowerBound...index
+extension TensorOrder {
+  /// The lines of tensors that are alike in their first pieces.
+  ///
+  /// - Parameters:
+  ///   - range: Positions in this order.
+  ///   - depth: The pieces they have in common.
+  /// - Returns: Sorted by name.
+  func entries(of range: Range<Int>, depth: Int) -> [TensorTree.Entry] {
+    var entries: [TensorTree.Entry] = []
+    var start = range.lowerBound
+    while start < range.upperBound {
+      let number = step(start, depth).number
+      if number == Step.none {
+        entries.append(.tensor(name: text(start, depth), tensor(start)))
+        start += 1
       } else {
-        runs.append((index...index, node))
+        let module = module(from: start, in: range, depth)
+        let run = run(of: module, in: range, depth)
+        entries.append(
+          .group(
+            TensorTree.Group(
+              prefix: text(start, depth), indices: number...step(run.upperBound - 1, depth).number,
+              byteCount: module.reduce(0) { $0 + tensor($1).byteCount },
+              entries: self.entries(of: module, depth: depth + 1))))
+        start = run.upperBound
       }
     }
-    return runs
+    return entries
+  }
+
+  /// The tensors of the numbered module that begins at a position.
+  private func module(from start: Int, in range: Range<Int>, _ depth: Int) -> Range<Int> {
+    var end = start + 1
+    while end < range.upperBound, isSameStep(start, end, depth) { end += 1 }
+    return start..<end
+  }
+
+  /// The tensors of a module and of those after it that are alike and have the next numbers.
+  private func run(of first: Range<Int>, in range: Range<Int>, _ depth: Int) -> Range<Int> {
+    var number = step(first.lowerBound, depth).number
+    var end = first.upperBound
+    while end < range.upperBound, step(end, depth).number == number + 1,
+      isSamePart(first.lowerBound, end, depth)
+    {
+      let next = module(from: end, in: range, depth)
+      guard areAlike(first, next, depth + 1) else { break }
+      number += 1
+      end = next.upperBound
+    }
+    return first.lowerBound..<end
+  }
+
+  /// Whether two modules have tensors of the same names and kinds.
+  private func areAlike(_ first: Range<Int>, _ second: Range<Int>, _ depth: Int) -> Bool {
+    guard first.count == second.count else { return false }
+    return zip(first, second).allSatisfy { a, b in
+      let stepCount = items[a].steps.count
+      return items[b].steps.count == stepCount
+        && (depth..<stepCount).allSatisfy { isSameStep(a, b, $0) } && tensor(a).isAlike(tensor(b))
+    }
+  }
+
+  private func isSameStep(_ a: Int, _ b: Int, _ depth: Int) -> Bool {
+    step(a, depth).number == step(b, depth).number && isSamePart(a, b, depth)
+  }
+
+  private func isSamePart(_ a: Int, _ b: Int, _ depth: Int) -> Bool {
+    let (first, second) = (step(a, depth).part, step(b, depth).part)
+    guard first.count == second.count else { return false }
+    return order(
+      items[a].name.utf8.span.extracting(first), items[b].name.utf8.span.extracting(second)) == 0
+  }
+
+  private func isBefore(_ a: Item, _ b: Item) -> Bool {
+    let (first, second) = (a.name.utf8.span, b.name.utf8.span)
+    for (i, j) in zip(a.steps, b.steps) {
+      let order = order(first.extracting(steps[i].part), second.extracting(steps[j].part))
+      if order != 0 { return order < 0 }
+      if steps[i].number != steps[j].number { return steps[i].number < steps[j].number }
+    }
+    return a.position < b.position
+  }
+
+  /// Below, at or above 0 as bytes come before, are equal to or come after others.
+  private func order(_ first: Span<UInt8>, _ second: Span<UInt8>) -> Int {
+    for i in 0..<min(first.count, second.count) where first[i] != second[i] {
+      return Int(first[i]) - Int(second[i])
+    }
+    return first.count - second.count
+  }
+
+  private func tensor(_ i: Int) -> LogicalTensor { tensors[items[i].position] }
+
+  /// The piece of a name; each name has more pieces than numbers before it, so a tensor's own is its last.
+  private func step(_ i: Int, _ depth: Int) -> Step { steps[items[i].steps.lowerBound + depth] }
+
+  private func text(_ i: Int, _ depth: Int) -> String {
+    let name = items[i].name
+    let part = step(i, depth).part
+    let start = name.utf8.index(name.startIndex, offsetBy: part.lowerBound)
+    return String(name[start..<name.utf8.index(start, offsetBy: part.count)])
+  }
+}
+
+extension LogicalTensor {
+  /// Whether another differs in its name at most.
+  fileprivate func isAlike(_ other: LogicalTensor) -> Bool {
+    stored.dtype == other.stored.dtype && byteCount == other.byteCount && shape == other.shape
+      && packing?.parameters == other.packing?.parameters
   }
 }

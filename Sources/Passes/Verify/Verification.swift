@@ -91,7 +91,9 @@ extension Verification {
     let windows = try EvaluationWindows(
       path: options.text.resolved, window: options.window, maxTokens: options.maxTokens,
       tokenizer: try Tokenizer(of: reference))
-    let comparison = try Transformer(reference).compare(
+    let model = try Transformer(reference)
+    try model.requireTokens(windows.windows, from: Tokenizer.path(in: reference))
+    let comparison = try model.compare(
       with: try Transformer(candidate), on: windows.windows, progress: progress)
     self.init(comparison, options)
   }

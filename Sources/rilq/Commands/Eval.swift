@@ -39,6 +39,7 @@ struct Eval: ParsableCommand {
     let windows = try EvaluationWindows(
       path: text, window: window, maxTokens: maxTokens, tokenizer: try Tokenizer(of: checkpoint))
     let model = try Transformer(checkpoint)
+    try model.requireTokens(windows.windows, from: Tokenizer.path(in: checkpoint))
     let begin = ContinuousClock.now
     var document: JSONValue
     if let reference {

@@ -41,6 +41,23 @@ import Testing
     #expect(names == ["c", "a", "b"])
   }
 
+  @Test func `finds tensors by name whatever the order of the header`() throws {
+    let folder = try TemporaryFolder()
+    let json =
+      "{\(entry("b", "U8", [1], 2, 3)),\(entry("c", "U8", [2], 0, 2)),\(entry("a", "U8", [0], 2, 2))}"
+    try folder.write("m.safetensors", safetensors(json, [1, 2, 3]))
+    let checkpoint = try Checkpoint.open(path: folder.path("m.safetensors"))
+    #expect(try checkpoint.copiedBytes(of: "b") == [3])
+    #expect(try checkpoint.copiedBytes(of: "c") == [1, 2])
+    #expect(checkpoint.tensor(named: "a")?.shape == [0])
+  }
+
+  @Test func `refuses metadata that is there twice`() {
+    #expect(
+      problem(#"{"__metadata__":{},"__metadata__":{}}"#)
+        == "m.safetensors: byte 27: duplicate key '__metadata__'")
+  }
+
   @Test func `accepts an empty object`() throws {
     #expect(try header(safetensors("{}")).entries.isEmpty)
   }
