@@ -87,6 +87,19 @@ ptrdiff_t ck_round_to_nearest(
     ck_floats_out biases) {
   return CALL(round_to_nearest, layout, weights, codes, scales, biases);
 }
+void ck_search_clipping(
+    int set, ck_layout layout, ck_floats weights, ck_floats importance, ck_clipping clipping,
+    ck_floats_out scales, ck_floats_out biases) {
+  CALL(search_clipping, layout, weights, importance, clipping, scales, biases);
+}
+void ck_round_to_grid(
+    int set, ck_layout layout, ck_floats weights, ck_floats scales, ck_floats biases, ck_bytes_out codes) {
+  CALL(round_to_grid, layout, weights, scales, biases, codes);
+}
+ck_squares ck_packed_squares(
+    int set, ck_layout layout, ck_floats weights, ck_bytes codes, ck_floats scales, ck_floats biases) {
+  return CALL(packed_squares, layout, weights, codes, scales, biases);
+}
 void ck_multiply_packed_rows(
     int set, ck_layout layout, ck_bytes codes, ck_floats scales, ck_floats biases, ck_floats x,
     ck_floats group_sums, ck_floats_out y) {

@@ -7,6 +7,7 @@
 #pragma clang fp contract(fast)
 #pragma clang diagnostic ignored "-Wpsabi"
 
+#define REAL float
 #define CK(name) name##_baseline
 #define VW 4
 #define MR 4
@@ -14,9 +15,20 @@
 #undef CK
 #undef VW
 #undef MR
+#undef REAL
+#define REAL double
+#define CK(name) name##_f64_baseline
+#define VW 2
+#define MR 4
+#include "gemm.inc"
+#undef CK
+#undef VW
+#undef MR
+#undef REAL
 
 #if defined(__x86_64__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#define REAL float
 #define CK(name) name##_avx2
 #define VW 8
 #define MR 6
@@ -24,10 +36,21 @@
 #undef CK
 #undef VW
 #undef MR
+#undef REAL
+#define REAL double
+#define CK(name) name##_f64_avx2
+#define VW 4
+#define MR 6
+#include "gemm.inc"
+#undef CK
+#undef VW
+#undef MR
+#undef REAL
 #pragma clang attribute pop
 
 #pragma clang attribute push(                                                                      \
     __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+#define REAL float
 #define CK(name) name##_avx512
 #define VW 16
 #define MR 12
@@ -35,6 +58,16 @@
 #undef CK
 #undef VW
 #undef MR
+#undef REAL
+#define REAL double
+#define CK(name) name##_f64_avx512
+#define VW 8
+#define MR 12
+#include "gemm.inc"
+#undef CK
+#undef VW
+#undef MR
+#undef REAL
 #pragma clang attribute pop
 #endif
 
@@ -58,5 +91,26 @@ void ck_gemm(
 #endif
   (void)set;
   gemm_baseline(
+      m, n, k, a, a_row_stride, a_k_stride, b, b_k_stride, b_column_stride, scale, keep, c, c_stride, scratch);
+}
+
+void ck_gemm_f64(
+    int set, size_t m, size_t n, size_t k, ck_doubles a, size_t a_row_stride, size_t a_k_stride, ck_doubles b,
+    size_t b_k_stride, size_t b_column_stride, double scale, double keep, ck_doubles_out c, size_t c_stride,
+    ck_doubles_out scratch) {
+#if defined(__x86_64__)
+  if (set == CK_AVX512) {
+    gemm_f64_avx512(
+        m, n, k, a, a_row_stride, a_k_stride, b, b_k_stride, b_column_stride, scale, keep, c, c_stride, scratch);
+    return;
+  }
+  if (set == CK_AVX2) {
+    gemm_f64_avx2(
+        m, n, k, a, a_row_stride, a_k_stride, b, b_k_stride, b_column_stride, scale, keep, c, c_stride, scratch);
+    return;
+  }
+#endif
+  (void)set;
+  gemm_f64_baseline(
       m, n, k, a, a_row_stride, a_k_stride, b, b_k_stride, b_column_stride, scale, keep, c, c_stride, scratch);
 }

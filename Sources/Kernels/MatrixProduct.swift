@@ -122,3 +122,36 @@ package func multiplyReference(
     }
   }
 }
+
+/// `multiply` with doubles.
+package func multiply(
+  _ kind: MatrixProduct, _ a: Span<Double>, _ aLayout: MatrixLayout, _ b: Span<Double>,
+  _ bLayout: MatrixLayout,
+  scale: Double = 1, keep: Double = 0, into c: inout MutableSpan<Double>, _ cLayout: MatrixLayout,
+  on set: InstructionSet = .best
+) {
+  let (m, inner) =
+    kind == .transposedLeft
+    ? (aLayout.columnCount, aLayout.rowCount) : (aLayout.rowCount, aLayout.columnCount)
+  let (n, otherInner) =
+    kind == .transposedRight
+    ? (bLayout.rowCount, bLayout.columnCount) : (bLayout.columnCount, bLayout.rowCount)
+  precondition(inner == otherInner && inner > 0, "inner dimensions: \(inner), \(otherInner)")
+  precondition(m == cLayout.rowCount && n == cLayout.columnCount, "the result is not [\(m), \(n)]")
+  precondition(
+    aLayout.extent <= a.count && bLayout.extent <= b.count && cLayout.extent <= c.count,
+    "a matrix lies outside its span")
+  let (aRow, aStep) = kind == .transposedLeft ? (1, aLayout.stride) : (aLayout.stride, 1)
+  let (bStep, bColumn) = kind == .transposedRight ? (1, bLayout.stride) : (bLayout.stride, 1)
+  var memory = [Double](repeating: 0, count: ck_gemm_scratch(m))
+  var scratch = memory.mutableSpan
+  // The layouts were checked against the spans, so every address the kernel forms is inside them.
+  unsafe reading(a, b) { a, b in
+    unsafe writing(&c, &scratch) { c, scratch in
+      unsafe ck_gemm_f64(
+        set.rawValue, m, n, inner, a.map { unsafe $0 + aLayout.offset }, aRow, aStep,
+        b.map { unsafe $0 + bLayout.offset }, bStep, bColumn, scale, keep,
+        c.map { unsafe $0 + cLayout.offset }, cLayout.stride, scratch)
+    }
+  }
+}

@@ -27,6 +27,11 @@ struct QuantizedLayout {
     precondition(
       codeBytes == rowCount * columnCount / 8 * bits,
       "\(codeBytes) bytes of codes for \(rowCount) rows of \(columnCount) columns with \(bits) bits")
+    require(tables: scales, biases)
+  }
+
+  /// Checks the sizes of the two tables.
+  func require(tables scales: Int, _ biases: Int) {
     precondition(
       scales == groupCount && biases == groupCount,
       "\(scales) scales, \(biases) biases for \(groupCount) groups")

@@ -134,7 +134,8 @@ extension Transformer {
     return result
   }
 
-  private func add(_ update: Matrix, to hidden: inout Matrix) {
+  /// Adds what a part of a layer computes to the residual stream.
+  func add(_ update: Matrix, to hidden: inout Matrix) {
     let columnCount = hidden.columnCount
     var values = hidden.values.mutableSpan
     parallelRows(of: &values, columnCount: columnCount, rowsPerChunk: 64) { rows, part in

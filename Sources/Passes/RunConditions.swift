@@ -81,7 +81,8 @@ extension Recipe {
           } else {
             [options.text.resolved]
           }
-        case .quantize, .attach, .merge: []
+        case .quantize(let options): options.text.map { [$0.resolved] } ?? []
+        case .attach, .merge: []
         }
       }
   }

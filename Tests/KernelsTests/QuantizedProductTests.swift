@@ -57,4 +57,22 @@ import Testing
     expectClose(scales, expectedScales, relative: 0, absolute: tolerance(n, size: Float(n << shape.bits)))
     expectClose(biases, expectedBiases, relative: 0, absolute: tolerance(n, size: Float(n)))
   }
+
+  @Test(arguments: InstructionSet.supported, shapes)
+  func `measures packed weights as the plain loop does`(
+    set: InstructionSet, shape: (bits: Int, groupSize: Int)
+  ) {
+    let weights = randomFloats(15 * shape.groupSize, seed: 1)
+    let codes = randomBytes(weights.count * shape.bits / 8, seed: 2)
+    let (scales, biases) = (randomFloats(15, seed: 3), randomFloats(15, seed: 4))
+    let squares = packedSquares(
+      weights.span, codes: codes.span.bytes, bits: shape.bits, groupSize: shape.groupSize,
+      columnCount: 3 * shape.groupSize, scales: scales.span, biases: biases.span, on: set)
+    let expected = packedSquaresReference(
+      weights.span, codes: codes.span.bytes, bits: shape.bits, groupSize: shape.groupSize,
+      scales: scales.span,
+      biases: biases.span)
+    #expect(abs(squares.error - expected.error) <= 1e-5 * expected.error)
+    #expect(abs(squares.norm - expected.norm) <= 1e-5 * expected.norm)
+  }
 }

@@ -92,7 +92,18 @@ import Testing
 
   @Test(arguments: [
     ("quantize: {bitz: 2}", "quantize.bitz': there is no such key 'bitz', the nearest is 'bits'"),
-    ("quantize: {method: gptq}", "quantize.method': is 'gptq', expected rtn"),
+    ("quantize: {method: awq}", "quantize.method': is 'awq', expected rtn, search or gptq"),
+    ("quantize: {method: gptq}", "quantize': the method 'gptq' needs a 'text'"),
+    ("quantize: {text: a.txt}", "quantize': the method 'rtn' makes no use of a 'text'"),
+    ("quantize: {method: search, samples: 8}", "quantize': 'samples' is of no use without a 'text'"),
+    (
+      "quantize: {method: search, text: a.txt, damping: 0.1}",
+      "quantize': 'damping' is of no use to the method 'search'"
+    ),
+    (
+      "quantize: {method: gptq, text: a.txt, damping: 0}",
+      "quantize.damping': is '0', expected a number above 0 and at most 1"
+    ),
     ("quantize: {bits: 5}", "quantize.bits': is '5', expected 2, 3, 4 or 8"),
     ("quantize: {bits: '2'}", "quantize.bits': is the text '2', expected 2, 3, 4 or 8"),
     ("quantize: {bits: 2.0}", "quantize.bits': is '2.0', expected 2, 3, 4 or 8"),

@@ -7,6 +7,8 @@
 // A pointer is null only where its count is zero. Bytes need no alignment.
 typedef const float *_Nullable ck_floats;
 typedef float *_Nullable ck_floats_out;
+typedef const double *_Nullable ck_doubles;
+typedef double *_Nullable ck_doubles_out;
 typedef const void *_Nullable ck_bytes;
 typedef void *_Nullable ck_bytes_out;
 
@@ -39,6 +41,22 @@ void ck_dequantize(
 ptrdiff_t ck_round_to_nearest(
     int set, ck_layout layout, ck_floats weights, ck_bytes_out codes, ck_floats_out scales,
     ck_floats_out biases);
+/// Factors that the ends of a group's range are multiplied by, one after the other.
+typedef struct {
+  int count;
+  const float *_Nullable factors;
+} ck_clipping;
+void ck_search_clipping(
+    int set, ck_layout layout, ck_floats weights, ck_floats importance, ck_clipping clipping,
+    ck_floats_out scales, ck_floats_out biases);
+/// Codes are not packed here.
+void ck_round_to_grid(
+    int set, ck_layout layout, ck_floats weights, ck_floats scales, ck_floats biases, ck_bytes_out codes);
+typedef struct {
+  double error, norm;
+} ck_squares;
+ck_squares ck_packed_squares(
+    int set, ck_layout layout, ck_floats weights, ck_bytes codes, ck_floats scales, ck_floats biases);
 void ck_multiply_packed_rows(
     int set, ck_layout layout, ck_bytes codes, ck_floats scales, ck_floats biases, ck_floats x,
     ck_floats group_sums, ck_floats_out y);
@@ -95,10 +113,10 @@ void ck_adam_step(
 enum {
   /// The most steps of the inner dimension that a panel holds.
   CK_GEMM_STEPS = 320,
-  /// The floats of a panel, at most 32 columns.
+  /// The elements of a panel, at most 32 columns.
   CK_GEMM_PANEL = 32 * CK_GEMM_STEPS
 };
-/// The floats of scratch memory that a product with m rows needs.
+/// The elements of scratch memory that a product with m rows needs.
 size_t ck_gemm_scratch(size_t m);
 /// c = scale * a·b + keep * c: row i, step p of a is a[i * a_row_stride + p * a_k_stride]; step p, column j of b is
 /// b[p * b_k_stride + j * b_column_stride]; c is row-major with rows c_stride apart. k is at least 1.
@@ -106,6 +124,12 @@ void ck_gemm(
     int set, size_t m, size_t n, size_t k, ck_floats a, size_t a_row_stride, size_t a_k_stride, ck_floats b,
     size_t b_k_stride, size_t b_column_stride, float scale, float keep, ck_floats_out c, size_t c_stride,
     ck_floats_out scratch);
+
+/// The same with doubles.
+void ck_gemm_f64(
+    int set, size_t m, size_t n, size_t k, ck_doubles a, size_t a_row_stride, size_t a_k_stride, ck_doubles b,
+    size_t b_k_stride, size_t b_column_stride, double scale, double keep, ck_doubles_out c, size_t c_stride,
+    ck_doubles_out scratch);
 
 // Threads and memory
 /// Whether the calling thread works on a chunk of a parallel region; Swift has no variable of a thread's own.

@@ -23,7 +23,7 @@ public enum ContainerCompression: Sendable, Equatable {
 public struct ContainerOptions: Sendable, Equatable {
   /// How sections are compressed; one that does not shrink by 2 % is stored raw.
   public var compression: ContainerCompression
-  /// Whether `U32` and `F32` tensors stay raw, so that packed codes and tables are used in place.
+  /// Whether packed codes and `F32` weights stay raw, so that they are used in place.
   public var keepsMappable: Bool
   /// The raw bytes of a block: a multiple of 64, at most 16 MiB.
   public var blockByteCount: Int
@@ -55,7 +55,7 @@ public struct ContainerOptions: Sendable, Equatable {
     var encoding = raw
     encoding.codec = compression.codec
     if case .tensor(let tensor) = subject {
-      if keepsMappable && (tensor.dtype == .u32 || tensor.dtype == .f32) { return raw }
+      if keepsMappable && (tensor.dtype == .u32 || tensor.dtype == .f32 && !tensor.isTable) { return raw }
       encoding.filter =
         switch tensor.dtype.bitWidth {
         case 16: .bytePlanes2
@@ -64,5 +64,12 @@ public struct ContainerOptions: Sendable, Equatable {
         }
     }
     return encoding
+  }
+}
+
+extension TensorInfo {
+  /// Whether it holds scales or biases of groups, or what calibration added to them.
+  fileprivate var isTable: Bool {
+    [".scales", ".biases", ".scales_delta", ".biases_delta"].contains { name.hasSuffix($0) }
   }
 }

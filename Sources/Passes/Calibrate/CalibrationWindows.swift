@@ -24,20 +24,28 @@ package struct CalibrationWindows: Sendable {
   ///
   /// - Throws: `ModelError.textTooShort` when the text has fewer windows.
   package init(_ options: CalibrateOptions, tokenizer: Tokenizer) throws {
-    let path = options.text.resolved
+    try self.init(
+      text: options.text.resolved, samples: options.samples, validation: options.validation,
+      length: options.length, seed: options.seed, tokenizer: tokenizer)
+  }
+
+  /// Cuts a text into windows and draws from them, with the options by themselves.
+  package init(
+    text path: String, samples: Int, validation: Int = 0, length: Int, seed: UInt64, tokenizer: Tokenizer
+  ) throws {
     let tokens = try tokenizer.encode(contentsOf: path)
-    let needed = options.samples + options.validation
-    guard tokens.count / options.length >= needed else {
-      throw ModelError.textTooShort(path: path, tokens: tokens.count, needed: needed * options.length)
+    let needed = samples + validation
+    guard tokens.count / length >= needed else {
+      throw ModelError.textTooShort(path: path, tokens: tokens.count, needed: needed * length)
     }
-    var windows = try Models.windows(of: tokens, length: options.length, path: path)
+    var windows = try Models.windows(of: tokens, length: length, path: path)
     if windows.count > needed {
-      var generator = NormalGenerator(seed: options.seed, name: "calibration windows")
+      var generator = NormalGenerator(seed: seed, name: "calibration windows")
       let keys = windows.map { _ in generator.next() }
       let chosen = windows.indices.sorted { keys[$0] < keys[$1] }.prefix(needed).sorted()
       windows = chosen.map { windows[$0] }
     }
-    training = Array(windows.prefix(options.samples))
-    validation = Array(windows.dropFirst(options.samples))
+    training = Array(windows.prefix(samples))
+    self.validation = Array(windows.dropFirst(samples))
   }
 }

@@ -46,7 +46,8 @@ struct MergedTables {
     _ weight: Weight, _ packed: PackedWeight, _ parts: MergeParts, summary: inout MergeSummary,
     _ read: @Sendable (Range<Int>, inout MutableSpan<Float>) -> Void
   ) throws -> [(name: String, bytes: TensorBytes)] {
-    let quantizer = RoundToNearest(bits: packed.bits, groupSize: packed.groupSize)
+    let quantizer = RoundToNearest(
+      grid: QuantizationGrid(bits: packed.bits, groupSize: packed.groupSize, tables: .f32))
     let result = try quantizer.quantize(
       rows: weight.rowCount, columns: weight.columnCount, name: parts.module + ".weight", read)
     summary.addRequantized(result)

@@ -1,7 +1,10 @@
 import Checkpoints
 
 extension QuantizeOptions {
-  static let keys = ["method", "bits", "group_size", "targets", "ignore", "tables"]
+  static let keys = [
+    "method", "bits", "group_size", "targets", "ignore", "tables", "text", "samples", "length", "seed",
+    "damping", "activation_order",
+  ]
 
   /// Reads the options of a recipe's `quantize`.
   init(reading reader: RecipeReader) throws {
@@ -15,6 +18,28 @@ extension QuantizeOptions {
     targets = try map.optional("targets") { try $0.targets() }
     ignore = try map.value("ignore", default: ignore) { try $0.patterns() }
     tables = try map.value("tables", default: tables) { try $0.tableType() }
+    text = try map.optional("text") { try $0.path() }
+    samples = try map.value("samples", default: samples) { try $0.integer(in: 1...1_000_000) }
+    length = try map.value("length", default: length) { try $0.integer(in: 2...CalibrateOptions.lengthLimit) }
+    seed = try map.value("seed", default: seed) { try $0.seed() }
+    damping = try map.value("damping", default: damping) { try $0.number(.aboveUpTo(0, 1)) }
+    activationOrder = try map.value("activation_order", default: activationOrder) { try $0.flag() }
+    try requireText(reader, map)
+  }
+
+  /// Refuses a method without what it needs, and options that would have no effect.
+  private func requireText(_ reader: RecipeReader, _ map: RecipeMap) throws {
+    switch (method, text) {
+    case (.gptq, nil): throw reader.failure("the method 'gptq' needs a 'text'")
+    case (.rtn, .some): throw reader.failure("the method 'rtn' makes no use of a 'text'")
+    default: break
+    }
+    for key in ["samples", "length", "seed"] where text == nil && map.has(key) {
+      throw reader.failure("'\(key)' is of no use without a 'text'")
+    }
+    for key in ["damping", "activation_order"] where method != .gptq && map.has(key) {
+      throw reader.failure("'\(key)' is of no use to the method '\(method.rawValue)'")
+    }
   }
 
   /// Every option by its key.
@@ -26,6 +51,22 @@ extension QuantizeOptions {
       .init("targets", .optional(targets, JSONValue.patterns)),
       .init("ignore", .patterns(ignore)),
       .init("tables", .string(tables.recipeWord)),
+    ] + (text == nil ? [] : statisticsMembers) + (method == .gptq ? gptqMembers : [])
+  }
+
+  private var statisticsMembers: [JSONValue.Member] {
+    [
+      .init("text", .optional(text) { .recipeText($0.written) }),
+      .init("samples", .integer(samples)),
+      .init("length", .integer(length)),
+      .init("seed", .seed(seed)),
+    ]
+  }
+
+  private var gptqMembers: [JSONValue.Member] {
+    [
+      .init("damping", .double(damping)),
+      .init("activation_order", .bool(activationOrder)),
     ]
   }
 }

@@ -4,6 +4,10 @@ public import Checkpoints
 public enum QuantizeMethod: String, Sendable, CaseIterable {
   /// Rounds each weight to the nearest code of its group.
   case rtn
+  /// Rounds each weight to the nearest code of a range whose ends are clipped where that lowers the error.
+  case search
+  /// Rounds column after column and spreads each error over the columns that follow, by second moments of the input.
+  case gptq
 }
 
 /// What the quantize pass does.
@@ -25,11 +29,25 @@ public struct QuantizeOptions: Sendable, Equatable {
   public var ignore: [ModulePattern]
   /// The dtype of the stored scales and biases: f32, f16 or bf16.
   public var tables: DType
+  /// The text whose windows go through the model for the statistics of inputs, UTF-8; nil for none.
+  public var text: PathOption?
+  /// The windows of the text, at least 1.
+  public var samples: Int
+  /// The tokens a window, at least 2.
+  public var length: Int
+  /// The seed of the choice of windows.
+  public var seed: UInt64
+  /// The share of the moments' mean diagonal that GPTQ adds to the diagonal, above 0 and at most 1.
+  public var damping: Double
+  /// Whether GPTQ takes columns in the order of decreasing activation.
+  public var activationOrder: Bool
 
   /// Takes the values that differ from the defaults.
   public init(
     method: QuantizeMethod = .rtn, bits: Int = 2, groupSize: Int = 64, targets: [ModulePattern]? = nil,
-    ignore: [ModulePattern] = [], tables: DType = .f32
+    ignore: [ModulePattern] = [], tables: DType = .f32, text: PathOption? = nil, samples: Int = 64,
+    length: Int = 512,
+    seed: UInt64 = 1, damping: Double = 0.01, activationOrder: Bool = false
   ) {
     self.method = method
     self.bits = bits
@@ -37,5 +55,11 @@ public struct QuantizeOptions: Sendable, Equatable {
     self.targets = targets
     self.ignore = ignore
     self.tables = tables
+    self.text = text
+    self.samples = samples
+    self.length = length
+    self.seed = seed
+    self.damping = damping
+    self.activationOrder = activationOrder
   }
 }

@@ -24,29 +24,75 @@ package struct QuantizePass: Pass {
       }
       largest = max(largest, weight.elementCount)
     }
-    return editor.plan(memory: largest * 4)
+    return editor.plan(memory: largest * 4 + (try windowMemory(of: input)))
   }
 
   package func run(
     _ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext
   ) throws -> JSONValue {
     let plan = try plan(input)
+    let layerwise = try options.text.map { try quantizeLayerwise(input, text: $0, context) }
+    let known = try layerwise?.store.modules() ?? [:]
+    var alone = WorkAhead(
+      try selectedModules(of: input).filter { known[$0] == nil }, { try quantizeAlone($0, in: input) })
     var pending: [String: TensorBytes] = [:]
-    var summary = QuantizationSummary()
-    let total = plan.changes.count
+    var summary = layerwise?.summary ?? QuantizationSummary()
     try writeTensors(of: plan.contents, from: input, into: writer) { tensor in
       if let bytes = pending.removeValue(forKey: tensor.name) { return bytes }
       guard tensor.dtype == .u32, input.tensor(named: tensor.name)?.dtype != .u32 else { return nil }
       let module = String(tensor.name.dropLast(".weight".count))
-      let packed = try quantize(module, in: input, summary: &summary)
-      pending[module + ".scales"] = packed.scales
-      pending[module + ".biases"] = packed.biases
-      summary.modules += 1
-      context.progress(
-        Progress(phase: "quantize", completed: summary.modules, total: total, detail: module))
-      return packed.codes
+      var packed = known[module]
+      if packed == nil {
+        let result = try alone.value(of: module)
+        packed = result.module
+        summary.add(result.packed, knowsInput: options.method != .gptq)
+        context.progress(
+          Progress(
+            phase: "quantize", completed: summary.modules, total: plan.changes.count, detail: module))
+      }
+      pending[module + ".scales"] = packed?.scales
+      pending[module + ".biases"] = packed?.biases
+      return packed?.codes
     }
     return summary.report
+  }
+
+  /// The bytes that the windows of a text take while they go through the layers.
+  private func windowMemory(of input: Checkpoint) throws -> Int {
+    guard options.text != nil else { return 0 }
+    let c = try LlamaConfiguration(of: input)
+    let tokens = options.samples * options.length
+    return 4 * tokens * (c.hiddenSize + c.intermediateSize) + 16 * c.intermediateSize * c.intermediateSize
+  }
+
+  private var grid: QuantizationGrid {
+    guard let tables = FloatFormat(options.tables) else {
+      preconditionFailure("a dtype that is no float was not refused")
+    }
+    return QuantizationGrid(bits: options.bits, groupSize: options.groupSize, tables: tables)
+  }
+
+  /// Quantizes the linears of the layers by what they read when a text goes through them.
+  private func quantizeLayerwise(
+    _ input: Checkpoint, text: PathOption, _ context: PassContext
+  ) throws -> (store: PackedTensorStore, summary: QuantizationSummary) {
+    let windows = try CalibrationWindows(
+      text: text.resolved, samples: options.samples, length: options.length, seed: options.seed,
+      tokenizer: try Tokenizer(of: input))
+    var run = try LayerwiseQuantization(
+      options, grid: grid, modules: try selectedModules(of: input), input: input, tokens: windows.training,
+      progress: context.progress)
+    let path = context.workPath("quantized.packed")
+    var store = PackedTensorStore(path: path, tables: grid.tables)
+    var summary = QuantizationSummary()
+    var file = try OutputFile(creating: path)
+    try run.run { name, packed in
+      summary.add(packed)
+      try store.add(name, packed, to: &file)
+    }
+    summary.outputError = run.error.relative
+    if options.method == .gptq { summary.damping = run.damping }
+    return (store, summary)
   }
 
   private func selectedModules(of input: Checkpoint) throws -> [String] {
@@ -84,48 +130,87 @@ package struct QuantizePass: Pass {
     ]
   }
 
-  /// Codes and tables of one module, as bytes.
-  private func quantize(
-    _ module: String, in input: Checkpoint, summary: inout QuantizationSummary
-  ) throws -> (codes: TensorBytes, scales: TensorBytes, biases: TensorBytes) {
-    let weight = try denseWeight(of: module, in: input)
-    guard let format = FloatFormat(weight.dtype), let tables = FloatFormat(options.tables) else {
+  /// Codes and tables of a module by its weight alone.
+  private func quantizeAlone(
+    _ module: String, in input: Checkpoint
+  ) throws -> (module: PackedTensorStore.Module, packed: PackedTensor) {
+    let tensor = try denseWeight(of: module, in: input)
+    guard let format = FloatFormat(tensor.dtype) else {
       preconditionFailure("a dtype that is no float was not refused")
     }
-    let (rows, columns) = (weight.shape[0], weight.shape[1])
-    let source = Weight(
-      rows: rows, columns: columns, values: .dense(try input.bytes(of: weight.name), format))
-    let packed = try RoundToNearest(bits: options.bits, groupSize: options.groupSize)
-      .quantize(rows: rows, columns: columns, name: weight.name) { range, values in
-        source.unpack(rows: range, columns: 0..<columns, into: &values)
-      }
-    summary.add(packed, elementCount: weight.elementCount)
-    return (
-      TensorBytes(packed.codes), TensorBytes(narrowed(packed.scales, to: tables)),
-      TensorBytes(narrowed(packed.biases, to: tables))
-    )
+    let weight = Weight(
+      rows: tensor.shape[0], columns: tensor.shape[1],
+      values: .dense(try input.bytes(of: tensor.name), format))
+    let quantizer: any RowQuantizer =
+      options.method == .rtn ? RoundToNearest(grid: grid) : ClipSearch(grid: grid)
+    let packed = try quantizer.quantize(weight, name: tensor.name)
+    let stored = PackedTensorStore.Module(
+      codes: TensorBytes(packed.codes), scales: TensorBytes(narrowed(packed.scales, to: grid.tables)),
+      biases: TensorBytes(narrowed(packed.biases, to: grid.tables)))
+    return (stored, packed.withoutValues)
+  }
+}
+
+/// Results of a list that are computed one ahead of the one that is asked for.
+private struct WorkAhead<Result: Sendable> {
+  private var rest: ArraySlice<String>
+  private let compute: @Sendable (String) throws -> Result
+  private var started: (name: String, work: ConcurrentWork<Result>)?
+
+  init(_ names: [String], _ compute: @escaping @Sendable (String) throws -> Result) {
+    rest = names[...]
+    self.compute = compute
+  }
+
+  /// A result; that of the next name is begun.
+  mutating func value(of name: String) throws -> Result {
+    if started?.name != name { start(name) }
+    guard let work = started?.work else { preconditionFailure("no work was started") }
+    let value = try work.value()
+    rest = rest.drop { $0 != name }.dropFirst()
+    if let next = rest.first { start(next) }
+    return value
+  }
+
+  private mutating func start(_ name: String) {
+    let compute = compute
+    started = (name, ConcurrentWork { try compute(name) })
   }
 }
 
 /// What is reported of a quantization.
 struct QuantizationSummary {
-  var modules = 0
+  private(set) var modules = 0
   private var weights = 0
   private var squaredError = 0.0
   private var squaredNorm = 0.0
+  /// How far the outputs of linears are from the originals', where inputs are known.
+  var outputError: Double?
+  /// The largest damping that a factorization took.
+  var damping: Double?
+  /// Modules that the text does not reach.
+  private var modulesWithoutStatistics = 0
 
   /// Adds a module's weights and their error.
-  mutating func add(_ packed: PackedTensor, elementCount: Int) {
-    weights += elementCount
+  mutating func add(_ packed: PackedTensor, knowsInput: Bool = true) {
+    modules += 1
+    modulesWithoutStatistics += knowsInput ? 0 : 1
+    weights += packed.weightCount
     squaredError += packed.squaredError
     squaredNorm += packed.squaredNorm
   }
 
   var report: JSONValue {
-    .object([
+    var members = [
       JSONValue.Member("modules", .integer(modules)), JSONValue.Member("weights", .integer(weights)),
       JSONValue.Member(
         "relative_error", .double((squaredError / max(squaredNorm, .leastNormalMagnitude)).squareRoot())),
-    ])
+    ]
+    if let outputError { members.append(JSONValue.Member("relative_output_error", .double(outputError))) }
+    if let damping { members.append(JSONValue.Member("damping", .double(damping))) }
+    if modulesWithoutStatistics > 0 {
+      members.append(JSONValue.Member("modules_without_statistics", .integer(modulesWithoutStatistics)))
+    }
+    return .object(members)
   }
 }

@@ -50,7 +50,9 @@ extension Recipe {
         case .attach(var options):
           options.adapter = options.adapter?.moved(to: folder)
           return .attach(options)
-        case .quantize: return pass
+        case .quantize(var options):
+          options.text = options.text?.moved(to: folder)
+          return .quantize(options)
         }
       })
   }

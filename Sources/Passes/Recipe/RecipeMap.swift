@@ -35,4 +35,9 @@ struct RecipeMap {
     }
     return try read(member.value)
   }
+
+  /// Whether a key is given, and not as `null`.
+  func has(_ name: String) -> Bool {
+    members.contains { $0.name == name && !$0.value.node.isNull }
+  }
 }

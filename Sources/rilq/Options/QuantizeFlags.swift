@@ -3,7 +3,7 @@ import Passes
 
 /// The options of `quantize`; their rules are the recipe's.
 struct QuantizeFlags: ParsableArguments {
-  @Option(help: "How codes are found: rtn (default).")
+  @Option(help: "How codes are found: rtn (default), search or gptq.")
   var method: String?
 
   @Option(help: "The width of a code: 2 (default), 3, 4 or 8.")
@@ -23,6 +23,25 @@ struct QuantizeFlags: ParsableArguments {
   @Option(help: "The dtype of scales and biases: f32 (default), f16 or bf16.")
   var tables: String?
 
+  @Option(
+    help: "The text whose windows give the statistics of inputs; gptq needs one, search makes use of one.")
+  var text: String?
+
+  @Option(help: "The windows of the text (default: 64).")
+  var samples: String?
+
+  @Option(help: "The tokens a window (default: 512).")
+  var length: String?
+
+  @Option(help: "The seed of the choice of windows (default: 1).")
+  var seed: String?
+
+  @Option(help: "The share of the mean diagonal that gptq adds to the diagonal (default: 0.01).")
+  var damping: String?
+
+  @Flag(help: "gptq: columns in the order of decreasing activation, groups from the original weights.")
+  var activationOrder = false
+
   /// The flags that were given, as keys of a recipe.
   var given: [PassFlag] {
     [PassFlag].collect(
@@ -31,6 +50,12 @@ struct QuantizeFlags: ParsableArguments {
         ("bits", bits),
         ("group_size", groupSize),
         ("tables", tables),
-      ], lists: [("targets", targets), ("ignore", ignore)])
+        ("text", text),
+        ("samples", samples),
+        ("length", length),
+        ("seed", seed),
+        ("damping", damping),
+      ], lists: [("targets", targets), ("ignore", ignore)],
+      switches: [("activation_order", activationOrder)])
   }
 }

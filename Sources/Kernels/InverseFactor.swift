@@ -1,0 +1,165 @@
+/// The upper triangular U with `Uᵀ · U = H⁻¹`, of a symmetric positive definite H.
+///
+/// H is turned upside down, `J · H · J = L · Lᵀ`; then `J · L · J` is upper triangular, and U is its inverse: `J · L⁻¹ · J`.
+/// The inverse of H itself is never formed.
+///
+/// Source: GPTQ, arXiv:2210.17323, section 3.3, which factors H⁻¹.
+///
+/// - Parameters:
+///   - matrix: `[order, order]`, symmetric.
+///   - order: At least 1.
+/// - Returns: U, `[order, order]`, zero below the diagonal; nil when H is not positive definite in double precision.
+package func inverseFactor(of matrix: [Double], order: Int) -> [Double]? {
+  precondition(matrix.count == order * order && order > 0, "\(matrix.count) elements, order \(order)")
+  // The last element first: both rows and columns in opposite order.
+  var triangle = LowerTriangle(order: order, values: [Double](matrix.reversed()))
+  guard triangle.factorize() else { return nil }
+  triangle.invert()
+  var values = triangle.values
+  values.reverse()
+  for row in 1..<max(order, 1) {
+    for column in 0..<row { values[row * order + column] = 0 }
+  }
+  return values
+}
+
+/// The lower triangle of a row-major matrix, computed block by block; what lies above the diagonal is not looked at.
+private struct LowerTriangle {
+  private static let blockSize = 64
+  let order: Int
+  var values: [Double]
+
+  private var layout: MatrixLayout { MatrixLayout(rows: order, columns: order) }
+
+  private func blocks(from start: Int) -> [Range<Int>] {
+    stride(from: start, to: order, by: Self.blockSize).map { $0..<min($0 + Self.blockSize, order) }
+  }
+
+  /// Replaces it with its Cholesky factor.
+  ///
+  /// - Returns: Whether it was positive definite.
+  mutating func factorize() -> Bool {
+    for block in blocks(from: 0) {
+      guard factorizeDiagonal(block) else { return false }
+      solveBelow(block)
+      updateBehind(block)
+    }
+    return true
+  }
+
+  private mutating func factorizeDiagonal(_ block: Range<Int>) -> Bool {
+    for column in block {
+      var pivot = values[column * order + column]
+      for k in block.lowerBound..<column { pivot -= values[column * order + k] * values[column * order + k] }
+      guard pivot > 0, pivot.isFinite else { return false }
+      let root = pivot.squareRoot()
+      values[column * order + column] = root
+      for row in column + 1..<max(block.upperBound, column + 1) {
+        var value = values[row * order + column]
+        for k in block.lowerBound..<column { value -= values[row * order + k] * values[column * order + k] }
+        values[row * order + column] = value / root
+      }
+    }
+    return true
+  }
+
+  /// The rows below a diagonal block: each solved against the block.
+  private mutating func solveBelow(_ block: Range<Int>) {
+    guard block.upperBound < order else { return }
+    let order = order
+    let corner = copy(rows: block, columns: block)
+    let width = block.count
+    var span = values.mutableSpan
+    var below = span._mutatingExtracting(block.upperBound * order..<order * order)
+    parallelRows(of: &below, columnCount: order, rowsPerChunk: 32) { rows, values in
+      for start in stride(from: block.lowerBound, to: rows.count * order, by: order) {
+        for column in 0..<width {
+          var value = values[start + column]
+          for k in 0..<column { value -= values[start + k] * corner[column * width + k] }
+          values[start + column] = value / corner[column * width + column]
+        }
+      }
+    }
+  }
+
+  /// Takes the product of the columns of a block with themselves from what is behind it.
+  private mutating func updateBehind(_ block: Range<Int>) {
+    let rest = blocks(from: block.upperBound)
+    guard let first = rest.first else { return }
+    let below = first.lowerBound..<order
+    let panel = copy(rows: below, columns: block)
+    let panelLayout = MatrixLayout(rows: below.count, columns: block.count)
+    let layout = layout
+    var span = values.mutableSpan
+    parallelTiles(of: &span, count: rest.count) { index, values in
+      let rows = rest[index]
+      let columns = below.lowerBound..<rows.upperBound
+      multiply(
+        .transposedRight, panel.span,
+        panelLayout[rows.lowerBound - below.lowerBound..<rows.upperBound - below.lowerBound, 0..<block.count],
+        panel.span, panelLayout[0..<columns.count, 0..<block.count], scale: -1, keep: 1, into: &values,
+        layout[rows, columns])
+    }
+  }
+
+  /// Replaces it with its inverse, from the last block to the first.
+  mutating func invert() {
+    for block in blocks(from: 0).reversed() {
+      invertDiagonal(block)
+      invertBelow(block)
+    }
+  }
+
+  private mutating func invertDiagonal(_ block: Range<Int>) {
+    for column in block {
+      values[column * order + column] = 1 / values[column * order + column]
+    }
+    for column in block {
+      for row in column + 1..<max(block.upperBound, column + 1) {
+        var sum = 0.0
+        for k in column..<row { sum += values[row * order + k] * values[k * order + column] }
+        values[row * order + column] = -sum * values[row * order + row]
+      }
+    }
+  }
+
+  /// With everything behind a block inverted: `-L₂⁻¹ · L₂₁ · L₁⁻¹` below it.
+  private mutating func invertBelow(_ block: Range<Int>) {
+    let rest = blocks(from: block.upperBound)
+    guard let first = rest.first else { return }
+    let below = first.lowerBound..<order
+    let panel = copy(rows: below, columns: block)
+    let corner = copy(rows: block, columns: block)
+    let panelLayout = MatrixLayout(rows: below.count, columns: block.count)
+    var right = panel
+    var rightSpan = right.mutableSpan
+    multiply(
+      .plain, panel.span, panelLayout, lower(corner, block.count).span,
+      MatrixLayout(rows: block.count, columns: block.count), into: &rightSpan, panelLayout)
+    let (order, layout, product) = (order, layout, right)
+    var span = values.mutableSpan
+    parallelTiles(of: &span, count: rest.count) { index, values in
+      let rows = rest[index]
+      let columns = below.lowerBound..<rows.upperBound
+      // What is read was inverted before; above the diagonal there is none of it.
+      var left = [Double](repeating: 0, count: rows.count * columns.count)
+      for (i, row) in rows.enumerated() {
+        for column in below.lowerBound...row {
+          left[i * columns.count + column - below.lowerBound] = values[row * order + column]
+        }
+      }
+      multiply(
+        .plain, left.span, MatrixLayout(rows: rows.count, columns: columns.count), product.span,
+        panelLayout[0..<columns.count, 0..<block.count], scale: -1, into: &values, layout[rows, block])
+    }
+  }
+
+  private func copy(rows: Range<Int>, columns: Range<Int>) -> [Double] {
+    rows.flatMap { values[$0 * order + columns.lowerBound..<$0 * order + columns.upperBound] }
+  }
+
+  /// A small square matrix without what is above its diagonal.
+  private func lower(_ square: [Double], _ size: Int) -> [Double] {
+    square.indices.map { $0 % size <= $0 / size ? square[$0] : 0 }
+  }
+}

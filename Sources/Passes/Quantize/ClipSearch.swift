@@ -1,0 +1,48 @@
+import Kernels
+
+/// Round to nearest within a range whose ends are both clipped, as far as it lowers the error.
+///
+/// Source: the two-sided search of BitDistiller, arXiv:2402.10631; the error is weighted by `E[x²]` of the input where it is
+/// known, as in AutoRound, arXiv:2309.05516.
+package struct ClipSearch: RowQuantizer {
+  package let grid: QuantizationGrid
+  /// `E[x²]` of every input feature; nil when nothing is known of the input.
+  private let importance: [Float]?
+
+  package init(grid: QuantizationGrid, importance: [Float]? = nil) {
+    self.grid = grid
+    self.importance = importance
+  }
+
+  package func quantizeRows(_ weights: [Float], columns: Int) throws(UnusableWeight) -> PackedTensor {
+    try requireFinite(weights)
+    let (scales, biases) = grid.clipped(
+      weights, importance: importance ?? [Float](repeating: 1, count: columns), columns: columns)
+    var codes = [UInt8](repeating: 0, count: weights.count)
+    var span = codes.mutableSpan
+    roundToGrid(
+      weights.span, bits: grid.bits, groupSize: grid.groupSize, columnCount: columns, scales: scales.span,
+      biases: biases.span, codes: &span)
+    return PackedTensor(codes: packed(codes), scales: scales, biases: biases)
+  }
+}
+
+extension QuantizationGrid {
+  /// Scales and biases of the clip search, as they will be stored.
+  ///
+  /// - Parameters:
+  ///   - weights: `[rows, columns]`, finite.
+  ///   - importance: `[columns]`.
+  ///   - columns: A multiple of the group size.
+  /// - Returns: `[rows, columns / groupSize]` each.
+  func clipped(_ weights: [Float], importance: [Float], columns: Int) -> (scales: [Float], biases: [Float]) {
+    var scales = [Float](repeating: 0, count: weights.count / groupSize)
+    var biases = scales
+    var scaleSpan = scales.mutableSpan
+    var biasSpan = biases.mutableSpan
+    searchClipping(
+      weights.span, importance: importance.span, bits: bits, groupSize: groupSize, columnCount: columns,
+      scales: &scaleSpan, biases: &biasSpan)
+    return (stored(scales), stored(biases))
+  }
+}

@@ -1,0 +1,179 @@
+import Checkpoints
+import Kernels
+import Models
+
+/// Quantizes layer after layer, each for the inputs that the quantized layers before it give.
+///
+/// Windows of a text go through the model together. They halt before each group of linears; the moments of their inputs
+/// decide how its linears are quantized, and what these then compute goes on to the next group.
+struct LayerwiseQuantization {
+  private let options: QuantizeOptions
+  private let grid: QuantizationGrid
+  private let selected: Set<String>
+  private let atOnce: Int
+  private let rotary: RotaryEmbedding
+  private var model: Transformer
+  private var windows: [HaltedWindow]
+  private let progress: ProgressHandler
+  private var done = 0
+
+  /// What is known of quantized linears.
+  private(set) var damping = 0.0
+  private(set) var error = OutputError()
+
+  /// - Parameters:
+  ///   - options: How to quantize.
+  ///   - grid: Where codes and tables lie.
+  ///   - modules: What to quantize; others stay as they are.
+  ///   - input: The checkpoint.
+  ///   - tokens: Windows of the text.
+  ///   - progress: Told after each linear.
+  /// - Throws: `FormatError` or `ModelError`.
+  init(
+    _ options: QuantizeOptions, grid: QuantizationGrid, modules: [String], input: Checkpoint,
+    tokens: [[Int32]],
+    progress: @escaping ProgressHandler
+  ) throws {
+    self.options = options
+    self.grid = grid
+    self.progress = progress
+    selected = Set(modules)
+    let model = try Transformer(input)
+    self.model = model
+    let length = tokens.first?.count ?? 0
+    rotary = model.rotaryEmbedding(positions: length)
+    atOnce = model.windowsAtOnce(length: length)
+    windows = try tokens.map { HaltedWindow(hidden: try model.embed($0)) }
+  }
+
+  /// Quantizes what is selected among the linears of the layers, and an output head of its own.
+  ///
+  /// - Parameter keep: Gets each linear's name and what became of it.
+  /// - Throws: `PassError.notFinite`, `ModelError.notFinite`, or what `keep` throws.
+  mutating func run(_ keep: (String, PackedTensor) throws -> Void) throws {
+    for index in model.layers.indices {
+      for (step, group) in Transformer.DecoderLayer.groups.enumerated() {
+        advance(layer: index, step: step)
+        var linears = model.layers[index][keyPath: group].linears
+        try quantize(&linears, keep) { $0.input }
+        model.layers[index][keyPath: group].linears = linears
+      }
+      advance(layer: index, step: Transformer.stepCount - 1)
+    }
+    guard !model.configuration.tiesEmbeddings else { return }
+    let (model, norm) = (model, model.finalNorm)
+    var head = model.head.linears
+    try quantize(&head, keep) { model.normalized($0.hidden, weight: norm) }
+  }
+
+  private mutating func advance(layer index: Int, step: Int) {
+    for start in stride(from: 0, to: windows.count, by: atOnce) {
+      let (model, windows, rotary) = (model, windows, rotary)
+      let moved = parallelMap(min(atOnce, windows.count - start)) { i in
+        var window = windows[start + i]
+        model.advance(&window, through: model.layers[index], step: step, rotary: rotary)
+        return window
+      }
+      for (i, window) in moved.enumerated() { self.windows[start + i] = window }
+    }
+  }
+
+  private mutating func quantize(
+    _ linears: inout [Linear], _ keep: (String, PackedTensor) throws -> Void,
+    reading input: (HaltedWindow) -> Matrix
+  ) throws {
+    let chosen = linears.indices.filter { selected.contains(linears[$0].name) }
+    guard let first = chosen.first else { return }
+    var moments = SecondMoments(order: linears[first].weight.columnCount)
+    for window in windows { moments.add(input(window)) }
+    guard moments.isFinite else { throw ModelError.notFinite("the input of '\(linears[first].name)'") }
+    let quantizer = quantizer(for: moments)
+    let means = moments.means.map { Float($0) }
+    for index in chosen {
+      let weight = linears[index].weight
+      let packed = try quantizer.quantize(weight, name: linears[index].name + ".weight")
+      linears[index].weight.values = .packed(
+        PackedWeight(
+          codes: TensorBytes(packed.codes), bits: grid.bits, groupSize: grid.groupSize, scales: packed.scales,
+          biases: packed.biases))
+      error.add(of: linears[index].weight, to: weight, means: means)
+      try keep(linears[index].name, packed)
+      done += 1
+      progress(
+        Progress(phase: "quantize", completed: done, total: selected.count, detail: linears[index].name))
+    }
+  }
+
+  private mutating func quantizer(for moments: SecondMoments) -> any RowQuantizer {
+    switch options.method {
+    case .rtn: return RoundToNearest(grid: grid)
+    case .search: return ClipSearch(grid: grid, importance: moments.importance)
+    case .gptq:
+      let gptq = GPTQ(
+        grid: grid, moments: moments, damping: options.damping, activationOrder: options.activationOrder)
+      damping = max(damping, gptq.damping)
+      return gptq
+    }
+  }
+}
+
+extension RowQuantizer {
+  /// Quantizes a linear's weight.
+  func quantize(_ weight: Weight, name: String) throws -> PackedTensor {
+    try quantize(rows: weight.rowCount, columns: weight.columnCount, name: name) { rows, values in
+      weight.unpack(rows: rows, columns: 0..<weight.columnCount, into: &values)
+    }
+  }
+}
+
+/// How far quantized linears' outputs are from those of the originals, on the same inputs.
+struct OutputError {
+  private var squaredError = 0.0
+  private var squaredNorm = 0.0
+
+  /// The root of the mean squared difference of the outputs, relative to the outputs.
+  var relative: Double { (squaredError / max(squaredNorm, .leastNormalMagnitude)).squareRoot() }
+
+  /// Adds a linear.
+  ///
+  /// - Parameters:
+  ///   - quantized: `[out, in]`.
+  ///   - original: As many.
+  ///   - means: The input's second moments, `[in, in]`.
+  mutating func add(of quantized: Weight, to original: Weight, means: [Float]) {
+    let columns = original.columnCount
+    let ranges = stride(from: 0, to: original.rowCount, by: 64).map { $0..<min($0 + 64, original.rowCount) }
+    let parts = parallelMap(ranges.count) { index in
+      let rows = ranges[index]
+      var weights = [Float](repeating: 0, count: rows.count * columns)
+      var difference = weights
+      var span = weights.mutableSpan
+      original.unpack(rows: rows, columns: 0..<columns, into: &span)
+      var differenceSpan = difference.mutableSpan
+      quantized.unpack(rows: rows, columns: 0..<columns, into: &differenceSpan)
+      addScaled(weights.span, scale: -1, to: &differenceSpan)
+      return (
+        error: quadraticForm(difference, means, columns: columns),
+        norm: quadraticForm(weights, means, columns: columns)
+      )
+    }
+    for part in parts {
+      squaredError += part.error
+      squaredNorm += part.norm
+    }
+  }
+}
+
+/// The trace of `x · means · xᵀ`.
+private func quadraticForm(_ x: [Float], _ means: [Float], columns: Int) -> Double {
+  let layout = MatrixLayout(rows: x.count / columns, columns: columns)
+  var product = [Float](repeating: 0, count: x.count)
+  var span = product.mutableSpan
+  multiply(
+    .plain, x.span, layout, means.span, MatrixLayout(rows: columns, columns: columns), into: &span, layout)
+  return stride(from: 0, to: x.count, by: columns).reduce(0) { sum, start in
+    sum
+      + Double(
+        dot(x.span.extracting(start..<start + columns), product.span.extracting(start..<start + columns)))
+  }
+}

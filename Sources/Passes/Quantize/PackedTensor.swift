@@ -1,0 +1,59 @@
+import Kernels
+
+/// The codes and tables of one weight, and how far they are from it.
+package struct PackedTensor: Sendable {
+  /// Packed codes, row by row.
+  package var codes: [UInt8]
+  /// `[rows, columns / groupSize]`.
+  package var scales: [Float]
+  /// `[rows, columns / groupSize]`.
+  package var biases: [Float]
+  /// The sum of the squared differences to the weight.
+  package var squaredError = 0.0
+  /// The sum of the squared weights.
+  package var squaredNorm = 0.0
+  /// The weights whose error was measured.
+  package private(set) var weightCount = 0
+
+  init(codes: [UInt8] = [], scales: [Float] = [], biases: [Float] = []) {
+    self.codes = codes
+    self.scales = scales
+    self.biases = biases
+  }
+}
+
+extension PackedTensor {
+  /// Notes the squared difference to the weights, and their squared norm.
+  mutating func measure(against weights: [Float], bits: Int, groupSize: Int, columns: Int) {
+    let squares = squares(against: weights, bits: bits, groupSize: groupSize, columns: columns)
+    squaredError += squares.error
+    squaredNorm += squares.norm
+    weightCount += weights.count
+  }
+
+  private func squares(
+    against weights: [Float], bits: Int, groupSize: Int, columns: Int
+  ) -> (error: Double, norm: Double) {
+    let packed = codes.span
+    return packedSquares(
+      weights.span, codes: unsafe packed.bytes, bits: bits, groupSize: groupSize, columnCount: columns,
+      scales: scales.span, biases: biases.span)
+  }
+
+  /// The measures alone.
+  var withoutValues: PackedTensor {
+    var copy = self
+    (copy.codes, copy.scales, copy.biases) = ([], [], [])
+    return copy
+  }
+
+  /// Adds the rows that follow.
+  mutating func append(_ part: PackedTensor) {
+    codes += part.codes
+    scales += part.scales
+    biases += part.biases
+    squaredError += part.squaredError
+    squaredNorm += part.squaredNorm
+    weightCount += part.weightCount
+  }
+}

@@ -1,0 +1,96 @@
+package import Kernels
+
+/// The grid that weights are rounded to.
+package struct QuantizationGrid: Sendable, Equatable {
+  /// The width of a code.
+  package let bits: Int
+  /// The columns that share a scale and a bias.
+  package let groupSize: Int
+  /// The format that scales and biases are stored in; they are rounded to it before codes are chosen.
+  package let tables: FloatFormat
+
+  package init(bits: Int, groupSize: Int, tables: FloatFormat) {
+    self.bits = bits
+    self.groupSize = groupSize
+    self.tables = tables
+  }
+
+  /// The codes there are, less one.
+  var top: Float { Float(1 << bits - 1) }
+
+  /// Values as they are when they have been stored.
+  func stored(_ values: [Float]) -> [Float] {
+    guard tables != .f32 else { return values }
+    let bytes = narrowed(values, to: tables)
+    let span = bytes.span
+    return widened(unsafe span.bytes, from: tables)
+  }
+}
+
+/// A way to find the codes and tables of a weight, each row by itself.
+package protocol RowQuantizer: Sendable {
+  /// Where codes and tables lie.
+  var grid: QuantizationGrid { get }
+
+  /// Quantizes some rows.
+  ///
+  /// - Parameters:
+  ///   - weights: `[rows, columns]`.
+  ///   - columns: The input features; the group size divides them.
+  /// - Returns: Codes and tables.
+  /// - Throws: `UnusableWeight` for a value that is not finite.
+  func quantizeRows(_ weights: [Float], columns: Int) throws(UnusableWeight) -> PackedTensor
+}
+
+/// A weight that cannot be quantized, by its index among the rows.
+package struct UnusableWeight: Error {
+  let index: Int
+}
+
+extension RowQuantizer {
+  private static var rowsPerChunk: Int { 64 }
+
+  /// Quantizes a weight, chunks of rows on several threads.
+  ///
+  /// - Parameters:
+  ///   - rows: The output features.
+  ///   - columns: The input features; the group size divides them.
+  ///   - name: What errors name.
+  ///   - read: Writes some rows of the weight, row-major.
+  /// - Returns: Codes, tables and the error.
+  /// - Throws: `PassError.notFinite` with the first element that is NaN or infinite.
+  package func quantize(
+    rows: Int, columns: Int, name: String, _ read: @Sendable (Range<Int>, inout MutableSpan<Float>) -> Void
+  ) throws -> PackedTensor {
+    let chunkCount = (rows + Self.rowsPerChunk - 1) / Self.rowsPerChunk
+    let parts = try parallelMap(chunkCount) { chunk in
+      let range = chunk * Self.rowsPerChunk..<min((chunk + 1) * Self.rowsPerChunk, rows)
+      var weights = Matrix.unspecified(rows: range.count, columns: columns)
+      var span = weights.values.mutableSpan
+      read(range, &span)
+      do throws(UnusableWeight) {
+        var part = try quantizeRows(weights.values, columns: columns)
+        part.measure(against: weights.values, bits: grid.bits, groupSize: grid.groupSize, columns: columns)
+        return part
+      } catch {
+        throw PassError.notFinite(tensor: name, index: range.lowerBound * columns + error.index)
+      }
+    }
+    var whole = PackedTensor()
+    for part in parts { whole.append(part) }
+    return whole
+  }
+
+  /// Refuses values that are not finite.
+  func requireFinite(_ weights: [Float]) throws(UnusableWeight) {
+    if let index = weights.firstIndex(where: { !$0.isFinite }) { throw UnusableWeight(index: index) }
+  }
+
+  /// Codes, one a byte, in the packed form.
+  func packed(_ codes: [UInt8]) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: codes.count * grid.bits / 8)
+    var span = bytes.mutableSpan
+    packCodes(codes.span, bits: grid.bits, into: &span)
+    return bytes
+  }
+}

@@ -1,0 +1,65 @@
+package import Kernels
+
+/// The second moments of a linear's input, `E[x · xᵀ]`: products of a window in f32, added up in double precision.
+package struct SecondMoments: Sendable {
+  private static let tileSize = 192
+  /// The input features.
+  package let order: Int
+  /// The tokens added.
+  package private(set) var count = 0
+  /// The sums; of tiles below the diagonal nothing is kept.
+  private var sums: [Double]
+
+  package init(order: Int) {
+    self.order = order
+    sums = [Double](repeating: 0, count: order * order)
+  }
+
+  /// Adds the tokens of a window.
+  ///
+  /// - Parameter x: `[tokens, order]`.
+  package mutating func add(_ x: Matrix) {
+    let order = order
+    precondition(x.columnCount == order, "\(x.columnCount) features, order \(order)")
+    count += x.rowCount
+    let ranges = stride(from: 0, to: order, by: Self.tileSize).map { $0..<min($0 + Self.tileSize, order) }
+    let tiles = ranges.indices.flatMap { i in
+      (i..<ranges.count).map { (rows: ranges[i], columns: ranges[$0]) }
+    }
+    var span = sums.mutableSpan
+    parallelTiles(of: &span, count: tiles.count) { index, sums in
+      let (rows, columns) = tiles[index]
+      let tokens = 0..<x.rowCount
+      ScratchPool.shared.withScratch(rows.count * columns.count) { product in
+        multiply(
+          .transposedLeft, x.values.span, x.layout[tokens, rows], x.values.span, x.layout[tokens, columns],
+          into: &product, MatrixLayout(rows: rows.count, columns: columns.count))
+        for i in 0..<rows.count {
+          let start = (rows.lowerBound + i) * order + columns.lowerBound
+          for j in 0..<columns.count { sums[start + j] += Double(product[i * columns.count + j]) }
+        }
+      }
+    }
+  }
+
+  /// The means, `[order, order]`, symmetric.
+  package var means: [Double] {
+    var means = sums
+    let factor = 1 / Double(max(count, 1))
+    for i in 0..<order {
+      for j in i..<order {
+        means[i * order + j] = sums[i * order + j] * factor
+        means[j * order + i] = means[i * order + j]
+      }
+    }
+    return means
+  }
+
+  /// The means of the squares, `[order]`.
+  package var importance: [Float] {
+    (0..<order).map { Float(sums[$0 * order + $0] / Double(max(count, 1))) }
+  }
+
+  /// Whether every sum is finite.
+  var isFinite: Bool { (0..<order).allSatisfy { sums[$0 * order + $0].isFinite } }
+}

@@ -1,0 +1,36 @@
+import Kernels
+import Testing
+
+@Suite struct InverseFactorTests {
+  /// A symmetric matrix, positive definite with a positive shift.
+  private func symmetric(_ order: Int, shift: Double) -> [Double] {
+    let x = randomFloats(order * order, seed: 11).map(Double.init)
+    return (0..<order * order).map { index in
+      let (i, j) = (index / order, index % order)
+      let sum = (0..<order).reduce(0) { $0 + x[$1 * order + i] * x[$1 * order + j] }
+      return sum + (i == j ? shift : 0)
+    }
+  }
+
+  @Test(arguments: [1, 2, 7, 64, 65, 200])
+  func `the product of the factor with its transpose inverts the matrix`(order: Int) throws {
+    let matrix = symmetric(order, shift: 0.5)
+    let factor = try #require(inverseFactor(of: matrix, order: order))
+    for i in 0..<order {
+      for j in 0..<i { #expect(factor[i * order + j] == 0) }
+      // Row i of Uᵀ · U · H, which is a row of the identity.
+      let product = (0..<order).map { j in
+        (0...i).reduce(0) { $0 + factor[$1 * order + i] * factor[$1 * order + j] }
+      }
+      for k in 0..<order {
+        let value = (0..<order).reduce(0) { $0 + product[$1] * matrix[$1 * order + k] }
+        #expect(abs(value - (i == k ? 1 : 0)) < 1e-7)
+      }
+    }
+  }
+
+  @Test func `a matrix that is not positive definite has none`() {
+    #expect(inverseFactor(of: [1, 2, 2, 1], order: 2) == nil)
+    #expect(inverseFactor(of: [0], order: 1) == nil)
+  }
+}

@@ -1,0 +1,118 @@
+import Checkpoints
+import Kernels
+import Models
+import Passes
+import TestSupport
+import Testing
+
+@Suite(.serialized) struct LayerwiseQuantizationTests {
+  private static let text = PathOption(Fixtures.path("tiny-llama/calibration.txt"))
+
+  private func options(_ method: QuantizeMethod, _ change: (inout QuantizeOptions) -> Void = { _ in })
+    -> QuantizeOptions
+  {
+    var options = QuantizeOptions(method: method, text: Self.text, samples: 16, length: 128)
+    change(&options)
+    return options
+  }
+
+  private func perplexity(of checkpoint: Checkpoint) throws -> Double {
+    let tokens = try Tokenizer(of: checkpoint).encode(contentsOf: Fixtures.path("tiny-llama/evaluation.txt"))
+    return try Transformer(checkpoint).evaluate(
+      try windows(of: Array(tokens.prefix(8_192)), length: 256, path: "text")
+    )
+    .perplexity
+  }
+
+  @Test func `each method is better than the one before it`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let rtn = try bench.run(.quantize(QuantizeOptions()), to: "rtn.rilq")
+    let plain = try bench.run(.quantize(QuantizeOptions(method: .search)), to: "plain.rilq")
+    let search = try bench.run(.quantize(options(.search)), to: "search.rilq")
+    let gptq = try bench.run(.quantize(options(.gptq)), to: "gptq.rilq")
+    let perplexities = try [rtn, plain, search, gptq].map { try perplexity(of: $0.checkpoint) }
+    #expect(perplexities[1] < 0.85 * perplexities[0])
+    #expect(perplexities[2] < 1.01 * perplexities[1])
+    #expect(perplexities[3] < 0.97 * perplexities[2])
+    let errors = try [search, gptq].map { try #require($0["relative_output_error"]?.double) }
+    #expect(errors[1] < 0.9 * errors[0])
+    #expect(gptq["damping"] == .double(0.01) && gptq["modules"] == .integer(28))
+    #expect(gptq["modules_without_statistics"] == nil && search["damping"] == nil)
+  }
+
+  @Test func `the same text gives the same bytes on any number of threads`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let threads = ThreadLimit.current
+    defer { ThreadLimit.current = threads }
+    let outputs = try [1, 2, 5].map { count in
+      ThreadLimit.current = count
+      let quantize = options(.gptq) { $0.samples = 6 }
+      return try bench.run(.quantize(quantize), to: "threads-\(count).rilq").checkpoint
+    }
+    try expectSameTensors(outputs[0], outputs[1])
+    try expectSameTensors(outputs[0], outputs[2])
+  }
+
+  @Test func `a layer is quantized for what the quantized layers before it give`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let second = try patterns("model.layers.1.*")
+    let alone = try bench.run(.quantize(options(.gptq) { $0.targets = second }), to: "alone.rilq").checkpoint
+    let all = try bench.run(.quantize(options(.gptq)), to: "all.rilq").checkpoint
+    let first = try bench.run(
+      .quantize(options(.gptq) { $0.targets = (try? patterns("model.layers.0.*")) }), to: "first.rilq"
+    ).checkpoint
+    let after = try bench.run(
+      .quantize(options(.gptq) { $0.targets = second }), on: first, to: "after.rilq"
+    ).checkpoint
+    let name = "model.layers.1.mlp.up_proj.weight"
+    #expect(try after.copiedBytes(of: name) == all.copiedBytes(of: name))
+    #expect(try alone.copiedBytes(of: name) != all.copiedBytes(of: name))
+  }
+
+  @Test func `the head is reached by the text, the embedding is not`() throws {
+    let bench = try Workbench()
+    let output = try bench.run(
+      .quantize(options(.gptq) { $0.targets = try? patterns("*") }), to: "all.rilq")
+    #expect(output["modules"] == .integer(16))
+    #expect(output["modules_without_statistics"] == .integer(1))
+    #expect(output.checkpoint.contents.quantization["lm_head"] != nil)
+    #expect(output.checkpoint.contents.quantization["model.embed_tokens"] != nil)
+  }
+
+  @Test func `a text that is too short says how many tokens are needed`() throws {
+    let bench = try Workbench()
+    let path = try bench.folder.write("short.txt", "In the beginning")
+    let quantize = options(.gptq) { $0.text = PathOption(path) }
+    #expect(throws: ModelError.textTooShort(path: path, tokens: 7, needed: 16 * 128)) {
+      try bench.run(.quantize(quantize))
+    }
+    #expect(try bench.folder.names() == ["model", "short.txt"])
+  }
+
+  @Test func `a weight that is not finite is refused by its index`() throws {
+    let name = "model.layers.1.mlp.down_proj.weight"
+    let bench = try Workbench { tensor, values in
+      if tensor == name { values[128 * 70 + 5] = .infinity }
+    }
+    #expect(throws: PassError.notFinite(tensor: name, index: 128 * 70 + 5)) {
+      try bench.run(.quantize(options(.gptq)))
+    }
+    #expect(try bench.folder.names() == ["model"])
+  }
+
+  @Test func `steps of a layer together compute the layer`() throws {
+    let bench = try Workbench()
+    let model = try Transformer(bench.input)
+    let rotary = model.rotaryEmbedding(positions: sampleTokens.count)
+    var whole = try model.embed(sampleTokens)
+    var window = HaltedWindow(hidden: whole)
+    for layer in model.layers {
+      model.forward(layer, &whole, rotary: rotary)
+      for step in 0..<Transformer.stepCount {
+        model.advance(&window, through: layer, step: step, rotary: rotary)
+      }
+    }
+    #expect(window.hidden == whole)
+    #expect(window.input.values.isEmpty)
+  }
+}
