@@ -76,6 +76,29 @@ package final class InputFile: Sendable {
     try bytes(in: range).withSpan(body)
   }
 
+  /// Reads a file from front to back in pieces, each into the memory of the one before.
+  ///
+  /// - Parameters:
+  ///   - path: A regular file, or a link to one.
+  ///   - pieceByteCount: The size of every piece but the last one.
+  ///   - body: Gets the pieces in order.
+  /// - Throws: `FormatError` when the file cannot be read or changes meanwhile, or what `body` throws.
+  package static func forEachPiece(
+    of path: String, pieceByteCount: Int, _ body: (RawSpan) throws -> Void
+  ) throws {
+    let reader = try FileReader(path: path)
+    var buffer = [UInt8](repeating: 0, count: min(pieceByteCount, reader.byteCount))
+    for start in stride(from: 0, to: reader.byteCount, by: pieceByteCount) {
+      let count = min(pieceByteCount, reader.byteCount - start)
+      var all = buffer.mutableSpan
+      var piece = all._mutatingExtracting(0..<count)
+      try reader.read(from: start, into: &piece)
+      let bytes = buffer.span
+      try body(unsafe bytes.bytes.extracting(0..<count))
+    }
+    try reader.checkUnchanged()
+  }
+
   /// The contents of a small file, read into memory.
   package static func contents(of path: String) throws -> [UInt8] {
     let reader = try FileReader(path: path)
@@ -121,7 +144,7 @@ private final class FileReader: Sendable {
     return bytes
   }
 
-  private func read(from offset: Int, into piece: inout MutableSpan<UInt8>) throws(FormatError) {
+  func read(from offset: Int, into piece: inout MutableSpan<UInt8>) throws(FormatError) {
     try unsafe piece.withUnsafeMutableBufferPointer { buffer throws(FormatError) in
       var done = 0
       while done < buffer.count {
@@ -139,7 +162,7 @@ private final class FileReader: Sendable {
     }
   }
 
-  private func checkUnchanged() throws(FormatError) {
+  func checkUnchanged() throws(FormatError) {
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0 else { throw FileSystem.systemError(path) }
     guard status.st_size == byteCount, status.st_mtim.tv_sec == modificationTime.tv_sec,

@@ -1,4 +1,5 @@
 internal import CSystem
+import Synchronization
 
 #if canImport(Glibc)
   import Glibc
@@ -11,7 +12,7 @@ package struct OutputFile: ~Copyable {
   /// The bytes appended so far.
   package private(set) var byteCount = 0
   /// The bytes that the system was told to begin to write to the disk.
-  private var begunByteCount = 0
+  private let begunByteCount = Atomic(0)
   private static var bytesPerBeginning: Int { 8 << 20 }
 
   private init(descriptor: Int32, path: String) {
@@ -32,16 +33,15 @@ package struct OutputFile: ~Copyable {
   package mutating func append(_ bytes: RawSpan) throws {
     try write(bytes, at: byteCount)
     byteCount += bytes.byteCount
-    if byteCount - begunByteCount >= Self.bytesPerBeginning { beginWriting() }
   }
 
-  /// Lets the disk write what was appended while the next bytes are computed, so that `sync` has less to wait for.
-  private mutating func beginWriting() {
+  /// Lets the disk write what is complete while the next bytes are computed, so that `sync` has less to wait for.
+  private func beginWriting(upTo end: Int) {
+    let begun = begunByteCount.load(ordering: .relaxed)
+    guard end - begun >= Self.bytesPerBeginning else { return }
+    begunByteCount.store(end, ordering: .relaxed)
     // Only a hint: what it does not achieve, `sync` does.
-    _ = sync_file_range(
-      descriptor, Int64(begunByteCount), Int64(byteCount - begunByteCount), UInt32(RILQ_SYNC_FILE_RANGE_WRITE)
-    )
-    begunByteCount = byteCount
+    _ = sync_file_range(descriptor, Int64(begun), Int64(end - begun), UInt32(RILQ_SYNC_FILE_RANGE_WRITE))
   }
 
   /// Appends bytes.
@@ -62,6 +62,7 @@ package struct OutputFile: ~Copyable {
         written += count
       }
     }
+    beginWriting(upTo: offset + bytes.byteCount)
   }
 
   /// Waits until the contents are on disk.

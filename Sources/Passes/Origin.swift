@@ -48,16 +48,13 @@ struct Origin {
     return metadata
   }
 
-  /// The bytes of a file that are looked at at once, so that memory does not grow with the file.
-  private static let pieceByteCount = 4 << 20
+  /// The bytes of a file that are looked at at once: what the second cache holds.
+  private static let pieceByteCount = 128 << 10
 
   private static func sha256(of path: String) throws -> String {
-    let file = try InputFile(path: path, access: .read)
     var hash = SHA256()
-    for start in stride(from: 0, to: file.byteCount, by: pieceByteCount) {
-      try file.withBytes(in: start..<min(start + pieceByteCount, file.byteCount)) { bytes in
-        unsafe bytes.withUnsafeBytes { unsafe hash.update(bufferPointer: $0) }
-      }
+    try InputFile.forEachPiece(of: path, pieceByteCount: pieceByteCount) { bytes in
+      unsafe bytes.withUnsafeBytes { unsafe hash.update(bufferPointer: $0) }
     }
     return hash.finalize().map { byte in
       String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
