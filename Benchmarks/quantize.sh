@@ -13,7 +13,7 @@ need "${shards[0]}" "weights in"
 bytes=$(cat "${shards[@]}" | wc -c)
 
 quantize() {
-  "$rilq" quantize "$checkpoint" "$work/quantized.rilq" --force --quiet "$@"
+  "$rilq" quantize "$checkpoint" "$work/quantized.rilq" --quiet "$@"
 }
 
 # rilq waits until its output is on disk; so does this.
@@ -22,9 +22,13 @@ copy() {
   sync "$work/copy"
 }
 
+# Neither side has an earlier output to take away.
 for _ in $(seq "$runs"); do
+  rm -f "$work/quantized.rilq"
   seconds quantize >>"$work/zstd"
+  rm -f "$work/quantized.rilq"
   seconds quantize --compression none >>"$work/none"
+  rm -f "$work/copy"
   seconds copy >>"$work/copied"
 done
 echo "$(megabytes "$bytes") MB of input, median of $runs runs"
