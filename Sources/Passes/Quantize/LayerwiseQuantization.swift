@@ -40,6 +40,7 @@ struct LayerwiseQuantization {
     selected = Set(modules)
     let model = try Transformer(input)
     self.model = model
+    try model.requireTokens(tokens, from: Tokenizer.path(in: input))
     let length = tokens.first?.count ?? 0
     rotary = model.rotaryEmbedding(positions: length)
     atOnce = model.windowsAtOnce(length: length)

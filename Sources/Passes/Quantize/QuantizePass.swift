@@ -33,8 +33,6 @@ package struct QuantizePass: Pass {
     let plan = try plan(input)
     let layerwise = try options.text.map { try quantizeLayerwise(input, text: $0, context) }
     let known = try layerwise?.store.modules() ?? [:]
-    var alone = WorkAhead(
-      try selectedModules(of: input).filter { known[$0] == nil }, { try quantizeAlone($0, in: input) })
     var pending: [String: TensorBytes] = [:]
     var summary = layerwise?.summary ?? QuantizationSummary()
     try writeTensors(of: plan.contents, from: input, into: writer) { tensor in
@@ -43,7 +41,7 @@ package struct QuantizePass: Pass {
       let module = String(tensor.name.dropLast(".weight".count))
       var packed = known[module]
       if packed == nil {
-        let result = try alone.value(of: module)
+        let result = try quantizeAlone(module, in: input)
         packed = result.module
         summary.add(result.packed, knowsInput: options.method != .gptq)
         context.progress(
@@ -148,33 +146,6 @@ package struct QuantizePass: Pass {
       codes: TensorBytes(packed.codes), scales: TensorBytes(narrowed(packed.scales, to: grid.tables)),
       biases: TensorBytes(narrowed(packed.biases, to: grid.tables)))
     return (stored, packed.withoutValues)
-  }
-}
-
-/// Results of a list that are computed one ahead of the one that is asked for.
-private struct WorkAhead<Result: Sendable> {
-  private var rest: ArraySlice<String>
-  private let compute: @Sendable (String) throws -> Result
-  private var started: (name: String, work: ConcurrentWork<Result>)?
-
-  init(_ names: [String], _ compute: @escaping @Sendable (String) throws -> Result) {
-    rest = names[...]
-    self.compute = compute
-  }
-
-  /// A result; that of the next name is begun.
-  mutating func value(of name: String) throws -> Result {
-    if started?.name != name { start(name) }
-    guard let work = started?.work else { preconditionFailure("no work was started") }
-    let value = try work.value()
-    rest = rest.drop { $0 != name }.dropFirst()
-    if let next = rest.first { start(next) }
-    return value
-  }
-
-  private mutating func start(_ name: String) {
-    let compute = compute
-    started = (name, ConcurrentWork { try compute(name) })
   }
 }
 
