@@ -1,4 +1,5 @@
 #include "CKernels.h"
+#include "dispatch.h"
 #include "vectors.h"
 #include <math.h>
 
@@ -34,13 +35,6 @@
 #undef CK
 #undef CK_LEVEL
 #pragma clang attribute pop
-
-#define CALL(name, ...)                                                                 \
-  (set == CK_AVX512 ? name##_avx512(__VA_ARGS__)                                        \
-   : set == CK_AVX2 ? name##_avx2(__VA_ARGS__)                                          \
-                    : name##_baseline(__VA_ARGS__))
-#else
-#define CALL(name, ...) ((void)set, name##_baseline(__VA_ARGS__))
 #endif
 
 int ck_best_instruction_set(void) {

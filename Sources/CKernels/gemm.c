@@ -3,6 +3,7 @@
 // panels enough to repay it, blocks are packed, too: their loop then takes fewer instructions.
 
 #include "CKernels.h"
+#include "dispatch.h"
 
 #pragma clang fp contract(fast)
 #pragma clang diagnostic ignored "-Wpsabi"
@@ -12,19 +13,11 @@
 #define VW 4
 #define MR 4
 #include "gemm.inc"
-#undef CK
-#undef VW
-#undef MR
-#undef REAL
 #define REAL double
 #define CK(name) name##_f64_baseline
 #define VW 2
 #define MR 4
 #include "gemm.inc"
-#undef CK
-#undef VW
-#undef MR
-#undef REAL
 
 #if defined(__x86_64__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
@@ -33,19 +26,11 @@
 #define VW 8
 #define MR 6
 #include "gemm.inc"
-#undef CK
-#undef VW
-#undef MR
-#undef REAL
 #define REAL double
 #define CK(name) name##_f64_avx2
 #define VW 4
 #define MR 6
 #include "gemm.inc"
-#undef CK
-#undef VW
-#undef MR
-#undef REAL
 #pragma clang attribute pop
 
 #pragma clang attribute push(                                                                      \
@@ -55,19 +40,11 @@
 #define VW 16
 #define MR 12
 #include "gemm.inc"
-#undef CK
-#undef VW
-#undef MR
-#undef REAL
 #define REAL double
 #define CK(name) name##_f64_avx512
 #define VW 8
 #define MR 12
 #include "gemm.inc"
-#undef CK
-#undef VW
-#undef MR
-#undef REAL
 #pragma clang attribute pop
 #endif
 
@@ -77,40 +54,14 @@ void ck_gemm(
     int set, size_t m, size_t n, size_t k, ck_floats a, size_t a_row_stride, size_t a_k_stride, ck_floats b,
     size_t b_k_stride, size_t b_column_stride, float scale, float keep, ck_floats_out c, size_t c_stride,
     ck_floats_out scratch) {
-#if defined(__x86_64__)
-  if (set == CK_AVX512) {
-    gemm_avx512(
-        m, n, k, a, a_row_stride, a_k_stride, b, b_k_stride, b_column_stride, scale, keep, c, c_stride, scratch);
-    return;
-  }
-  if (set == CK_AVX2) {
-    gemm_avx2(
-        m, n, k, a, a_row_stride, a_k_stride, b, b_k_stride, b_column_stride, scale, keep, c, c_stride, scratch);
-    return;
-  }
-#endif
-  (void)set;
-  gemm_baseline(
-      m, n, k, a, a_row_stride, a_k_stride, b, b_k_stride, b_column_stride, scale, keep, c, c_stride, scratch);
+  CALL(gemm, m, n, k, a, a_row_stride, a_k_stride, b, b_k_stride, b_column_stride, scale, keep, c, c_stride, scratch);
 }
 
 void ck_gemm_f64(
     int set, size_t m, size_t n, size_t k, ck_doubles a, size_t a_row_stride, size_t a_k_stride, ck_doubles b,
     size_t b_k_stride, size_t b_column_stride, double scale, double keep, ck_doubles_out c, size_t c_stride,
     ck_doubles_out scratch) {
-#if defined(__x86_64__)
-  if (set == CK_AVX512) {
-    gemm_f64_avx512(
-        m, n, k, a, a_row_stride, a_k_stride, b, b_k_stride, b_column_stride, scale, keep, c, c_stride, scratch);
-    return;
-  }
-  if (set == CK_AVX2) {
-    gemm_f64_avx2(
-        m, n, k, a, a_row_stride, a_k_stride, b, b_k_stride, b_column_stride, scale, keep, c, c_stride, scratch);
-    return;
-  }
-#endif
-  (void)set;
-  gemm_f64_baseline(
-      m, n, k, a, a_row_stride, a_k_stride, b, b_k_stride, b_column_stride, scale, keep, c, c_stride, scratch);
+  CALL(
+      gemm_f64, m, n, k, a, a_row_stride, a_k_stride, b, b_k_stride, b_column_stride, scale, keep, c, c_stride,
+      scratch);
 }

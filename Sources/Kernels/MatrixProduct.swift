@@ -64,36 +64,76 @@ package func multiply(
   scale: Float = 1, keep: Float = 0, into c: inout MutableSpan<Float>, _ cLayout: MatrixLayout,
   on set: InstructionSet = .best
 ) {
-  let (m, inner) =
-    kind == .transposedLeft
-    ? (aLayout.columnCount, aLayout.rowCount) : (aLayout.rowCount, aLayout.columnCount)
-  let (n, otherInner) =
-    kind == .transposedRight
-    ? (bLayout.rowCount, bLayout.columnCount) : (bLayout.columnCount, bLayout.rowCount)
-  precondition(inner == otherInner, "inner dimensions differ: \(inner), \(otherInner)")
-  precondition(m == cLayout.rowCount && n == cLayout.columnCount, "the result is not [\(m), \(n)]")
-  precondition(
-    aLayout.extent <= a.count && bLayout.extent <= b.count && cLayout.extent <= c.count,
-    "a matrix lies outside its span")
-  guard m > 0, n > 0 else { return }
-  guard inner > 0 else { return scaleRows(of: &c, cLayout, by: keep) }
-  let (aRow, aStep) = kind == .transposedLeft ? (1, aLayout.stride) : (aLayout.stride, 1)
-  let (bStep, bColumn) = kind == .transposedRight ? (1, bLayout.stride) : (bLayout.stride, 1)
-  ScratchPool.shared.withScratch(ck_gemm_scratch(m)) { scratch in
+  let shape = ProductShape(kind, aLayout, a.count, bLayout, b.count, cLayout, c.count)
+  guard shape.m > 0, shape.n > 0 else { return }
+  guard shape.inner > 0 else { return scaleRows(of: &c, cLayout, by: keep) }
+  ScratchPool.shared.withScratch(ck_gemm_scratch(shape.m)) { scratch in
     // The layouts were checked against the spans, so every address the kernel forms is inside them.
     unsafe reading(a, b) { a, b in
       unsafe writing(&c, &scratch) { c, scratch in
         unsafe ck_gemm(
-          set.rawValue, m, n, inner, a.map { unsafe $0 + aLayout.offset }, aRow, aStep,
-          b.map { unsafe $0 + bLayout.offset }, bStep, bColumn, scale, keep,
+          set.rawValue, shape.m, shape.n, shape.inner, a.map { unsafe $0 + aLayout.offset }, shape.aRow,
+          shape.aStep, b.map { unsafe $0 + bLayout.offset }, shape.bStep, shape.bColumn, scale, keep,
           c.map { unsafe $0 + cLayout.offset }, cLayout.stride, scratch)
       }
     }
   }
 }
 
+/// `multiply` with doubles.
+package func multiply(
+  _ kind: MatrixProduct, _ a: Span<Double>, _ aLayout: MatrixLayout, _ b: Span<Double>,
+  _ bLayout: MatrixLayout, scale: Double = 1, keep: Double = 0, into c: inout MutableSpan<Double>,
+  _ cLayout: MatrixLayout, on set: InstructionSet = .best
+) {
+  let shape = ProductShape(kind, aLayout, a.count, bLayout, b.count, cLayout, c.count)
+  guard shape.m > 0, shape.n > 0 else { return }
+  guard shape.inner > 0 else { return scaleRows(of: &c, cLayout, by: keep) }
+  var memory = [Double](repeating: 0, count: ck_gemm_scratch(shape.m))
+  var scratch = memory.mutableSpan
+  // The layouts were checked against the spans, so every address the kernel forms is inside them.
+  unsafe reading(a, b) { a, b in
+    unsafe writing(&c, &scratch) { c, scratch in
+      unsafe ck_gemm_f64(
+        set.rawValue, shape.m, shape.n, shape.inner, a.map { unsafe $0 + aLayout.offset }, shape.aRow,
+        shape.aStep, b.map { unsafe $0 + bLayout.offset }, shape.bStep, shape.bColumn, scale, keep,
+        c.map { unsafe $0 + cLayout.offset }, cLayout.stride, scratch)
+    }
+  }
+}
+
+/// The sizes and steps of a product, checked against its operands and their spans.
+private struct ProductShape {
+  let m: Int
+  let n: Int
+  let inner: Int
+  let aRow: Int
+  let aStep: Int
+  let bStep: Int
+  let bColumn: Int
+
+  init(
+    _ kind: MatrixProduct, _ a: MatrixLayout, _ aCount: Int, _ b: MatrixLayout, _ bCount: Int,
+    _ c: MatrixLayout,
+    _ cCount: Int
+  ) {
+    (m, inner) = kind == .transposedLeft ? (a.columnCount, a.rowCount) : (a.rowCount, a.columnCount)
+    let (n, otherInner) =
+      kind == .transposedRight ? (b.rowCount, b.columnCount) : (b.columnCount, b.rowCount)
+    self.n = n
+    (aRow, aStep) = kind == .transposedLeft ? (1, a.stride) : (a.stride, 1)
+    (bStep, bColumn) = kind == .transposedRight ? (1, b.stride) : (b.stride, 1)
+    precondition(inner == otherInner, "inner dimensions differ: \(inner), \(otherInner)")
+    precondition(m == c.rowCount && n == c.columnCount, "the result is not [\(m), \(n)]")
+    precondition(
+      a.extent <= aCount && b.extent <= bCount && c.extent <= cCount, "a matrix lies outside its span")
+  }
+}
+
 /// Multiplies the elements of a matrix with a factor; 0 clears whatever is there.
-private func scaleRows(of c: inout MutableSpan<Float>, _ layout: MatrixLayout, by factor: Float) {
+private func scaleRows<T: BinaryFloatingPoint>(
+  of c: inout MutableSpan<T>, _ layout: MatrixLayout, by factor: T
+) {
   for row in 0..<layout.rowCount {
     for column in 0..<layout.columnCount {
       let index = layout.offset + row * layout.stride + column
@@ -119,39 +159,6 @@ package func multiplyReference(
       let index = cLayout.offset + i * cLayout.stride + j
       let kept = keep == 0 ? 0 : Double(keep) * Double(c[index])
       c[index] = Float(Double(scale) * sum + kept)
-    }
-  }
-}
-
-/// `multiply` with doubles.
-package func multiply(
-  _ kind: MatrixProduct, _ a: Span<Double>, _ aLayout: MatrixLayout, _ b: Span<Double>,
-  _ bLayout: MatrixLayout,
-  scale: Double = 1, keep: Double = 0, into c: inout MutableSpan<Double>, _ cLayout: MatrixLayout,
-  on set: InstructionSet = .best
-) {
-  let (m, inner) =
-    kind == .transposedLeft
-    ? (aLayout.columnCount, aLayout.rowCount) : (aLayout.rowCount, aLayout.columnCount)
-  let (n, otherInner) =
-    kind == .transposedRight
-    ? (bLayout.rowCount, bLayout.columnCount) : (bLayout.columnCount, bLayout.rowCount)
-  precondition(inner == otherInner && inner > 0, "inner dimensions: \(inner), \(otherInner)")
-  precondition(m == cLayout.rowCount && n == cLayout.columnCount, "the result is not [\(m), \(n)]")
-  precondition(
-    aLayout.extent <= a.count && bLayout.extent <= b.count && cLayout.extent <= c.count,
-    "a matrix lies outside its span")
-  let (aRow, aStep) = kind == .transposedLeft ? (1, aLayout.stride) : (aLayout.stride, 1)
-  let (bStep, bColumn) = kind == .transposedRight ? (1, bLayout.stride) : (bLayout.stride, 1)
-  var memory = [Double](repeating: 0, count: ck_gemm_scratch(m))
-  var scratch = memory.mutableSpan
-  // The layouts were checked against the spans, so every address the kernel forms is inside them.
-  unsafe reading(a, b) { a, b in
-    unsafe writing(&c, &scratch) { c, scratch in
-      unsafe ck_gemm_f64(
-        set.rawValue, m, n, inner, a.map { unsafe $0 + aLayout.offset }, aRow, aStep,
-        b.map { unsafe $0 + bLayout.offset }, bStep, bColumn, scale, keep,
-        c.map { unsafe $0 + cLayout.offset }, cLayout.stride, scratch)
     }
   }
 }

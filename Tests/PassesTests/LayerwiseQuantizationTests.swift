@@ -69,10 +69,11 @@ import Testing
     #expect(try alone.copiedBytes(of: name) != all.copiedBytes(of: name))
   }
 
-  @Test func `the head is reached by the text, the embedding is not`() throws {
+  @Test(arguments: [QuantizeMethod.search, .gptq])
+  func `the head is reached by the text, the embedding is not`(method: QuantizeMethod) throws {
     let bench = try Workbench()
-    let output = try bench.run(
-      .quantize(options(.gptq) { $0.targets = try? patterns("*") }), to: "all.rilq")
+    let all = try patterns("*")
+    let output = try bench.run(.quantize(options(method) { $0.targets = all }), to: "all.rilq")
     #expect(output["modules"] == .integer(16))
     #expect(output["modules_without_statistics"] == .integer(1))
     #expect(output.checkpoint.contents.quantization["lm_head"] != nil)

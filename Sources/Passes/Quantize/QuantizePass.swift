@@ -2,7 +2,8 @@ package import Checkpoints
 import Kernels
 import Models
 
-/// Replaces the weights of linears by packed codes with tables, one tensor at a time, on all cores.
+/// Replaces the weights of linears by packed codes with tables, on all cores: one tensor at a time, or with a text layer
+/// after layer.
 package struct QuantizePass: Pass {
   private let options: QuantizeOptions
 
@@ -43,7 +44,7 @@ package struct QuantizePass: Pass {
       if packed == nil {
         let result = try quantizeAlone(module, in: input)
         packed = result.module
-        summary.add(result.packed, knowsInput: options.method != .gptq)
+        summary.add(result.packed, isOutOfReach: options.text != nil)
         context.progress(
           Progress(
             phase: "quantize", completed: summary.modules, total: plan.changes.count, detail: module))
@@ -55,12 +56,14 @@ package struct QuantizePass: Pass {
     return summary.report
   }
 
-  /// The bytes that the windows of a text take while they go through the layers.
+  /// The bytes that the windows of a text, and the moments of what linears read, take.
   private func windowMemory(of input: Checkpoint) throws -> Int {
     guard options.text != nil else { return 0 }
     let c = try LlamaConfiguration(of: input)
     let tokens = options.samples * options.length
-    return 4 * tokens * (c.hiddenSize + c.intermediateSize) + 16 * c.intermediateSize * c.intermediateSize
+    // Five square matrices of doubles exist at once while the moments of the widest input are factored.
+    let order = max(c.hiddenSize, c.intermediateSize)
+    return 4 * tokens * (c.hiddenSize + c.intermediateSize) + 5 * 8 * order * order
   }
 
   private var grid: QuantizationGrid {
@@ -163,9 +166,9 @@ struct QuantizationSummary {
   private var modulesWithoutStatistics = 0
 
   /// Adds a module's weights and their error.
-  mutating func add(_ packed: PackedTensor, knowsInput: Bool = true) {
+  mutating func add(_ packed: PackedTensor, isOutOfReach: Bool = false) {
     modules += 1
-    modulesWithoutStatistics += knowsInput ? 0 : 1
+    modulesWithoutStatistics += isOutOfReach ? 1 : 0
     weights += packed.weightCount
     squaredError += packed.squaredError
     squaredNorm += packed.squaredNorm
