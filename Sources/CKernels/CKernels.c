@@ -118,6 +118,11 @@ double ck_cross_entropy(
     int set, ck_floats_out logits, size_t count, size_t target, float gradient_scale) {
   return CALL(cross_entropy, logits, count, target, gradient_scale);
 }
+ck_distillation ck_distill(
+    int set, ck_floats_out logits, ck_floats teacher, size_t count, size_t target, float label_scale,
+    float teacher_scale) {
+  return CALL(distillation, logits, teacher, count, target, label_scale, teacher_scale);
+}
 size_t ck_arg_max(int set, ck_floats x, size_t count) { return CALL(arg_max, x, count); }
 ck_divergence ck_kl_divergence(int set, ck_floats reference, ck_floats candidate, size_t count) {
   return CALL(kl_divergence, reference, candidate, count);

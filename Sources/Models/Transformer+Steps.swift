@@ -3,7 +3,7 @@ package import Kernels
 /// One window on its way through a layer, halted before a group of linears.
 package struct HaltedWindow: Sendable {
   /// The residual stream, `[tokens, hidden]`.
-  package fileprivate(set) var hidden: Matrix
+  package internal(set) var hidden: Matrix
   /// What the next group of linears reads, `[tokens, in]`; empty behind the last one.
   package fileprivate(set) var input: Matrix
 

@@ -52,10 +52,22 @@ package struct PassContext {
   package let access: FileAccess
   /// The path for a file that goes away with the run, from its name.
   package let workPath: (String) -> String
+  /// Where a long pass keeps how far it is, for a run that goes on; nil when none will.
+  package let state: PassState?
+  /// The bytes of memory that a pass should keep to where it has the choice; nil leaves it to the pass.
+  package let memoryLimit: Int?
   /// Where a line a calibration update is appended, if anywhere.
   package let logPath: String?
   /// Is told how far the pass is.
   package let progress: ProgressHandler
+}
+
+/// A file in which a pass keeps how far it is.
+package struct PassState {
+  /// The path; what is there at first is what the same step of the same run has kept before it was stopped.
+  package let path: String
+  /// To be told after the file was written whole.
+  package let didSave: () -> Void
 }
 
 /// The contents of a checkpoint being changed, module by module; new tensors stand where those they replace stood.

@@ -28,12 +28,14 @@ public struct Pipeline {
     public var access: FileAccess
     /// Whether the finished steps of an earlier run are taken over, and those of this one stay when it fails.
     public var resumes: Bool
+    /// The bytes of memory that passes keep to where they have the choice; nil leaves it to them.
+    public var memoryLimit: Int?
 
     /// Chooses options.
     public init(
       force: Bool = false, version: String, logPath: String? = nil, container: ContainerOptions = .init(),
       shardByteLimit: Int? = nil, ggufType: GGUFLinearType = .auto, isLossy: Bool = false,
-      access: FileAccess = .mapped, resumes: Bool = false
+      access: FileAccess = .mapped, resumes: Bool = false, memoryLimit: Int? = nil
     ) {
       self.force = force
       self.version = version
@@ -44,6 +46,7 @@ public struct Pipeline {
       self.isLossy = isLossy
       self.access = access
       self.resumes = resumes
+      self.memoryLimit = memoryLimit
     }
   }
 

@@ -104,7 +104,8 @@ struct PipelineRun {
       isLast
       ? try makeOutputWriter(contents, path: path)
       : try ContainerWriter(contents, path: path, options: ContainerOptions(compression: .none))
-    let (byteCount, report) = try run(pass, into: writer, contents, recordsOrigin: isLast)
+    let (byteCount, report) = try run(
+      pass, into: writer, contents, recordsOrigin: isLast, state: journal.state(of: index))
     let name = isLast ? Self.outputName : "step-\(index).rilq"
     try workspace.complete(Self.unfinishedName, as: name)
     return RunJournal.Step(
@@ -112,11 +113,12 @@ struct PipelineRun {
   }
 
   private func run(
-    _ pass: any Pass, into writer: any CheckpointWriter, _ contents: CheckpointContents, recordsOrigin: Bool
+    _ pass: any Pass, into writer: any CheckpointWriter, _ contents: CheckpointContents, recordsOrigin: Bool,
+    state: PassState? = nil
   ) throws -> (byteCount: Int, report: JSONValue) {
     let context = PassContext(
-      original: input, access: options.access, workPath: workspace.path, logPath: options.logPath,
-      progress: progress)
+      original: input, access: options.access, workPath: workspace.path, state: state,
+      memoryLimit: options.memoryLimit, logPath: options.logPath, progress: progress)
     let report = try pass.run(current, into: writer, context)
     if recordsOrigin, let writer = writer as? any MetadataLastWriter {
       writer.metadata = try origin.added(to: contents.metadata)

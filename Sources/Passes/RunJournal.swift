@@ -48,7 +48,10 @@ final class RunJournal {
     }.map(\.element)
     finished = entries.compactMap(Step.init)
     keptNames = Set(finished.compactMap(\.file))
-    try workspace.keepOnly(keptNames.union([Self.name]), whenDiscarded: !finished.isEmpty)
+    let stateName = Self.stateName(of: finished.count)
+    let hasState = try resumes && FileSystem.kind(of: workspace.path(stateName)) != nil
+    try workspace.keepOnly(
+      keptNames.union([Self.name, stateName]), whenDiscarded: !finished.isEmpty || hasState)
     self.workspace = workspace
     keepsSteps = resumes
     stepCount = finished.count
@@ -69,6 +72,15 @@ final class RunJournal {
     if let name = step.file { keptNames.insert(name) }
     if keepsSteps { workspace.keep(keptNames) }
   }
+
+  /// Where the pass of a step may keep how far it is; nil when the run will not be gone on with.
+  func state(of index: Int) -> PassState? {
+    guard keepsSteps else { return nil }
+    let name = Self.stateName(of: index)
+    return PassState(path: workspace.path(name)) { [self] in workspace.keep(keptNames.union([name])) }
+  }
+
+  private static func stateName(of index: Int) -> String { "state-\(index)" }
 
   /// The whole lines that are JSON; nothing when there is no journal.
   private static func lines(of path: String) -> [JSONValue] {

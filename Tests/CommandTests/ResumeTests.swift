@@ -75,6 +75,36 @@ import Testing
     #expect(try folder.names() == ["model", "out.rilq", "recipe.yaml", "text.txt"])
   }
 
+  @Test func `a calibration that was killed goes on with its optimizer, to the same bytes`() throws {
+    let program = try Program(Self.convert + ["--resume", "--log", "log"], in: folder)
+    let state = folder.path(Self.workFolder + "/state-2")
+    while program.isRunning, !FileManager.default.fileExists(atPath: state) { usleep(500) }
+    program.send(SIGKILL)
+    try #require(try program.wait().code == nil)
+    let result = try resume("--json", "--log", "log")
+    #expect(result.code == 0, "\(result.error)")
+    let passes = try #require(try JSONValue(parsing: Array(result.output.utf8))["passes"]?.array)
+    #expect(passes[2]["resumed_at_update"]?.integer == 5)
+    #expect(passes[2]["updates"]?.integer == 10)
+    #expect(try folder.read("out.rilq") == expected)
+    let lines = try folder.read("log").split(separator: UInt8(ascii: "\n"))
+    let updates = try lines.map { try JSONValue(parsing: Array($0))["update"]?.integer }
+    #expect(updates == Array(0...10))
+  }
+
+  @Test func `a state that is cut short is not gone on with`() throws {
+    let program = try Program(Self.convert + ["--resume"], in: folder)
+    let state = Self.workFolder + "/state-2"
+    while program.isRunning, !FileManager.default.fileExists(atPath: folder.path(state)) { usleep(500) }
+    program.send(SIGKILL)
+    try #require(try program.wait().code == nil)
+    try folder.write(state, try folder.read(state).dropLast(1))
+    let result = try resume("--json")
+    #expect(result.code == 0, "\(result.error)")
+    #expect(!result.output.contains("resumed_at_update"))
+    #expect(try folder.read("out.rilq") == expected)
+  }
+
   @Test func `with nothing to go on with it simply runs`() throws {
     #expect(try resume().code == 0)
     #expect(try folder.read("out.rilq") == expected)

@@ -62,6 +62,39 @@ import Testing
   }
 
   @Test(arguments: InstructionSet.supported, counts)
+  func `scores a token and a teacher and their gradient as the plain loop does`(
+    set: InstructionSet, count: Int
+  ) {
+    let teacher = randomFloats(count, seed: 7, size: 10)
+    for target in [0, count / 2, count - 1] {
+      var actual = randomFloats(count, seed: 6, size: 10)
+      var expected = actual
+      var actualSpan = actual.mutableSpan
+      var expectedSpan = expected.mutableSpan
+      let losses = distillRow(
+        logits: &actualSpan, teacher: teacher.span, target: target, labelScale: 0.5, teacherScale: 0.25,
+        on: set)
+      let reference = distillRowReference(
+        logits: &expectedSpan, teacher: teacher.span, target: target, labelScale: 0.5, teacherScale: 0.25)
+      #expect(abs(losses.crossEntropy - reference.crossEntropy) < Double(relativeError + scoreError))
+      #expect(abs(losses.divergence - reference.divergence) < 2 * Double(relativeError + scoreError))
+      // Two probabilities and a one are taken from each other.
+      expectClose(actual, expected, relative: 0, absolute: 2 * (relativeError + scoreError))
+    }
+  }
+
+  @Test(arguments: InstructionSet.supported)
+  func `a student like its teacher has nothing to learn from it`(set: InstructionSet) {
+    let teacher = randomFloats(100, seed: 8, size: 5)
+    var logits = teacher
+    var span = logits.mutableSpan
+    let losses = distillRow(
+      logits: &span, teacher: teacher.span, target: 3, labelScale: 0, teacherScale: 1, on: set)
+    #expect(losses.divergence == 0)
+    #expect(logits.allSatisfy { $0 == 0 })
+  }
+
+  @Test(arguments: InstructionSet.supported, counts)
   func `scores a token and its gradient as the plain loop does`(set: InstructionSet, count: Int) {
     for target in [0, count / 2, count - 1] {
       var actual = randomFloats(count, seed: 6, size: 10)

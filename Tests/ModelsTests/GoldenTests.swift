@@ -43,8 +43,8 @@ import Testing
 
     var gradients = student.layers.map { LayerGradients(for: $0, training: [.adapter, .bias, .scale]) }
     let loss = try student.addRilqGradients(
-      tokens, teacher: target.values.span, weights: RilqLossWeights(), gradientScale: 1, to: &gradients,
-      rotary: rotary)
+      of: TrainingWindow(tokens: tokens, teacher: target.values), RilqObjective(), gradientScale: 1,
+      to: &gradients, rotary: rotary)
 
     let expected = try GoldenModel.json("golden.json")["gradients_\(kind)"]
     #expect(abs(loss.modelLoss - (expected?["model_loss"]?.double ?? 0)) < 1e-4)
@@ -71,8 +71,8 @@ import Testing
     let student = try GoldenModel.student(adaptersFrom: golden, kind: .dense)
     var gradients = student.layers.map { LayerGradients(for: $0, training: .bias) }
     _ = try student.addRilqGradients(
-      tokens, teacher: target.values.span, weights: RilqLossWeights(), gradientScale: 1, to: &gradients,
-      rotary: rotary)
+      of: TrainingWindow(tokens: tokens, teacher: target.values), RilqObjective(), gradientScale: 1,
+      to: &gradients, rotary: rotary)
     for (linear, gradient) in zip(student.layerLinears, gradients.flatMap { $0.groups.joined() }) {
       let reference = try Fixtures.floats("\(linear.name).biases.grad", in: golden)
       #expect(relativeError(gradient.biases, reference) < Self.gradientTolerance)

@@ -137,6 +137,66 @@ import Testing
     #expect(text.contains("neither quantized weights nor an adapter"))
   }
 
+  @Test(arguments: LossScope.allCases)
+  func `every scope lowers its own loss`(scope: LossScope) throws {
+    let options = options {
+      $0.scope = scope
+      $0.groundTruthWeight = 0
+      $0.modelWeight = 1
+    }
+    let result = try bench().run(quantize, options)
+    let before = try #require(result["validation_before"]?["model_loss"]?.double)
+    let after = try #require(result["validation_after"]?["model_loss"]?.double)
+    #expect(after < before)
+  }
+
+  @Test func `a local scope takes the ground truth along`() throws {
+    let bench = try self.bench()
+    // With no weight of its own a local loss leaves what the model's scope does.
+    let outputs = try [LossScope.model, .layer].map { scope in
+      try bench.run(
+        quantize,
+        options {
+          $0.scope = scope
+          $0.modelWeight = 0
+        }, to: "\(scope).rilq"
+      ).checkpoint
+    }
+    try expectSameTensors(outputs[0], outputs[1])
+  }
+
+  @Test func `lowers the divergence from the original's distribution`() throws {
+    let options = options {
+      $0.klWeight = 1
+      $0.modelWeight = 0
+      $0.groundTruthWeight = 0
+    }
+    let result = try bench().run(quantize, options, log: "log")
+    let before = try #require(result["validation_before"]?["kl_loss"]?.double)
+    let after = try #require(result["validation_after"]?["kl_loss"]?.double)
+    #expect(after < before && after > 0)
+  }
+
+  @Test func `the learning rate rises, then falls along its shape`() {
+    func rates(_ shape: LearningRateShape, warmup: Int) -> [Double] {
+      let schedule = LearningRateSchedule(peak: 4, shape: shape, warmup: warmup, updates: 4 + warmup)
+      return (1...4 + warmup).map { schedule.rate(of: $0) }
+    }
+    #expect(rates(.constant, warmup: 1) == [2, 4, 4, 4, 4])
+    #expect(rates(.linear, warmup: 0) == [4, 3, 2, 1])
+    let cosine = rates(.cosine, warmup: 3)
+    #expect(cosine[..<3] == [1, 2, 3] && cosine[3] == 4)
+    #expect(abs(cosine[5] - 2) < 1e-12)
+    #expect(cosine[6] > 0 && cosine[6] < 1)
+  }
+
+  @Test func `keeps to a limit of memory by running layers twice, to the same bytes`() throws {
+    let bench = try self.bench()
+    let free = try bench.run(quantize, options(), to: "1.rilq").checkpoint
+    let limited = try bench.run(quantize, options(), to: "2.rilq", memoryLimit: 1).checkpoint
+    try expectSameTensors(free, limited)
+  }
+
   @Test func `the log has a JSON object for the start and each update`() throws {
     let bench = try self.bench()
     try bench.run(quantize, attach, options(), log: "log")
@@ -192,7 +252,9 @@ import Testing
     let rotary = teacher.rotaryEmbedding(positions: options.length)
     let losses = try windows.map { window in
       let target = try teacher.finalHidden(window, rotary: rotary).values
-      return try student.rilqLoss(window, teacher: target.span, rotary: rotary).total(RilqLossWeights())
+      return try student.rilqLoss(
+        of: TrainingWindow(tokens: window, teacher: target), RilqObjective(), rotary: rotary
+      ).total(RilqLossWeights())
     }
     return losses.reduce(0, +) / Double(losses.count)
   }

@@ -13,7 +13,7 @@ import Testing
   /// known to 1e-4 of itself; the rest of the tolerance is for the curvature.
   private static let lossChange = 1e-3
   private static let relativeTolerance = 0.02
-  private static let weights = RilqLossWeights(model: 0.7, groundTruth: 0.4)
+  private static let weights = RilqLossWeights(model: 0.7, groundTruth: 0.4, divergence: 0.6)
 
   /// One list of numbers of a linear that is trained.
   private struct Parameter {
@@ -56,10 +56,14 @@ import Testing
     let teacher = try Transformer(bench.input)
     let tokens = Array(sampleTokens.prefix(24))
     let rotary = teacher.rotaryEmbedding(positions: tokens.count)
-    let target = try teacher.finalHidden(tokens, rotary: rotary).values
+    // A stretch in the middle is not scored.
+    let window = TrainingWindow(
+      tokens: tokens, teacher: try teacher.finalHidden(tokens, rotary: rotary).values,
+      isScored: tokens.indices.map { !(7..<11).contains($0) })
+    let objective = RilqObjective(Self.weights, teacherHead: teacher.head)
     var gradients = student.layers.map { LayerGradients(for: $0, training: [.adapter, .bias, .scale]) }
     _ = try student.addRilqGradients(
-      tokens, teacher: target.span, weights: Self.weights, gradientScale: 1, to: &gradients, rotary: rotary)
+      of: window, objective, gradientScale: 1, to: &gradients, rotary: rotary)
 
     var checked: [String: Int] = [:]
     for (index, linear) in gradients.flatMap({ $0.groups.joined() }).enumerated() {
@@ -72,7 +76,7 @@ import Testing
           let losses = try [size, -size].map { size in
             var moved = student
             change(&moved, linear: index) { parameter.add(&$0, direction, size) }
-            return try moved.rilqLoss(tokens, teacher: target.span, rotary: rotary).total(Self.weights)
+            return try moved.rilqLoss(of: window, objective, rotary: rotary).total(Self.weights)
           }
           let difference = (losses[0] - losses[1]) / (2 * Double(size))
           let scale = Double(norm(gradient) * norm(direction))
@@ -84,6 +88,81 @@ import Testing
       }
     }
     #expect(checked == ["A": 6, "B": 6, "scales": 10, "biases": 10])
+  }
+
+  @Test func `layers that run forward twice have the same gradients, bit for bit`() throws {
+    let bench = try Workbench(TinyModel { $0.hiddenSize = 64 })
+    let student = try mixedStudent(.dense, bench)
+    let teacher = try Transformer(bench.input)
+    let tokens = Array(sampleTokens.prefix(24))
+    let rotary = teacher.rotaryEmbedding(positions: tokens.count)
+    let window = TrainingWindow(
+      tokens: tokens, teacher: try teacher.finalHidden(tokens, rotary: rotary).values)
+    let lists = try [false, true].map { recomputes in
+      var gradients = student.layers.map { LayerGradients(for: $0, training: [.adapter, .bias, .scale]) }
+      _ = try student.addRilqGradients(
+        of: window, RilqObjective(), gradientScale: 1, recomputesLayers: recomputes, to: &gradients,
+        rotary: rotary)
+      return gradients.flatMap { $0.groups.joined() }.map { [$0.loraA, $0.loraB, $0.scales, $0.biases] }
+    }
+    #expect(lists[0] == lists[1])
+    #expect(lists[0].joined().contains { $0.contains { $0 != 0 } })
+  }
+
+  @Test func `the gradient of a layer's own loss is its slope`() throws {
+    let bench = try Workbench(
+      TinyModel {
+        $0.hiddenSize = 64
+        $0.layerCount = 1
+      })
+    let student = try mixedStudent(.dense, bench)
+    try expectLocalSlopes(of: student, bench, .layer, linears: Array(0..<7))
+  }
+
+  @Test func `the gradient of a linear's own loss is its slope`() throws {
+    let bench = try Workbench(
+      TinyModel {
+        $0.hiddenSize = 64
+        $0.layerCount = 1
+      })
+    let student = try mixedStudent(.dense, bench)
+    // Changing any other linear changes the inputs of those behind it, which their losses see and its gradient does not.
+    try expectLocalSlopes(of: student, bench, .linear, linears: [6])
+  }
+
+  private func expectLocalSlopes(
+    of student: Transformer, _ bench: Workbench, _ scope: LossScope, linears: [Int]
+  ) throws {
+    let original = try Transformer(bench.input)
+    let tokens = Array(sampleTokens.prefix(24))
+    let rotary = original.rotaryEmbedding(positions: tokens.count)
+    func loss(_ model: Transformer, _ gradients: inout [LayerGradients], scale: Double?) throws -> Double {
+      try model.addLocalGradients(
+        of: tokens, original: original, scope: scope, gradientScale: scale, to: &gradients, rotary: rotary)
+    }
+    var gradients = student.layers.map { LayerGradients(for: $0, training: [.adapter, .bias, .scale]) }
+    let outputs = scope == .layer ? student.layers.count : student.layerLinears.count
+    _ = try loss(student, &gradients, scale: 1 / Double(outputs))
+    let all = gradients.flatMap { $0.groups.joined() }
+    var checked = 0
+    for index in linears {
+      for parameter in Self.parameters where !parameter.gradient(all[index]).isEmpty {
+        let gradient = parameter.gradient(all[index])
+        let size = Float(Self.lossChange) / (norm(gradient) * norm(gradient))
+        let losses = try [size, -size].map { size in
+          var moved = student
+          change(&moved, linear: index) { parameter.add(&$0, gradient, size) }
+          return try loss(moved, &gradients, scale: nil)
+        }
+        let slope = Double(norm(gradient) * norm(gradient))
+        let difference = (losses[0] - losses[1]) / (2 * Double(size))
+        #expect(
+          abs(difference - slope) < Self.relativeTolerance * slope,
+          "\(student.layerLinears[index].name) \(parameter.name): \(difference), \(slope)")
+        checked += 1
+      }
+    }
+    #expect(checked >= 2)
   }
 
   /// Of the linears of a layer two are dense; of the packed ones some have an adapter whose B is not zero.

@@ -155,7 +155,7 @@ import Testing
     ),
     (
       "calibrate: {text: t, model_weight: 0, ground_truth_weight: 0}",
-      "calibrate': model_weight and ground_truth_weight are both 0"
+      "calibrate': model_weight, ground_truth_weight and kl_weight are all 0"
     ),
     ("calibrate: {text: t, train: [all]}", "calibrate.train.0': is 'all', expected adapter, bias or scale"),
     ("calibrate: {text: t, train: [bias, bias]}", "calibrate.train.1': is 'bias' again"),

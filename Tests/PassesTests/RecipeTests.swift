@@ -95,13 +95,14 @@ import Testing
       try parsePass(
         """
         calibrate: {text: t, samples: 1, length: 2, updates: 3, batch: 4, learning_rate: 1e-3, validation: 0,
-             patience: 6, validate_every: 7, seed: 8, model_weight: 0, ground_truth_weight: 1, train: [scale, bias]}
+             patience: 6, validate_every: 7, seed: 8, model_weight: 0, ground_truth_weight: 1, kl_weight: 2,
+             scope: layer, schedule: cosine, warmup: 2, train: [scale, bias]}
         """)
         == .calibrate(
           CalibrateOptions(
             text: text, samples: 1, length: 2, updates: 3, batch: 4, learningRate: 1e-3, validation: 0,
             patience: 6, validateEvery: 7, seed: 8, modelWeight: 0, groundTruthWeight: 1,
-            train: [.scale, .bias])))
+            klWeight: 2, scope: .layer, schedule: .cosine, warmup: 2, train: [.scale, .bias])))
     #expect(
       try parsePass("merge: {requantize: true, tables: f16}")
         == .merge(MergeOptions(requantize: true, tables: .f16)))

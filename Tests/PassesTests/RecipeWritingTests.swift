@@ -60,6 +60,10 @@ import Testing
               seed: 1
               model_weight: 0.5
               ground_truth_weight: 0.5
+              kl_weight: 0.0
+              scope: model
+              schedule: constant
+              warmup: 0
               teacher: null
               train: null
           - merge:

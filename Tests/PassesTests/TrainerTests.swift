@@ -24,13 +24,14 @@ import Testing
     let golden = try Checkpoint.open(path: Fixtures.path("golden/gradients-dense.safetensors"))
     var trainer = Trainer(
       student: try GoldenModel.student(adaptersFrom: golden, kind: .dense, zeroB: true),
-      training: .adapter, weights: RilqLossWeights(), learningRate: 1e-3, length: Self.windowLength)
+      training: .adapter, .model(RilqObjective()), schedule: LearningRateSchedule(peak: 1e-3),
+      length: Self.windowLength)
 
     for (update, expected) in updates.enumerated() {
-      var sum = RilqLoss(modelLoss: 0, groundTruthLoss: 0)
+      var sum = RilqLoss()
       let batch = (0..<Self.batch).map { j in
         let index = (update * Self.batch + j) % 48
-        return Trainer.Window(tokens: windows[index], teacher: targets[index])
+        return TrainingWindow(tokens: windows[index], teacher: targets[index])
       }
       // In two calls: what belongs to one update may come in parts.
       let losses =
@@ -43,8 +44,8 @@ import Testing
       trainer.update()
       try expectClose(sum, expected)
     }
-    var validation = RilqLoss(modelLoss: 0, groundTruthLoss: 0)
-    let held = (48..<64).map { Trainer.Window(tokens: windows[$0], teacher: targets[$0]) }
+    var validation = RilqLoss()
+    let held = (48..<64).map { TrainingWindow(tokens: windows[$0], teacher: targets[$0]) }
     for loss in try trainer.losses(held) {
       validation.modelLoss += loss.modelLoss / 16
       validation.groundTruthLoss += loss.groundTruthLoss / 16

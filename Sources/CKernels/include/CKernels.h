@@ -80,6 +80,13 @@ typedef struct {
 } ck_divergence;
 ck_divergence ck_kl_divergence(int set, ck_floats reference, ck_floats candidate, size_t count);
 
+typedef struct {
+  double cross_entropy, kl;
+} ck_distillation;
+ck_distillation ck_distill(
+    int set, ck_floats_out logits, ck_floats teacher, size_t count, size_t target, float label_scale,
+    float teacher_scale);
+
 // Layers
 void ck_silu_multiply(int set, ck_floats gate, ck_floats up, size_t count, ck_floats_out output);
 void ck_silu_multiply_backward(

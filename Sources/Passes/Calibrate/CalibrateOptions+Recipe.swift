@@ -1,9 +1,11 @@
 import Checkpoints
+import Models
 
 extension CalibrateOptions {
   static let keys = [
     "text", "samples", "length", "updates", "batch", "learning_rate", "validation", "patience",
-    "validate_every", "seed", "model_weight", "ground_truth_weight", "teacher", "train",
+    "validate_every", "seed", "model_weight", "ground_truth_weight", "kl_weight", "scope",
+    "schedule", "warmup", "teacher", "train",
   ]
   /// More windows or updates than any run has.
   private static let countLimit = 1_000_000
@@ -30,10 +32,14 @@ extension CalibrateOptions {
     groundTruthWeight = try map.value("ground_truth_weight", default: groundTruthWeight) {
       try $0.number(.atLeast(0))
     }
+    klWeight = try map.value("kl_weight", default: klWeight) { try $0.number(.atLeast(0)) }
+    scope = try map.value("scope", default: scope) { try $0.choice() }
+    schedule = try map.value("schedule", default: schedule) { try $0.choice() }
+    warmup = try map.value("warmup", default: warmup) { try $0.integer(in: 0...updates - 1) }
     teacher = try map.optional("teacher") { try $0.path() }
     train = try map.optional("train") { try $0.trainables() }
-    guard modelWeight > 0 || groundTruthWeight > 0 else {
-      throw reader.failure("model_weight and ground_truth_weight are both 0")
+    guard modelWeight > 0 || groundTruthWeight > 0 || klWeight > 0 else {
+      throw reader.failure("model_weight, ground_truth_weight and kl_weight are all 0")
     }
   }
 
@@ -52,6 +58,10 @@ extension CalibrateOptions {
       .init("seed", .seed(seed)),
       .init("model_weight", .double(modelWeight)),
       .init("ground_truth_weight", .double(groundTruthWeight)),
+      .init("kl_weight", .double(klWeight)),
+      .init("scope", .string(scope.rawValue)),
+      .init("schedule", .string(schedule.rawValue)),
+      .init("warmup", .integer(warmup)),
       .init("teacher", .optional(teacher) { .recipeText($0.written) }),
       .init("train", .optional(train) { .array($0.map { .string($0.rawValue) }) }),
     ]

@@ -1,3 +1,5 @@
+public import Models
+
 /// What calibration may change.
 public enum Trainable: String, Sendable, CaseIterable {
   /// The A and B of every adapter.
@@ -32,8 +34,16 @@ public struct CalibrateOptions: Sendable, Equatable {
   public var seed: UInt64
   /// The weight of the distance to the original model's output, at least 0.
   public var modelWeight: Double
-  /// The weight of the next token's cross-entropy, at least 0; not both weights are 0.
+  /// The weight of the next token's cross-entropy, at least 0.
   public var groundTruthWeight: Double
+  /// The weight of the divergence from the original's distribution over all tokens, at least 0; not all weights are 0.
+  public var klWeight: Double
+  /// Where the model is compared with the original.
+  public var scope: LossScope
+  /// How the learning rate goes over the updates.
+  public var schedule: LearningRateShape
+  /// The updates over which the learning rate rises, at least 0 and below `updates`.
+  public var warmup: Int
   /// The original model, which the output is to match; nil means the input of the recipe.
   public var teacher: PathOption?
   /// What is trained; nil means the adapters, or without adapters biases and scales.
@@ -43,8 +53,9 @@ public struct CalibrateOptions: Sendable, Equatable {
   public init(
     text: PathOption, samples: Int = 256, length: Int = 512, updates: Int = 200, batch: Int = 8,
     learningRate: Double? = nil, validation: Int = 16, patience: Int = 5, validateEvery: Int = 25,
-    seed: UInt64 = 1, modelWeight: Double = 0.5, groundTruthWeight: Double = 0.5, teacher: PathOption? = nil,
-    train: [Trainable]? = nil
+    seed: UInt64 = 1, modelWeight: Double = 0.5, groundTruthWeight: Double = 0.5, klWeight: Double = 0,
+    scope: LossScope = .model, schedule: LearningRateShape = .constant, warmup: Int = 0,
+    teacher: PathOption? = nil, train: [Trainable]? = nil
   ) {
     self.text = text
     self.samples = samples
@@ -58,6 +69,10 @@ public struct CalibrateOptions: Sendable, Equatable {
     self.seed = seed
     self.modelWeight = modelWeight
     self.groundTruthWeight = groundTruthWeight
+    self.klWeight = klWeight
+    self.scope = scope
+    self.schedule = schedule
+    self.warmup = warmup
     self.teacher = teacher
     self.train = train
   }

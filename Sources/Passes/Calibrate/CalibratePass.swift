@@ -27,7 +27,7 @@ package struct CalibratePass: Pass {
       }
     }
     return editor.plan(
-      memory: Self.windowMemory(configuration, length: options.length) * ThreadLimit.current)
+      memory: Self.windowMemory(configuration, options) * ThreadLimit.current)
   }
 
   /// The linears of layers, which are what calibration trains; a quantized head stays as it is.
@@ -56,11 +56,14 @@ package struct CalibratePass: Pass {
   }
 
   /// The bytes of a window's activations that the backward pass needs, with the largest intermediate results.
-  static func windowMemory(_ c: LlamaConfiguration, length: Int) -> Int {
+  static func windowMemory(
+    _ c: LlamaConfiguration, _ options: CalibrateOptions, recomputesLayers: Bool = false
+  ) -> Int {
     let attention = (c.headCount + 2 * c.keyValueHeadCount) * c.headSize
-    let perLayer = 2 * c.hiddenSize + attention + c.headCount * c.headSize + 2 * c.intermediateSize
-    let logits = min(length, Transformer.tokensPerLogitBlock) * c.vocabularySize
-    return 4 * (length * (c.layerCount * perLayer + 8 * c.intermediateSize) + logits)
+    let activations = 2 * c.hiddenSize + attention + c.headCount * c.headSize + 2 * c.intermediateSize
+    let kept = recomputesLayers ? c.layerCount * c.hiddenSize + activations : c.layerCount * activations
+    let logits = min(options.length, Transformer.tokensPerLogitBlock) * c.vocabularySize
+    return 4 * (options.length * (kept + 8 * c.intermediateSize) + logits)
   }
 
   package func run(

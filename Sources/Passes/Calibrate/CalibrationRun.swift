@@ -1,18 +1,22 @@
 import Checkpoints
-import Foundation
 import Kernels
 import Models
 
 /// One calibration from start to end: teacher, updates, validation, the best state.
 struct CalibrationRun {
+  /// The updates between two states that are kept for a run that goes on.
+  private static let updatesPerSave = 5
   private let options: CalibrateOptions
   private let context: PassContext
   private let windows: CalibrationWindows
   private let teacher: TeacherCache
   private let weights: RilqLossWeights
   private let learningRate: Double
-  private let windowsAtOnce: Int
+  private let pace: CalibrationPace
+  /// The update that a run which was stopped had come to, when this one goes on with it.
+  private let resumedAt: Int?
   private var trainer: Trainer
+  private var state: CalibrationState
   private var log: CalibrationLog
   private var clock = WindowClock()
 
@@ -25,7 +29,6 @@ struct CalibrationRun {
     let student = try Transformer(input)
     windows = try CalibrationWindows(options, tokenizer: try Tokenizer(of: input))
     try student.requireTokens(windows.all, from: Tokenizer.path(in: input))
-    log = try CalibrationLog(path: context.logPath)
     let original =
       try options.teacher.map { try Checkpoint.open(path: $0.resolved, access: context.access) }
       ?? context.original
@@ -38,17 +41,26 @@ struct CalibrationRun {
     teacher = try TeacherCache(
       teacher: model, windows: windows.all, path: context.workPath("teacher.f32"),
       progress: context.progress)
-    weights = RilqLossWeights(model: options.modelWeight, groundTruth: options.groundTruthWeight)
+    weights = options.weights
     learningRate = options.learningRate ?? Self.defaultLearningRate(parts)
-    windowsAtOnce = Self.windowsAtOnce(options, student.configuration)
-    trainer = Trainer(
-      student: student, training: parts, weights: weights, learningRate: learningRate, length: options.length)
+    pace = CalibrationPace(options, student.configuration, memoryLimit: context.memoryLimit)
+    var trainer = Trainer(
+      student: student, training: parts, Self.comparison(options, original: model),
+      schedule: LearningRateSchedule(
+        peak: learningRate, shape: options.schedule, warmup: options.warmup, updates: options.updates),
+      length: options.length, recomputesLayers: pace.recomputesLayers)
+    let restored = context.state.flatMap { CalibrationStateFile(path: $0.path).restore(into: &trainer) }
+    log = try CalibrationLog(path: context.logPath, keepingUpTo: restored?.update)
+    self.trainer = trainer
+    resumedAt = restored?.update
+    state = restored ?? CalibrationState(start: nil, best: (0, nil, []))
+    if restored == nil { try begin() }
   }
 
-  /// One window a thread, as far as their intermediate results fit a gigabyte.
-  private static func windowsAtOnce(_ options: CalibrateOptions, _ c: LlamaConfiguration) -> Int {
-    let fitting = 1_000_000_000 / max(CalibratePass.windowMemory(c, length: options.length), 1)
-    return max(1, min(ThreadLimit.current, options.batch, fitting))
+  private static func comparison(_ options: CalibrateOptions, original: Transformer) -> Trainer.Comparison {
+    let objective = RilqObjective(options.weights, teacherHead: original.head)
+    return options.scope == .model
+      ? .model(objective) : .local(options.scope, original: original, objective)
   }
 
   /// Adapters tolerate the paper's order of size for small models; tables are trained in units of the step.
@@ -56,51 +68,63 @@ struct CalibrationRun {
     parts.contains(.adapter) ? 1e-3 : 2e-3
   }
 
+  private mutating func begin() throws {
+    let start = try validate()
+    state = CalibrationState(start: start, best: (0, start, trainer.snapshot))
+    log.write(update: 0, training: nil, validation: start, weights, tokensPerSecond: nil)
+  }
+
   /// Trains, and leaves the best state in the student.
   ///
   /// - Returns: The report.
   /// - Throws: `PassError.checkFailed` when no validation was better than the start.
   mutating func train() throws -> JSONValue {
-    let start = try validate()
-    log.write(update: 0, training: nil, validation: start, weights, tokensPerSecond: nil)
-    var best = (update: 0, loss: start, values: trainer.snapshot)
-    var update = 0
-    var last = RilqLoss(modelLoss: 0, groundTruthLoss: 0)
-    while update < options.updates {
-      update += 1
-      last = try runUpdate(update)
-      var validation: RilqLoss?
-      if options.validation > 0, update % options.validateEvery == 0 || update == options.updates {
-        validation = try validate()
-      }
-      log.write(
-        update: update, training: last, validation: validation, weights, tokensPerSecond: tokensPerSecond)
-      if let validation, let before = best.loss {
-        if validation.total(weights) < before.total(weights) {
-          best = (update, validation, trainer.snapshot)
-        } else if update - best.update >= options.patience * options.validateEvery {
-          break
-        }
+    while state.update < options.updates, !isOutOfPatience {
+      try takeUpdate()
+      if state.update % Self.updatesPerSave == 0, let kept = context.state {
+        try CalibrationStateFile(path: kept.path).save(state, trainer, weights)
+        kept.didSave()
       }
     }
-    if let start, best.update == 0 {
+    if let start = state.start, state.best.update == 0 {
       throw PassError.checkFailed(
         "calibration did not lower the validation loss, \(start.total(weights).formatted(decimals: 4)), in "
-          + "\(update) updates; nothing is kept: try a smaller learning rate than \(learningRate)")
+          + "\(state.update) updates; nothing is kept: try a smaller learning rate than \(learningRate)")
     }
-    if start != nil { trainer.restore(best.values) }
-    return report(updates: update, bestUpdate: start == nil ? update : best.update, start, best.loss, last)
+    if state.start != nil { trainer.restore(state.best.values) }
+    return report
+  }
+
+  private var isOutOfPatience: Bool {
+    state.start != nil && state.update % options.validateEvery == 0
+      && state.update - state.best.update >= options.patience * options.validateEvery
+  }
+
+  private mutating func takeUpdate() throws {
+    let update = state.update + 1
+    state.last = try runUpdate(update)
+    state.update = update
+    var validation: RilqLoss?
+    if options.validation > 0, update % options.validateEvery == 0 || update == options.updates {
+      validation = try validate()
+    }
+    log.write(
+      update: update, training: state.last, validation: validation, weights,
+      tokensPerSecond: tokensPerSecond)
+    if let validation, let before = state.best.loss, validation.total(weights) < before.total(weights) {
+      state.best = (update, validation, trainer.snapshot)
+    }
   }
 
   private mutating func runUpdate(_ update: Int) throws -> RilqLoss {
-    var sum = RilqLoss(modelLoss: 0, groundTruthLoss: 0)
+    var sum = RilqLoss()
     let first = (update - 1) * options.batch
     for range in ranges(of: options.batch) {
       let begin = clock.now
       let losses = try trainer.accumulate(
         range.map { window((first + $0) % windows.training.count) }, batch: options.batch)
       clock.record(since: begin, windows: range.count)
-      for loss in losses { sum.add(loss, of: options.batch) }
+      for loss in losses { sum.add(loss, share: 1 / Double(options.batch)) }
     }
     guard sum.total(weights).isFinite else {
       throw PassError.checkFailed(
@@ -119,42 +143,65 @@ struct CalibrationRun {
   /// The mean loss of the windows held back, or nil without such.
   private func validate() throws -> RilqLoss? {
     guard !windows.validation.isEmpty else { return nil }
-    var sum = RilqLoss(modelLoss: 0, groundTruthLoss: 0)
+    var sum = RilqLoss()
     let count = windows.validation.count
     for range in ranges(of: count) {
       let losses = try trainer.losses(range.map { window(windows.training.count + $0) })
-      for loss in losses { sum.add(loss, of: count) }
+      for loss in losses { sum.add(loss, share: 1 / Double(count)) }
     }
     return sum
   }
 
   /// A window by its number, those for validation behind those for training.
-  private func window(_ index: Int) -> Trainer.Window {
-    Trainer.Window(tokens: windows.all[index], teacher: teacher.hidden(index))
+  private func window(_ index: Int) -> TrainingWindow {
+    TrainingWindow(tokens: windows.all[index], teacher: teacher.hidden(index))
   }
 
   /// Numbers of windows that are computed at once.
   private func ranges(of count: Int) -> [Range<Int>] {
-    stride(from: 0, to: count, by: windowsAtOnce).map { $0..<min($0 + windowsAtOnce, count) }
+    stride(from: 0, to: count, by: pace.windowsAtOnce).map { $0..<min($0 + pace.windowsAtOnce, count) }
   }
 
-  private func report(
-    updates: Int, bestUpdate: Int, _ start: RilqLoss?, _ best: RilqLoss?, _ last: RilqLoss
-  ) -> JSONValue {
+  private var report: JSONValue {
+    let bestUpdate = state.start == nil ? state.update : state.best.update
     var members = [
       JSONValue.Member("parameters", .integer(trainer.parameterCount)),
-      JSONValue.Member("updates", .integer(updates)),
+      JSONValue.Member("updates", .integer(state.update)),
       JSONValue.Member("best_update", .integer(bestUpdate)),
       JSONValue.Member("learning_rate", .double(learningRate)),
     ]
-    if let start, let best {
+    if let start = state.start, let best = state.best.loss {
       members.append(JSONValue.Member("validation_before", start.json(weights)))
       members.append(JSONValue.Member("validation_after", best.json(weights)))
     }
-    members.append(JSONValue.Member("training_last", last.json(weights)))
+    if let resumedAt { members.append(JSONValue.Member("resumed_at_update", .integer(resumedAt))) }
+    members.append(JSONValue.Member("training_last", state.last.json(weights)))
     members.append(JSONValue.Member("seconds_per_window_median", .double(clock.median)))
     members.append(JSONValue.Member("tokens_per_second", .double(tokensPerSecond)))
     return .object(members)
+  }
+}
+
+extension CalibrateOptions {
+  fileprivate var weights: RilqLossWeights {
+    RilqLossWeights(model: modelWeight, groundTruth: groundTruthWeight, divergence: klWeight)
+  }
+}
+
+/// How many windows are computed at once, and whether layers run forward twice: what fits into memory, the faster first.
+struct CalibrationPace: Equatable {
+  /// The bytes that windows may take without a limit of the user's.
+  private static let defaultLimit = 1_000_000_000
+  let windowsAtOnce: Int
+  let recomputesLayers: Bool
+
+  init(_ options: CalibrateOptions, _ configuration: LlamaConfiguration, memoryLimit: Int?) {
+    let limit = memoryLimit ?? Self.defaultLimit
+    let kept = CalibratePass.windowMemory(configuration, options)
+    recomputesLayers = memoryLimit != nil && kept > limit
+    let each =
+      recomputesLayers ? CalibratePass.windowMemory(configuration, options, recomputesLayers: true) : kept
+    windowsAtOnce = max(1, min(ThreadLimit.current, options.batch, limit / max(each, 1)))
   }
 }
 
@@ -171,56 +218,4 @@ private struct WindowClock {
   }
 
   var median: Double { seconds.isEmpty ? 0 : seconds.sorted()[seconds.count / 2] }
-}
-
-/// A file that gets one JSON object a line for each update.
-private struct CalibrationLog {
-  private let handle: FileHandle?
-
-  init(path: String?) throws {
-    guard let path else {
-      handle = nil
-      return
-    }
-    guard FileManager.default.createFile(atPath: path, contents: nil),
-      let handle = FileHandle(forWritingAtPath: path)
-    else { throw FormatError(path, .system("cannot be created")) }
-    self.handle = handle
-  }
-
-  func write(
-    update: Int, training: RilqLoss?, validation: RilqLoss?, _ weights: RilqLossWeights,
-    tokensPerSecond: Double?
-  ) {
-    guard let handle else { return }
-    var line = JSONValue.object([JSONValue.Member("update", .integer(update))])
-    if let training {
-      line.set("model_loss", to: .double(training.modelLoss))
-      line.set("gt_loss", to: .double(training.groundTruthLoss))
-      line.set("loss", to: .double(training.total(weights)))
-    }
-    if let validation {
-      line.set("validation_model_loss", to: .double(validation.modelLoss))
-      line.set("validation_gt_loss", to: .double(validation.groundTruthLoss))
-      line.set("validation_loss", to: .double(validation.total(weights)))
-    }
-    if let tokensPerSecond { line.set("tokens_per_second", to: .double(tokensPerSecond)) }
-    handle.write(Data((line.compactText + "\n").utf8))
-  }
-}
-
-extension RilqLoss {
-  /// Adds a window's share of a mean.
-  fileprivate mutating func add(_ loss: RilqLoss, of count: Int) {
-    modelLoss += loss.modelLoss / Double(count)
-    groundTruthLoss += loss.groundTruthLoss / Double(count)
-  }
-
-  fileprivate func json(_ weights: RilqLossWeights) -> JSONValue {
-    .object([
-      JSONValue.Member("model_loss", .double(modelLoss)),
-      JSONValue.Member("gt_loss", .double(groundTruthLoss)),
-      JSONValue.Member("loss", .double(total(weights))),
-    ])
-  }
 }

@@ -1,37 +1,55 @@
 import Kernels
 package import Models
 
-/// Changes what is trained in a model, window by window and update by update, by the RILQ loss and Adam.
+/// Changes what is trained in a model, window by window and update by update, by the loss and Adam.
 ///
 /// Scales and biases are trained in units of the step, `scale = s0 · (1 + γ)` and `bias = b0 + s0 · β`, so that one
 /// learning rate fits every group.
 package struct Trainer {
   /// The model with the current values.
   package private(set) var student: Transformer
+  /// The updates that were made.
+  package private(set) var updateCount = 0
   private let parts: TrainedParts
-  private let weights: RilqLossWeights
-  private let learningRate: Double
+  private let comparison: Comparison
+  private let schedule: LearningRateSchedule
   private let rotary: RotaryEmbedding
+  private let recomputesLayers: Bool
   private var gradients: [LayerGradients]
   private var states: [LinearState]
-  private var updateCount = 0
+
+  /// What the model is compared with.
+  package enum Comparison: Sendable {
+    /// The original's last hidden states and distribution.
+    case model(RilqObjective)
+    /// The original's output at every linear or layer; what the objective adds to it has no model loss of its own.
+    case local(LossScope, original: Transformer, RilqObjective)
+
+    var objective: RilqObjective {
+      switch self {
+      case .model(let objective), .local(_, _, let objective): objective
+      }
+    }
+  }
 
   /// Starts from a model.
   ///
   /// - Parameters:
   ///   - student: The model to train.
   ///   - parts: What is trained.
-  ///   - weights: The factors of the loss.
-  ///   - learningRate: Adam's.
+  ///   - comparison: The loss.
+  ///   - schedule: Adam's learning rates.
   ///   - length: The tokens of the longest window.
+  ///   - recomputesLayers: Whether layers run forward twice to save memory.
   package init(
-    student: Transformer, training parts: TrainedParts, weights: RilqLossWeights, learningRate: Double,
-    length: Int
+    student: Transformer, training parts: TrainedParts, _ comparison: Comparison,
+    schedule: LearningRateSchedule, length: Int, recomputesLayers: Bool = false
   ) {
     self.student = student
     self.parts = parts
-    self.weights = weights
-    self.learningRate = learningRate
+    self.comparison = comparison
+    self.schedule = schedule
+    self.recomputesLayers = recomputesLayers
     rotary = student.rotaryEmbedding(positions: length)
     gradients = student.layers.map { LayerGradients(for: $0, training: parts) }
     states = student.layerLinears.map { LinearState($0, training: parts) }
@@ -39,19 +57,6 @@ package struct Trainer {
 
   /// The numbers that are trained.
   package var parameterCount: Int { states.reduce(0) { $0 + $1.parameterCount } }
-
-  /// A window with what the original model makes of it.
-  package struct Window: Sendable {
-    /// The tokens.
-    package let tokens: [Int32]
-    /// The original model's hidden state after the final norm, `[tokens, hidden]`.
-    package let teacher: [Float]
-
-    package init(tokens: [Int32], teacher: [Float]) {
-      self.tokens = tokens
-      self.teacher = teacher
-    }
-  }
 
   /// Adds the gradients of some windows of a batch, computed at the same time, one a thread.
   ///
@@ -63,14 +68,11 @@ package struct Trainer {
   ///   - batch: The windows of the update, those of other calls included.
   /// - Returns: The loss of each window.
   /// - Throws: `ModelError.tokenOutOfRange`.
-  package mutating func accumulate(_ windows: [Window], batch: Int) throws -> [RilqLoss] {
-    let (student, parts, weights, rotary) = (student, parts, weights, rotary)
+  package mutating func accumulate(_ windows: [TrainingWindow], batch: Int) throws -> [RilqLoss] {
+    let (step, parts) = (self, parts)
     let results = try parallelMap(windows.count) { index in
-      let window = windows[index]
-      var gradients = student.layers.map { LayerGradients(for: $0, training: parts) }
-      let loss = try student.addRilqGradients(
-        window.tokens, teacher: window.teacher.span, weights: weights,
-        gradientScale: 1 / Double(batch), to: &gradients, rotary: rotary)
+      var gradients = step.student.layers.map { LayerGradients(for: $0, training: parts) }
+      let loss = try step.addGradients(of: windows[index], scale: 1 / Double(batch), to: &gradients)
       return (loss: loss, gradients: gradients)
     }
     for result in results {
@@ -79,20 +81,44 @@ package struct Trainer {
     return results.map(\.loss)
   }
 
+  private func addGradients(
+    of window: TrainingWindow, scale: Double, to gradients: inout [LayerGradients]
+  ) throws -> RilqLoss {
+    switch comparison {
+    case .model(let objective):
+      return try student.addRilqGradients(
+        of: window, objective, gradientScale: scale, recomputesLayers: recomputesLayers, to: &gradients,
+        rotary: rotary)
+    case .local(let scope, let original, let objective):
+      let local = try student.addLocalGradients(
+        of: window.tokens, original: original, scope: scope, gradientScale: scale * objective.weights.model,
+        to: &gradients, rotary: rotary)
+      guard let rest = objective.withoutModelLoss else { return RilqLoss(modelLoss: local) }
+      var loss = try student.addRilqGradients(
+        of: window, rest, gradientScale: scale, recomputesLayers: recomputesLayers, to: &gradients,
+        rotary: rotary)
+      loss.modelLoss = local
+      return loss
+    }
+  }
+
   /// The losses of windows, computed at the same time, one a thread.
-  package func losses(_ windows: [Window]) throws -> [RilqLoss] {
+  package func losses(_ windows: [TrainingWindow]) throws -> [RilqLoss] {
     try parallelMap(windows.count) { index in
-      let window = windows[index]
-      return try student.rilqLoss(window.tokens, teacher: window.teacher.span, rotary: rotary)
+      var loss = try student.rilqLoss(of: windows[index], comparison.objective, rotary: rotary)
+      guard case .local(let scope, let original, _) = comparison else { return loss }
+      var unused = student.layers.map { LayerGradients(for: $0, training: []) }
+      loss.modelLoss = try student.addLocalGradients(
+        of: windows[index].tokens, original: original, scope: scope, gradientScale: nil, to: &unused,
+        rotary: rotary)
+      return loss
     }
   }
 
   /// Takes one step of Adam with the accumulated gradients and clears them.
-  ///
-  /// Source: Adam, arXiv:1412.6980, β₁ 0.9, β₂ 0.999, ε 1e-8, as in PyTorch.
   package mutating func update() {
     updateCount += 1
-    let step = AdamStep(learningRate: learningRate, updateCount: updateCount)
+    let step = AdamStep(learningRate: schedule.rate(of: updateCount), updateCount: updateCount)
     let linearGradients = gradients.flatMap { $0.groups.joined() }
     var index = 0
     student.updateLayerLinears { linear in
@@ -113,138 +139,81 @@ package struct Trainer {
       index += 1
     }
   }
-}
 
-/// The trained values of a linear; nil for what is not trained.
-package struct TrainedValues: Sendable {
-  package let name: String
-  private let adapter: LowRankAdapter?
-  private let packed: PackedWeight?
-
-  init(_ linear: Linear, training parts: TrainedParts) {
-    name = linear.name
-    adapter = parts.contains(.adapter) ? linear.adapter : nil
-    packed = parts.isDisjoint(with: [.bias, .scale]) ? nil : linear.weight.packed
+  /// Everything that the next updates depend on, list by list; with `restore(state:updateCount:)` they repeat bit for bit.
+  package var state: [[Float]] {
+    var lists: [[Float]] = []
+    var copy = self
+    copy.visitState { lists.append($0) }
+    return lists
   }
 
-  fileprivate func restore(_ linear: inout Linear) {
-    if let adapter { linear.adapter = adapter }
-    if let packed { linear.weight.packed = packed }
-  }
-}
-
-/// One step's factors.
-struct AdamStep {
-  private static let beta1 = 0.9
-  private static let beta2 = 0.999
-  private static let epsilon = 1e-8
-  private let learningRate: Double
-  private let biasCorrection1: Double
-  private let biasCorrection2: Double
-
-  init(learningRate: Double, updateCount: Int) {
-    self.learningRate = learningRate
-    biasCorrection1 = 1 - power(Self.beta1, updateCount)
-    biasCorrection2 = 1 - power(Self.beta2, updateCount)
+  /// Goes on where another trainer of the same model was.
+  ///
+  /// - Parameters:
+  ///   - state: The other one's state; its lists have the lengths of this one's.
+  ///   - updateCount: The other one's updates.
+  package mutating func restore(state: [[Float]], updateCount: Int) {
+    var index = 0
+    visitState { list in
+      precondition(state[index].count == list.count, "list \(index): \(state[index].count), \(list.count)")
+      list = state[index]
+      index += 1
+    }
+    self.updateCount = updateCount
   }
 
-  func apply(_ gradient: [Float], to values: inout [Float], _ moments: inout AdamMoments) {
-    apply(gradient, to: &values, &moments.first, &moments.second)
-  }
-
-  private func apply(
-    _ gradient: [Float], to values: inout [Float], _ firstMoments: inout [Float],
-    _ secondMoments: inout [Float]
-  ) {
-    var parameters = values.mutableSpan
-    var first = firstMoments.mutableSpan
-    var second = secondMoments.mutableSpan
-    adamStep(
-      parameters: &parameters, gradients: gradient.span, firstMoments: &first, secondMoments: &second,
-      learningRate: learningRate, beta1: Self.beta1, beta2: Self.beta2, epsilon: Self.epsilon,
-      biasCorrection1: biasCorrection1, biasCorrection2: biasCorrection2)
+  private mutating func visitState(_ body: (inout [Float]) -> Void) {
+    var states = states
+    var index = 0
+    student.updateLayerLinears { linear in
+      states[index].visit(&linear, body)
+      index += 1
+    }
+    self.states = states
   }
 }
 
-private func power(_ base: Double, _ exponent: Int) -> Double {
-  (0..<exponent).reduce(1.0) { product, _ in product * base }
-}
-
-/// Adam's running means for one list of parameters.
-struct AdamMoments {
-  var first: [Float]
-  var second: [Float]
-
-  init(count: Int) {
-    first = [Float](repeating: 0, count: count)
-    second = first
-  }
-}
-
-/// The optimizer's state of one linear.
-private struct LinearState {
-  private var loraA: AdamMoments?
-  private var loraB: AdamMoments?
-  private var scales: TableState?
-  private var biases: TableState?
+/// The trained values of a linear; empty for what is not trained.
+package struct TrainedValues: Sendable, Equatable {
+  private var loraA: [Float] = []
+  private var loraB: [Float] = []
+  private var scales: [Float] = []
+  private var biases: [Float] = []
 
   init(_ linear: Linear, training parts: TrainedParts) {
     if parts.contains(.adapter), let adapter = linear.adapter {
-      loraA = AdamMoments(count: adapter.loraA.values.count)
-      loraB = AdamMoments(count: adapter.loraB.values.count)
+      (loraA, loraB) = (adapter.loraA.values, adapter.loraB.values)
     }
-    guard let packed = linear.weight.packed else { return }
-    if parts.contains(.scale) { scales = TableState(start: packed.scales, unit: packed.scales) }
-    if parts.contains(.bias) { biases = TableState(start: packed.biases, unit: packed.scales) }
+    if !parts.isDisjoint(with: [.bias, .scale]), let packed = linear.weight.packed {
+      (scales, biases) = (packed.scales, packed.biases)
+    }
   }
 
-  var parameterCount: Int {
-    (loraA?.first.count ?? 0) + (loraB?.first.count ?? 0) + (scales?.start.count ?? 0)
-      + (biases?.start.count ?? 0)
+  /// The lists, as many and as long for every state of one model.
+  package var lists: [[Float]] {
+    get { [loraA, loraB, scales, biases] }
+    set { (loraA, loraB, scales, biases) = (newValue[0], newValue[1], newValue[2], newValue[3]) }
   }
 
-  mutating func update(_ linear: inout Linear, _ gradients: LinearGradients, _ step: AdamStep) {
-    if var adapter = linear.adapter, loraA != nil, loraB != nil {
-      linear.adapter = nil
-      loraA.update { step.apply(gradients.loraA, to: &adapter.loraA.values, &$0) }
-      loraB.update { step.apply(gradients.loraB, to: &adapter.loraB.values, &$0) }
+  fileprivate func restore(_ linear: inout Linear) {
+    if !loraA.isEmpty, var adapter = linear.adapter {
+      (adapter.loraA.values, adapter.loraB.values) = (loraA, loraB)
       linear.adapter = adapter
     }
-    guard var packed = linear.weight.packed else { return }
-    scales.update { packed.scales = $0.updated(gradients.scales, step) }
-    biases.update { packed.biases = $0.updated(gradients.biases, step) }
-    linear.weight.packed = packed
-  }
-}
-
-/// A table of a packed weight, trained in units of the step: `value = start + unit · parameter`.
-private struct TableState {
-  let start: [Float]
-  private let unit: [Float]
-  private var parameters: [Float]
-  private var moments: AdamMoments
-
-  init(start: [Float], unit: [Float]) {
-    self.start = start
-    self.unit = unit
-    parameters = [Float](repeating: 0, count: start.count)
-    moments = AdamMoments(count: start.count)
-  }
-
-  /// The table after a step.
-  mutating func updated(_ gradient: [Float], _ step: AdamStep) -> [Float] {
-    let inUnits = gradient.indices.map { gradient[$0] * unit[$0] }
-    step.apply(inUnits, to: &parameters, &moments)
-    return start.indices.map { start[$0] + unit[$0] * parameters[$0] }
-  }
-}
-
-extension Optional {
-  fileprivate mutating func update(_ body: (inout Wrapped) -> Void) {
-    if var value = self {
-      self = nil
-      body(&value)
-      self = value
+    if !scales.isEmpty, var packed = linear.weight.packed {
+      (packed.scales, packed.biases) = (scales, biases)
+      linear.weight.packed = packed
     }
+  }
+}
+
+extension RilqObjective {
+  /// The objective without its model loss; nil when nothing else is left.
+  fileprivate var withoutModelLoss: RilqObjective? {
+    guard weights.groundTruth > 0 || weights.divergence > 0 else { return nil }
+    var others = weights
+    others.model = 0
+    return RilqObjective(others, teacherHead: teacherHead)
   }
 }

@@ -42,6 +42,18 @@ struct CalibrateFlags: ParsableArguments {
   @Option(help: "The weight of the ground-truth loss (default: 0.5).")
   var groundTruthWeight: String?
 
+  @Option(help: "The weight of the KL divergence from the original (default: 0).")
+  var klWeight: String?
+
+  @Option(help: "Where models are compared: linear, layer, model (default: model).")
+  var scope: String?
+
+  @Option(help: "How the learning rate goes on: constant, linear, cosine (default: constant).")
+  var schedule: String?
+
+  @Option(help: "The updates over which the learning rate rises (default: 0).")
+  var warmup: String?
+
   @Option(
     parsing: .upToNextOption,
     help: "What is trained: adapter, bias, scale (default: the adapter, or without one bias and scale).")
@@ -64,6 +76,10 @@ struct CalibrateFlags: ParsableArguments {
         ("seed", seed),
         ("model_weight", modelWeight),
         ("ground_truth_weight", groundTruthWeight),
+        ("kl_weight", klWeight),
+        ("scope", scope),
+        ("schedule", schedule),
+        ("warmup", warmup),
       ], lists: [("train", train)])
   }
 }

@@ -33,6 +33,10 @@ struct OutputOptions: ParsableArguments {
       "Go on after the last finished step of a run that was stopped, and keep finished steps if this one is.")
   var resume = false
 
+  @Option(
+    help: "The memory that calibration keeps to where it has the choice, such as 800MB (default: its own).")
+  var memory: String?
+
   @Flag(help: "Print what would be done, tensor by tensor, and write nothing.")
   var dryRun = false
 
@@ -58,18 +62,25 @@ struct OutputOptions: ParsableArguments {
 
   /// The bytes of tensors that a file of a safetensors folder may have; nil when nothing is asked for.
   ///
-  /// Units are decimal, as on Hugging Face.
   func shardByteLimit(for format: OutputFormat) throws -> Int? {
     guard let shardSize else { return nil }
     guard format != .rilq, format != .gguf else {
       throw PassError.usage("--shard-size: goes with a safetensors folder; \(format.rawValue) is one file")
     }
+    return try Self.byteCount(shardSize, of: "--shard-size")
+  }
+
+  /// The bytes of memory that passes keep to; nil when nothing is asked for.
+  func memoryLimit() throws -> Int? { try memory.map { try Self.byteCount($0, of: "--memory") } }
+
+  /// A size; units are decimal, as on Hugging Face.
+  private static func byteCount(_ size: String, of option: String) throws -> Int {
     let units = ["": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12]
-    let number = shardSize.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
-    let unit = shardSize.dropFirst(number.count).uppercased()
+    let number = size.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
+    let unit = size.dropFirst(number.count).uppercased()
     guard let count = Double(number), let factor = units[unit],
       let byteCount = Int(exactly: (count * factor).rounded(.down)), byteCount > 0
-    else { throw PassError.usage("--shard-size \(shardSize): is no size such as 500MB or 5GB") }
+    else { throw PassError.usage("\(option) \(size): is no size such as 500MB or 5GB") }
     return byteCount
   }
 

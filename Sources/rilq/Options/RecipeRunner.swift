@@ -19,7 +19,7 @@ struct RecipeRunner {
         force: output.force, version: Rilq.version, logPath: logPath, container: try output.container(),
         shardByteLimit: try output.shardByteLimit(for: recipe.outputFormat),
         ggufType: try output.ggufLinearType(), isLossy: output.lossy, access: global.access,
-        resumes: output.resume))
+        resumes: output.resume, memoryLimit: try output.memoryLimit()))
     if output.dryRun {
       let plan = try pipeline.plan()
       global.show(plan.json, text: plan.text)

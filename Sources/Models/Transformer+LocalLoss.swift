@@ -1,0 +1,136 @@
+import Kernels
+
+/// Where a quantized model is compared with the original.
+public enum LossScope: String, Sendable, CaseIterable {
+  /// At the output of every linear, each trained for its own output alone.
+  case linear
+  /// At the output of every layer, the linears of a layer trained for it together.
+  case layer
+  /// At the end of the model, all linears trained together: RILQ.
+  case model
+}
+
+extension Transformer {
+  /// The mean local loss of one window, and its gradients, none of which leaves its linear or layer.
+  ///
+  /// The original runs beside this model, layer by layer, each on its own activations. The loss of an output is its squared
+  /// difference relative to the original's square, so that large outputs count no more than small ones.
+  ///
+  /// - Parameters:
+  ///   - tokens: The window.
+  ///   - original: The original model.
+  ///   - scope: `linear` or `layer`.
+  ///   - gradientScale: What the gradients are multiplied with; nil computes no gradients.
+  ///   - gradients: One for each layer; added to.
+  ///   - rotary: At least as many positions as there are tokens.
+  /// - Returns: The mean over the outputs that are compared.
+  /// - Throws: `ModelError.tokenOutOfRange`.
+  /// - Source: The scopes compared in RILQ, arXiv:2412.01129, section 3.
+  package func addLocalGradients(
+    of tokens: [Int32], original: Transformer, scope: LossScope, gradientScale: Double?,
+    to gradients: inout [LayerGradients], rotary: RotaryEmbedding
+  ) throws -> Double {
+    var (window, target) = (
+      HaltedWindow(hidden: try embed(tokens)), HaltedWindow(hidden: try original.embed(tokens))
+    )
+    var total = 0.0
+    for index in layers.indices {
+      if scope == .linear {
+        total += compareLinears(
+          &window, &target, layer: index, original, gradientScale, &gradients[index], rotary: rotary)
+      } else {
+        total += compareLayer(
+          &window, &target, layer: index, original, gradientScale, &gradients[index], rotary: rotary)
+      }
+    }
+    let outputCount = scope == .linear ? layerLinears.count : layers.count
+    return total / Double(outputCount)
+  }
+
+  private func compareLayer(
+    _ window: inout HaltedWindow, _ target: inout HaltedWindow, layer index: Int, _ original: Transformer,
+    _ scale: Double?, _ gradients: inout LayerGradients, rotary: RotaryEmbedding
+  ) -> Double {
+    let layer = layers[index]
+    let activations = forward(layer, &window.hidden, rotary: rotary)
+    original.forward(original.layers[index], &target.hidden, rotary: rotary)
+    var comparison = RelativeComparison(window.hidden, target.hidden)
+    guard let scale else { return comparison.loss }
+    comparison.gradient.scale(by: scale * comparison.gradientFactor)
+    backward(layer, activations, gradient: &comparison.gradient, gradients: &gradients, rotary: rotary)
+    return comparison.loss
+  }
+
+  private func compareLinears(
+    _ window: inout HaltedWindow, _ target: inout HaltedWindow, layer index: Int, _ original: Transformer,
+    _ scale: Double?, _ gradients: inout LayerGradients, rotary: RotaryEmbedding
+  ) -> Double {
+    var total = 0.0
+    for (step, path) in DecoderLayer.groups.enumerated() {
+      advance(&window, through: layers[index], step: step, rotary: rotary)
+      original.advance(&target, through: original.layers[index], step: step, rotary: rotary)
+      let group = layers[index][keyPath: path]
+      let outputs = group(window.input)
+      let expected = original.layers[index][keyPath: path](target.input)
+      var dy = Matrix(rows: outputs.rowCount, columns: outputs.columnCount)
+      for linear in group.linears.indices {
+        let columns = group.columns(of: linear)
+        var comparison = RelativeComparison(outputs.columns(columns), expected.columns(columns))
+        total += comparison.loss
+        comparison.gradient.scale(by: (scale ?? 0) * comparison.gradientFactor)
+        dy.replace(columns, by: comparison.gradient)
+      }
+      guard scale != nil else { continue }
+      var dx = Matrix.unspecified(rows: dy.rowCount, columns: group.inputCount)
+      group.backward(x: window.input, dy: dy, gradients: &gradients.groups[step], into: &dx)
+    }
+    advance(&window, through: layers[index], step: Self.stepCount - 1, rotary: rotary)
+    original.advance(&target, through: original.layers[index], step: Self.stepCount - 1, rotary: rotary)
+    return total
+  }
+}
+
+/// How far an output is from the original's, relative to it.
+private struct RelativeComparison {
+  let loss: Double
+  /// The difference; times `gradientFactor` the gradient of the loss.
+  var gradient: Matrix
+  let gradientFactor: Double
+
+  init(_ output: Matrix, _ expected: Matrix) {
+    var difference = output
+    var span = difference.values.mutableSpan
+    addScaled(expected.values.span, scale: -1, to: &span)
+    let norm = max(expected.squaredNorm, .leastNormalMagnitude)
+    loss = difference.squaredNorm / norm
+    gradient = difference
+    gradientFactor = 2 / norm
+  }
+}
+
+extension Matrix {
+  fileprivate var squaredNorm: Double { values.reduce(0) { $0 + Double($1) * Double($1) } }
+
+  fileprivate mutating func scale(by factor: Double) {
+    let factor = Float(factor)
+    for i in values.indices { values[i] *= factor }
+  }
+
+  fileprivate func columns(_ range: Range<Int>) -> Matrix {
+    var part = Matrix.unspecified(rows: rowCount, columns: range.count)
+    for row in 0..<rowCount {
+      for (i, column) in range.enumerated() {
+        part.values[row * range.count + i] = values[row * columnCount + column]
+      }
+    }
+    return part
+  }
+
+  fileprivate mutating func replace(_ range: Range<Int>, by part: Matrix) {
+    for row in 0..<rowCount {
+      for (i, column) in range.enumerated() {
+        values[row * columnCount + column] = part.values[row * range.count + i]
+      }
+    }
+  }
+}

@@ -1,0 +1,111 @@
+package import Kernels
+import Synchronization
+
+extension Transformer {
+  /// The tokens whose logits exist at the same time.
+  package static let tokensPerLogitBlock = 256
+
+  /// Ground-truth loss and divergence of a window; with a gradient, that of the hidden states is added to it.
+  ///
+  /// - Parameters:
+  ///   - hidden: After the final norm, `[tokens, hidden]`.
+  ///   - window: Its tokens and what the original makes of them.
+  ///   - objective: Which parts there are, and their factors.
+  ///   - gradientScale: What the gradient is multiplied with.
+  ///   - gradient: `[tokens, hidden]`; nil when it is not asked for.
+  /// - Returns: Both parts, not weighted; zeros when nothing is scored.
+  func logitLosses(
+    _ hidden: Matrix, _ window: TrainingWindow, _ objective: RilqObjective, gradientScale: Double,
+    gradient: inout Matrix?
+  ) -> RilqLoss {
+    let length = window.tokens.count
+    precondition(length > 1, "a window needs at least two tokens")
+    let scoredCount = window.scoredCount
+    guard scoredCount > 0 else { return RilqLoss() }
+    let scale = gradientScale / Double(scoredCount)
+    var (crossEntropy, divergence) = (0.0, 0.0)
+    let step = objective.teacherHead == nil ? Self.tokensPerLogitBlock : Self.tokensPerLogitBlock / 2
+    for start in stride(from: 0, to: length - 1, by: step) {
+      let block = start..<min(start + step, length - 1)
+      let input = hidden.rows(block)
+      var logits = logits(input)
+      let losses = logits.replaceByGradient(
+        window, block, teacher: teacherLogits(window, block, objective), objective.weights, scale: scale)
+      for loss in losses {
+        crossEntropy += loss.crossEntropy
+        divergence += loss.divergence
+      }
+      if gradient != nil {
+        var dInput = Matrix.unspecified(rows: block.count, columns: hidden.columnCount)
+        var none = head.linears.map { LinearGradients(for: $0, training: []) }
+        head.backward(x: input, dy: logits, gradients: &none, into: &dInput)
+        gradient?.addRows(dInput, at: block.lowerBound)
+      }
+    }
+    return RilqLoss(
+      groundTruthLoss: crossEntropy / Double(scoredCount), divergence: divergence / Double(scoredCount))
+  }
+
+  private func teacherLogits(
+    _ window: TrainingWindow, _ block: Range<Int>, _ objective: RilqObjective
+  ) -> Matrix? {
+    guard let head = objective.teacherHead else { return nil }
+    let width = configuration.hiddenSize
+    let values = Array(window.teacher[block.lowerBound * width..<block.upperBound * width])
+    return head(Matrix(rows: block.count, columns: width, values: values))
+  }
+}
+
+extension Matrix {
+  /// A copy of some rows.
+  package func rows(_ range: Range<Int>) -> Matrix {
+    Matrix(
+      rows: range.count, columns: columnCount,
+      values: Array(values[range.lowerBound * columnCount..<range.upperBound * columnCount]))
+  }
+
+  fileprivate mutating func addRows(_ other: Matrix, at row: Int) {
+    let start = row * columnCount
+    for i in other.values.indices { values[start + i] += other.values[i] }
+  }
+
+  /// Turns the logits of a block of positions into the gradient of their losses, row by row.
+  ///
+  /// - Returns: The losses of each row; zeros for a token that is not scored.
+  fileprivate mutating func replaceByGradient(
+    _ window: TrainingWindow, _ block: Range<Int>, teacher: Matrix?, _ weights: RilqLossWeights, scale: Double
+  ) -> [RowLosses] {
+    let columnCount = self.columnCount
+    let (labelScale, teacherScale) = (Float(weights.groundTruth * scale), Float(weights.divergence * scale))
+    let losses = Mutex([RowLosses](repeating: RowLosses(crossEntropy: 0, divergence: 0), count: rowCount))
+    var span = values.mutableSpan
+    parallelRows(of: &span, columnCount: columnCount, rowsPerChunk: 8) { rows, part in
+      for (i, row) in rows.enumerated() {
+        var logits = part._mutatingExtracting(i * columnCount..<(i + 1) * columnCount)
+        let token = block.lowerBound + row + 1
+        guard window.scores(token) else {
+          logits.update(repeating: 0)
+          continue
+        }
+        let loss = rowLosses(
+          &logits, teacher, row: row, target: Int(window.tokens[token]), labelScale, teacherScale)
+        losses.withLock { $0[row] = loss }
+      }
+    }
+    return losses.withLock { $0 }
+  }
+}
+
+private func rowLosses(
+  _ logits: inout MutableSpan<Float>, _ teacher: Matrix?, row: Int, target: Int, _ labelScale: Float,
+  _ teacherScale: Float
+) -> RowLosses {
+  guard let teacher else {
+    return RowLosses(
+      crossEntropy: crossEntropyRow(logits: &logits, target: target, gradientScale: labelScale), divergence: 0
+    )
+  }
+  return distillRow(
+    logits: &logits, teacher: teacher.values.span.extracting(teacher.row(row)), target: target,
+    labelScale: labelScale, teacherScale: teacherScale)
+}

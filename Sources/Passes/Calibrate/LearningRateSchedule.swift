@@ -1,0 +1,43 @@
+import Foundation
+
+/// How the learning rate goes over the updates.
+public enum LearningRateShape: String, Sendable, CaseIterable {
+  /// The same throughout, as in the paper.
+  case constant
+  /// Falls evenly to zero.
+  case linear
+  /// Falls to zero along half a cosine. Source: SGDR, arXiv:1608.03983, without restarts.
+  case cosine
+}
+
+/// The learning rate of every update.
+package struct LearningRateSchedule: Sendable {
+  private let peak: Double
+  private let shape: LearningRateShape
+  private let warmup: Int
+  private let updates: Int
+
+  /// - Parameters:
+  ///   - peak: The largest rate.
+  ///   - shape: How it goes on from there.
+  ///   - warmup: The updates over which it rises evenly, at most `updates`.
+  ///   - updates: All updates.
+  package init(peak: Double, shape: LearningRateShape = .constant, warmup: Int = 0, updates: Int = 1) {
+    self.peak = peak
+    self.shape = shape
+    self.warmup = warmup
+    self.updates = updates
+  }
+
+  /// The rate of an update, counted from 1.
+  package func rate(of update: Int) -> Double {
+    guard update > warmup else { return peak * Double(update) / Double(warmup + 1) }
+    // The last update is still above zero.
+    let passed = Double(update - 1 - warmup) / Double(max(updates - warmup, 1))
+    switch shape {
+    case .constant: return peak
+    case .linear: return peak * max(1 - passed, 0)
+    case .cosine: return peak * (1 + cos(.pi * min(passed, 1))) / 2
+    }
+  }
+}
