@@ -151,6 +151,10 @@ void ck_rotate(
   CALL(rotate, x, head_count, half, cosines, sines, sign);
 }
 
+double ck_dot_f64(int set, ck_doubles x, ck_doubles y, size_t count) { return CALL(dot_f64, x, y, count); }
+void ck_add_scaled_f64(int set, ck_doubles x, size_t count, double scale, ck_doubles_out y) {
+  CALL(add_scaled_f64, x, count, scale, y);
+}
 float ck_dot(int set, ck_floats x, ck_floats y, size_t count) { return CALL(dot, x, y, count); }
 void ck_add_scaled(int set, ck_floats x, size_t count, float scale, ck_floats_out y) {
   CALL(add_scaled, x, count, scale, y);

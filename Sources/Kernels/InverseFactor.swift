@@ -23,6 +23,29 @@ package func inverseFactor(of matrix: [Double], order: Int) -> [Double]? {
   return values
 }
 
+/// The lower triangular L with `L · Lᵀ = H`, of a symmetric positive definite H.
+///
+/// - Parameters:
+///   - matrix: `[order, order]`, symmetric.
+///   - order: At least 1.
+/// - Returns: L, `[order, order]`, zero above the diagonal; nil when H is not positive definite in double precision.
+package func choleskyFactor(of matrix: [Double], order: Int) -> [Double]? {
+  precondition(matrix.count == order * order && order > 0, "\(matrix.count) elements, order \(order)")
+  var triangle = LowerTriangle(order: order, values: matrix)
+  guard triangle.factorize() else { return nil }
+  triangle.clearAbove()
+  return triangle.values
+}
+
+/// `choleskyFactor` and its inverse, which is lower triangular, too.
+package func choleskyFactors(of matrix: [Double], order: Int) -> (factor: [Double], inverse: [Double])? {
+  guard let factor = choleskyFactor(of: matrix, order: order) else { return nil }
+  var triangle = LowerTriangle(order: order, values: factor)
+  triangle.invert()
+  triangle.clearAbove()
+  return (factor, triangle.values)
+}
+
 /// The lower triangle of a row-major matrix, computed block by block; what lies above the diagonal is not looked at.
 private struct LowerTriangle {
   private static let blockSize = 64
@@ -151,6 +174,13 @@ private struct LowerTriangle {
       multiply(
         .plain, left.span, MatrixLayout(rows: rows.count, columns: columns.count), product.span,
         panelLayout[0..<columns.count, 0..<block.count], scale: -1, into: &values, layout[rows, block])
+    }
+  }
+
+  /// Makes what lies above the diagonal zero.
+  mutating func clearAbove() {
+    for row in 0..<order {
+      for column in row + 1..<max(order, row + 1) { values[row * order + column] = 0 }
     }
   }
 

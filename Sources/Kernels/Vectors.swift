@@ -37,6 +37,24 @@ package func addScaled(
   }
 }
 
+/// The product of two vectors of doubles, in 16 lanes that are added up at the end.
+package func dot(_ x: Span<Double>, _ y: Span<Double>, on set: InstructionSet = .best) -> Double {
+  let count = x.count
+  precondition(y.count == count, "\(count) and \(y.count) values")
+  return unsafe reading(x, y) { x, y in unsafe ck_dot_f64(set.rawValue, x, y, count) }
+}
+
+/// Adds `scale * x` to a vector of doubles.
+package func addScaled(
+  _ x: Span<Double>, scale: Double, to y: inout MutableSpan<Double>, on set: InstructionSet = .best
+) {
+  let count = x.count
+  precondition(y.count == count, "\(count) and \(y.count) values")
+  unsafe writing(&y) { y in
+    unsafe reading(x) { x in unsafe ck_add_scaled_f64(set.rawValue, x, count, scale, y) }
+  }
+}
+
 /// `dot` as a plain loop in double precision, which defines it.
 package func dotReference(_ x: Span<Float>, _ y: Span<Float>) -> Double {
   var sum = 0.0

@@ -45,43 +45,50 @@ extension Transformer {
   ///   - gradient: The gradient of its output, `[tokens, hidden]`; becomes that of its input.
   ///   - gradients: Added to.
   ///   - rotary: The table of the forward pass.
+  ///   - lend: Gets the number of each group, its input `[tokens, in]` and the gradient of its outputs `[tokens, out]`.
   package func backward(
     _ layer: DecoderLayer, _ saved: LayerActivations, gradient: inout Matrix,
-    gradients: inout LayerGradients, rotary: RotaryEmbedding
+    gradients: inout LayerGradients, rotary: RotaryEmbedding,
+    lending lend: (Int, Matrix, Matrix) -> Void = { _, _, _ in }
   ) {
-    backwardFeedForward(layer, saved, gradient: &gradient, gradients: &gradients)
-    backwardAttention(layer, saved, gradient: &gradient, gradients: &gradients, rotary: rotary)
+    backwardFeedForward(layer, saved, gradient: &gradient, gradients: &gradients, lend)
+    backwardAttention(layer, saved, gradient: &gradient, gradients: &gradients, rotary: rotary, lend)
   }
 
   private func backwardFeedForward(
-    _ layer: DecoderLayer, _ saved: LayerActivations, gradient: inout Matrix, gradients: inout LayerGradients
+    _ layer: DecoderLayer, _ saved: LayerActivations, gradient: inout Matrix, gradients: inout LayerGradients,
+    _ lend: (Int, Matrix, Matrix) -> Void
   ) {
     let tokens = gradient.rowCount
     var dGated = Matrix.unspecified(rows: tokens, columns: configuration.intermediateSize)
-    layer.down.backward(
-      x: gated(saved.gateAndUp), dy: gradient, gradients: &gradients.groups[3], into: &dGated)
+    let downInput = gated(saved.gateAndUp)
+    lend(3, downInput, gradient)
+    layer.down.backward(x: downInput, dy: gradient, gradients: &gradients.groups[3], into: &dGated)
     let dGateAndUp = gatedBackward(saved.gateAndUp, gradient: dGated)
     var dNormalized = Matrix.unspecified(rows: tokens, columns: configuration.hiddenSize)
+    let input = normalized(saved.middle, weight: layer.middleNorm)
+    lend(2, input, dGateAndUp)
     layer.gateAndUp.backward(
-      x: normalized(saved.middle, weight: layer.middleNorm), dy: dGateAndUp,
-      gradients: &gradients.groups[2], into: &dNormalized)
+      x: input, dy: dGateAndUp, gradients: &gradients.groups[2], into: &dNormalized)
     addNormGradient(saved.middle, weight: layer.middleNorm, dNormalized, to: &gradient)
   }
 
   private func backwardAttention(
     _ layer: DecoderLayer, _ saved: LayerActivations, gradient: inout Matrix, gradients: inout LayerGradients,
-    rotary: RotaryEmbedding
+    rotary: RotaryEmbedding, _ lend: (Int, Matrix, Matrix) -> Void
   ) {
     let tokens = gradient.rowCount
+    lend(1, saved.attended, gradient)
     var dAttended = Matrix.unspecified(rows: tokens, columns: saved.attended.columnCount)
     layer.attentionOutput.backward(
       x: saved.attended, dy: gradient, gradients: &gradients.groups[1], into: &dAttended)
     var dQKV = attention.backward(saved.queriesKeysValues, gradient: dAttended)
     turn(&dQKV, rotary, inverse: true)
     var dNormalized = Matrix.unspecified(rows: tokens, columns: configuration.hiddenSize)
+    let input = normalized(saved.input, weight: layer.inputNorm)
+    lend(0, input, dQKV)
     layer.queriesKeysValues.backward(
-      x: normalized(saved.input, weight: layer.inputNorm), dy: dQKV, gradients: &gradients.groups[0],
-      into: &dNormalized)
+      x: input, dy: dQKV, gradients: &gradients.groups[0], into: &dNormalized)
     addNormGradient(saved.input, weight: layer.inputNorm, dNormalized, to: &gradient)
   }
 

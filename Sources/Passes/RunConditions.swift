@@ -82,7 +82,8 @@ extension Recipe {
             [options.text.resolved]
           }
         case .quantize(let options): options.text.map { [$0.resolved] } ?? []
-        case .attach, .merge: []
+        case .attach(let options): [options.text, options.teacher].compactMap { $0?.resolved }
+        case .merge: []
         }
       }
   }

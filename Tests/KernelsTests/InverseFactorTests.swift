@@ -29,7 +29,34 @@ import Testing
     }
   }
 
+  @Test(arguments: [1, 2, 7, 64, 65, 200])
+  func `the Cholesky factor times its transpose is the matrix`(order: Int) throws {
+    let matrix = symmetric(order, shift: 0.5)
+    let factor = try #require(choleskyFactor(of: matrix, order: order))
+    for i in 0..<order {
+      for j in 0..<order {
+        let value = (0...min(i, j)).reduce(0) { $0 + factor[i * order + $1] * factor[j * order + $1] }
+        #expect(abs(value - matrix[i * order + j]) < 1e-11)
+        if j > i { #expect(factor[i * order + j] == 0) }
+      }
+    }
+  }
+
+  @Test(arguments: [1, 7, 65, 130])
+  func `the inverse of the Cholesky factor is one`(order: Int) throws {
+    let (factor, inverse) = try #require(
+      choleskyFactors(of: symmetric(order, shift: 0.5), order: order))
+    for i in 0..<order {
+      for j in 0..<order {
+        let value = (0..<order).reduce(0) { $0 + factor[i * order + $1] * inverse[$1 * order + j] }
+        #expect(abs(value - (i == j ? 1 : 0)) < 1e-9)
+        if j > i { #expect(inverse[i * order + j] == 0) }
+      }
+    }
+  }
+
   @Test func `a matrix that is not positive definite has none`() {
+    #expect(choleskyFactor(of: [1, 2, 2, 1], order: 2) == nil)
     #expect(inverseFactor(of: [1, 2, 2, 1], order: 2) == nil)
     #expect(inverseFactor(of: [0], order: 1) == nil)
   }

@@ -27,6 +27,21 @@ import Testing
     #expect(bits(actual) == bits(expected))
   }
 
+  @Test(arguments: InstructionSet.supported, counts)
+  func `multiplies and adds vectors of doubles`(set: InstructionSet, count: Int) {
+    let x = randomFloats(count, seed: 1).map(Double.init)
+    let y = randomFloats(count, seed: 2).map(Double.init)
+    let expected = zip(x, y).reduce(0) { $0 + $1.0 * $1.1 }
+    #expect(abs(dot(x.span, y.span, on: set) - expected) <= 1e-15 * Double(count))
+    var sum = y
+    var span = sum.mutableSpan
+    addScaled(x.span, scale: 0.3, to: &span, on: set)
+    for i in 0..<count {
+      let product = 0.3 * x[i]
+      #expect(sum[i] == y[i] + product)
+    }
+  }
+
   @Test(arguments: InstructionSet.supported, [8, 24, 64, 128])
   func `pools groups as the plain loop does`(set: InstructionSet, groupSize: Int) {
     let row = randomFloats(5 * groupSize, seed: 1)

@@ -41,6 +41,7 @@ import Testing
               kind: pooled
               rank: 16
               alpha: 16.0
+              init: zero
               targets: [up_proj]
               ignore: []
               seed: 1

@@ -104,6 +104,8 @@ void ck_rotate(
 // Vectors
 float ck_dot(int set, ck_floats x, ck_floats y, size_t count);
 void ck_add_scaled(int set, ck_floats x, size_t count, float scale, ck_floats_out y);
+double ck_dot_f64(int set, ck_doubles x, ck_doubles y, size_t count);
+void ck_add_scaled_f64(int set, ck_doubles x, size_t count, double scale, ck_doubles_out y);
 void ck_pool_groups(int set, ck_floats x, size_t group_count, size_t group_size, ck_floats_out sums);
 void ck_spread_groups(
     int set, ck_floats pooled, size_t group_count, size_t group_size, float scale, ck_floats_out y);

@@ -1,9 +1,9 @@
 package import Checkpoints
-import Foundation
 import Kernels
 import Models
 
-/// Puts an adapter that changes nothing yet beside linears: A random, B zero.
+/// Puts new adapters beside linears: A random and B zero, which changes nothing yet, or what compensates the error of the
+/// quantized weights best.
 package struct AttachPass: Pass {
   private let options: AttachOptions
 
@@ -25,12 +25,32 @@ package struct AttachPass: Pass {
       let tensors = try adapterTensors(module, in: input)
       editor.add(
         tensors, behind: Self.lastTensor(of: module, in: input.contents), module: module,
-        action: "\(options.kind.rawValue) adapter, rank \(options.rank)")
+        action: "\(options.kind.rawValue) adapter, rank \(options.rank)" + initialization)
     }
     editor.update {
       $0.adapter = AdapterParameters(kind: options.kind, rank: options.rank, alpha: options.alpha)
     }
-    return editor.plan(memory: 0)
+    return editor.plan(memory: try memory(of: input))
+  }
+
+  private var initialization: String {
+    options.initialization == .zero ? "" : ", \(options.initialization.rawValue)"
+  }
+
+  /// The bytes that closed forms and the windows of a text take.
+  private func memory(of input: Checkpoint) throws -> Int {
+    guard options.initialization.usesTeacher else { return 0 }
+    let c = try LlamaConfiguration(of: input)
+    var tokens = options.initialization.usesText ? options.samples * options.length : 0
+    // The error and its products, and the moments and their factors, in doubles.
+    let order = max(c.hiddenSize, c.intermediateSize)
+    var bytes = 8 * (5 * c.hiddenSize * c.intermediateSize + 5 * order * order)
+    if options.initialization == .atc {
+      // Both models' windows; the inputs of all layers for one of them, and the moments of all gradients of a layer.
+      tokens *= 2
+      bytes += 4 * options.length * c.hiddenSize * c.layerCount + 8 * 10 * order * order
+    }
+    return bytes + 4 * tokens * (c.hiddenSize + c.intermediateSize)
   }
 
   /// Refuses modules that calibration would not train: an adapter that nothing trains does nothing.
@@ -44,19 +64,63 @@ package struct AttachPass: Pass {
     _ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext
   ) throws -> JSONValue {
     let plan = try plan(input)
+    let found =
+      options.initialization.usesTeacher
+      ? try compensate(plan.changes.map(\.name), of: input, context) : nil
     var parameterCount = 0
     try writeTensors(of: plan.contents, from: input, into: writer) { tensor in
       guard input.tensor(named: tensor.name) == nil else { return nil }
       parameterCount += tensor.elementCount
+      if let bytes = found?.tensors[tensor.name] { return bytes }
       let values =
         tensor.name.hasSuffix(".lora_A.weight")
         ? initialA(tensor) : [Float](repeating: 0, count: tensor.elementCount)
       return TensorBytes(narrowed(values, to: .f32))
     }
-    return .object([
-      JSONValue.Member("modules", .integer(plan.changes.count)),
-      JSONValue.Member("parameters", .integer(parameterCount)),
-    ])
+    return .object(
+      [
+        JSONValue.Member("modules", .integer(plan.changes.count)),
+        JSONValue.Member("parameters", .integer(parameterCount)),
+      ] + (found?.report ?? []))
+  }
+
+  /// The factors that make the error of quantized weights least.
+  private func compensate(
+    _ modules: [String], of input: Checkpoint, _ context: PassContext
+  ) throws -> (tensors: [String: TensorBytes], report: [JSONValue.Member]) {
+    if let module = modules.first(where: { input.contents.quantization[$0] == nil }) {
+      throw PassError.usage(
+        "module '\(module)': the initialization '\(options.initialization.rawValue)' needs a quantized weight"
+      )
+    }
+    let path = context.workPath("adapters.f32")
+    var places: [(name: String, range: Range<Int>)] = []
+    var file = try OutputFile(creating: path)
+    let models = try CompensatedModels(options, input: input, context)
+    let report = try find(modules, models, context.progress) { module, adapter in
+      for (part, values) in [(ModuleTensor.loraA, adapter.loraA.values), (.loraB, adapter.loraB.values)] {
+        let start = file.byteCount
+        try file.append(narrowed(values, to: .f32))
+        places.append((part.name(of: module), start..<file.byteCount))
+      }
+    }
+    let mapped = try MappedFile(path: path)
+    let tensors = places.map { ($0.name, TensorBytes(mapped, range: $0.range)) }
+    return (Dictionary(tensors, uniquingKeysWith: { first, _ in first }), report)
+  }
+
+  private func find(
+    _ modules: [String], _ models: CompensatedModels, _ progress: @escaping ProgressHandler,
+    _ keep: (String, LowRankAdapter) throws -> Void
+  ) throws -> [JSONValue.Member] {
+    if options.initialization == .atc {
+      var run = try AlignThenCorrect(options, modules: modules, models, progress: progress)
+      try run.run(keep)
+      return run.report
+    }
+    var run = try ErrorCompensation(options, modules: modules, models, progress: progress)
+    try run.run(keep)
+    return run.report
   }
 
   /// The tensor that stands last among those of a module's weight.
@@ -84,44 +148,18 @@ package struct AttachPass: Pass {
     ]
   }
 
-  /// Normal values with deviation `1 / rank`, from the seed and the tensor's name alone.
-  ///
-  /// Source: PEFT's "gaussian" initialisation, which RILQ uses.
   private func initialA(_ tensor: TensorInfo) -> [Float] {
-    var random = NormalGenerator(seed: options.seed, name: tensor.name)
-    let deviation = 1 / Double(options.rank)
-    return (0..<tensor.elementCount).map { _ in Float(random.next() * deviation) }
+    options.randomA(named: tensor.name, count: tensor.elementCount)
   }
 }
 
-/// Standard normal numbers by the Box-Muller method over SplitMix64.
-struct NormalGenerator {
-  private var state: UInt64
-  private var spare: Double?
-
-  /// Starts a sequence of its own for each name.
-  init(seed: UInt64, name: String) {
-    // FNV-1a, so that a tensor's values do not depend on which others there are.
-    state = name.utf8.reduce(0xCBF2_9CE4_8422_2325 ^ seed) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-  }
-
-  mutating func next() -> Double {
-    if let value = spare {
-      spare = nil
-      return value
-    }
-    let radius = (-2 * log(uniform())).squareRoot()
-    let angle = 2 * Double.pi * uniform()
-    spare = radius * sin(angle)
-    return radius * cos(angle)
-  }
-
-  /// A number in `(0, 1]`.
-  private mutating func uniform() -> Double {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return (Double((z ^ (z >> 31)) >> 11) + 1) * 0x1p-53
+extension AttachOptions {
+  /// Normal values with deviation `1 / rank`, from the seed and the tensor's name alone.
+  ///
+  /// Source: PEFT's "gaussian" initialisation, which RILQ uses.
+  func randomA(named name: String, count: Int) -> [Float] {
+    var random = NormalGenerator(seed: seed, name: name)
+    let deviation = 1 / Double(rank)
+    return (0..<count).map { _ in Float(random.next() * deviation) }
   }
 }

@@ -49,6 +49,8 @@ extension Recipe {
           return .merge(options)
         case .attach(var options):
           options.adapter = options.adapter?.moved(to: folder)
+          options.text = options.text?.moved(to: folder)
+          options.teacher = options.teacher?.moved(to: folder)
           return .attach(options)
         case .quantize(var options):
           options.text = options.text?.moved(to: folder)

@@ -3,7 +3,7 @@ import ArgumentParser
 /// `rilq attach`: one pass.
 struct Attach: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Put adapters that change nothing yet beside linears.")
+    abstract: "Put adapters beside linears: without effect yet, or compensating errors.")
 
   @OptionGroup(title: "Pass options")
   var flags: AttachFlags

@@ -1,0 +1,152 @@
+/// A symmetric matrix as `Q · T · Qᵀ` with T tridiagonal and Q a product of reflections.
+///
+/// Reflection `j` is `I - factors[j] · v · vᵀ`, where v is zero up to element `j`; Q is their product, the first one leftmost.
+/// Columns are taken in panels: within a panel what earlier columns change is applied to one column at a time, behind
+/// it as one product of matrices.
+///
+/// Source: Dongarra, Hammarling and Sorensen, "Block reduction of matrices to condensed forms", 1989, as LAPACK's `dsytrd`.
+struct Tridiagonal: Sendable {
+  private static let panelWidth = 32
+  private static let rowsPerChunk = 96
+  let order: Int
+  private(set) var diagonal: [Double]
+  /// Element `i` stands between `i` and `i + 1`; the last one is zero.
+  private(set) var offDiagonal: [Double]
+  private var factors: [Double]
+  /// What is left of the matrix; row `j` is v of reflection `j` once column `j` is reduced.
+  private var matrix: [Double]
+
+  /// Reduces a matrix.
+  ///
+  /// - Parameters:
+  ///   - matrix: `[order, order]`, symmetric, its elements far from overflow.
+  ///   - order: At least 1.
+  init(_ matrix: [Double], order: Int) {
+    self.order = order
+    self.matrix = matrix
+    diagonal = [Double](repeating: 0, count: order)
+    offDiagonal = diagonal
+    factors = diagonal
+    for start in stride(from: 0, to: order, by: Self.panelWidth) {
+      var panel = Panel(columns: start..<min(start + Self.panelWidth, order), order: order)
+      for column in panel.columns { reduce(column, &panel) }
+      update(behind: panel)
+    }
+  }
+
+  /// The vectors v and w of a panel: column for column the matrix becomes `A - v · wᵀ - w · vᵀ`.
+  private struct Panel {
+    let columns: Range<Int>
+    let order: Int
+    /// `[columns, order]`.
+    var v: [Double]
+    var w: [Double]
+
+    init(columns: Range<Int>, order: Int) {
+      self.columns = columns
+      self.order = order
+      v = [Double](repeating: 0, count: columns.count * order)
+      w = v
+    }
+
+    /// Where the part of a column's vector from a row on lies.
+    func range(of column: Int, from row: Int) -> Range<Int> {
+      let start = (column - columns.lowerBound) * order
+      return start + row..<start + order
+    }
+  }
+
+  private mutating func reduce(_ column: Int, _ panel: inout Panel) {
+    var x = Array(matrix[column * order + column..<(column + 1) * order])
+    var span = x.mutableSpan
+    for earlier in panel.columns.lowerBound..<column {
+      let range = panel.range(of: earlier, from: column)
+      addScaled(panel.v.span.extracting(range), scale: -panel.w[range.lowerBound], to: &span)
+      addScaled(panel.w.span.extracting(range), scale: -panel.v[range.lowerBound], to: &span)
+    }
+    diagonal[column] = x[0]
+    guard column + 1 < order else { return }
+    x.removeFirst()
+    (offDiagonal[column], factors[column]) = Self.reflect(&x)
+    let range = panel.range(of: column, from: column + 1)
+    panel.v.replaceSubrange(range, with: x)
+    panel.w.replaceSubrange(range, with: update(of: column, x, panel))
+    matrix.replaceSubrange(column * order + column + 1..<(column + 1) * order, with: x)
+  }
+
+  /// Replaces a vector by the v of the reflection that takes it to a multiple of the first axis.
+  ///
+  /// - Returns: The multiple, and the factor of the reflection; 0 when there is nothing to do.
+  private static func reflect(_ x: inout [Double]) -> (value: Double, factor: Double) {
+    let first = x[0]
+    x[0] = 0
+    let rest = dot(x.span, x.span)
+    x[0] = 1
+    guard rest > 0 else { return (first, 0) }
+    let length = (first * first + rest).squareRoot()
+    let value = first > 0 ? -length : length
+    for i in 1..<x.count { x[i] /= first - value }
+    return (value, (value - first) / value)
+  }
+
+  /// w of a column: `f · A · v - f² / 2 · (vᵀ · A · v) · v`, with A as the panel's earlier columns leave it.
+  private func update(of column: Int, _ v: [Double], _ panel: Panel) -> [Double] {
+    let (factor, first, order) = (factors[column], column + 1, order)
+    var w = [Double](repeating: 0, count: v.count)
+    guard factor != 0 else { return w }
+    var span = w.mutableSpan
+    parallelRows(of: &span, columnCount: 1, rowsPerChunk: Self.rowsPerChunk) { rows, part in
+      for (i, row) in rows.enumerated() {
+        let start = (first + row) * order
+        part[i] = dot(matrix.span.extracting(start + first..<start + order), v.span)
+      }
+    }
+    for earlier in panel.columns.lowerBound..<column {
+      let range = panel.range(of: earlier, from: first)
+      let (pv, pw) = (panel.v.span.extracting(range), panel.w.span.extracting(range))
+      let (vProduct, wProduct) = (dot(pv, v.span), dot(pw, v.span))
+      addScaled(pv, scale: -wProduct, to: &span)
+      addScaled(pw, scale: -vProduct, to: &span)
+    }
+    for i in span.indices { span[i] *= factor }
+    let product = dot(span.span, v.span)
+    addScaled(v.span, scale: -0.5 * factor * product, to: &span)
+    return w
+  }
+
+  /// Takes `v · wᵀ + w · vᵀ` of a whole panel from what is behind it.
+  private mutating func update(behind panel: Panel) {
+    let tail = panel.columns.upperBound..<order
+    let steps = 0..<2 * panel.columns.count
+    let panelLayout = MatrixLayout(rows: steps.count, columns: order)
+    let (left, right) = (panel.v + panel.w, panel.w + panel.v)
+    let layout = MatrixLayout(rows: order, columns: order)
+    let starts = Array(stride(from: tail.lowerBound, to: order, by: Self.rowsPerChunk))
+    var span = matrix.mutableSpan
+    parallelTiles(of: &span, count: starts.count) { index, values in
+      let rows = starts[index]..<min(starts[index] + Self.rowsPerChunk, tail.upperBound)
+      multiply(
+        .transposedLeft, left.span, panelLayout[steps, rows], right.span, panelLayout[steps, tail], scale: -1,
+        keep: 1, into: &values, layout[rows, tail])
+    }
+  }
+
+  /// Turns eigenvectors of T into those of the matrix: `Q · z`.
+  ///
+  /// - Parameter vectors: A vector a row, `[count, order]`.
+  func turnBack(_ vectors: inout DoubleMatrix) {
+    guard vectors.rowCount > 0 else { return }
+    let order = order
+    var span = vectors.values.mutableSpan
+    parallelRows(of: &span, columnCount: order, rowsPerChunk: 8) { rows, part in
+      for column in (0..<order).reversed() where factors[column] != 0 {
+        let v = matrix.span.extracting(column * order + column + 1..<(column + 1) * order)
+        for i in 0..<rows.count {
+          var vector = part._mutatingExtracting(i * order + column + 1..<(i + 1) * order)
+          let product = dot(v, vector.span)
+          addScaled(v, scale: -factors[column] * product, to: &vector)
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,72 @@
+package import Kernels
+
+extension Transformer {
+  /// Runs a window from one layer on to its loss and back, and lends what the layer's linears read and the gradients of what
+  /// they give.
+  ///
+  /// Of the layers behind only the inputs are kept; each is computed again on the way back.
+  ///
+  /// - Parameters:
+  ///   - tokens: One window, at least two tokens.
+  ///   - hidden: The residual stream at the layer's input, `[tokens, hidden]`.
+  ///   - index: The layer.
+  ///   - rotary: At least as many positions as there are tokens.
+  ///   - lend: Gets the number of each group, its input `[tokens, in]` and the gradient of its outputs `[tokens, out]`.
+  /// - Returns: The loss: the sum of the cross entropies of tokens 2… given those before, in nats.
+  @discardableResult
+  package func outputGradients(
+    of tokens: [Int32], hidden: Matrix, layer index: Int, rotary: RotaryEmbedding,
+    _ lend: (Int, Matrix, Matrix) -> Void
+  ) -> Double {
+    var hidden = hidden
+    var inputs: [Matrix] = []
+    for layer in layers[index...] {
+      inputs.append(hidden)
+      forward(layer, &hidden, rotary: rotary)
+    }
+    let loss: Double
+    var gradient: Matrix
+    (loss, gradient) = lossGradient(of: tokens, hidden)
+    for position in (index..<layers.count).reversed() {
+      var state = inputs.removeLast()
+      let saved = forward(layers[position], &state, rotary: rotary)
+      var unused = LayerGradients(for: layers[position], training: [])
+      if position > index {
+        backward(layers[position], saved, gradient: &gradient, gradients: &unused, rotary: rotary)
+      } else {
+        backward(
+          layers[position], saved, gradient: &gradient, gradients: &unused, rotary: rotary, lending: lend)
+      }
+    }
+    return loss
+  }
+
+  /// The loss of the residual stream behind the last layer, and its gradient.
+  private func lossGradient(of tokens: [Int32], _ hidden: Matrix) -> (loss: Double, gradient: Matrix) {
+    let scoredCount = tokens.count - 1
+    precondition(scoredCount > 0, "a window needs at least two tokens")
+    let final = normalized(hidden, weight: finalNorm)
+    var dFinal = Matrix(rows: hidden.rowCount, columns: hidden.columnCount)
+    var loss = 0.0
+    for start in stride(from: 0, to: scoredCount, by: Self.tokensPerLogitBlock) {
+      let block = start..<min(start + Self.tokensPerLogitBlock, scoredCount)
+      let input = final.rows(block)
+      var logits = logits(input)
+      let width = logits.columnCount
+      var span = logits.values.mutableSpan
+      for i in 0..<block.count {
+        var row = span._mutatingExtracting(i * width..<(i + 1) * width)
+        loss += crossEntropyRow(
+          logits: &row, target: Int(tokens[block.lowerBound + i + 1]), gradientScale: 1)
+      }
+      var dInput = Matrix.unspecified(rows: block.count, columns: hidden.columnCount)
+      var none = head.linears.map { LinearGradients(for: $0, training: []) }
+      head.backward(x: input, dy: logits, gradients: &none, into: &dInput)
+      dFinal.values.replaceSubrange(
+        start * hidden.columnCount..<block.upperBound * hidden.columnCount, with: dInput.values)
+    }
+    var gradient = Matrix(rows: hidden.rowCount, columns: hidden.columnCount)
+    addNormGradient(hidden, weight: finalNorm, dFinal, to: &gradient)
+    return (loss, gradient)
+  }
+}

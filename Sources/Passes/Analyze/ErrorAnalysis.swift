@@ -1,0 +1,128 @@
+package import Checkpoints
+import Kernels
+package import Models
+
+/// What `rilq analyze` tells of a quantized model: the errors of its linears, and how they add up from layer to layer.
+///
+/// Source: the rank sensitivity and activation discrepancy of RILQ, arXiv:2412.01129, figures 2 and 3.
+package struct ErrorAnalysis: Sendable {
+  /// What goes through both models.
+  package struct Text: Sendable {
+    /// The text, UTF-8.
+    package var path: String
+    /// The windows, at least 1.
+    package var samples: Int
+    /// The tokens a window, at least 2.
+    package var length: Int
+    /// The seed of the choice of windows.
+    package var seed: UInt64
+
+    /// Names a text.
+    package init(path: String, samples: Int = 16, length: Int = 256, seed: UInt64 = 1) {
+      self.path = path
+      self.samples = samples
+      self.length = length
+      self.seed = seed
+    }
+  }
+
+  /// What is analyzed.
+  package let checkpointPath: String
+  /// What is right.
+  package let referencePath: String
+  /// What went through both models, if anything did.
+  package let input: Text?
+  /// The linears of the layers, in the order of the computation.
+  package private(set) var linears: [LinearErrors] = []
+  /// The distance of the residual streams behind each layer, relative to the reference's; empty without a text.
+  package private(set) var layers: [Double] = []
+  /// The same behind the final norm.
+  package private(set) var final: Double?
+
+  /// Compares a model with its original.
+  ///
+  /// Without a text one linear after the other is read. With one, its windows go through both models layer by layer; the
+  /// inputs of a linear are those that it has in the quantized model.
+  ///
+  /// - Parameters:
+  ///   - checkpoint: The quantized model, perhaps with adapters.
+  ///   - reference: The original model.
+  ///   - text: What goes through both.
+  ///   - progress: Told after each linear.
+  /// - Throws: `ModelError.incomparable` when the shapes differ, `.notFinite`, `PassError.notFinite`, or `FormatError`.
+  package init(
+    _ checkpoint: Checkpoint, reference: Checkpoint, text: Text? = nil,
+    progress: @escaping ProgressHandler = { _ in }
+  ) throws {
+    checkpointPath = checkpoint.path
+    referencePath = reference.path
+    input = text
+    let (student, teacher) = (try Transformer(checkpoint), try Transformer(reference))
+    try student.requireSameShapes(as: teacher)
+    guard let text else {
+      let originals = teacher.layerLinears
+      for (linear, original) in zip(student.layerLinears, originals) {
+        linears.append(try LinearErrors(of: linear, original: original))
+        tell(progress, of: originals.count)
+      }
+      return
+    }
+    let windows = try CalibrationWindows(
+      text: text.path, samples: text.samples, length: text.length, seed: text.seed,
+      tokenizer: try Tokenizer(of: reference)
+    ).training
+    for model in [student, teacher] {
+      try model.requireTokens(windows, from: Tokenizer.path(in: reference))
+    }
+    try walk(try LayerWalk(student, windows), try LayerWalk(teacher, windows), progress)
+  }
+
+  private mutating func walk(
+    _ student: LayerWalk, _ teacher: LayerWalk, _ progress: ProgressHandler
+  ) throws {
+    var (student, teacher) = (student, teacher)
+    let count = teacher.model.layerLinears.count
+    for index in teacher.model.layers.indices {
+      for (step, group) in Transformer.DecoderLayer.groups.enumerated() {
+        student.advance(layer: index, step: step)
+        teacher.advance(layer: index, step: step)
+        let group = (
+          student.model.layers[index][keyPath: group].linears,
+          teacher.model.layers[index][keyPath: group].linears
+        )
+        let moments = try student.moments(named: group.0[0].name)
+        for (linear, original) in zip(group.0, group.1) {
+          linears.append(try LinearErrors(of: linear, original: original, moments: moments))
+          tell(progress, of: count)
+        }
+      }
+      student.advance(layer: index, step: Transformer.stepCount - 1)
+      teacher.advance(layer: index, step: Transformer.stepCount - 1)
+      layers.append(Self.distance(student.windows.map(\.hidden), from: teacher.windows.map(\.hidden)))
+    }
+    final = Self.distance(student.normalizedHidden, from: teacher.normalizedHidden)
+  }
+
+  private func tell(_ progress: ProgressHandler, of total: Int) {
+    progress(
+      Progress(phase: "analyze", completed: linears.count, total: total, detail: linears.last?.name ?? ""))
+  }
+
+  /// The root of the squared difference, relative to the second operand.
+  private static func distance(_ states: [Matrix], from others: [Matrix]) -> Double {
+    var (error, norm) = (0.0, 0.0)
+    for (state, other) in zip(states, others) {
+      let right = DoubleMatrix(other)
+      error += DoubleMatrix(state).subtracting(right).squaredNorm
+      norm += right.squaredNorm
+    }
+    return (error / max(norm, .leastNormalMagnitude)).squareRoot()
+  }
+}
+
+extension LayerWalk {
+  /// The residual stream of every window after the final norm.
+  fileprivate var normalizedHidden: [Matrix] {
+    windows.map { model.normalized($0.hidden, weight: model.finalNorm) }
+  }
+}

@@ -1,0 +1,188 @@
+import Foundation
+import Models
+
+/// Lines over two axes, as an SVG image that is readable on light and on dark ground.
+package struct LinePlot: Sendable {
+  /// Points that are joined by a line.
+  package struct Series: Sendable {
+    /// What the legend says.
+    package let name: String
+    /// From left to right; points that are not finite are left out.
+    package let points: [(x: Double, y: Double)]
+    /// Whether each point has a dot.
+    package let hasMarkers: Bool
+
+    /// Names points.
+    package init(name: String, points: [(x: Double, y: Double)], hasMarkers: Bool = false) {
+      self.name = name
+      self.points = points.filter { $0.x.isFinite && $0.y.isFinite }
+      self.hasMarkers = hasMarkers
+    }
+  }
+
+  /// The colours of Okabe and Ito, which all eyes tell apart; none is near black or white.
+  private static let colors = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#888888"]
+  private static let style = """
+    text{font:13px sans-serif;fill:#333}.title{font-size:15px}.grid{stroke:#ccc;stroke-width:1}\
+    .line{fill:none;stroke-width:2}@media(prefers-color-scheme:dark){text{fill:#ddd}.grid{stroke:#555}}
+    """
+  private static let size = (width: 760.0, height: 440.0)
+  private static let area = (left: 70.0, right: 610.0, top: 44.0, bottom: 384.0)
+
+  private let title: String
+  private let xLabel: String
+  private let yLabel: String
+  private let series: [Series]
+  private let x: PlotAxis
+  private let y: PlotAxis
+
+  /// Arranges a plot; the vertical axis begins at zero.
+  ///
+  /// - Parameters:
+  ///   - title: What it shows.
+  ///   - xLabel: What stands below the horizontal axis.
+  ///   - yLabel: What stands above the vertical axis.
+  ///   - series: The lines.
+  ///   - xTicks: Where the horizontal axis is marked; nil for round numbers.
+  package init(
+    title: String, xLabel: String, yLabel: String, series: [Series],
+    xTicks: [(value: Double, label: String)]? = nil
+  ) {
+    self.title = title
+    self.xLabel = xLabel
+    self.yLabel = yLabel
+    self.series = series
+    let points = series.flatMap(\.points)
+    x = PlotAxis(
+      covering: points.map(\.x) + (xTicks ?? []).map(\.value), from: Self.area.left, to: Self.area.right,
+      ticks: xTicks)
+    y = PlotAxis(covering: [0] + points.map(\.y), from: Self.area.bottom, to: Self.area.top, isRounded: true)
+  }
+
+  /// The image as a document.
+  package var svg: String {
+    let (width, height) = (Self.size.width.pixels, Self.size.height.pixels)
+    var lines = [
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"\(width)\" height=\"\(height)\""
+        + " viewBox=\"0 0 \(width) \(height)\" role=\"img\">",
+      "<title>\(title.escapedForXML)</title>", "<style>\(Self.style)</style>",
+      text(title, x: Self.area.left, y: 20, attributes: " class=\"title\""),
+    ]
+    lines += gridLines
+    for (index, series) in series.enumerated() {
+      lines += elements(of: series, color: Self.colors[index % Self.colors.count], index: index)
+    }
+    return (lines + ["</svg>", ""]).joined(separator: "\n")
+  }
+
+  private var gridLines: [String] {
+    let area = Self.area
+    var lines: [String] = []
+    for tick in y.ticks {
+      let position = y.position(of: tick.value)
+      lines.append(line(from: (area.left, position), to: (area.right, position)))
+      lines.append(text(tick.label, x: area.left - 8, y: position + 4, attributes: " text-anchor=\"end\""))
+    }
+    for tick in x.ticks {
+      let position = x.position(of: tick.value)
+      lines.append(line(from: (position, area.bottom), to: (position, area.bottom + 5)))
+      lines.append(
+        text(tick.label, x: position, y: area.bottom + 20, attributes: " text-anchor=\"middle\""))
+    }
+    lines.append(
+      text(
+        xLabel, x: (area.left + area.right) / 2, y: area.bottom + 42, attributes: " text-anchor=\"middle\""))
+    lines.append(text(yLabel, x: area.left, y: area.top - 8))
+    return lines
+  }
+
+  private func elements(of series: Series, color: String, index: Int) -> [String] {
+    let points = series.points.map { (x: x.position(of: $0.x).pixels, y: y.position(of: $0.y).pixels) }
+    var lines: [String] = []
+    if points.count > 1 {
+      let path = points.map { "\($0.x),\($0.y)" }.joined(separator: " ")
+      lines.append("<polyline class=\"line\" stroke=\"\(color)\" points=\"\(path)\"/>")
+    }
+    if series.hasMarkers || points.count == 1 {
+      lines += points.map { "<circle cx=\"\($0.x)\" cy=\"\($0.y)\" r=\"3.5\" fill=\"\(color)\"/>" }
+    }
+    let legend = Self.area.top + 8 + 22 * Double(index)
+    lines.append(
+      "<rect x=\"\((Self.area.right + 18).pixels)\" y=\"\((legend - 6).pixels)\" width=\"16\" height=\"4\""
+        + " fill=\"\(color)\"/>")
+    lines.append(text(series.name, x: Self.area.right + 42, y: legend))
+    return lines
+  }
+
+  private func line(from start: (Double, Double), to end: (Double, Double)) -> String {
+    "<line class=\"grid\" x1=\"\(start.0.pixels)\" y1=\"\(start.1.pixels)\" x2=\"\(end.0.pixels)\""
+      + " y2=\"\(end.1.pixels)\"/>"
+  }
+
+  private func text(_ text: String, x: Double, y: Double, attributes: String = "") -> String {
+    "<text x=\"\(x.pixels)\" y=\"\(y.pixels)\"\(attributes)>\(text.escapedForXML)</text>"
+  }
+}
+
+/// One axis: what it covers, where that lies in the image, and its marks.
+struct PlotAxis: Sendable {
+  private let values: ClosedRange<Double>
+  private let start: Double
+  private let end: Double
+  /// The marks with their texts.
+  let ticks: [(value: Double, label: String)]
+
+  /// Covers values.
+  ///
+  /// - Parameters:
+  ///   - all: What must have a place.
+  ///   - start: Where the least value lies in the image.
+  ///   - end: Where the largest lies.
+  ///   - ticks: The marks; nil for round numbers.
+  ///   - isRounded: Whether the axis goes on to a round number.
+  init(
+    covering all: [Double], from start: Double, to end: Double,
+    ticks: [(value: Double, label: String)]? = nil, isRounded: Bool = false
+  ) {
+    self.start = start
+    self.end = end
+    let low = all.min() ?? 0
+    var high = all.max() ?? 1
+    if high <= low { high = low + 1 }
+    let step = Self.roundStep(for: (high - low) / 5)
+    if isRounded { high = low + ((high - low) / step - 1e-9).rounded(.up) * step }
+    values = low...high
+    // Without the zero that is added, the mark at 0 would read -0.
+    let first = (low / step - 1e-9).rounded(.up) + 0
+    let last = (high / step + 1e-9).rounded(.down)
+    let decimals = max(0, Int((-log10(step) - 1e-9).rounded(.up)))
+    self.ticks =
+      ticks
+      ?? stride(from: first, through: last, by: 1).map { number in
+        (value: number * step, label: (number * step).formatted(decimals: decimals))
+      }
+  }
+
+  /// The least of 1, 2 and 5 times a power of ten that is not below a number.
+  private static func roundStep(for length: Double) -> Double {
+    let power = pow(10, log10(length).rounded(.down))
+    return [1, 2, 5, 10].map { $0 * power }.first { $0 >= length * (1 - 1e-9) } ?? 10 * power
+  }
+
+  /// Where a value lies in the image.
+  func position(of value: Double) -> Double {
+    start + (value - values.lowerBound) / (values.upperBound - values.lowerBound) * (end - start)
+  }
+}
+
+extension Double {
+  /// A coordinate with the decimals that a screen shows.
+  fileprivate var pixels: String { formatted(decimals: 1) }
+}
+
+extension String {
+  fileprivate var escapedForXML: String {
+    replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
+      .replacing("\"", with: "&quot;")
+  }
+}

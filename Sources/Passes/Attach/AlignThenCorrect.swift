@@ -1,0 +1,197 @@
+import Checkpoints
+import Kernels
+import Models
+
+/// Finds dense adapters from what a text does in the original and in the quantized model, and from the gradients of its loss.
+///
+/// The first stage goes from the first layer to the last: each adapter aligns its linear's output with that of the original
+/// model on the original's inputs, in the norm of the loss's gradients. The second one goes over the compensated model in the
+/// same order and takes a step down the loss. Gradients are those of the model as it is when their layer's turn comes.
+///
+/// Source: Align-Then-Correct, arXiv:2610.08164; there the gradients of the first stage are collected once.
+struct AlignThenCorrect {
+  /// The windows that gradients are taken from, at most.
+  private static let gradientWindowLimit = 16
+  private let options: AttachOptions
+  private let selected: Set<String>
+  private let progress: ProgressHandler
+  private let tokens: [[Int32]]
+  private let rotary: RotaryEmbedding
+  private var teacher: LayerWalk
+  private var student: LayerWalk
+  private var done = 0
+  private var losses = (before: 0.0, after: 0.0)
+
+  /// - Parameters:
+  ///   - options: How to initialize.
+  ///   - modules: Quantized linears of layers.
+  ///   - models: The original model, the quantized one, and the windows.
+  ///   - progress: Told after each linear.
+  /// - Throws: `ModelError.tokenOutOfRange`.
+  init(
+    _ options: AttachOptions, modules: [String], _ models: CompensatedModels,
+    progress: @escaping ProgressHandler
+  ) throws {
+    self.options = options
+    self.progress = progress
+    selected = Set(modules)
+    tokens = models.windows
+    rotary = models.student.rotaryEmbedding(positions: models.windows.first?.count ?? 0)
+    teacher = try LayerWalk(models.teacher, models.windows)
+    student = try LayerWalk(models.student, models.windows)
+  }
+
+  /// What there is to report: the loss of the windows that gradients are taken from.
+  var report: [JSONValue.Member] {
+    [
+      JSONValue.Member("nll_per_token_before", .double(losses.before)),
+      JSONValue.Member("nll_per_token_after", .double(losses.after)),
+    ]
+  }
+
+  /// Finds every adapter.
+  ///
+  /// - Parameter keep: Gets each linear's name and its adapter.
+  /// - Throws: `PassError.notFinite`, `ModelError.notFinite`, or what `keep` throws.
+  mutating func run(_ keep: (String, LowRankAdapter) throws -> Void) throws {
+    let judged = Array(tokens.prefix(Self.gradientWindowLimit))
+    losses.before = try student.model.evaluate(judged).nllPerToken
+    for index in student.model.layers.indices { try align(layer: index) }
+    if options.tau > 0 {
+      var walk = try LayerWalk(student.model, judged)
+      for index in walk.model.layers.indices {
+        try correct(layer: index, &walk)
+        for step in 0..<Transformer.stepCount { walk.advance(layer: index, step: step) }
+      }
+      student.model = walk.model
+    }
+    losses.after = try student.model.evaluate(judged).nllPerToken
+    for linear in student.model.layerLinears {
+      if let adapter = linear.adapter, selected.contains(linear.name) { try keep(linear.name, adapter) }
+    }
+  }
+
+  private mutating func align(layer index: Int) throws {
+    let gradients = try gradients(in: student, layer: index, withWeights: false)
+    for (step, group) in Transformer.DecoderLayer.groups.enumerated() {
+      student.advance(layer: index, step: step)
+      teacher.advance(layer: index, step: step)
+      var linears = student.model.layers[index][keyPath: group].linears
+      let chosen = linears.indices.filter { selected.contains(linears[$0].name) }
+      guard let first = chosen.first else { continue }
+      let moments = try student.moments(named: linears[first].name)
+      var cross = CrossMoments(rows: moments.rowCount, columns: moments.rowCount)
+      for (right, own) in zip(teacher.windows, student.windows) {
+        cross.add(right.input, 0..<right.input.columnCount, own.input)
+      }
+      for position in chosen {
+        let original = teacher.model.layers[index][keyPath: group].linears[position]
+        let factors = LowRankFactors.aligning(
+          original: try original.foldedDoubles(), quantized: try linears[position].foldedDoubles(),
+          crossMoments: cross.means, moments: moments,
+          gradientMoments: gradients[step].linears[position].outputs, rank: options.rank, step: options.eta)
+        linears[position].adapter = options.adapter(from: factors, of: linears[position])
+        tell("align", linears[position].name)
+      }
+      student.model.layers[index][keyPath: group].linears = linears
+    }
+    student.advance(layer: index, step: Transformer.stepCount - 1)
+    teacher.advance(layer: index, step: Transformer.stepCount - 1)
+  }
+
+  private mutating func correct(layer index: Int, _ walk: inout LayerWalk) throws {
+    let gradients = try gradients(in: walk, layer: index, withWeights: true)
+    for (step, group) in Transformer.DecoderLayer.groups.enumerated() {
+      var linears = walk.model.layers[index][keyPath: group].linears
+      for position in linears.indices where selected.contains(linears[position].name) {
+        guard let adapter = linears[position].adapter,
+          let weight = gradients[step].linears[position].weight
+        else { continue }
+        let product = DoubleMatrix(adapter.loraB).times(DoubleMatrix(adapter.loraA))
+        let factors = LowRankFactors.correcting(
+          change: product.scaled(by: Double(adapter.scaling)), gradient: weight,
+          moments: gradients[step].inputs, gradientMoments: gradients[step].linears[position].outputs,
+          rank: options.rank, bound: options.tau)
+        linears[position].adapter = options.adapter(from: factors, of: linears[position])
+        tell("correct", linears[position].name)
+      }
+      walk.model.layers[index][keyPath: group].linears = linears
+    }
+  }
+
+  private mutating func tell(_ phase: String, _ name: String) {
+    done = done % selected.count + 1
+    progress(Progress(phase: phase, completed: done, total: selected.count, detail: name))
+  }
+
+  /// What is known of a group of linears from the gradients of the loss.
+  private struct GroupGradients {
+    /// `E[x·xᵀ]`.
+    let inputs: DoubleMatrix
+    let linears: [(outputs: DoubleMatrix, weight: DoubleMatrix?)]
+  }
+
+  /// The gradients of a layer whose input is where the windows are.
+  private func gradients(
+    in walk: LayerWalk, layer index: Int, withWeights: Bool
+  ) throws -> [GroupGradients] {
+    let layer = walk.model.layers[index]
+    var sums = Transformer.DecoderLayer.groups.map {
+      GroupSums(layer[keyPath: $0], withWeights: withWeights)
+    }
+    for (window, tokens) in zip(walk.windows, tokens).prefix(Self.gradientWindowLimit) {
+      let loss = walk.model.outputGradients(
+        of: tokens, hidden: window.hidden, layer: index, rotary: rotary
+      ) { group, x, dy in
+        sums[group].add(x, dy)
+      }
+      guard loss.isFinite else { throw ModelError.notFinite("the loss of the text") }
+    }
+    return sums.map(\.means)
+  }
+
+  /// The sums behind the moments of a group of linears.
+  private struct GroupSums {
+    private let columns: [Range<Int>]
+    private var inputs: SecondMoments
+    private var outputs: [SecondMoments]
+    private var weights: [CrossMoments]
+
+    init(_ group: LinearGroup, withWeights: Bool) {
+      columns = group.linears.indices.map { group.columns(of: $0) }
+      inputs = SecondMoments(order: group.inputCount)
+      outputs = columns.map { SecondMoments(order: $0.count) }
+      weights = withWeights ? columns.map { CrossMoments(rows: $0.count, columns: group.inputCount) } : []
+    }
+
+    mutating func add(_ x: Matrix, _ dy: Matrix) {
+      if !weights.isEmpty { inputs.add(x) }
+      for (i, range) in columns.enumerated() {
+        outputs[i].add(dy.columns(range))
+        if !weights.isEmpty { weights[i].add(dy, range, x) }
+      }
+    }
+
+    var means: GroupGradients {
+      GroupGradients(
+        inputs: DoubleMatrix(inputs),
+        linears: outputs.indices.map { i in
+          (DoubleMatrix(outputs[i]), weights.isEmpty ? nil : weights[i].means)
+        })
+    }
+  }
+}
+
+extension Matrix {
+  /// A copy of some columns.
+  fileprivate func columns(_ range: Range<Int>) -> Matrix {
+    if range.count == columnCount { return self }
+    var part = Matrix.unspecified(rows: rowCount, columns: range.count)
+    for i in 0..<rowCount {
+      let start = i * columnCount
+      part.values.replaceSubrange(
+        part.row(i), with: values[start + range.lowerBound..<start + range.upperBound])
+    }
+    return part
+  }
+}

@@ -1,0 +1,80 @@
+import Checkpoints
+import Kernels
+import Models
+
+/// The models that adapters are found between, and what goes through them.
+struct CompensatedModels {
+  /// The original model.
+  let teacher: Transformer
+  /// The quantized model.
+  let student: Transformer
+  /// Windows of the text; empty for an initialization that needs none.
+  let windows: [[Int32]]
+
+  /// - Parameters:
+  ///   - options: How to initialize.
+  ///   - input: The quantized checkpoint.
+  ///   - context: The original checkpoint, where no teacher is named.
+  /// - Throws: `PassError.usage` without an original model to approximate, `FormatError` or `ModelError`.
+  init(_ options: AttachOptions, input: Checkpoint, _ context: PassContext) throws {
+    let original =
+      try options.teacher.map { try Checkpoint.open(path: $0.resolved, access: context.access) }
+      ?? context.original
+    guard original.contents.quantization.isEmpty else {
+      throw PassError.usage(
+        "\(original.path): is quantized itself; name the original model with 'teacher'")
+    }
+    teacher = try Transformer(original)
+    student = try Transformer(input)
+    try student.requireSameShapes(as: teacher)
+    guard options.initialization.usesText, let text = options.text else {
+      windows = []
+      return
+    }
+    windows = try CalibrationWindows(
+      text: text.resolved, samples: options.samples, length: options.length, seed: options.seed,
+      tokenizer: try Tokenizer(of: input)
+    ).training
+    for model in [student, teacher] {
+      try model.requireTokens(windows, from: Tokenizer.path(in: input))
+    }
+  }
+}
+
+extension AttachOptions {
+  /// The adapter of the rank that was asked for; rows that the closed form does not fill begin as those of `zero` do.
+  func adapter(from factors: LowRankFactors, of linear: Linear, groupSize: Int = 1) -> LowRankAdapter {
+    let scaling = alpha / Double(rank)
+    // A pooled adapter sees means, and the factors were found for sums.
+    let factor = (Double(groupSize) / scaling).squareRoot()
+    let (rows, columns) = (linear.weight.rowCount, factors.a.columnCount)
+    var a = randomA(named: ModuleTensor.loraA.name(of: linear.name), count: rank * columns)
+    for i in factors.a.values.indices { a[i] = Float(factor * factors.a.values[i]) }
+    var b = [Float](repeating: 0, count: rows * rank)
+    for i in 0..<factors.rank {
+      for j in 0..<rows { b[j * rank + i] = Float(factor * factors.transposedB.values[i * rows + j]) }
+    }
+    return LowRankAdapter(
+      kind: kind, scaling: Float(scaling), groupSize: groupSize,
+      loraA: Matrix(rows: rank, columns: columns, values: a),
+      loraB: Matrix(rows: rows, columns: rank, values: b))
+  }
+}
+
+extension Transformer {
+  /// Refuses a model with other linears.
+  ///
+  /// - Throws: `ModelError.incomparable`.
+  func requireSameShapes(as other: Transformer) throws {
+    guard layers.count == other.layers.count else {
+      throw ModelError.incomparable("the models have \(layers.count) and \(other.layers.count) layers")
+    }
+    for (linear, original) in zip(layerLinears, other.layerLinears) {
+      let shapes = [linear, original].map { [$0.weight.rowCount, $0.weight.columnCount] }
+      guard shapes[0] == shapes[1] else {
+        throw ModelError.incomparable(
+          "module '\(linear.name)': the weights have the shapes \(shapes[0]) and \(shapes[1])")
+      }
+    }
+  }
+}

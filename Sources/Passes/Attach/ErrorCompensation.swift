@@ -1,0 +1,106 @@
+import Checkpoints
+import Kernels
+import Models
+
+/// Finds adapters that take the place of what quantization lost, linear after linear.
+///
+/// With a text, windows go through the quantized model and halt before each group of linears; the adapters of a group are
+/// found for what the layers before it give, their adapters included.
+struct ErrorCompensation {
+  private let options: AttachOptions
+  private let selected: Set<String>
+  private let progress: ProgressHandler
+  private let models: CompensatedModels
+  private var walk: LayerWalk?
+  private var done = 0
+  private var before = CompensatedError()
+  private var after = CompensatedError()
+
+  /// - Parameters:
+  ///   - options: How to initialize.
+  ///   - modules: Quantized linears of layers.
+  ///   - models: The original model, the quantized one, and the windows, if there are some.
+  ///   - progress: Told after each linear.
+  /// - Throws: `ModelError.tokenOutOfRange`.
+  init(
+    _ options: AttachOptions, modules: [String], _ models: CompensatedModels,
+    progress: @escaping ProgressHandler
+  ) throws {
+    self.options = options
+    self.models = models
+    self.progress = progress
+    selected = Set(modules)
+    walk = models.windows.isEmpty ? nil : try LayerWalk(models.student, models.windows)
+  }
+
+  /// What there is to report: the error relative to the weights, or to their outputs, without and with the adapters.
+  var report: [JSONValue.Member] {
+    let name = options.initialization.usesText ? "relative_output_error" : "relative_error"
+    return [
+      JSONValue.Member(name + "_before", .double(before.relative)),
+      JSONValue.Member(name + "_after", .double(after.relative)),
+    ]
+  }
+
+  /// Finds every adapter.
+  ///
+  /// - Parameter keep: Gets each linear's name and its adapter.
+  /// - Throws: `PassError.notFinite`, `ModelError.notFinite`, or what `keep` throws.
+  mutating func run(_ keep: (String, LowRankAdapter) throws -> Void) throws {
+    for index in models.student.layers.indices {
+      for (step, group) in Transformer.DecoderLayer.groups.enumerated() {
+        walk?.advance(layer: index, step: step)
+        let originals = models.teacher.layers[index][keyPath: group].linears
+        var linears = models.student.layers[index][keyPath: group].linears
+        let chosen = linears.indices.filter { selected.contains(linears[$0].name) }
+        guard let first = chosen.first else { continue }
+        let moments = try walk?.moments(named: linears[first].name)
+        for position in chosen {
+          let adapter = try adapter(for: linears[position], original: originals[position], moments)
+          linears[position].adapter = adapter
+          try keep(linears[position].name, adapter)
+        }
+        walk?.model.layers[index][keyPath: group].linears = linears
+      }
+      walk?.advance(layer: index, step: Transformer.stepCount - 1)
+      // What no window reaches again need not stay in memory.
+      walk?.model.layers[index] = models.student.layers[index]
+    }
+  }
+
+  private mutating func adapter(
+    for linear: Linear, original: Linear, _ moments: DoubleMatrix?
+  ) throws -> LowRankAdapter {
+    let weight = try original.foldedDoubles()
+    let error = weight.subtracting(try linear.foldedDoubles())
+    let groupSize = options.kind == .pooled ? linear.weight.columnGranularity : 1
+    let factors =
+      options.kind == .pooled
+      ? LowRankFactors(
+        approximatingBiases: error, moments: moments, groupSize: groupSize, rank: options.rank)
+      : LowRankFactors(approximating: error, moments: moments, rank: options.rank)
+    let norm = weight.energy(moments: moments)
+    before.add(error.energy(moments: moments), norm)
+    after.add(
+      error.subtracting(factors.product.spreadColumns(over: groupSize)).energy(moments: moments), norm)
+    done += 1
+    progress(
+      Progress(
+        phase: options.initialization.rawValue, completed: done, total: selected.count, detail: linear.name))
+    return options.adapter(from: factors, of: linear, groupSize: groupSize)
+  }
+}
+
+/// The errors of several linears together.
+struct CompensatedError {
+  private var squaredError = 0.0
+  private var squaredNorm = 0.0
+
+  /// The root of the squared error, relative to what is right.
+  var relative: Double { (squaredError / max(squaredNorm, .leastNormalMagnitude)).squareRoot() }
+
+  mutating func add(_ squaredError: Double, _ squaredNorm: Double) {
+    self.squaredError += max(squaredError, 0)
+    self.squaredNorm += squaredNorm
+  }
+}

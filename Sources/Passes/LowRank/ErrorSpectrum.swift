@@ -1,0 +1,53 @@
+package import Kernels
+
+/// How much each direction of a weight's output errs: the eigenvalues of `E · S · Eᵀ`, largest first.
+///
+/// E is the error of the weight and S the second moments of its input; without moments S is the identity, and the
+/// eigenvalues are the squares of E's singular values. The eigenproblem is solved on the side of E that is shorter: with
+/// `S = F · Fᵀ`, `Fᵀ · Eᵀ · E · F` has the same eigenvalues, and `E · F` takes its eigenvectors to the output.
+package struct ErrorSpectrum: Sendable {
+  /// The squared output error in each direction, largest first, none negative, `[min(out, in)]`; the sum is the mean squared
+  /// error of the output.
+  package let energies: [Double]
+  private let eigen: SymmetricEigen
+  /// `E · F`, `[out, in]`, when the eigenvectors are those of the input's side.
+  private let outputs: DoubleMatrix?
+
+  /// Solves the eigenproblem.
+  ///
+  /// - Parameters:
+  ///   - error: E, `[out, in]`, finite.
+  ///   - moments: S, `[in, in]`, finite; nil for the identity.
+  package init(of error: DoubleMatrix, moments: DoubleMatrix? = nil) {
+    let isWide = error.rowCount <= error.columnCount
+    var factored: DoubleMatrix?
+    let gram: DoubleMatrix
+    if isWide {
+      gram = (moments.map { error.times($0) } ?? error).times(error, .transposedRight)
+    } else {
+      let image = moments.map { error.times($0.dampedFactor { choleskyFactor(of: $0, order: $1) }) } ?? error
+      gram = image.times(image, .transposedLeft)
+      factored = image
+    }
+    // Products of finite floats are far from what doubles hold.
+    guard let eigen = SymmetricEigen(gram) else { preconditionFailure("an error that is not finite") }
+    self.eigen = eigen
+    outputs = factored
+    energies = eigen.values.map { max($0, 0) }
+  }
+
+  /// The leading directions of the output, orthonormal rows; a row of zeros where the error has no energy left.
+  ///
+  /// - Parameter count: At most the number of energies.
+  /// - Returns: `[count, out]`.
+  package func directions(_ count: Int) -> DoubleMatrix {
+    guard let outputs else { return eigen.vectors(count) }
+    var directions = eigen.vectors(count).times(outputs, .transposedRight)
+    for i in 0..<count {
+      let isKnown = energies[i] > 1e-24 * energies[0]
+      let factor = isKnown ? 1 / energies[i].squareRoot() : 0
+      for j in directions.row(i) { directions.values[j] *= factor }
+    }
+    return directions
+  }
+}

@@ -1,0 +1,117 @@
+package import Kernels
+
+extension LowRankFactors {
+  /// The least change of a weight that aligns its output with the original's, in the norm that the loss gives outputs.
+  ///
+  /// With `C = W · E[x·xqᵀ] - Wq · Hx`, `Hx = E[xq·xqᵀ]` and `Hz = E[g·gᵀ]`, their Cholesky factors `Lx` and `Lz`, and
+  /// `K = Lzᵀ · C · Lx⁻ᵀ`, the product is `step · Lz⁻ᵀ · [K] · Lx⁻¹`, the brackets truncated to the rank.
+  ///
+  /// - Parameters:
+  ///   - original: W, `[out, in]`.
+  ///   - quantized: Wq, `[out, in]`.
+  ///   - crossMoments: `E[x·xqᵀ]`, `[in, in]`: the input in the original model, times that in the quantized one.
+  ///   - moments: Hx, `[in, in]`.
+  ///   - gradientMoments: Hz of the loss's gradients at the output, `[out, out]`.
+  ///   - rank: What is asked for; at most `min(out, in)` rows are found.
+  ///   - step: How much of the solution is taken.
+  /// - Returns: The factors.
+  /// - Source: Align-Then-Correct, arXiv:2610.08164, stage 1; any factor of the moments gives the same product.
+  package static func aligning(
+    original: DoubleMatrix, quantized: DoubleMatrix, crossMoments: DoubleMatrix, moments: DoubleMatrix,
+    gradientMoments: DoubleMatrix, rank: Int, step: Double
+  ) -> LowRankFactors {
+    let inputs = Whitening(moments, damping: 3e-2 * moments.meanDiagonal)
+    let outputs = Whitening(gradientMoments, damping: 1e-2 * gradientMoments.meanDiagonal)
+    let missing = original.times(crossMoments).subtracting(quantized.times(moments))
+    let whitened = outputs.factor.times(missing, .transposedLeft).times(inputs.inverse, .transposedRight)
+    return LowRankFactors(whitened.scaled(by: step), outputs, inputs, rank: rank)
+  }
+
+  /// A step of a change down the loss, its length bounded by the change's own.
+  ///
+  /// With `Y = Lzᵀ · D · Lx`, `M = Lz⁻¹ · G · Lx⁻ᵀ` and `a = min(1, bound · ‖Y‖ / ‖M‖)` it is `Lz⁻ᵀ · [Y - a · M] · Lx⁻¹`.
+  ///
+  /// - Parameters:
+  ///   - change: D, `[out, in]`.
+  ///   - gradient: G, `E[g·xqᵀ]`, the gradient of the weight, `[out, in]`.
+  ///   - moments: Hx, `[in, in]`.
+  ///   - gradientMoments: Hz, `[out, out]`.
+  ///   - rank: What is asked for; at most `min(out, in)` rows are found.
+  ///   - bound: The largest length of the step, of that of the change.
+  /// - Returns: The factors.
+  /// - Source: Align-Then-Correct, arXiv:2610.08164, stage 2.
+  package static func correcting(
+    change: DoubleMatrix, gradient: DoubleMatrix, moments: DoubleMatrix, gradientMoments: DoubleMatrix,
+    rank: Int, bound: Double
+  ) -> LowRankFactors {
+    let inputs = Whitening(moments, damping: 1e-2 * moments.largestEigenvalue)
+    let outputs = Whitening(gradientMoments, damping: 1e-2 * gradientMoments.largestEigenvalue)
+    let whitened = outputs.factor.times(change, .transposedLeft).times(inputs.factor)
+    let slope = outputs.inverse.times(gradient).times(inputs.inverse, .transposedRight)
+    let ratio = (whitened.squaredNorm / max(slope.squaredNorm, .leastNormalMagnitude)).squareRoot()
+    let step = slope.scaled(by: min(1, bound * ratio))
+    return LowRankFactors(whitened.subtracting(step), outputs, inputs, rank: rank)
+  }
+
+  /// `Lz⁻ᵀ · [K] · Lx⁻¹`.
+  private init(_ whitened: DoubleMatrix, _ outputs: Whitening, _ inputs: Whitening, rank: Int) {
+    let spectrum = ErrorSpectrum(of: whitened)
+    let directions = spectrum.directions(min(rank, spectrum.energies.count))
+    self.init(
+      a: directions.times(whitened).times(inputs.inverse), transposedB: directions.times(outputs.inverse))
+  }
+}
+
+/// The Cholesky factor of damped moments, and its inverse; both lower triangular.
+private struct Whitening {
+  let factor: DoubleMatrix
+  let inverse: DoubleMatrix
+
+  /// Factors moments; the damping grows tenfold until they are positive definite.
+  init(_ moments: DoubleMatrix, damping first: Double) {
+    let order = moments.rowCount
+    var damping = first > 0 ? first : 1
+    while true {
+      var damped = moments.values
+      for i in 0..<order { damped[i * (order + 1)] += damping }
+      if let (factor, inverse) = choleskyFactors(of: damped, order: order) {
+        self.factor = DoubleMatrix(rows: order, columns: order, values: factor)
+        self.inverse = DoubleMatrix(rows: order, columns: order, values: inverse)
+        return
+      }
+      damping *= 10
+    }
+  }
+}
+
+extension DoubleMatrix {
+  /// The mean of the diagonal.
+  var meanDiagonal: Double {
+    (0..<rowCount).reduce(0) { $0 + values[$1 * (columnCount + 1)] } / Double(rowCount)
+  }
+
+  /// The largest eigenvalue of positive semidefinite moments, by iterations of its power.
+  var largestEigenvalue: Double {
+    var vector = DoubleMatrix(rows: 1, columns: columnCount)
+    for i in vector.values.indices { vector.values[i] = 1 + Double(i % 7) / 8 }
+    var value = 0.0
+    for _ in 0..<1000 {
+      let length = vector.squaredNorm.squareRoot()
+      guard length > 0 else { return 0 }
+      for i in vector.values.indices { vector.values[i] /= length }
+      let image = vector.times(self)
+      let next = image.squaredNorm.squareRoot()
+      vector = image
+      if abs(next - value) <= 1e-10 * next { return next }
+      value = next
+    }
+    return value
+  }
+
+  /// A multiple of the matrix.
+  package func scaled(by factor: Double) -> DoubleMatrix {
+    var scaled = self
+    for i in scaled.values.indices { scaled.values[i] *= factor }
+    return scaled
+  }
+}

@@ -1,0 +1,135 @@
+package import Kernels
+
+/// Two factors whose product `B · A` takes the place of a larger matrix.
+package struct LowRankFactors: Sendable {
+  /// `[rank, columns]`.
+  package private(set) var a: DoubleMatrix
+  /// `[rank, out]`: B, a column a row.
+  package private(set) var transposedB: DoubleMatrix
+
+  /// The rows of A.
+  package var rank: Int { a.rowCount }
+
+  /// `B · A`, `[out, columns]`.
+  package var product: DoubleMatrix { transposedB.times(a, .transposedLeft) }
+
+  /// The factors nearest to a matrix, or whose output error on inputs with given moments is least.
+  ///
+  /// B holds the leading eigenvectors U of `E · S · Eᵀ` and A is `Uᵀ · E`: of all products of the rank, `‖(E - B·A) · S^½‖` is
+  /// least, and S is not inverted. Without moments this is the truncated singular value decomposition.
+  ///
+  /// - Parameters:
+  ///   - error: E, `[out, in]`, finite.
+  ///   - moments: S, `[in, in]`; nil for the identity.
+  ///   - rank: What is asked for; at most `min(out, in)` rows are found.
+  /// - Source: QERA, arXiv:2410.06040, theorem 1, whose `SVD(E · S^½) · S^-½` is the same product; without moments LoftQ,
+  ///   arXiv:2310.08659, algorithm 1, after one quantization.
+  package init(approximating error: DoubleMatrix, moments: DoubleMatrix? = nil, rank: Int) {
+    let spectrum = ErrorSpectrum(of: error, moments: moments)
+    transposedB = spectrum.directions(min(rank, spectrum.energies.count))
+    a = transposedB.times(error)
+    balance()
+  }
+
+  /// The factors of what, added to every column of a group, makes the output error least.
+  ///
+  /// With `P` the indicator of groups, `N = E · S · P` and `M = Pᵀ · S · P`, the best change of the biases is `N · M⁻¹`; its best
+  /// approximation of a rank, in the norm that M gives, is `[N · Uᵀ] · U` with `M⁻¹ = Uᵀ · U` and the brackets truncated.
+  ///
+  /// - Parameters:
+  ///   - error: E, `[out, in]`, finite.
+  ///   - moments: S, `[in, in]`; nil for the identity.
+  ///   - groupSize: The columns of a group; divides `in`.
+  ///   - rank: What is asked for; at most `min(out, in / groupSize)` rows are found.
+  /// - Source: derived from least squares for fixed codes; the bias form of QA-LoRA, arXiv:2309.14717.
+  package init(approximatingBiases error: DoubleMatrix, moments: DoubleMatrix?, groupSize: Int, rank: Int) {
+    let weighted = (moments.map { error.times($0) } ?? error).summedColumns(of: groupSize)
+    let groupCount = error.columnCount / groupSize
+    let pooledMoments: DoubleMatrix
+    if let moments {
+      pooledMoments = moments.summedColumns(of: groupSize).summedRows(of: groupSize)
+    } else {
+      var identity = DoubleMatrix(rows: groupCount, columns: groupCount)
+      for i in 0..<groupCount { identity.values[i * (groupCount + 1)] = Double(groupSize) }
+      pooledMoments = identity
+    }
+    let factor = pooledMoments.dampedFactor { inverseFactor(of: $0, order: $1) }
+    let image = weighted.times(factor, .transposedRight)
+    let spectrum = ErrorSpectrum(of: image)
+    transposedB = spectrum.directions(min(rank, spectrum.energies.count))
+    a = transposedB.times(image).times(factor)
+    balance()
+  }
+
+  /// Joins two factors.
+  package init(a: DoubleMatrix, transposedB: DoubleMatrix) {
+    precondition(a.rowCount == transposedB.rowCount, "ranks differ: \(a.rowCount), \(transposedB.rowCount)")
+    self.a = a
+    self.transposedB = transposedB
+    balance()
+  }
+
+  /// Gives a row of A and its column of B the same length, so that training moves both alike.
+  private mutating func balance() {
+    for (i, (square, other)) in zip(
+      a.rowProducts(with: a), transposedB.rowProducts(with: transposedB)
+    ).enumerated() {
+      let isZero = square == 0 || other == 0
+      let factor = isZero ? 0 : (other / square).squareRoot().squareRoot()
+      for j in a.row(i) { a.values[j] *= factor }
+      for j in transposedB.row(i) { transposedB.values[j] *= isZero ? 0 : 1 / factor }
+    }
+  }
+}
+
+extension DoubleMatrix {
+  /// The sums of groups of columns, `[rows, columns / groupSize]`.
+  package func summedColumns(of groupSize: Int) -> DoubleMatrix {
+    var sums = DoubleMatrix(rows: rowCount, columns: columnCount / groupSize)
+    for i in sums.values.indices {
+      sums.values[i] = values[i * groupSize..<(i + 1) * groupSize].reduce(0, +)
+    }
+    return sums
+  }
+
+  /// The sums of groups of rows, `[rows / groupSize, columns]`.
+  func summedRows(of groupSize: Int) -> DoubleMatrix {
+    var sums = DoubleMatrix(rows: rowCount / groupSize, columns: columnCount)
+    for i in 0..<rowCount {
+      for j in 0..<columnCount {
+        sums.values[i / groupSize * columnCount + j] += values[i * columnCount + j]
+      }
+    }
+    return sums
+  }
+
+  /// Every column as often as a group has columns, `[rows, columns * groupSize]`.
+  package func spreadColumns(over groupSize: Int) -> DoubleMatrix {
+    var spread = DoubleMatrix(rows: rowCount, columns: columnCount * groupSize)
+    for i in spread.values.indices { spread.values[i] = values[i / groupSize] }
+    return spread
+  }
+
+  /// The trace of `X · S · Xᵀ`: the mean squared output of this weight on inputs with moments S, or without moments the sum
+  /// of the squares.
+  package func energy(moments: DoubleMatrix?) -> Double {
+    guard let moments else { return squaredNorm }
+    return times(moments).rowProducts(with: self).reduce(0, +)
+  }
+
+  /// The difference to another matrix of this shape.
+  package func subtracting(_ other: DoubleMatrix) -> DoubleMatrix {
+    precondition(layout == other.layout, "\(layout) and \(other.layout)")
+    var difference = self
+    var span = difference.values.mutableSpan
+    addScaled(other.values.span, scale: -1, to: &span)
+    return difference
+  }
+}
+
+extension DoubleMatrix {
+  /// The means of an input's products, `[order, order]`.
+  package init(_ moments: SecondMoments) {
+    self.init(rows: moments.order, columns: moments.order, values: moments.means)
+  }
+}

@@ -1,0 +1,65 @@
+import ArgumentParser
+import Checkpoints
+import Kernels
+import Passes
+
+/// `rilq analyze`: what quantization took, and what adapters could give back.
+struct Analyze: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Show what quantization took from a model: spectra, ranks, output errors, layers.",
+    discussion: """
+      The errors of the linears of all layers: how large they are, how many singular values hold a share of their energy, \
+      and with --text what they do to outputs, with products of low ranks added, and to the layers that follow.
+      """)
+
+  @Argument(help: "The quantized checkpoint, perhaps with adapters.")
+  var path: String
+
+  @Option(help: "The original checkpoint.")
+  var reference: String
+
+  @Option(help: "The text that goes through both models, UTF-8.")
+  var text: String?
+
+  @Option(help: "The windows of the text.")
+  var samples = 16
+
+  @Option(help: "The tokens a window.")
+  var length = 256
+
+  @Option(help: "The seed of the choice of windows.")
+  var seed: UInt64 = 1
+
+  @Option(help: "A folder for plots, as SVG images.")
+  var svg: String?
+
+  @Flag(help: "Replace plots that are there.")
+  var force = false
+
+  @OptionGroup
+  var global: GlobalOptions
+
+  func validate() throws {
+    if samples < 1 { throw ValidationError("--samples must be at least 1") }
+    if length < 2 { throw ValidationError("--length must be at least 2") }
+    if force, svg == nil { throw ValidationError("--force goes with --svg") }
+  }
+
+  func run() throws {
+    let progress = global.start()
+    if let svg {
+      let names = ErrorAnalysis.plotNames(hasText: text != nil)
+      try ErrorAnalysis.requirePlace(for: names, in: svg, force: force)
+    }
+    let analysis = try ErrorAnalysis(
+      Checkpoint.open(path: path, access: global.access),
+      reference: Checkpoint.open(path: reference, access: global.access),
+      text: text.map { ErrorAnalysis.Text(path: $0, samples: samples, length: length, seed: seed) }
+    ) { progress.show($0) }
+    progress.finish()
+    if let svg { try analysis.writePlots(to: svg) }
+    var document = analysis.json
+    document.set("peak_memory_bytes", to: .integer(ProcessMemory.peakByteCount))
+    global.show(document, text: analysis.text)
+  }
+}

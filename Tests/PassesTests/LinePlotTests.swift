@@ -1,0 +1,61 @@
+import Checkpoints
+import Passes
+import TestSupport
+import Testing
+
+@Suite struct LinePlotTests {
+  private func plot(_ points: [(x: Double, y: Double)], name: String = "a") -> String {
+    LinePlot(
+      title: "t", xLabel: "x", yLabel: "y", series: [LinePlot.Series(name: name, points: points)]
+    ).svg
+  }
+
+  @Test func `points lie between the ends of the axes`() {
+    // The area is 540 wide and 340 high, its lower left corner at 70, 384.
+    let svg = plot([(x: 0, y: 0), (x: 5, y: 0.5), (x: 10, y: 1)])
+    #expect(svg.contains("points=\"70.0,384.0 340.0,214.0 610.0,44.0\""))
+  }
+
+  @Test func `axes are marked at round numbers`() {
+    let svg = plot([(x: 0, y: 0.03), (x: 30, y: 0.87)])
+    for label in ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0", "0", "10", "20", "30"] {
+      #expect(svg.contains(">\(label)</text>"), "\(label)")
+    }
+    #expect(!svg.contains(">1.2<") && !svg.contains("-0"))
+  }
+
+  @Test func `names are escaped`() {
+    let svg = plot([(x: 0, y: 1)], name: "<a & \"b\">")
+    #expect(svg.contains(">&lt;a &amp; &quot;b&quot;&gt;</text>"))
+  }
+
+  @Test func `a single point is a dot, and one that is not finite is left out`() {
+    let svg = plot([(x: 1, y: 2), (x: 2, y: .nan), (x: .infinity, y: 1)])
+    #expect(svg.contains("<circle") && !svg.contains("<polyline") && !svg.contains("nan"))
+  }
+
+  @Test func `nothing to show is an empty plot`() {
+    let svg = plot([])
+    #expect(svg.hasPrefix("<svg xmlns=") && svg.hasSuffix("</svg>\n"))
+    #expect(!svg.contains("nan") && !svg.contains("<circle"))
+  }
+
+  @Test func `follows the colour scheme of the reader`() {
+    #expect(plot([(x: 0, y: 1)]).contains("prefers-color-scheme:dark"))
+  }
+
+  @Test func `plots are not replaced unasked`() throws {
+    let folder = try TemporaryFolder()
+    let names = ErrorAnalysis.plotNames(hasText: false)
+    #expect(names == ["spectrum.svg", "energy.svg"])
+    try ErrorAnalysis.requirePlace(for: names, in: folder.path("new"), force: false)
+    let path = try folder.write("energy.svg", "mine")
+    #expect(throws: FormatError(path, .exists)) {
+      try ErrorAnalysis.requirePlace(for: names, in: folder.path, force: false)
+    }
+    try ErrorAnalysis.requirePlace(for: names, in: folder.path, force: true)
+    #expect(throws: FormatError(path, .system("is no folder"))) {
+      try ErrorAnalysis.requirePlace(for: names, in: path, force: true)
+    }
+  }
+}
