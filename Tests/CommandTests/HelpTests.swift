@@ -4,7 +4,8 @@ import Testing
 
 @Suite struct HelpTests {
   private static let commands = [
-    "convert", "quantize", "attach", "calibrate", "merge", "verify", "eval", "inspect", "diff", "hash",
+    "convert", "quantize", "attach", "calibrate", "merge", "verify", "eval", "generate", "inspect", "diff",
+    "hash",
   ]
 
   /// After a change on purpose: `COLUMNS=80 rilq --help > Tests/CommandTests/Snapshots/help.txt`.
