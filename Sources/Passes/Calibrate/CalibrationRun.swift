@@ -23,9 +23,6 @@ struct CalibrationRun {
     self.options = options
     self.context = context
     let student = try Transformer(input)
-    windows = try CalibrationWindows(options, tokenizer: try Tokenizer(of: input))
-    try student.requireTokens(windows.all, from: Tokenizer.path(in: input))
-    log = try CalibrationLog(path: context.logPath)
     let original =
       try options.teacher.map { try Checkpoint.open(path: $0.resolved, access: context.access) }
       ?? context.original
@@ -34,9 +31,14 @@ struct CalibrationRun {
         "\(original.path): is quantized itself; name the original model with 'teacher'")
     }
     let model = try Transformer(original)
-    try model.requireTokens(windows.all, from: Tokenizer.path(in: input))
+    windows = try CalibrationWindows(
+      options.windowSource, input: input, original: original, workPath: context.workPath,
+      progress: context.progress)
+    try student.requireTokens(windows.tokens, from: Tokenizer.path(in: input))
+    try model.requireTokens(windows.tokens, from: Tokenizer.path(in: input))
+    log = try CalibrationLog(path: context.logPath)
     teacher = try TeacherCache(
-      teacher: model, windows: windows.all, path: context.workPath("teacher.f32"),
+      teacher: model, windows: windows.tokens, path: context.workPath("teacher.f32"),
       progress: context.progress)
     weights = RilqLossWeights(model: options.modelWeight, groundTruth: options.groundTruthWeight)
     learningRate = options.learningRate ?? Self.defaultLearningRate(parts)
@@ -130,7 +132,7 @@ struct CalibrationRun {
 
   /// A window by its number, those for validation behind those for training.
   private func window(_ index: Int) -> Trainer.Window {
-    Trainer.Window(tokens: windows.all[index], teacher: teacher.hidden(index))
+    Trainer.Window(tokens: windows.all[index].tokens, teacher: teacher.hidden(index))
   }
 
   /// Numbers of windows that are computed at once.
