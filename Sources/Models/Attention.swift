@@ -14,7 +14,7 @@ package struct Attention: Sendable {
 
   private static let queriesPerBlock = 128
 
-  private var scale: Float { 1 / Float(headSize).squareRoot() }
+  var scale: Float { 1 / Float(headSize).squareRoot() }
   private var queryWidth: Int { headCount * headSize }
   private var keyValueWidth: Int { keyValueHeadCount * headSize }
   /// The width of queries, keys and values together.

@@ -140,7 +140,7 @@ extension RotaryParameters {
 }
 
 /// Typed access to the keys of one JSON object, with errors that name the key.
-private struct ConfigurationKeys {
+struct ConfigurationKeys {
   /// No size in a configuration is larger: keeps every product of two sizes far inside 64 bits.
   private static let sizeLimit = 1 << 24
   let json: JSONValue

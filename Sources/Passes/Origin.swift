@@ -51,7 +51,8 @@ struct Origin {
   /// The bytes of a file that are looked at at once: what the second cache holds.
   private static let pieceByteCount = 128 << 10
 
-  private static func sha256(of path: String) throws -> String {
+  /// The digest of a file, as hexadecimal digits.
+  static func sha256(of path: String) throws -> String {
     var hash = SHA256()
     try InputFile.forEachPiece(of: path, pieceByteCount: pieceByteCount) { bytes in
       unsafe bytes.withUnsafeBytes { unsafe hash.update(bufferPointer: $0) }

@@ -58,6 +58,8 @@ package struct PassContext {
   package let memoryLimit: Int?
   /// Where a line a calibration update is appended, if anywhere.
   package let logPath: String?
+  /// Whether files that exist may be replaced.
+  let mayReplace: Bool
   /// Is told how far the pass is.
   package let progress: ProgressHandler
 }

@@ -118,7 +118,8 @@ struct PipelineRun {
   ) throws -> (byteCount: Int, report: JSONValue) {
     let context = PassContext(
       original: input, access: options.access, workPath: workspace.path, state: state,
-      memoryLimit: options.memoryLimit, logPath: options.logPath, progress: progress)
+      memoryLimit: options.memoryLimit, logPath: options.logPath, mayReplace: options.force,
+      progress: progress)
     let report = try pass.run(current, into: writer, context)
     if recordsOrigin, let writer = writer as? any MetadataLastWriter {
       writer.metadata = try origin.added(to: contents.metadata)

@@ -74,14 +74,14 @@ extension Recipe {
     [input.resolved] + adapterPaths
       + passes.flatMap { pass -> [String] in
         switch pass {
-        case .calibrate(let options): [options.text.resolved] + (options.teacher.map { [$0.resolved] } ?? [])
+        case .calibrate(let options): (options.texts + [options.teacher].compactMap(\.self)).map(\.resolved)
         case .verify(let options):
           if case .path(let path) = options.against {
             [options.text.resolved, path.resolved]
           } else {
             [options.text.resolved]
           }
-        case .quantize(let options): options.text.map { [$0.resolved] } ?? []
+        case .quantize(let options): (options.texts + [options.importance].compactMap(\.self)).map(\.resolved)
         case .attach(let options): [options.text, options.teacher].compactMap { $0?.resolved }
         case .merge: []
         }

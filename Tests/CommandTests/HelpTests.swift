@@ -4,7 +4,8 @@ import Testing
 
 @Suite struct HelpTests {
   private static let commands = [
-    "convert", "quantize", "attach", "calibrate", "merge", "verify", "eval", "inspect", "analyze", "diff",
+    "convert", "quantize", "attach", "calibrate", "merge", "verify", "eval", "generate", "inspect", "analyze",
+    "diff",
     "hash",
   ]
 

@@ -215,7 +215,7 @@ import Testing
   @Test func `refuses a text with too few windows`() throws {
     let bench = try self.bench()
     let short = PathOption(try bench.folder.write("short.txt", "In the beginning"))
-    #expect(throws: ModelError.self) { try bench.run(quantize, attach, options { $0.text = short }) }
+    #expect(throws: ModelError.self) { try bench.run(quantize, attach, options { $0.texts = [short] }) }
     #expect(try bench.folder.names() == ["short.txt"])
   }
 
@@ -247,7 +247,12 @@ import Testing
     of checkpoint: Checkpoint, _ bench: Workbench, _ options: PassOptions
   ) throws -> Double {
     guard case .calibrate(let options) = options else { return .nan }
-    let windows = try CalibrationWindows(options, tokenizer: Tokenizer(of: bench.input)).validation
+    let windows = try CalibrationWindows(
+      WindowSource(
+        texts: [Self.text.resolved], samples: options.samples, validation: options.validation,
+        length: options.length, seed: options.seed),
+      input: bench.input, original: bench.input, workPath: bench.folder.path
+    ).validation.map(\.tokens)
     let (teacher, student) = (try Transformer(bench.input), try Transformer(checkpoint))
     let rotary = teacher.rotaryEmbedding(positions: options.length)
     let losses = try windows.map { window in

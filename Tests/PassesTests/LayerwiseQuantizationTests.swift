@@ -83,7 +83,7 @@ import Testing
   @Test func `a text that is too short says how many tokens are needed`() throws {
     let bench = try Workbench()
     let path = try bench.folder.write("short.txt", "In the beginning")
-    let quantize = options(.gptq) { $0.text = PathOption(path) }
+    let quantize = options(.gptq) { $0.texts = [PathOption(path)] }
     #expect(throws: ModelError.textTooShort(path: path, tokens: 7, needed: 16 * 128)) {
       try bench.run(.quantize(quantize))
     }

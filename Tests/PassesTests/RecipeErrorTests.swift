@@ -116,6 +116,35 @@ import Testing
     ("quantize: {ignore: ['re:(']}", "quantize.ignore.0': pattern 're:(' is not a regular expression"),
     ("quantize: {targets: []}", "quantize.targets': is an empty list, which selects nothing"),
     ("quantize: {targets: }", "quantize.targets': is empty, expected a list of patterns"),
+    (
+      "quantize: {method: gptq, text: []}",
+      "quantize.text': is an empty list, expected a path or a list of paths"
+    ),
+    ("quantize: {method: gptq, text: [a, a]}", "quantize.text.1': is 'a' again"),
+    ("quantize: {method: gptq, text: {}}", "quantize.text': is a map, expected a path"),
+    (
+      "quantize: {method: gptq, text: t, sampled: 65}",
+      "quantize.sampled': is '65', expected an integer from 0 to 64"
+    ),
+    (
+      "quantize: {method: gptq, sampled: 8}",
+      "quantize': 'sampled' is less than 'samples', so there must be a 'text'"
+    ),
+    (
+      "quantize: {method: gptq, text: t, sampled: 64}",
+      "quantize': 'text' is of no use when 'sampled' is all windows"
+    ),
+    ("quantize: {method: gptq, text: [a, b], samples: 1}", "quantize': 'text' has 2 files for 1 windows"),
+    ("quantize: {sampled: 64}", "quantize': the method 'rtn' makes no use of a 'text' or 'sampled'"),
+    ("quantize: {importance: i}", "quantize': 'importance' is of no use to the method 'rtn'"),
+    (
+      "quantize: {method: search, text: t, importance: i}",
+      "quantize': 'importance' takes the place of a 'text', which is given"
+    ),
+    (
+      "quantize: {method: search, importance_output: i}",
+      "quantize': 'importance_output' is of no use without a 'text'"
+    ),
     ("attach: {kind: sparse}", "attach.kind': is 'sparse', expected dense or pooled"),
     ("attach: {rank: 0}", "attach.rank': is '0', expected an integer from 1 to 4096"),
     ("attach: {rank: 010}", "attach.rank': is '010', expected an integer from 1 to 4096"),
@@ -129,6 +158,22 @@ import Testing
       "attach.seed': is '99999999999999999999', expected an integer of at least 0"
     ),
     ("calibrate: {}", "calibrate.text': is missing"),
+    (
+      "calibrate: {sampled: 8}",
+      "calibrate': 'sampled' is less than 'samples', so there must be a 'text'"
+    ),
+    (
+      "calibrate: {text: t, sampled: 257}",
+      "calibrate.sampled': is '257', expected an integer from 0 to 256"
+    ),
+    (
+      "calibrate: {text: t, sampled: 256, validation: 0}",
+      "calibrate': 'text' is of no use when 'sampled' is all windows and 'validation' is 0"
+    ),
+    (
+      "calibrate: {text: [a, b, c], samples: 2, validation: 1}",
+      "calibrate': 'text' has 3 files for 2 windows"
+    ),
     ("calibrate: {text: t, samples: 0}", "calibrate.samples': is '0', expected an integer from 1 to 1000000"),
     ("calibrate: {text: t, length: 1}", "calibrate.length': is '1', expected an integer from 2 to 1048576"),
     ("calibrate: {text: t, updates: 0}", "calibrate.updates': is '0', expected an integer from 1 to 1000000"),

@@ -50,6 +50,7 @@ import Testing
           - calibrate:
               text: ../t.txt
               samples: 256
+              sampled: 0
               length: 512
               updates: 200
               batch: 8
@@ -127,6 +128,31 @@ import Testing
             text: PathOption("t.txt", in: "recipes"), teacher: PathOption("../models/a", in: "recipes")))
       ])
     #expect(try parse(moved.resolvedYAML()) == moved)
+  }
+
+  @Test func `rewrites every path of a text and of importance`() throws {
+    let list = try parse(
+      recipeText(
+        passes: "quantize: {method: search, text: [a.txt, b.jsonl], importance_output: i.safetensors}"))
+    let moved = list.moved(to: "r.yaml")
+    guard case .quantize(let options) = try #require(moved.passes.first) else { return }
+    #expect(options.texts.map(\.written) == ["recipes/a.txt", "recipes/b.jsonl"])
+    #expect(options.importanceOutput?.written == "recipes/i.safetensors")
+    let file = try parse(recipeText(passes: "quantize: {method: search, importance: i.safetensors}"))
+    guard case .quantize(let options) = try #require(file.moved(to: "r.yaml").passes.first) else { return }
+    #expect(options.importance?.written == "recipes/i.safetensors")
+  }
+
+  @Test(arguments: [
+    "quantize: {method: gptq, text: [a.txt, b.jsonl], sampled: 8}",
+    "quantize: {method: search, sampled: 64, importance_output: i.safetensors}",
+    "quantize: {method: search, importance: i.safetensors}",
+    "calibrate: {text: [a.txt, b.txt], sampled: 128}",
+    "calibrate: {sampled: 256}",
+  ])
+  func `reads the windows that it wrote`(pass: String) throws {
+    let recipe = try parse(recipeText(passes: pass))
+    #expect(try parse(recipe.resolvedYAML()) == recipe)
   }
 
   @Test func `leaves the paths of a recipe that stays in its folder`() throws {

@@ -1,3 +1,5 @@
+import Kernels
+
 /// One safetensors file, open for reading.
 package struct SafetensorsFile: Sendable {
   /// What is in it.
@@ -23,6 +25,26 @@ package struct SafetensorsFile: Sendable {
       try SafetensorsHeader(parsing: bytes, fileByteCount: file.byteCount, path: path)
     }
     self.file = file
+  }
+
+  /// Writes a file of vectors that are in memory.
+  ///
+  /// - Parameters:
+  ///   - path: The file; one that is there is replaced.
+  ///   - vectors: Names, each once, with values to be stored as F32.
+  ///   - format: What `__metadata__` names as `format`.
+  ///   - metadata: What it says further.
+  /// - Throws: `FormatError` when it cannot be written.
+  package static func write(
+    _ path: String, vectors: [(name: String, values: [Float])], format: String,
+    metadata: [(key: String, value: String)]
+  ) throws {
+    let tensors = vectors.map { TensorInfo(name: $0.name, dtype: .f32, shape: [$0.values.count]) }
+    let output = try SafetensorsOutput(creating: path, tensors, format: format, metadata: metadata)
+    for vector in vectors {
+      try TensorBytes(narrowed(vector.values, to: .f32)).withSpan { try output.write(vector.name, $0) }
+    }
+    if vectors.isEmpty { try output.sync() }
   }
 
   /// The bytes of an entry of the header.

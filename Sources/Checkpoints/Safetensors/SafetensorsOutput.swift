@@ -14,9 +14,13 @@ final class SafetensorsOutput {
   ///   - path: The file.
   ///   - tensors: All its tensors.
   ///   - format: What `__metadata__` names as `format`.
+  ///   - metadata: What it says further.
   /// - Throws: `FormatError` when it cannot be written.
-  init(creating path: String, _ tensors: [TensorInfo], format: String) throws {
-    let layout = try SafetensorsLayout(tensors, metadata: [("format", format)], path: path)
+  init(
+    creating path: String, _ tensors: [TensorInfo], format: String,
+    metadata: [(key: String, value: String)] = []
+  ) throws {
+    let layout = try SafetensorsLayout(tensors, metadata: [("format", format)] + metadata, path: path)
     offsets = layout.offsets
     byteCount = layout.fileByteCount
     var file = try OutputFile(creating: path)

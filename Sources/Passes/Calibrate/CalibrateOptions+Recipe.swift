@@ -3,7 +3,7 @@ import Models
 
 extension CalibrateOptions {
   static let keys = [
-    "text", "samples", "length", "updates", "batch", "learning_rate", "validation", "patience",
+    "text", "samples", "sampled", "length", "updates", "batch", "learning_rate", "validation", "patience",
     "validate_every", "seed", "model_weight", "ground_truth_weight", "kl_weight", "scope",
     "schedule", "warmup", "teacher", "train",
   ]
@@ -16,8 +16,10 @@ extension CalibrateOptions {
   init(reading reader: RecipeReader) throws {
     let map = try reader.map(keys: Self.keys)
     let counts = 1...Self.countLimit
-    self.init(text: try map.required("text").path())
+    self.init(text: nil)
+    texts = try map.optional("text") { try $0.texts() } ?? []
     samples = try map.value("samples", default: samples) { try $0.integer(in: counts) }
+    sampled = try map.value("sampled", default: sampled) { try $0.integer(in: 0...samples) }
     length = try map.value("length", default: length) { try $0.integer(in: 2...Self.lengthLimit) }
     updates = try map.value("updates", default: updates) { try $0.integer(in: counts) }
     batch = try map.value("batch", default: batch) { try $0.integer(in: counts) }
@@ -38,16 +40,30 @@ extension CalibrateOptions {
     warmup = try map.value("warmup", default: warmup) { try $0.integer(in: 0...updates - 1) }
     teacher = try map.optional("teacher") { try $0.path() }
     train = try map.optional("train") { try $0.trainables() }
+    try requireTexts(reader, map)
     guard modelWeight > 0 || groundTruthWeight > 0 || klWeight > 0 else {
       throw reader.failure("model_weight, ground_truth_weight and kl_weight are all 0")
     }
   }
 
+  /// Refuses windows from nowhere, and a text that no window comes from.
+  private func requireTexts(_ reader: RecipeReader, _ map: RecipeMap) throws {
+    if texts.isEmpty, sampled == 0 { _ = try map.required("text") }
+    guard !texts.isEmpty || sampled == samples else {
+      throw reader.failure("'sampled' is less than 'samples', so there must be a 'text'")
+    }
+    guard texts.isEmpty || sampled < samples || validation > 0 else {
+      throw reader.failure("'text' is of no use when 'sampled' is all windows and 'validation' is 0")
+    }
+    try reader.requireWindows(max(samples - sampled, validation), for: texts)
+  }
+
   /// Every option by its key.
   var members: [JSONValue.Member] {
     [
-      .init("text", .recipeText(text.written)),
+      .init("text", .texts(texts)),
       .init("samples", .integer(samples)),
+      .init("sampled", .integer(sampled)),
       .init("length", .integer(length)),
       .init("updates", .integer(updates)),
       .init("batch", .integer(batch)),

@@ -12,10 +12,12 @@ public enum Trainable: String, Sendable, CaseIterable {
 
 /// What the calibrate pass does.
 public struct CalibrateOptions: Sendable, Equatable {
-  /// The text that windows are taken from, UTF-8.
-  public var text: PathOption
+  /// The texts that windows are taken from, UTF-8, plain or JSON lines; none when the model writes all of them.
+  public var texts: [PathOption]
   /// The windows trained on, at least 1.
   public var samples: Int
+  /// The windows trained on that the original model writes itself, at most `samples`.
+  public var sampled: Int
   /// The tokens a window, at least 2.
   public var length: Int
   /// The steps of the optimizer, at least 1.
@@ -49,16 +51,17 @@ public struct CalibrateOptions: Sendable, Equatable {
   /// What is trained; nil means the adapters, or without adapters biases and scales.
   public var train: [Trainable]?
 
-  /// Takes the text and the values that differ from the defaults.
+  /// Takes the text, if there is one, and the values that differ from the defaults.
   public init(
-    text: PathOption, samples: Int = 256, length: Int = 512, updates: Int = 200, batch: Int = 8,
+    text: PathOption?, samples: Int = 256, length: Int = 512, updates: Int = 200, batch: Int = 8,
     learningRate: Double? = nil, validation: Int = 16, patience: Int = 5, validateEvery: Int = 25,
     seed: UInt64 = 1, modelWeight: Double = 0.5, groundTruthWeight: Double = 0.5, klWeight: Double = 0,
     scope: LossScope = .model, schedule: LearningRateShape = .constant, warmup: Int = 0,
-    teacher: PathOption? = nil, train: [Trainable]? = nil
+    teacher: PathOption? = nil, train: [Trainable]? = nil, sampled: Int = 0
   ) {
-    self.text = text
+    texts = text.map { [$0] } ?? []
     self.samples = samples
+    self.sampled = sampled
     self.length = length
     self.updates = updates
     self.batch = batch
@@ -75,5 +78,15 @@ public struct CalibrateOptions: Sendable, Equatable {
     self.warmup = warmup
     self.teacher = teacher
     self.train = train
+  }
+}
+
+extension CalibrateOptions {
+  /// The windows that are asked for.
+  var windowSource: WindowSource {
+    WindowSource(
+      texts: texts.map(\.resolved), samples: samples, sampled: sampled, validation: validation,
+      length: length,
+      seed: seed)
   }
 }

@@ -27,8 +27,6 @@ struct CalibrationRun {
     self.options = options
     self.context = context
     let student = try Transformer(input)
-    windows = try CalibrationWindows(options, tokenizer: try Tokenizer(of: input))
-    try student.requireTokens(windows.all, from: Tokenizer.path(in: input))
     let original =
       try options.teacher.map { try Checkpoint.open(path: $0.resolved, access: context.access) }
       ?? context.original
@@ -37,9 +35,13 @@ struct CalibrationRun {
         "\(original.path): is quantized itself; name the original model with 'teacher'")
     }
     let model = try Transformer(original)
-    try model.requireTokens(windows.all, from: Tokenizer.path(in: input))
+    windows = try CalibrationWindows(
+      options.windowSource, input: input, original: original, workPath: context.workPath,
+      progress: context.progress)
+    try student.requireTokens(windows.tokens, from: Tokenizer.path(in: input))
+    try model.requireTokens(windows.tokens, from: Tokenizer.path(in: input))
     teacher = try TeacherCache(
-      teacher: model, windows: windows.all, path: context.workPath("teacher.f32"),
+      teacher: model, windows: windows.tokens, path: context.workPath("teacher.f32"),
       progress: context.progress)
     weights = options.weights
     learningRate = options.learningRate ?? Self.defaultLearningRate(parts)
@@ -154,7 +156,9 @@ struct CalibrationRun {
 
   /// A window by its number, those for validation behind those for training.
   private func window(_ index: Int) -> TrainingWindow {
-    TrainingWindow(tokens: windows.all[index], teacher: teacher.hidden(index))
+    let window = windows.all[index]
+    return TrainingWindow(
+      tokens: window.tokens, teacher: teacher.hidden(index), isScored: window.isScored)
   }
 
   /// Numbers of windows that are computed at once.

@@ -1,51 +1,75 @@
-import Checkpoints
+package import Checkpoints
 package import Models
 
 /// The windows of tokens that calibration trains on and those it holds back.
 package struct CalibrationWindows: Sendable {
   /// Trained on, in this order again and again.
-  package let training: [[Int32]]
+  package let training: [CalibrationWindow]
   /// Held back to choose the best state.
-  package let validation: [[Int32]]
+  package let validation: [CalibrationWindow]
+  /// The examples that were longer than a window, of all that the texts have.
+  package private(set) var cutCount = 0
 
   /// All windows, those for validation last.
-  package var all: [[Int32]] { training + validation }
+  package var all: [CalibrationWindow] { training + validation }
 
-  /// Names windows directly.
-  package init(training: [[Int32]], validation: [[Int32]]) {
-    self.training = training
-    self.validation = validation
-  }
+  /// The tokens of all windows, those for validation last.
+  package var tokens: [[Int32]] { all.map(\.tokens) }
 
-  /// Cuts a text into windows and draws from them.
+  /// Draws windows from texts and lets the original model write the others.
   ///
-  /// The text is cut without overlap; when it has more windows than are asked for, as many as are needed are drawn
-  /// with the seed and kept in the order of the text, and the last ones are held back.
+  /// Each text is cut without overlap; when it has more windows than its share, they are drawn with the seed and kept in the
+  /// order of the text, and the last ones are held back. Windows of several origins are mixed evenly.
   ///
-  /// - Throws: `ModelError.textTooShort` when the text has fewer windows.
-  package init(_ options: CalibrateOptions, tokenizer: Tokenizer) throws {
-    try self.init(
-      text: options.text.resolved, samples: options.samples, validation: options.validation,
-      length: options.length, seed: options.seed, tokenizer: tokenizer)
-  }
-
-  /// Cuts a text into windows and draws from them, with the options by themselves.
+  /// - Parameters:
+  ///   - source: What is asked for.
+  ///   - input: The checkpoint whose tokenizer is used.
+  ///   - original: The model that writes windows, with the same tokens.
+  ///   - workPath: The path for a file that goes away with the run, from its name.
+  ///   - progress: Told of windows that are written.
+  /// - Throws: `ModelError.textTooShort` when a text has fewer windows than its share; what reading and writing them throws.
   package init(
-    text path: String, samples: Int, validation: Int = 0, length: Int, seed: UInt64, tokenizer: Tokenizer
+    _ source: WindowSource, input: Checkpoint, original: Checkpoint, workPath: (String) -> String,
+    progress: @escaping ProgressHandler = { _ in }
   ) throws {
-    let tokens = try tokenizer.encode(contentsOf: path)
-    let needed = samples + validation
-    guard tokens.count / length >= needed else {
-      throw ModelError.textTooShort(path: path, tokens: tokens.count, needed: needed * length)
+    let vocabulary = try WindowVocabulary(of: input)
+    var origins: [(training: [CalibrationWindow], validation: [CalibrationWindow])] = []
+    let readsTexts = source.samples > source.sampled || source.validation > 0
+    for (index, path) in source.texts.enumerated() where readsTexts {
+      let text = try WindowText(
+        path, length: source.length, takesExamples: source.takesExamples, vocabulary)
+      let count = (source.samples - source.sampled).share(index, of: source.texts.count)
+      let held = source.validation.share(index, of: source.texts.count)
+      let drawn = try text.draw(count + held, seed: source.seed, length: source.length)
+      origins.append((Array(drawn.prefix(count)), Array(drawn.dropFirst(count))))
+      cutCount += text.cutCount
     }
-    var windows = try Models.windows(of: tokens, length: length, path: path)
-    if windows.count > needed {
-      var generator = NormalGenerator(seed: seed, name: "calibration windows")
-      let keys = windows.map { _ in generator.next() }
-      let chosen = windows.indices.sorted { keys[$0] < keys[$1] }.prefix(needed).sorted()
-      windows = chosen.map { windows[$0] }
+    if source.sampledCount > 0 {
+      let sampled = SampledWindows(
+        source, original: original, path: workPath(SampledWindows.name), progress: progress)
+      let windows = try sampled.windows().map { CalibrationWindow(tokens: $0) }
+      origins.append((Array(windows.prefix(source.sampled)), Array(windows.dropFirst(source.sampled))))
     }
-    training = Array(windows.prefix(samples))
-    self.validation = Array(windows.dropFirst(samples))
+    training = origins.map(\.training).mixed
+    validation = origins.map(\.validation).mixed
+  }
+}
+
+extension Int {
+  /// The part of this number that one of several origins has; what does not divide evenly is the first one's.
+  fileprivate func share(_ index: Int, of count: Int) -> Int {
+    self / count + (index == 0 ? self % count : 0)
+  }
+}
+
+extension [[CalibrationWindow]] {
+  /// The windows of all lists, each list spread evenly over the whole and in its own order.
+  fileprivate var mixed: [CalibrationWindow] {
+    let placed = enumerated().flatMap { list, windows in
+      windows.enumerated().map { index, window in
+        (place: (Double(index) + 0.5) / Double(windows.count), list: list, window: window)
+      }
+    }
+    return placed.sorted { ($0.place, $0.list) < ($1.place, $1.list) }.map(\.window)
   }
 }

@@ -20,6 +20,8 @@ struct LayerwiseQuantization {
   /// What is known of quantized linears.
   private(set) var damping = 0.0
   private(set) var error = OutputError()
+  /// `E[x²]` of every input feature of each linear that was quantized, in their order.
+  private(set) var importance: [(name: String, values: [Float])] = []
 
   /// - Parameters:
   ///   - options: How to quantize.
@@ -98,6 +100,7 @@ struct LayerwiseQuantization {
           codes: TensorBytes(packed.codes), bits: grid.bits, groupSize: grid.groupSize, scales: packed.scales,
           biases: packed.biases))
       error.add(of: linears[index].weight, to: weight, means: means)
+      importance.append((linears[index].name, moments.importance))
       try keep(linears[index].name, packed)
       done += 1
       progress(

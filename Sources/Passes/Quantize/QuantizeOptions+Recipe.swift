@@ -2,8 +2,8 @@ import Checkpoints
 
 extension QuantizeOptions {
   static let keys = [
-    "method", "bits", "group_size", "targets", "ignore", "tables", "text", "samples", "length", "seed",
-    "damping", "activation_order",
+    "method", "bits", "group_size", "targets", "ignore", "tables", "text", "samples", "sampled", "length",
+    "seed", "damping", "activation_order", "importance", "importance_output",
   ]
 
   /// Reads the options of a recipe's `quantize`.
@@ -18,24 +18,49 @@ extension QuantizeOptions {
     targets = try map.optional("targets") { try $0.targets() }
     ignore = try map.value("ignore", default: ignore) { try $0.patterns() }
     tables = try map.value("tables", default: tables) { try $0.tableType() }
-    text = try map.optional("text") { try $0.path() }
+    texts = try map.optional("text") { try $0.texts() } ?? []
     samples = try map.value("samples", default: samples) { try $0.integer(in: 1...1_000_000) }
+    sampled = try map.value("sampled", default: sampled) { try $0.integer(in: 0...samples) }
     length = try map.value("length", default: length) { try $0.integer(in: 2...CalibrateOptions.lengthLimit) }
     seed = try map.value("seed", default: seed) { try $0.seed() }
     damping = try map.value("damping", default: damping) { try $0.number(.aboveUpTo(0, 1)) }
     activationOrder = try map.value("activation_order", default: activationOrder) { try $0.flag() }
-    try requireText(reader, map)
+    importance = try map.optional("importance") { try $0.path() }
+    importanceOutput = try map.optional("importance_output") { try $0.path() }
+    try requireWindows(reader, map)
+    try requireUse(reader, map)
   }
 
-  /// Refuses a method without what it needs, and options that would have no effect.
-  private func requireText(_ reader: RecipeReader, _ map: RecipeMap) throws {
-    switch (method, text) {
-    case (.gptq, nil): throw reader.failure("the method 'gptq' needs a 'text'")
-    case (.rtn, .some): throw reader.failure("the method 'rtn' makes no use of a 'text'")
+  /// Refuses a method without the windows it needs, and windows from nowhere or without use.
+  private func requireWindows(_ reader: RecipeReader, _ map: RecipeMap) throws {
+    switch (method, hasWindows) {
+    case (.gptq, false): throw reader.failure("the method 'gptq' needs a 'text'")
+    case (.rtn, true):
+      throw reader.failure(
+        "the method 'rtn' makes no use of a 'text'" + (texts.isEmpty ? " or 'sampled'" : ""))
     default: break
     }
-    for key in ["samples", "length", "seed"] where text == nil && map.has(key) {
+    guard !hasWindows || texts.isEmpty == (sampled == samples) else {
+      throw reader.failure(
+        texts.isEmpty
+          ? "'sampled' is less than 'samples', so there must be a 'text'"
+          : "'text' is of no use when 'sampled' is all windows")
+    }
+    try reader.requireWindows(samples - sampled, for: texts)
+  }
+
+  /// Refuses options that would have no effect.
+  private func requireUse(_ reader: RecipeReader, _ map: RecipeMap) throws {
+    for key in ["samples", "length", "seed", "importance_output"] where !hasWindows && map.has(key) {
       throw reader.failure("'\(key)' is of no use without a 'text'")
+    }
+    if importance != nil {
+      guard method == .search else {
+        throw reader.failure("'importance' is of no use to the method '\(method.rawValue)'")
+      }
+      guard !hasWindows else {
+        throw reader.failure("'importance' takes the place of a 'text', which is given")
+      }
     }
     for key in ["damping", "activation_order"] where method != .gptq && map.has(key) {
       throw reader.failure("'\(key)' is of no use to the method '\(method.rawValue)'")
@@ -51,16 +76,23 @@ extension QuantizeOptions {
       .init("targets", .optional(targets, JSONValue.patterns)),
       .init("ignore", .patterns(ignore)),
       .init("tables", .string(tables.recipeWord)),
-    ] + (text == nil ? [] : statisticsMembers) + (method == .gptq ? gptqMembers : [])
+    ] + (hasWindows ? statisticsMembers : []) + importanceMembers + (method == .gptq ? gptqMembers : [])
   }
 
   private var statisticsMembers: [JSONValue.Member] {
     [
-      .init("text", .optional(text) { .recipeText($0.written) }),
+      .init("text", .texts(texts)),
       .init("samples", .integer(samples)),
+      .init("sampled", .integer(sampled)),
       .init("length", .integer(length)),
       .init("seed", .seed(seed)),
     ]
+  }
+
+  private var importanceMembers: [JSONValue.Member] {
+    [("importance", importance), ("importance_output", importanceOutput)].compactMap { key, path in
+      path.map { .init(key, .recipeText($0.written)) }
+    }
   }
 
   private var gptqMembers: [JSONValue.Member] {

@@ -29,10 +29,12 @@ public struct QuantizeOptions: Sendable, Equatable {
   public var ignore: [ModulePattern]
   /// The dtype of the stored scales and biases: f32, f16 or bf16.
   public var tables: DType
-  /// The text whose windows go through the model for the statistics of inputs, UTF-8; nil for none.
-  public var text: PathOption?
-  /// The windows of the text, at least 1.
+  /// The texts whose windows go through the model for the statistics of inputs, UTF-8, plain or JSON lines.
+  public var texts: [PathOption]
+  /// The windows, at least 1.
   public var samples: Int
+  /// The windows that the original model writes itself, at most `samples`.
+  public var sampled: Int
   /// The tokens a window, at least 2.
   public var length: Int
   /// The seed of the choice of windows.
@@ -41,13 +43,18 @@ public struct QuantizeOptions: Sendable, Equatable {
   public var damping: Double
   /// Whether GPTQ takes columns in the order of decreasing activation.
   public var activationOrder: Bool
+  /// A file with the importance of inputs, in place of windows; nil for none.
+  public var importance: PathOption?
+  /// The file that the importance of inputs is written to; nil for none.
+  public var importanceOutput: PathOption?
 
   /// Takes the values that differ from the defaults.
   public init(
     method: QuantizeMethod = .rtn, bits: Int = 2, groupSize: Int = 64, targets: [ModulePattern]? = nil,
     ignore: [ModulePattern] = [], tables: DType = .f32, text: PathOption? = nil, samples: Int = 64,
     length: Int = 512,
-    seed: UInt64 = 1, damping: Double = 0.01, activationOrder: Bool = false
+    seed: UInt64 = 1, damping: Double = 0.01, activationOrder: Bool = false, sampled: Int = 0,
+    importance: PathOption? = nil, importanceOutput: PathOption? = nil
   ) {
     self.method = method
     self.bits = bits
@@ -55,11 +62,25 @@ public struct QuantizeOptions: Sendable, Equatable {
     self.targets = targets
     self.ignore = ignore
     self.tables = tables
-    self.text = text
+    texts = text.map { [$0] } ?? []
     self.samples = samples
+    self.sampled = sampled
     self.length = length
     self.seed = seed
     self.damping = damping
     self.activationOrder = activationOrder
+    self.importance = importance
+    self.importanceOutput = importanceOutput
+  }
+}
+
+extension QuantizeOptions {
+  /// Whether windows go through the model.
+  var hasWindows: Bool { !texts.isEmpty || sampled > 0 }
+
+  /// The windows that are asked for.
+  var windowSource: WindowSource {
+    WindowSource(
+      texts: texts.map(\.resolved), samples: samples, sampled: sampled, length: length, seed: seed)
   }
 }

@@ -2,7 +2,7 @@ package import Checkpoints
 import Kernels
 import Models
 
-/// Replaces the weights of linears by packed codes with tables, on all cores: one tensor at a time, or with a text layer
+/// Replaces the weights of linears by packed codes with tables, on all cores: one tensor at a time, or with windows layer
 /// after layer.
 package struct QuantizePass: Pass {
   private let options: QuantizeOptions
@@ -32,7 +32,15 @@ package struct QuantizePass: Pass {
     _ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext
   ) throws -> JSONValue {
     let plan = try plan(input)
-    let layerwise = try options.text.map { try quantizeLayerwise(input, text: $0, context) }
+    let importanceOutput = try options.importanceOutput.map {
+      try OutputWorkspace(
+        target: $0.resolved, force: context.mayReplace,
+        inputs: [input.path, context.original.path] + options.texts.map(\.resolved))
+    }
+    let importance = try options.importance.map {
+      try ImportanceFile(contentsOf: $0.resolved, modules: plan.changes.map(\.name), of: input)
+    }
+    let layerwise = options.hasWindows ? try quantizeLayerwise(input, context) : nil
     let known = try layerwise?.store.modules() ?? [:]
     var pending: [String: TensorBytes] = [:]
     var summary = layerwise?.summary ?? QuantizationSummary()
@@ -42,9 +50,9 @@ package struct QuantizePass: Pass {
       let module = String(tensor.name.dropLast(".weight".count))
       var packed = known[module]
       if packed == nil {
-        let result = try quantizeAlone(module, in: input)
+        let result = try quantizeAlone(module, in: input, importance: importance?.values[module])
         packed = result.module
-        summary.add(result.packed, isOutOfReach: options.text != nil)
+        summary.add(result.packed, isOutOfReach: options.hasWindows)
         context.progress(
           Progress(
             phase: "quantize", completed: summary.modules, total: plan.changes.count, detail: module))
@@ -53,12 +61,15 @@ package struct QuantizePass: Pass {
       pending[module + ".biases"] = packed?.biases
       return packed?.codes
     }
+    if let importanceOutput, let layerwise {
+      try layerwise.importance.publish(in: importanceOutput)
+    }
     return summary.report
   }
 
-  /// The bytes that the windows of a text, and the moments of what linears read, take.
+  /// The bytes that windows, and the moments of what linears read, take.
   private func windowMemory(of input: Checkpoint) throws -> Int {
-    guard options.text != nil else { return 0 }
+    guard options.hasWindows else { return 0 }
     let c = try LlamaConfiguration(of: input)
     let tokens = options.samples * options.length
     // Five square matrices of doubles exist at once while the moments of the widest input are factored.
@@ -73,15 +84,15 @@ package struct QuantizePass: Pass {
     return QuantizationGrid(bits: options.bits, groupSize: options.groupSize, tables: tables)
   }
 
-  /// Quantizes the linears of the layers by what they read when a text goes through them.
+  /// Quantizes the linears of the layers by what they read when windows go through them.
   private func quantizeLayerwise(
-    _ input: Checkpoint, text: PathOption, _ context: PassContext
-  ) throws -> (store: PackedTensorStore, summary: QuantizationSummary) {
+    _ input: Checkpoint, _ context: PassContext
+  ) throws -> (store: PackedTensorStore, summary: QuantizationSummary, importance: ImportanceFile) {
     let windows = try CalibrationWindows(
-      text: text.resolved, samples: options.samples, length: options.length, seed: options.seed,
-      tokenizer: try Tokenizer(of: input))
+      options.windowSource, input: input, original: context.original, workPath: context.workPath,
+      progress: context.progress)
     var run = try LayerwiseQuantization(
-      options, grid: grid, modules: try selectedModules(of: input), input: input, tokens: windows.training,
+      options, grid: grid, modules: try selectedModules(of: input), input: input, tokens: windows.tokens,
       progress: context.progress)
     let path = context.workPath("quantized.packed")
     var store = PackedTensorStore(path: path, tables: grid.tables)
@@ -93,7 +104,7 @@ package struct QuantizePass: Pass {
     }
     summary.outputError = run.error.relative
     if options.method == .gptq { summary.damping = run.damping }
-    return (store, summary)
+    return (store, summary, try ImportanceFile(run.importance, of: windows.tokens, options.windowSource))
   }
 
   private func selectedModules(of input: Checkpoint) throws -> [String] {
@@ -133,7 +144,7 @@ package struct QuantizePass: Pass {
 
   /// Codes and tables of a module by its weight alone.
   private func quantizeAlone(
-    _ module: String, in input: Checkpoint
+    _ module: String, in input: Checkpoint, importance: [Float]?
   ) throws -> (module: PackedTensorStore.Module, packed: PackedTensor) {
     let tensor = try denseWeight(of: module, in: input)
     guard let format = FloatFormat(tensor.dtype) else {
@@ -143,7 +154,7 @@ package struct QuantizePass: Pass {
       rows: tensor.shape[0], columns: tensor.shape[1],
       values: .dense(try input.bytes(of: tensor.name), format))
     let quantizer: any RowQuantizer =
-      options.method == .rtn ? RoundToNearest(grid: grid) : ClipSearch(grid: grid)
+      options.method == .rtn ? RoundToNearest(grid: grid) : ClipSearch(grid: grid, importance: importance)
     let packed = try quantizer.quantize(weight, name: tensor.name)
     let stored = PackedTensorStore.Module(
       codes: TensorBytes(packed.codes), scales: TensorBytes(narrowed(packed.scales, to: grid.tables)),

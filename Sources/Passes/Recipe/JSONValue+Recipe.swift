@@ -12,6 +12,12 @@ extension JSONValue {
     .array(patterns.map { .recipeText($0.text) })
   }
 
+  /// Paths of texts: none, one by itself, or a list.
+  static func texts(_ texts: [PathOption]) -> JSONValue {
+    guard texts.count > 1 else { return .optional(texts.first) { .recipeText($0.written) } }
+    return .array(texts.map { .recipeText($0.written) })
+  }
+
   /// A seed.
   static func seed(_ value: UInt64) -> JSONValue { .number(String(value)) }
 

@@ -37,7 +37,7 @@ extension Recipe {
       passes: passes.map { pass in
         switch pass {
         case .calibrate(var options):
-          options.text = options.text.moved(to: folder)
+          options.texts = options.texts.map { $0.moved(to: folder) }
           options.teacher = options.teacher?.moved(to: folder)
           return .calibrate(options)
         case .verify(var options):
@@ -53,7 +53,9 @@ extension Recipe {
           options.teacher = options.teacher?.moved(to: folder)
           return .attach(options)
         case .quantize(var options):
-          options.text = options.text?.moved(to: folder)
+          options.texts = options.texts.map { $0.moved(to: folder) }
+          options.importance = options.importance?.moved(to: folder)
+          options.importanceOutput = options.importanceOutput?.moved(to: folder)
           return .quantize(options)
         }
       })

@@ -68,6 +68,27 @@ struct RecipeReader {
     return PathOption(text)
   }
 
+  /// A path, or a list of paths of which none is given twice.
+  func texts() throws -> [PathOption] {
+    guard case .list = node.value else { return [try path()] }
+    var texts: [PathOption] = []
+    for element in try list(of: "paths") {
+      let text = try element.path()
+      guard !texts.contains(where: { $0.resolved == text.resolved }) else {
+        throw element.failure("is '\(text.written)' again")
+      }
+      texts.append(text)
+    }
+    guard !texts.isEmpty else { throw failure("is an empty list, expected a path or a list of paths") }
+    return texts
+  }
+
+  /// Refuses texts of which one would give no window.
+  func requireWindows(_ count: Int, for texts: [PathOption]) throws {
+    guard count < texts.count else { return }
+    throw failure("'text' has \(texts.count) files for \(count) windows")
+  }
+
   /// A whole number in a range.
   func integer(in range: ClosedRange<Int>) throws -> Int {
     let expected = "an integer " + range.phrase

@@ -3,14 +3,20 @@ import Passes
 
 /// The options of `calibrate`; their rules are the recipe's.
 struct CalibrateFlags: ParsableArguments {
-  @Option(help: "The text to calibrate on, UTF-8.")
-  var text: String?
+  @Option(
+    help: ArgumentHelp(
+      "The text to calibrate on, UTF-8.",
+      discussion: "Plain, or .jsonl with a 'text' in each line; may be repeated."))
+  var text: [String] = []
 
   @Option(help: "The original model (default: the input).")
   var teacher: String?
 
   @Option(help: "The windows trained on (default: 256).")
   var samples: String?
+
+  @Option(help: "Those of them that the original model writes itself (default: 0).")
+  var sampled: String?
 
   @Option(help: "The tokens of a window (default: 512).")
   var length: String?
@@ -63,9 +69,9 @@ struct CalibrateFlags: ParsableArguments {
   var given: [PassFlag] {
     [PassFlag].collect(
       values: [
-        ("text", text),
         ("teacher", teacher),
         ("samples", samples),
+        ("sampled", sampled),
         ("length", length),
         ("updates", updates),
         ("batch", batch),
@@ -80,6 +86,6 @@ struct CalibrateFlags: ParsableArguments {
         ("scope", scope),
         ("schedule", schedule),
         ("warmup", warmup),
-      ], lists: [("train", train)])
+      ], lists: [("text", text), ("train", train)])
   }
 }

@@ -24,11 +24,16 @@ struct QuantizeFlags: ParsableArguments {
   var tables: String?
 
   @Option(
-    help: "The text whose windows give the statistics of inputs; gptq needs one, search makes use of one.")
-  var text: String?
+    help: ArgumentHelp(
+      "The text whose windows give the statistics of inputs; gptq needs one, search makes use of one.",
+      discussion: "Plain, or .jsonl with a 'text' in each line; may be repeated."))
+  var text: [String] = []
 
-  @Option(help: "The windows of the text (default: 64).")
+  @Option(help: "The windows (default: 64).")
   var samples: String?
+
+  @Option(help: "The windows that the model writes itself instead (default: 0).")
+  var sampled: String?
 
   @Option(help: "The tokens a window (default: 512).")
   var length: String?
@@ -42,6 +47,12 @@ struct QuantizeFlags: ParsableArguments {
   @Flag(help: "gptq: columns in the order of decreasing activation, groups from the original weights.")
   var activationOrder = false
 
+  @Option(help: "search: a file of the importance of inputs, in place of a text.")
+  var importance: String?
+
+  @Option(help: "A file to write the importance of inputs to.")
+  var importanceOutput: String?
+
   /// The flags that were given, as keys of a recipe.
   var given: [PassFlag] {
     [PassFlag].collect(
@@ -50,12 +61,14 @@ struct QuantizeFlags: ParsableArguments {
         ("bits", bits),
         ("group_size", groupSize),
         ("tables", tables),
-        ("text", text),
         ("samples", samples),
+        ("sampled", sampled),
         ("length", length),
         ("seed", seed),
         ("damping", damping),
-      ], lists: [("targets", targets), ("ignore", ignore)],
+        ("importance", importance),
+        ("importance_output", importanceOutput),
+      ], lists: [("text", text), ("targets", targets), ("ignore", ignore)],
       switches: [("activation_order", activationOrder)])
   }
 }

@@ -1,0 +1,106 @@
+import Kernels
+
+/// New tokens of one sequence, whose keys and values are cached with those of the tokens before them.
+struct CachedQueries {
+  /// The rows of the new tokens among the queries.
+  let rows: Range<Int>
+  /// The position of the first of them in its sequence.
+  let firstPosition: Int
+  /// The keys and values up to the last of them.
+  let cache: KeyValueCache.Layer
+}
+
+extension Attention {
+  /// The weighted values of every head, over the keys that sequences have cached.
+  ///
+  /// A token's result depends on its own sequence only, also in its last bits.
+  ///
+  /// - Parameters:
+  ///   - qkv: `[tokens, inputWidth]`, of which the queries are read.
+  ///   - sequences: Which rows belong together.
+  /// - Returns: `[tokens, heads · headSize]`.
+  func forward(_ qkv: Matrix, over sequences: [CachedQueries]) -> Matrix {
+    var output = Matrix.unspecified(rows: qkv.rowCount, columns: headCount * headSize)
+    let layout = output.layout
+    let blocks = sequences.flatMap(\.blocks)
+    var values = output.values.mutableSpan
+    parallelTiles(of: &values, count: blocks.count * keyValueHeadCount) { task, output in
+      let block = blocks[task / keyValueHeadCount]
+      for part in parts(of: block, keyValueHead: task % keyValueHeadCount, qkv, layout) {
+        attend(part, block.cache, qkv, into: &output)
+      }
+    }
+    return output
+  }
+
+  /// Queries that see the same keys and values, and where the result goes.
+  private struct Part {
+    let keyValueHead: Int
+    let queries: MatrixLayout
+    let output: MatrixLayout
+    /// The keys that the first query sees.
+    let firstSeen: Int
+    /// The keys that each further query sees in addition.
+    let seenPerQuery: Int
+
+    var seen: Int { firstSeen + (queries.rowCount - 1) * seenPerQuery }
+  }
+
+  /// The heads that share keys; of a single token they are the rows of one product.
+  private func parts(
+    of block: CachedQueries, keyValueHead: Int, _ qkv: Matrix, _ output: MatrixLayout
+  ) -> [Part] {
+    let shared = headCount / keyValueHeadCount
+    let first = keyValueHead * shared
+    guard block.rows.count > 1 else {
+      func heads(_ layout: MatrixLayout) -> MatrixLayout {
+        MatrixLayout(
+          rows: shared, columns: headSize,
+          offset: layout.offset + block.rows.lowerBound * layout.stride + first * headSize)
+      }
+      return [
+        Part(
+          keyValueHead: keyValueHead, queries: heads(qkv.layout), output: heads(output),
+          firstSeen: block.firstPosition + 1, seenPerQuery: 0)
+      ]
+    }
+    return (first..<first + shared).map { head in
+      let columns = head * headSize..<(head + 1) * headSize
+      return Part(
+        keyValueHead: keyValueHead, queries: qkv.layout[block.rows, columns],
+        output: output[block.rows, columns], firstSeen: block.firstPosition + 1, seenPerQuery: 1)
+    }
+  }
+
+  private func attend(
+    _ part: Part, _ cache: KeyValueCache.Layer, _ qkv: Matrix, into output: inout MutableSpan<Float>
+  ) {
+    let width = keyValueHeadCount * headSize
+    let cached = MatrixLayout(rows: part.seen, columns: width)[
+      0..<part.seen, part.keyValueHead * headSize..<(part.keyValueHead + 1) * headSize]
+    let layout = MatrixLayout(rows: part.queries.rowCount, columns: part.seen)
+    ScratchPool.shared.withScratch(layout.rowCount * layout.columnCount) { scores in
+      multiply(
+        .transposedRight, qkv.values.span, part.queries, cache.keys.span, cached, into: &scores, layout)
+      for i in 0..<layout.rowCount {
+        var row = scores._mutatingExtracting(i * part.seen..<(i + 1) * part.seen)
+        softmax(&row, validCount: part.firstSeen + i * part.seenPerQuery, scale: scale)
+      }
+      multiply(.plain, scores.span, layout, cache.values.span, cached, into: &output, part.output)
+    }
+  }
+}
+
+extension CachedQueries {
+  private static var rowsPerBlock: Int { 64 }
+
+  /// The rows cut into blocks of a bounded size.
+  fileprivate var blocks: [CachedQueries] {
+    stride(from: rows.lowerBound, to: rows.upperBound, by: Self.rowsPerBlock).map { start in
+      CachedQueries(
+        rows: start..<min(start + Self.rowsPerBlock, rows.upperBound),
+        firstPosition: firstPosition + start - rows.lowerBound,
+        cache: cache)
+    }
+  }
+}

@@ -1,0 +1,172 @@
+package import Kernels
+
+/// Computes a model token by token: for one sequence, or for many whose tokens are rows of the same products.
+///
+/// The keys and values of earlier tokens are kept, so that each token is computed once.
+package struct Decoder: Sendable {
+  /// How products are computed.
+  package enum Products: Sendable {
+    /// Whatever is fastest for the number of tokens.
+    case fastest
+    /// So that a token's logits do not depend on which other tokens are computed with it, not even in their last bits.
+    case independent
+  }
+
+  /// The tokens of a prompt that are computed together.
+  private static let promptBlock = 256
+
+  private let model: Transformer
+  private let products: Products
+  private let rotary: RotaryEmbedding
+  private var caches: [KeyValueCache]
+
+  /// Begins sequences without tokens.
+  ///
+  /// - Parameters:
+  ///   - model: The model.
+  ///   - slots: How many sequences there are at the same time.
+  ///   - capacity: The tokens that a sequence may have.
+  ///   - products: How products are computed.
+  package init(_ model: Transformer, slots: Int = 1, capacity: Int, products: Products = .fastest) {
+    self.model = model
+    self.products = products
+    rotary = model.rotaryEmbedding(positions: capacity)
+    caches = (0..<slots).map { _ in KeyValueCache(layerCount: model.layers.count) }
+  }
+
+  /// Forgets the tokens of a slot, for another sequence.
+  package mutating func clear(_ slot: Int) {
+    caches[slot] = KeyValueCache(layerCount: model.layers.count)
+  }
+
+  /// Reads the beginning of a sequence.
+  ///
+  /// - Parameters:
+  ///   - tokens: At least one token.
+  ///   - slot: The sequence.
+  /// - Returns: The logits of the token that follows, `[1, vocabulary]`.
+  /// - Throws: `ModelError.tokenOutOfRange`.
+  package mutating func read(_ tokens: [Int32], slot: Int = 0) throws -> Matrix {
+    precondition(!tokens.isEmpty, "there is no token to begin with")
+    var logits = Matrix(rows: 0, columns: 0)
+    for start in stride(from: 0, to: tokens.count, by: Self.promptBlock) {
+      let block = start..<min(start + Self.promptBlock, tokens.count)
+      let hidden = try extend([Addition(slot: slot, tokens: Array(tokens[block]))])
+      if block.upperBound == tokens.count { logits = self.logits(hidden) }
+    }
+    return logits
+  }
+
+  /// Adds one token to each of some sequences.
+  ///
+  /// - Parameters:
+  ///   - tokens: The tokens.
+  ///   - slots: Their sequences, each once.
+  /// - Returns: The logits of the tokens that follow, `[tokens, vocabulary]`.
+  /// - Throws: `ModelError.tokenOutOfRange`.
+  package mutating func append(_ tokens: [Int32], slots: [Int]) throws -> Matrix {
+    precondition(tokens.count == slots.count, "\(tokens.count) tokens for \(slots.count) sequences")
+    return logits(try extend(zip(slots, tokens).map { Addition(slot: $0, tokens: [$1]) }))
+  }
+
+  private func logits(_ hidden: Matrix) -> Matrix {
+    product(model.head, model.normalized(hidden, weight: model.finalNorm))
+  }
+
+  private func product(_ group: LinearGroup, _ x: Matrix) -> Matrix {
+    products == .fastest && x.rowCount == 1 ? group.outputs(ofSingle: x) : group(x)
+  }
+}
+
+extension Decoder {
+  /// New tokens of a sequence.
+  private struct Addition {
+    let slot: Int
+    let tokens: [Int32]
+  }
+
+  /// The rows that the tokens of a sequence have among all new tokens.
+  private struct Piece {
+    let slot: Int
+    let rows: Range<Int>
+    let firstPosition: Int
+  }
+
+  /// Runs new tokens through all layers.
+  ///
+  /// - Returns: The residual stream at the last new token of each sequence.
+  private mutating func extend(_ additions: [Addition]) throws -> Matrix {
+    var hidden = try model.embed(additions.flatMap(\.tokens))
+    let pieces = pieces(of: additions)
+    for (index, layer) in model.layers.enumerated() {
+      var qkv = product(layer.queriesKeysValues, model.normalized(hidden, weight: layer.inputNorm))
+      turn(&qkv, pieces)
+      keep(qkv, pieces, layer: index)
+      let attended = attention(qkv, pieces, layer: index)
+      model.add(product(layer.attentionOutput, attended), to: &hidden)
+      let gateAndUp = product(layer.gateAndUp, model.normalized(hidden, weight: layer.middleNorm))
+      model.add(product(layer.down, model.gated(gateAndUp)), to: &hidden)
+    }
+    for piece in pieces { caches[piece.slot].tokenCount += piece.rows.count }
+    return hidden.lastRows(of: pieces.map(\.rows))
+  }
+
+  private func pieces(of additions: [Addition]) -> [Piece] {
+    var row = 0
+    return additions.map { addition in
+      defer { row += addition.tokens.count }
+      return Piece(
+        slot: addition.slot, rows: row..<row + addition.tokens.count,
+        firstPosition: caches[addition.slot].tokenCount)
+    }
+  }
+
+  /// Turns queries and keys by the positions that the tokens have in their sequences.
+  private func turn(_ qkv: inout Matrix, _ pieces: [Piece]) {
+    let attention = model.attention
+    let (columns, headSize) = (qkv.columnCount, attention.headSize)
+    let turned = (attention.headCount + attention.keyValueHeadCount) * headSize
+    var values = qkv.values.mutableSpan
+    for piece in pieces {
+      for (i, row) in piece.rows.enumerated() {
+        let position = piece.firstPosition + i
+        precondition((position + 1) * rotary.half <= rotary.cosines.count, "no room for token \(position)")
+        let angles = position * rotary.half..<(position + 1) * rotary.half
+        var heads = values._mutatingExtracting(row * columns..<row * columns + turned)
+        rotate(
+          &heads, headSize: headSize, cosines: rotary.cosines.span.extracting(angles),
+          sines: rotary.sines.span.extracting(angles))
+      }
+    }
+  }
+
+  private mutating func keep(_ qkv: Matrix, _ pieces: [Piece], layer: Int) {
+    let width = model.attention.keyValueHeadCount * model.attention.headSize
+    for piece in pieces {
+      for row in piece.rows {
+        let end = (row + 1) * qkv.columnCount
+        caches[piece.slot].layers[layer].append(
+          keys: qkv.values[end - 2 * width..<end - width], values: qkv.values[end - width..<end])
+      }
+    }
+  }
+
+  private func attention(_ qkv: Matrix, _ pieces: [Piece], layer: Int) -> Matrix {
+    model.attention.forward(
+      qkv,
+      over: pieces.map {
+        CachedQueries(
+          rows: $0.rows, firstPosition: $0.firstPosition, cache: caches[$0.slot].layers[layer])
+      })
+  }
+}
+
+extension Matrix {
+  /// The last row of each range.
+  fileprivate func lastRows(of ranges: [Range<Int>]) -> Matrix {
+    guard ranges.count < rowCount else { return self }
+    return Matrix(
+      rows: ranges.count, columns: columnCount,
+      values: ranges.flatMap { values[row($0.upperBound - 1)] })
+  }
+}

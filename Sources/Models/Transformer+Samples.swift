@@ -1,0 +1,111 @@
+import Kernels
+
+/// What sampled sequences are, beside how their tokens are chosen.
+package struct SampleShape: Sendable {
+  /// What becomes of a sequence when a token ends its text.
+  package enum Ending: Sendable {
+    /// It ends.
+    case stops
+    /// Another text begins in it, until it has its length.
+    case goesOn
+  }
+
+  /// The token that a sequence begins with, as its first one.
+  package let beginToken: Int32
+  /// The tokens that end a text.
+  package let endTokens: [Int32]
+  /// The most tokens of a sequence, that for the beginning included; at least 2.
+  package let length: Int
+  /// What becomes of a sequence at the end of a text.
+  package let ending: Ending
+
+  /// Describes sequences of a model.
+  package init(beginToken: Int32, endTokens: [Int32], length: Int, ending: Ending) {
+    precondition(length >= 2, "\(length) tokens leave nothing to write")
+    self.beginToken = beginToken
+    self.endTokens = endTokens
+    self.length = length
+    self.ending = ending
+  }
+}
+
+extension Transformer {
+  /// The memory that keys and values of sequences may take, in bytes.
+  private static let sampleMemory = 512_000_000
+  /// The sequences that are computed together at most.
+  private static let samplesAtOnce = 64
+
+  /// Lets the model write sequences, many at the same time.
+  ///
+  /// Each has random numbers of its own, by its number: which of them are computed together, and on how many threads,
+  /// changes none of them.
+  ///
+  /// - Parameters:
+  ///   - count: How many.
+  ///   - shape: What they are.
+  ///   - sampling: How tokens are chosen.
+  ///   - atOnce: How many are computed together; nil for as many as there is memory for.
+  ///   - progress: Told after each token.
+  /// - Returns: The tokens of each sequence, the begin token first, those that end a text included.
+  /// - Throws: `ModelError`.
+  package func samples(
+    _ count: Int, _ shape: SampleShape, sampling: SamplingOptions, atOnce: Int? = nil,
+    progress: ProgressHandler = { _ in }
+  ) throws -> [[Int32]] {
+    try requireContext(shape.length)
+    let fitting = Self.sampleMemory / max(KeyValueCache.byteCount(configuration, tokens: shape.length), 1)
+    let slots = min(count, atOnce ?? max(1, min(Self.samplesAtOnce, fitting)))
+    var decoder = Decoder(self, slots: slots, capacity: shape.length, products: .independent)
+    var samples = (0..<count).map { Sample(shape, sampling, stream: $0) }
+    var active: [(slot: Int, sample: Int)] = (0..<slots).map { ($0, $0) }
+    var next = slots
+    var written = 0
+    while !active.isEmpty {
+      let logits = try decoder.append(
+        active.map { samples[$0.sample].lastToken }, slots: active.map(\.slot))
+      let current = active.map { samples[$0.sample] }
+      let extended = try parallelMap(active.count) { index in
+        try current[index].extended(by: logits.values.span.extracting(logits.row(index)), shape)
+      }
+      for (place, sample) in zip(active, extended) { samples[place.sample] = sample }
+      written += active.count
+      active = active.compactMap { place in
+        guard samples[place.sample].isComplete else { return place }
+        decoder.clear(place.slot)
+        guard next < count else { return nil }
+        defer { next += 1 }
+        return (place.slot, next)
+      }
+      let complete = samples.count(where: \.isComplete)
+      progress(Progress(phase: "sample", completed: complete, total: count, detail: "\(written) tokens"))
+    }
+    return samples.map(\.tokens)
+  }
+}
+
+/// A sequence that is being written.
+private struct Sample: Sendable {
+  private(set) var tokens: [Int32]
+  private(set) var isComplete: Bool
+  private var sampler: TokenSampler
+
+  var lastToken: Int32 { tokens[tokens.count - 1] }
+
+  init(_ shape: SampleShape, _ sampling: SamplingOptions, stream: Int) {
+    tokens = [shape.beginToken]
+    isComplete = false
+    sampler = TokenSampler(sampling, stream: stream)
+  }
+
+  /// The sequence with one more token.
+  func extended(by logits: Span<Float>, _ shape: SampleShape) throws -> Sample {
+    var sample = self
+    // A text that goes on after its end begins as the first one did.
+    let begins = shape.endTokens.contains(lastToken) && lastToken != shape.beginToken
+    let token = begins ? shape.beginToken : try sample.sampler.next(logits)
+    sample.tokens.append(token)
+    let stops = shape.ending == .stops && shape.endTokens.contains(token)
+    sample.isComplete = stops || sample.tokens.count >= shape.length
+    return sample
+  }
+}

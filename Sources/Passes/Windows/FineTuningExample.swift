@@ -1,0 +1,37 @@
+import Checkpoints
+import Models
+
+/// A prompt with the completion that is to be learned, as one window.
+struct FineTuningExample {
+  /// The prompt with whatever the tokenizer puts before a text, the completion, and the token that ends a text; of these the
+  /// last two parts are scored.
+  let window: CalibrationWindow
+  /// Whether the end did not fit.
+  let isCut: Bool
+
+  /// Reads a line; prompt and completion are tokenized by themselves, so that the mask is exact.
+  ///
+  /// - Parameters:
+  ///   - line: An object with the texts `prompt` and `completion`.
+  ///   - length: The most tokens; what is longer loses its end.
+  ///   - vocabulary: What texts become tokens with.
+  /// - Throws: `FormatError` with the line when a key is missing or nothing is left to be learned.
+  init(_ line: JSONLines.Line, length: Int, _ vocabulary: WindowVocabulary) throws {
+    guard let end = vocabulary.end.first else {
+      throw ModelError.noToken(path: vocabulary.path, "token that ends a text, which completions need")
+    }
+    let prompt = vocabulary.tokenizer.prefixTokens + vocabulary.tokenizer.encode(try line.text("prompt"))
+    let completion = vocabulary.tokenizer.encode(try line.text("completion"))
+    guard !completion.isEmpty else { throw line.malformed("'completion' is empty") }
+    guard prompt.count < length else {
+      throw line.malformed(
+        "the prompt has \(prompt.count) tokens, which leaves none of the \(length) of a window for the completion"
+      )
+    }
+    let tokens = prompt + completion + [end]
+    isCut = tokens.count > length
+    let count = min(tokens.count, length)
+    window = CalibrationWindow(
+      tokens: Array(tokens.prefix(count)), isScored: (0..<count).map { $0 >= max(prompt.count, 1) })
+  }
+}

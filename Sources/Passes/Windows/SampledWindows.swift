@@ -1,0 +1,89 @@
+import Checkpoints
+import Models
+
+/// Windows that the original model writes itself, kept in the work folder so that each is written only once in a run.
+///
+/// A window begins with the token for the beginning of a text and is sampled at temperature 1; behind a token that ends a
+/// text another text begins. Window `n` depends on the model, the seed, the length and `n` only.
+///
+/// The file is private to one run: a line of JSON that says what is in it, then the tokens, `I32`, window by window.
+struct SampledWindows {
+  /// The name of the file in the work folder.
+  static let name = "sampled.tokens"
+  private let source: WindowSource
+  private let original: Checkpoint
+  private let path: String
+  private let progress: ProgressHandler
+
+  init(
+    _ source: WindowSource, original: Checkpoint, path: String, progress: @escaping ProgressHandler
+  ) {
+    self.source = source
+    self.original = original
+    self.path = path
+    self.progress = progress
+  }
+
+  /// The windows, from the file where it has them.
+  ///
+  /// - Throws: `ModelError` when the model has no token to begin with or a context that is too short; `FormatError`.
+  func windows() throws -> [[Int32]] {
+    let count = source.sampledCount
+    if let known = try keptWindows(), known.count >= count { return Array(known.prefix(count)) }
+    let boundaries = try TextBoundaries(of: original)
+    guard let begin = boundaries.beginToken else {
+      throw ModelError.noToken(path: original.path, "token that begins a text, which 'sampled' needs")
+    }
+    let windows = try Transformer(original).samples(
+      count,
+      SampleShape(
+        beginToken: begin, endTokens: boundaries.endTokens, length: source.length, ending: .goesOn),
+      sampling: SamplingOptions(seed: source.seed), progress: progress)
+    try keep(windows)
+    return windows
+  }
+
+  private func header(count: Int) -> [UInt8] {
+    let members: [JSONValue.Member] = [
+      .init("model", .string(original.path)), .init("seed", .seed(source.seed)),
+      .init("length", .integer(source.length)), .init("windows", .integer(count)),
+    ]
+    return Array((JSONValue.object(members).compactText + "\n").utf8)
+  }
+
+  /// The windows of an earlier pass, when they are what is asked for.
+  private func keptWindows() throws -> [[Int32]]? {
+    guard try FileSystem.kind(of: path) != nil else { return nil }
+    let bytes = try InputFile.contents(of: path)
+    guard let end = bytes.firstIndex(of: UInt8(ascii: "\n")),
+      let count = try JSONValue(parsing: Array(bytes[..<end]))["windows"]?.integer,
+      Array(bytes[...end]) == header(count: count)
+    else { return nil }
+    let tokens = Array(bytes[(end + 1)...]).int32s
+    return stride(from: 0, to: count * source.length, by: source.length).map {
+      Array(tokens[$0..<$0 + source.length])
+    }
+  }
+
+  private func keep(_ windows: [[Int32]]) throws {
+    let unfinishedPath = path + ".unfinished"
+    var file = try OutputFile(creating: unfinishedPath)
+    try file.append(header(count: windows.count))
+    for window in windows { try file.append(window.littleEndianBytes) }
+    try FileSystem.rename(unfinishedPath, to: path)
+  }
+}
+
+extension [Int32] {
+  fileprivate var littleEndianBytes: [UInt8] {
+    flatMap { token in (0..<4).map { UInt8(truncatingIfNeeded: token >> (8 * Int32($0))) } }
+  }
+}
+
+extension [UInt8] {
+  fileprivate var int32s: [Int32] {
+    stride(from: 0, to: count - count % 4, by: 4).map { start in
+      (0..<4).reduce(0) { $0 | Int32(self[start + $1]) << (8 * Int32($1)) }
+    }
+  }
+}

@@ -1,0 +1,207 @@
+import ArgumentParser
+import Checkpoints
+import Kernels
+import Models
+import Passes
+
+/// `rilq generate`: lets a model write.
+struct Generate: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Continue a prompt, or write texts to a file of JSON lines.")
+
+  /// The tokens written for a prompt where nothing is said.
+  private static let promptTokens = 128
+  /// The tokens of a text for a file where nothing is said.
+  private static let sampleTokens = 512
+
+  @Argument(help: "The checkpoint: a folder, a .safetensors, .rilq or .gguf file.")
+  var path: String
+
+  @Option(help: "The text to continue.")
+  var prompt: String?
+
+  @Option(help: "The most tokens to write (default: 128; 512 with --samples).")
+  var maxTokens: Int?
+
+  @Option(help: "What logits are divided by; 0 takes the most probable token (default: 0; 1 with --samples).")
+  var temperature: Double?
+
+  @Option(help: "Choose among the most probable tokens only, as many as this.")
+  var topK: Int?
+
+  @Option(help: "Choose among the fewest tokens only that have this share of probability.")
+  var topP: Double?
+
+  @Option(help: "The seed of the choice.")
+  var seed: UInt64 = 1
+
+  @Option(help: "Write as many texts, each from its beginning, to --output.")
+  var samples: Int?
+
+  @Option(help: "The file that gets a line {\"text\": …} for each text.")
+  var output: String?
+
+  @Flag(help: "Replace an existing output.")
+  var force = false
+
+  @OptionGroup
+  var global: GlobalOptions
+
+  func validate() throws {
+    guard (prompt == nil) != (samples == nil) else {
+      throw ValidationError("expected either --prompt or --samples with --output")
+    }
+    guard (samples == nil) == (output == nil) else {
+      throw ValidationError("--samples and --output go together")
+    }
+    if force, output == nil { throw ValidationError("--force goes with --output") }
+    if let maxTokens, maxTokens < 1 { throw ValidationError("--max-tokens must be at least 1") }
+    if let samples, samples < 1 { throw ValidationError("--samples must be at least 1") }
+    if let temperature, temperature != 0, !SamplingOptions.temperatures.contains(temperature) {
+      throw ValidationError("--temperature must be 0 or from 0.01 to 100")
+    }
+    if let topK, topK < 1 { throw ValidationError("--top-k must be at least 1") }
+    if let topP, !(topP > 0 && topP <= 1) {
+      throw ValidationError("--top-p must be above 0 and at most 1")
+    }
+    if sampling.temperature == 0, topK != nil || topP != nil {
+      throw ValidationError("--top-k and --top-p need a --temperature above 0")
+    }
+  }
+
+  private var sampling: SamplingOptions {
+    SamplingOptions(
+      temperature: temperature ?? (samples == nil ? 0 : 1), topK: topK, topP: topP ?? 1, seed: seed)
+  }
+
+  func run() throws {
+    let progress = global.start()
+    let writer = try Writer(try Checkpoint.open(path: path, access: global.access))
+    if let samples, let output {
+      try write(samples, to: output, writer, progress)
+    } else {
+      try answer(prompt ?? "", writer)
+    }
+  }
+}
+
+extension Generate {
+  /// Continues the prompt, on standard output as it comes.
+  private func answer(_ prompt: String, _ writer: Writer) throws {
+    let tokens = try writer.tokens(of: prompt)
+    let room = writer.model.configuration.contextLength - tokens.count
+    guard room >= maxTokens ?? 1 else {
+      throw PassError.usage(
+        "the prompt has \(tokens.count) tokens, which leave \(max(room, 0)) of the model's context of "
+          + "\(writer.model.configuration.contextLength)")
+    }
+    var stream = TextStream(writer.tokenizer)
+    var text = ""
+    var begin = ContinuousClock.now
+    func show(_ part: String) {
+      text += part
+      if !global.json { Terminal.show(part) }
+    }
+    let generation = try writer.model.generate(
+      from: tokens, maxTokens: maxTokens ?? min(Self.promptTokens, room), sampling: sampling,
+      endTokens: writer.boundaries.endTokens, began: { begin = .now }, wrote: { show(stream.append($0)) })
+    show(stream.finish())
+    // The logits of the first token came with the prompt.
+    let speed = Double(max(generation.tokens.count - 1, 0)) / max(begin.secondsSince, .leastNormalMagnitude)
+    guard global.json else {
+      Terminal.show("\n")
+      if !global.quiet {
+        Terminal.write(
+          "\(generation.tokens.count) tokens, \(speed.formatted(decimals: 1)) a second, "
+            + "\(generation.finishReason == .stop ? "the text has ended" : "cut at its length")\n")
+      }
+      return
+    }
+    print(
+      JSONValue.object([
+        .init("text", .string(text)),
+        .init("tokens", .array(generation.tokens.map { .integer(Int($0)) })),
+        .init("prompt_tokens", .array(tokens.map { .integer(Int($0)) })),
+        .init("finish_reason", .string(generation.finishReason.rawValue)),
+        .init("tokens_per_second", .double(speed)),
+        .init("peak_memory_bytes", .integer(ProcessMemory.peakByteCount)),
+      ]).prettyText)
+  }
+
+  /// Writes texts to a file, which appears when all are written.
+  private func write(_ count: Int, to output: String, _ writer: Writer, _ progress: ProgressDisplay) throws {
+    let context = writer.model.configuration.contextLength
+    let length = 1 + (maxTokens ?? max(1, min(Self.sampleTokens, context - 1)))
+    guard length <= context else {
+      throw PassError.usage(
+        "--max-tokens \(length - 1): with the token for the beginning it is more than the context of \(context)"
+      )
+    }
+    guard let beginToken = writer.boundaries.beginToken else {
+      throw ModelError.noToken(path: path, "token that begins a text")
+    }
+    let workspace = try OutputWorkspace(target: output, force: force, inputs: [path])
+    defer { workspace.discard() }
+    let begin = ContinuousClock.now
+    let samples = try writer.model.samples(
+      count,
+      SampleShape(
+        beginToken: beginToken, endTokens: writer.boundaries.endTokens, length: length, ending: .stops),
+      sampling: sampling
+    ) { progress.show($0) }
+    let seconds = begin.secondsSince
+    progress.finish()
+    try writer.write(samples, to: workspace)
+    let tokens = samples.reduce(0) { $0 + $1.count - 1 }
+    let document = JSONValue.object([
+      .init("output", .string(output)), .init("samples", .integer(count)), .init("tokens", .integer(tokens)),
+      .init("tokens_per_second", .double(Double(tokens) / seconds)),
+      .init("peak_memory_bytes", .integer(ProcessMemory.peakByteCount)),
+    ])
+    global.show(
+      document,
+      text: "\(output.escapedForDisplay): \(count) texts, \(tokens) tokens, "
+        + "\((Double(tokens) / seconds).formatted(decimals: 1)) a second")
+  }
+}
+
+/// A model with what turns text into tokens and back.
+private struct Writer {
+  private static let stagedName = "texts"
+  let model: Transformer
+  let tokenizer: Tokenizer
+  let boundaries: TextBoundaries
+  private let tokenizerPath: String
+
+  init(_ checkpoint: Checkpoint) throws {
+    model = try Transformer(checkpoint)
+    tokenizer = try Tokenizer(of: checkpoint)
+    boundaries = try TextBoundaries(of: checkpoint)
+    tokenizerPath = Tokenizer.path(in: checkpoint)
+  }
+
+  /// The tokens of a prompt, behind what the tokenizer puts before a text; of an empty one the begin token.
+  func tokens(of prompt: String) throws -> [Int32] {
+    var tokens = tokenizer.prefixTokens + tokenizer.encode(prompt)
+    if tokens.isEmpty {
+      guard let beginToken = boundaries.beginToken else {
+        throw PassError.usage("--prompt is empty, and the model has no token that begins a text")
+      }
+      tokens = [beginToken]
+    }
+    try model.requireTokens([tokens], from: tokenizerPath)
+    return tokens
+  }
+
+  /// Writes a line for each text.
+  func write(_ samples: [[Int32]], to workspace: OutputWorkspace) throws {
+    var file = try OutputFile(creating: workspace.path(Self.stagedName))
+    for sample in samples {
+      let text = tokenizer.decode(sample, skipSpecialTokens: true)
+      let line = JSONValue.object([.init("text", .string(text))]).compactText
+      try file.append(Array((line + "\n").utf8))
+    }
+    try file.sync()
+    try workspace.publish(Self.stagedName)
+  }
+}

@@ -1,0 +1,109 @@
+import Checkpoints
+import Kernels
+import Models
+import Passes
+import TestSupport
+import Testing
+
+@Suite(.serialized) struct SampledWindowTests {
+  private static let calibration = Fixtures.path("tiny-llama/calibration.txt")
+
+  private func source(_ change: (inout WindowSource) -> Void = { _ in }) -> WindowSource {
+    var source = WindowSource(texts: [], samples: 4, sampled: 4, length: 16, seed: 5)
+    change(&source)
+    return source
+  }
+
+  @Test func `the model writes windows from the beginning of a text`() throws {
+    let windows = try fixtureWindows(source { $0.validation = 2 }, in: TemporaryFolder())
+    #expect(windows.training.count == 4 && windows.validation.count == 2)
+    #expect(windows.tokens.allSatisfy { $0.count == 16 && $0[0] == 0 })
+    #expect(Set(windows.tokens).count == 6)
+  }
+
+  @Test func `they are mixed evenly with those of a text, which are the same as without them`() throws {
+    let folder = try TemporaryFolder()
+    let mixed = try fixtureWindows(
+      source {
+        $0.texts = [Self.calibration]
+        $0.samples = 6
+        $0.sampled = 3
+      }, in: folder)
+    let text = try fixtureWindows(
+      source {
+        $0.texts = [Self.calibration]
+        $0.samples = 3
+        $0.sampled = 0
+      }, in: folder)
+    let written = try fixtureWindows(source(), in: folder)
+    #expect(
+      mixed.tokens
+        == zip(text.tokens, written.tokens).flatMap { [$0, $1] })
+  }
+
+  @Test func `they are the same on any number of threads`() throws {
+    let threads = ThreadLimit.current
+    defer { ThreadLimit.current = threads }
+    let all = try [1, 3].map { count in
+      ThreadLimit.current = count
+      return try fixtureWindows(source(), in: TemporaryFolder()).tokens
+    }
+    #expect(all[0] == all[1])
+  }
+
+  /// What a file in the work folder says is believed, so a changed one shows that it was read.
+  private func reusesKeptWindows(_ change: (inout WindowSource) -> Void) throws -> Bool {
+    let folder = try TemporaryFolder()
+    let windows = try fixtureWindows(source(), in: folder).tokens
+    var bytes = try folder.read("sampled.tokens")
+    let first = try #require(bytes.firstIndex(of: UInt8(ascii: "\n"))) + 1
+    bytes[first] = 7
+    try folder.write("sampled.tokens", bytes)
+    let again = try fixtureWindows(source(change), in: folder).tokens
+    #expect(try folder.names() == ["sampled.tokens"])
+    return again[0][0] == 7 && again[0].dropFirst().elementsEqual(windows[0].dropFirst())
+  }
+
+  @Test func `a later pass takes as many or fewer from the file`() throws {
+    #expect(try reusesKeptWindows { _ in })
+    #expect(
+      try reusesKeptWindows {
+        $0.samples = 2
+        $0.sampled = 2
+      })
+  }
+
+  @Test func `other windows are written anew`() throws {
+    #expect(try !reusesKeptWindows { $0.seed = 6 })
+    #expect(try !reusesKeptWindows { $0.length = 17 })
+    #expect(try !reusesKeptWindows { $0.validation = 1 })
+  }
+
+  @Test func `more windows begin with those there were`() throws {
+    let few = try fixtureWindows(source(), in: TemporaryFolder()).tokens
+    let many = try fixtureWindows(
+      source {
+        $0.samples = 70
+        $0.sampled = 70
+      }, in: TemporaryFolder()
+    ).tokens
+    #expect(Array(many.prefix(4)) == few)
+  }
+
+  @Test func `a model without a token to begin with is refused`() throws {
+    let bench = try Workbench()
+    let text = message { _ = try fixtureWindows(source(), in: bench.folder, input: bench.input) }
+    #expect(
+      text == "\(bench.input.path): has no token that begins a text, which 'sampled' needs")
+  }
+
+  @Test func `a recipe without any text quantizes and calibrates`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let quantize = QuantizeOptions(method: .gptq, samples: 8, length: 32, sampled: 8)
+    let calibrate = CalibrateOptions(
+      text: nil, samples: 6, length: 32, updates: 2, batch: 2, learningRate: 1e-3, validation: 2, sampled: 6)
+    let result = try bench.run(.quantize(quantize), .calibrate(calibrate))
+    #expect(result["updates"] == .integer(2))
+    #expect(try bench.folder.names() == ["out.rilq"])
+  }
+}
