@@ -5,20 +5,21 @@ package import Models
 /// The original model's hidden states after the final norm, computed once and kept in a file of floats.
 package struct TeacherCache: Sendable {
   private let file: MappedFile
-  private let valuesPerWindow: Int
+  /// The first value of each window, and the number of all.
+  private let offsets: [Int]
 
   /// Computes the hidden states of windows.
   ///
   /// - Parameters:
   ///   - teacher: The original model.
-  ///   - windows: All of one length.
-  ///   - path: The file to make, `[windows, tokens, hidden]`.
+  ///   - windows: The tokens of each.
+  ///   - path: The file to make, `[tokens of all windows, hidden]`.
   ///   - progress: Told after each window.
   /// - Throws: `ModelError.notFinite`, or `FormatError` when the file cannot be written.
   package init(
     teacher: Transformer, windows: [[Int32]], path: String, progress: ProgressHandler = { _ in }
   ) throws {
-    let length = windows.first?.count ?? 0
+    let length = windows.lazy.map(\.count).max() ?? 0
     let rotary = teacher.rotaryEmbedding(positions: length)
     var output = try OutputFile(creating: path)
     try forEachWindow(windows, atOnce: teacher.windowsAtOnce(length: length)) { window in
@@ -30,13 +31,14 @@ package struct TeacherCache: Sendable {
       try output.append(narrowed(hidden.values, to: .f32))
       progress(Progress(phase: "teacher", completed: index + 1, total: windows.count))
     }
-    valuesPerWindow = length * teacher.configuration.hiddenSize
+    offsets = windows.reduce(into: [0]) {
+      $0.append($0[$0.count - 1] + $1.count * teacher.configuration.hiddenSize)
+    }
     file = try MappedFile(path: path)
   }
 
-  /// The hidden states of a window, `[tokens, hidden]`.
+  /// The hidden states of a window by its number, `[tokens, hidden]`.
   package func hidden(_ window: Int) -> [Float] {
-    let byteCount = valuesPerWindow * 4
-    return file.withBytes(in: window * byteCount..<(window + 1) * byteCount) { widened($0, from: .f32) }
+    file.withBytes(in: 4 * offsets[window]..<4 * offsets[window + 1]) { widened($0, from: .f32) }
   }
 }
