@@ -98,6 +98,7 @@ struct PipelineRun {
   private func write(
     _ pass: any Pass, isLast: Bool, _ index: Int, since begin: ContinuousClock.Instant
   ) throws -> RunJournal.Step {
+    let pass = try pass.prepared(for: current, context)
     let contents = try pass.plan(current).contents
     let path = workspace.path(Self.unfinishedName)
     let writer =
@@ -111,12 +112,15 @@ struct PipelineRun {
       name: pass.name, file: name, bytes: byteCount, seconds: begin.secondsSince, report: report)
   }
 
+  private var context: PassContext {
+    PassContext(
+      original: input, access: options.access, workPath: workspace.path, logPath: options.logPath,
+      progress: progress)
+  }
+
   private func run(
     _ pass: any Pass, into writer: any CheckpointWriter, _ contents: CheckpointContents, recordsOrigin: Bool
   ) throws -> (byteCount: Int, report: JSONValue) {
-    let context = PassContext(
-      original: input, access: options.access, workPath: workspace.path, logPath: options.logPath,
-      progress: progress)
     let report = try pass.run(current, into: writer, context)
     if recordsOrigin, let writer = writer as? any MetadataLastWriter {
       writer.metadata = try origin.added(to: contents.metadata)
