@@ -3,7 +3,9 @@
 
 GPTQ is solved directly: before each column the inverse of the damped moments of the columns that are left is computed by
 itself, as in Optimal Brain Quantization (arXiv:2208.11580, equations 1 and 2), and no factor of anything is used. The clip
-search is the plain double loop. All in double precision; every pair of neighbouring candidates differs by far more than
+search is the plain double loop. A refit is the dense least-squares problem of a row; of a sweep of coordinate descent every
+step begins with the gradient from scratch; propagation solves its linear system; half-quadratic quantization follows its
+formulas. All in double precision; every pair of neighbouring candidates differs by far more than
 the rounding of single precision, which is checked.
 
 Takes some seconds. Needs numpy, safetensors.
@@ -76,6 +78,87 @@ def gptq(weights, moments, activation_order):
     return codes, scales, biases
 
 
+def refit(codes, scales, biases, weights, moments):
+    """The tables of every row from its normal equations, damped by 1e-6 of the diagonal around the present tables."""
+    groups = COLUMNS // GROUP
+    new_scales, new_biases = scales.copy(), biases.copy()
+    for row in range(ROWS):
+        phi = np.zeros((COLUMNS, 2 * groups))
+        for column in range(COLUMNS):
+            phi[column, column // GROUP] = codes[row, column]
+            phi[column, groups + column // GROUP] = 1
+        present = np.concatenate([scales[row], biases[row]])
+        normal = phi.T @ moments @ phi
+        change = np.linalg.solve(normal + 1e-6 * np.diag(np.diag(normal)),
+                                 phi.T @ moments @ (weights[row] - phi @ present))
+        new_scales[row], new_biases[row] = scales[row] + change[:groups], biases[row] + change[groups:]
+    return new_scales, new_biases
+
+
+def sweep(codes, scales, biases, weights, moments):
+    """Every code in turn, each the nearest to the weight that is best for all others."""
+    codes = codes.copy()
+    for row in range(ROWS):
+        scale, bias = np.repeat(scales[row], GROUP), np.repeat(biases[row], GROUP)
+        for column in range(COLUMNS):
+            if moments[column, column] == 0:
+                continue
+            others = codes[row] * scale + bias - weights[row]
+            others[column] = 0
+            best = weights[row, column] - others @ moments[:, column] / moments[column, column]
+            codes[row, column] = nearest(best, scale[column], bias[column])
+    return codes
+
+
+def layer_errors(codes, scales, biases, weights, moments):
+    difference = codes * np.repeat(scales, GROUP, axis=1) + np.repeat(biases, GROUP, axis=1) - weights
+    return np.einsum("ri,ij,rj->r", difference, moments, difference)
+
+
+def half_quadratic(w, exponent=0.7, beta=10.0):
+    """Scale and bias of one group; None where they hang on less than what single precision rounds."""
+    factor = min(TOP / (w.max() - w.min()), 2e4)
+    zero = best = -w.min() * factor
+    least = np.inf
+    for _ in range(20):
+        position = w * factor + zero
+        inside = (position > 0) & (position < TOP)
+        if np.any(np.abs(position - np.floor(position) - 0.5)[inside] < 2e-5):
+            return None
+        codes = np.clip(np.round(position), 0, TOP)
+        rest = w - (codes - zero) / factor
+        error = np.abs(rest).sum()
+        # With as many positive errors as negative ones, a small step of the zero point leaves their sum as it is.
+        if abs(error - least) < 1e-5 * error:
+            return None
+        if error >= least:
+            return 1 / factor, -best / factor
+        least, best = error, zero
+        with np.errstate(divide="ignore"):
+            shrunk = np.sign(rest) * np.maximum(np.abs(rest) - np.abs(rest) ** (exponent - 1) / beta, 0)
+        zero = np.mean(codes - (w - shrunk) * factor)
+        beta *= 1.01
+    return 1 / factor, -best / factor
+
+
+def half_quadratic_sample(random):
+    """A group of large and small weights, and its tables."""
+    while True:
+        w = np.float32(random.normal(size=GROUP) * np.exp(random.normal()))
+        found = half_quadratic(w.astype(float))
+        if found is not None:
+            return w, *found
+
+
+def propagated(weights, x, quantized, share):
+    """Weights corrected for inputs that are quantized."""
+    moments = quantized.T @ quantized / TOKENS
+    moments = moments + np.diag(np.where(np.diag(moments) == 0, 1.0, 0.0))
+    moments = moments + np.eye(COLUMNS) * DAMPING * np.mean(np.diag(moments))
+    cross = (x - quantized).T @ quantized / TOKENS
+    return weights + share * np.linalg.solve(moments, (weights @ cross).T).T
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__.strip().splitlines()[-1])
@@ -95,6 +178,26 @@ def main():
     tensors["search.scales"], tensors["search.biases"] = found[..., 0], found[..., 1]
     for name, activation_order in (("gptq", False), ("gptq_activation_order", True)):
         tensors[f"{name}.codes"], tensors[f"{name}.scales"], tensors[f"{name}.biases"] = gptq(w, moments, activation_order)
+
+    # From the clip search's grid: codes alone, tables alone, and both in turn.
+    s0, b0 = tensors["search.scales"].astype(np.float32).astype(float), tensors["search.biases"].astype(np.float32).astype(float)
+    codes = np.array([[nearest(w[r, c], s0[r, c // GROUP], b0[r, c // GROUP]) for c in range(COLUMNS)] for r in range(ROWS)])
+    tensors["search.codes"] = codes
+    swept = sweep(sweep(codes, s0, b0, w, moments), s0, b0, w, moments)
+    tensors["sweeps.codes"] = swept
+    tensors["refit.scales"], tensors["refit.biases"] = refit(codes, s0, b0, w, moments)
+    for _ in range(2):
+        before = layer_errors(codes, s0, b0, w, moments)
+        s0, b0 = refit(codes, s0, b0, w, moments)
+        assert np.all(layer_errors(codes, s0, b0, w, moments) < before)
+        codes = sweep(codes, s0, b0, w, moments)
+    s0, b0 = refit(codes, s0, b0, w, moments)
+    tensors["refined.codes"], tensors["refined.scales"], tensors["refined.biases"] = codes, s0, b0
+
+    samples = [half_quadratic_sample(random) for _ in range(24)]
+    tensors["hqq.weights"] = np.concatenate([w for w, _, _ in samples])
+    tensors["hqq.scales"], tensors["hqq.biases"] = np.array([t[1:] for t in samples]).T
+    tensors["propagation.weights"] = propagated(w, x, np.round(x * 4) / 4, 0.75)
     for name, tensor in tensors.items():
         tensors[name] = tensor.astype(np.uint8 if name.endswith("codes") else np.float32)
     save_file(tensors, sys.argv[1])

@@ -171,3 +171,13 @@ void ck_adam_step(
     ck_floats_out first_moments, ck_floats_out second_moments) {
   CALL(adam_step, step, gradients, count, parameters, first_moments, second_moments);
 }
+void ck_group_products(
+    int set, ck_floats x, ck_floats y, size_t group_count, size_t group_size, size_t row_count,
+    ck_floats_out products, ck_floats_out sums) {
+  CALL(group_products, x, y, group_count, group_size, row_count, products, sums);
+}
+int ck_descend(
+    int set, ck_descent descent, ck_floats gradient, ck_floats moments, ck_floats scales, ck_floats biases,
+    ck_floats_out codes, ck_floats_out changes) {
+  return CALL(descend, descent, gradient, moments, scales, biases, codes, changes);
+}

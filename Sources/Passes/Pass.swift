@@ -6,6 +6,11 @@ package protocol Pass: Sendable {
   /// The recipe's name of the pass.
   var name: String { get }
 
+  /// The pass with what only the checkpoint's values can tell, made before a run plans; by default itself.
+  ///
+  /// - Throws: What reading the values throws.
+  func prepared(for input: Checkpoint, _ context: PassContext) throws -> any Pass
+
   /// What the pass will do, from headers alone.
   ///
   /// - Throws: `PassError` or `FormatError` when the checkpoint does not fit the options.
@@ -20,6 +25,10 @@ package protocol Pass: Sendable {
   /// - Returns: What there is to report: an object.
   /// - Throws: `PassError` or `FormatError`; what was written is then of no use.
   func run(_ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext) throws -> JSONValue
+}
+
+extension Pass {
+  package func prepared(for input: Checkpoint, _ context: PassContext) throws -> any Pass { self }
 }
 
 /// What a pass will do.

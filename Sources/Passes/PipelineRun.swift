@@ -98,6 +98,7 @@ struct PipelineRun {
   private func write(
     _ pass: any Pass, isLast: Bool, _ index: Int, since begin: ContinuousClock.Instant
   ) throws -> RunJournal.Step {
+    let pass = try pass.prepared(for: current, context())
     let contents = try pass.plan(current).contents
     let path = workspace.path(Self.unfinishedName)
     let writer =
@@ -112,15 +113,19 @@ struct PipelineRun {
       name: pass.name, file: name, bytes: byteCount, seconds: begin.secondsSince, report: report)
   }
 
+  /// What a pass is told; `state` is where it may keep how far it is.
+  private func context(state: PassState? = nil) -> PassContext {
+    PassContext(
+      original: input, access: options.access, workPath: workspace.path, state: state,
+      memoryLimit: options.memoryLimit, logPath: options.logPath, mayReplace: options.force,
+      progress: progress)
+  }
+
   private func run(
     _ pass: any Pass, into writer: any CheckpointWriter, _ contents: CheckpointContents, recordsOrigin: Bool,
     state: PassState? = nil
   ) throws -> (byteCount: Int, report: JSONValue) {
-    let context = PassContext(
-      original: input, access: options.access, workPath: workspace.path, state: state,
-      memoryLimit: options.memoryLimit, logPath: options.logPath, mayReplace: options.force,
-      progress: progress)
-    let report = try pass.run(current, into: writer, context)
+    let report = try pass.run(current, into: writer, context(state: state))
     if recordsOrigin, let writer = writer as? any MetadataLastWriter {
       writer.metadata = try origin.added(to: contents.metadata)
     }

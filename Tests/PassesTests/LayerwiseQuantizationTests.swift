@@ -40,13 +40,61 @@ import Testing
     #expect(gptq["modules_without_statistics"] == nil && search["damping"] == nil)
   }
 
+  @Test(arguments: [QuantizeMethod.rtn, .hqq, .search, .gptq])
+  func `refinement lowers the error of every method`(method: QuantizeMethod) throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let refit = try bench.run(.quantize(options(method) { $0.refit = true }), to: "refit.rilq")
+    let both = try bench.run(
+      .quantize(
+        options(method) {
+          $0.refit = true
+          $0.sweeps = 3
+        }), to: "both.rilq")
+    let errors = try [refit, both].map { try #require($0["relative_output_error"]?.double) }
+    #expect(errors[1] < 0.98 * errors[0])
+    if method == .search || method == .gptq {
+      let plain = try bench.run(.quantize(options(method)), to: "plain.rilq")
+      #expect(errors[0] < (try #require(plain["relative_output_error"]?.double)))
+    }
+  }
+
+  @Test func `propagation brings the outputs behind quantized layers nearer to the original's`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let plain = try bench.run(.quantize(options(.gptq)), to: "plain.rilq").checkpoint
+    let corrected = try bench.run(
+      .quantize(options(.gptq) { $0.propagation = 0.5 }), to: "corrected.rilq"
+    ).checkpoint
+    #expect(try perplexity(of: corrected) < perplexity(of: plain))
+    // Nothing is quantized before the first layer's attention.
+    let first = "model.layers.0.self_attn.q_proj.weight"
+    #expect(try corrected.copiedBytes(of: first) == plain.copiedBytes(of: first))
+    let second = "model.layers.1.self_attn.q_proj.weight"
+    #expect(try corrected.copiedBytes(of: second) != plain.copiedBytes(of: second))
+  }
+
+  @Test func `the plan's memory knows the windows of propagation`() throws {
+    let bench = try Workbench()
+    let plans = try [0, 0.5].map { share in
+      let recipe = Recipe(
+        input: PathOption(bench.input.path), output: PathOption(bench.folder.path("out.rilq")),
+        passes: [.quantize(options(.gptq) { $0.propagation = share })])
+      return try Pipeline(recipe, Pipeline.Options(version: "0.0.0")).plan().passes[0].memory
+    }
+    #expect(plans[1] >= plans[0] + 4 * 16 * 128 * (128 + 128) + 2 * 8 * 128 * 128)
+  }
+
   @Test func `the same text gives the same bytes on any number of threads`() throws {
     let bench = try Workbench(fixture: "tiny-llama")
     let threads = ThreadLimit.current
     defer { ThreadLimit.current = threads }
     let outputs = try [1, 2, 5].map { count in
       ThreadLimit.current = count
-      let quantize = options(.gptq) { $0.samples = 6 }
+      let quantize = options(.gptq) {
+        $0.samples = 6
+        $0.refit = true
+        $0.sweeps = 1
+        $0.propagation = 0.5
+      }
       return try bench.run(.quantize(quantize), to: "threads-\(count).rilq").checkpoint
     }
     try expectSameTensors(outputs[0], outputs[1])

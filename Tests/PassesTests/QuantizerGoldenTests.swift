@@ -65,7 +65,8 @@ import Testing
   @Test(arguments: [false, true])
   func `GPTQ's codes equal those of the direct solution`(activationOrder: Bool) throws {
     let gptq = GPTQ(
-      grid: grid, moments: try moments(tokensAWindow: 32), damping: 0.01, activationOrder: activationOrder)
+      grid: grid,
+      GPTQFeedback(moments: try moments(tokensAWindow: 32), damping: 0.01, activationOrder: activationOrder))
     #expect(gptq.damping == 0.01)
     let packed = try gptq.quantizeRows(try floats("weights"), columns: Self.columns)
     let name = activationOrder ? "gptq_activation_order" : "gptq"
@@ -77,7 +78,8 @@ import Testing
 
   @Test func `rows do not depend on those beside them`() throws {
     let gptq = GPTQ(
-      grid: grid, moments: try moments(tokensAWindow: 32), damping: 0.01, activationOrder: false)
+      grid: grid,
+      GPTQFeedback(moments: try moments(tokensAWindow: 32), damping: 0.01, activationOrder: false))
     let weights = try floats("weights")
     let whole = try gptq.quantizeRows(weights, columns: Self.columns)
     let alone = try gptq.quantizeRows(
@@ -89,7 +91,9 @@ import Testing
     // Two features that are always opposite, and one token: the moments have rank 1.
     var moments = SecondMoments(order: 32)
     moments.add(Matrix(rows: 1, columns: 32, values: (0..<32).map { $0 % 2 == 0 ? 1 : -1 }))
-    let gptq = GPTQ(grid: grid, moments: moments, damping: 1e-300, activationOrder: false)
+    let gptq = GPTQ(
+      grid: grid,
+      GPTQFeedback(moments: moments, damping: 1e-300, activationOrder: false))
     #expect(gptq.damping > 1e-300 && gptq.damping < 1)
     let packed = try gptq.quantizeRows(noise("damped", count: 64, size: 0.1), columns: 32)
     #expect(packed.scales.allSatisfy { $0.isFinite && $0 > 0 })
@@ -98,9 +102,82 @@ import Testing
   @Test func `tables are rounded before codes are chosen`() throws {
     let rounded = QuantizationGrid(bits: 2, groupSize: 32, tables: .bf16)
     let gptq = GPTQ(
-      grid: rounded, moments: try moments(tokensAWindow: 160), damping: 0.01, activationOrder: false)
+      grid: rounded,
+      GPTQFeedback(moments: try moments(tokensAWindow: 160), damping: 0.01, activationOrder: false))
     let packed = try gptq.quantizeRows(try floats("weights"), columns: Self.columns)
     let stored = packed.scales.map { Float(bitPattern: $0.bitPattern & 0xffff_0000) }
     #expect(packed.scales == stored)
+  }
+
+  private func refinement(refits: Bool, sweeps: Int) throws -> Refinement {
+    Refinement(
+      grid: grid, moments: try moments(tokensAWindow: 160).means.map { Float($0) }, order: Self.columns,
+      steps: Refinement.Steps(refits: refits, sweeps: sweeps))
+  }
+
+  private func searched() throws -> PackedTensor {
+    let packed = try ClipSearch(grid: grid, importance: try moments(tokensAWindow: 160).importance)
+      .quantizeRows(try floats("weights"), columns: Self.columns)
+    let expected = try golden.copiedBytes(of: "search.codes")
+    #expect(codes(of: packed) == expected)
+    return packed
+  }
+
+  @Test func `sweeps find the codes of steps that begin from scratch`() throws {
+    var packed = try searched()
+    let tables = (packed.scales, packed.biases)
+    try refinement(refits: false, sweeps: 2).refine(&packed, of: try floats("weights"))
+    let expected = try golden.copiedBytes(of: "sweeps.codes")
+    #expect(codes(of: packed) == expected)
+    #expect((packed.scales, packed.biases) == tables)
+  }
+
+  @Test func `a refit finds the tables of the dense least-squares problem`() throws {
+    var packed = try searched()
+    let codes = packed.codes
+    try refinement(refits: true, sweeps: 0).refine(&packed, of: try floats("weights"))
+    #expect(packed.codes == codes)
+    #expect(largestDifference(packed.scales, try floats("refit.scales")) < 1e-5)
+    #expect(largestDifference(packed.biases, try floats("refit.biases")) < 1e-5)
+  }
+
+  @Test func `refits and sweeps in turn find what the direct solutions find`() throws {
+    var packed = try searched()
+    try refinement(refits: true, sweeps: 2).refine(&packed, of: try floats("weights"))
+    let expected = try golden.copiedBytes(of: "refined.codes")
+    #expect(codes(of: packed) == expected)
+    #expect(largestDifference(packed.scales, try floats("refined.scales")) < 1e-5)
+    #expect(largestDifference(packed.biases, try floats("refined.biases")) < 1e-5)
+  }
+
+  @Test func `half-quadratic tables equal those of the formulas`() throws {
+    let packed = try HalfQuadratic(grid: grid).quantizeRows(try floats("hqq.weights"), columns: 32)
+    let (scales, biases) = (try floats("hqq.scales"), try floats("hqq.biases"))
+    for i in scales.indices {
+      #expect(abs(packed.scales[i] - scales[i]) <= 1e-6 * scales[i])
+      #expect(abs(packed.biases[i] - biases[i]) <= 1e-5 * scales[i])
+    }
+  }
+
+  @Test func `propagation corrects weights as the linear system does`() throws {
+    let (values, weights) = (try floats("inputs"), try floats("weights"))
+    let x = Matrix(rows: values.count / Self.columns, columns: Self.columns, values: values)
+    var quantized = x
+    for i in values.indices { quantized.values[i] = (values[i] * 4).rounded(.toNearestOrEven) / 4 }
+    var moments = SecondMoments(order: Self.columns)
+    moments.add(quantized)
+    var cross = InputErrorMoments(order: Self.columns)
+    cross.add(from: x, to: quantized)
+    let correction = cross.correction(moments, share: 0.75, damping: 0.01)
+    let corrected = weights.indices.map { i in
+      (0..<Self.columns).reduce(Float(0)) { sum, k in
+        sum + weights[i / Self.columns * Self.columns + k] * correction[k * Self.columns + i % Self.columns]
+      }
+    }
+    #expect(largestDifference(corrected, try floats("propagation.weights")) < 1e-6)
+    #expect(largestDifference(corrected, weights) > 1e-3)
+    let none = cross.correction(moments, share: 0, damping: 0.01)
+    let identity = none.indices.map { Float($0 % (Self.columns + 1) == 0 ? 1 : 0) }
+    #expect(none == identity)
   }
 }

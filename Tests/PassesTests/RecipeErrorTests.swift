@@ -92,7 +92,7 @@ import Testing
 
   @Test(arguments: [
     ("quantize: {bitz: 2}", "quantize.bitz': there is no such key 'bitz', the nearest is 'bits'"),
-    ("quantize: {method: awq}", "quantize.method': is 'awq', expected rtn, search or gptq"),
+    ("quantize: {method: awq}", "quantize.method': is 'awq', expected rtn, search, hqq or gptq"),
     ("quantize: {method: gptq}", "quantize': the method 'gptq' needs a 'text'"),
     ("quantize: {text: a.txt}", "quantize': the method 'rtn' makes no use of a 'text'"),
     ("quantize: {method: search, samples: 8}", "quantize': 'samples' is of no use without a 'text'"),
@@ -103,6 +103,46 @@ import Testing
     (
       "quantize: {method: gptq, text: a.txt, damping: 0}",
       "quantize.damping': is '0', expected a number above 0 and at most 1"
+    ),
+    ("quantize: {method: hqq, text: a.txt}", "quantize': the method 'hqq' makes no use of a 'text'"),
+    ("quantize: {refit: true}", "quantize': 'refit' needs a 'text'"),
+    ("quantize: {method: search, sweeps: 1}", "quantize': 'sweeps' needs a 'text'"),
+    ("quantize: {propagation: 0.5}", "quantize': 'propagation' needs a 'text'"),
+    ("quantize: {bits_per_weight: 3}", "quantize': 'bits_per_weight' needs a 'text'"),
+    ("quantize: {refit: 1}", "quantize.refit': is '1', expected true or false"),
+    ("quantize: {sweeps: -1}", "quantize.sweeps': is '-1', expected an integer from 0 to 1000"),
+    (
+      "quantize: {method: gptq, text: a.txt, propagation: 1.5}",
+      "quantize.propagation': is '1.5', expected a number from 0 to 1"
+    ),
+    (
+      "quantize: {method: gptq, text: a.txt, bits_per_weight: 2}",
+      "quantize.bits_per_weight': is '2', expected a number above 2 and at most 8"
+    ),
+    (
+      "quantize: {method: gptq, text: a.txt, bits_per_weight: 3, bits: 2}",
+      "quantize': 'bits' is of no use beside 'bits_per_weight'"
+    ),
+    ("quantize: {overrides: {}}", "quantize.overrides': is a map, expected a list of overrides"),
+    (
+      "quantize: {overrides: [{bits: 4}]}",
+      "quantize.overrides.0.targets': is missing"
+    ),
+    (
+      "quantize: {overrides: [{targets: ['*'], bits: 4}, {targets: [v_proj]}]}",
+      "quantize.overrides.1': gives neither 'bits' nor 'group_size'"
+    ),
+    (
+      "quantize: {overrides: [{targets: ['*'], bits: 5}]}",
+      "quantize.overrides.0.bits': is '5', expected 2, 3, 4 or 8"
+    ),
+    (
+      "quantize: {overrides: [{targets: ['*'], group_size: 16}]}",
+      "quantize.overrides.0.group_size': is '16', expected 32, 64 or 128"
+    ),
+    (
+      "quantize: {overrides: [{targets: ['*'], bit: 4}]}",
+      "quantize.overrides.0.bit': there is no such key 'bit', the nearest is 'bits'"
     ),
     ("quantize: {bits: 5}", "quantize.bits': is '5', expected 2, 3, 4 or 8"),
     ("quantize: {bits: '2'}", "quantize.bits': is the text '2', expected 2, 3, 4 or 8"),

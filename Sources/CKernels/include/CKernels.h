@@ -118,6 +118,24 @@ void ck_adam_step(
     int set, ck_adam step, ck_floats gradients, size_t count, ck_floats_out parameters,
     ck_floats_out first_moments, ck_floats_out second_moments);
 
+// Columns of many rows at once: column j of row r is at [j * row_count + r]; row counts are multiples of 16
+void ck_group_products(
+    int set, ck_floats x, ck_floats y, size_t group_count, size_t group_size, size_t row_count,
+    ck_floats_out products, ck_floats_out sums);
+/// The most columns that `ck_descend` takes.
+enum { CK_DESCENT_COLUMNS = 128 };
+typedef struct {
+  size_t column_count, row_count;
+  /// The elements from one row of the moments to the next.
+  size_t moment_stride;
+  /// The largest code.
+  float top;
+} ck_descent;
+/// Returns whether any code changed.
+int ck_descend(
+    int set, ck_descent descent, ck_floats gradient, ck_floats moments, ck_floats scales, ck_floats biases,
+    ck_floats_out codes, ck_floats_out changes);
+
 // The matrix product
 enum {
   /// The most steps of the inner dimension that a panel holds.

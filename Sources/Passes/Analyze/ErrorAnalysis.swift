@@ -68,9 +68,9 @@ package struct ErrorAnalysis: Sendable {
       return
     }
     let windows = try CalibrationWindows(
-      text: text.path, samples: text.samples, length: text.length, seed: text.seed,
-      tokenizer: try Tokenizer(of: reference)
-    ).training
+      WindowSource(texts: [text.path], samples: text.samples, length: text.length, seed: text.seed),
+      ofTextsFor: reference
+    ).tokens
     for model in [student, teacher] {
       try model.requireTokens(windows, from: Tokenizer.path(in: reference))
     }

@@ -32,9 +32,10 @@ struct CompensatedModels {
       return
     }
     windows = try CalibrationWindows(
-      text: text.resolved, samples: options.samples, length: options.length, seed: options.seed,
-      tokenizer: try Tokenizer(of: input)
-    ).training
+      WindowSource(
+        texts: [text.resolved], samples: options.samples, length: options.length, seed: options.seed),
+      ofTextsFor: input
+    ).tokens
     for model in [student, teacher] {
       try model.requireTokens(windows, from: Tokenizer.path(in: input))
     }

@@ -53,6 +53,16 @@ package struct CalibrationWindows: Sendable {
     training = origins.map(\.training).mixed
     validation = origins.map(\.validation).mixed
   }
+
+  /// Draws windows from texts alone.
+  ///
+  /// - Parameters:
+  ///   - source: What is asked for; the model writes none of it.
+  ///   - input: The checkpoint whose tokenizer is used.
+  package init(_ source: WindowSource, ofTextsFor input: Checkpoint) throws {
+    precondition(source.sampledCount == 0, "\(source.sampledCount) windows are not from texts")
+    try self.init(source, input: input, original: input, workPath: { $0 })
+  }
 }
 
 extension Int {

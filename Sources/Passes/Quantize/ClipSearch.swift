@@ -18,12 +18,8 @@ package struct ClipSearch: RowQuantizer {
     try requireFinite(weights)
     let (scales, biases) = grid.clipped(
       weights, importance: importance ?? [Float](repeating: 1, count: columns), columns: columns)
-    var codes = [UInt8](repeating: 0, count: weights.count)
-    var span = codes.mutableSpan
-    roundToGrid(
-      weights.span, bits: grid.bits, groupSize: grid.groupSize, columnCount: columns, scales: scales.span,
-      biases: biases.span, codes: &span)
-    return PackedTensor(codes: packed(codes), scales: scales, biases: biases)
+    let codes = grid.nearestCodes(weights, scales: scales, biases: biases, columns: columns)
+    return PackedTensor(codes: grid.packed(codes), scales: scales, biases: biases)
   }
 }
 

@@ -9,27 +9,49 @@ import Kernels
 /// Source: GPTQ, arXiv:2210.17323; static groups as in its published code.
 package struct GPTQ: RowQuantizer {
   package let grid: QuantizationGrid
+  private let feedback: GPTQFeedback
+
+  /// The share of the mean diagonal that was added to the diagonal.
+  package var damping: Double { feedback.damping }
+
+  /// Prepares for one grid.
+  package init(grid: QuantizationGrid, _ feedback: GPTQFeedback) {
+    self.grid = grid
+    self.feedback = feedback
+  }
+
+  package func quantizeRows(_ weights: [Float], columns: Int) throws(UnusableWeight) -> PackedTensor {
+    try requireFinite(weights)
+    var rows = GPTQRows(grid: grid, weights: weights, order: feedback.order, importance: feedback.importance)
+    if feedback.takesActivationOrder { rows.fixTables(weights, feedback.importance) }
+    for start in stride(from: 0, to: columns, by: grid.groupSize) {
+      let block = start..<start + grid.groupSize
+      if !feedback.takesActivationOrder { rows.findTables(block, feedback.importance) }
+      rows.round(block, feedback.shares)
+    }
+    return PackedTensor(codes: grid.packed(rows.codes), scales: rows.scales, biases: rows.biases)
+  }
+}
+
+/// What GPTQ needs of the inputs, for all linears that read them.
+package struct GPTQFeedback: Sendable {
   /// The share of the mean diagonal that was added to the diagonal.
   package let damping: Double
   /// The columns in the order in which they are rounded.
-  private let order: [Int]
+  let order: [Int]
   /// `U[j, k] / U[j, j]` in that order, `[columns, columns]`.
-  private let feedback: [Float]
+  let shares: [Float]
   /// `E[x²]` of every column.
-  private let importance: [Float]
-  private let takesActivationOrder: Bool
+  let importance: [Float]
+  let takesActivationOrder: Bool
 
-  /// Prepares for the linears that read one input.
+  /// Factors the moments of an input.
   ///
   /// - Parameters:
-  ///   - grid: Where codes and tables lie.
   ///   - moments: Of the input.
   ///   - damping: The share of the mean diagonal to add; doubled until the factorization succeeds.
   ///   - activationOrder: Whether columns come in the order of decreasing `E[x²]`.
-  package init(
-    grid: QuantizationGrid, moments: SecondMoments, damping: Double, activationOrder: Bool
-  ) {
-    self.grid = grid
+  package init(moments: SecondMoments, damping: Double, activationOrder: Bool) {
     takesActivationOrder = activationOrder
     importance = moments.importance
     let count = moments.order
@@ -43,40 +65,40 @@ package struct GPTQ: RowQuantizer {
     for (i, row) in order.enumerated() {
       for (j, column) in order.enumerated() { matrix[i * count + j] = means[row * count + column] }
     }
-    (feedback, self.damping) = Self.feedback(&matrix, order: count, damping: damping)
+    (shares, self.damping) = Self.shares(&matrix, order: count, damping: damping)
   }
 
   /// The rows of U, each divided by its diagonal element, and the damping that it took.
-  private static func feedback(
+  private static func shares(
     _ matrix: inout [Double], order: Int, damping first: Double
-  ) -> (feedback: [Float], damping: Double) {
-    // An input that is always zero has no say; a one keeps the matrix definite.
-    for i in 0..<order where matrix[i * order + i] == 0 { matrix[i * order + i] = 1 }
-    let mean = (0..<order).reduce(0) { $0 + matrix[$1 * order + $1] } / Double(order)
-    var (damping, added) = (first, 0.0)
-    while true {
-      for i in 0..<order { matrix[i * order + i] += (damping - added) * mean }
-      if let factor = inverseFactor(of: matrix, order: order) {
-        var rows = [Float](repeating: 0, count: order * order)
-        for i in 0..<order {
-          let diagonal = factor[i * order + i]
-          for j in i..<order { rows[i * order + j] = Float(factor[i * order + j] / diagonal) }
-        }
-        return (rows, damping)
-      }
-      (added, damping) = (damping, damping * 2)
+  ) -> (shares: [Float], damping: Double) {
+    let (factor, damping) = dampedInverseFactor(of: &matrix, order: order, damping: first)
+    var rows = [Float](repeating: 0, count: order * order)
+    for i in 0..<order {
+      let diagonal = factor[i * order + i]
+      for j in i..<order { rows[i * order + j] = Float(factor[i * order + j] / diagonal) }
     }
+    return (rows, damping)
   }
+}
 
-  package func quantizeRows(_ weights: [Float], columns: Int) throws(UnusableWeight) -> PackedTensor {
-    try requireFinite(weights)
-    var rows = GPTQRows(grid: grid, weights: weights, order: order, importance: importance)
-    if takesActivationOrder { rows.fixTables(weights, importance) }
-    for start in stride(from: 0, to: columns, by: grid.groupSize) {
-      let block = start..<start + grid.groupSize
-      if !takesActivationOrder { rows.findTables(block, importance) }
-      rows.round(block, feedback)
-    }
-    return PackedTensor(codes: packed(rows.codes), scales: rows.scales, biases: rows.biases)
+/// The upper triangular U with `Uᵀ · U = (H + λI)⁻¹`, λ a share of H's mean diagonal that is doubled until H can be factored.
+///
+/// - Parameters:
+///   - matrix: H, `[order, order]`, symmetric; becomes `H + λI`, with a one where its diagonal is zero.
+///   - order: At least 1.
+///   - first: The share to begin with, above 0.
+/// - Returns: U and the share that it took.
+func dampedInverseFactor(
+  of matrix: inout [Double], order: Int, damping first: Double
+) -> (factor: [Double], damping: Double) {
+  // An input that is always zero has no say; a one keeps the matrix definite.
+  for i in 0..<order where matrix[i * order + i] == 0 { matrix[i * order + i] = 1 }
+  let mean = (0..<order).reduce(0) { $0 + matrix[$1 * order + $1] } / Double(order)
+  var (damping, added) = (first, 0.0)
+  while true {
+    for i in 0..<order { matrix[i * order + i] += (damping - added) * mean }
+    if let factor = inverseFactor(of: matrix, order: order) { return (factor, damping) }
+    (added, damping) = (damping, damping * 2)
   }
 }

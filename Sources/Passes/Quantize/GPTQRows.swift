@@ -69,7 +69,8 @@ struct GPTQRows {
       self.scales[row * groupCount + group] = scales[row]
       self.biases[row * groupCount + group] = biases[row]
       let (vector, lane) = (group * vectorCount + row / Vector.scalarCount, row % Vector.scalarCount)
-      scaleVectors[vector][lane] = scales[row]
+      // A scale that the tables' format rounds to zero leaves no choice of codes.
+      scaleVectors[vector][lane] = scales[row] == 0 ? .leastNormalMagnitude : scales[row]
       biasVectors[vector][lane] = biases[row]
     }
   }

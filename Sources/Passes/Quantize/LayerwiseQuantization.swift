@@ -8,12 +8,10 @@ import Models
 /// decide how its linears are quantized, and what these then compute goes on to the next group.
 struct LayerwiseQuantization {
   private let options: QuantizeOptions
-  private let grid: QuantizationGrid
-  private let selected: Set<String>
-  private let atOnce: Int
-  private let rotary: RotaryEmbedding
+  private let grids: [String: QuantizationGrid]
   private var model: Transformer
-  private var windows: [HaltedWindow]
+  private var windows: HaltedWindows
+  private var propagation: ErrorPropagation?
   private let progress: ProgressHandler
   private var done = 0
 
@@ -25,28 +23,26 @@ struct LayerwiseQuantization {
 
   /// - Parameters:
   ///   - options: How to quantize.
-  ///   - grid: Where codes and tables lie.
-  ///   - modules: What to quantize; others stay as they are.
+  ///   - grids: Where codes and tables of each module lie that is quantized; others stay as they are.
   ///   - input: The checkpoint.
   ///   - tokens: Windows of the text.
   ///   - progress: Told after each linear.
   /// - Throws: `FormatError` or `ModelError`.
   init(
-    _ options: QuantizeOptions, grid: QuantizationGrid, modules: [String], input: Checkpoint,
-    tokens: [[Int32]],
+    _ options: QuantizeOptions, grids: [String: QuantizationGrid], input: Checkpoint, tokens: [[Int32]],
     progress: @escaping ProgressHandler
   ) throws {
     self.options = options
-    self.grid = grid
+    self.grids = grids
     self.progress = progress
-    selected = Set(modules)
     let model = try Transformer(input)
     self.model = model
     try model.requireTokens(tokens, from: Tokenizer.path(in: input))
-    let length = tokens.first?.count ?? 0
-    rotary = model.rotaryEmbedding(positions: length)
-    atOnce = model.windowsAtOnce(length: length)
-    windows = try tokens.map { HaltedWindow(hidden: try model.embed($0)) }
+    windows = try HaltedWindows(tokens, in: model)
+    if options.propagation > 0 {
+      propagation = try ErrorPropagation(
+        share: options.propagation, damping: options.damping, tokens: tokens, in: model)
+    }
   }
 
   /// Quantizes what is selected among the linears of the layers, and an output head of its own.
@@ -70,63 +66,86 @@ struct LayerwiseQuantization {
   }
 
   private mutating func advance(layer index: Int, step: Int) {
-    for start in stride(from: 0, to: windows.count, by: atOnce) {
-      let (model, windows, rotary) = (model, windows, rotary)
-      let moved = parallelMap(min(atOnce, windows.count - start)) { i in
-        var window = windows[start + i]
-        model.advance(&window, through: model.layers[index], step: step, rotary: rotary)
-        return window
-      }
-      for (i, window) in moved.enumerated() { self.windows[start + i] = window }
-    }
+    windows.advance(layer: model.layers[index], step: step, of: model)
+    propagation?.advance(layer: index, step: step)
   }
 
   private mutating func quantize(
     _ linears: inout [Linear], _ keep: (String, PackedTensor) throws -> Void,
     reading input: (HaltedWindow) -> Matrix
   ) throws {
-    let chosen = linears.indices.filter { selected.contains(linears[$0].name) }
+    let chosen = linears.indices.filter { grids[linears[$0].name] != nil }
     guard let first = chosen.first else { return }
     var moments = SecondMoments(order: linears[first].weight.columnCount)
-    for window in windows { moments.add(input(window)) }
+    for window in windows.windows { moments.add(input(window)) }
     guard moments.isFinite else { throw ModelError.notFinite("the input of '\(linears[first].name)'") }
-    let quantizer = quantizer(for: moments)
+    let correction = propagation?.correction(moments, windows, reading: input)
     let means = moments.means.map { Float($0) }
+    let quantizer = quantizers(for: moments, means: means)
     for index in chosen {
-      let weight = linears[index].weight
-      let packed = try quantizer.quantize(weight, name: linears[index].name + ".weight")
-      linears[index].weight.values = .packed(
-        PackedWeight(
-          codes: TensorBytes(packed.codes), bits: grid.bits, groupSize: grid.groupSize, scales: packed.scales,
-          biases: packed.biases))
+      let (name, weight) = (linears[index].name, linears[index].weight)
+      guard let grid = grids[name] else { continue }
+      let packed = try quantizer(grid).quantize(weight, name: name + ".weight", correction: correction)
+      linears[index].weight = weight.replaced(by: packed, on: grid)
       error.add(of: linears[index].weight, to: weight, means: means)
-      importance.append((linears[index].name, moments.importance))
-      try keep(linears[index].name, packed)
+      importance.append((name, moments.importance))
+      try keep(name, packed)
       done += 1
-      progress(
-        Progress(phase: "quantize", completed: done, total: selected.count, detail: linears[index].name))
+      progress(Progress(phase: "quantize", completed: done, total: grids.count, detail: name))
     }
   }
 
-  private mutating func quantizer(for moments: SecondMoments) -> any RowQuantizer {
+  /// What quantizes linears that read one input, by the grid.
+  private mutating func quantizers(
+    for moments: SecondMoments, means: [Float]
+  ) -> (QuantizationGrid) -> any RowQuantizer {
+    let base = unrefinedQuantizers(for: moments)
+    let steps = Refinement.Steps(refits: options.refit, sweeps: options.sweeps)
+    guard !steps.areNone else { return base }
+    return { grid in
+      RefinedQuantizer(
+        base(grid), Refinement(grid: grid, moments: means, order: moments.order, steps: steps))
+    }
+  }
+
+  private mutating func unrefinedQuantizers(
+    for moments: SecondMoments
+  ) -> (QuantizationGrid) -> any RowQuantizer {
     switch options.method {
-    case .rtn: return RoundToNearest(grid: grid)
-    case .search: return ClipSearch(grid: grid, importance: moments.importance)
+    case .rtn: return { RoundToNearest(grid: $0) }
+    case .hqq: return { HalfQuadratic(grid: $0) }
+    case .search:
+      let importance = moments.importance
+      return { ClipSearch(grid: $0, importance: importance) }
     case .gptq:
-      let gptq = GPTQ(
-        grid: grid, moments: moments, damping: options.damping, activationOrder: options.activationOrder)
-      damping = max(damping, gptq.damping)
-      return gptq
+      let feedback = GPTQFeedback(
+        moments: moments, damping: options.damping, activationOrder: options.activationOrder)
+      damping = max(damping, feedback.damping)
+      return { GPTQ(grid: $0, feedback) }
     }
   }
 }
 
 extension RowQuantizer {
   /// Quantizes a linear's weight.
-  func quantize(_ weight: Weight, name: String) throws -> PackedTensor {
-    try quantize(rows: weight.rowCount, columns: weight.columnCount, name: name) { rows, values in
+  func quantize(_ weight: Weight, name: String, correction: [Float]? = nil) throws -> PackedTensor {
+    try quantize(
+      rows: weight.rowCount, columns: weight.columnCount, name: name, correction: correction
+    ) { rows, values in
       weight.unpack(rows: rows, columns: 0..<weight.columnCount, into: &values)
     }
+  }
+}
+
+extension Weight {
+  /// The weight as codes and tables.
+  func replaced(by packed: PackedTensor, on grid: QuantizationGrid) -> Weight {
+    Weight(
+      rows: rowCount, columns: columnCount,
+      values: .packed(
+        PackedWeight(
+          codes: TensorBytes(packed.codes), bits: grid.bits, groupSize: grid.groupSize, scales: packed.scales,
+          biases: packed.biases)))
   }
 }
 

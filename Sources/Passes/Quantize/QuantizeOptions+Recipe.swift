@@ -3,7 +3,8 @@ import Checkpoints
 extension QuantizeOptions {
   static let keys = [
     "method", "bits", "group_size", "targets", "ignore", "tables", "text", "samples", "sampled", "length",
-    "seed", "damping", "activation_order", "importance", "importance_output",
+    "seed", "damping", "activation_order", "refit", "sweeps", "propagation", "overrides", "bits_per_weight",
+    "importance", "importance_output",
   ]
 
   /// Reads the options of a recipe's `quantize`.
@@ -25,6 +26,13 @@ extension QuantizeOptions {
     seed = try map.value("seed", default: seed) { try $0.seed() }
     damping = try map.value("damping", default: damping) { try $0.number(.aboveUpTo(0, 1)) }
     activationOrder = try map.value("activation_order", default: activationOrder) { try $0.flag() }
+    refit = try map.value("refit", default: refit) { try $0.flag() }
+    sweeps = try map.value("sweeps", default: sweeps) { try $0.integer(in: 0...1000) }
+    propagation = try map.value("propagation", default: propagation) { try $0.number(.within(0...1)) }
+    overrides = try map.value("overrides", default: overrides) {
+      try $0.list(of: "overrides").map(QuantizeOverride.init)
+    }
+    bitsPerWeight = try map.optional("bits_per_weight") { try $0.number(.aboveUpTo(2, 8)) }
     importance = try map.optional("importance") { try $0.path() }
     importanceOutput = try map.optional("importance_output") { try $0.path() }
     try requireWindows(reader, map)
@@ -33,11 +41,13 @@ extension QuantizeOptions {
 
   /// Refuses a method without the windows it needs, and windows from nowhere or without use.
   private func requireWindows(_ reader: RecipeReader, _ map: RecipeMap) throws {
+    let needs = keysThatNeedWindows
     switch (method, hasWindows) {
     case (.gptq, false): throw reader.failure("the method 'gptq' needs a 'text'")
-    case (.rtn, true):
+    case (_, false): if let key = needs.first { throw reader.failure("'\(key)' needs a 'text'") }
+    case (.rtn, true) where needs.isEmpty, (.hqq, true) where needs.isEmpty:
       throw reader.failure(
-        "the method 'rtn' makes no use of a 'text'" + (texts.isEmpty ? " or 'sampled'" : ""))
+        "the method '\(method.rawValue)' makes no use of a 'text'" + (texts.isEmpty ? " or 'sampled'" : ""))
     default: break
     }
     guard !hasWindows || texts.isEmpty == (sampled == samples) else {
@@ -63,20 +73,32 @@ extension QuantizeOptions {
       }
     }
     for key in ["damping", "activation_order"] where method != .gptq && map.has(key) {
+      guard key != "damping" || propagation == 0 else { continue }
       throw reader.failure("'\(key)' is of no use to the method '\(method.rawValue)'")
     }
+    if bitsPerWeight != nil, map.has("bits") {
+      throw reader.failure("'bits' is of no use beside 'bits_per_weight'")
+    }
+  }
+
+  private var keysThatNeedWindows: [String] {
+    [
+      ("refit", refit), ("sweeps", sweeps > 0), ("propagation", propagation > 0),
+      ("bits_per_weight", bitsPerWeight != nil),
+    ].filter(\.1).map(\.0)
   }
 
   /// Every option by its key.
   var members: [JSONValue.Member] {
     [
       .init("method", .string(method.rawValue)),
-      .init("bits", .integer(bits)),
+      bitsPerWeight.map { .init("bits_per_weight", .double($0)) } ?? .init("bits", .integer(bits)),
       .init("group_size", .integer(groupSize)),
       .init("targets", .optional(targets, JSONValue.patterns)),
       .init("ignore", .patterns(ignore)),
       .init("tables", .string(tables.recipeWord)),
-    ] + (hasWindows ? statisticsMembers : []) + importanceMembers + (method == .gptq ? gptqMembers : [])
+    ] + (overrides.isEmpty ? [] : [.init("overrides", .array(overrides.map(\.json)))])
+      + (hasWindows ? statisticsMembers : []) + importanceMembers + dampingMembers
   }
 
   private var statisticsMembers: [JSONValue.Member] {
@@ -86,6 +108,9 @@ extension QuantizeOptions {
       .init("sampled", .integer(sampled)),
       .init("length", .integer(length)),
       .init("seed", .seed(seed)),
+      .init("refit", .bool(refit)),
+      .init("sweeps", .integer(sweeps)),
+      .init("propagation", .double(propagation)),
     ]
   }
 
@@ -95,10 +120,8 @@ extension QuantizeOptions {
     }
   }
 
-  private var gptqMembers: [JSONValue.Member] {
-    [
-      .init("damping", .double(damping)),
-      .init("activation_order", .bool(activationOrder)),
-    ]
+  private var dampingMembers: [JSONValue.Member] {
+    (method == .gptq || propagation > 0 ? [.init("damping", .double(damping))] : [])
+      + (method == .gptq ? [.init("activation_order", .bool(activationOrder))] : [])
   }
 }

@@ -6,6 +6,8 @@ public enum QuantizeMethod: String, Sendable, CaseIterable {
   case rtn
   /// Rounds each weight to the nearest code of a range whose ends are clipped where that lowers the error.
   case search
+  /// Moves the zero points so that most errors are small rather than none large; looks at the weights alone.
+  case hqq
   /// Rounds column after column and spreads each error over the columns that follow, by second moments of the input.
   case gptq
 }
@@ -39,7 +41,7 @@ public struct QuantizeOptions: Sendable, Equatable {
   public var length: Int
   /// The seed of the choice of windows.
   public var seed: UInt64
-  /// The share of the moments' mean diagonal that GPTQ adds to the diagonal, above 0 and at most 1.
+  /// The share of the moments' mean diagonal that GPTQ and propagation add to the diagonal, above 0 and at most 1.
   public var damping: Double
   /// Whether GPTQ takes columns in the order of decreasing activation.
   public var activationOrder: Bool
@@ -47,14 +49,26 @@ public struct QuantizeOptions: Sendable, Equatable {
   public var importance: PathOption?
   /// The file that the importance of inputs is written to; nil for none.
   public var importanceOutput: PathOption?
+  /// Whether scales and biases are fitted to the codes by second moments.
+  public var refit: Bool
+  /// How often codes are chosen again by second moments; 0 to keep the method's.
+  public var sweeps: Int
+  /// The share of the earlier layers' error that a linear is corrected for before it is quantized, 0 to 1.
+  public var propagation: Double
+  /// Bits and group sizes of some modules; of several that name a module the last one holds.
+  public var overrides: [QuantizeOverride]
+  /// The bits of a weight, codes and tables, that are distributed over the modules by their sensitivity; nil gives all
+  /// of them `bits`.
+  public var bitsPerWeight: Double?
 
   /// Takes the values that differ from the defaults.
   public init(
     method: QuantizeMethod = .rtn, bits: Int = 2, groupSize: Int = 64, targets: [ModulePattern]? = nil,
     ignore: [ModulePattern] = [], tables: DType = .f32, text: PathOption? = nil, samples: Int = 64,
     length: Int = 512,
-    seed: UInt64 = 1, damping: Double = 0.01, activationOrder: Bool = false, sampled: Int = 0,
-    importance: PathOption? = nil, importanceOutput: PathOption? = nil
+    seed: UInt64 = 1, damping: Double = 0.01, activationOrder: Bool = false, refit: Bool = false,
+    sweeps: Int = 0, propagation: Double = 0, overrides: [QuantizeOverride] = [], bitsPerWeight: Double? = nil,
+    sampled: Int = 0, importance: PathOption? = nil, importanceOutput: PathOption? = nil
   ) {
     self.method = method
     self.bits = bits
@@ -69,6 +83,11 @@ public struct QuantizeOptions: Sendable, Equatable {
     self.seed = seed
     self.damping = damping
     self.activationOrder = activationOrder
+    self.refit = refit
+    self.sweeps = sweeps
+    self.propagation = propagation
+    self.overrides = overrides
+    self.bitsPerWeight = bitsPerWeight
     self.importance = importance
     self.importanceOutput = importanceOutput
   }

@@ -5,24 +5,32 @@ import Models
 /// Replaces the weights of linears by packed codes with tables, on all cores: one tensor at a time, or with windows layer
 /// after layer.
 package struct QuantizePass: Pass {
-  private let options: QuantizeOptions
+  let options: QuantizeOptions
+  /// The width of each module that gets one from a budget, once that is known.
+  private let widths: [String: Int]
 
-  package init(_ options: QuantizeOptions) { self.options = options }
+  package init(_ options: QuantizeOptions) { self.init(options, widths: [:]) }
+
+  init(_ options: QuantizeOptions, widths: [String: Int]) {
+    self.options = options
+    self.widths = widths
+  }
 
   package var name: String { "quantize" }
 
   package func plan(_ input: Checkpoint) throws -> PassPlan {
     var editor = ContentsEditor(input.contents)
     var largest = 0
-    for module in try selectedModules(of: input) {
+    let modules = try options.parameters(of: try selectedModules(of: input))
+    if let budget = options.bitsPerWeight { _ = try bitsForCodes(budget, modules, in: input) }
+    for stated in modules {
+      let (module, parameters) = (stated.module, resolved(stated))
       let weight = try denseWeight(of: module, in: input)
-      try checkDivisible(weight)
+      try checkDivisible(weight, by: parameters.groupSize)
       editor.replace(
-        [weight.name], with: packedTensors(module, weight), module: module,
-        action: "\(options.method.rawValue), \(options.bits) bits, groups of \(options.groupSize)")
-      editor.update {
-        $0.quantization[module] = QuantizationParameters(bits: options.bits, groupSize: options.groupSize)
-      }
+        [weight.name], with: packedTensors(module, weight, parameters), module: module,
+        action: "\(options.method.rawValue), \(widthPhrase(stated)) bits, groups of \(parameters.groupSize)")
+      editor.update { $0.quantization[module] = parameters }
       largest = max(largest, weight.elementCount)
     }
     return editor.plan(memory: largest * 4 + (try windowMemory(of: input)))
@@ -32,6 +40,8 @@ package struct QuantizePass: Pass {
     _ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext
   ) throws -> JSONValue {
     let plan = try plan(input)
+    let grids = plan.contents.quantization.filter { input.contents.quantization[$0.key] == nil }
+      .mapValues(grid)
     let importanceOutput = try options.importanceOutput.map {
       try OutputWorkspace(
         target: $0.resolved, force: context.mayReplace,
@@ -40,17 +50,20 @@ package struct QuantizePass: Pass {
     let importance = try options.importance.map {
       try ImportanceFile(contentsOf: $0.resolved, modules: plan.changes.map(\.name), of: input)
     }
-    let layerwise = options.hasWindows ? try quantizeLayerwise(input, context) : nil
+    let layerwise = options.hasWindows ? try quantizeLayerwise(input, grids, context) : nil
     let known = try layerwise?.store.modules() ?? [:]
     var pending: [String: TensorBytes] = [:]
     var summary = layerwise?.summary ?? QuantizationSummary()
+    summary.moduleCounts = Dictionary(grouping: grids.values, by: \.bits).mapValues(\.count)
     try writeTensors(of: plan.contents, from: input, into: writer) { tensor in
       if let bytes = pending.removeValue(forKey: tensor.name) { return bytes }
       guard tensor.dtype == .u32, input.tensor(named: tensor.name)?.dtype != .u32 else { return nil }
       let module = String(tensor.name.dropLast(".weight".count))
       var packed = known[module]
       if packed == nil {
-        let result = try quantizeAlone(module, in: input, importance: importance?.values[module])
+        guard let grid = grids[module] else { return nil }
+        let quantizer = quantizer(grid, importance: importance?.values[module])
+        let result = try quantizeAlone(module, in: input, quantizer)
         packed = result.module
         summary.add(result.packed, isOutOfReach: options.hasWindows)
         context.progress(
@@ -72,30 +85,60 @@ package struct QuantizePass: Pass {
     guard options.hasWindows else { return 0 }
     let c = try LlamaConfiguration(of: input)
     let tokens = options.samples * options.length
-    // Five square matrices of doubles exist at once while the moments of the widest input are factored.
+    // Five square matrices of doubles exist at once while the moments of the widest input are factored, and two more
+    // with propagation, for which there are also the windows in the original model.
     let order = max(c.hiddenSize, c.intermediateSize)
-    return 4 * tokens * (c.hiddenSize + c.intermediateSize) + 5 * 8 * order * order
+    let (copies, matrices) = options.propagation > 0 ? (2, 7) : (1, 5)
+    let width = max(copies * (c.hiddenSize + c.intermediateSize), sensitivityWidth(c))
+    return 4 * tokens * width + matrices * 8 * order * order
   }
 
-  private var grid: QuantizationGrid {
+  /// What a token has while sensitivity is measured: the stream before a part of a layer too.
+  private func sensitivityWidth(_ c: LlamaConfiguration) -> Int {
+    options.bitsPerWeight == nil ? 0 : 2 * c.hiddenSize + c.intermediateSize
+  }
+
+  var tables: FloatFormat {
     guard let tables = FloatFormat(options.tables) else {
       preconditionFailure("a dtype that is no float was not refused")
     }
-    return QuantizationGrid(bits: options.bits, groupSize: options.groupSize, tables: tables)
+    return tables
+  }
+
+  func grid(_ parameters: QuantizationParameters) -> QuantizationGrid {
+    QuantizationGrid(bits: parameters.bits, groupSize: parameters.groupSize, tables: tables)
+  }
+
+  /// Bits and group size of a module; where a budget is to be distributed yet, the least bits.
+  private func resolved(_ stated: QuantizeOptions.ModuleParameters) -> QuantizationParameters {
+    guard options.bitsPerWeight != nil, !stated.hasOwnBits else { return stated.parameters }
+    var parameters = stated.parameters
+    parameters.bits = widths[stated.module] ?? BitAllocation.widths[0]
+    return parameters
+  }
+
+  private func widthPhrase(_ stated: QuantizeOptions.ModuleParameters) -> String {
+    let isOpen = options.bitsPerWeight != nil && !stated.hasOwnBits && widths.isEmpty
+    return isOpen ? BitAllocation.widths.alternatives() : "\(resolved(stated).bits)"
+  }
+
+  /// The windows that go through the model.
+  func windows(for input: Checkpoint, _ context: PassContext) throws -> [[Int32]] {
+    try CalibrationWindows(
+      options.windowSource, input: input, original: context.original, workPath: context.workPath,
+      progress: context.progress
+    ).tokens
   }
 
   /// Quantizes the linears of the layers by what they read when windows go through them.
   private func quantizeLayerwise(
-    _ input: Checkpoint, _ context: PassContext
+    _ input: Checkpoint, _ grids: [String: QuantizationGrid], _ context: PassContext
   ) throws -> (store: PackedTensorStore, summary: QuantizationSummary, importance: ImportanceFile) {
-    let windows = try CalibrationWindows(
-      options.windowSource, input: input, original: context.original, workPath: context.workPath,
-      progress: context.progress)
+    let tokens = try windows(for: input, context)
     var run = try LayerwiseQuantization(
-      options, grid: grid, modules: try selectedModules(of: input), input: input, tokens: windows.tokens,
-      progress: context.progress)
+      options, grids: grids, input: input, tokens: tokens, progress: context.progress)
     let path = context.workPath("quantized.packed")
-    var store = PackedTensorStore(path: path, tables: grid.tables)
+    var store = PackedTensorStore(path: path, tables: tables)
     var summary = QuantizationSummary()
     var file = try OutputFile(creating: path)
     try run.run { name, packed in
@@ -104,15 +147,15 @@ package struct QuantizePass: Pass {
     }
     summary.outputError = run.error.relative
     if options.method == .gptq { summary.damping = run.damping }
-    return (store, summary, try ImportanceFile(run.importance, of: windows.tokens, options.windowSource))
+    return (store, summary, try ImportanceFile(run.importance, of: tokens, options.windowSource))
   }
 
-  private func selectedModules(of input: Checkpoint) throws -> [String] {
+  func selectedModules(of input: Checkpoint) throws -> [String] {
     let modules = ModuleDescription.denseMatrices(of: input.contents)
     return try ModuleSelection(targets: options.targets, ignore: options.ignore).select(from: modules)
   }
 
-  private func denseWeight(of module: String, in input: Checkpoint) throws -> TensorInfo {
+  func denseWeight(of module: String, in input: Checkpoint) throws -> TensorInfo {
     guard let weight = input.tensor(named: module + ".weight") else {
       throw FormatError(input.path, .missing("tensor '\(module).weight'"))
     }
@@ -124,27 +167,29 @@ package struct QuantizePass: Pass {
     return weight
   }
 
-  private func checkDivisible(_ weight: TensorInfo) throws {
+  private func checkDivisible(_ weight: TensorInfo, by groupSize: Int) throws {
     let columns = weight.shape[1]
-    guard columns % options.groupSize != 0 else { return }
+    guard columns % groupSize != 0 else { return }
     throw PassError.divisibility(
-      tensor: weight.name, columns: columns, groupSize: options.groupSize,
+      tensor: weight.name, columns: columns, groupSize: groupSize,
       fitting: [128, 64, 32].filter { columns % $0 == 0 })
   }
 
-  private func packedTensors(_ module: String, _ weight: TensorInfo) -> [TensorInfo] {
+  private func packedTensors(
+    _ module: String, _ weight: TensorInfo, _ parameters: QuantizationParameters
+  ) -> [TensorInfo] {
     let (rows, columns) = (weight.shape[0], weight.shape[1])
-    let table = [rows, columns / options.groupSize]
+    let table = [rows, columns / parameters.groupSize]
     return [
-      TensorInfo(name: module + ".weight", dtype: .u32, shape: [rows, columns * options.bits / 32]),
+      TensorInfo(name: module + ".weight", dtype: .u32, shape: [rows, columns * parameters.bits / 32]),
       TensorInfo(name: module + ".scales", dtype: options.tables, shape: table),
       TensorInfo(name: module + ".biases", dtype: options.tables, shape: table),
     ]
   }
 
   /// Codes and tables of a module by its weight alone.
-  private func quantizeAlone(
-    _ module: String, in input: Checkpoint, importance: [Float]?
+  func quantizeAlone(
+    _ module: String, in input: Checkpoint, _ quantizer: any RowQuantizer
   ) throws -> (module: PackedTensorStore.Module, packed: PackedTensor) {
     let tensor = try denseWeight(of: module, in: input)
     guard let format = FloatFormat(tensor.dtype) else {
@@ -153,13 +198,22 @@ package struct QuantizePass: Pass {
     let weight = Weight(
       rows: tensor.shape[0], columns: tensor.shape[1],
       values: .dense(try input.bytes(of: tensor.name), format))
-    let quantizer: any RowQuantizer =
-      options.method == .rtn ? RoundToNearest(grid: grid) : ClipSearch(grid: grid, importance: importance)
     let packed = try quantizer.quantize(weight, name: tensor.name)
     let stored = PackedTensorStore.Module(
-      codes: TensorBytes(packed.codes), scales: TensorBytes(narrowed(packed.scales, to: grid.tables)),
-      biases: TensorBytes(narrowed(packed.biases, to: grid.tables)))
+      codes: TensorBytes(packed.codes), scales: TensorBytes(narrowed(packed.scales, to: tables)),
+      biases: TensorBytes(narrowed(packed.biases, to: tables)))
     return (stored, packed.withoutValues)
+  }
+}
+
+extension QuantizePass {
+  /// What quantizes a weight of which nothing else is known.
+  private func quantizer(_ grid: QuantizationGrid, importance: [Float]?) -> any RowQuantizer {
+    switch options.method {
+    case .rtn: RoundToNearest(grid: grid)
+    case .hqq: HalfQuadratic(grid: grid)
+    case .search, .gptq: ClipSearch(grid: grid, importance: importance)
+    }
   }
 }
 
@@ -175,6 +229,8 @@ struct QuantizationSummary {
   var damping: Double?
   /// Modules that the text does not reach.
   private var modulesWithoutStatistics = 0
+  /// The modules with each width.
+  var moduleCounts: [Int: Int] = [:]
 
   /// Adds a module's weights and their error.
   mutating func add(_ packed: PackedTensor, isOutOfReach: Bool = false) {
@@ -195,6 +251,11 @@ struct QuantizationSummary {
     if let damping { members.append(JSONValue.Member("damping", .double(damping))) }
     if modulesWithoutStatistics > 0 {
       members.append(JSONValue.Member("modules_without_statistics", .integer(modulesWithoutStatistics)))
+    }
+    if moduleCounts.count > 1 {
+      members += moduleCounts.sorted { $0.key < $1.key }.map { bits, count in
+        JSONValue.Member("modules_of_\(bits)_bits", .integer(count))
+      }
     }
     return .object(members)
   }

@@ -25,6 +25,33 @@ package struct QuantizationGrid: Sendable, Equatable {
     let span = bytes.span
     return widened(unsafe span.bytes, from: tables)
   }
+
+  /// The codes nearest to weights `[rows, columns]`, one a byte.
+  func nearestCodes(_ weights: [Float], scales: [Float], biases: [Float], columns: Int) -> [UInt8] {
+    var codes = [UInt8](repeating: 0, count: weights.count)
+    var span = codes.mutableSpan
+    roundToGrid(
+      weights.span, bits: bits, groupSize: groupSize, columnCount: columns, scales: scales.span,
+      biases: biases.span, codes: &span)
+    return codes
+  }
+
+  /// Codes, one a byte, in the packed form.
+  func packed(_ codes: [UInt8]) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: codes.count * bits / 8)
+    var span = bytes.mutableSpan
+    packCodes(codes.span, bits: bits, into: &span)
+    return bytes
+  }
+
+  /// Packed codes, one a byte.
+  func unpacked(_ bytes: [UInt8]) -> [UInt8] {
+    var codes = [UInt8](repeating: 0, count: bytes.count * 8 / bits)
+    var span = codes.mutableSpan
+    let packed = bytes.span
+    unpackCodes(unsafe packed.bytes, bits: bits, into: &span)
+    return codes
+  }
 }
 
 /// A way to find the codes and tables of a weight, each row by itself.
@@ -56,11 +83,13 @@ extension RowQuantizer {
   ///   - rows: The output features.
   ///   - columns: The input features; the group size divides them.
   ///   - name: What errors name.
+  ///   - correction: `[columns, columns]`, what the weight is multiplied with before; nil for nothing.
   ///   - read: Writes some rows of the weight, row-major.
-  /// - Returns: Codes, tables and the error.
+  /// - Returns: Codes, tables and the error, which is that of the weight without correction.
   /// - Throws: `PassError.notFinite` with the first element that is NaN or infinite.
   package func quantize(
-    rows: Int, columns: Int, name: String, _ read: @Sendable (Range<Int>, inout MutableSpan<Float>) -> Void
+    rows: Int, columns: Int, name: String, correction: [Float]? = nil,
+    _ read: @Sendable (Range<Int>, inout MutableSpan<Float>) -> Void
   ) throws -> PackedTensor {
     let chunkCount = (rows + Self.rowsPerChunk - 1) / Self.rowsPerChunk
     let parts = try parallelMap(chunkCount) { chunk in
@@ -69,7 +98,9 @@ extension RowQuantizer {
       var span = weights.values.mutableSpan
       read(range, &span)
       do throws(UnusableWeight) {
-        var part = try quantizeRows(weights.values, columns: columns)
+        if correction != nil { try requireFinite(weights.values) }
+        let corrected = correction.map { weights.times($0) } ?? weights
+        var part = try quantizeRows(corrected.values, columns: columns)
         part.measure(against: weights.values, bits: grid.bits, groupSize: grid.groupSize, columns: columns)
         return part
       } catch {
@@ -85,12 +116,16 @@ extension RowQuantizer {
   func requireFinite(_ weights: [Float]) throws(UnusableWeight) {
     if let index = weights.firstIndex(where: { !$0.isFinite }) { throw UnusableWeight(index: index) }
   }
+}
 
-  /// Codes, one a byte, in the packed form.
-  func packed(_ codes: [UInt8]) -> [UInt8] {
-    var bytes = [UInt8](repeating: 0, count: codes.count * grid.bits / 8)
-    var span = bytes.mutableSpan
-    packCodes(codes.span, bits: grid.bits, into: &span)
-    return bytes
+extension Matrix {
+  /// The product with a square matrix.
+  fileprivate func times(_ square: [Float]) -> Matrix {
+    var product = Matrix.unspecified(rows: rowCount, columns: columnCount)
+    var span = product.values.mutableSpan
+    multiply(
+      .plain, values.span, layout, square.span, MatrixLayout(rows: columnCount, columns: columnCount),
+      into: &span, layout)
+    return product
   }
 }

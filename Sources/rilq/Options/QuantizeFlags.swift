@@ -3,7 +3,7 @@ import Passes
 
 /// The options of `quantize`; their rules are the recipe's.
 struct QuantizeFlags: ParsableArguments {
-  @Option(help: "How codes are found: rtn (default), search or gptq.")
+  @Option(help: "How codes are found: rtn (default), search, hqq or gptq.")
   var method: String?
 
   @Option(help: "The width of a code: 2 (default), 3, 4 or 8.")
@@ -41,7 +41,8 @@ struct QuantizeFlags: ParsableArguments {
   @Option(help: "The seed of the choice of windows (default: 1).")
   var seed: String?
 
-  @Option(help: "The share of the mean diagonal that gptq adds to the diagonal (default: 0.01).")
+  @Option(
+    help: "The share of the mean diagonal that gptq and propagation add to the diagonal (default: 0.01).")
   var damping: String?
 
   @Flag(help: "gptq: columns in the order of decreasing activation, groups from the original weights.")
@@ -52,6 +53,18 @@ struct QuantizeFlags: ParsableArguments {
 
   @Option(help: "A file to write the importance of inputs to.")
   var importanceOutput: String?
+  @Flag(help: "Fit scales and biases to the codes, by the text.")
+  var refit = false
+
+  @Option(help: "How often every code is chosen again, by the text (default: 0).")
+  var sweeps: String?
+
+  @Option(
+    help: "The share of earlier layers' error that linears are corrected for, by the text (default: 0).")
+  var propagation: String?
+
+  @Option(help: "The bits of a weight, tables included, distributed over the modules by the text.")
+  var bitsPerWeight: String?
 
   /// The flags that were given, as keys of a recipe.
   var given: [PassFlag] {
@@ -66,9 +79,12 @@ struct QuantizeFlags: ParsableArguments {
         ("length", length),
         ("seed", seed),
         ("damping", damping),
+        ("sweeps", sweeps),
+        ("propagation", propagation),
+        ("bits_per_weight", bitsPerWeight),
         ("importance", importance),
         ("importance_output", importanceOutput),
       ], lists: [("text", text), ("targets", targets), ("ignore", ignore)],
-      switches: [("activation_order", activationOrder)])
+      switches: [("activation_order", activationOrder), ("refit", refit)])
   }
 }

@@ -1,0 +1,40 @@
+/// Solves `matrix · x = right` for a symmetric positive definite matrix, by its Cholesky factor.
+///
+/// For the small systems of single rows; the time grows with the cube of the order, on the calling thread.
+///
+/// - Parameters:
+///   - matrix: `[order, order]`; what lies above the diagonal is not looked at. Becomes the factor.
+///   - right: `[order]`; becomes the solution.
+/// - Returns: Whether the matrix is positive definite in double precision; otherwise `right` is of no use.
+package func solvePositiveDefinite(
+  _ matrix: inout MutableSpan<Double>, _ right: inout MutableSpan<Double>
+) -> Bool {
+  let order = right.count
+  precondition(matrix.count == order * order, "\(matrix.count) elements, order \(order)")
+  for row in 0..<order {
+    for column in 0...row {
+      var value = matrix[row * order + column]
+      for k in 0..<column {
+        let product = matrix[row * order + k] * matrix[column * order + k]
+        value -= product
+      }
+      guard row == column else {
+        matrix[row * order + column] = value / matrix[column * order + column]
+        continue
+      }
+      guard value > 0, value.isFinite else { return false }
+      matrix[row * order + row] = value.squareRoot()
+    }
+  }
+  for row in 0..<order {
+    var value = right[row]
+    for k in 0..<row { value -= matrix[row * order + k] * right[k] }
+    right[row] = value / matrix[row * order + row]
+  }
+  for row in (0..<order).reversed() {
+    var value = right[row]
+    for k in row + 1..<max(order, row + 1) { value -= matrix[k * order + row] * right[k] }
+    right[row] = value / matrix[row * order + row]
+  }
+  return true
+}

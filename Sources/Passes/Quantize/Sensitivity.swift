@@ -1,0 +1,110 @@
+import Kernels
+import Models
+
+/// How much the model's residual stream suffers when one linear has fewer bits, measured on windows of a text.
+///
+/// The windows go through the original model. A linear's loss is the relative squared error of its outputs when the clip search
+/// quantizes it alone, times the share of its part of the layer, attention or feed-forward, in the residual stream behind that
+/// part: the mean over the tokens of `|added|² / |residual|²`. Linears of one part thus count alike, and a part that hardly changes
+/// the stream counts little. The head's share is 1.
+struct Sensitivity {
+  private let grids: [String: QuantizationGrid]
+  private let model: Transformer
+  private var windows: HaltedWindows
+  private let progress: ProgressHandler
+  private var done = 0
+  /// The losses of each module with each of `BitAllocation.widths`.
+  private(set) var losses: [String: [Double]] = [:]
+
+  /// - Parameters:
+  ///   - grids: Group size and tables of every module to measure; its bits are not looked at.
+  ///   - model: The original.
+  ///   - tokens: Windows of the text.
+  ///   - progress: Told after each linear.
+  /// - Throws: `ModelError.tokenOutOfRange`.
+  init(
+    _ grids: [String: QuantizationGrid], model: Transformer, tokens: [[Int32]],
+    progress: @escaping ProgressHandler
+  ) throws {
+    self.grids = grids
+    self.model = model
+    self.progress = progress
+    windows = try HaltedWindows(tokens, in: model)
+  }
+
+  /// Measures every module that the text reaches.
+  mutating func measure() throws {
+    for layer in model.layers { try measure(layer) }
+    guard !model.configuration.tiesEmbeddings else { return }
+    let (model, norm) = (model, model.finalNorm)
+    losses.merge(try relativeErrors(of: model.head.linears) { model.normalized($0.hidden, weight: norm) }) {
+      _, new in new
+    }
+  }
+
+  private mutating func measure(_ layer: Transformer.DecoderLayer) throws {
+    let groups = Transformer.DecoderLayer.groups
+    var before = windows.windows.map(\.hidden)
+    var errors: [String: [Double]] = [:]
+    for step in 0..<Transformer.stepCount {
+      windows.advance(layer: layer, step: step, of: model)
+      // Every second group ends a part of the layer: what it computes is added to the stream a step later.
+      if step > 0, step.isMultiple(of: 2) {
+        let share = addedShare(since: before)
+        for (name, relative) in errors { losses[name] = relative.map { $0 * share } }
+        (before, errors) = (windows.windows.map(\.hidden), [:])
+      }
+      guard step < groups.count else { continue }
+      let linears = layer[keyPath: groups[step]].linears
+      errors.merge(try relativeErrors(of: linears) { $0.input }) { _, new in new }
+    }
+  }
+
+  /// The mean share of what was added in the residual stream as it is now.
+  private func addedShare(since before: [Matrix]) -> Double {
+    let shares = zip(before, windows.windows).map { before, window in
+      var added = window.hidden
+      var span = added.values.mutableSpan
+      addScaled(before.values.span, scale: -1, to: &span)
+      return (0..<added.rowCount).reduce(0.0) { sum, token in
+        let part = Double(sumOfSquares(added.values.span.extracting(added.row(token))))
+        let whole = Double(sumOfSquares(window.hidden.values.span.extracting(added.row(token))))
+        return sum + part / max(whole, .leastNormalMagnitude)
+      } / Double(added.rowCount)
+    }
+    return shares.reduce(0, +) / Double(max(shares.count, 1))
+  }
+
+  /// The relative squared errors of the outputs of linears that read one input.
+  private mutating func relativeErrors(
+    of linears: [Linear], reading input: (HaltedWindow) -> Matrix
+  ) throws -> [String: [Double]] {
+    let chosen = linears.filter { grids[$0.name] != nil }
+    var errors: [String: [Double]] = [:]
+    guard let first = chosen.first else { return errors }
+    var moments = SecondMoments(order: first.weight.columnCount)
+    for window in windows.windows { moments.add(input(window)) }
+    guard moments.isFinite else { throw ModelError.notFinite("the input of '\(first.name)'") }
+    let (means, importance) = (moments.means.map { Float($0) }, moments.importance)
+    for linear in chosen {
+      guard let grid = grids[linear.name] else { continue }
+      errors[linear.name] = try BitAllocation.widths.map { bits in
+        let search = ClipSearch(grid: grid.with(bits: bits), importance: importance)
+        let packed = try search.quantize(linear.weight, name: linear.name + ".weight")
+        var error = OutputError()
+        error.add(of: linear.weight.replaced(by: packed, on: search.grid), to: linear.weight, means: means)
+        return error.relative * error.relative
+      }
+      done += 1
+      progress(Progress(phase: "sensitivity", completed: done, total: grids.count, detail: linear.name))
+    }
+    return errors
+  }
+}
+
+extension QuantizationGrid {
+  /// The same with another width.
+  func with(bits: Int) -> QuantizationGrid {
+    QuantizationGrid(bits: bits, groupSize: groupSize, tables: tables)
+  }
+}

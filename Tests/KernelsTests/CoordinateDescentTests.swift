@@ -1,0 +1,101 @@
+import Kernels
+import Testing
+
+@Suite struct CoordinateDescentTests {
+  /// A symmetric matrix with a heavy diagonal, one column of which is zero.
+  private func moments(_ order: Int, seed: UInt64) -> [Float] {
+    let values = randomFloats(order * order, seed: seed)
+    return values.indices.map { i in
+      let (row, column) = (i / order, i % order)
+      guard row != 3, column != 3 else { return 0 }
+      return row == column ? 4 : values[min(row, column) * order + max(row, column)]
+    }
+  }
+
+  private struct Group {
+    var codes: [Float]
+    var changes: [Float]
+    var hasChanged: Bool
+  }
+
+  private func descended(
+    rows: Int, order: Int, columns: Range<Int>, top: Float, scale: Float = 0.1, on set: InstructionSet?
+  ) -> Group {
+    let count = columns.count * rows
+    var codes = randomFloats(count, seed: 1, size: top / 2).map { ($0 + top / 2).rounded() }
+    let gradient = randomFloats(count, seed: 2)
+    let moments = moments(order, seed: 3)
+    var changes = [Float](repeating: 7, count: count)
+    let (scales, biases) = (
+      [Float](repeating: scale, count: rows), randomFloats(rows, seed: 4, size: 0.1)
+    )
+    var codeSpan = codes.mutableSpan
+    var changeSpan = changes.mutableSpan
+    let hasChanged =
+      set.map {
+        descend(
+          codes: &codeSpan, changes: &changeSpan, gradient: gradient.span, moments: moments.span,
+          columns: columns, order: order, scales: scales.span, biases: biases.span, top: top, on: $0)
+      }
+      ?? descendReference(
+        codes: &codeSpan, changes: &changeSpan, gradient: gradient.span, moments: moments.span,
+        columns: columns, order: order, scales: scales.span, biases: biases.span, top: top)
+    return Group(codes: codes, changes: changes, hasChanged: hasChanged)
+  }
+
+  @Test(arguments: InstructionSet.supported, [(16, 0..<32, Float(3)), (48, 32..<96, 7), (64, 0..<128, 255)])
+  func `chooses the codes that the plain loop chooses, bit by bit`(
+    set: InstructionSet, shape: (rows: Int, columns: Range<Int>, top: Float)
+  ) {
+    let (rows, columns, top) = shape
+    let found = descended(rows: rows, order: 128, columns: columns, top: top, on: set)
+    let expected = descended(rows: rows, order: 128, columns: columns, top: top, on: nil)
+    #expect(found.hasChanged && expected.hasChanged)
+    #expect(bits(found.codes) == bits(expected.codes))
+    #expect(found.changes == expected.changes)
+  }
+
+  @Test(arguments: InstructionSet.supported)
+  func `a column that no input reaches keeps its codes`(set: InstructionSet) {
+    let before = randomFloats(32 * 16, seed: 1, size: 1.5).map { ($0 + 1.5).rounded() }
+    let found = descended(rows: 16, order: 32, columns: 0..<32, top: 3, on: set)
+    #expect(found.codes[48..<64] == before[48..<64])
+    #expect(found.changes[48..<64].allSatisfy { $0 == 0 })
+    #expect(found.codes != before)
+  }
+
+  @Test(arguments: InstructionSet.supported)
+  func `a group whose scale is zero keeps its codes`(set: InstructionSet) {
+    let found = descended(rows: 16, order: 32, columns: 0..<32, top: 3, scale: 0, on: set)
+    #expect(!found.hasChanged)
+    #expect(found.changes.allSatisfy { $0 == 0 })
+  }
+
+  @Test(arguments: InstructionSet.supported, [(8, 16), (64, 48)])
+  func `sums groups as the plain loop does, bit by bit`(
+    set: InstructionSet, shape: (groupSize: Int, rows: Int)
+  ) {
+    let (groupSize, rows) = shape
+    let (x, y) = (
+      randomFloats(3 * groupSize * rows, seed: 1), randomFloats(3 * groupSize * rows, seed: 2)
+    )
+    var products = [Float](repeating: 7, count: 3 * rows)
+    var (sums, expectedProducts, expectedSums) = (products, products, products)
+    var productSpan = products.mutableSpan
+    var sumSpan = sums.mutableSpan
+    sumGroups(
+      x.span, y.span, groupSize: groupSize, rowCount: rows, products: &productSpan, sums: &sumSpan, on: set)
+    var expectedProductSpan = expectedProducts.mutableSpan
+    var expectedSumSpan = expectedSums.mutableSpan
+    sumGroupsReference(
+      x.span, y.span, groupSize: groupSize, rowCount: rows, products: &expectedProductSpan,
+      sums: &expectedSumSpan)
+    #expect(bits(products) == bits(expectedProducts))
+    #expect(bits(sums) == bits(expectedSums))
+  }
+
+  @Test(arguments: [(0, 0), (1, 16), (16, 16), (17, 32), (64, 64)])
+  func `rows fill whole vectors`(count: Int, expected: Int) {
+    #expect(RowVectors.rowCount(holding: count) == expected)
+  }
+}

@@ -1,0 +1,122 @@
+import Checkpoints
+import Models
+import Passes
+import TestSupport
+import Testing
+
+@Suite struct BitAllocationTests {
+  private static let text = PathOption(Fixtures.path("tiny-llama/calibration.txt"))
+
+  private func module(_ name: String, _ weightCount: Int, _ losses: [Double]) -> BitAllocation.Module {
+    BitAllocation.Module(name: name, weightCount: weightCount, losses: losses)
+  }
+
+  /// The least loss that any assignment within a budget has, by trying all of them.
+  private func leastLoss(_ modules: [BitAllocation.Module], budget: Int) -> Double {
+    var least = Double.infinity
+    for index in 0..<81 {
+      let widths = [index / 27, index / 9 % 3, index / 3 % 3, index % 3]
+      let cost = zip(modules, widths).reduce(0) { $0 + $1.0.weightCount * BitAllocation.widths[$1.1] }
+      guard cost <= budget else { continue }
+      least = min(least, zip(modules, widths).reduce(0) { $0 + $1.0.losses[$1.1] })
+    }
+    return least
+  }
+
+  @Test(arguments: [80, 90, 100, 110, 120, 130, 160])
+  func `equal modules with convex losses get the best of all assignments`(budget: Int) {
+    let modules = [
+      module("a", 10, [8, 2, 0.5]), module("b", 10, [4, 1.5, 0.6]), module("c", 10, [1, 0.2, 0.1]),
+      module("d", 10, [6, 5, 4.5]),
+    ]
+    let bits = BitAllocation(modules, budget: budget).bits
+    let loss = modules.reduce(0) { $0 + $1.losses[(bits[$1.name] ?? 2) - 2] }
+    #expect(modules.reduce(0) { $0 + $1.weightCount * (bits[$1.name] ?? 9) } <= budget)
+    #expect(abs(loss - leastLoss(modules, budget: budget)) < 1e-12)
+  }
+
+  @Test func `a cheap module comes before an expensive one that gains as much`() {
+    let modules = [module("large", 100, [4, 1, 0.9]), module("small", 10, [4, 1, 0.9])]
+    #expect(BitAllocation(modules, budget: 230).bits == ["large": 2, "small": 3])
+  }
+
+  @Test func `a module that gains little by one bit may get two at once`() {
+    let modules = [module("a", 10, [4, 3.9, 0]), module("b", 10, [4, 3, 2.9])]
+    #expect(BitAllocation(modules, budget: 60).bits == ["a": 4, "b": 2])
+  }
+
+  @Test func `of equal modules the first one wins`() {
+    let modules = ["a", "b", "c"].map { module($0, 10, [4, 1, 0.5]) }
+    #expect(BitAllocation(modules, budget: 75).bits == ["a": 3, "b": 2, "c": 2])
+  }
+
+  private func budget(_ bitsPerWeight: Double, _ change: (inout QuantizeOptions) -> Void = { _ in })
+    -> QuantizeOptions
+  {
+    var options = QuantizeOptions(
+      method: .search, tables: .bf16, text: Self.text, samples: 8, length: 128, bitsPerWeight: bitsPerWeight)
+    change(&options)
+    return options
+  }
+
+  private func perplexity(of checkpoint: Checkpoint) throws -> Double {
+    let tokens = try Tokenizer(of: checkpoint).encode(contentsOf: Fixtures.path("tiny-llama/evaluation.txt"))
+    return try Transformer(checkpoint).evaluate(
+      try windows(of: Array(tokens.prefix(8_192)), length: 256, path: "text")
+    ).perplexity
+  }
+
+  @Test func `distributed bits are better than as many bits everywhere`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let mixed = try bench.run(.quantize(budget(3.5)), to: "mixed.rilq")
+    let even = try bench.run(
+      .quantize(
+        budget(3.5) {
+          $0.bitsPerWeight = nil
+          $0.bits = 3
+        }), to: "even.rilq")
+    #expect(even.checkpoint.contents.bitsPerWeight == 3.5)
+    let found = mixed.checkpoint.contents.bitsPerWeight
+    #expect(found <= 3.5 && found > 3.45)
+    #expect(try perplexity(of: mixed.checkpoint) < perplexity(of: even.checkpoint))
+    let counts = BitAllocation.widths.compactMap { mixed["modules_of_\($0)_bits"]?.integer }
+    #expect(counts.count > 1 && counts.reduce(0, +) == 28)
+    #expect(even["modules_of_3_bits"] == nil)
+  }
+
+  @Test func `a module whose bits are given keeps them`() throws {
+    let bench = try Workbench()
+    let override = QuantizeOverride(targets: try patterns("v_proj"), bits: 8)
+    let output = try bench.run(.quantize(budget(3.5) { $0.overrides = [override] })).checkpoint
+    let quantization = output.contents.quantization
+    #expect(quantization["model.layers.0.self_attn.v_proj"]?.bits == 8)
+    #expect(quantization.filter { $0.key.hasSuffix("v_proj") }.allSatisfy { $0.value.bits == 8 })
+    #expect(output.contents.bitsPerWeight <= 3.5)
+  }
+
+  @Test func `modules that the text does not reach take part`() throws {
+    let bench = try Workbench()
+    let all = try patterns("*")
+    let output = try bench.run(.quantize(budget(3.5) { $0.targets = all })).checkpoint
+    #expect(output.contents.quantization.count == 16)
+    #expect(output.contents.bitsPerWeight <= 3.5)
+  }
+
+  @Test func `the plan says that widths are yet to be found`() throws {
+    let bench = try Workbench()
+    let recipe = Recipe(
+      input: PathOption(bench.input.path), output: PathOption(bench.folder.path("out.rilq")),
+      passes: [.quantize(budget(3))])
+    let plan = try Pipeline(recipe, Pipeline.Options(version: "0.0.0")).plan()
+    #expect(plan.passes[0].changes[0].action == "search, 2, 3 or 4 bits, groups of 64")
+  }
+
+  @Test func `a budget that two bits with their tables exceed is refused`() throws {
+    let bench = try Workbench()
+    let expected = PassError.usage(
+      "quantize: 'bits_per_weight' is 2.5, but 2 bits with their tables take 3.00; tables of bf16 and larger "
+        + "groups take fewer")
+    #expect(throws: expected) { try bench.run(.quantize(budget(2.5) { $0.tables = .f32 })) }
+    #expect(try bench.folder.names() == ["model"])
+  }
+}
