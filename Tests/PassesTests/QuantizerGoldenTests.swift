@@ -166,9 +166,11 @@ import Testing
     for i in values.indices { quantized.values[i] = (values[i] * 4).rounded(.toNearestOrEven) / 4 }
     var moments = SecondMoments(order: Self.columns)
     moments.add(quantized)
-    var cross = InputErrorMoments(order: Self.columns)
-    cross.add(from: x, to: quantized)
-    let correction = cross.correction(moments, share: 0.75, damping: 0.01)
+    var difference = x
+    for i in values.indices { difference.values[i] -= quantized.values[i] }
+    var cross = CrossMoments(rows: Self.columns, columns: Self.columns)
+    cross.add(difference, 0..<Self.columns, quantized)
+    let correction = ErrorPropagation.correction(cross.means, moments, share: 0.75, damping: 0.01)
     let corrected = weights.indices.map { i in
       (0..<Self.columns).reduce(Float(0)) { sum, k in
         sum + weights[i / Self.columns * Self.columns + k] * correction[k * Self.columns + i % Self.columns]
@@ -176,7 +178,7 @@ import Testing
     }
     #expect(largestDifference(corrected, try floats("propagation.weights")) < 1e-6)
     #expect(largestDifference(corrected, weights) > 1e-3)
-    let none = cross.correction(moments, share: 0, damping: 0.01)
+    let none = ErrorPropagation.correction(cross.means, moments, share: 0, damping: 0.01)
     let identity = none.indices.map { Float($0 % (Self.columns + 1) == 0 ? 1 : 0) }
     #expect(none == identity)
   }

@@ -9,8 +9,7 @@ import Models
 struct LayerwiseQuantization {
   private let options: QuantizeOptions
   private let grids: [String: QuantizationGrid]
-  private var model: Transformer
-  private var windows: HaltedWindows
+  private var walk: LayerWalk
   private var propagation: ErrorPropagation?
   private let progress: ProgressHandler
   private var done = 0
@@ -36,9 +35,8 @@ struct LayerwiseQuantization {
     self.grids = grids
     self.progress = progress
     let model = try Transformer(input)
-    self.model = model
     try model.requireTokens(tokens, from: Tokenizer.path(in: input))
-    windows = try HaltedWindows(tokens, in: model)
+    walk = try LayerWalk(model, tokens)
     if options.propagation > 0 {
       propagation = try ErrorPropagation(
         share: options.propagation, damping: options.damping, tokens: tokens, in: model)
@@ -50,23 +48,24 @@ struct LayerwiseQuantization {
   /// - Parameter keep: Gets each linear's name and what became of it.
   /// - Throws: `PassError.notFinite`, `ModelError.notFinite`, or what `keep` throws.
   mutating func run(_ keep: (String, PackedTensor) throws -> Void) throws {
-    for index in model.layers.indices {
+    for index in walk.model.layers.indices {
       for (step, group) in Transformer.DecoderLayer.groups.enumerated() {
         advance(layer: index, step: step)
-        var linears = model.layers[index][keyPath: group].linears
+        var linears = walk.model.layers[index][keyPath: group].linears
         try quantize(&linears, keep) { $0.input }
-        model.layers[index][keyPath: group].linears = linears
+        walk.model.layers[index][keyPath: group].linears = linears
       }
       advance(layer: index, step: Transformer.stepCount - 1)
     }
+    let model = walk.model
     guard !model.configuration.tiesEmbeddings else { return }
-    let (model, norm) = (model, model.finalNorm)
+    let norm = model.finalNorm
     var head = model.head.linears
     try quantize(&head, keep) { model.normalized($0.hidden, weight: norm) }
   }
 
   private mutating func advance(layer index: Int, step: Int) {
-    windows.advance(layer: model.layers[index], step: step, of: model)
+    walk.advance(layer: index, step: step)
     propagation?.advance(layer: index, step: step)
   }
 
@@ -77,9 +76,9 @@ struct LayerwiseQuantization {
     let chosen = linears.indices.filter { grids[linears[$0].name] != nil }
     guard let first = chosen.first else { return }
     var moments = SecondMoments(order: linears[first].weight.columnCount)
-    for window in windows.windows { moments.add(input(window)) }
+    for window in walk.windows { moments.add(input(window)) }
     guard moments.isFinite else { throw ModelError.notFinite("the input of '\(linears[first].name)'") }
-    let correction = propagation?.correction(moments, windows, reading: input)
+    let correction = propagation?.correction(moments, walk.windows, reading: input)
     let means = moments.means.map { Float($0) }
     let quantizer = quantizers(for: moments, means: means)
     for index in chosen {

@@ -2,6 +2,7 @@ package import Kernels
 
 /// The second moments of a linear's input, `E[x · xᵀ]`: products of a window in f32, added up in double precision.
 package struct SecondMoments: Sendable {
+  private static let tileSize = 192
   /// The input features.
   package let order: Int
   /// The tokens added.
@@ -21,7 +22,24 @@ package struct SecondMoments: Sendable {
     let order = order
     precondition(x.columnCount == order, "\(x.columnCount) features, order \(order)")
     count += x.rowCount
-    addProducts(x, x, order: order, isSymmetric: true, to: &sums)
+    let ranges = stride(from: 0, to: order, by: Self.tileSize).map { $0..<min($0 + Self.tileSize, order) }
+    let tiles = ranges.indices.flatMap { i in
+      (i..<ranges.count).map { (rows: ranges[i], columns: ranges[$0]) }
+    }
+    var span = sums.mutableSpan
+    parallelTiles(of: &span, count: tiles.count) { index, sums in
+      let (rows, columns) = tiles[index]
+      let tokens = 0..<x.rowCount
+      ScratchPool.shared.withScratch(rows.count * columns.count) { product in
+        multiply(
+          .transposedLeft, x.values.span, x.layout[tokens, rows], x.values.span, x.layout[tokens, columns],
+          into: &product, MatrixLayout(rows: rows.count, columns: columns.count))
+        for i in 0..<rows.count {
+          let start = (rows.lowerBound + i) * order + columns.lowerBound
+          for j in 0..<columns.count { sums[start + j] += Double(product[i * columns.count + j]) }
+        }
+      }
+    }
   }
 
   /// The means, `[order, order]`, symmetric.
@@ -44,34 +62,4 @@ package struct SecondMoments: Sendable {
 
   /// Whether every sum is finite.
   var isFinite: Bool { (0..<order).allSatisfy { sums[$0 * order + $0].isFinite } }
-}
-
-/// Adds the products of two inputs' features, summed over the tokens, to sums in double precision.
-///
-/// - Parameters:
-///   - x: `[tokens, order]`.
-///   - y: As many.
-///   - order: The features.
-///   - isSymmetric: Whether tiles below the diagonal are left out.
-///   - sums: `[order, order]`, features of `x` first.
-func addProducts(_ x: Matrix, _ y: Matrix, order: Int, isSymmetric: Bool, to sums: inout [Double]) {
-  let tileSize = 192
-  let ranges = stride(from: 0, to: order, by: tileSize).map { $0..<min($0 + tileSize, order) }
-  let tiles = ranges.indices.flatMap { i in
-    ((isSymmetric ? i : 0)..<ranges.count).map { (rows: ranges[i], columns: ranges[$0]) }
-  }
-  let tokens = 0..<x.rowCount
-  var span = sums.mutableSpan
-  parallelTiles(of: &span, count: tiles.count) { index, sums in
-    let (rows, columns) = tiles[index]
-    ScratchPool.shared.withScratch(rows.count * columns.count) { product in
-      multiply(
-        .transposedLeft, x.values.span, x.layout[tokens, rows], y.values.span, y.layout[tokens, columns],
-        into: &product, MatrixLayout(rows: rows.count, columns: columns.count))
-      for i in 0..<rows.count {
-        let start = (rows.lowerBound + i) * order + columns.lowerBound
-        for j in 0..<columns.count { sums[start + j] += Double(product[i * columns.count + j]) }
-      }
-    }
-  }
 }

@@ -9,8 +9,7 @@ import Models
 /// the stream counts little. The head's share is 1.
 struct Sensitivity {
   private let grids: [String: QuantizationGrid]
-  private let model: Transformer
-  private var windows: HaltedWindows
+  private var walk: LayerWalk
   private let progress: ProgressHandler
   private var done = 0
   /// The losses of each module with each of `BitAllocation.widths`.
@@ -27,42 +26,42 @@ struct Sensitivity {
     progress: @escaping ProgressHandler
   ) throws {
     self.grids = grids
-    self.model = model
     self.progress = progress
-    windows = try HaltedWindows(tokens, in: model)
+    walk = try LayerWalk(model, tokens)
   }
 
   /// Measures every module that the text reaches.
   mutating func measure() throws {
-    for layer in model.layers { try measure(layer) }
+    let model = walk.model
+    for index in model.layers.indices { try measure(layer: index) }
     guard !model.configuration.tiesEmbeddings else { return }
-    let (model, norm) = (model, model.finalNorm)
+    let norm = model.finalNorm
     losses.merge(try relativeErrors(of: model.head.linears) { model.normalized($0.hidden, weight: norm) }) {
       _, new in new
     }
   }
 
-  private mutating func measure(_ layer: Transformer.DecoderLayer) throws {
+  private mutating func measure(layer index: Int) throws {
     let groups = Transformer.DecoderLayer.groups
-    var before = windows.windows.map(\.hidden)
+    var before = walk.windows.map(\.hidden)
     var errors: [String: [Double]] = [:]
     for step in 0..<Transformer.stepCount {
-      windows.advance(layer: layer, step: step, of: model)
+      walk.advance(layer: index, step: step)
       // Every second group ends a part of the layer: what it computes is added to the stream a step later.
       if step > 0, step.isMultiple(of: 2) {
         let share = addedShare(since: before)
         for (name, relative) in errors { losses[name] = relative.map { $0 * share } }
-        (before, errors) = (windows.windows.map(\.hidden), [:])
+        (before, errors) = (walk.windows.map(\.hidden), [:])
       }
       guard step < groups.count else { continue }
-      let linears = layer[keyPath: groups[step]].linears
+      let linears = walk.model.layers[index][keyPath: groups[step]].linears
       errors.merge(try relativeErrors(of: linears) { $0.input }) { _, new in new }
     }
   }
 
   /// The mean share of what was added in the residual stream as it is now.
   private func addedShare(since before: [Matrix]) -> Double {
-    let shares = zip(before, windows.windows).map { before, window in
+    let shares = zip(before, walk.windows).map { before, window in
       var added = window.hidden
       var span = added.values.mutableSpan
       addScaled(before.values.span, scale: -1, to: &span)
@@ -83,7 +82,7 @@ struct Sensitivity {
     var errors: [String: [Double]] = [:]
     guard let first = chosen.first else { return errors }
     var moments = SecondMoments(order: first.weight.columnCount)
-    for window in windows.windows { moments.add(input(window)) }
+    for window in walk.windows { moments.add(input(window)) }
     guard moments.isFinite else { throw ModelError.notFinite("the input of '\(first.name)'") }
     let (means, importance) = (moments.means.map { Float($0) }, moments.importance)
     for linear in chosen {
