@@ -57,8 +57,8 @@ package struct TokenSampler: Sendable {
     var span = probabilities.mutableSpan
     let sum = softmax(&span, validCount: logits.count, scale: Float(1 / options.temperature))
     guard sum.isFinite else { throw Self.notFinite }
-    let candidates = candidates(of: probabilities)
-    return Int32(draw(probabilities, from: candidates))
+    if let candidates = candidates(of: probabilities) { return Int32(draw(probabilities, from: candidates)) }
+    return Int32(draw(probabilities, from: probabilities.indices))
   }
 
   private static let notFinite = ModelError.notFinite("the distribution of the next token")
@@ -72,8 +72,8 @@ package struct TokenSampler: Sendable {
     if let topK = options.topK { kept.removeLast(max(kept.count - topK, 0)) }
     guard options.topP < 1 else { return kept }
     // Of all tokens, not of those above the bound, unless their number is limited.
-    let whole = options.topK == nil ? Array(probabilities.indices) : kept
-    let share = options.topP * whole.reduce(0) { $0 + Double(probabilities[$1]) }
+    let whole = options.topK == nil ? probabilities : kept.map { probabilities[$0] }
+    let share = options.topP * whole.reduce(0) { $0 + Double($1) }
     var sum = 0.0
     let count = kept.firstIndex { index in
       sum += Double(probabilities[index])
@@ -96,8 +96,8 @@ package struct TokenSampler: Sendable {
     }
   }
 
-  private mutating func draw(_ probabilities: [Float], from candidates: [Int]?) -> Int {
-    let indices = candidates ?? Array(probabilities.indices)
+  private mutating func draw(_ probabilities: [Float], from indices: some BidirectionalCollection<Int>) -> Int
+  {
     let total = indices.reduce(0) { $0 + Double(probabilities[$1]) }
     var left = random.uniform() * total
     for index in indices {

@@ -14,21 +14,19 @@ struct FineTuningExample {
   /// - Parameters:
   ///   - line: An object with the texts `prompt` and `completion`.
   ///   - length: The most tokens; what is longer loses its end.
-  ///   - vocabulary: What texts become tokens with.
+  ///   - tokenizer: What texts become tokens with.
+  ///   - endToken: The token that ends a text.
   /// - Throws: `FormatError` with the line when a key is missing or nothing is left to be learned.
-  init(_ line: JSONLines.Line, length: Int, _ vocabulary: WindowVocabulary) throws {
-    guard let end = vocabulary.end.first else {
-      throw ModelError.noToken(path: vocabulary.path, "token that ends a text, which completions need")
-    }
-    let prompt = vocabulary.tokenizer.prefixTokens + vocabulary.tokenizer.encode(try line.text("prompt"))
-    let completion = vocabulary.tokenizer.encode(try line.text("completion"))
+  init(_ line: JSONLines.Line, length: Int, _ tokenizer: Tokenizer, endToken: Int32) throws {
+    let prompt = tokenizer.prefixTokens + tokenizer.encode(try line.text("prompt"))
+    let completion = tokenizer.encode(try line.text("completion"))
     guard !completion.isEmpty else { throw line.malformed("'completion' is empty") }
     guard prompt.count < length else {
       throw line.malformed(
         "the prompt has \(prompt.count) tokens, which leaves none of the \(length) of a window for the completion"
       )
     }
-    let tokens = prompt + completion + [end]
+    let tokens = prompt + completion + [endToken]
     isCut = tokens.count > length
     let count = min(tokens.count, length)
     window = CalibrationWindow(

@@ -34,11 +34,14 @@ struct WindowText {
         "has 'messages', whose chat template is not known; give 'prompt' and 'completion'")
     }
     guard takesExamples, lines[0].object["prompt"] != nil || lines[0].object["completion"] != nil else {
-      let tokens = try lines.flatMap { try vocabulary.tokenizer.encode($0.text("text")) + vocabulary.end }
+      let end = try vocabulary.endToken().map { [$0] } ?? []
+      let tokens = try lines.flatMap { try vocabulary.tokenizer.encode($0.text("text")) + end }
       self.init(path, tokens, length)
       return
     }
-    self.init(path, try lines.map { try FineTuningExample($0, length: length, vocabulary) })
+    guard let end = try vocabulary.endToken() else { throw vocabulary.lacksEndToken }
+    self.init(
+      path, try lines.map { try FineTuningExample($0, length: length, vocabulary.tokenizer, endToken: end) })
   }
 
   private init(_ path: String, _ examples: [FineTuningExample]) {
@@ -83,16 +86,18 @@ struct WindowText {
 /// What texts become tokens with.
 struct WindowVocabulary {
   let tokenizer: Tokenizer
-  let boundaries: TextBoundaries
-  /// The checkpoint, for errors.
-  let path: String
-
-  /// The token behind a text, if there is one.
-  var end: [Int32] { Array(boundaries.endTokens.prefix(1)) }
+  private let checkpoint: Checkpoint
 
   init(of checkpoint: Checkpoint) throws {
     tokenizer = try Tokenizer(of: checkpoint)
-    boundaries = try TextBoundaries(of: checkpoint)
-    path = checkpoint.path
+    self.checkpoint = checkpoint
+  }
+
+  /// The token behind a text, or nil when the model has none.
+  func endToken() throws -> Int32? { try TextBoundaries(of: checkpoint).endTokens.first }
+
+  /// The error of a text that needs such a token.
+  var lacksEndToken: ModelError {
+    .noToken(path: checkpoint.path, "token that ends a text, which completions need")
   }
 }
