@@ -177,6 +177,33 @@ import Testing
     #expect(after < before && after > 0)
   }
 
+  @Test func `fine-tunes on completions alone, of examples of any length`() throws {
+    let bench = try self.bench()
+    let lines = (0..<8).map { i in
+      let prompt = String(repeating: "And he said unto them ", count: i + 1)
+      return "{\"prompt\":\"\(prompt)\",\"completion\":\"let us go up to the house.\"}"
+    }
+    let path = try bench.folder.write("examples.jsonl", lines.joined(separator: "\n") + "\n")
+    let options = options {
+      $0.texts = [PathOption(path)]
+      $0.samples = 6
+      $0.validation = 2
+      $0.modelWeight = 0
+      $0.learningRate = 1e-2
+    }
+    let result = try bench.run(quantize, attach, options)
+    let before = try #require(result["validation_before"]?["gt_loss"]?.double)
+    let after = try #require(result["validation_after"]?["gt_loss"]?.double)
+    #expect(after < before / 2)
+    let source = WindowSource(
+      texts: [path], samples: 8, length: 64, seed: 1, takesExamples: true)
+    let windows = try fixtureWindows(source, in: bench.folder, input: bench.input)
+    #expect(Set(windows.tokens.map(\.count)).count > 1)
+    let longest = try #require(windows.training.max { $0.tokens.count < $1.tokens.count })
+    let scored = try #require(longest.isScored)
+    #expect(!scored.prefix(scored.count / 2).contains(true) && scored.contains(true))
+  }
+
   @Test func `the learning rate rises, then falls along its shape`() {
     func rates(_ shape: LearningRateShape, warmup: Int) -> [Double] {
       let schedule = LearningRateSchedule(peak: 4, shape: shape, warmup: warmup, updates: 4 + warmup)

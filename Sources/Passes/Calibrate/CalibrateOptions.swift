@@ -86,7 +86,6 @@ extension CalibrateOptions {
   var windowSource: WindowSource {
     WindowSource(
       texts: texts.map(\.resolved), samples: samples, sampled: sampled, validation: validation,
-      length: length,
-      seed: seed)
+      length: length, seed: seed, takesExamples: true)
   }
 }

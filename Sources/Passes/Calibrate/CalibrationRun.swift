@@ -178,6 +178,7 @@ struct CalibrationRun {
       members.append(JSONValue.Member("validation_before", start.json(weights)))
       members.append(JSONValue.Member("validation_after", best.json(weights)))
     }
+    if windows.cutCount > 0 { members.append(JSONValue.Member("examples_cut", .integer(windows.cutCount))) }
     if let resumedAt { members.append(JSONValue.Member("resumed_at_update", .integer(resumedAt))) }
     members.append(JSONValue.Member("training_last", state.last.json(weights)))
     members.append(JSONValue.Member("seconds_per_window_median", .double(clock.median)))

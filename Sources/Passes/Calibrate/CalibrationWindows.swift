@@ -59,6 +59,7 @@ package struct CalibrationWindows: Sendable {
   /// - Parameters:
   ///   - source: What is asked for; the model writes none of it.
   ///   - input: The checkpoint whose tokenizer is used.
+  /// - Throws: `ModelError.textTooShort` when a text has fewer windows than its share; what reading them throws.
   package init(_ source: WindowSource, ofTextsFor input: Checkpoint) throws {
     precondition(source.sampledCount == 0, "\(source.sampledCount) windows are not from texts")
     try self.init(source, input: input, original: input, workPath: { $0 })

@@ -67,7 +67,8 @@ public struct QuantizeOptions: Sendable, Equatable {
     ignore: [ModulePattern] = [], tables: DType = .f32, text: PathOption? = nil, samples: Int = 64,
     length: Int = 512,
     seed: UInt64 = 1, damping: Double = 0.01, activationOrder: Bool = false, refit: Bool = false,
-    sweeps: Int = 0, propagation: Double = 0, overrides: [QuantizeOverride] = [], bitsPerWeight: Double? = nil,
+    sweeps: Int = 0, propagation: Double = 0, overrides: [QuantizeOverride] = [],
+    bitsPerWeight: Double? = nil,
     sampled: Int = 0, importance: PathOption? = nil, importanceOutput: PathOption? = nil
   ) {
     self.method = method
