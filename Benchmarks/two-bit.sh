@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# Quality at 2 bits: every quantizer alone, then each initialization and each trainable set on the two best, beside peers.
+# usage: two-bit.sh FOLDER CHECKPOINT CALIBRATION-TEXT EVALUATION-TEXT SECOND-TEXT [ROW ...]
+# FOLDER keeps what is done: each finished row is FOLDER/ROW.row, and a second call goes on where the first was stopped, within a
+# calibration, too. Without rows all are made. UPDATES (default 40) is the updates of every calibration. A peer that is not
+# installed for $PYTHON is skipped and said.
+# shellcheck source=common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+[ $# -ge 5 ] || usage "two-bit.sh FOLDER CHECKPOINT CALIBRATION-TEXT EVALUATION-TEXT SECOND-TEXT [ROW ...]"
+folder=$1 checkpoint=$2 calibration=$3 evaluation=$4 second=$5
+shift 5
+need "$checkpoint" checkpoint
+need "$calibration" "calibration text"
+need "$evaluation" "evaluation text"
+need "$second" "second text"
+checkpoint=$(realpath "$checkpoint") calibration=$(realpath "$calibration")
+evaluation=$(realpath "$evaluation") second=$(realpath "$second")
+mkdir -p "$folder"
+build_rilq
+
+text="text: $calibration"
+gptq="method: gptq, $text, samples: 64"
+refined="$gptq, refit: true, sweeps: 2, propagation: 0.5"
+train="samples: 320, length: 256, batch: 8, updates: ${UPDATES:-40}, schedule: cosine, warmup: 2, validation: 0"
+affine="$text, $train, train: [bias, scale], learning_rate: 2e-3"
+statistics="$text, samples: 32"
+
+# The passes of a row, one a line.
+passes() {
+  case $1 in
+  rtn | hqq) echo "quantize: {method: $1}" ;;
+  search) echo "quantize: {method: search, $text}" ;;
+  gptq) echo "quantize: {$gptq}" ;;
+  gptq-order) echo "quantize: {$gptq, activation_order: true}" ;;
+  gptq-refined) echo "quantize: {$gptq, refit: true, sweeps: 2}" ;;
+  propagated) echo "quantize: {$refined}" ;;
+  *-loftq | *-qera | *-atc)
+    passes "${1%-*}"
+    local keys=""
+    [ "${1##*-}" = loftq ] || keys=", $statistics"
+    echo "attach: {kind: dense, rank: 16, init: ${1##*-}$keys}"
+    ;;
+  *-dense)
+    passes "${1%-*}"
+    echo "attach: {kind: dense, rank: 16}"
+    echo "calibrate: {$text, $train, learning_rate: 5e-4}"
+    ;;
+  *-pooled)
+    passes "${1%-*}"
+    echo "attach: {kind: pooled, rank: 16}"
+    echo "calibrate: {$text, $train, learning_rate: 1e-3}"
+    ;;
+  *-bias)
+    passes "${1%-*}"
+    echo "calibrate: {$text, $train, train: [bias], learning_rate: 2e-3}"
+    ;;
+  *-affine)
+    passes "${1%-*}"
+    echo "calibrate: {$affine}"
+    echo "merge: {tables: f16}"
+    ;;
+  *-kl)
+    passes "${1%-*}"
+    echo "calibrate: {$affine, kl_weight: 1, ground_truth_weight: 0}"
+    echo "merge: {tables: f16}"
+    ;;
+  *) usage "two-bit.sh: there is no row '$1'" ;;
+  esac
+}
+
+rows=(rtn search hqq gptq gptq-order gptq-refined propagated
+  gptq-loftq gptq-qera gptq-atc propagated-loftq propagated-qera propagated-atc
+  gptq-bias gptq-affine gptq-pooled gptq-dense
+  propagated-bias propagated-affine propagated-kl propagated-pooled propagated-dense propagated-g32-affine
+  peer-mlx)
+[ $# -eq 0 ] || rows=("$@")
+
+# measure MODEL: perplexity on both texts and the mean KL to the checkpoint on the first.
+measure() {
+  "$rilq" eval "$1" --text "$evaluation" --window 512 --max-tokens 16384 --reference "$checkpoint" --json --quiet \
+    >"$work/first.json" || return
+  "$rilq" eval "$1" --text "$second" --window 512 --max-tokens 16384 --json --quiet >"$work/second.json" || return
+  "$rilq" inspect "$1" --json >"$work/inspect.json" || return
+  printf '%s %s %s %s' "$(value perplexity "$work/first.json")" "$(value perplexity "$work/second.json")" \
+    "$(value mean_kl "$work/first.json")" "$(value bits_per_weight "$work/inspect.json")"
+}
+
+# make ROW: converts, measures, and keeps the row.
+make() {
+  local row=$1 group=64 begin
+  case $row in *-g32-*) group=32 ;; esac
+  {
+    printf 'input: %s\noutput: %s\npasses:\n' "$checkpoint" "$(realpath "$folder")/$row.rilq"
+    passes "${row/-g32/}" | sed "s/quantize: {/quantize: {bits: 2, group_size: $group, tables: f16, /; s/^/  - /"
+  } >"$folder/$row.yaml"
+  begin=$SECONDS
+  "$rilq" convert "$folder/$row.yaml" --resume --force --json >"$folder/$row.json" || return
+  printf '%s %s %s %s\n' "$row" "$(measure "$folder/$row.rilq")" $((SECONDS - begin)) \
+    "$(megabytes "$(value peak_memory_bytes "$folder/$row.json")")" >"$work/row"
+  mv "$work/row" "$folder/$row.row"
+}
+
+# peer_mlx: MLX's own 2-bit quantization, measured by rilq.
+peer_mlx() {
+  has_python mlx_lm || { echo "skipped: peer-mlx needs mlx_lm" >&2; return; }
+  local begin=$SECONDS
+  rm -rf "$folder/peer-mlx"
+  "$python" -m mlx_lm convert --hf-path "$checkpoint" --mlx-path "$folder/peer-mlx" -q --q-bits 2 --q-group-size 64 \
+    >"$work/mlx.log" 2>&1 || { tail -1 "$work/mlx.log" >&2; return 1; }
+  printf 'peer-mlx %s %s -\n' "$(measure "$folder/peer-mlx")" $((SECONDS - begin)) >"$work/row"
+  mv "$work/row" "$folder/peer-mlx.row"
+}
+
+if [ ! -e "$folder/checkpoint.row" ]; then
+  printf 'checkpoint %s - -\n' "$(measure "$checkpoint")" >"$work/row"
+  mv "$work/row" "$folder/checkpoint.row"
+fi
+for row in "${rows[@]}"; do
+  [ ! -e "$folder/$row.row" ] || continue
+  echo "$row ..." >&2
+  case $row in
+  peer-mlx) peer_mlx ;;
+  *) make "$row" ;;
+  esac || echo "failed: $row" >&2
+done
+
+echo '| row | perplexity | ratio | second text | ratio | mean KL | bits a weight | seconds | peak MB |'
+echo '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |'
+for row in checkpoint "${rows[@]}"; do
+  [ -e "$folder/$row.row" ] || continue
+  awk -v first="$(cut -d ' ' -f 2 "$folder/checkpoint.row")" -v second="$(cut -d ' ' -f 3 "$folder/checkpoint.row")" \
+    '{printf "| %s | %.2f | %.2f | %.2f | %.2f | %.4f | %.2f | %s | %s |\n", $1, $2, $2 / first, $3, $3 / second, $4, $5, $6, $7}' \
+    "$folder/$row.row"
+done
