@@ -18,7 +18,7 @@ import Testing
           targets: try patterns("v_proj", "model.layers.0.mlp.up_proj"), bits: 4, groupSize: 32),
         QuantizeOverride(targets: try patterns("model.layers.0.mlp.up_proj"), groupSize: 128),
       ])
-    if method == .gptq { (options.text, options.samples, options.length) = (Self.text, 4, 64) }
+    if method == .gptq { (options.texts, options.samples, options.length) = ([Self.text], 4, 64) }
     return options
   }
 

@@ -8,6 +8,8 @@ public enum QuantizeMethod: String, Sendable, CaseIterable {
   case search
   /// Moves the zero points so that most errors are small rather than none large; looks at the weights alone.
   case hqq
+  /// Rounds each weight to one of four values of a normal distribution and leaves it dense, for comparisons.
+  case nf2
   /// Rounds column after column and spreads each error over the columns that follow, by second moments of the input.
   case gptq
 }
@@ -67,7 +69,8 @@ public struct QuantizeOptions: Sendable, Equatable {
     ignore: [ModulePattern] = [], tables: DType = .f32, text: PathOption? = nil, samples: Int = 64,
     length: Int = 512,
     seed: UInt64 = 1, damping: Double = 0.01, activationOrder: Bool = false, refit: Bool = false,
-    sweeps: Int = 0, propagation: Double = 0, overrides: [QuantizeOverride] = [], bitsPerWeight: Double? = nil,
+    sweeps: Int = 0, propagation: Double = 0, overrides: [QuantizeOverride] = [],
+    bitsPerWeight: Double? = nil,
     sampled: Int = 0, importance: PathOption? = nil, importanceOutput: PathOption? = nil
   ) {
     self.method = method
