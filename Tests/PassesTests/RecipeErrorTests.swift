@@ -92,7 +92,7 @@ import Testing
 
   @Test(arguments: [
     ("quantize: {bitz: 2}", "quantize.bitz': there is no such key 'bitz', the nearest is 'bits'"),
-    ("quantize: {method: awq}", "quantize.method': is 'awq', expected rtn, search, hqq or gptq"),
+    ("quantize: {method: awq}", "quantize.method': is 'awq', expected rtn, search, hqq, nf2 or gptq"),
     ("quantize: {method: gptq}", "quantize': the method 'gptq' needs a 'text'"),
     ("quantize: {text: a.txt}", "quantize': the method 'rtn' makes no use of a 'text'"),
     ("quantize: {method: search, samples: 8}", "quantize': 'samples' is of no use without a 'text'"),

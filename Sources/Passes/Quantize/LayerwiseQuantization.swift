@@ -112,6 +112,7 @@ struct LayerwiseQuantization {
   ) -> (QuantizationGrid) -> any RowQuantizer {
     switch options.method {
     case .rtn: return { RoundToNearest(grid: $0) }
+    case .nf2: preconditionFailure("makes no use of a text")
     case .hqq: return { HalfQuadratic(grid: $0) }
     case .search:
       let importance = moments.importance

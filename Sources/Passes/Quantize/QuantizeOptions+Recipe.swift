@@ -45,6 +45,7 @@ extension QuantizeOptions {
     switch (method, hasWindows) {
     case (.gptq, false): throw reader.failure("the method 'gptq' needs a 'text'")
     case (_, false): if let key = needs.first { throw reader.failure("'\(key)' needs a 'text'") }
+    case (.nf2, true): throw reader.failure("the method 'nf2' makes no use of a 'text'")
     case (.rtn, true) where needs.isEmpty, (.hqq, true) where needs.isEmpty:
       throw reader.failure(
         "the method '\(method.rawValue)' makes no use of a 'text'" + (texts.isEmpty ? " or 'sampled'" : ""))
@@ -76,8 +77,20 @@ extension QuantizeOptions {
       guard key != "damping" || propagation == 0 else { continue }
       throw reader.failure("'\(key)' is of no use to the method '\(method.rawValue)'")
     }
+    try requireDense(reader, map)
     if bitsPerWeight != nil, map.has("bits") {
       throw reader.failure("'bits' is of no use beside 'bits_per_weight'")
+    }
+  }
+
+  /// Refuses what a method that packs nothing makes no use of.
+  private func requireDense(_ reader: RecipeReader, _ map: RecipeMap) throws {
+    guard method == .nf2 else { return }
+    for key in ["bits", "tables"] where map.has(key) {
+      throw reader.failure("'\(key)' is of no use to the method 'nf2'")
+    }
+    if overrides.contains(where: { $0.bits != nil }) {
+      throw reader.failure("'bits' of an override is of no use to the method 'nf2'")
     }
   }
 
@@ -90,15 +103,19 @@ extension QuantizeOptions {
 
   /// Every option by its key.
   var members: [JSONValue.Member] {
-    [
-      .init("method", .string(method.rawValue)),
-      bitsPerWeight.map { .init("bits_per_weight", .double($0)) } ?? .init("bits", .integer(bits)),
-      .init("group_size", .integer(groupSize)),
-      .init("targets", .optional(targets, JSONValue.patterns)),
-      .init("ignore", .patterns(ignore)),
-      .init("tables", .string(tables.recipeWord)),
-    ] + (overrides.isEmpty ? [] : [.init("overrides", .array(overrides.map(\.json)))])
+    [.init("method", .string(method.rawValue))] + bitsMembers
+      + [
+        .init("group_size", .integer(groupSize)),
+        .init("targets", .optional(targets, JSONValue.patterns)),
+        .init("ignore", .patterns(ignore)),
+      ] + (method == .nf2 ? [] : [.init("tables", .string(tables.recipeWord))])
+      + (overrides.isEmpty ? [] : [.init("overrides", .array(overrides.map(\.json)))])
       + (hasWindows ? statisticsMembers : []) + importanceMembers + dampingMembers
+  }
+
+  private var bitsMembers: [JSONValue.Member] {
+    if method == .nf2 { return [] }
+    return [bitsPerWeight.map { .init("bits_per_weight", .double($0)) } ?? .init("bits", .integer(bits))]
   }
 
   private var statisticsMembers: [JSONValue.Member] {

@@ -8,6 +8,8 @@ public enum QuantizeMethod: String, Sendable, CaseIterable {
   case search
   /// Moves the zero points so that most errors are small rather than none large; looks at the weights alone.
   case hqq
+  /// Rounds each weight to one of four values of a normal distribution and leaves it dense, for comparisons.
+  case nf2
   /// Rounds column after column and spreads each error over the columns that follow, by second moments of the input.
   case gptq
 }

@@ -27,11 +27,16 @@ package struct QuantizePass: Pass {
       let (module, parameters) = (stated.module, resolved(stated))
       let weight = try denseWeight(of: module, in: input)
       try checkDivisible(weight, by: parameters.groupSize)
+      largest = max(largest, weight.elementCount)
+      guard options.method != .nf2 else {
+        let action = "nf2, groups of \(parameters.groupSize), written dense as \(weight.dtype.rawValue)"
+        editor.replace([weight.name], with: [weight], module: module, action: action)
+        continue
+      }
       editor.replace(
         [weight.name], with: packedTensors(module, weight, parameters), module: module,
         action: "\(options.method.rawValue), \(widthPhrase(stated)) bits, groups of \(parameters.groupSize)")
       editor.update { $0.quantization[module] = parameters }
-      largest = max(largest, weight.elementCount)
     }
     return editor.plan(memory: largest * 4 + (try windowMemory(of: input)))
   }
@@ -39,6 +44,7 @@ package struct QuantizePass: Pass {
   package func run(
     _ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext
   ) throws -> JSONValue {
+    guard options.method != .nf2 else { return try runNormalFloat(input, into: writer, context) }
     let plan = try plan(input)
     let grids = plan.contents.quantization.filter { input.contents.quantization[$0.key] == nil }
       .mapValues(grid)
@@ -213,6 +219,7 @@ extension QuantizePass {
     case .rtn: RoundToNearest(grid: grid)
     case .hqq: HalfQuadratic(grid: grid)
     case .search, .gptq: ClipSearch(grid: grid, importance: importance)
+    case .nf2: preconditionFailure("packs nothing")
     }
   }
 }
@@ -234,11 +241,17 @@ struct QuantizationSummary {
 
   /// Adds a module's weights and their error.
   mutating func add(_ packed: PackedTensor, isOutOfReach: Bool = false) {
-    modules += 1
+    add(
+      weights: packed.weightCount, squaredError: packed.squaredError, squaredNorm: packed.squaredNorm)
     modulesWithoutStatistics += isOutOfReach ? 1 : 0
-    weights += packed.weightCount
-    squaredError += packed.squaredError
-    squaredNorm += packed.squaredNorm
+  }
+
+  /// Adds a module's weights and their error.
+  mutating func add(weights: Int, squaredError: Double, squaredNorm: Double) {
+    modules += 1
+    self.weights += weights
+    self.squaredError += squaredError
+    self.squaredNorm += squaredNorm
   }
 
   var report: JSONValue {

@@ -3,7 +3,7 @@ import Passes
 
 /// The options of `quantize`; their rules are the recipe's.
 struct QuantizeFlags: ParsableArguments {
-  @Option(help: "How codes are found: rtn (default), search, hqq or gptq.")
+  @Option(help: "How codes are found: rtn (default), search, hqq, gptq or nf2 (dense).")
   var method: String?
 
   @Option(help: "The width of a code: 2 (default), 3, 4 or 8.")
