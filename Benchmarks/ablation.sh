@@ -30,27 +30,29 @@ perplexity() {
   value perplexity "$work/eval.json"
 }
 
-# cell NAME RANK CALIBRATE-KEYS: quantizes, attaches, trains; the perplexity.
+# cell NAME RANK INITIALIZATION CALIBRATE-KEYS: quantizes, attaches, trains unless there are no keys; the perplexity.
 cell() {
   cat >"$work/recipe.yaml" <<RECIPE
 input: $(realpath "$checkpoint")
 output: $work/$1-$2.rilq
 passes:
   - quantize: {method: $method, bits: 2, group_size: 64${text[*]:+, text: $calibration}}
-  - attach: {kind: dense, rank: $2}
+  - attach: {kind: dense, rank: $2, init: $3}
+RECIPE
+  [ -z "$4" ] || cat >>"$work/recipe.yaml" <<RECIPE
   - calibrate: {text: $calibration, samples: $samples, length: $length, updates: $updates, batch: 8, validation: 0,
-                learning_rate: 1e-3, schedule: cosine, $3}
+                learning_rate: 1e-3, schedule: cosine, $4}
 RECIPE
   "$rilq" convert "$work/recipe.yaml" --quiet >/dev/null || return
   perplexity "$work/$1-$2.rilq"
 }
 
-# line NAME KEYS: a row of the table.
+# line NAME INITIALIZATION KEYS: a row of the table.
 line() {
   printf '| %-22s |' "$1"
   local rank result
   for rank in $ranks; do
-    result=$(cell "${1// /-}" "$rank" "$2")
+    result=$(cell "${1//[, ]/-}" "$rank" "$2" "$3")
     printf ' %10.2f |' "$result"
   done
   printf '\n'
@@ -65,7 +67,10 @@ for rank in $ranks; do printf ' %10d |' "$rank"; done
 printf '\n| --- |'
 for rank in $ranks; do printf ' ---: |'; done
 printf '\n'
-line "linear" "scope: linear, model_weight: 1, ground_truth_weight: 0"
-line "layer" "scope: layer, model_weight: 1, ground_truth_weight: 0"
-line "model" "scope: model, model_weight: 1, ground_truth_weight: 0"
-line "model and ground truth" "scope: model"
+line "svd, not trained" loftq ""
+line "qera, not trained" "qera, text: $calibration, samples: 64, length: $length" ""
+line "linear" zero "scope: linear, model_weight: 1, ground_truth_weight: 0"
+line "layer" zero "scope: layer, model_weight: 1, ground_truth_weight: 0"
+line "model" zero "scope: model, model_weight: 1, ground_truth_weight: 0"
+line "model and ground truth" zero "scope: model"
+line "qera, then both" "qera, text: $calibration, samples: 64, length: $length" "scope: model"

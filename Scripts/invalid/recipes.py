@@ -67,7 +67,7 @@ def add_invalid(catalogue):
     options("pattern-unmatched", "quantize: {ignore: ['*.mpl.*']}", "pattern '*.mpl.*' matches no module")
     options("targets-empty", "quantize: {targets: []}", "is an empty list, which selects nothing")
     options("text-missing", "calibrate: {}", "key 'passes.0.calibrate.text': is missing")
-    options("weights-both-0", "calibrate: {text: t, model_weight: 0, ground_truth_weight: 0}", "are both 0")
+    options("weights-both-0", "calibrate: {text: t, model_weight: 0, ground_truth_weight: 0}", "are all 0")
     options("train-twice", "calibrate: {text: t, train: [bias, bias]}", "is 'bias' again")
     options("against-without-merge", "verify: {text: t, against: unmerged}", "but no merge comes before")
 
