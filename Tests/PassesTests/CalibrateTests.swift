@@ -131,6 +131,22 @@ import Testing
     #expect(!deltas.contains { $0.hasPrefix("lm_head") })
   }
 
+  @Test(arguments: [
+    (64, 1024, "have the shapes"), (128, 1025, "the vocabularies have 1024 and 1025 tokens"),
+  ])
+  func `refuses a teacher that is another model`(width: Int, vocabulary: Int, reason: String) throws {
+    let bench = try Workbench(TinyModel { $0.hiddenSize = 128 })
+    let other = try Workbench(
+      TinyModel {
+        $0.hiddenSize = width
+        $0.vocabularySize = vocabulary
+      })
+    let options = options { $0.teacher = PathOption(other.input.path) }
+    let text = message { try bench.run(quantize, options) }
+    #expect(text.contains(reason), "\(text)")
+    #expect(try bench.folder.names().filter { $0.hasSuffix(".rilq") }.isEmpty)
+  }
+
   @Test func `refuses when only the head could be trained`() throws {
     let head = PassOptions.quantize(QuantizeOptions(targets: try patterns("lm_head")))
     let text = message { try bench().run(head, options()) }

@@ -70,6 +70,10 @@ extension Transformer {
     guard layers.count == other.layers.count else {
       throw ModelError.incomparable("the models have \(layers.count) and \(other.layers.count) layers")
     }
+    let vocabularies = (configuration.vocabularySize, other.configuration.vocabularySize)
+    guard vocabularies.0 == vocabularies.1 else {
+      throw ModelError.incomparable("the vocabularies have \(vocabularies.0) and \(vocabularies.1) tokens")
+    }
     for (linear, original) in zip(layerLinears, other.layerLinears) {
       let shapes = [linear, original].map { [$0.weight.rowCount, $0.weight.columnCount] }
       guard shapes[0] == shapes[1] else {

@@ -35,6 +35,7 @@ struct CalibrationRun {
         "\(original.path): is quantized itself; name the original model with 'teacher'")
     }
     let model = try Transformer(original)
+    try student.requireSameShapes(as: model)
     windows = try CalibrationWindows(
       options.windowSource, input: input, original: original, workPath: context.workPath,
       progress: context.progress)
