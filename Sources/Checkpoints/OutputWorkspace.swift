@@ -14,13 +14,19 @@ package final class OutputWorkspace {
   /// The folders of all workspaces of this process, and the names in them that stay when they are discarded.
   private static let liveFolders = Mutex<[String: Set<String>]>([:])
 
-  /// Discards every workspace of this process, which is about to end; nothing may use them afterwards.
+  private static let isEnding = Atomic<Bool>(false)
+
+  /// Discards every workspace of this process, which is about to end; a thread that asks for a path in one never gets it.
   ///
   /// - Returns: Whether something was kept.
   package static func discardAll() -> Bool {
-    liveFolders.withLock { folders in
-      // Other threads may still be writing: a second try takes what appeared during the first.
-      for _ in 0..<2 { for (folder, kept) in folders { clear(folder, keeping: kept) } }
+    isEnding.store(true, ordering: .sequentiallyConsistent)
+    return liveFolders.withLock { folders in
+      // Another thread may have got its path just before: a second try takes what appeared during the first.
+      for pause: UInt32 in [0, 20_000] {
+        usleep(pause)
+        for (folder, kept) in folders { clear(folder, keeping: kept) }
+      }
       return !folders.values.allSatisfy(\.isEmpty)
     }
   }
@@ -69,6 +75,8 @@ package final class OutputWorkspace {
   /// The path of something in the workspace.
   package func path(_ name: String) -> String {
     precondition(FileSystem.isPlainName(name) && name != Self.lockName, "'\(name)' is not a name")
+    // Nothing new may appear in a folder that is being cleared.
+    while Self.isEnding.load(ordering: .sequentiallyConsistent) { sleep(1) }
     return folder + "/" + name
   }
 
