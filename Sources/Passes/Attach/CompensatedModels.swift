@@ -17,13 +17,7 @@ struct CompensatedModels {
   ///   - context: The original checkpoint, where no teacher is named.
   /// - Throws: `PassError.usage` without an original model to approximate, `FormatError` or `ModelError`.
   init(_ options: AttachOptions, input: Checkpoint, _ context: PassContext) throws {
-    let original =
-      try options.teacher.map { try Checkpoint.open(path: $0.resolved, access: context.access) }
-      ?? context.original
-    guard original.contents.quantization.isEmpty else {
-      throw PassError.usage(
-        "\(original.path): is quantized itself; name the original model with 'teacher'")
-    }
+    let original = try context.teacher(options.teacher)
     teacher = try Transformer(original)
     student = try Transformer(input)
     try student.requireSameShapes(as: teacher)
@@ -59,27 +53,5 @@ extension AttachOptions {
       kind: kind, scaling: Float(scaling), groupSize: groupSize,
       loraA: Matrix(rows: rank, columns: columns, values: a),
       loraB: Matrix(rows: rows, columns: rank, values: b))
-  }
-}
-
-extension Transformer {
-  /// Refuses a model with other linears.
-  ///
-  /// - Throws: `ModelError.incomparable`.
-  func requireSameShapes(as other: Transformer) throws {
-    guard layers.count == other.layers.count else {
-      throw ModelError.incomparable("the models have \(layers.count) and \(other.layers.count) layers")
-    }
-    let vocabularies = (configuration.vocabularySize, other.configuration.vocabularySize)
-    guard vocabularies.0 == vocabularies.1 else {
-      throw ModelError.incomparable("the vocabularies have \(vocabularies.0) and \(vocabularies.1) tokens")
-    }
-    for (linear, original) in zip(layerLinears, other.layerLinears) {
-      let shapes = [linear, original].map { [$0.weight.rowCount, $0.weight.columnCount] }
-      guard shapes[0] == shapes[1] else {
-        throw ModelError.incomparable(
-          "module '\(linear.name)': the weights have the shapes \(shapes[0]) and \(shapes[1])")
-      }
-    }
   }
 }

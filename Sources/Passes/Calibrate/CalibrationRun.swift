@@ -27,13 +27,7 @@ struct CalibrationRun {
     self.options = options
     self.context = context
     let student = try Transformer(input)
-    let original =
-      try options.teacher.map { try Checkpoint.open(path: $0.resolved, access: context.access) }
-      ?? context.original
-    guard original.contents.quantization.isEmpty else {
-      throw PassError.usage(
-        "\(original.path): is quantized itself; name the original model with 'teacher'")
-    }
+    let original = try context.teacher(options.teacher)
     let model = try Transformer(original)
     try student.requireSameShapes(as: model)
     windows = try CalibrationWindows(
