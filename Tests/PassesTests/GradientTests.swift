@@ -90,6 +90,28 @@ import Testing
     #expect(checked == ["A": 6, "B": 6, "scales": 10, "biases": 10])
   }
 
+  @Test func `only tokens that are scored count`() throws {
+    let bench = try Workbench(TinyModel { $0.hiddenSize = 64 })
+    let student = try mixedStudent(.dense, bench)
+    let teacher = try Transformer(bench.input)
+    let tokens = Array(sampleTokens.prefix(24))
+    let rotary = teacher.rotaryEmbedding(positions: tokens.count)
+    let hidden = try teacher.finalHidden(tokens, rotary: rotary).values
+    let objective = RilqObjective(Self.weights, teacherHead: teacher.head)
+    func loss(_ isScored: [Bool]?) throws -> RilqLoss {
+      try student.rilqLoss(
+        of: TrainingWindow(tokens: tokens, teacher: hidden, isScored: isScored), objective, rotary: rotary)
+    }
+    let chosen = tokens.indices.map { (5..<9).contains($0) }
+    let (all, some, others) = (try loss(nil), try loss(chosen), try loss(chosen.map { !$0 }))
+    // The first token has nothing before it: 23 are scored in all, 4 of them chosen.
+    for part in [\RilqLoss.groundTruthLoss, \.divergence] {
+      #expect(abs(4 * some[keyPath: part] + 19 * others[keyPath: part] - 23 * all[keyPath: part]) < 1e-9)
+      #expect(abs(some[keyPath: part] - others[keyPath: part]) > 1e-3)
+    }
+    #expect(some.modelLoss == all.modelLoss)
+  }
+
   @Test func `layers that run forward twice have the same gradients, bit for bit`() throws {
     let bench = try Workbench(TinyModel { $0.hiddenSize = 64 })
     let student = try mixedStudent(.dense, bench)
