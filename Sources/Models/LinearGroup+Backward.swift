@@ -11,6 +11,8 @@ package struct TrainedParts: OptionSet, Sendable, Hashable {
   package static let bias = TrainedParts(rawValue: 2)
   /// The scales of packed weights.
   package static let scale = TrainedParts(rawValue: 4)
+  /// The codes of packed weights.
+  package static let code = TrainedParts(rawValue: 8)
 }
 
 /// The gradients of what is trained in one linear; empty for what is not.
@@ -23,6 +25,8 @@ package struct LinearGradients: Sendable {
   package var scales: [Float] = []
   /// `[out, in / groupSize]`.
   package var biases: [Float] = []
+  /// Of the weight itself, `[out, in]`, when codes are trained; those of scales and biases follow from it.
+  package var weights: [Float] = []
 
   /// Zeros for the trained parts that the linear has.
   package init(for linear: Linear, training parts: TrainedParts) {
@@ -31,6 +35,10 @@ package struct LinearGradients: Sendable {
       loraB = [Float](repeating: 0, count: adapter.loraB.values.count)
     }
     guard let packed = linear.weight.packed else { return }
+    if parts.contains(.code) {
+      weights = [Float](repeating: 0, count: linear.weight.rowCount * linear.weight.columnCount)
+      return
+    }
     if parts.contains(.scale) { scales = [Float](repeating: 0, count: packed.scales.count) }
     if !parts.isDisjoint(with: [.bias, .scale]) {
       biases = [Float](repeating: 0, count: packed.biases.count)
@@ -177,7 +185,11 @@ extension LowRankAdapter {
 private func addTableGradients(
   of linear: Linear, x: Matrix, dy: Matrix, _ delta: MatrixLayout, to gradients: inout LinearGradients
 ) {
-  guard let packed = linear.weight.packed, !gradients.biases.isEmpty else { return }
+  guard let packed = linear.weight.packed else { return }
+  guard gradients.weights.isEmpty else {
+    return addWeightGradients(x: x, dy: dy, delta, to: &gradients.weights)
+  }
+  guard !gradients.biases.isEmpty else { return }
   let groupCount = linear.weight.columnCount / packed.groupSize
   if gradients.scales.isEmpty {
     let sums = pooledSums(x, groupSize: packed.groupSize)
@@ -190,6 +202,17 @@ private func addTableGradients(
     return
   }
   addScaleAndBiasGradients(of: linear.weight, packed, x: x, dy: dy, delta, to: &gradients)
+}
+
+/// Adds `dW = dyᵀ · x`.
+private func addWeightGradients(x: Matrix, dy: Matrix, _ delta: MatrixLayout, to weights: inout [Float]) {
+  let rowsPerTile = WeightTile.rows(of: delta.columnCount, columns: x.columnCount)[0].count
+  var values = weights.mutableSpan
+  parallelRows(of: &values, columnCount: x.columnCount, rowsPerChunk: rowsPerTile) { rows, part in
+    multiply(
+      .transposedLeft, dy.values.span, delta[0..<delta.rowCount, rows], x.values.span, x.layout, keep: 1,
+      into: &part, MatrixLayout(rows: rows.count, columns: x.columnCount))
+  }
 }
 
 private func addScaleAndBiasGradients(

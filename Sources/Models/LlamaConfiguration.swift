@@ -30,6 +30,14 @@ public struct LlamaConfiguration: Sendable, Equatable {
   public let endTokens: [Int]
 }
 
+extension LlamaConfiguration {
+  /// The weights of one layer's linears.
+  package var layerWeightCount: Int {
+    let attention = (2 * headCount + 2 * keyValueHeadCount) * headSize
+    return hiddenSize * (attention + 3 * intermediateSize)
+  }
+}
+
 /// The parameters of the rotary position embedding.
 public struct RotaryParameters: Sendable, Equatable {
   /// The base of the wavelengths.

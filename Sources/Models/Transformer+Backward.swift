@@ -28,6 +28,7 @@ extension LinearGradients {
     Self.add(other.loraB, to: &loraB)
     Self.add(other.scales, to: &scales)
     Self.add(other.biases, to: &biases)
+    Self.add(other.weights, to: &weights)
   }
 
   private static func add(_ values: [Float], to sum: inout [Float]) {

@@ -79,7 +79,7 @@ package struct Weight: Sendable {
 /// Codes `[rows, columns]`, packed row by row, with a scale and a bias for each group: `w = scale * q + bias`.
 package struct PackedWeight: Sendable {
   /// Dense little-endian bit stream, each row in whole bytes.
-  package let codes: TensorBytes
+  package var codes: TensorBytes
   /// The width of a code.
   package let bits: Int
   /// The columns of a group.

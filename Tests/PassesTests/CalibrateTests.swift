@@ -1,4 +1,5 @@
 import Checkpoints
+import Kernels
 import Models
 import Passes
 import TestSupport
@@ -98,6 +99,73 @@ import Testing
       try isAdapter($0) && start.copiedBytes(of: $0) != output.copiedBytes(of: $0)
     }
     #expect(changed.count == (train.contains(.adapter) ? 56 : 0))
+  }
+
+  @Test func `trained codes lower the loss further than tables alone`() throws {
+    let bench = try self.bench()
+    let start = try bench.run(quantize, to: "start.rilq").checkpoint
+    let results = try [[Trainable.bias, .scale], [.bias, .scale, .code]].map { train in
+      let calibrate = options {
+        $0.train = train
+        $0.updates = 40
+        $0.learningRateScale.code = 20
+        $0.teacher = PathOption(bench.input.path)
+      }
+      return try bench.run(calibrate, on: start, to: "\(train.count).rilq")
+    }
+    let losses = try results.map { try #require($0["validation_after"]?["loss"]?.double) }
+    #expect(losses[1] < 0.97 * losses[0])
+    let weights = start.contents.tensors.filter { $0.dtype == .u32 }.map(\.name)
+    #expect(weights.count == 28)
+    for name in weights {
+      let before = try start.copiedBytes(of: name)
+      #expect(try results[0].checkpoint.copiedBytes(of: name) == before)
+      #expect(try results[1].checkpoint.copiedBytes(of: name) != before)
+    }
+    // What is written is what was validated.
+    #expect(abs(try validationLoss(of: results[1].checkpoint, bench, options()) - losses[1]) < 1e-6)
+    #expect(results[1]["parameters"]?.integer == 786_432 + 2 * 12_288)
+  }
+
+  @Test func `codes that are trained leave the training of tables as it is until one of them moves`() throws {
+    let bench = try self.bench()
+    let checkpoints = try [[Trainable.bias, .scale], [.bias, .scale, .code]].map { train in
+      let calibrate = options {
+        $0.train = train
+        $0.updates = 3
+        // Three steps of 2e-8 from the middle of a code.
+        $0.learningRateScale.code = 1e-5
+      }
+      return try bench.run(quantize, calibrate, to: "\(train.count).rilq").checkpoint
+    }
+    for tensor in checkpoints[0].contents.tensors {
+      guard tensor.name.hasSuffix("_delta") else {
+        #expect(
+          try checkpoints[0].copiedBytes(of: tensor.name) == checkpoints[1].copiedBytes(of: tensor.name))
+        continue
+      }
+      let values = try checkpoints.map { try floats(of: tensor.name, in: $0) }
+      let size = values[0].map(abs).max() ?? 0
+      let difference = zip(values[0], values[1]).map { abs($0 - $1) }.max() ?? 0
+      #expect(difference <= 1e-3 * size, "\(tensor.name): \(difference) of \(size)")
+    }
+  }
+
+  @Test func `each part takes its share of the learning rate`() throws {
+    let bench = try self.bench()
+    let outputs = try [1.0, 0.5].map { share in
+      let calibrate = options {
+        $0.updates = 1
+        $0.validateEvery = 1
+        $0.learningRateScale.bias = share
+      }
+      return try bench.run(quantize, calibrate, to: "\(share).rilq").checkpoint
+    }
+    let module = "model.layers.1.mlp.up_proj"
+    let biases = try outputs.map { try floats(of: module + ".biases_delta", in: $0) }
+    #expect(zip(biases[0], biases[1]).allSatisfy { abs($0 - 2 * $1) <= 1e-4 * abs($0) + 1e-9 })
+    let scales = try outputs.map { try $0.copiedBytes(of: module + ".scales_delta") }
+    #expect(scales[0] == scales[1])
   }
 
   @Test func `going on from trained tables adds to their changes`() throws {
@@ -277,6 +345,10 @@ import Testing
     let dense = PassOptions.attach(AttachOptions(kind: .dense))
     let noTables = message { try bench.run(dense, options { $0.train = [.scale] }) }
     #expect(noTables.contains("has no quantized weights"))
+  }
+
+  private func floats(of name: String, in checkpoint: Checkpoint) throws -> [Float] {
+    try checkpoint.bytes(of: name).withSpan { widened($0, from: .f32) }
   }
 
   private func logLines(_ bench: Workbench) throws -> [JSONValue] {

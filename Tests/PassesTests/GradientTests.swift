@@ -131,6 +131,81 @@ import Testing
     #expect(lists[0].joined().contains { $0.contains { $0 != 0 } })
   }
 
+  @Test func `a weight's gradient is the product of its outputs' gradients with its input`() throws {
+    let bench = try Workbench(TinyModel { $0.hiddenSize = 64 })
+    let student = try mixedStudent(.dense, bench)
+    let layer = student.layers[0]
+    let rotary = student.rotaryEmbedding(positions: 24)
+    var hidden = try student.embed(Array(sampleTokens.prefix(24)))
+    let activations = student.forward(layer, &hidden, rotary: rotary)
+    var lent: [Int: (x: Matrix, dy: Matrix)] = [:]
+    var gradients = LayerGradients(for: layer, training: .code)
+    // Twice, as gradients of windows add up.
+    for _ in 0..<2 {
+      var gradient = hidden
+      student.backward(layer, activations, gradient: &gradient, gradients: &gradients, rotary: rotary) {
+        lent[$0] = ($1, $2)
+      }
+    }
+    var checked = 0
+    for (index, path) in Transformer.DecoderLayer.groups.enumerated() {
+      let (x, dy) = try #require(lent[index])
+      let group = layer[keyPath: path]
+      for (i, linear) in group.linears.enumerated() {
+        let weights = gradients.groups[index][i].weights
+        #expect(weights.isEmpty == (linear.weight.packed == nil))
+        guard !weights.isEmpty else { continue }
+        let expected = product(dy, columns: group.columns(of: i), x).map { 2 * $0 }
+        let difference = zip(weights, expected).map { Double($0) - $1 }
+        #expect(norm(difference) < 1e-5 * norm(expected), "\(linear.name)")
+        checked += 1
+      }
+    }
+    #expect(checked == 5)
+  }
+
+  /// `dyᵀ · x` for some columns of `dy`, entry by entry.
+  private func product(_ dy: Matrix, columns: Range<Int>, _ x: Matrix) -> [Double] {
+    columns.flatMap { row in
+      (0..<x.columnCount).map { column in
+        (0..<x.rowCount).reduce(0.0) { sum, token in
+          sum + Double(dy.values[token * dy.columnCount + row])
+            * Double(x.values[token * x.columnCount + column])
+        }
+      }
+    }
+  }
+
+  private func norm(_ values: [Double]) -> Double { values.reduce(0) { $0 + $1 * $1 }.squareRoot() }
+
+  @Test func `the gradient of a layer's loss for another one's output is its slope`() throws {
+    let bench = try Workbench(TinyModel { $0.hiddenSize = 64 })
+    let student = try mixedStudent(.dense, bench)
+    let original = try Transformer(bench.input)
+    let rotary = original.rotaryEmbedding(positions: 24)
+    let input = try original.embed(Array(sampleTokens.prefix(24)))
+    var expected = input
+    original.forward(original.layers[0], &expected, rotary: rotary)
+    var gradients = LayerGradients(for: student.layers[0], training: [.bias, .scale])
+    func loss(_ layer: Transformer.DecoderLayer, _ scale: Float?) -> Double {
+      student.addLayerGradients(
+        of: layer, input: input, expected: expected, gradientScale: scale, to: &gradients, rotary: rotary)
+    }
+    // The gradients are those of the sum over tokens.
+    _ = loss(student.layers[0], 1.0 / 24)
+    let gradient = gradients.groups[3][0].scales
+    try #require(!gradient.isEmpty)
+    let slope = Double(norm(gradient) * norm(gradient))
+    let size = Float(Self.lossChange / slope)
+    let losses = [size, -size].map { size in
+      var moved = student.layers[0]
+      Self.parameters[2].add(&moved.down.linears[0], gradient, size)
+      return loss(moved, nil)
+    }
+    let difference = (losses[0] - losses[1]) / (2 * Double(size))
+    #expect(abs(difference - slope) < Self.relativeTolerance * slope, "\(difference), \(slope)")
+  }
+
   @Test func `the gradient of a layer's own loss is its slope`() throws {
     let bench = try Workbench(
       TinyModel {

@@ -72,6 +72,45 @@ import Testing
     #expect(try corrected.copiedBytes(of: second) != plain.copiedBytes(of: second))
   }
 
+  @Test(arguments: [0, 0.5])
+  func `layers that are trained give more nearly what the original's give`(propagation: Double) throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let change = { (epochs: Int) in
+      { (options: inout QuantizeOptions) in
+        options.propagation = propagation
+        options.layerEpochs = epochs
+        options.tables = .f16
+      }
+    }
+    let plain = try bench.run(.quantize(options(.gptq, change(0))), to: "plain.rilq")
+    let trained = try bench.run(.quantize(options(.gptq, change(4))), to: "trained.rilq")
+    let before = try #require(trained["layer_loss_before"]?.double)
+    let after = try #require(trained["layer_loss_after"]?.double)
+    #expect(after < 0.9 * before && plain["layer_loss_before"] == nil)
+    #expect(try perplexity(of: trained.checkpoint) < perplexity(of: plain.checkpoint))
+    for name in ["q_proj", "k_proj", "v_proj", "o_proj"] {
+      let name = "model.layers.0.self_attn.\(name)"
+      #expect(
+        try trained.checkpoint.copiedBytes(of: name + ".weight")
+          != plain.checkpoint.copiedBytes(of: name + ".weight"))
+      #expect(trained.checkpoint.tensor(named: name + ".scales")?.dtype == .f16)
+    }
+  }
+
+  @Test func `training that gains nothing leaves the codes and tables of the method`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let plain = try bench.run(.quantize(options(.search)), to: "plain.rilq").checkpoint
+    let spoiled = try bench.run(
+      .quantize(
+        options(.search) {
+          $0.layerEpochs = 1
+          $0.layerLearningRate = 1
+          $0.layerCodeRate = 1
+        }), to: "spoiled.rilq")
+    #expect(spoiled["layer_loss_before"] == spoiled["layer_loss_after"])
+    try expectSameTensors(plain, spoiled.checkpoint)
+  }
+
   @Test func `the plan's memory knows the windows of propagation`() throws {
     let bench = try Workbench()
     let plans = try [0, 0.5].map { share in
@@ -94,6 +133,8 @@ import Testing
         $0.refit = true
         $0.sweeps = 1
         $0.propagation = 0.5
+        $0.layerEpochs = 1
+        $0.layerBatch = 3
       }
       return try bench.run(.quantize(quantize), to: "threads-\(count).rilq").checkpoint
     }

@@ -108,6 +108,15 @@ import Testing
     ("quantize: {refit: true}", "quantize': 'refit' needs a 'text'"),
     ("quantize: {method: search, sweeps: 1}", "quantize': 'sweeps' needs a 'text'"),
     ("quantize: {propagation: 0.5}", "quantize': 'propagation' needs a 'text'"),
+    ("quantize: {layer_epochs: 2}", "quantize': 'layer_epochs' needs a 'text'"),
+    (
+      "quantize: {method: gptq, text: a.txt, layer_code_rate: 0.1}",
+      "quantize': 'layer_code_rate' is of no use without 'layer_epochs'"
+    ),
+    (
+      "quantize: {method: gptq, text: a.txt, layer_epochs: 1, layer_batch: 0}",
+      "quantize.layer_batch': is '0', expected an integer from 1 to 1000000"
+    ),
     ("quantize: {bits_per_weight: 3}", "quantize': 'bits_per_weight' needs a 'text'"),
     ("quantize: {refit: 1}", "quantize.refit': is '1', expected true or false"),
     ("quantize: {sweeps: -1}", "quantize.sweeps': is '-1', expected an integer from 0 to 1000"),
@@ -221,6 +230,10 @@ import Testing
     (
       "calibrate: {text: t, learning_rate: 2}",
       "calibrate.learning_rate': is '2', expected a number above 0 and at most 1"
+    ),
+    (
+      "calibrate: {text: t, learning_rate_scale: {code: 0}}",
+      "calibrate.learning_rate_scale.code': is '0', expected a number above 0 and at most 1000"
     ),
     (
       "calibrate: {text: t, validation: -1}",

@@ -55,6 +55,11 @@ import Testing
               updates: 200
               batch: 8
               learning_rate: null
+              learning_rate_scale:
+                adapter: 1.0
+                bias: 1.0
+                scale: 1.0
+                code: 1.0
               validation: 16
               patience: 5
               validate_every: 25

@@ -53,6 +53,44 @@ import Testing
     try expectClose(validation, try #require(trace["validation_windows_48_to_63_after"]))
   }
 
+  @Test func `a trainer with another one's state goes on as that one does, codes included`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let student = try Transformer(bench.run(.quantize(QuantizeOptions())).checkpoint)
+    let original = try Transformer(bench.input)
+    let tokens = (0..<3).map { i in (0..<32).map { Int32((7 * $0 + 31 * i) % 1024) } }
+    let rotary = original.rotaryEmbedding(positions: 32)
+    let windows = try tokens.map {
+      TrainingWindow(tokens: $0, teacher: try original.finalHidden($0, rotary: rotary).values)
+    }
+    func trainer() -> Trainer {
+      Trainer(
+        student: student, training: [.code, .scale, .bias], .model(RilqObjective()),
+        schedule: LearningRateSchedule(peak: 0.2), length: 32)
+    }
+    func update(_ trainer: inout Trainer) throws {
+      _ = try trainer.accumulate(windows, batch: windows.count)
+      trainer.update()
+    }
+    var first = trainer()
+    let start = first.snapshot
+    for _ in 0..<3 { try update(&first) }
+    var second = trainer()
+    second.restore(state: first.state, updateCount: first.updateCount)
+    #expect(second.snapshot == first.snapshot)
+    for _ in 0..<2 {
+      try update(&first)
+      try update(&second)
+    }
+    #expect(second.snapshot == first.snapshot && second.state == first.state)
+    let codes = [start, first.snapshot].map { $0.map { $0.lists[4] } }
+    #expect(codes[0] != codes[1], "no code has changed, so that this proves less")
+    second.restore(start)
+    #expect(second.snapshot == start)
+    var copies = first.snapshot
+    for index in copies.indices { copies[index].lists = first.snapshot[index].lists }
+    #expect(copies == first.snapshot)
+  }
+
   private func hiddenStates(of windows: [[Int32]], by teacher: Transformer) throws -> [[Float]] {
     let rotary = teacher.rotaryEmbedding(positions: Self.windowLength)
     return try windows.map { try teacher.finalHidden($0, rotary: rotary).values }

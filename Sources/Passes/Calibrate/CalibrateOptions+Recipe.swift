@@ -3,7 +3,8 @@ import Models
 
 extension CalibrateOptions {
   static let keys = [
-    "text", "samples", "sampled", "length", "updates", "batch", "learning_rate", "validation", "patience",
+    "text", "samples", "sampled", "length", "updates", "batch", "learning_rate", "learning_rate_scale",
+    "validation", "patience",
     "validate_every", "seed", "model_weight", "ground_truth_weight", "kl_weight", "scope",
     "schedule", "warmup", "teacher", "train",
   ]
@@ -24,6 +25,9 @@ extension CalibrateOptions {
     updates = try map.value("updates", default: updates) { try $0.integer(in: counts) }
     batch = try map.value("batch", default: batch) { try $0.integer(in: counts) }
     learningRate = try map.optional("learning_rate") { try $0.number(.aboveUpTo(0, 1)) }
+    learningRateScale = try map.value("learning_rate_scale", default: learningRateScale) {
+      try LearningRateScale(reading: $0)
+    }
     validation = try map.value("validation", default: validation) {
       try $0.integer(in: 0...Self.countLimit)
     }
@@ -68,6 +72,7 @@ extension CalibrateOptions {
       .init("updates", .integer(updates)),
       .init("batch", .integer(batch)),
       .init("learning_rate", .optional(learningRate, JSONValue.double)),
+      .init("learning_rate_scale", learningRateScale.json),
       .init("validation", .integer(validation)),
       .init("patience", .integer(patience)),
       .init("validate_every", .integer(validateEvery)),
@@ -81,6 +86,26 @@ extension CalibrateOptions {
       .init("teacher", .optional(teacher) { .recipeText($0.written) }),
       .init("train", .optional(train) { .array($0.map { .string($0.rawValue) }) }),
     ]
+  }
+}
+
+extension LearningRateScale {
+  private static let limits = NumberLimits.aboveUpTo(0, 1000)
+
+  fileprivate init(reading reader: RecipeReader) throws {
+    let map = try reader.map(keys: Trainable.allCases.map(\.rawValue))
+    self.init()
+    adapter = try map.value("adapter", default: adapter) { try $0.number(Self.limits) }
+    bias = try map.value("bias", default: bias) { try $0.number(Self.limits) }
+    scale = try map.value("scale", default: scale) { try $0.number(Self.limits) }
+    code = try map.value("code", default: code) { try $0.number(Self.limits) }
+  }
+
+  fileprivate var json: JSONValue {
+    .object([
+      .init("adapter", .double(adapter)), .init("bias", .double(bias)), .init("scale", .double(scale)),
+      .init("code", .double(code)),
+    ])
   }
 }
 

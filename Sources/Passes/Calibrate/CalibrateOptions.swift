@@ -8,6 +8,8 @@ public enum Trainable: String, Sendable, CaseIterable {
   case bias
   /// The group scales; the change is kept beside them until merge.
   case scale
+  /// The codes; they are changed in place, and so is what the tables are changes of.
+  case code
 }
 
 /// What the calibrate pass does.
@@ -26,6 +28,8 @@ public struct CalibrateOptions: Sendable, Equatable {
   public var batch: Int
   /// The peak step size, above 0 and at most 1; nil leaves it to what is trained.
   public var learningRate: Double?
+  /// The share of it that each part takes.
+  public var learningRateScale = LearningRateScale()
   /// The windows kept back to choose the best state; 0 for none.
   public var validation: Int
   /// The validations without progress after which calibration stops, at least 1.

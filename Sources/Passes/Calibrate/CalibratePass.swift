@@ -17,6 +17,9 @@ package struct CalibratePass: Pass {
     let configuration = try LlamaConfiguration(of: input)
     var editor = ContentsEditor(input.contents)
     for module in quantizedLinears(of: input) {
+      if parts.contains(.code), let codes = input.tensor(named: module + ".weight") {
+        editor.replace([codes.name], with: [codes], module: module, action: "codes trained")
+      }
       for (part, table) in [(TrainedParts.scale, "scales"), (.bias, "biases")] where parts.contains(part) {
         addDelta(of: module, table, in: input, to: &editor)
       }
@@ -27,7 +30,8 @@ package struct CalibratePass: Pass {
       }
     }
     return editor.plan(
-      memory: Self.windowMemory(configuration, options) * ThreadLimit.current)
+      memory: Self.windowMemory(configuration, options) * ThreadLimit.current
+        + (parts.contains(.code) ? Self.codeMemory(configuration) : 0))
   }
 
   /// The linears of layers, which are what calibration trains; a quantized head stays as it is.
@@ -66,6 +70,9 @@ package struct CalibratePass: Pass {
     return 4 * (options.length * (kept + 8 * c.intermediateSize) + logits)
   }
 
+  /// The bytes of the positions of codes, their gradients and moments.
+  private static func codeMemory(_ c: LlamaConfiguration) -> Int { 4 * 4 * c.layerCount * c.layerWeightCount }
+
   package func run(
     _ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext
   ) throws -> JSONValue {
@@ -91,7 +98,7 @@ package struct CalibratePass: Pass {
     if parts.contains(.adapter), !hasAdapter {
       throw PassError.usage("\(input.path): has no adapter to train; attach one first")
     }
-    if !parts.isDisjoint(with: [.bias, .scale]), !hasTables {
+    if !parts.isDisjoint(with: [.bias, .scale, .code]), !hasTables {
       throw PassError.usage("\(input.path): has no quantized weights whose tables could be trained")
     }
     return parts
@@ -105,6 +112,11 @@ package struct CalibratePass: Pass {
       guard tensor.name.hasSuffix(suffix), let linear = linears[String(tensor.name.dropLast(suffix.count))]
       else { return nil }
       return try make(linear).map { TensorBytes(narrowed($0, to: .f32)) }
+    }
+    if tensor.dtype == .u32, tensor.name.hasSuffix(".weight"),
+      let packed = linears[String(tensor.name.dropLast(".weight".count))]?.weight.packed
+    {
+      return packed.codes
     }
     return try values(".lora_A.weight") { $0.adapter?.loraA.values }
       ?? values(".lora_B.weight") { $0.adapter?.loraB.values }
@@ -128,6 +140,7 @@ extension Trainable {
     case .adapter: .adapter
     case .bias: .bias
     case .scale: .scale
+    case .code: .code
     }
   }
 }

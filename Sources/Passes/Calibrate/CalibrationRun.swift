@@ -4,8 +4,8 @@ import Models
 
 /// One calibration from start to end: teacher, updates, validation, the best state.
 struct CalibrationRun {
-  /// The updates between two states that are kept for a run that goes on.
-  private static let updatesPerSave = 5
+  /// The updates between two states that are kept for a run that goes on; more where codes make them large.
+  private let updatesPerSave: Int
   private let options: CalibrateOptions
   private let context: PassContext
   private let windows: CalibrationWindows
@@ -26,6 +26,7 @@ struct CalibrationRun {
   init(_ options: CalibrateOptions, parts: TrainedParts, input: Checkpoint, context: PassContext) throws {
     self.options = options
     self.context = context
+    updatesPerSave = parts.contains(.code) ? 25 : 5
     let student = try Transformer(input)
     let original = try context.teacher(options.teacher)
     let model = try Transformer(original)
@@ -45,7 +46,7 @@ struct CalibrationRun {
       student: student, training: parts, Self.comparison(options, original: model),
       schedule: LearningRateSchedule(
         peak: learningRate, shape: options.schedule, warmup: options.warmup, updates: options.updates),
-      length: options.length, recomputesLayers: pace.recomputesLayers)
+      rates: options.learningRateScale, length: options.length, recomputesLayers: pace.recomputesLayers)
     let restored = context.state.flatMap { CalibrationStateFile(path: $0.path).restore(into: &trainer) }
     log = try CalibrationLog(path: context.logPath, keepingUpTo: restored?.update)
     self.trainer = trainer
@@ -78,7 +79,7 @@ struct CalibrationRun {
   mutating func train() throws -> JSONValue {
     while state.update < options.updates, !isOutOfPatience {
       try takeUpdate()
-      if state.update % Self.updatesPerSave == 0, let kept = context.state {
+      if state.update % updatesPerSave == 0, let kept = context.state {
         try CalibrationStateFile(path: kept.path).save(state, trainer, weights)
         kept.didSave()
       }

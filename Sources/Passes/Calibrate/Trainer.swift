@@ -1,3 +1,4 @@
+import Checkpoints
 import Kernels
 package import Models
 
@@ -39,11 +40,13 @@ package struct Trainer {
   ///   - parts: What is trained.
   ///   - comparison: The loss.
   ///   - schedule: Adam's learning rates.
+  ///   - rates: The share of it for each part that is trained.
   ///   - length: The tokens of the longest window.
   ///   - recomputesLayers: Whether layers run forward twice to save memory.
   package init(
     student: Transformer, training parts: TrainedParts, _ comparison: Comparison,
-    schedule: LearningRateSchedule, length: Int, recomputesLayers: Bool = false
+    schedule: LearningRateSchedule, rates: LearningRateScale = LearningRateScale(), length: Int,
+    recomputesLayers: Bool = false
   ) {
     self.student = student
     self.parts = parts
@@ -52,7 +55,7 @@ package struct Trainer {
     self.recomputesLayers = recomputesLayers
     rotary = student.rotaryEmbedding(positions: length)
     gradients = student.layers.map { LayerGradients(for: $0, training: parts) }
-    states = student.layerLinears.map { LinearState($0, training: parts) }
+    states = student.layerLinears.map { LinearState($0, training: parts, rates: rates) }
   }
 
   /// The numbers that are trained.
@@ -69,6 +72,7 @@ package struct Trainer {
   /// - Returns: The loss of each window.
   /// - Throws: `ModelError.tokenOutOfRange`.
   package mutating func accumulate(_ windows: [TrainingWindow], batch: Int) throws -> [RilqLoss] {
+    guard !parts.contains(.code) else { return try accumulateInPlace(windows, batch: batch) }
     let (step, parts) = (self, parts)
     let results = try parallelMap(windows.count) { index in
       var gradients = step.student.layers.map { LayerGradients(for: $0, training: parts) }
@@ -79,6 +83,14 @@ package struct Trainer {
       for index in gradients.indices { gradients[index].add(result.gradients[index]) }
     }
     return results.map(\.loss)
+  }
+
+  /// Adds the gradients of one window after another, which are as large as the model.
+  private mutating func accumulateInPlace(_ windows: [TrainingWindow], batch: Int) throws -> [RilqLoss] {
+    var gradients = gradients
+    self.gradients = []
+    defer { self.gradients = gradients }
+    return try windows.map { try addGradients(of: $0, scale: 1 / Double(batch), to: &gradients) }
   }
 
   private func addGradients(
@@ -119,10 +131,13 @@ package struct Trainer {
   package mutating func update() {
     updateCount += 1
     let step = AdamStep(learningRate: schedule.rate(of: updateCount), updateCount: updateCount)
-    let linearGradients = gradients.flatMap { $0.groups.joined() }
+    var linears = zip(student.layerLinears, states).map(TrainedLinear.init)
+    states = []
+    TrainedLinear.update(&linears, gradients.flatMap { $0.groups.joined() }, step)
+    states = linears.map(\.state)
     var index = 0
     student.updateLayerLinears { linear in
-      states[index].update(&linear, linearGradients[index], step)
+      linear = linears[index].linear
       index += 1
     }
     gradients = student.layers.map { LayerGradients(for: $0, training: parts) }
@@ -180,6 +195,8 @@ package struct TrainedValues: Sendable, Equatable {
   private var loraB: [Float] = []
   private var scales: [Float] = []
   private var biases: [Float] = []
+  /// Packed.
+  private var codes: [UInt8] = []
 
   init(_ linear: Linear, training parts: TrainedParts) {
     if parts.contains(.adapter), let adapter = linear.adapter {
@@ -188,12 +205,18 @@ package struct TrainedValues: Sendable, Equatable {
     if !parts.isDisjoint(with: [.bias, .scale]), let packed = linear.weight.packed {
       (scales, biases) = (packed.scales, packed.biases)
     }
+    if parts.contains(.code), let packed = linear.weight.packed {
+      codes = packed.codes.withSpan { $0.copiedBytes() }
+    }
   }
 
   /// The lists, as many and as long for every state of one model.
   package var lists: [[Float]] {
-    get { [loraA, loraB, scales, biases] }
-    set { (loraA, loraB, scales, biases) = (newValue[0], newValue[1], newValue[2], newValue[3]) }
+    get { [loraA, loraB, scales, biases, codes.map { Float($0) }] }
+    set {
+      (loraA, loraB, scales, biases) = (newValue[0], newValue[1], newValue[2], newValue[3])
+      codes = newValue[4].map { UInt8($0) }
+    }
   }
 
   fileprivate func restore(_ linear: inout Linear) {
@@ -205,6 +228,7 @@ package struct TrainedValues: Sendable, Equatable {
       (packed.scales, packed.biases) = (scales, biases)
       linear.weight.packed = packed
     }
+    if !codes.isEmpty { linear.weight.packed?.codes = TensorBytes(codes) }
   }
 }
 

@@ -37,6 +37,16 @@ struct LayerWalk {
     }
   }
 
+  /// Takes every window through a whole layer again.
+  ///
+  /// - Parameters:
+  ///   - index: The layer.
+  ///   - streams: The residual stream before it, window by window.
+  mutating func repeatLayer(_ index: Int, from streams: [Matrix]) {
+    windows = streams.map { HaltedWindow(hidden: $0) }
+    for step in 0..<Transformer.stepCount { advance(layer: index, step: step) }
+  }
+
   /// The moments of what the next group of linears reads.
   ///
   /// - Parameter name: What an error names.

@@ -13,7 +13,7 @@ package struct ErrorPropagation {
   private var walk: LayerWalk
 
   /// - Parameters:
-  ///   - share: The share of the correction, above 0 and at most 1.
+  ///   - share: The share of the correction, 0 to 1.
   ///   - damping: The share of the mean diagonal that is λ, at least.
   ///   - tokens: Windows of the text.
   ///   - model: The original.
@@ -23,6 +23,9 @@ package struct ErrorPropagation {
     self.damping = damping
     walk = try LayerWalk(model, tokens)
   }
+
+  /// The stream of every window in the original model.
+  var streams: [Matrix] { walk.windows.map(\.hidden) }
 
   /// Takes the windows a step further.
   mutating func advance(layer index: Int, step: Int) {

@@ -11,12 +11,15 @@ struct LayerwiseQuantization {
   private let grids: [String: QuantizationGrid]
   private var walk: LayerWalk
   private var propagation: ErrorPropagation?
+  private let training: LayerTraining?
   private let progress: ProgressHandler
   private var done = 0
 
   /// What is known of quantized linears.
   private(set) var damping = 0.0
   private(set) var error = OutputError()
+  /// The losses of the layers that were trained, before and after.
+  private(set) var trainingLosses: [LayerTraining.Losses] = []
   /// `E[x²]` of every input feature of each linear that was quantized, in their order.
   private(set) var importance: [(name: String, values: [Float])] = []
 
@@ -37,7 +40,10 @@ struct LayerwiseQuantization {
     let model = try Transformer(input)
     try model.requireTokens(tokens, from: Tokenizer.path(in: input))
     walk = try LayerWalk(model, tokens)
-    if options.propagation > 0 {
+    training =
+      options.layerEpochs > 0
+      ? LayerTraining(options, model: model, length: options.length) : nil
+    if options.propagation > 0 || training != nil {
       propagation = try ErrorPropagation(
         share: options.propagation, damping: options.damping, tokens: tokens, in: model)
     }
@@ -49,19 +55,45 @@ struct LayerwiseQuantization {
   /// - Throws: `PassError.notFinite`, `ModelError.notFinite`, or what `keep` throws.
   mutating func run(_ keep: (String, PackedTensor) throws -> Void) throws {
     for index in walk.model.layers.indices {
-      for (step, group) in Transformer.DecoderLayer.groups.enumerated() {
-        advance(layer: index, step: step)
-        var linears = walk.model.layers[index][keyPath: group].linears
-        try quantize(&linears, keep) { $0.input }
-        walk.model.layers[index][keyPath: group].linears = linears
-      }
-      advance(layer: index, step: Transformer.stepCount - 1)
+      for (name, tensor) in try quantizeLayer(index) { try keep(name, tensor) }
     }
     let model = walk.model
     guard !model.configuration.tiesEmbeddings else { return }
     let norm = model.finalNorm
     var head = model.head.linears
-    try quantize(&head, keep) { model.normalized($0.hidden, weight: norm) }
+    try quantize(&head, keep: keep) { model.normalized($0.hidden, weight: norm) }
+  }
+
+  /// Quantizes a layer and takes the windows through it.
+  ///
+  /// - Returns: The names of its linears and what became of them.
+  private mutating func quantizeLayer(_ index: Int) throws -> [(name: String, tensor: PackedTensor)] {
+    let original = walk.model.layers[index]
+    let inputs = training == nil ? [] : walk.windows.map(\.hidden)
+    var packed: [(name: String, tensor: PackedTensor)] = []
+    for (step, group) in Transformer.DecoderLayer.groups.enumerated() {
+      advance(layer: index, step: step)
+      var linears = walk.model.layers[index][keyPath: group].linears
+      try quantize(&linears) {
+        packed.append(($0, $1))
+      } reading: {
+        $0.input
+      }
+      walk.model.layers[index][keyPath: group].linears = linears
+    }
+    advance(layer: index, step: Transformer.stepCount - 1)
+    guard let training, let propagation, !packed.isEmpty else { return packed }
+    let losses = training.train(
+      &walk.model.layers[index], original: original, inputs: inputs, expected: propagation.streams)
+    trainingLosses.append(losses)
+    let trained = zip(walk.model.layers[index].linears, original.linears)
+    packed = trained.compactMap { linear, original in
+      grids[linear.name].map { grid in
+        (linear.name, PackedTensor(linear.weight, on: grid, of: original.weight))
+      }
+    }
+    walk.repeatLayer(index, from: inputs)
+    return packed
   }
 
   private mutating func advance(layer index: Int, step: Int) {
@@ -70,7 +102,7 @@ struct LayerwiseQuantization {
   }
 
   private mutating func quantize(
-    _ linears: inout [Linear], _ keep: (String, PackedTensor) throws -> Void,
+    _ linears: inout [Linear], keep: (String, PackedTensor) throws -> Void,
     reading input: (HaltedWindow) -> Matrix
   ) throws {
     let chosen = linears.indices.filter { grids[linears[$0].name] != nil }
@@ -78,7 +110,8 @@ struct LayerwiseQuantization {
     var moments = SecondMoments(order: linears[first].weight.columnCount)
     for window in walk.windows { moments.add(input(window)) }
     guard moments.isFinite else { throw ModelError.notFinite("the input of '\(linears[first].name)'") }
-    let correction = propagation?.correction(moments, walk.windows, reading: input)
+    let correction =
+      options.propagation > 0 ? propagation?.correction(moments, walk.windows, reading: input) : nil
     let means = moments.means.map { Float($0) }
     let quantizer = quantizers(for: moments, means: means)
     for index in chosen {

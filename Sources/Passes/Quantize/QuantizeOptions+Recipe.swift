@@ -4,7 +4,8 @@ extension QuantizeOptions {
   static let keys = [
     "method", "bits", "group_size", "targets", "ignore", "tables", "text", "samples", "sampled", "length",
     "seed", "damping", "activation_order", "refit", "sweeps", "propagation", "overrides", "bits_per_weight",
-    "importance", "importance_output",
+    "importance", "importance_output", "layer_epochs", "layer_batch", "layer_learning_rate",
+    "layer_code_rate",
   ]
 
   /// Reads the options of a recipe's `quantize`.
@@ -29,6 +30,12 @@ extension QuantizeOptions {
     refit = try map.value("refit", default: refit) { try $0.flag() }
     sweeps = try map.value("sweeps", default: sweeps) { try $0.integer(in: 0...1000) }
     propagation = try map.value("propagation", default: propagation) { try $0.number(.within(0...1)) }
+    layerEpochs = try map.value("layer_epochs", default: layerEpochs) { try $0.integer(in: 0...1000) }
+    layerBatch = try map.value("layer_batch", default: layerBatch) { try $0.integer(in: 1...1_000_000) }
+    layerLearningRate = try map.value("layer_learning_rate", default: layerLearningRate) {
+      try $0.number(.aboveUpTo(0, 1))
+    }
+    layerCodeRate = try map.value("layer_code_rate", default: layerCodeRate) { try $0.number(.within(0...1)) }
     overrides = try map.value("overrides", default: overrides) {
       try $0.list(of: "overrides").map(QuantizeOverride.init)
     }
@@ -77,6 +84,10 @@ extension QuantizeOptions {
       guard key != "damping" || propagation == 0 else { continue }
       throw reader.failure("'\(key)' is of no use to the method '\(method.rawValue)'")
     }
+    for key in ["layer_batch", "layer_learning_rate", "layer_code_rate"]
+    where layerEpochs == 0 && map.has(key) {
+      throw reader.failure("'\(key)' is of no use without 'layer_epochs'")
+    }
     try requireDense(reader, map)
     if bitsPerWeight != nil, map.has("bits") {
       throw reader.failure("'bits' is of no use beside 'bits_per_weight'")
@@ -97,7 +108,7 @@ extension QuantizeOptions {
   private var keysThatNeedWindows: [String] {
     [
       ("refit", refit), ("sweeps", sweeps > 0), ("propagation", propagation > 0),
-      ("bits_per_weight", bitsPerWeight != nil),
+      ("layer_epochs", layerEpochs > 0), ("bits_per_weight", bitsPerWeight != nil),
     ].filter(\.1).map(\.0)
   }
 
@@ -128,6 +139,15 @@ extension QuantizeOptions {
       .init("refit", .bool(refit)),
       .init("sweeps", .integer(sweeps)),
       .init("propagation", .double(propagation)),
+      .init("layer_epochs", .integer(layerEpochs)),
+    ] + (layerEpochs > 0 ? layerMembers : [])
+  }
+
+  private var layerMembers: [JSONValue.Member] {
+    [
+      .init("layer_batch", .integer(layerBatch)),
+      .init("layer_learning_rate", .double(layerLearningRate)),
+      .init("layer_code_rate", .double(layerCodeRate)),
     ]
   }
 

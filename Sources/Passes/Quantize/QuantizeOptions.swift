@@ -57,6 +57,14 @@ public struct QuantizeOptions: Sendable, Equatable {
   public var sweeps: Int
   /// The share of the earlier layers' error that a linear is corrected for before it is quantized, 0 to 1.
   public var propagation: Double
+  /// How often each layer's codes, scales and biases are trained on all windows for the layer's output; 0 leaves them.
+  public var layerEpochs = 0
+  /// The windows of one update of a layer, at least 1.
+  public var layerBatch = 4
+  /// The peak step size of a layer's scales and biases, in units of the step, above 0 and at most 1.
+  public var layerLearningRate = 2e-3
+  /// The peak step size of a layer's codes, in units of the step, at least 0 and at most 1.
+  public var layerCodeRate = 2e-2
   /// Bits and group sizes of some modules; of several that name a module the last one holds.
   public var overrides: [QuantizeOverride]
   /// The bits of a weight, codes and tables, that are distributed over the modules by their sensitivity; nil gives all

@@ -94,9 +94,12 @@ package struct QuantizePass: Pass {
     // Five square matrices of doubles exist at once while the moments of the widest input are factored, and two more
     // with propagation, for which there are also the windows in the original model.
     let order = max(c.hiddenSize, c.intermediateSize)
-    let (copies, matrices) = options.propagation > 0 ? (2, 7) : (1, 5)
+    let hasOriginal = options.propagation > 0 || options.layerEpochs > 0
+    let (copies, matrices) = hasOriginal ? (2, 7) : (1, 5)
     let width = max(copies * (c.hiddenSize + c.intermediateSize), sensitivityWidth(c))
-    return 4 * tokens * width + matrices * 8 * order * order
+    // A layer that is trained needs the stream before it too, and its weights with gradients and moments.
+    let trained = options.layerEpochs > 0 ? 4 * tokens * c.hiddenSize + 4 * 8 * c.layerWeightCount : 0
+    return 4 * tokens * width + matrices * 8 * order * order + trained
   }
 
   /// What a token has while sensitivity is measured: the stream before a part of a layer too.
@@ -153,6 +156,7 @@ package struct QuantizePass: Pass {
     }
     summary.outputError = run.error.relative
     if options.method == .gptq { summary.damping = run.damping }
+    summary.layerLosses = run.trainingLosses
     return (store, summary, try ImportanceFile(run.importance, of: tokens, options.windowSource))
   }
 
@@ -234,6 +238,8 @@ struct QuantizationSummary {
   var outputError: Double?
   /// The largest damping that a factorization took.
   var damping: Double?
+  /// The losses of the layers that were trained.
+  var layerLosses: [LayerTraining.Losses] = []
   /// Modules that the text does not reach.
   private var modulesWithoutStatistics = 0
   /// The modules with each width.
@@ -262,6 +268,13 @@ struct QuantizationSummary {
     ]
     if let outputError { members.append(JSONValue.Member("relative_output_error", .double(outputError))) }
     if let damping { members.append(JSONValue.Member("damping", .double(damping))) }
+    if !layerLosses.isEmpty {
+      let count = Double(layerLosses.count)
+      members += [
+        JSONValue.Member("layer_loss_before", .double(layerLosses.reduce(0) { $0 + $1.before } / count)),
+        JSONValue.Member("layer_loss_after", .double(layerLosses.reduce(0) { $0 + $1.after } / count)),
+      ]
+    }
     if modulesWithoutStatistics > 0 {
       members.append(JSONValue.Member("modules_without_statistics", .integer(modulesWithoutStatistics)))
     }

@@ -62,7 +62,8 @@ struct CalibrateFlags: ParsableArguments {
 
   @Option(
     parsing: .upToNextOption,
-    help: "What is trained: adapter, bias, scale (default: the adapter, or without one bias and scale).")
+    help: "What is trained: adapter, bias, scale, code (default: the adapter, or without one bias and scale)."
+  )
   var train: [String] = []
 
   /// The flags that were given, as keys of a recipe.

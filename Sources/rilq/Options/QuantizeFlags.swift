@@ -53,6 +53,7 @@ struct QuantizeFlags: ParsableArguments {
 
   @Option(help: "A file to write the importance of inputs to.")
   var importanceOutput: String?
+
   @Flag(help: "Fit scales and biases to the codes, by the text.")
   var refit = false
 
@@ -62,6 +63,19 @@ struct QuantizeFlags: ParsableArguments {
   @Option(
     help: "The share of earlier layers' error that linears are corrected for, by the text (default: 0).")
   var propagation: String?
+
+  @Option(help: "How often each layer's codes and tables are trained on the windows (default: 0).")
+  var layerEpochs: String?
+
+  @Option(help: "The windows of one update of a layer (default: 4).")
+  var layerBatch: String?
+
+  @Option(
+    help: "The peak learning rate of a layer's scales and biases, in units of the step (default: 0.002).")
+  var layerLearningRate: String?
+
+  @Option(help: "The peak learning rate of a layer's codes, in units of the step (default: 0.02).")
+  var layerCodeRate: String?
 
   @Option(help: "The bits of a weight, tables included, distributed over the modules by the text.")
   var bitsPerWeight: String?
@@ -81,6 +95,10 @@ struct QuantizeFlags: ParsableArguments {
         ("damping", damping),
         ("sweeps", sweeps),
         ("propagation", propagation),
+        ("layer_epochs", layerEpochs),
+        ("layer_batch", layerBatch),
+        ("layer_learning_rate", layerLearningRate),
+        ("layer_code_rate", layerCodeRate),
         ("bits_per_weight", bitsPerWeight),
         ("importance", importance),
         ("importance_output", importanceOutput),

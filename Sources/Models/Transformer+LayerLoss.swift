@@ -1,0 +1,48 @@
+package import Kernels
+
+extension Transformer {
+  /// How far a layer's output is from another one, and the gradients of what is trained in the layer.
+  ///
+  /// The loss of a token is the squared difference relative to the square of what is expected, as the norms behind the layer
+  /// see it; a few tokens of huge activations count no more than the others.
+  ///
+  /// - Parameters:
+  ///   - layer: The layer, of this model's shape.
+  ///   - input: The residual stream before it, `[tokens, hidden]`.
+  ///   - expected: The stream behind it, `[tokens, hidden]`.
+  ///   - gradientScale: What the gradients, of the sum over tokens, are multiplied with; nil computes no gradients.
+  ///   - gradients: Added to.
+  ///   - rotary: At least as many positions as there are tokens.
+  /// - Returns: The mean over tokens.
+  /// - Source: Block-AP of EfficientQAT, arXiv:2407.11062, section 3.2, there with the plain mean square.
+  package func addLayerGradients(
+    of layer: DecoderLayer, input: Matrix, expected: Matrix, gradientScale: Float?,
+    to gradients: inout LayerGradients, rotary: RotaryEmbedding
+  ) -> Double {
+    var output = input
+    let activations = forward(layer, &output, rotary: rotary)
+    let (loss, difference) = relativeDifference(output, expected, scale: 2 * (gradientScale ?? 0))
+    guard gradientScale != nil else { return loss }
+    var gradient = difference
+    backward(layer, activations, gradient: &gradient, gradients: &gradients, rotary: rotary)
+    return loss
+  }
+
+  /// The mean over rows of `|output - expected|² / |expected|²`, and `scale · (output - expected) / |expected|²`.
+  private func relativeDifference(
+    _ output: Matrix, _ expected: Matrix, scale: Float
+  ) -> (loss: Double, difference: Matrix) {
+    var difference = output
+    var values = difference.values.mutableSpan
+    var total = 0.0
+    for row in 0..<output.rowCount {
+      let target = expected.values.span.extracting(expected.row(row))
+      var part = values._mutatingExtracting(output.row(row))
+      addScaled(target, scale: -1, to: &part)
+      let norm = max(sumOfSquares(target), .leastNormalMagnitude)
+      total += Double(sumOfSquares(part.span) / norm)
+      for i in part.indices { part[i] *= scale / norm }
+    }
+    return (total / Double(output.rowCount), difference)
+  }
+}

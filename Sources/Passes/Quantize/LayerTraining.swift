@@ -1,0 +1,154 @@
+import Checkpoints
+import Kernels
+import Models
+
+/// Trains the codes, scales and biases of one quantized layer so that its output is the original's.
+///
+/// The layer reads what the quantized layers before it give, and is to give what the original layer gives in the original
+/// model; so it also undoes some of their error. Only one layer is trained at a time.
+///
+/// Source: Block-AP of EfficientQAT, arXiv:2407.11062, section 3.2, with codes in units of the step as positions on the grid.
+struct LayerTraining: Sendable {
+  private static let parts: TrainedParts = [.code, .scale, .bias]
+  /// How near to their weights codes start: a little inside, so that noise alone changes none.
+  private static let pull: Float = 0.9
+  private let epochs: Int
+  private let batch: Int
+  private let learningRate: Double
+  private let rates: LearningRateScale
+  private let model: Transformer
+  private let rotary: RotaryEmbedding
+
+  /// The mean loss of a layer over the windows.
+  struct Losses {
+    let before: Double
+    let after: Double
+  }
+
+  /// - Parameters:
+  ///   - options: Epochs, windows of an update and learning rates.
+  ///   - model: Any model of the shape.
+  ///   - length: The tokens of a window.
+  init(_ options: QuantizeOptions, model: Transformer, length: Int) {
+    epochs = options.layerEpochs
+    batch = options.layerBatch
+    learningRate = options.layerLearningRate
+    var rates = LearningRateScale()
+    rates.code = options.layerCodeRate / options.layerLearningRate
+    self.rates = rates
+    self.model = model
+    rotary = model.rotaryEmbedding(positions: length)
+  }
+
+  /// Trains a layer.
+  ///
+  /// - Parameters:
+  ///   - layer: Its packed linears are changed, and as good as before if nothing was gained.
+  ///   - original: The layer before it was quantized.
+  ///   - inputs: The stream before the layer in the quantized model, window by window.
+  ///   - expected: The stream behind the layer in the original model.
+  /// - Returns: The mean loss over the windows.
+  func train(
+    _ layer: inout Transformer.DecoderLayer, original: Transformer.DecoderLayer, inputs: [Matrix],
+    expected: [Matrix]
+  ) -> Losses {
+    let start = layer
+    let before = loss(of: layer, inputs, expected)
+    var linears = trainedLinears(layer, original: original)
+    let updates = epochs * ((inputs.count + batch - 1) / batch)
+    let schedule = LearningRateSchedule(
+      peak: learningRate, shape: .cosine, warmup: min(4, updates - 1), updates: updates)
+    var update = 0
+    for _ in 0..<epochs {
+      for first in stride(from: 0, to: inputs.count, by: batch) {
+        update += 1
+        let windows = first..<min(first + batch, inputs.count)
+        let gradients = gradients(of: layer, windows, inputs, expected)
+        TrainedLinear.update(
+          &linears, gradients.groups.flatMap(\.self),
+          AdamStep(learningRate: schedule.rate(of: update), updateCount: update))
+        layer.replaceLinears(by: linears.map(\.linear))
+      }
+    }
+    let after = loss(of: layer, inputs, expected)
+    guard after < before else {
+      layer = start
+      return Losses(before: before, after: before)
+    }
+    return Losses(before: before, after: after)
+  }
+
+  private func trainedLinears(
+    _ layer: Transformer.DecoderLayer, original: Transformer.DecoderLayer
+  ) -> [TrainedLinear] {
+    zip(layer.linears, original.linears).map { linear, original in
+      TrainedLinear(
+        linear: linear,
+        state: LinearState(
+          linear, training: Self.parts, rates: rates,
+          weights: linear.weight.packed == nil ? nil : original.weight.floats, pull: Self.pull))
+    }
+  }
+
+  private func gradients(
+    of layer: Transformer.DecoderLayer, _ windows: Range<Int>, _ inputs: [Matrix], _ expected: [Matrix]
+  ) -> LayerGradients {
+    let parts = parallelMap(windows.count) { index in
+      var gradients = LayerGradients(for: layer, training: Self.parts)
+      _ = model.addLayerGradients(
+        of: layer, input: inputs[windows.lowerBound + index], expected: expected[windows.lowerBound + index],
+        gradientScale: 1 / Float(windows.count), to: &gradients, rotary: rotary)
+      return gradients
+    }
+    var sum = parts[0]
+    for part in parts.dropFirst() { sum.add(part) }
+    return sum
+  }
+
+  private func loss(of layer: Transformer.DecoderLayer, _ inputs: [Matrix], _ expected: [Matrix]) -> Double {
+    let losses = parallelMap(inputs.count) { index in
+      var unused = LayerGradients(for: layer, training: [])
+      return model.addLayerGradients(
+        of: layer, input: inputs[index], expected: expected[index], gradientScale: nil, to: &unused,
+        rotary: rotary)
+    }
+    return losses.reduce(0, +) / Double(losses.count)
+  }
+}
+
+extension Transformer.DecoderLayer {
+  /// The linears, in the order of the computation.
+  var linears: [Linear] { Self.groups.flatMap { self[keyPath: $0].linears } }
+
+  /// Replaces the linears, in the order of the computation.
+  mutating func replaceLinears(by linears: [Linear]) {
+    var rest = linears[...]
+    for group in Self.groups {
+      let count = self[keyPath: group].linears.count
+      self[keyPath: group].linears = Array(rest.prefix(count))
+      rest = rest.dropFirst(count)
+    }
+  }
+}
+
+extension Weight {
+  /// All elements, `[rows, columns]`.
+  fileprivate var floats: [Float] {
+    var values = [Float](repeating: 0, count: rowCount * columnCount)
+    var span = values.mutableSpan
+    unpack(rows: 0..<rowCount, columns: 0..<columnCount, into: &span)
+    return values
+  }
+}
+
+extension PackedTensor {
+  /// A weight's codes and tables as they are stored, measured against what was quantized.
+  init(_ weight: Weight, on grid: QuantizationGrid, of original: Weight) {
+    guard let packed = weight.packed else { preconditionFailure("a weight that is not packed") }
+    self.init(
+      codes: packed.codes.withSpan { $0.copiedBytes() }, scales: grid.stored(packed.scales),
+      biases: grid.stored(packed.biases))
+    measure(
+      against: original.floats, bits: grid.bits, groupSize: grid.groupSize, columns: weight.columnCount)
+  }
+}

@@ -1,0 +1,90 @@
+import Checkpoints
+import Kernels
+import Models
+
+/// The codes of a packed weight while they are trained.
+///
+/// Every code has a position on the grid, in units of the step, and is the position rounded. The gradient goes through the
+/// rounding as if it were not there; positions stay where they round to a code.
+///
+/// Source: the straight-through estimator, arXiv:1308.3432; trained weights on a grid as in EfficientQAT, arXiv:2407.11062.
+struct CodeState {
+  /// How far from the last codes a position may lie: little enough that it still rounds to them.
+  private static let reach: Float = 0.499
+  /// `[rows, columns]`.
+  private var positions: [Float]
+  private var moments: AdamMoments
+  private let top: Float
+
+  /// Starts at the codes themselves, or towards where the weights lie.
+  ///
+  /// - Parameters:
+  ///   - packed: The codes.
+  ///   - columnCount: The columns of a row.
+  ///   - weights: What was quantized, `[rows, columns]`; each pulls its position within its code.
+  ///   - pull: The share of the way to the weight, 0 to 1.
+  init(_ packed: PackedWeight, columnCount: Int, weights: [Float]? = nil, pull: Float = 0) {
+    let codes = packed.codes.withSpan { span in
+      var codes = [UInt8](repeating: 0, count: span.byteCount * 8 / packed.bits)
+      var target = codes.mutableSpan
+      unpackCodes(span, bits: packed.bits, into: &target)
+      return codes
+    }
+    positions = codes.map { Float($0) }
+    moments = AdamMoments(count: codes.count)
+    top = Float(1 << packed.bits - 1)
+    guard let weights, pull > 0 else { return }
+    for group in packed.scales.indices where packed.scales[group] != 0 {
+      let (scale, bias) = (packed.scales[group], packed.biases[group])
+      for i in group * packed.groupSize..<(group + 1) * packed.groupSize {
+        let away = (weights[i] - bias) / scale - positions[i]
+        positions[i] += pull * min(max(away, -Self.reach), Self.reach)
+      }
+    }
+  }
+
+  var count: Int { positions.count }
+
+  /// The codes after a step.
+  ///
+  /// - Parameters:
+  ///   - gradient: Of the weight, `[rows, columns]`.
+  ///   - packed: The weight that it is the gradient of.
+  ///   - step: The step.
+  /// - Returns: Packed codes.
+  mutating func updated(_ gradient: [Float], of packed: PackedWeight, _ step: AdamStep) -> TensorBytes {
+    var inUnits = gradient
+    var values = inUnits.mutableSpan
+    let (scales, groupSize) = (packed.scales.span, packed.groupSize)
+    for group in scales.indices {
+      let scale = scales[group]
+      for i in group * groupSize..<(group + 1) * groupSize { values[i] *= scale }
+    }
+    step.apply(inUnits, to: &positions, &moments)
+    let limit = top + Self.reach
+    var span = positions.mutableSpan
+    for i in span.indices { span[i] = min(max(span[i], -Self.reach), limit) }
+    return packedCodes(bits: packed.bits)
+  }
+
+  /// Hands the numbers that the next steps depend on to `body`, which may replace them.
+  ///
+  /// - Returns: Packed codes.
+  mutating func visit(bits: Int, _ body: (inout [Float]) throws -> Void) rethrows -> TensorBytes {
+    try body(&positions)
+    try moments.visit(body)
+    return packedCodes(bits: bits)
+  }
+
+  private func packedCodes(bits: Int) -> TensorBytes {
+    var codes = [UInt8](repeating: 0, count: positions.count)
+    var target = codes.mutableSpan
+    let positions = positions.span
+    // Half is added before the fraction is cut off, so that no position needs a rounding mode.
+    for i in positions.indices { target[i] = UInt8(positions[i] + 0.5) }
+    var bytes = [UInt8](repeating: 0, count: codes.count * bits / 8)
+    var packed = bytes.mutableSpan
+    packCodes(codes.span, bits: bits, into: &packed)
+    return TensorBytes(bytes)
+  }
+}
