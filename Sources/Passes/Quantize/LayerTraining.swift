@@ -43,18 +43,19 @@ struct LayerTraining: Sendable {
   /// Trains a layer.
   ///
   /// - Parameters:
-  ///   - layer: Its packed linears are changed, and as good as before if nothing was gained.
+  ///   - layer: Its linears are changed, unless nothing was gained.
+  ///   - modules: The linears to train, all packed; others stay as they are.
   ///   - original: The layer before it was quantized.
   ///   - inputs: The stream before the layer in the quantized model, window by window.
   ///   - expected: The stream behind the layer in the original model.
   /// - Returns: The mean loss over the windows.
   func train(
-    _ layer: inout Transformer.DecoderLayer, original: Transformer.DecoderLayer, inputs: [Matrix],
-    expected: [Matrix]
+    _ layer: inout Transformer.DecoderLayer, modules: Set<String>, original: Transformer.DecoderLayer,
+    inputs: [Matrix], expected: [Matrix]
   ) -> Losses {
     let start = layer
     let before = loss(of: layer, inputs, expected)
-    var linears = trainedLinears(layer, original: original)
+    var linears = trainedLinears(layer, modules, original: original)
     let updates = epochs * ((inputs.count + batch - 1) / batch)
     let schedule = LearningRateSchedule(
       peak: learningRate, shape: .cosine, warmup: min(4, updates - 1), updates: updates)
@@ -79,14 +80,15 @@ struct LayerTraining: Sendable {
   }
 
   private func trainedLinears(
-    _ layer: Transformer.DecoderLayer, original: Transformer.DecoderLayer
+    _ layer: Transformer.DecoderLayer, _ modules: Set<String>, original: Transformer.DecoderLayer
   ) -> [TrainedLinear] {
     zip(layer.linears, original.linears).map { linear, original in
-      TrainedLinear(
+      let isTrained = modules.contains(linear.name)
+      return TrainedLinear(
         linear: linear,
         state: LinearState(
-          linear, training: Self.parts, rates: rates,
-          weights: linear.weight.packed == nil ? nil : original.weight.floats, pull: Self.pull))
+          linear, training: isTrained ? Self.parts : [], rates: rates,
+          weights: isTrained ? original.weight.floats : nil, pull: Self.pull))
     }
   }
 
