@@ -47,7 +47,7 @@ import Testing
     try expect(try quantized(zeroColumn: nil, activationOrder: false), equals: "mlx-lm")
   }
 
-  @Test func `all codes equal llm-compressor's, columns by activation, static tables, one input zero`() throws {
+  @Test func `all codes equal llm-compressor's, columns by activation, static tables, a zero input`() throws {
     try expect(try quantized(zeroColumn: 41, activationOrder: true), equals: "llmcompressor")
   }
 }
