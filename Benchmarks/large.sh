@@ -7,7 +7,7 @@
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-[ $# -ge 1 ] && [ $# -le 2 ] || usage "large.sh FOLDER [GIGABYTES]"
+if [ $# -lt 1 ] || [ $# -gt 2 ]; then usage "large.sh FOLDER [GIGABYTES]"; fi
 folder=$1 gigabytes=${2:-16}
 limit=1500000000
 has_python json || skip "python3 is not there"

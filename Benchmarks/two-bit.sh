@@ -73,22 +73,23 @@ rows=(rtn search hqq gptq gptq-order gptq-refined propagated
   gptq-loftq gptq-qera gptq-atc propagated-loftq propagated-qera propagated-atc
   gptq-bias gptq-affine gptq-pooled gptq-dense
   propagated-bias propagated-affine propagated-kl propagated-pooled propagated-dense propagated-g32-affine
-  peer-mlx)
+  peer-mlx peer-hqq peer-autoround peer-llama-cpp)
 [ $# -eq 0 ] || rows=("$@")
 
-# measure MODEL: perplexity on both texts and the mean KL to the checkpoint on the first.
+# measure MODEL [BITS]: perplexity on both texts, the mean KL to the checkpoint on the first, and the bits of a weight: those that
+# are given, or the file's.
 measure() {
   "$rilq" eval "$1" --text "$evaluation" --window 512 --max-tokens 16384 --reference "$checkpoint" --json --quiet \
     >"$work/first.json" || return
   "$rilq" eval "$1" --text "$second" --window 512 --max-tokens 16384 --json --quiet >"$work/second.json" || return
   "$rilq" inspect "$1" --json >"$work/inspect.json" || return
   printf '%s %s %s %s' "$(value perplexity "$work/first.json")" "$(value perplexity "$work/second.json")" \
-    "$(value mean_kl "$work/first.json")" "$(value bits_per_weight "$work/inspect.json")"
+    "$(value mean_kl "$work/first.json")" "${2:-$(value bits_per_weight "$work/inspect.json")}"
 }
 
 # make ROW: converts, measures, and keeps the row.
 make() {
-  local row=$1 group=64 begin
+  local row=$1 group=64 begin columns
   case $row in *-g32-*) group=32 ;; esac
   {
     printf 'input: %s\noutput: %s\npasses:\n' "$checkpoint" "$(realpath "$folder")/$row.rilq"
@@ -96,7 +97,8 @@ make() {
   } >"$folder/$row.yaml"
   begin=$SECONDS
   "$rilq" convert "$folder/$row.yaml" --resume --force --json >"$folder/$row.json" || return
-  printf '%s %s %s %s\n' "$row" "$(measure "$folder/$row.rilq")" $((SECONDS - begin)) \
+  columns=$(measure "$folder/$row.rilq") || return
+  printf '%s %s %s %s\n' "$row" "$columns" $((SECONDS - begin)) \
     "$(megabytes "$(value peak_memory_bytes "$folder/$row.json")")" >"$work/row"
   mv "$work/row" "$folder/$row.row"
 }
@@ -104,16 +106,49 @@ make() {
 # peer_mlx: MLX's own 2-bit quantization, measured by rilq.
 peer_mlx() {
   has_python mlx_lm || { echo "skipped: peer-mlx needs mlx_lm" >&2; return; }
-  local begin=$SECONDS
+  local begin=$SECONDS columns
   rm -rf "$folder/peer-mlx"
   "$python" -m mlx_lm convert --hf-path "$checkpoint" --mlx-path "$folder/peer-mlx" -q --q-bits 2 --q-group-size 64 \
     >"$work/mlx.log" 2>&1 || { tail -1 "$work/mlx.log" >&2; return 1; }
-  printf 'peer-mlx %s %s -\n' "$(measure "$folder/peer-mlx")" $((SECONDS - begin)) >"$work/row"
+  columns=$(measure "$folder/peer-mlx") || return
+  printf 'peer-mlx %s %s -\n' "$columns" $((SECONDS - begin)) >"$work/row"
   mv "$work/row" "$folder/peer-mlx.row"
 }
 
+# peer ROW OUTPUT PROGRAM INPUT [ARGUMENT ...]: what two_bit_peers.py makes of the input, measured by rilq.
+peer() {
+  local row=$1 output=$2 program=$3 input=$4 begin=$SECONDS took columns
+  shift 4
+  rm -rf "$output"
+  "$python" "$benchmarks/two_bit_peers.py" "$program" "$input" "$output" "$@" >"$work/peer.out" 2>"$work/peer.log" ||
+    { tail -1 "$work/peer.log" >&2; return 1; }
+  took=$((SECONDS - begin))
+  # The programs print on standard output, too.
+  tail -1 "$work/peer.out" >"$work/peer.json"
+  columns=$(measure "$output" "$(value bits_per_weight "$work/peer.json")") || return
+  printf '%s %s %s %s\n' "$row" "$columns" "$took" "$(megabytes "$(value peak_memory_bytes "$work/peer.json")")" >"$work/row"
+  mv "$work/row" "$folder/$row.row"
+}
+
+peer_hqq() {
+  has_python hqq torch safetensors || { echo "skipped: peer-hqq needs hqq" >&2; return; }
+  peer peer-hqq "$folder/peer-hqq" hqq "$checkpoint"
+}
+
+peer_autoround() {
+  has_python auto_round torch transformers || { echo "skipped: peer-autoround needs auto_round" >&2; return; }
+  peer peer-autoround "$folder/peer-autoround" autoround "$checkpoint" "$calibration"
+}
+
+peer_llama_cpp() {
+  has_python llama_cpp || { echo "skipped: peer-llama-cpp needs llama_cpp" >&2; return; }
+  "$rilq" convert "$checkpoint" "$work/dense.gguf" --force --quiet >/dev/null || return
+  peer peer-llama-cpp "$folder/peer-llama-cpp.gguf" llama-cpp "$work/dense.gguf" "$checkpoint"
+}
+
 if [ ! -e "$folder/checkpoint.row" ]; then
-  printf 'checkpoint %s - -\n' "$(measure "$checkpoint")" >"$work/row"
+  columns=$(measure "$checkpoint")
+  printf 'checkpoint %s - -\n' "$columns" >"$work/row"
   mv "$work/row" "$folder/checkpoint.row"
 fi
 for row in "${rows[@]}"; do
@@ -121,6 +156,9 @@ for row in "${rows[@]}"; do
   echo "$row ..." >&2
   case $row in
   peer-mlx) peer_mlx ;;
+  peer-hqq) peer_hqq ;;
+  peer-autoround) peer_autoround ;;
+  peer-llama-cpp) peer_llama_cpp ;;
   *) make "$row" ;;
   esac || echo "failed: $row" >&2
 done
