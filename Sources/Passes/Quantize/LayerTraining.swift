@@ -10,8 +10,6 @@ import Models
 /// Source: Block-AP of EfficientQAT, arXiv:2407.11062, section 3.2, with codes in units of the step as positions on the grid.
 struct LayerTraining: Sendable {
   private static let parts: TrainedParts = [.code, .scale, .bias]
-  /// How near to their weights codes start: a little inside, so that noise alone changes none.
-  private static let pull: Float = 0.9
   private let epochs: Int
   private let batch: Int
   private let learningRate: Double
@@ -88,7 +86,7 @@ struct LayerTraining: Sendable {
         linear: linear,
         state: LinearState(
           linear, training: isTrained ? Self.parts : [], rates: rates,
-          weights: isTrained ? original.weight.floats : nil, pull: Self.pull))
+          weights: isTrained ? original.weight : nil))
     }
   }
 
@@ -130,16 +128,6 @@ extension Transformer.DecoderLayer {
       self[keyPath: group].linears = Array(rest.prefix(count))
       rest = rest.dropFirst(count)
     }
-  }
-}
-
-extension Weight {
-  /// All elements, `[rows, columns]`.
-  fileprivate var floats: [Float] {
-    var values = [Float](repeating: 0, count: rowCount * columnCount)
-    var span = values.mutableSpan
-    unpack(rows: 0..<rowCount, columns: 0..<columnCount, into: &span)
-    return values
   }
 }
 

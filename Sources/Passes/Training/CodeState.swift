@@ -9,6 +9,8 @@ import Models
 ///
 /// Source: the straight-through estimator, arXiv:1308.3432; trained weights on a grid as in EfficientQAT, arXiv:2407.11062.
 struct CodeState {
+  /// The share of the way from the middle of a code to its weight: a little inside, so that noise alone changes none.
+  private static let pull: Float = 0.9
   /// How far from the last codes a position may lie: little enough that it still rounds to them.
   private static let reach: Float = 0.499
   /// `[rows, columns]`.
@@ -20,10 +22,8 @@ struct CodeState {
   ///
   /// - Parameters:
   ///   - packed: The codes.
-  ///   - columnCount: The columns of a row.
-  ///   - weights: What was quantized, `[rows, columns]`; each pulls its position within its code.
-  ///   - pull: The share of the way to the weight, 0 to 1.
-  init(_ packed: PackedWeight, columnCount: Int, weights: [Float]? = nil, pull: Float = 0) {
+  ///   - weights: What was quantized; each pulls its position within its code. Nil leaves positions in the middle.
+  init(_ packed: PackedWeight, near weights: Weight? = nil) {
     let codes = packed.codes.withSpan { span in
       var codes = [UInt8](repeating: 0, count: span.byteCount * 8 / packed.bits)
       var target = codes.mutableSpan
@@ -33,12 +33,12 @@ struct CodeState {
     positions = codes.map { Float($0) }
     moments = AdamMoments(count: codes.count)
     top = Float(1 << packed.bits - 1)
-    guard let weights, pull > 0 else { return }
+    guard let weights = weights?.floats else { return }
     for group in packed.scales.indices where packed.scales[group] != 0 {
       let (scale, bias) = (packed.scales[group], packed.biases[group])
       for i in group * packed.groupSize..<(group + 1) * packed.groupSize {
         let away = (weights[i] - bias) / scale - positions[i]
-        positions[i] += pull * min(max(away, -Self.reach), Self.reach)
+        positions[i] += Self.pull * min(max(away, -Self.reach), Self.reach)
       }
     }
   }
@@ -86,5 +86,15 @@ struct CodeState {
     var packed = bytes.mutableSpan
     packCodes(codes.span, bits: bits, into: &packed)
     return TensorBytes(bytes)
+  }
+}
+
+extension Weight {
+  /// All elements, `[rows, columns]`.
+  var floats: [Float] {
+    var values = [Float](repeating: 0, count: rowCount * columnCount)
+    var span = values.mutableSpan
+    unpack(rows: 0..<rowCount, columns: 0..<columnCount, into: &span)
+    return values
   }
 }

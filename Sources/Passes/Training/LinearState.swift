@@ -30,10 +30,10 @@ struct LinearState {
   ///   - linear: The linear as it is at the start.
   ///   - parts: What of it is trained.
   ///   - rates: The learning rate of each part.
-  ///   - weights: What was quantized, `[out, in]`, to start codes from; nil starts them where they are.
+  ///   - weights: What was quantized, which codes start near; nil starts them in the middle.
   init(
     _ linear: Linear, training parts: TrainedParts, rates: LearningRateScale = LearningRateScale(),
-    weights: [Float]? = nil, pull: Float = 0
+    weights: Weight? = nil
   ) {
     self.rates = rates
     if parts.contains(.adapter), let adapter = linear.adapter {
@@ -44,7 +44,7 @@ struct LinearState {
     if parts.contains(.scale) { scales = TableState(start: packed.scales, unit: packed.scales) }
     if parts.contains(.bias) { biases = TableState(start: packed.biases, unit: packed.scales) }
     if parts.contains(.code) {
-      codes = CodeState(packed, columnCount: linear.weight.columnCount, weights: weights, pull: pull)
+      codes = CodeState(packed, near: weights)
     }
   }
 
