@@ -3,7 +3,8 @@
 
 Everything is solved directly in double precision and another way than in `Passes/LowRank`: the weighted approximations through
 the singular values of the error times a symmetric square root of the moments, and back through its inverse; the best change
-of biases by least squares on the inputs themselves; output errors by multiplying inputs with what is left.
+of biases by least squares on the inputs themselves; output errors by multiplying inputs with what is left; pooled inputs as
+a matrix product with the indicator of groups, before any moment is taken.
 
 Takes a second. Needs numpy, safetensors.
 usage: make-lowrank-golden.py OUTPUT-FILE
@@ -69,25 +70,29 @@ def truncated_back(matrix, rank, gradients, moments):
     return np.linalg.inv(root(gradients)) @ truncated(matrix, rank) @ np.linalg.inv(root(moments))
 
 
-def align_then_correct(random):
-    """Both stages of Align-Then-Correct, arXiv:2610.08164, with symmetric roots as it is published."""
-    rows, columns, tokens, eta, tau = 14, 10, 96, 0.3, 0.2
+def align_then_correct(random, rows=14, columns=10, group=1, rank=RANK):
+    """Both stages of Align-Then-Correct, arXiv:2610.08164, with symmetric roots as it is published.
+
+    With groups the change is that of biases: the same stages for a linear that reads the sums of groups.
+    """
+    tokens, eta, tau = 96, 0.3, 0.2
     inputs = (random.normal(size=(tokens, columns)) * np.exp(random.normal(size=columns))).astype(np.float32)
     originals = (inputs + 0.3 * random.normal(size=inputs.shape)).astype(np.float32)
     gradients = (random.normal(size=(tokens, rows)) @ random.normal(size=(rows, rows))).astype(np.float32)
     weight = random.normal(size=(rows, columns)).astype(np.float32)
     quantized = np.round(weight).astype(np.float32)
     x, xq, g, w, wq = (a.astype(np.float64) for a in (originals, inputs, gradients, weight, quantized))
-    hx, hz, cross = xq.T @ xq / tokens, g.T @ g / tokens, x.T @ xq / tokens
-    damped_x = hx + 3e-2 * np.mean(np.diag(hx)) * np.eye(columns)
+    seen = xq @ np.kron(np.eye(columns // group), np.ones((group, 1)))
+    hx, hz = seen.T @ seen / tokens, g.T @ g / tokens
+    damped_x = hx + 3e-2 * np.mean(np.diag(hx)) * np.eye(len(hx))
     damped_z = hz + 1e-2 * np.mean(np.diag(hz)) * np.eye(rows)
-    missing = w @ cross - wq @ hx
+    missing = (x @ w.T - xq @ wq.T).T @ seen / tokens
     aligned = eta * truncated_back(
-        root(damped_z) @ missing @ np.linalg.inv(root(damped_x)), RANK, damped_z, damped_x)
-    damped_x = hx + 1e-2 * np.linalg.eigvalsh(hx)[-1] * np.eye(columns)
+        root(damped_z) @ missing @ np.linalg.inv(root(damped_x)), rank, damped_z, damped_x)
+    damped_x = hx + 1e-2 * np.linalg.eigvalsh(hx)[-1] * np.eye(len(hx))
     damped_z = hz + 1e-2 * np.linalg.eigvalsh(hz)[-1] * np.eye(rows)
     start = root(damped_z) @ aligned @ root(damped_x)
-    slope = np.linalg.inv(root(damped_z)) @ (g.T @ xq / tokens) @ np.linalg.inv(root(damped_x))
+    slope = np.linalg.inv(root(damped_z)) @ (g.T @ seen / tokens) @ np.linalg.inv(root(damped_x))
     step = min(1, tau * np.linalg.norm(start) / np.linalg.norm(slope))
     return {
         "inputs": inputs,
@@ -96,8 +101,36 @@ def align_then_correct(random):
         "weight": weight,
         "quantized": quantized,
         "aligned": aligned,
-        "corrected": truncated_back(start - step * slope, RANK, damped_z, damped_x),
+        "corrected": truncated_back(start - step * slope, rank, damped_z, damped_x),
     }
+
+
+def rounded(weight, group):
+    """Two bits to nearest, as singles, and how far the nearest tie between two codes was, in steps."""
+    groups = weight.astype(np.float32).reshape(weight.shape[0], -1, group)
+    bias = groups.min(axis=2, keepdims=True)
+    scale = (groups.max(axis=2, keepdims=True) - bias) / np.float32(3)
+    codes = (groups - bias) / scale
+    margin = np.min(np.abs(codes - np.floor(codes) - 0.5))
+    return (scale * np.rint(codes) + bias).reshape(weight.shape), margin
+
+
+def alternated(random):
+    """LoftQ, arXiv:2310.08659, algorithm 1: rounding and the truncated singular value decomposition in turn."""
+    rows, columns, group = 16, 64, 32
+    weight = (random.normal(size=(rows, 6)) @ random.normal(size=(6, columns)) + random.normal(size=(rows, columns)))
+    weight = weight.astype(np.float32)
+    tensors = {"weight": weight}
+    product, margins = np.zeros(weight.shape), []
+    for iteration in range(1, 6):
+        quantized, margin = rounded(weight - product, group)
+        product = truncated(weight.astype(np.float64) - quantized, RANK)
+        margins.append(margin)
+        if iteration in (1, 5):
+            tensors |= {f"quantized.{iteration}": quantized, f"product.{iteration}": product}
+    # Products that differ in their last bits must round to the same codes.
+    assert min(margins) > 1e-5, margins
+    return tensors
 
 
 def main():
@@ -110,6 +143,10 @@ def main():
             tensors[f"{name}.{key}"] = np.ascontiguousarray(value, dtype=np.float32)
     for key, value in align_then_correct(random).items():
         tensors[f"atc.{key}"] = np.ascontiguousarray(value, dtype=np.float32)
+    for key, value in align_then_correct(random, columns=32, group=GROUP, rank=3).items():
+        tensors[f"atc_pooled.{key}"] = np.ascontiguousarray(value, dtype=np.float32)
+    for key, value in alternated(random).items():
+        tensors[f"loftq.{key}"] = np.ascontiguousarray(value, dtype=np.float32)
     save_file(tensors, sys.argv[1])
 
 

@@ -49,20 +49,24 @@ import Testing
     let after = try #require(loftq["relative_error_after"]?.double)
     #expect(after < before)
     // The error that is left is that of the weights with their adapters.
-    let original = try Transformer(bench.input).layerLinears
-    let compensated = try Transformer(loftq.checkpoint).layerLinears
-    var (error, norm) = (0.0, 0.0)
-    for (a, b) in zip(original, compensated) {
-      let weight = try a.foldedDoubles()
-      error += weight.subtracting(try b.foldedDoubles()).squaredNorm
-      norm += weight.squaredNorm
-    }
-    #expect(abs((error / norm).squareRoot() / after - 1) < 1e-4)
+    #expect(try abs(relativeError(of: loftq.checkpoint) / after - 1) < 1e-4)
     let qera = try attach(options(.qera, .dense), to: "qera.rilq")
     let outputs = try ["before", "after"].map {
       try #require(qera["relative_output_error_" + $0]?.double)
     }
     #expect(outputs[1] < 0.8 * outputs[0])
+  }
+
+  /// How far weights with their adapters are from the input's.
+  private func weightError(of checkpoint: Checkpoint) throws -> Double {
+    let original = try Transformer(bench.input).layerLinears
+    var (error, norm) = (0.0, 0.0)
+    for (a, b) in zip(original, try Transformer(checkpoint).layerLinears) {
+      let weight = try a.foldedDoubles()
+      error += weight.subtracting(try b.foldedDoubles()).squaredNorm
+      norm += weight.squaredNorm
+    }
+    return (error / norm).squareRoot()
   }
 
   @Test(arguments: AdapterParameters.Kind.allCases)
@@ -87,6 +91,68 @@ import Testing
     let b = try Fixtures.floats(name + ".lora_B.weight", in: found)
     #expect(b.indices.allSatisfy { $0 % 5 < 2 || b[$0] == 0 })
     #expect(b.indices.allSatisfy { $0 % 5 >= 2 || b[$0] != 0 })
+  }
+
+  @Test func `LoftQ in several iterations replaces codes and tables`() throws {
+    // Dtypes and widths must stay those of each module.
+    let mixed = QuantizeOptions(
+      tables: .bf16, overrides: [QuantizeOverride(targets: try patterns("*.mlp.*"), bits: 3, groupSize: 32)])
+    let quantized = try bench.run(.quantize(mixed), to: "q.rilq").checkpoint
+    let runs = try [1, 5].map { count in
+      let attach = options(.loftq, .dense) {
+        $0.teacher = PathOption(bench.input.path)
+        $0.iterations = count
+      }
+      return try bench.run(.attach(attach), on: quantized, to: "\(count).rilq")
+    }
+    #expect(runs[1].checkpoint.contents.tensors == runs[0].checkpoint.contents.tensors)
+    #expect(runs[1].checkpoint.contents.quantization == quantized.contents.quantization)
+    try expectSameTensors(quantized, runs[0].checkpoint)
+    let module = "model.layers.0.mlp.up_proj"
+    for tensor in ["weight", "scales", "biases"].map({ "\(module).\($0)" }) {
+      #expect(try runs[1].checkpoint.copiedBytes(of: tensor) != quantized.copiedBytes(of: tensor), "\(tensor)")
+    }
+    let errors = try runs.map { try #require($0["relative_error_after"]?.double) }
+    #expect(runs[0]["relative_error_before"] == runs[1]["relative_error_before"])
+    #expect(errors[1] < 0.99 * errors[0])
+    #expect(try abs(relativeError(of: runs[1].checkpoint) / errors[1] - 1) < 1e-4)
+  }
+
+  @Test func `LoftQ in several iterations gives the same bytes on any number of threads`() throws {
+    let threads = ThreadLimit.current
+    defer { ThreadLimit.current = threads }
+    let outputs = try [1, 3].map { count in
+      ThreadLimit.current = count
+      let again = options(.loftq, .dense, rank: 8) { $0.iterations = 2 }
+      return try attach(again, to: "threads-\(count).rilq").checkpoint
+    }
+    try expectSameTensors(outputs[0], outputs[1])
+  }
+
+  @Test func `rounding again is planned by name, and refused beside trained changes of tables`() throws {
+    let quantized = try bench.run(.quantize(QuantizeOptions()), to: "q.rilq").checkpoint
+    let again = options(.loftq, .dense) {
+      $0.teacher = PathOption(bench.input.path)
+      $0.iterations = 3
+    }
+    let recipe = Recipe(
+      input: PathOption(quantized.path), output: PathOption(bench.folder.path("out.rilq")),
+      passes: [.attach(again)])
+    let plan = try Pipeline(recipe, Pipeline.Options(version: "0.0.0")).plan()
+    #expect(
+      plan.passes[0].changes[0].action
+        == "dense adapter, rank 16, loftq of 3 iterations, rounds the weight again")
+    let trained = try bench.run(
+      .calibrate(
+        CalibrateOptions(
+          text: Self.text, samples: 4, length: 32, updates: 1, batch: 2, validation: 2,
+          teacher: PathOption(bench.input.path))), on: quantized, to: "trained.rilq"
+    ).checkpoint
+    let reason = message { try bench.run(.attach(again), on: trained) }
+    #expect(
+      reason
+        == "module 'model.layers.0.mlp.down_proj': rounding it again would lose the trained changes of its tables; "
+        + "merge them first")
   }
 
   @Test func `a pooled one merges into the tables without a change`() throws {
@@ -184,6 +250,14 @@ import Testing
     ("{init: loftq, tau: 0.1}", "'tau' is of no use to the initialization 'loftq'"),
     ("{init: atc, kind: dense, text: t, eta: 0}", "is '0', expected a number above 0 and at most 1"),
     ("{init: atc, kind: dense, text: t, tau: 2}", "is '2', expected a number from 0 to 1"),
+    ("{init: zero, iterations: 1}", "'iterations' is of no use to the initialization 'zero'"),
+    ("{init: qera, text: t, iterations: 5}", "'iterations' is of no use to the initialization 'qera'"),
+    ("{init: loftq, kind: dense, iterations: 0}", "is '0', expected an integer from 1 to 20"),
+    ("{init: loftq, kind: dense, iterations: 21}", "is '21', expected an integer from 1 to 20"),
+    (
+      "{init: loftq, iterations: 2}",
+      "more than 1 of 'iterations' need adapters of the kind 'dense': rounding takes from the biases what a pooled one adds to them"
+    ),
     ("{adapter: a, init: loftq}", "does not go with 'adapter', which has its own"),
   ])
   func `refuses options`(text: String, reason: String) {
@@ -196,7 +270,8 @@ import Testing
     let recipe = try parse(
       recipeText(
         passes: "attach: {init: qera, text: t, samples: 3, length: 9, teacher: o, kind: dense}",
-        "attach: {init: atc, kind: dense, text: t, eta: 0.2, tau: 0.05}"))
+        "attach: {init: atc, kind: dense, text: t, eta: 0.2, tau: 0.05}",
+        "attach: {init: loftq, kind: dense, iterations: 4}"))
     #expect(try parse(recipe.resolvedYAML()).passes == recipe.passes)
     guard case .attach(let options) = recipe.passes[0] else { return #expect(Bool(false)) }
     #expect(options.text == PathOption("t", in: "recipes") && options.samples == 3)

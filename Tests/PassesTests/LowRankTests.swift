@@ -103,6 +103,26 @@ import Testing
     #expect(none.product.values.allSatisfy { $0 == 0 })
   }
 
+  @Test(arguments: [1, 5])
+  func `rounding and approximating in turn gives LoftQ's products`(iterations: Int) throws {
+    let weight = try floatMatrix("loftq.weight")
+    let grid = QuantizationGrid(bits: 2, groupSize: 32, tables: .f32)
+    let packed = try RoundToNearest(grid: grid).quantizeRows(weight.values, columns: weight.columnCount)
+    var linear = Linear(
+      name: "m",
+      weight: Weight(
+        rows: weight.rowCount, columns: weight.columnCount,
+        values: .packed(
+          PackedWeight(
+            codes: TensorBytes(packed.codes), bits: 2, groupSize: 32, scales: packed.scales,
+            biases: packed.biases))))
+    let factors = try LowRankFactors.alternating(
+      for: DoubleMatrix(weight), with: &linear, iterations: iterations, rank: Self.rank,
+      tables: TableFormats(scales: .f32, biases: .f32))
+    try expect(try linear.foldedDoubles().values, "loftq.quantized.\(iterations)")
+    try expect(factors.product.values, "loftq.product.\(iterations)")
+  }
+
   @Test func `both stages of align-then-correct give the published products`() throws {
     let (inputs, originals, gradients) = try (
       floatMatrix("atc.inputs"), floatMatrix("atc.original_inputs"), floatMatrix("atc.gradients")

@@ -2,7 +2,8 @@
 public enum AdapterInitialization: String, Sendable, CaseIterable {
   /// A is random and B zero: nothing changes before calibration.
   case zero
-  /// The truncated singular value decomposition of the error of the weight; LoftQ with a single round, as the codes stay.
+  /// The truncated singular value decomposition of the error of the weight; after the first of several iterations the weight is
+  /// rounded again, without what the adapter holds.
   case loftq
   /// The least output error on the inputs that a text gives.
   case qera

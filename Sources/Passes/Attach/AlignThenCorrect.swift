@@ -51,9 +51,9 @@ struct AlignThenCorrect {
 
   /// Finds every adapter.
   ///
-  /// - Parameter keep: Gets each linear's name and its adapter.
+  /// - Parameter keep: Gets each linear with its adapter.
   /// - Throws: `PassError.notFinite`, `ModelError.notFinite`, or what `keep` throws.
-  mutating func run(_ keep: (String, LowRankAdapter) throws -> Void) throws {
+  mutating func run(_ keep: (Linear) throws -> Void) throws {
     let judged = Array(tokens.prefix(Self.gradientWindowLimit))
     losses.before = try student.model.evaluate(judged).nllPerToken
     for index in student.model.layers.indices { try align(layer: index) }
@@ -66,9 +66,7 @@ struct AlignThenCorrect {
       student.model = walk.model
     }
     losses.after = try student.model.evaluate(judged).nllPerToken
-    for linear in student.model.layerLinears {
-      if let adapter = linear.adapter, selected.contains(linear.name) { try keep(linear.name, adapter) }
-    }
+    for linear in student.model.layerLinears where selected.contains(linear.name) { try keep(linear) }
   }
 
   private mutating func align(layer index: Int) throws {

@@ -3,8 +3,8 @@ import Checkpoints
 extension AttachOptions {
   static let keys =
     [
-      "kind", "rank", "alpha", "init", "targets", "ignore", "seed", "text", "samples", "length", "teacher",
-      "eta", "tau",
+      "kind", "rank", "alpha", "init", "targets", "ignore", "seed", "text", "samples", "length",
+      "iterations", "teacher", "eta", "tau",
     ] + AdapterSource.keys
 
   /// Reads the options of a recipe's `attach`.
@@ -21,6 +21,9 @@ extension AttachOptions {
     text = try map.optional("text") { try $0.path() }
     samples = try map.value("samples", default: samples) { try $0.integer(in: 1...1_000_000) }
     length = try map.value("length", default: length) { try $0.integer(in: 2...CalibrateOptions.lengthLimit) }
+    iterations = try map.value("iterations", default: iterations) {
+      try $0.integer(in: 1...Self.iterationLimit)
+    }
     teacher = try map.optional("teacher") { try $0.path() }
     eta = try map.value("eta", default: eta) { try $0.number(.aboveUpTo(0, 1)) }
     tau = try map.value("tau", default: tau) { try $0.number(.within(0...1)) }
@@ -36,11 +39,14 @@ extension AttachOptions {
     if initialization.usesText, text == nil {
       throw reader.failure("the initialization '\(initialization.rawValue)' needs a 'text'")
     }
-    if initialization == .atc, kind == .pooled {
-      throw reader.failure("the initialization 'atc' needs adapters of the kind 'dense'")
+    if initialization == .loftq, iterations > 1, kind == .pooled {
+      throw reader.failure(
+        "more than 1 of 'iterations' need adapters of the kind 'dense': rounding takes from the biases what a pooled one adds to them"
+      )
     }
     let useless =
       (initialization.usesText ? [] : ["text", "samples", "length"])
+      + (initialization == .loftq ? [] : ["iterations"])
       + (initialization.usesTeacher ? [] : ["teacher"])
       + (initialization == .atc ? [] : ["eta", "tau"])
     for key in useless where map.has(key) {
@@ -71,6 +77,7 @@ extension AttachOptions {
         .init("length", .integer(length)),
       ]
     }
+    if initialization == .loftq { members.append(.init("iterations", .integer(iterations))) }
     if initialization.usesTeacher {
       members.append(.init("teacher", .optional(teacher) { .recipeText($0.written) }))
     }

@@ -23,6 +23,7 @@ package struct AttachPass: Pass {
     try Self.checkTrainable(modules, among: candidates)
     for module in modules {
       let tensors = try adapterTensors(module, in: input)
+      if options.roundsAgain { try checkRoundable(module, in: input) }
       editor.add(
         tensors, behind: Self.lastTensor(of: module, in: input.contents), module: module,
         action: "\(options.kind.rawValue) adapter, rank \(options.rank)" + initialization)
@@ -34,7 +35,17 @@ package struct AttachPass: Pass {
   }
 
   private var initialization: String {
-    options.initialization == .zero ? "" : ", \(options.initialization.rawValue)"
+    guard options.initialization != .zero else { return "" }
+    let iterations = options.roundsAgain ? " of \(options.iterations) iterations, rounds the weight again" : ""
+    return ", \(options.initialization.rawValue)" + iterations
+  }
+
+  /// Refuses a module whose tables have trained changes beside them: they are for the codes that go.
+  private func checkRoundable(_ module: String, in input: Checkpoint) throws {
+    for part in [ModuleTensor.scalesDelta, .biasesDelta] where input.tensor(named: part.name(of: module)) != nil {
+      throw PassError.usage(
+        "module '\(module)': rounding it again would lose the trained changes of its tables; merge them first")
+    }
   }
 
   /// The bytes that closed forms and the windows of a text take.
@@ -69,9 +80,10 @@ package struct AttachPass: Pass {
       ? try compensate(plan.changes.map(\.name), of: input, context) : nil
     var parameterCount = 0
     try writeTensors(of: plan.contents, from: input, into: writer) { tensor in
-      guard input.tensor(named: tensor.name) == nil else { return nil }
-      parameterCount += tensor.elementCount
+      let isNew = input.tensor(named: tensor.name) == nil
+      parameterCount += isNew ? tensor.elementCount : 0
       if let bytes = found?.tensors[tensor.name] { return bytes }
+      guard isNew else { return nil }
       let values =
         tensor.name.hasSuffix(".lora_A.weight")
         ? initialA(tensor) : [Float](repeating: 0, count: tensor.elementCount)
@@ -84,7 +96,7 @@ package struct AttachPass: Pass {
       ] + (found?.report ?? []))
   }
 
-  /// The factors that make the error of quantized weights least.
+  /// The tensors that make the error of quantized weights least: factors, and codes and tables that were found with them.
   private func compensate(
     _ modules: [String], of input: Checkpoint, _ context: PassContext
   ) throws -> (tensors: [String: TensorBytes], report: [JSONValue.Member]) {
@@ -93,15 +105,15 @@ package struct AttachPass: Pass {
         "module '\(module)': the initialization '\(options.initialization.rawValue)' needs a quantized weight"
       )
     }
-    let path = context.workPath("adapters.f32")
+    let path = context.workPath("compensation.tensors")
     var places: [(name: String, range: Range<Int>)] = []
     var file = try OutputFile(creating: path)
     let models = try CompensatedModels(options, input: input, context)
-    let report = try find(modules, models, context.progress) { module, adapter in
-      for (part, values) in [(ModuleTensor.loraA, adapter.loraA.values), (.loraB, adapter.loraB.values)] {
+    let report = try find(modules, models, context.progress) { linear in
+      for (part, bytes) in try changedTensors(of: linear, models) {
         let start = file.byteCount
-        try file.append(narrowed(values, to: .f32))
-        places.append((part.name(of: module), start..<file.byteCount))
+        try bytes.withSpan { try file.append($0) }
+        places.append((part.name(of: linear.name), start..<file.byteCount))
       }
     }
     let mapped = try MappedFile(path: path)
@@ -109,9 +121,29 @@ package struct AttachPass: Pass {
     return (Dictionary(tensors, uniquingKeysWith: { first, _ in first }), report)
   }
 
+  /// What is stored of a linear that was compensated, as it is stored.
+  private func changedTensors(
+    of linear: Linear, _ models: CompensatedModels
+  ) throws -> [(part: ModuleTensor, bytes: TensorBytes)] {
+    guard let adapter = linear.adapter else { return [] }
+    var tensors: [(part: ModuleTensor, bytes: TensorBytes)] = [
+      (.loraA, TensorBytes(narrowed(adapter.loraA.values, to: .f32))),
+      (.loraB, TensorBytes(narrowed(adapter.loraB.values, to: .f32))),
+    ]
+    if options.roundsAgain, let packed = linear.weight.packed {
+      let formats = try models.tableFormats(of: linear.name)
+      tensors += [
+        (.weight, packed.codes),
+        (.scales, TensorBytes(narrowed(packed.scales, to: formats.scales))),
+        (.biases, TensorBytes(narrowed(packed.biases, to: formats.biases))),
+      ]
+    }
+    return tensors
+  }
+
   private func find(
     _ modules: [String], _ models: CompensatedModels, _ progress: @escaping ProgressHandler,
-    _ keep: (String, LowRankAdapter) throws -> Void
+    _ keep: (Linear) throws -> Void
   ) throws -> [JSONValue.Member] {
     if options.initialization == .atc {
       var run = try AlignThenCorrect(options, modules: modules, models, progress: progress)

@@ -8,6 +8,8 @@ struct CompensatedModels {
   let teacher: Transformer
   /// The quantized model.
   let student: Transformer
+  /// The quantized checkpoint.
+  private let input: Checkpoint
   /// Windows of the text; empty for an initialization that needs none.
   let windows: [[Int32]]
 
@@ -20,6 +22,7 @@ struct CompensatedModels {
     let original = try context.teacher(options.teacher)
     teacher = try Transformer(original)
     student = try Transformer(input)
+    self.input = input
     try student.requireSameShapes(as: teacher)
     guard options.initialization.usesText, let text = options.text else {
       windows = []
@@ -33,6 +36,20 @@ struct CompensatedModels {
     for model in [student, teacher] {
       try model.requireTokens(windows, from: Tokenizer.path(in: input))
     }
+  }
+}
+
+extension CompensatedModels {
+  /// The formats in which the tables of a module are stored.
+  func tableFormats(of module: String) throws -> TableFormats {
+    func format(_ part: ModuleTensor) throws -> FloatFormat {
+      let name = part.name(of: module)
+      guard let format = input.tensor(named: name).flatMap({ FloatFormat($0.dtype) }) else {
+        throw FormatError(input.path, .missing("tensor '\(name)'"))
+      }
+      return format
+    }
+    return TableFormats(scales: try format(.scales), biases: try format(.biases))
   }
 }
 

@@ -26,6 +26,7 @@ struct ErrorCompensation {
     _ options: AttachOptions, modules: [String], _ models: CompensatedModels,
     progress: @escaping ProgressHandler
   ) throws {
+    precondition(!options.roundsAgain || options.kind == .dense, "a pooled adapter, several iterations")
     self.options = options
     self.models = models
     self.progress = progress
@@ -44,9 +45,9 @@ struct ErrorCompensation {
 
   /// Finds every adapter.
   ///
-  /// - Parameter keep: Gets each linear's name and its adapter.
+  /// - Parameter keep: Gets each linear with its adapter.
   /// - Throws: `PassError.notFinite`, `ModelError.notFinite`, or what `keep` throws.
-  mutating func run(_ keep: (String, LowRankAdapter) throws -> Void) throws {
+  mutating func run(_ keep: (Linear) throws -> Void) throws {
     for index in models.student.layers.indices {
       for (step, group) in Transformer.DecoderLayer.groups.enumerated() {
         walk?.advance(layer: index, step: step)
@@ -56,38 +57,45 @@ struct ErrorCompensation {
         guard let first = chosen.first else { continue }
         let moments = try walk?.moments(named: linears[first].name)
         for position in chosen {
-          let adapter = try adapter(for: linears[position], original: originals[position], moments)
-          linears[position].adapter = adapter
-          try keep(linears[position].name, adapter)
+          try compensate(&linears[position], original: originals[position], moments)
+          try keep(linears[position])
         }
         walk?.model.layers[index][keyPath: group].linears = linears
       }
       walk?.advance(layer: index, step: Transformer.stepCount - 1)
       // What no window reaches again need not stay in memory.
-      walk?.model.layers[index] = models.student.layers[index]
+      let layer = models.student.layers[index]
+      walk?.model.layers[index] = layer
     }
   }
 
-  private mutating func adapter(
-    for linear: Linear, original: Linear, _ moments: DoubleMatrix?
-  ) throws -> LowRankAdapter {
+  private mutating func compensate(
+    _ linear: inout Linear, original: Linear, _ moments: DoubleMatrix?
+  ) throws {
     let weight = try original.foldedDoubles()
-    let error = weight.subtracting(try linear.foldedDoubles())
-    let groupSize = options.kind == .pooled ? linear.weight.columnGranularity : 1
-    let factors =
-      options.kind == .pooled
-      ? LowRankFactors(
-        approximatingBiases: error, moments: moments, groupSize: groupSize, rank: options.rank)
-      : LowRankFactors(approximating: error, moments: moments, rank: options.rank)
     let norm = weight.energy(moments: moments)
+    var error = weight.subtracting(try linear.foldedDoubles())
     before.add(error.energy(moments: moments), norm)
+    let groupSize = options.kind == .pooled ? linear.weight.columnGranularity : 1
+    let factors: LowRankFactors
+    if options.roundsAgain {
+      factors = try .alternating(
+        for: weight, with: &linear, iterations: options.iterations, rank: options.rank,
+        tables: try models.tableFormats(of: linear.name))
+      error = weight.subtracting(try linear.foldedDoubles())
+    } else if options.kind == .pooled {
+      factors = LowRankFactors(
+        approximatingBiases: error, moments: moments, groupSize: groupSize, rank: options.rank)
+    } else {
+      factors = LowRankFactors(approximating: error, moments: moments, rank: options.rank)
+    }
     after.add(
       error.subtracting(factors.product.spreadColumns(over: groupSize)).energy(moments: moments), norm)
+    linear.adapter = options.adapter(from: factors, of: linear, groupSize: groupSize)
     done += 1
     progress(
       Progress(
         phase: options.initialization.rawValue, completed: done, total: selected.count, detail: linear.name))
-    return options.adapter(from: factors, of: linear, groupSize: groupSize)
   }
 }
 

@@ -42,6 +42,12 @@ struct AttachFlags: ParsableArguments {
 
   @Option(
     help:
+      "How often loftq finds a dense adapter; from the second time on the weight is rounded again for it (default: 1)."
+  )
+  var iterations: String?
+
+  @Option(
+    help:
       "The original model that loftq, qera and atc approximate (default: the input, which must be dense then)."
   )
   var teacher: String?
@@ -70,6 +76,7 @@ struct AttachFlags: ParsableArguments {
         ("text", text),
         ("samples", samples),
         ("length", length),
+        ("iterations", iterations),
         ("teacher", teacher),
         ("eta", eta),
         ("tau", tau),
