@@ -123,9 +123,12 @@ import Testing
     try expect(factors.product.values, "loftq.product.\(iterations)")
   }
 
-  @Test func `both stages of align-then-correct give the published products`() throws {
+  @Test(arguments: [("atc", rank, 1), ("atc_pooled", 3, groupSize)])
+  func `both stages of align-then-correct give the published products`(
+    name: String, rank: Int, groupSize: Int
+  ) throws {
     let (inputs, originals, gradients) = try (
-      floatMatrix("atc.inputs"), floatMatrix("atc.original_inputs"), floatMatrix("atc.gradients")
+      floatMatrix(name + ".inputs"), floatMatrix(name + ".original_inputs"), floatMatrix(name + ".gradients")
     )
     var (x, g) = (SecondMoments(order: inputs.columnCount), SecondMoments(order: gradients.columnCount))
     var cross = CrossMoments(rows: inputs.columnCount, columns: inputs.columnCount)
@@ -135,13 +138,14 @@ import Testing
     cross.add(originals, 0..<inputs.columnCount, inputs)
     slope.add(gradients, 0..<gradients.columnCount, inputs)
     let aligned = LowRankFactors.aligning(
-      original: try matrix("atc.weight"), quantized: try matrix("atc.quantized"), crossMoments: cross.means,
-      moments: DoubleMatrix(x), gradientMoments: DoubleMatrix(g), rank: Self.rank, step: 0.3)
-    try expect(aligned.product.values, "atc.aligned")
+      original: try matrix(name + ".weight"), quantized: try matrix(name + ".quantized"),
+      crossMoments: cross.means, moments: DoubleMatrix(x), gradientMoments: DoubleMatrix(g), rank: rank,
+      step: 0.3, groupSize: groupSize)
+    try expect(aligned.product.values, name + ".aligned")
     let corrected = LowRankFactors.correcting(
-      change: try matrix("atc.aligned"), gradient: slope.means, moments: DoubleMatrix(x),
-      gradientMoments: DoubleMatrix(g), rank: Self.rank, bound: 0.2)
-    try expect(corrected.product.values, "atc.corrected")
+      change: try matrix(name + ".aligned"), gradient: slope.means, moments: DoubleMatrix(x),
+      gradientMoments: DoubleMatrix(g), rank: rank, bound: 0.2, groupSize: groupSize)
+    try expect(corrected.product.values, name + ".corrected")
   }
 
   @Test(arguments: [0..<5, 3..<8])

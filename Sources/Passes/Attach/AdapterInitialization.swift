@@ -7,7 +7,7 @@ public enum AdapterInitialization: String, Sendable, CaseIterable {
   case loftq
   /// The least output error on the inputs that a text gives.
   case qera
-  /// What aligns outputs with the original model's and then takes a step down the loss of a text; dense adapters only.
+  /// What aligns outputs with the original model's and then takes a step down the loss of a text.
   case atc
 
   /// Whether it depends on the original weights.

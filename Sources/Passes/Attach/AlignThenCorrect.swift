@@ -2,11 +2,12 @@ import Checkpoints
 import Kernels
 import Models
 
-/// Finds dense adapters from what a text does in the original and in the quantized model, and from the gradients of its loss.
+/// Finds adapters from what a text does in the original and in the quantized model, and from the gradients of its loss.
 ///
 /// The first stage goes from the first layer to the last: each adapter aligns its linear's output with that of the original
 /// model on the original's inputs, in the norm of the loss's gradients. The second one goes over the compensated model in the
 /// same order and takes a step down the loss. Gradients are those of the model as it is when their layer's turn comes.
+/// For pooled adapters both stages are those of linears that read the sums of groups.
 ///
 /// Source: Align-Then-Correct, arXiv:2610.08164; there the gradients of the first stage are collected once.
 struct AlignThenCorrect {
@@ -87,8 +88,9 @@ struct AlignThenCorrect {
         let factors = LowRankFactors.aligning(
           original: try original.foldedDoubles(), quantized: try linears[position].foldedDoubles(),
           crossMoments: cross.means, moments: moments,
-          gradientMoments: gradients[step].linears[position].outputs, rank: options.rank, step: options.eta)
-        linears[position].adapter = options.adapter(from: factors, of: linears[position])
+          gradientMoments: gradients[step].linears[position].outputs, rank: options.rank, step: options.eta,
+          groupSize: groupSize(of: linears[position]))
+        linears[position].adapter = adapter(from: factors, of: linears[position])
         tell("align", linears[position].name)
       }
       student.model.layers[index][keyPath: group].linears = linears
@@ -107,14 +109,23 @@ struct AlignThenCorrect {
         else { continue }
         let product = DoubleMatrix(adapter.loraB).times(DoubleMatrix(adapter.loraA))
         let factors = LowRankFactors.correcting(
-          change: product.scaled(by: Double(adapter.scaling)), gradient: weight,
+          change: product.scaled(by: Double(adapter.scaling) / Double(adapter.groupSize)), gradient: weight,
           moments: gradients[step].inputs, gradientMoments: gradients[step].linears[position].outputs,
-          rank: options.rank, bound: options.tau)
-        linears[position].adapter = options.adapter(from: factors, of: linears[position])
+          rank: options.rank, bound: options.tau, groupSize: adapter.groupSize)
+        linears[position].adapter = self.adapter(from: factors, of: linears[position])
         tell("correct", linears[position].name)
       }
       walk.model.layers[index][keyPath: group].linears = linears
     }
+  }
+
+  /// The columns that an adapter sees as one.
+  private func groupSize(of linear: Linear) -> Int {
+    options.kind == .pooled ? linear.weight.columnGranularity : 1
+  }
+
+  private func adapter(from factors: LowRankFactors, of linear: Linear) -> LowRankAdapter {
+    options.adapter(from: factors, of: linear, groupSize: groupSize(of: linear))
   }
 
   private mutating func tell(_ phase: String, _ name: String) {

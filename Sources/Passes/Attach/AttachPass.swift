@@ -36,15 +36,18 @@ package struct AttachPass: Pass {
 
   private var initialization: String {
     guard options.initialization != .zero else { return "" }
-    let iterations = options.roundsAgain ? " of \(options.iterations) iterations, rounds the weight again" : ""
+    let iterations =
+      options.roundsAgain ? " of \(options.iterations) iterations, rounds the weight again" : ""
     return ", \(options.initialization.rawValue)" + iterations
   }
 
   /// Refuses a module whose tables have trained changes beside them: they are for the codes that go.
   private func checkRoundable(_ module: String, in input: Checkpoint) throws {
-    for part in [ModuleTensor.scalesDelta, .biasesDelta] where input.tensor(named: part.name(of: module)) != nil {
+    for part in [ModuleTensor.scalesDelta, .biasesDelta]
+    where input.tensor(named: part.name(of: module)) != nil {
       throw PassError.usage(
-        "module '\(module)': rounding it again would lose the trained changes of its tables; merge them first")
+        "module '\(module)': rounding it again would lose the trained changes of its tables; merge them first"
+      )
     }
   }
 

@@ -6,23 +6,29 @@ extension LowRankFactors {
   /// With `C = W · E[x·xqᵀ] - Wq · Hx`, `Hx = E[xq·xqᵀ]` and `Hz = E[g·gᵀ]`, their Cholesky factors `Lx` and `Lz`, and
   /// `K = Lzᵀ · C · Lx⁻ᵀ`, the product is `step · Lz⁻ᵀ · [K] · Lx⁻¹`, the brackets truncated to the rank.
   ///
+  /// A change that is the same in all columns of a group sees `Pᵀ · xq`, P the indicator of groups: it is found with `C · P` and
+  /// `Pᵀ · Hx · P` in the place of C and Hx.
+  ///
   /// - Parameters:
   ///   - original: W, `[out, in]`.
   ///   - quantized: Wq, `[out, in]`.
   ///   - crossMoments: `E[x·xqᵀ]`, `[in, in]`: the input in the original model, times that in the quantized one.
   ///   - moments: Hx, `[in, in]`.
   ///   - gradientMoments: Hz of the loss's gradients at the output, `[out, out]`.
-  ///   - rank: What is asked for; at most `min(out, in)` rows are found.
+  ///   - rank: What is asked for; at most `min(out, in / groupSize)` rows are found.
   ///   - step: How much of the solution is taken.
+  ///   - groupSize: The columns that get the same change; divides `in`.
   /// - Returns: The factors.
   /// - Source: Align-Then-Correct, arXiv:2610.08164, stage 1; any factor of the moments gives the same product.
   package static func aligning(
     original: DoubleMatrix, quantized: DoubleMatrix, crossMoments: DoubleMatrix, moments: DoubleMatrix,
-    gradientMoments: DoubleMatrix, rank: Int, step: Double
+    gradientMoments: DoubleMatrix, rank: Int, step: Double, groupSize: Int = 1
   ) -> LowRankFactors {
+    let missing = original.times(crossMoments).subtracting(quantized.times(moments)).summedColumns(
+      of: groupSize)
+    let moments = moments.pooled(by: groupSize)
     let inputs = Whitening(moments, damping: 3e-2 * moments.meanDiagonal)
     let outputs = Whitening(gradientMoments, damping: 1e-2 * gradientMoments.meanDiagonal)
-    let missing = original.times(crossMoments).subtracting(quantized.times(moments))
     let whitened = outputs.factor.times(missing, .transposedLeft).times(inputs.inverse, .transposedRight)
     return LowRankFactors(whitened.scaled(by: step), outputs, inputs, rank: rank)
   }
@@ -32,22 +38,25 @@ extension LowRankFactors {
   /// With `Y = Lzᵀ · D · Lx`, `M = Lz⁻¹ · G · Lx⁻ᵀ` and `a = min(1, bound · ‖Y‖ / ‖M‖)` it is `Lz⁻ᵀ · [Y - a · M] · Lx⁻¹`.
   ///
   /// - Parameters:
-  ///   - change: D, `[out, in]`.
+  ///   - change: D, `[out, in / groupSize]`.
   ///   - gradient: G, `E[g·xqᵀ]`, the gradient of the weight, `[out, in]`.
   ///   - moments: Hx, `[in, in]`.
   ///   - gradientMoments: Hz, `[out, out]`.
-  ///   - rank: What is asked for; at most `min(out, in)` rows are found.
+  ///   - rank: What is asked for; at most `min(out, in / groupSize)` rows are found.
   ///   - bound: The largest length of the step, of that of the change.
+  ///   - groupSize: The columns that get the same change; with P as above the stage is that of `G · P` and `Pᵀ · Hx · P`.
   /// - Returns: The factors.
   /// - Source: Align-Then-Correct, arXiv:2610.08164, stage 2.
   package static func correcting(
     change: DoubleMatrix, gradient: DoubleMatrix, moments: DoubleMatrix, gradientMoments: DoubleMatrix,
-    rank: Int, bound: Double
+    rank: Int, bound: Double, groupSize: Int = 1
   ) -> LowRankFactors {
+    let moments = moments.pooled(by: groupSize)
     let inputs = Whitening(moments, damping: 1e-2 * moments.largestEigenvalue)
     let outputs = Whitening(gradientMoments, damping: 1e-2 * gradientMoments.largestEigenvalue)
     let whitened = outputs.factor.times(change, .transposedLeft).times(inputs.factor)
-    let slope = outputs.inverse.times(gradient).times(inputs.inverse, .transposedRight)
+    let slope = outputs.inverse.times(gradient.summedColumns(of: groupSize)).times(
+      inputs.inverse, .transposedRight)
     let ratio = (whitened.squaredNorm / max(slope.squaredNorm, .leastNormalMagnitude)).squareRoot()
     let step = slope.scaled(by: min(1, bound * ratio))
     return LowRankFactors(whitened.subtracting(step), outputs, inputs, rank: rank)

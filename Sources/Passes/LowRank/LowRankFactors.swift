@@ -47,7 +47,7 @@ package struct LowRankFactors: Sendable {
     let groupCount = error.columnCount / groupSize
     let pooledMoments: DoubleMatrix
     if let moments {
-      pooledMoments = moments.summedColumns(of: groupSize).summedRows(of: groupSize)
+      pooledMoments = moments.pooled(by: groupSize)
     } else {
       var identity = DoubleMatrix(rows: groupCount, columns: groupCount)
       for i in 0..<groupCount { identity.values[i * (groupCount + 1)] = Double(groupSize) }
@@ -92,8 +92,13 @@ extension DoubleMatrix {
     return sums
   }
 
+  /// The sums of groups of columns and rows, `[rows / groupSize, columns / groupSize]`.
+  func pooled(by groupSize: Int) -> DoubleMatrix {
+    groupSize == 1 ? self : summedColumns(of: groupSize).summedRows(of: groupSize)
+  }
+
   /// The sums of groups of rows, `[rows / groupSize, columns]`.
-  func summedRows(of groupSize: Int) -> DoubleMatrix {
+  private func summedRows(of groupSize: Int) -> DoubleMatrix {
     var sums = DoubleMatrix(rows: rowCount / groupSize, columns: columnCount)
     for i in 0..<rowCount {
       for j in 0..<columnCount {
