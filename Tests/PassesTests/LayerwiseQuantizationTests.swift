@@ -61,10 +61,15 @@ import Testing
   @Test func `propagation brings the outputs behind quantized layers nearer to the original's`() throws {
     let bench = try Workbench(fixture: "tiny-llama")
     let plain = try bench.run(.quantize(options(.gptq)), to: "plain.rilq").checkpoint
-    let corrected = try bench.run(
-      .quantize(options(.gptq) { $0.propagation = 0.5 }), to: "corrected.rilq"
-    ).checkpoint
+    // So small a share changes no weight, but outputs are compared with the original's on its own inputs.
+    let compared = try bench.run(
+      .quantize(options(.gptq) { $0.propagation = 1e-12 }), to: "compared.rilq")
+    let result = try bench.run(.quantize(options(.gptq) { $0.propagation = 0.5 }), to: "corrected.rilq")
+    let corrected = result.checkpoint
     #expect(try perplexity(of: corrected) < perplexity(of: plain))
+    try expectSameTensors(plain, compared.checkpoint)
+    let errors = try [compared, result].map { try #require($0["relative_output_error"]?.double) }
+    #expect(errors[1] < 0.98 * errors[0])
     // Nothing is quantized before the first layer's attention.
     let first = "model.layers.0.self_attn.q_proj.weight"
     #expect(try corrected.copiedBytes(of: first) == plain.copiedBytes(of: first))

@@ -29,25 +29,37 @@ package struct ErrorPropagation {
     walk.advance(layer: index, step: step)
   }
 
-  /// What the weights that read one input are multiplied with, `[in, in]`.
+  /// How the inputs of linears differ behind quantized layers.
   ///
   /// - Parameters:
-  ///   - moments: Of the inputs behind quantized layers.
+  ///   - order: The features of the input.
   ///   - quantized: The windows behind quantized layers.
   ///   - input: The input of a window.
-  /// - Returns: As the function below gives it.
-  func correction(
-    _ moments: SecondMoments, _ quantized: [HaltedWindow], reading input: (HaltedWindow) -> Matrix
-  ) -> [Float] {
-    var cross = CrossMoments(rows: moments.order, columns: moments.order)
+  /// - Returns: The moments of the difference.
+  func change(
+    order: Int, _ quantized: [HaltedWindow], reading input: (HaltedWindow) -> Matrix
+  ) -> InputChange {
+    var cross = CrossMoments(rows: order, columns: order)
+    var own = SecondMoments(order: order)
     for (original, window) in zip(walk.windows, quantized) {
       var difference = input(original)
       var span = difference.values.mutableSpan
       let other = input(window)
       addScaled(other.values.span, scale: -1, to: &span)
-      cross.add(difference, 0..<moments.order, other)
+      cross.add(difference, 0..<order, other)
+      own.add(difference)
     }
-    return Self.correction(cross.means, moments, share: share, damping: damping)
+    return InputChange(crossMoments: cross.means, moments: DoubleMatrix(own))
+  }
+
+  /// What the weights that read one input are multiplied with, `[in, in]`.
+  ///
+  /// - Parameters:
+  ///   - change: How the input differs.
+  ///   - moments: Of the inputs behind quantized layers.
+  /// - Returns: As the function below gives it.
+  func correction(_ change: InputChange, _ moments: SecondMoments) -> [Float] {
+    Self.correction(change.crossMoments, moments, share: share, damping: damping)
   }
 
   /// `I + share · E[(x - xq) · xqᵀ] · (E[xq · xqᵀ] + λI)⁻¹`.

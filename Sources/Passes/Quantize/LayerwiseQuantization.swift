@@ -78,7 +78,8 @@ struct LayerwiseQuantization {
     var moments = SecondMoments(order: linears[first].weight.columnCount)
     for window in walk.windows { moments.add(input(window)) }
     guard moments.isFinite else { throw ModelError.notFinite("the input of '\(linears[first].name)'") }
-    let correction = propagation?.correction(moments, walk.windows, reading: input)
+    let change = propagation?.change(order: moments.order, walk.windows, reading: input)
+    let correction = change.flatMap { propagation?.correction($0, moments) }
     let means = moments.means.map { Float($0) }
     let quantizer = quantizers(for: moments, means: means)
     for index in chosen {
@@ -86,7 +87,7 @@ struct LayerwiseQuantization {
       guard let grid = grids[name] else { continue }
       let packed = try quantizer(grid).quantize(weight, name: name + ".weight", correction: correction)
       linears[index].weight = weight.replaced(by: packed, on: grid)
-      error.add(of: linears[index].weight, to: weight, means: means)
+      error.add(of: linears[index].weight, to: weight, means: means, change)
       importance.append((name, moments.importance))
       try keep(name, packed)
       done += 1
@@ -146,57 +147,5 @@ extension Weight {
         PackedWeight(
           codes: TensorBytes(packed.codes), bits: grid.bits, groupSize: grid.groupSize, scales: packed.scales,
           biases: packed.biases)))
-  }
-}
-
-/// How far quantized linears' outputs are from those of the originals, on the same inputs.
-struct OutputError {
-  private var squaredError = 0.0
-  private var squaredNorm = 0.0
-
-  /// The root of the mean squared difference of the outputs, relative to the outputs.
-  var relative: Double { (squaredError / max(squaredNorm, .leastNormalMagnitude)).squareRoot() }
-
-  /// Adds a linear.
-  ///
-  /// - Parameters:
-  ///   - quantized: `[out, in]`.
-  ///   - original: As many.
-  ///   - means: The input's second moments, `[in, in]`.
-  mutating func add(of quantized: Weight, to original: Weight, means: [Float]) {
-    let columns = original.columnCount
-    let ranges = stride(from: 0, to: original.rowCount, by: 64).map { $0..<min($0 + 64, original.rowCount) }
-    let parts = parallelMap(ranges.count) { index in
-      let rows = ranges[index]
-      var weights = [Float](repeating: 0, count: rows.count * columns)
-      var difference = weights
-      var span = weights.mutableSpan
-      original.unpack(rows: rows, columns: 0..<columns, into: &span)
-      var differenceSpan = difference.mutableSpan
-      quantized.unpack(rows: rows, columns: 0..<columns, into: &differenceSpan)
-      addScaled(weights.span, scale: -1, to: &differenceSpan)
-      return (
-        error: quadraticForm(difference, means, columns: columns),
-        norm: quadraticForm(weights, means, columns: columns)
-      )
-    }
-    for part in parts {
-      squaredError += part.error
-      squaredNorm += part.norm
-    }
-  }
-}
-
-/// The trace of `x · means · xᵀ`.
-private func quadraticForm(_ x: [Float], _ means: [Float], columns: Int) -> Double {
-  let layout = MatrixLayout(rows: x.count / columns, columns: columns)
-  var product = [Float](repeating: 0, count: x.count)
-  var span = product.mutableSpan
-  multiply(
-    .plain, x.span, layout, means.span, MatrixLayout(rows: columns, columns: columns), into: &span, layout)
-  return stride(from: 0, to: x.count, by: columns).reduce(0) { sum, start in
-    sum
-      + Double(
-        dot(x.span.extracting(start..<start + columns), product.span.extracting(start..<start + columns)))
   }
 }

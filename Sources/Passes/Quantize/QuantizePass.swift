@@ -91,10 +91,10 @@ package struct QuantizePass: Pass {
     guard options.hasWindows else { return 0 }
     let c = try LlamaConfiguration(of: input)
     let tokens = options.samples * options.length
-    // Five square matrices of doubles exist at once while the moments of the widest input are factored, and two more
+    // Five square matrices of doubles exist at once while the moments of the widest input are factored, and four more
     // with propagation, for which there are also the windows in the original model.
     let order = max(c.hiddenSize, c.intermediateSize)
-    let (copies, matrices) = options.propagation > 0 ? (2, 7) : (1, 5)
+    let (copies, matrices) = options.propagation > 0 ? (2, 9) : (1, 5)
     let width = max(copies * (c.hiddenSize + c.intermediateSize), sensitivityWidth(c))
     return 4 * tokens * width + matrices * 8 * order * order
   }
