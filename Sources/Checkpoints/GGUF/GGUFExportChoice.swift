@@ -8,6 +8,9 @@ struct GGUFExportChoice {
   /// Those that llama.cpp has known for longest come first.
   static let packedTypes: [GGUFTensorType] = [.q4_1, .q8_0, .q2_0]
 
+  /// The type that comes nearest to codes of a width when none holds them.
+  static func nearestType(bits: Int) -> GGUFTensorType { bits > 4 ? .q8_0 : .q4_1 }
+
   /// How the tensor is encoded, and what that loses if it is not exact.
   ///
   /// - Throws: `FormatError.notExact` with the tensor, when the loss is not allowed or without bound.
@@ -43,19 +46,18 @@ struct GGUFExportChoice {
       let encoding = GGUFEncoding(type: asked, keepsCodes: false)
       return (encoding, try measured(encoding, because: "\(asked.name) does not hold its values"))
     }
-    var reasons: [String] = []
+    var reasons: [GGUFTensorType: String] = [:]
     for type in asked.map({ [$0] }) ?? Self.packedTypes {
       guard let reason = obstacle(parameters, scales, biases, type) else {
         return (GGUFEncoding(type: type, keepsCodes: true), nil)
       }
-      reasons.append(reason)
+      reasons[type] = reason
     }
-    let type = asked ?? (parameters.bits > 4 ? .q8_0 : .q4_1)
-    let reason = parameters.bits > 4 && asked == nil ? reasons[1] : reasons[0]
+    let type = asked ?? Self.nearestType(bits: parameters.bits)
     // Codes with rounded tables are as near as Q4_1 can come; the others would lose the bias.
     let keepsCodes = type == .q4_1 && GGUFEncoding.obstacle(parameters, in: type) == nil
     let encoding = GGUFEncoding(type: type, keepsCodes: keepsCodes)
-    return (encoding, try measured(encoding, because: reason))
+    return (encoding, try measured(encoding, because: reasons[type] ?? ""))
   }
 
   /// Why codes and tables cannot be taken over, or nil when that is exact.

@@ -34,8 +34,8 @@ package struct GGUFExportPlan: Sendable {
 
   /// Refuses packed tensors that no type holds, whatever their values are.
   ///
-  /// Tables that are yet to be computed in F32 count as such: a type has F16 tables, and a scale that happens to be
-  /// one of F16 in every group is nothing to rely on.
+  /// Tables that are yet to be computed count as any of their dtype: a type has F16 tables, or biases that follow from its
+  /// scales, and numbers that happen to be such ones in every group are nothing to rely on.
   ///
   /// - Parameters:
   ///   - options: The types that are asked for.
@@ -49,19 +49,29 @@ package struct GGUFExportPlan: Sendable {
     if let asked, asked.blockElementCount == 1 { return }
     for tensor in tensors {
       guard case .packed(let parameters, _, let scales, let biases) = tensor.storage else { continue }
-      let isWide = modules.contains(tensor.module) && (scales.dtype == .f32 || biases.dtype == .f32)
-      let obstacles = (asked.map { [$0] } ?? GGUFExportChoice.packedTypes).map { type in
-        GGUFEncoding.obstacle(parameters, in: type)
-          ?? (isWide ? "\(type.name) has F16 tables, those to be computed are F32" : nil)
+      let isPending = modules.contains(tensor.module)
+      func obstacle(_ type: GGUFTensorType) -> String? {
+        let obstacle = GGUFEncoding.obstacle(parameters, in: type)
+        return !isPending || obstacle != nil
+          ? obstacle : Self.obstacle([scales.dtype, biases.dtype], in: type)
       }
-      guard obstacles.allSatisfy({ $0 != nil }), let reason = obstacles.compactMap(\.self).first else {
-        continue
-      }
-      let narrowing = isWide ? "; --tables f16 makes them so" : ""
+      let nearest = asked ?? GGUFExportChoice.nearestType(bits: parameters.bits)
+      guard (asked.map { [$0] } ?? GGUFExportChoice.packedTypes).allSatisfy({ obstacle($0) != nil }),
+        let reason = obstacle(nearest)
+      else { continue }
       throw FormatError(
-        path, at: "tensor '\(tensor.sources[0].name)'",
-        .notExact(reason + narrowing + GGUFExportChoice.remedy))
+        path, at: "tensor '\(tensor.sources[0].name)'", .notExact(reason + GGUFExportChoice.remedy))
     }
+  }
+
+  /// Why tables that are yet to be computed in some dtypes have no place in a type, or nil when they have.
+  private static func obstacle(_ tables: [DType], in type: GGUFTensorType) -> String? {
+    if type == .q8_0 || type == .q2_0 {
+      let zero = type == .q2_0 ? "-scale" : "-128 * scale"
+      return "\(type.name) has no biases but \(zero), those to be computed are others"
+    }
+    guard tables.contains(.f32) else { return nil }
+    return "\(type.name) has F16 tables, those to be computed are F32; --tables f16 makes them so"
   }
 
   /// The metadata `general.*`.
