@@ -27,8 +27,9 @@ public struct AttachOptions: Sendable, Equatable {
   public var samples: Int
   /// The tokens a window, at least 2.
   public var length: Int
-  /// How often `loftq` finds the adapter, `1...iterationLimit`; before every time but the first the weight without the adapter is
-  /// rounded to nearest, so that codes and tables change. More than 1 for dense adapters only.
+  /// How often `loftq` finds the adapter, `1...iterationLimit`; more than 1 for dense adapters only.
+  ///
+  /// Every time but the first the weight is rounded to nearest before, without what the adapter holds: codes and tables change.
   public var iterations: Int
   /// The original model, whose weights are approximated; nil means the input of the recipe.
   public var teacher: PathOption?

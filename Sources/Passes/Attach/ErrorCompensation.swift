@@ -64,8 +64,8 @@ struct ErrorCompensation {
       }
       walk?.advance(layer: index, step: Transformer.stepCount - 1)
       // What no window reaches again need not stay in memory.
-      let done = models.student.layers[index]
-      walk?.model.layers[index] = done
+      let layer = models.student.layers[index]
+      walk?.model.layers[index] = layer
     }
   }
 

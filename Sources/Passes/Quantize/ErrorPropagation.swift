@@ -38,6 +38,7 @@ package struct ErrorPropagation {
   ///   - order: The features of the input.
   ///   - quantized: The windows behind quantized layers.
   ///   - input: The input of a window.
+  /// - Returns: The moments of the difference.
   func change(
     order: Int, _ quantized: [HaltedWindow], reading input: (HaltedWindow) -> Matrix
   ) -> InputChange {

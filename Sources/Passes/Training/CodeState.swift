@@ -80,8 +80,8 @@ struct CodeState {
     var codes = [UInt8](repeating: 0, count: positions.count)
     var target = codes.mutableSpan
     let positions = positions.span
-    // Half is added before the fraction is cut off, so that no position needs a rounding mode.
-    for i in positions.indices { target[i] = UInt8(positions[i] + 0.5) }
+    // What is not a number becomes 0: the loss says that it is there.
+    for i in positions.indices { target[i] = positions[i] > 0 ? UInt8(min(positions[i], top) + 0.5) : 0 }
     var bytes = [UInt8](repeating: 0, count: codes.count * bits / 8)
     var packed = bytes.mutableSpan
     packCodes(codes.span, bits: bits, into: &packed)
