@@ -35,6 +35,7 @@ passes() {
   gptq-order) echo "quantize: {$gptq, activation_order: true}" ;;
   gptq-refined) echo "quantize: {$gptq, refit: true, sweeps: 2}" ;;
   propagated) echo "quantize: {$refined}" ;;
+  propagated-layers) echo "quantize: {$refined, layer_epochs: 2}" ;;
   *-loftq | *-qera | *-atc)
     passes "${1%-*}"
     local keys=""
@@ -60,6 +61,11 @@ passes() {
     echo "calibrate: {$affine}"
     echo "merge: {tables: f16}"
     ;;
+  *-codes)
+    passes "${1%-*}"
+    echo "calibrate: {$text, $train, train: [bias, scale, code], learning_rate: 2e-3, learning_rate_scale: {code: 4}}"
+    echo "merge: {tables: f16}"
+    ;;
   *-kl)
     passes "${1%-*}"
     echo "calibrate: {$affine, kl_weight: 1, ground_truth_weight: 0}"
@@ -69,10 +75,10 @@ passes() {
   esac
 }
 
-rows=(rtn search hqq gptq gptq-order gptq-refined propagated
+rows=(rtn search hqq gptq gptq-order gptq-refined propagated propagated-layers
   gptq-loftq gptq-qera gptq-atc propagated-loftq propagated-qera propagated-atc
-  gptq-bias gptq-affine gptq-pooled gptq-dense
-  propagated-bias propagated-affine propagated-kl propagated-pooled propagated-dense propagated-g32-affine
+  gptq-bias gptq-affine gptq-codes gptq-pooled gptq-dense
+  propagated-bias propagated-affine propagated-codes propagated-kl propagated-pooled propagated-dense propagated-g32-codes
   peer-mlx peer-hqq peer-autoround peer-llama-cpp)
 [ $# -eq 0 ] || rows=("$@")
 
@@ -89,7 +95,7 @@ measure() {
 
 # make ROW: converts, measures, and keeps the row.
 make() {
-  local row=$1 group=64 begin columns
+  local row=$1 group=64 begin took columns
   case $row in *-g32-*) group=32 ;; esac
   {
     printf 'input: %s\noutput: %s\npasses:\n' "$checkpoint" "$(realpath "$folder")/$row.rilq"
@@ -97,8 +103,9 @@ make() {
   } >"$folder/$row.yaml"
   begin=$SECONDS
   "$rilq" convert "$folder/$row.yaml" --resume --force --json >"$folder/$row.json" || return
+  took=$((SECONDS - begin))
   columns=$(measure "$folder/$row.rilq") || return
-  printf '%s %s %s %s\n' "$row" "$columns" $((SECONDS - begin)) \
+  printf '%s %s %s %s\n' "$row" "$columns" "$took" \
     "$(megabytes "$(value peak_memory_bytes "$folder/$row.json")")" >"$work/row"
   mv "$work/row" "$folder/$row.row"
 }
@@ -106,12 +113,13 @@ make() {
 # peer_mlx: MLX's own 2-bit quantization, measured by rilq.
 peer_mlx() {
   has_python mlx_lm || { echo "skipped: peer-mlx needs mlx_lm" >&2; return; }
-  local begin=$SECONDS columns
+  local begin=$SECONDS took columns
   rm -rf "$folder/peer-mlx"
   "$python" -m mlx_lm convert --hf-path "$checkpoint" --mlx-path "$folder/peer-mlx" -q --q-bits 2 --q-group-size 64 \
     >"$work/mlx.log" 2>&1 || { tail -1 "$work/mlx.log" >&2; return 1; }
+  took=$((SECONDS - begin))
   columns=$(measure "$folder/peer-mlx") || return
-  printf 'peer-mlx %s %s -\n' "$columns" $((SECONDS - begin)) >"$work/row"
+  printf 'peer-mlx %s %s -\n' "$columns" "$took" >"$work/row"
   mv "$work/row" "$folder/peer-mlx.row"
 }
 

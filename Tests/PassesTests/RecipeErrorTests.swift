@@ -255,12 +255,15 @@ import Testing
       "calibrate: {text: t, model_weight: 0, ground_truth_weight: 0}",
       "calibrate': model_weight, ground_truth_weight and kl_weight are all 0"
     ),
-    ("calibrate: {text: t, train: [all]}", "calibrate.train.0': is 'all', expected adapter, bias or scale"),
+    (
+      "calibrate: {text: t, train: [all]}",
+      "calibrate.train.0': is 'all', expected adapter, bias, scale or code"
+    ),
     ("calibrate: {text: t, train: [bias, bias]}", "calibrate.train.1': is 'bias' again"),
     ("calibrate: {text: t, train: []}", "calibrate.train': is an empty list, which trains nothing"),
     (
       "calibrate: {text: t, train: bias}",
-      "calibrate.train': is 'bias', expected a list of adapter, bias and scale"
+      "calibrate.train': is 'bias', expected a list of adapter, bias, scale and code"
     ),
     ("merge: {requantize: yes}", "merge.requantize': is 'yes', expected true or false"),
     ("merge: {tables: F16}", "merge.tables': is 'F16', expected f32, f16 or bf16"),

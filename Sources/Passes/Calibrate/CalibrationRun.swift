@@ -46,8 +46,7 @@ struct CalibrationRun {
       student: student, training: parts, Self.comparison(options, original: model),
       schedule: LearningRateSchedule(
         peak: learningRate, shape: options.schedule, warmup: options.warmup, updates: options.updates),
-      rates: options.learningRateScale, length: options.length, recomputesLayers: pace.recomputesLayers,
-      original: model)
+      rates: options.learningRateScale, length: options.length, recomputesLayers: pace.recomputesLayers)
     let restored = context.state.flatMap { CalibrationStateFile(path: $0.path).restore(into: &trainer) }
     log = try CalibrationLog(path: context.logPath, keepingUpTo: restored?.update)
     self.trainer = trainer

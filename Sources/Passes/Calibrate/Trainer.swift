@@ -43,11 +43,10 @@ package struct Trainer {
   ///   - rates: The share of it for each part that is trained.
   ///   - length: The tokens of the longest window.
   ///   - recomputesLayers: Whether layers run forward twice to save memory.
-  ///   - original: The model whose weights codes are pulled to; nil starts them in the middle.
   package init(
     student: Transformer, training parts: TrainedParts, _ comparison: Comparison,
     schedule: LearningRateSchedule, rates: LearningRateScale = LearningRateScale(), length: Int,
-    recomputesLayers: Bool = false, original: Transformer? = nil
+    recomputesLayers: Bool = false
   ) {
     self.student = student
     self.parts = parts
@@ -56,10 +55,7 @@ package struct Trainer {
     self.recomputesLayers = recomputesLayers
     rotary = student.rotaryEmbedding(positions: length)
     gradients = student.layers.map { LayerGradients(for: $0, training: parts) }
-    let weights = parts.contains(.code) ? original?.layerLinears.map(\.weight) : nil
-    states = student.layerLinears.enumerated().map { index, linear in
-      LinearState(linear, training: parts, rates: rates, weights: weights?[index])
-    }
+    states = student.layerLinears.map { LinearState($0, training: parts, rates: rates) }
   }
 
   /// The numbers that are trained.

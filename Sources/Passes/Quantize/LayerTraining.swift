@@ -46,10 +46,11 @@ struct LayerTraining: Sendable {
   ///   - original: The layer before it was quantized.
   ///   - inputs: The stream before the layer in the quantized model, window by window.
   ///   - expected: The stream behind the layer in the original model.
+  ///   - progress: Told the updates that are done, and all of them.
   /// - Returns: The mean loss over the windows.
   func train(
     _ layer: inout Transformer.DecoderLayer, modules: Set<String>, original: Transformer.DecoderLayer,
-    inputs: [Matrix], expected: [Matrix]
+    inputs: [Matrix], expected: [Matrix], progress: (Int, Int) -> Void
   ) -> Losses {
     let start = layer
     let before = loss(of: layer, inputs, expected)
@@ -67,6 +68,7 @@ struct LayerTraining: Sendable {
           &linears, gradients.groups.flatMap(\.self),
           AdamStep(learningRate: schedule.rate(of: update), updateCount: update))
         layer.replaceLinears(by: linears.map(\.linear))
+        progress(update, updates)
       }
     }
     let after = loss(of: layer, inputs, expected)

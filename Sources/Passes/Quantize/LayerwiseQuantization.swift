@@ -83,11 +83,20 @@ struct LayerwiseQuantization {
     }
     advance(layer: index, step: Transformer.stepCount - 1)
     guard let training, let propagation, !packed.isEmpty else { return packed }
+    let (progress, done, total) = (progress, done, grids.count)
+    var layer = walk.model.layers[index]
     let losses = training.train(
-      &walk.model.layers[index], modules: Set(packed.map(\.name)), original: original, inputs: inputs,
-      expected: propagation.streams)
+      &layer, modules: Set(packed.map(\.name)), original: original, inputs: inputs,
+      expected: propagation.streams
+    ) { update, updates in
+      progress(
+        Progress(
+          phase: "quantize", completed: done, total: total,
+          detail: "layer \(index), update \(update) of \(updates)"))
+    }
     trainingLosses.append(losses)
-    let trained = zip(walk.model.layers[index].linears, original.linears)
+    walk.model.layers[index] = layer
+    let trained = zip(layer.linears, original.linears)
     packed = trained.compactMap { linear, original in
       grids[linear.name].map { grid in
         (linear.name, PackedTensor(linear.weight, on: grid, of: original.weight))
