@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tries a reader with inputs that libFuzzer makes up: safetensors, container, gguf, json or tokenizer.
+# Tries a reader with inputs that libFuzzer makes up: safetensors, container, gguf, json, jsonl or tokenizer.
 # Fails on a crash, on an input that takes more than a second by the clock (so the machine must have time to spare), and on
 # more than 256 MB of memory; the input is kept in .build-fuzz/found/TARGET. Inputs that reach new code are kept in
 # .build-fuzz/corpus/TARGET; with --keep those of the smallest set that reaches the same code replace Fixtures/fuzz/TARGET.
@@ -26,6 +26,7 @@ case $target in
   container) seeds=(Fixtures/invalid/container Fixtures/valid-oddities/container) ;;
   gguf) seeds=(Fixtures/invalid/gguf Fixtures/valid-oddities/gguf) ;;
   json) seeds=(Fixtures/invalid/base Fixtures/invalid/config Fixtures/invalid/adapter Fixtures/invalid/index) ;;
+  jsonl) seeds=(Fixtures/invalid/base Fixtures/invalid/config) ;;
   tokenizer) seeds=(Fixtures/invalid/base Fixtures/invalid/tokenizer) ;;
   *) echo "fuzz.sh: there is no target '$target'" >&2; exit 64 ;;
 esac

@@ -9,6 +9,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   case container
   case gguf
   case json
+  case jsonl
   case tokenizer
 
   /// Reads bytes; returns whether they were accepted.
@@ -19,6 +20,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case .container: Self.readContainer(bytes)
     case .gguf: Self.readGGUF(bytes)
     case .json: Self.readJSON(bytes)
+    case .jsonl: Self.readJSONLines(bytes)
     case .tokenizer: Self.readTokenizer(bytes)
     }
   }
@@ -100,6 +102,32 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       return describe(error)
     }
   }
+
+  /// A text must be the same again behind its tokens.
+  private static func readJSONLines(_ bytes: [UInt8]) -> Bool {
+    do {
+      let lines = try JSONLines(parsing: bytes, path: "").lines
+      precondition(!lines.isEmpty && lines.indices.allSatisfy { lines[$0].number == $0 + 1 })
+      for line in lines {
+        precondition(line.object.object != nil, "\(line.object)")
+        for key in ["text", "prompt", "completion"] where line.object[key] != nil {
+          let text = try line.text(key)
+          precondition(tinyTokenizer.decodeBytes(tinyTokenizer.encode(text)) == Array(text.utf8), "\(text)")
+        }
+      }
+      return true
+    } catch {
+      return describe(error)
+    }
+  }
+
+  private static let tinyTokenizer: Tokenizer = {
+    do {
+      return try Tokenizer(contentsOf: Fixtures.path("tiny-llama/tokenizer.json"))
+    } catch {
+      preconditionFailure("\(error)")
+    }
+  }()
 
   private static func readTokenizer(_ bytes: [UInt8]) -> Bool {
     do {

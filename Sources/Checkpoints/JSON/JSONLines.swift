@@ -1,24 +1,25 @@
-import Checkpoints
-
 /// A file with one JSON object a line.
-struct JSONLines {
+package struct JSONLines: Sendable {
   /// No text of a data set is longer.
-  static let lineByteLimit = 16 << 20
+  private static let lineByteLimit = 16 << 20
 
   /// An object and where it is.
-  struct Line {
-    let object: JSONValue
+  package struct Line: Sendable {
+    /// The line's value, which is an object.
+    package let object: JSONValue
     /// From 1.
-    let number: Int
+    package let number: Int
     fileprivate let path: String
 
     /// An error in this line.
-    func malformed(_ reason: String) -> FormatError {
+    package func malformed(_ reason: String) -> FormatError {
       FormatError(path, at: "line \(number)", .malformed(reason))
     }
 
     /// The text under a key.
-    func text(_ key: String) throws(FormatError) -> String {
+    ///
+    /// - Throws: `FormatError` with the line when there is none.
+    package func text(_ key: String) throws(FormatError) -> String {
       guard let value = object[key] else { throw malformed("has no '\(key)'") }
       guard let text = value.string else { throw malformed("'\(key)' is no text") }
       return text
@@ -26,23 +27,39 @@ struct JSONLines {
   }
 
   /// The lines in their order; there is at least one.
-  let lines: [Line]
+  package let lines: [Line]
 
   /// Whether a file is read as JSON lines: by its name.
-  static func isName(_ path: String) -> Bool { FileSystem.fileExtension(path) == "jsonl" }
+  package static func isName(_ path: String) -> Bool { FileSystem.fileExtension(path) == "jsonl" }
 
-  /// Reads a file strictly: UTF-8, every line an object, none empty.
+  /// Reads a file.
   ///
+  /// - Throws: `FormatError`; of what is malformed, with the line.
+  package init(contentsOf path: String) throws {
+    try self.init(parsing: InputFile.contents(of: path), path: path)
+  }
+
+  /// Reads lines strictly: UTF-8, every line an object, none empty.
+  ///
+  /// - Parameters:
+  ///   - bytes: The lines; the last one may end with a line feed.
+  ///   - path: The path for errors.
   /// - Throws: `FormatError` with the line.
-  init(contentsOf path: String) throws {
-    var rest = try InputFile.contents(of: path)[...]
+  package init(parsing bytes: [UInt8], path: String) throws(FormatError) {
+    var rest = bytes[...]
     if rest.last == UInt8(ascii: "\n") { rest.removeLast() }
     guard !rest.isEmpty else { throw FormatError(path, .malformed("has no line")) }
     let parts = rest.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-    lines = try parts.enumerated().map { try Self.line($1, number: $0 + 1, path) }
+    var lines: [Line] = []
+    for (index, part) in parts.enumerated() {
+      lines.append(try Self.line(part, number: index + 1, path))
+    }
+    self.lines = lines
   }
 
-  private static func line(_ bytes: ArraySlice<UInt8>, number: Int, _ path: String) throws -> Line {
+  private static func line(
+    _ bytes: ArraySlice<UInt8>, number: Int, _ path: String
+  ) throws(FormatError) -> Line {
     func malformed(_ reason: String) -> FormatError {
       FormatError(path, at: "line \(number)", .malformed(reason))
     }
