@@ -22,6 +22,7 @@ import pathlib
 import re
 import resource
 import shutil
+import tempfile
 
 BITS, GROUP = 2, 64
 # Not among the names of llama-cpp-python.
@@ -72,11 +73,11 @@ def autoround(checkpoint, output, text, iterations, windows, length):
     tuning = AutoRound(
         model, tokenizer, scheme="W2A16", bits=BITS, group_size=GROUP, sym=False, iters=iterations,
         dataset=list(tokens.split(1)), nsamples=len(tokens), seqlen=length, batch_size=8, device_map="cpu")
-    tuning.quantize_and_save(output + ".parts", format="auto_round")
     # It makes a folder of its own in the one it is given.
-    (folder,) = (path.parent for path in pathlib.Path(output + ".parts").rglob("config.json"))
-    folder.rename(output)
-    shutil.rmtree(output + ".parts", ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=pathlib.Path(output).parent) as parts:
+        tuning.quantize_and_save(parts, format="auto_round")
+        (folder,) = (path.parent for path in pathlib.Path(parts).rglob("config.json"))
+        folder.rename(output)
     stored = count = 0
     for _, header in headers(output):
         for name, tensor in header.items():
