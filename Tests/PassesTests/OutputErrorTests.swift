@@ -5,10 +5,10 @@ import Passes
 import TestSupport
 import Testing
 
-/// Errors from moments beside those of outputs that are computed.
+/// Errors beside those of outputs that are computed in double precision.
 @Suite struct OutputErrorTests {
   private static let (tokens, rows, columns) = (160, 70, 24)
-  /// Moments are means of products of singles, and so are the forms; what cancels is no larger than the error.
+  /// Outputs and moments are sums of products of singles; what cancels is no larger than the error.
   private static let tolerance = 1e-5
 
   private func matrix(_ name: String, rows: Int, columns: Int, size: Float = 1) -> Matrix {
@@ -29,6 +29,13 @@ import Testing
     DoubleMatrix(inputs).times(DoubleMatrix(weight), .transposedRight).values.map { Float($0) }
   }
 
+  private func rows(_ range: Range<Int>, of matrix: Matrix) -> Matrix {
+    let columns = matrix.columnCount
+    return Matrix(
+      rows: range.count, columns: columns,
+      values: Array(matrix.values[range.lowerBound * columns..<range.upperBound * columns]))
+  }
+
   private func moments(_ inputs: Matrix) -> SecondMoments {
     var moments = SecondMoments(order: inputs.columnCount)
     moments.add(inputs)
@@ -43,12 +50,14 @@ import Testing
     )
     let quantized = sum(original, matrix("error", rows: Self.rows, columns: Self.columns, size: 0.01))
     let difference = matrix("d", rows: Self.tokens, columns: Self.columns, size: size)
-    var cross = CrossMoments(rows: Self.columns, columns: Self.columns)
-    cross.add(difference, 0..<Self.columns, inputs)
-    let change = InputChange(crossMoments: cross.means, moments: DoubleMatrix(moments(difference)))
+    let half = Self.tokens / 2
     var error = OutputError()
     error.add(
-      of: weight(quantized), to: weight(original), means: moments(inputs).means.map { Float($0) }, change)
+      of: weight(quantized), to: weight(original),
+      inputs: [0..<half, half..<Self.tokens].map { tokens in
+        OutputError.Inputs(
+          quantized: rows(tokens, of: inputs), original: rows(tokens, of: sum(inputs, difference)))
+      })
     let expected = relativeError(outputs(quantized, inputs), outputs(original, sum(inputs, difference)))
     #expect(abs(error.relative / expected - 1) < Self.tolerance, "\(error.relative), \(expected)")
   }

@@ -8,6 +8,8 @@ import Models
 ///
 /// Source: QEP, arXiv:2504.09629; λ as in GPTQ.
 package struct ErrorPropagation {
+  /// The windows whose outputs are compared for the report.
+  private static let comparedWindows = 8
   private let share: Double
   private let damping: Double
   private var walk: LayerWalk
@@ -32,37 +34,39 @@ package struct ErrorPropagation {
     walk.advance(layer: index, step: step)
   }
 
-  /// How the inputs of linears differ behind quantized layers.
+  /// What the weights that read one input are multiplied with, `[in, in]`.
   ///
   /// - Parameters:
-  ///   - order: The features of the input.
+  ///   - moments: Of the inputs behind quantized layers.
   ///   - quantized: The windows behind quantized layers.
   ///   - input: The input of a window.
-  /// - Returns: The moments of the difference.
-  func change(
-    order: Int, _ quantized: [HaltedWindow], reading input: (HaltedWindow) -> Matrix
-  ) -> InputChange {
-    var cross = CrossMoments(rows: order, columns: order)
-    var own = SecondMoments(order: order)
+  /// - Returns: As the function below gives it.
+  func correction(
+    _ moments: SecondMoments, _ quantized: [HaltedWindow], reading input: (HaltedWindow) -> Matrix
+  ) -> [Float] {
+    var cross = CrossMoments(rows: moments.order, columns: moments.order)
     for (original, window) in zip(walk.windows, quantized) {
       var difference = input(original)
       var span = difference.values.mutableSpan
       let other = input(window)
       addScaled(other.values.span, scale: -1, to: &span)
-      cross.add(difference, 0..<order, other)
-      own.add(difference)
+      cross.add(difference, 0..<moments.order, other)
     }
-    return InputChange(crossMoments: cross.means, moments: DoubleMatrix(own))
+    return Self.correction(cross.means, moments, share: share, damping: damping)
   }
 
-  /// What the weights that read one input are multiplied with, `[in, in]`.
+  /// The inputs of some windows behind quantized layers, and in the original model.
   ///
   /// - Parameters:
-  ///   - change: How the input differs.
-  ///   - moments: Of the inputs behind quantized layers.
-  /// - Returns: As the function below gives it.
-  func correction(_ change: InputChange, _ moments: SecondMoments) -> [Float] {
-    Self.correction(change.crossMoments, moments, share: share, damping: damping)
+  ///   - quantized: The windows behind quantized layers.
+  ///   - input: The input of a window.
+  /// - Returns: The first windows, few enough that computing with them costs little beside all.
+  func comparedInputs(
+    _ quantized: [HaltedWindow], reading input: (HaltedWindow) -> Matrix
+  ) -> [OutputError.Inputs] {
+    zip(quantized, walk.windows).prefix(Self.comparedWindows).map {
+      OutputError.Inputs(quantized: input($0), original: input($1))
+    }
   }
 
   /// `I + share · E[(x - xq) · xqᵀ] · (E[xq · xqᵀ] + λI)⁻¹`.

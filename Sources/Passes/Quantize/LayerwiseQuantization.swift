@@ -120,10 +120,9 @@ struct LayerwiseQuantization {
     var moments = SecondMoments(order: linears[first].weight.columnCount)
     for window in walk.windows { moments.add(input(window)) }
     guard moments.isFinite else { throw ModelError.notFinite("the input of '\(linears[first].name)'") }
-    let change =
-      options.propagation > 0
-      ? propagation?.change(order: moments.order, walk.windows, reading: input) : nil
-    let correction = change.flatMap { propagation?.correction($0, moments) }
+    let corrector = options.propagation > 0 ? propagation : nil
+    let correction = corrector?.correction(moments, walk.windows, reading: input)
+    let compared = corrector?.comparedInputs(walk.windows, reading: input)
     let means = moments.means.map { Float($0) }
     let quantizer = quantizers(for: moments, means: means)
     for index in chosen {
@@ -131,12 +130,23 @@ struct LayerwiseQuantization {
       guard let grid = grids[name] else { continue }
       let packed = try quantizer(grid).quantize(weight, name: name + ".weight", correction: correction)
       linears[index].weight = weight.replaced(by: packed, on: grid)
-      // Training changes it yet, and reports a loss of its own.
-      if training == nil { error.add(of: linears[index].weight, to: weight, means: means, change) }
+      measure(linears[index].weight, against: weight, means, compared)
       importance.append((name, moments.importance))
       try keep(name, packed)
       done += 1
       progress(Progress(phase: "quantize", completed: done, total: grids.count, detail: name))
+    }
+  }
+
+  /// Adds a linear to the error, unless training changes it yet, which reports a loss of its own.
+  private mutating func measure(
+    _ quantized: Weight, against original: Weight, _ means: [Float], _ compared: [OutputError.Inputs]?
+  ) {
+    guard training == nil else { return }
+    if let compared {
+      error.add(of: quantized, to: original, inputs: compared)
+    } else {
+      error.add(of: quantized, to: original, means: means)
     }
   }
 

@@ -91,11 +91,11 @@ package struct QuantizePass: Pass {
     guard options.hasWindows else { return 0 }
     let c = try LlamaConfiguration(of: input)
     let tokens = options.samples * options.length
-    // Five square matrices of doubles exist at once while the moments of the widest input are factored, and four more
+    // Five square matrices of doubles exist at once while the moments of the widest input are factored, and two more
     // with propagation, for which there are also the windows in the original model.
     let order = max(c.hiddenSize, c.intermediateSize)
     let hasOriginal = options.propagation > 0 || options.layerEpochs > 0
-    let (copies, matrices) = hasOriginal ? (2, 9) : (1, 5)
+    let (copies, matrices) = hasOriginal ? (2, 7) : (1, 5)
     let width = max(copies * (c.hiddenSize + c.intermediateSize), sensitivityWidth(c))
     // A layer that is trained needs the stream before it too, and its weights with gradients and moments.
     let trained = options.layerEpochs > 0 ? 4 * tokens * c.hiddenSize + 4 * 8 * c.layerWeightCount : 0
