@@ -2,7 +2,7 @@ import Checkpoints
 
 /// What is wrong with a model's configuration, tokenizer or text.
 public enum ModelError: Error, Equatable, CustomStringConvertible {
-  /// A text has fewer tokens than one window needs.
+  /// A text has fewer tokens than its windows need.
   case textTooShort(path: String, tokens: Int, needed: Int)
   /// A tokenizer gives an id that has no row in the embedding; the path is that of the tokenizer, where it is known.
   case tokenOutOfRange(path: String? = nil, id: Int, vocabularySize: Int)
@@ -19,7 +19,7 @@ public enum ModelError: Error, Equatable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .textTooShort(let path, let tokens, let needed):
-      "\(path.escapedForDisplay): has \(tokens) tokens, one window needs \(needed)"
+      "\(path.escapedForDisplay): has \(tokens) tokens, its windows need \(needed)"
     case .tokenOutOfRange(let path, let id, let size):
       (path.map { "\($0.escapedForDisplay): " } ?? "") + "token \(id): is outside the vocabulary of \(size)"
     case .contextTooLong(let tokens, let limit):

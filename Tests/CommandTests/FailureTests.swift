@@ -84,7 +84,7 @@ import Testing
       arguments: ["eval", "model", "--text", "bad.txt"]
     ) { try $0.write("bad.txt", [0x61, 0x62, 0x63, 0xFF, 0x61]) },
     Failure(
-      name: "text too short", code: 2, parts: ["short.txt: has 1 tokens, one window needs 512"],
+      name: "text too short", code: 2, parts: ["short.txt: has 1 tokens, its windows need 512"],
       arguments: ["eval", "model", "--text", "short.txt"]
     ) { try $0.write("short.txt", "a") },
     Failure(
