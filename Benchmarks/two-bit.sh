@@ -61,11 +61,6 @@ passes() {
     echo "calibrate: {$affine}"
     echo "merge: {tables: f16}"
     ;;
-  *-codes)
-    passes "${1%-*}"
-    echo "calibrate: {$text, $train, train: [bias, scale, code], learning_rate: 2e-3, learning_rate_scale: {code: 4}}"
-    echo "merge: {tables: f16}"
-    ;;
   *-kl)
     passes "${1%-*}"
     echo "calibrate: {$affine, kl_weight: 1, ground_truth_weight: 0}"
@@ -77,8 +72,9 @@ passes() {
 
 rows=(rtn search hqq gptq gptq-order gptq-refined propagated propagated-layers
   gptq-loftq gptq-qera gptq-atc propagated-loftq propagated-qera propagated-atc
-  gptq-bias gptq-affine gptq-codes gptq-pooled gptq-dense
-  propagated-bias propagated-affine propagated-codes propagated-kl propagated-pooled propagated-dense propagated-g32-codes
+  gptq-bias gptq-affine gptq-pooled gptq-dense
+  propagated-bias propagated-affine propagated-kl propagated-pooled propagated-dense propagated-layers-affine
+  propagated-g32-affine
   peer-mlx peer-hqq peer-autoround peer-llama-cpp)
 [ $# -eq 0 ] || rows=("$@")
 

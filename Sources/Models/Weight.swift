@@ -57,6 +57,14 @@ package struct Weight: Sendable {
     }
   }
 
+  /// Some rows, `[rows.count, columns]`.
+  package func floats(rows: Range<Int>) -> [Float] {
+    var values = [Float](repeating: 0, count: rows.count * columnCount)
+    var span = values.mutableSpan
+    unpack(rows: rows, columns: 0..<columnCount, into: &span)
+    return values
+  }
+
   private func unpackDense(
     _ bytes: RawSpan, _ format: FloatFormat, rows: Range<Int>, columns: Range<Int>,
     into tile: inout MutableSpan<Float>

@@ -8,7 +8,7 @@ public enum Trainable: String, Sendable, CaseIterable {
   case bias
   /// The group scales; the change is kept beside them until merge.
   case scale
-  /// The codes; they are changed in place, and so is what the tables are changes of.
+  /// The codes; they are replaced, nothing is kept beside them.
   case code
 }
 

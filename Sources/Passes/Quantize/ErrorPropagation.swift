@@ -1,37 +1,22 @@
 package import Kernels
 import Models
 
-/// What corrects linears for the error of the layers before them: the same windows in the original model.
+/// What corrects linears for the error of the layers before them.
 ///
 /// A linear's input is `x` in the original model and `xq` behind quantized layers. `W · x` is approximated best by `W' · xq` with
 /// `W' = W + W · E[(x - xq) · xqᵀ] · (E[xq · xqᵀ] + λI)⁻¹`; a share of that correction is taken.
 ///
 /// Source: QEP, arXiv:2504.09629; λ as in GPTQ.
 package struct ErrorPropagation {
-  /// The windows whose outputs are compared for the report.
-  private static let comparedWindows = 8
   private let share: Double
   private let damping: Double
-  private var walk: LayerWalk
 
   /// - Parameters:
-  ///   - share: The share of the correction, 0 to 1.
+  ///   - share: The share of the correction, above 0 and at most 1.
   ///   - damping: The share of the mean diagonal that is λ, at least.
-  ///   - tokens: Windows of the text.
-  ///   - model: The original.
-  /// - Throws: `ModelError.tokenOutOfRange`.
-  init(share: Double, damping: Double, tokens: [[Int32]], in model: Transformer) throws {
+  init(share: Double, damping: Double) {
     self.share = share
     self.damping = damping
-    walk = try LayerWalk(model, tokens)
-  }
-
-  /// The stream of every window in the original model.
-  var streams: [Matrix] { walk.windows.map(\.hidden) }
-
-  /// Takes the windows a step further.
-  mutating func advance(layer index: Int, step: Int) {
-    walk.advance(layer: index, step: step)
   }
 
   /// What the weights that read one input are multiplied with, `[in, in]`.
@@ -39,13 +24,15 @@ package struct ErrorPropagation {
   /// - Parameters:
   ///   - moments: Of the inputs behind quantized layers.
   ///   - quantized: The windows behind quantized layers.
+  ///   - originals: The same windows in the original model.
   ///   - input: The input of a window.
   /// - Returns: As the function below gives it.
   func correction(
-    _ moments: SecondMoments, _ quantized: [HaltedWindow], reading input: (HaltedWindow) -> Matrix
+    _ moments: SecondMoments, _ quantized: [HaltedWindow], _ originals: [HaltedWindow],
+    reading input: (HaltedWindow) -> Matrix
   ) -> [Float] {
     var cross = CrossMoments(rows: moments.order, columns: moments.order)
-    for (original, window) in zip(walk.windows, quantized) {
+    for (original, window) in zip(originals, quantized) {
       var difference = input(original)
       var span = difference.values.mutableSpan
       let other = input(window)
@@ -53,20 +40,6 @@ package struct ErrorPropagation {
       cross.add(difference, 0..<moments.order, other)
     }
     return Self.correction(cross.means, moments, share: share, damping: damping)
-  }
-
-  /// The inputs of some windows behind quantized layers, and in the original model.
-  ///
-  /// - Parameters:
-  ///   - quantized: The windows behind quantized layers.
-  ///   - input: The input of a window.
-  /// - Returns: The first windows, few enough that computing with them costs little beside all.
-  func comparedInputs(
-    _ quantized: [HaltedWindow], reading input: (HaltedWindow) -> Matrix
-  ) -> [OutputError.Inputs] {
-    zip(quantized, walk.windows).prefix(Self.comparedWindows).map {
-      OutputError.Inputs(quantized: input($0), original: input($1))
-    }
   }
 
   /// `I + share · E[(x - xq) · xqᵀ] · (E[xq · xqᵀ] + λI)⁻¹`.

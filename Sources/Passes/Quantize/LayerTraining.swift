@@ -141,6 +141,7 @@ extension PackedTensor {
       codes: packed.codes.withSpan { $0.copiedBytes() }, scales: grid.stored(packed.scales),
       biases: grid.stored(packed.biases))
     measure(
-      against: original.floats, bits: grid.bits, groupSize: grid.groupSize, columns: weight.columnCount)
+      against: original.floats(rows: 0..<original.rowCount), bits: grid.bits, groupSize: grid.groupSize,
+      columns: weight.columnCount)
   }
 }

@@ -7,10 +7,14 @@ import Models
 /// Windows of a text go through the model together. They halt before each group of linears; the moments of their inputs
 /// decide how its linears are quantized, and what these then compute goes on to the next group.
 struct LayerwiseQuantization {
+  /// The windows whose outputs are compared with the original's for the report: few, as computing them is work of its own.
+  private static let comparedWindows = 8
   private let options: QuantizeOptions
   private let grids: [String: QuantizationGrid]
   private var walk: LayerWalk
-  private var propagation: ErrorPropagation?
+  /// The same windows in the original model, where something is compared with it.
+  private var originalWalk: LayerWalk?
+  private let propagation: ErrorPropagation?
   private let training: LayerTraining?
   private let progress: ProgressHandler
   private var done = 0
@@ -43,10 +47,10 @@ struct LayerwiseQuantization {
     training =
       options.layerEpochs > 0
       ? LayerTraining(options, model: model, length: options.length) : nil
-    if options.propagation > 0 || training != nil {
-      propagation = try ErrorPropagation(
-        share: options.propagation, damping: options.damping, tokens: tokens, in: model)
-    }
+    propagation =
+      options.propagation > 0
+      ? ErrorPropagation(share: options.propagation, damping: options.damping) : nil
+    originalWalk = propagation == nil && training == nil ? nil : walk
   }
 
   /// Quantizes what is selected among the linears of the layers, and an output head of its own.
@@ -82,12 +86,12 @@ struct LayerwiseQuantization {
       walk.model.layers[index][keyPath: group].linears = linears
     }
     advance(layer: index, step: Transformer.stepCount - 1)
-    guard let training, let propagation, !packed.isEmpty else { return packed }
+    guard let training, let originalWalk, !packed.isEmpty else { return packed }
     let (progress, done, total) = (progress, done, grids.count)
     var layer = walk.model.layers[index]
     let losses = training.train(
       &layer, modules: Set(packed.map(\.name)), original: original, inputs: inputs,
-      expected: propagation.streams
+      expected: originalWalk.windows.map(\.hidden)
     ) { update, updates in
       progress(
         Progress(
@@ -108,7 +112,7 @@ struct LayerwiseQuantization {
 
   private mutating func advance(layer index: Int, step: Int) {
     walk.advance(layer: index, step: step)
-    propagation?.advance(layer: index, step: step)
+    originalWalk?.advance(layer: index, step: step)
   }
 
   private mutating func quantize(
@@ -120,9 +124,11 @@ struct LayerwiseQuantization {
     var moments = SecondMoments(order: linears[first].weight.columnCount)
     for window in walk.windows { moments.add(input(window)) }
     guard moments.isFinite else { throw ModelError.notFinite("the input of '\(linears[first].name)'") }
-    let corrector = options.propagation > 0 ? propagation : nil
-    let correction = corrector?.correction(moments, walk.windows, reading: input)
-    let compared = corrector?.comparedInputs(walk.windows, reading: input)
+    let originals = originalWalk?.windows ?? []
+    let correction = propagation?.correction(moments, walk.windows, originals, reading: input)
+    let compared = zip(walk.windows, originals).prefix(Self.comparedWindows).map {
+      OutputError.Inputs(quantized: input($0), original: input($1))
+    }
     let means = moments.means.map { Float($0) }
     let quantizer = quantizers(for: moments, means: means)
     for index in chosen {
@@ -140,13 +146,13 @@ struct LayerwiseQuantization {
 
   /// Adds a linear to the error, unless training changes it yet, which reports a loss of its own.
   private mutating func measure(
-    _ quantized: Weight, against original: Weight, _ means: [Float], _ compared: [OutputError.Inputs]?
+    _ quantized: Weight, against original: Weight, _ means: [Float], _ compared: [OutputError.Inputs]
   ) {
     guard training == nil else { return }
-    if let compared {
-      error.add(of: quantized, to: original, inputs: compared)
-    } else {
+    if compared.isEmpty {
       error.add(of: quantized, to: original, means: means)
+    } else {
+      error.add(of: quantized, to: original, inputs: compared)
     }
   }
 

@@ -37,8 +37,8 @@ package struct OutputError: Sendable {
       $0..<min($0 + Self.rowsPerChunk, original.rowCount)
     }
     let parts = parallelMap(ranges.count) { index in
-      let weights = original.values(rows: ranges[index])
-      var difference = quantized.values(rows: ranges[index])
+      let weights = original.floats(rows: ranges[index])
+      var difference = quantized.floats(rows: ranges[index])
       var span = difference.mutableSpan
       addScaled(weights.span, scale: -1, to: &span)
       return (
@@ -74,16 +74,6 @@ package struct OutputError: Sendable {
 extension LinearGroup {
   /// One weight without a name.
   fileprivate init(_ weight: Weight) { self.init([Linear(name: "", weight: weight)]) }
-}
-
-extension Weight {
-  /// Some rows as floats.
-  fileprivate func values(rows: Range<Int>) -> [Float] {
-    var values = [Float](repeating: 0, count: rows.count * columnCount)
-    var span = values.mutableSpan
-    unpack(rows: rows, columns: 0..<columnCount, into: &span)
-    return values
-  }
 }
 
 /// The trace of `x · means · xᵀ`.

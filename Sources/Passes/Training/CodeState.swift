@@ -33,7 +33,7 @@ struct CodeState {
     positions = codes.map { Float($0) }
     moments = AdamMoments(count: codes.count)
     top = Float(1 << packed.bits - 1)
-    guard let weights = weights?.floats else { return }
+    guard let weights = weights.map({ $0.floats(rows: 0..<$0.rowCount) }) else { return }
     for group in packed.scales.indices where packed.scales[group] != 0 {
       let (scale, bias) = (packed.scales[group], packed.biases[group])
       for i in group * packed.groupSize..<(group + 1) * packed.groupSize {
@@ -86,15 +86,5 @@ struct CodeState {
     var packed = bytes.mutableSpan
     packCodes(codes.span, bits: bits, into: &packed)
     return TensorBytes(bytes)
-  }
-}
-
-extension Weight {
-  /// All elements, `[rows, columns]`.
-  var floats: [Float] {
-    var values = [Float](repeating: 0, count: rowCount * columnCount)
-    var span = values.mutableSpan
-    unpack(rows: 0..<rowCount, columns: 0..<columnCount, into: &span)
-    return values
   }
 }

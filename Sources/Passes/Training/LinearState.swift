@@ -2,21 +2,6 @@ import Checkpoints
 import Kernels
 import Models
 
-/// The learning rate of each part that is trained, as a share of the schedule's.
-public struct LearningRateScale: Sendable, Equatable {
-  /// For the factors of adapters.
-  public var adapter = 1.0
-  /// For biases, in units of the step.
-  public var bias = 1.0
-  /// For scales, in units of the step.
-  public var scale = 1.0
-  /// For codes, in units of the step.
-  public var code = 1.0
-
-  /// All the same.
-  public init() {}
-}
-
 /// The optimizer's state of one linear.
 struct LinearState {
   private let rates: LearningRateScale
@@ -43,9 +28,7 @@ struct LinearState {
     guard let packed = linear.weight.packed else { return }
     if parts.contains(.scale) { scales = TableState(start: packed.scales, unit: packed.scales) }
     if parts.contains(.bias) { biases = TableState(start: packed.biases, unit: packed.scales) }
-    if parts.contains(.code) {
-      codes = CodeState(packed, near: weights)
-    }
+    if parts.contains(.code) { codes = CodeState(packed, near: weights) }
   }
 
   var parameterCount: Int {
