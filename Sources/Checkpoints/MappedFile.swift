@@ -67,7 +67,7 @@ public final class MappedFile: Sendable {
   ///
   /// They come back from the file when they are read again: without this every page that was ever read counts as
   /// resident until the system is short of memory.
-  func discard(_ range: Range<Int>) {
+  package func discard(_ range: Range<Int>) {
     guard isMapped else { return }
     unsafe contents.withUnsafeBytes { buffer in
       guard let base = buffer.baseAddress else { return }

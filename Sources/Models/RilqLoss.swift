@@ -1,4 +1,4 @@
-import Kernels
+package import Kernels
 
 /// The parts of the loss of a window.
 public struct RilqLoss: Sendable, Equatable {
@@ -7,7 +7,8 @@ public struct RilqLoss: Sendable, Equatable {
   public var modelLoss: Double
   /// Mean cross entropy of the scored tokens given those before, in nats.
   public var groundTruthLoss: Double
-  /// Mean Kullback–Leibler divergence from the original's distribution at the scored tokens, in nats; 0 when it is not asked for.
+  /// Mean Kullback–Leibler divergence from the original's distribution at the scored tokens, in nats, times the square of its
+  /// temperature; 0 when it is not asked for.
   public var divergence: Double
 
   /// Joins the parts.
@@ -53,11 +54,17 @@ package struct RilqObjective: Sendable {
   package let weights: RilqLossWeights
   /// The original's output head, which turns its hidden states into the distribution to match; nil without divergence.
   package let teacherHead: LinearGroup?
+  /// What the divergence compares.
+  package let divergence: DivergenceShape
 
   /// Joins factors with the head of the original model, which a weight for the divergence needs.
-  package init(_ weights: RilqLossWeights = RilqLossWeights(), teacherHead: LinearGroup? = nil) {
+  package init(
+    _ weights: RilqLossWeights = RilqLossWeights(), teacherHead: LinearGroup? = nil,
+    divergence: DivergenceShape = DivergenceShape()
+  ) {
     precondition(weights.divergence == 0 || teacherHead != nil, "a divergence from no one's distribution")
     self.weights = weights
+    self.divergence = divergence
     self.teacherHead = weights.divergence > 0 ? teacherHead : nil
   }
 }

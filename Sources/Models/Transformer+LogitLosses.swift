@@ -3,7 +3,7 @@ import Synchronization
 
 extension Transformer {
   /// The tokens whose logits exist at the same time.
-  package static let tokensPerLogitBlock = 256
+  package static let tokensPerLogitBlock = 128
 
   /// Ground-truth loss and divergence of a window; with a gradient, that of the hidden states is added to it.
   ///
@@ -24,13 +24,12 @@ extension Transformer {
     guard scoredCount > 0 else { return RilqLoss() }
     let scale = gradientScale / Double(scoredCount)
     var (crossEntropy, divergence) = (0.0, 0.0)
-    let step = objective.teacherHead == nil ? Self.tokensPerLogitBlock : Self.tokensPerLogitBlock / 2
-    for start in stride(from: 0, to: length - 1, by: step) {
-      let block = start..<min(start + step, length - 1)
+    for start in stride(from: 0, to: length - 1, by: Self.tokensPerLogitBlock) {
+      let block = start..<min(start + Self.tokensPerLogitBlock, length - 1)
       let input = hidden.rows(block)
       var logits = logits(input)
       let losses = logits.replaceByGradient(
-        window, block, teacher: teacherLogits(window, block, objective), objective.weights, scale: scale)
+        window, block, teacher: teacherLogits(window, block, objective), objective, scale: scale)
       for loss in losses {
         crossEntropy += loss.crossEntropy
         divergence += loss.divergence
@@ -73,10 +72,13 @@ extension Matrix {
   ///
   /// - Returns: The losses of each row; zeros for a token that is not scored.
   fileprivate mutating func replaceByGradient(
-    _ window: TrainingWindow, _ block: Range<Int>, teacher: Matrix?, _ weights: RilqLossWeights, scale: Double
+    _ window: TrainingWindow, _ block: Range<Int>, teacher: Matrix?, _ objective: RilqObjective, scale: Double
   ) -> [RowLosses] {
     let columnCount = self.columnCount
-    let (labelScale, teacherScale) = (Float(weights.groundTruth * scale), Float(weights.divergence * scale))
+    let scales = (
+      label: Float(objective.weights.groundTruth * scale),
+      teacher: Float(objective.weights.divergence * scale)
+    )
     let losses = Mutex([RowLosses](repeating: RowLosses(crossEntropy: 0, divergence: 0), count: rowCount))
     var span = values.mutableSpan
     parallelRows(of: &span, columnCount: columnCount, rowsPerChunk: 8) { rows, part in
@@ -88,7 +90,7 @@ extension Matrix {
           continue
         }
         let loss = rowLosses(
-          &logits, teacher, row: row, target: Int(window.tokens[token]), labelScale, teacherScale)
+          &logits, teacher, row: row, target: Int(window.tokens[token]), objective.divergence, scales)
         losses.withLock { $0[row] = loss }
       }
     }
@@ -97,15 +99,19 @@ extension Matrix {
 }
 
 private func rowLosses(
-  _ logits: inout MutableSpan<Float>, _ teacher: Matrix?, row: Int, target: Int, _ labelScale: Float,
-  _ teacherScale: Float
+  _ logits: inout MutableSpan<Float>, _ teacher: Matrix?, row: Int, target: Int, _ shape: DivergenceShape,
+  _ scales: (label: Float, teacher: Float)
 ) -> RowLosses {
   guard let teacher else {
-    return RowLosses(
-      crossEntropy: crossEntropyRow(logits: &logits, target: target, gradientScale: labelScale), divergence: 0
-    )
+    let loss = crossEntropyRow(logits: &logits, target: target, gradientScale: scales.label)
+    return RowLosses(crossEntropy: loss, divergence: 0)
+  }
+  let taught = teacher.values.span.extracting(teacher.row(row))
+  guard shape.isPlain else {
+    return distillTopRow(
+      logits: &logits, teacher: taught, target: target, shape, labelScale: scales.label,
+      teacherScale: scales.teacher)
   }
   return distillRow(
-    logits: &logits, teacher: teacher.values.span.extracting(teacher.row(row)), target: target,
-    labelScale: labelScale, teacherScale: teacherScale)
+    logits: &logits, teacher: taught, target: target, labelScale: scales.label, teacherScale: scales.teacher)
 }

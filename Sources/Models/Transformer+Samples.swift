@@ -31,7 +31,7 @@ package struct SampleShape: Sendable {
 
 extension Transformer {
   /// The memory that keys and values of sequences may take, in bytes.
-  private static let sampleMemory = 512_000_000
+  private static let sampleMemory = 1_000_000_000
   /// The sequences that are computed together at most.
   private static let samplesAtOnce = 64
 

@@ -59,8 +59,8 @@ package struct PassContext {
   package let original: Checkpoint
   /// Whether further checkpoints are mapped or read.
   package let access: FileAccess
-  /// The path for a file that goes away with the run, from its name.
-  package let workPath: (String) -> String
+  /// Where files are that go away with the run.
+  package let work: WorkFiles
   /// Where a long pass keeps how far it is, for a run that goes on; nil when none will.
   package let state: PassState?
   /// The bytes of memory that a pass should keep to where it has the choice; nil leaves it to the pass.
@@ -71,6 +71,19 @@ package struct PassContext {
   let mayReplace: Bool
   /// Is told how far the pass is.
   package let progress: ProgressHandler
+}
+
+/// The files that a run makes beside its output, which go away with it.
+package struct WorkFiles {
+  /// The path of a file from its name.
+  package let path: (String) -> String
+  /// To be told the name of a file that is whole and on disk, and that no other run of the same recipe need make again.
+  package let keep: (String) -> Void
+
+  package init(path: @escaping (String) -> String, keep: @escaping (String) -> Void = { _ in }) {
+    self.path = path
+    self.keep = keep
+  }
 }
 
 /// A file in which a pass keeps how far it is.

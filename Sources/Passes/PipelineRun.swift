@@ -116,9 +116,10 @@ struct PipelineRun {
   /// What a pass is told; `state` is where it may keep how far it is.
   private func context(state: PassState? = nil) -> PassContext {
     PassContext(
-      original: input, access: options.access, workPath: workspace.path, state: state,
-      memoryLimit: options.memoryLimit, logPath: options.logPath, mayReplace: options.force,
-      progress: progress)
+      original: input, access: options.access,
+      work: WorkFiles(path: workspace.path, keep: journal.keep), state: state,
+      memoryLimit: options.memoryLimit,
+      logPath: options.logPath, mayReplace: options.force, progress: progress)
   }
 
   private func run(

@@ -22,6 +22,8 @@ final class RunJournal {
 
   private static let name = "journal"
   private static let unfinishedName = "journal.unfinished"
+  /// Files that steps share and that a run which goes on need not make again.
+  private static let sharedNames = [SampledWindows.name]
 
   /// The steps that an earlier run has finished.
   let finished: [Step]
@@ -49,9 +51,12 @@ final class RunJournal {
     finished = entries.compactMap(Step.init)
     keptNames = Set(finished.compactMap(\.file))
     let stateName = Self.stateName(of: finished.count)
-    let hasState = try resumes && FileSystem.kind(of: workspace.path(stateName)) != nil
+    let shared = try lines.isEmpty ? [] : Self.sharedNames.filter(workspace.has)
+    let hasState = try resumes && workspace.has(stateName)
+    keptNames.formUnion(shared)
     try workspace.keepOnly(
-      keptNames.union([Self.name, stateName]), whenDiscarded: !finished.isEmpty || hasState)
+      keptNames.union([Self.name, stateName]),
+      whenDiscarded: !finished.isEmpty || hasState || !shared.isEmpty)
     self.workspace = workspace
     keepsSteps = resumes
     stepCount = finished.count
@@ -70,6 +75,13 @@ final class RunJournal {
     try file.sync()
     stepCount += 1
     if let name = step.file { keptNames.insert(name) }
+    if keepsSteps { workspace.keep(keptNames) }
+  }
+
+  /// Keeps a shared file that is whole, for a run that goes on.
+  func keep(_ name: String) {
+    precondition(Self.sharedNames.contains(name), "'\(name)' would not be found again")
+    keptNames.insert(name)
     if keepsSteps { workspace.keep(keptNames) }
   }
 
@@ -116,6 +128,10 @@ final class RunJournal {
         JSONValue.Member(file, try FileIdentity(of: path + "/" + file).json)
       })
   }
+}
+
+extension OutputWorkspace {
+  fileprivate func has(_ name: String) throws -> Bool { try FileSystem.kind(of: path(name)) != nil }
 }
 
 extension RunJournal.Step {

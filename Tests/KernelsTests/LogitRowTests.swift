@@ -1,3 +1,4 @@
+import Foundation
 import Kernels
 import Testing
 
@@ -80,6 +81,61 @@ import Testing
       #expect(abs(losses.divergence - reference.divergence) < 2 * Double(relativeError + scoreError))
       // Two probabilities and a one are taken from each other.
       expectClose(actual, expected, relative: 0, absolute: 2 * (relativeError + scoreError))
+    }
+  }
+
+  @Test(arguments: counts)
+  func `among all tokens at temperature 1 the divergence is the plain one`(count: Int) {
+    let teacher = randomFloats(count, seed: 7, size: 10)
+    var actual = randomFloats(count, seed: 6, size: 10)
+    var expected = actual
+    var actualSpan = actual.mutableSpan
+    var expectedSpan = expected.mutableSpan
+    let losses = distillTopRow(
+      logits: &actualSpan, teacher: teacher.span, target: 0, DivergenceShape(tokenCount: 1 << 20),
+      labelScale: 0.5, teacherScale: 0.25)
+    let reference = distillRowReference(
+      logits: &expectedSpan, teacher: teacher.span, target: 0, labelScale: 0.5, teacherScale: 0.25)
+    #expect(abs(losses.crossEntropy - reference.crossEntropy) < Double(relativeError + scoreError))
+    #expect(abs(losses.divergence - reference.divergence) < 1e-9)
+    expectClose(actual, expected, relative: 0, absolute: 2 * (relativeError + scoreError))
+  }
+
+  @Test func `the divergence of the likeliest tokens has its own slope and leaves the others alone`() {
+    let teacher = randomFloats(40, seed: 7, size: 4)
+    let student = randomFloats(40, seed: 6, size: 4)
+    let shape = DivergenceShape(tokenCount: 5, temperature: 2)
+    let likeliest = Set(teacher.indices.sorted { teacher[$0] > teacher[$1] }.prefix(5))
+    // The definition, in double precision.
+    func divergence(_ student: [Double]) -> Double {
+      let top = likeliest.sorted()
+      let (a, b) = (top.map { exp(Double(teacher[$0]) / 2) }, top.map { exp(student[$0] / 2) })
+      let (p, q) = (a.map { $0 / a.reduce(0, +) }, b.map { $0 / b.reduce(0, +) })
+      return 4 * zip(p, q).reduce(0) { $0 + $1.0 * log($1.0 / $1.1) }
+    }
+    var gradient = student
+    var span = gradient.mutableSpan
+    let losses = distillTopRow(
+      logits: &span, teacher: teacher.span, target: 3, shape, labelScale: 0, teacherScale: 1)
+    let values = student.map(Double.init)
+    #expect(abs(losses.divergence - divergence(values)) < 1e-12)
+    for i in values.indices {
+      let slope = [1e-4, -1e-4].map { step in
+        var moved = values
+        moved[i] += step
+        return divergence(moved)
+      }
+      #expect(abs((slope[0] - slope[1]) / 2e-4 - Double(gradient[i])) < 1e-6)
+      #expect((gradient[i] == 0) == !likeliest.contains(i))
+    }
+  }
+
+  @Test func `finds the largest values, the first of equal ones`() {
+    var values = randomFloats(5_000, seed: 9, size: 3) + [-.infinity, .infinity, 0, -0.0, 1e-40, -1e-40]
+    for i in stride(from: 0, to: 600, by: 3) { values[i] = 2.5 }
+    for count in [0, 1, 2, 57, 700, 4_999, values.count] {
+      let expected = values.indices.sorted { (values[$1], $0) < (values[$0], $1) }.prefix(count)
+      #expect(indicesOfLargest(count, of: values.span).sorted() == expected.sorted(), "\(count)")
     }
   }
 

@@ -268,6 +268,20 @@ import Testing
     #expect(after < before && after > 0)
   }
 
+  @Test func `lowers the divergence among the tokens that are likeliest to the original`() throws {
+    let options = options {
+      $0.klWeight = 1
+      $0.klTopK = 32
+      $0.klTemperature = 2
+      $0.modelWeight = 0
+      $0.groundTruthWeight = 0
+    }
+    let result = try bench().run(quantize, options, log: "log")
+    let before = try #require(result["validation_before"]?["kl_loss"]?.double)
+    let after = try #require(result["validation_after"]?["kl_loss"]?.double)
+    #expect(after < before && after > 0)
+  }
+
   @Test func `fine-tunes on completions alone, of examples of any length`() throws {
     let bench = try self.bench()
     let lines = (0..<8).map { i in
@@ -373,7 +387,7 @@ import Testing
       WindowSource(
         texts: [Self.text.resolved], samples: options.samples, validation: options.validation,
         length: options.length, seed: options.seed),
-      input: bench.input, original: bench.input, workPath: bench.folder.path
+      input: bench.input, original: bench.input, work: WorkFiles(path: bench.folder.path)
     ).validation.map(\.tokens)
     let (teacher, student) = (try Transformer(bench.input), try Transformer(checkpoint))
     let rotary = teacher.rotaryEmbedding(positions: options.length)

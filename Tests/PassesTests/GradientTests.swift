@@ -49,8 +49,12 @@ import Testing
     for i in values.indices { values[i] += size * direction[i] }
   }
 
-  @Test(arguments: AdapterParameters.Kind.allCases)
-  func `every gradient is the slope of the loss`(kind: AdapterParameters.Kind) throws {
+  @Test(
+    arguments: AdapterParameters.Kind.allCases,
+    [DivergenceShape(), DivergenceShape(tokenCount: 12, temperature: 2)])
+  func `every gradient is the slope of the loss`(kind: AdapterParameters.Kind, divergence: DivergenceShape)
+    throws
+  {
     let bench = try Workbench(TinyModel { $0.hiddenSize = 64 })
     let student = try mixedStudent(kind, bench)
     let teacher = try Transformer(bench.input)
@@ -60,7 +64,7 @@ import Testing
     let window = TrainingWindow(
       tokens: tokens, teacher: try teacher.finalHidden(tokens, rotary: rotary).values,
       isScored: tokens.indices.map { !(7..<11).contains($0) })
-    let objective = RilqObjective(Self.weights, teacherHead: teacher.head)
+    let objective = RilqObjective(Self.weights, teacherHead: teacher.head, divergence: divergence)
     var gradients = student.layers.map { LayerGradients(for: $0, training: [.adapter, .bias, .scale]) }
     _ = try student.addRilqGradients(
       of: window, objective, gradientScale: 1, to: &gradients, rotary: rotary)

@@ -256,6 +256,18 @@ import Testing
       "calibrate': model_weight, ground_truth_weight and kl_weight are all 0"
     ),
     (
+      "calibrate: {text: t, kl_weight: 1, kl_top_k: 1}",
+      "calibrate.kl_top_k': is '1', expected an integer from 2 to 1000000"
+    ),
+    (
+      "calibrate: {text: t, kl_weight: 1, kl_temperature: 0}",
+      "calibrate.kl_temperature': is '0', expected a number above 0 and at most 100"
+    ),
+    (
+      "calibrate: {text: t, kl_temperature: 2}",
+      "calibrate': 'kl_top_k' and 'kl_temperature' are of no use when 'kl_weight' is 0"
+    ),
+    (
       "calibrate: {text: t, train: [all]}",
       "calibrate.train.0': is 'all', expected adapter, bias, scale or code"
     ),

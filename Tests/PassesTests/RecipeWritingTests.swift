@@ -67,6 +67,8 @@ import Testing
               model_weight: 0.5
               ground_truth_weight: 0.5
               kl_weight: 0.0
+              kl_top_k: null
+              kl_temperature: 1.0
               scope: model
               schedule: constant
               warmup: 0

@@ -7,7 +7,7 @@ func fixtureWindows(
   _ source: WindowSource, in folder: TemporaryFolder, input: Checkpoint? = nil
 ) throws -> CalibrationWindows {
   let model = try input ?? Checkpoint.open(path: Fixtures.path("tiny-llama"))
-  return try CalibrationWindows(source, input: model, original: model, workPath: folder.path)
+  return try CalibrationWindows(source, input: model, original: model, work: WorkFiles(path: folder.path))
 }
 
 /// The message of the error that making the windows of a file gives, without the folder.

@@ -108,7 +108,7 @@ package struct AttachPass: Pass {
         "module '\(module)': the initialization '\(options.initialization.rawValue)' needs a quantized weight"
       )
     }
-    let path = context.workPath("compensation.tensors")
+    let path = context.work.path("compensation.tensors")
     var places: [(name: String, range: Range<Int>)] = []
     var file = try OutputFile(creating: path)
     let models = try CompensatedModels(options, input: input, context)

@@ -4,9 +4,8 @@ import Models
 extension CalibrateOptions {
   static let keys = [
     "text", "samples", "sampled", "length", "updates", "batch", "learning_rate", "learning_rate_scale",
-    "validation", "patience",
-    "validate_every", "seed", "model_weight", "ground_truth_weight", "kl_weight", "scope",
-    "schedule", "warmup", "teacher", "train",
+    "validation", "patience", "validate_every", "seed", "model_weight", "ground_truth_weight",
+    "kl_weight", "kl_top_k", "kl_temperature", "scope", "schedule", "warmup", "teacher", "train",
   ]
   /// More windows or updates than any run has.
   private static let countLimit = 1_000_000
@@ -39,6 +38,10 @@ extension CalibrateOptions {
       try $0.number(.atLeast(0))
     }
     klWeight = try map.value("kl_weight", default: klWeight) { try $0.number(.atLeast(0)) }
+    klTopK = try map.optional("kl_top_k") { try $0.integer(in: 2...Self.countLimit) }
+    klTemperature = try map.value("kl_temperature", default: klTemperature) {
+      try $0.number(.aboveUpTo(0, 100))
+    }
     scope = try map.value("scope", default: scope) { try $0.choice() }
     schedule = try map.value("schedule", default: schedule) { try $0.choice() }
     warmup = try map.value("warmup", default: warmup) { try $0.integer(in: 0...updates - 1) }
@@ -47,6 +50,9 @@ extension CalibrateOptions {
     try requireTexts(reader, map)
     guard modelWeight > 0 || groundTruthWeight > 0 || klWeight > 0 else {
       throw reader.failure("model_weight, ground_truth_weight and kl_weight are all 0")
+    }
+    guard klWeight > 0 || (klTopK == nil && klTemperature == 1) else {
+      throw reader.failure("'kl_top_k' and 'kl_temperature' are of no use when 'kl_weight' is 0")
     }
   }
 
@@ -80,6 +86,8 @@ extension CalibrateOptions {
       .init("model_weight", .double(modelWeight)),
       .init("ground_truth_weight", .double(groundTruthWeight)),
       .init("kl_weight", .double(klWeight)),
+      .init("kl_top_k", .optional(klTopK, JSONValue.integer)),
+      .init("kl_temperature", .double(klTemperature)),
       .init("scope", .string(scope.rawValue)),
       .init("schedule", .string(schedule.rawValue)),
       .init("warmup", .integer(warmup)),

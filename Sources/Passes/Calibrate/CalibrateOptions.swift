@@ -42,8 +42,12 @@ public struct CalibrateOptions: Sendable, Equatable {
   public var modelWeight: Double
   /// The weight of the next token's cross-entropy, at least 0.
   public var groundTruthWeight: Double
-  /// The weight of the divergence from the original's distribution over all tokens, at least 0; not all weights are 0.
+  /// The weight of the divergence from the original's distribution, at least 0; not all weights are 0.
   public var klWeight: Double
+  /// The tokens, likeliest to the original, that the divergence compares, at least 2; nil means all.
+  public var klTopK: Int?
+  /// What logits are divided by for the divergence, above 0.
+  public var klTemperature = 1.0
   /// Where the model is compared with the original.
   public var scope: LossScope
   /// How the learning rate goes over the updates.

@@ -32,18 +32,19 @@ struct CalibrationRun {
     let model = try Transformer(original)
     try student.requireSameShapes(as: model)
     windows = try CalibrationWindows(
-      options.windowSource, input: input, original: original, workPath: context.workPath,
+      options.windowSource, input: input, original: original, work: context.work,
       progress: context.progress)
     try student.requireTokens(windows.tokens, from: Tokenizer.path(in: input))
     try model.requireTokens(windows.tokens, from: Tokenizer.path(in: input))
+    let comparison = Self.comparison(options, original: model)
     teacher = try TeacherCache(
-      teacher: model, windows: windows.tokens, path: context.workPath("teacher.f32"),
+      teacher: model, of: original, windows: windows.tokens, path: context.work.path("teacher.f32"),
       progress: context.progress)
     weights = options.weights
     learningRate = options.learningRate ?? Self.defaultLearningRate(parts)
     pace = CalibrationPace(options, student.configuration, memoryLimit: context.memoryLimit)
     var trainer = Trainer(
-      student: student, training: parts, Self.comparison(options, original: model),
+      student: student, training: parts, comparison,
       schedule: LearningRateSchedule(
         peak: learningRate, shape: options.schedule, warmup: options.warmup, updates: options.updates),
       rates: options.learningRateScale, length: options.length, recomputesLayers: pace.recomputesLayers)
@@ -56,7 +57,9 @@ struct CalibrationRun {
   }
 
   private static func comparison(_ options: CalibrateOptions, original: Transformer) -> Trainer.Comparison {
-    let objective = RilqObjective(options.weights, teacherHead: original.head)
+    let objective = RilqObjective(
+      options.weights, teacherHead: original.head,
+      divergence: DivergenceShape(tokenCount: options.klTopK, temperature: options.klTemperature))
     return options.scope == .model
       ? .model(objective) : .local(options.scope, original: original, objective)
   }

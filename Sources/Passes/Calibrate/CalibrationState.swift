@@ -2,6 +2,10 @@ import Checkpoints
 import Kernels
 import Models
 
+extension MappedFile {
+  fileprivate func byte(at offset: Int) -> UInt8 { withBytes(in: offset..<offset + 1) { $0.byte(at: 0) } }
+}
+
 /// Where a calibration is: what its report and its next decisions depend on, beside the trainer.
 struct CalibrationState {
   /// The updates that were made.
@@ -46,20 +50,22 @@ struct CalibrationStateFile {
 
   /// What was saved, put into a trainer of the same model; nil when there is nothing whole.
   func restore(into trainer: inout Trainer) -> CalibrationState? {
-    guard let contents = try? InputFile.contents(of: path),
-      let end = contents.firstIndex(of: UInt8(ascii: "\n")),
-      let line = try? JSONValue(parsing: Array(contents[..<end])),
+    guard let file = try? MappedFile(path: path),
+      let end = (0..<file.byteCount).first(where: { file.byte(at: $0) == UInt8(ascii: "\n") }),
+      let line = try? JSONValue(parsing: file.withBytes(in: 0..<end) { $0.copiedBytes() }),
       let update = line["update"]?.integer, let bestUpdate = line["best_update"]?.integer,
       let last = RilqLoss(line["last"]),
       let counts = line["counts"]?.array?.compactMap(\.integer)
     else { return nil }
     var values = trainer.snapshot
     let shapes = (trainer.state + values.flatMap(\.lists)).map(\.count)
-    guard counts == shapes, contents.count - end - 1 == 4 * shapes.reduce(0, +) else { return nil }
+    guard counts == shapes, file.byteCount - end - 1 == 4 * shapes.reduce(0, +) else { return nil }
     var start = end + 1
     let lists = shapes.map { count in
-      defer { start += 4 * count }
-      return widened(Array(contents[start..<start + 4 * count]), from: .f32)
+      let range = start..<start + 4 * count
+      start = range.upperBound
+      defer { file.discard(range) }
+      return file.withBytes(in: range) { widened($0, from: .f32) }
     }
     let trainerCount = shapes.count - values.reduce(0) { $0 + $1.lists.count }
     trainer.restore(state: Array(lists[..<trainerCount]), updateCount: update)

@@ -1,8 +1,8 @@
-import Checkpoints
+package import Checkpoints
 import Kernels
 package import Models
 
-/// The original model's hidden states after the final norm, computed once and kept in a file of floats.
+/// The original model's hidden states after the final norm, computed once, layer by layer, and kept in a file of floats.
 package struct TeacherCache: Sendable {
   private let file: MappedFile
   /// The first value of each window, and the number of all.
@@ -12,28 +12,26 @@ package struct TeacherCache: Sendable {
   ///
   /// - Parameters:
   ///   - teacher: The original model.
+  ///   - checkpoint: What it was read from, and is read from again.
   ///   - windows: The tokens of each.
   ///   - path: The file to make, `[tokens of all windows, hidden]`.
-  ///   - progress: Told after each window.
+  ///   - progress: Told after each layer.
   /// - Throws: `ModelError.notFinite`, or `FormatError` when the file cannot be written.
   package init(
-    teacher: Transformer, windows: [[Int32]], path: String, progress: ProgressHandler = { _ in }
+    teacher: Transformer, of checkpoint: Checkpoint, windows: [[Int32]], path: String,
+    progress: ProgressHandler = { _ in }
   ) throws {
-    let length = windows.lazy.map(\.count).max() ?? 0
-    let rotary = teacher.rotaryEmbedding(positions: length)
+    let hiddenSize = teacher.configuration.hiddenSize
     var output = try OutputFile(creating: path)
-    try forEachWindow(windows, atOnce: teacher.windowsAtOnce(length: length)) { window in
-      try teacher.finalHidden(window, rotary: rotary)
+    try StreamedTransformer(teacher, of: checkpoint).finalHidden(windows) { completed in
+      progress(Progress(phase: "teacher", completed: completed, total: windows.count))
     } then: { index, hidden in
       guard hidden.values.allSatisfy(\.isFinite) else {
         throw ModelError.notFinite("the original model's hidden state in calibration window \(index)")
       }
       try output.append(narrowed(hidden.values, to: .f32))
-      progress(Progress(phase: "teacher", completed: index + 1, total: windows.count))
     }
-    offsets = windows.reduce(into: [0]) {
-      $0.append($0[$0.count - 1] + $1.count * teacher.configuration.hiddenSize)
-    }
+    offsets = windows.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.count * hiddenSize) }
     file = try MappedFile(path: path)
   }
 

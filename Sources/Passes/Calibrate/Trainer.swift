@@ -238,6 +238,6 @@ extension RilqObjective {
     guard weights.groundTruth > 0 || weights.divergence > 0 else { return nil }
     var others = weights
     others.model = 0
-    return RilqObjective(others, teacherHead: teacherHead)
+    return RilqObjective(others, teacherHead: teacherHead, divergence: divergence)
   }
 }

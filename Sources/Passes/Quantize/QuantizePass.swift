@@ -134,7 +134,7 @@ package struct QuantizePass: Pass {
   /// The windows that go through the model.
   func windows(for input: Checkpoint, _ context: PassContext) throws -> [[Int32]] {
     try CalibrationWindows(
-      options.windowSource, input: input, original: context.original, workPath: context.workPath,
+      options.windowSource, input: input, original: context.original, work: context.work,
       progress: context.progress
     ).tokens
   }
@@ -146,7 +146,7 @@ package struct QuantizePass: Pass {
     let tokens = try windows(for: input, context)
     var run = try LayerwiseQuantization(
       options, grids: grids, input: input, tokens: tokens, progress: context.progress)
-    let path = context.workPath("quantized.packed")
+    let path = context.work.path("quantized.packed")
     var store = PackedTensorStore(path: path, tables: tables)
     var summary = QuantizationSummary()
     var file = try OutputFile(creating: path)

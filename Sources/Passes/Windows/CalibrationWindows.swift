@@ -25,11 +25,11 @@ package struct CalibrationWindows: Sendable {
   ///   - source: What is asked for.
   ///   - input: The checkpoint whose tokenizer is used.
   ///   - original: The model that writes windows, with the same tokens.
-  ///   - workPath: The path for a file that goes away with the run, from its name.
+  ///   - work: Where those that the model writes are kept.
   ///   - progress: Told of windows that are written.
   /// - Throws: `ModelError.textTooShort` when a text has fewer windows than its share; what reading and writing them throws.
   package init(
-    _ source: WindowSource, input: Checkpoint, original: Checkpoint, workPath: (String) -> String,
+    _ source: WindowSource, input: Checkpoint, original: Checkpoint, work: WorkFiles,
     progress: @escaping ProgressHandler = { _ in }
   ) throws {
     let vocabulary = try WindowVocabulary(of: input)
@@ -46,7 +46,7 @@ package struct CalibrationWindows: Sendable {
     }
     if source.sampledCount > 0 {
       let sampled = SampledWindows(
-        source, original: original, path: workPath(SampledWindows.name), progress: progress)
+        source, original: original, work, progress: progress)
       let windows = try sampled.windows().map { CalibrationWindow(tokens: $0) }
       origins.append((Array(windows.prefix(source.sampled)), Array(windows.dropFirst(source.sampled))))
     }
@@ -62,7 +62,7 @@ package struct CalibrationWindows: Sendable {
   /// - Throws: `ModelError.textTooShort` when a text has fewer windows than its share; what reading them throws.
   package init(_ source: WindowSource, ofTextsFor input: Checkpoint) throws {
     precondition(source.sampledCount == 0, "\(source.sampledCount) windows are not from texts")
-    try self.init(source, input: input, original: input, workPath: { $0 })
+    try self.init(source, input: input, original: input, work: WorkFiles { $0 })
   }
 }
 

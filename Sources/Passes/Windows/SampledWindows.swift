@@ -1,7 +1,8 @@
 import Checkpoints
 import Models
 
-/// Windows that the original model writes itself, kept in the work folder so that each is written only once in a run.
+/// Windows that the original model writes itself, kept in the work folder so that each is written only once in a run, and not
+/// again in one that goes on.
 ///
 /// A window begins with the token for the beginning of a text and is sampled at temperature 1; behind a token that ends a
 /// text another text begins. Window `n` depends on the model, the seed, the length and `n` only.
@@ -12,17 +13,19 @@ struct SampledWindows {
   static let name = "sampled.tokens"
   private let source: WindowSource
   private let original: Checkpoint
-  private let path: String
+  private let work: WorkFiles
   private let progress: ProgressHandler
 
   init(
-    _ source: WindowSource, original: Checkpoint, path: String, progress: @escaping ProgressHandler
+    _ source: WindowSource, original: Checkpoint, _ work: WorkFiles, progress: @escaping ProgressHandler
   ) {
     self.source = source
     self.original = original
-    self.path = path
+    self.work = work
     self.progress = progress
   }
+
+  private var path: String { work.path(Self.name) }
 
   /// The windows, from the file where it has them.
   ///
@@ -60,6 +63,7 @@ struct SampledWindows {
       Array(bytes[...end]) == header(count: count)
     else { return nil }
     let tokens = Array(bytes[(end + 1)...]).int32s
+    guard tokens.count == count * source.length else { return nil }
     return stride(from: 0, to: count * source.length, by: source.length).map {
       Array(tokens[$0..<$0 + source.length])
     }
@@ -70,7 +74,9 @@ struct SampledWindows {
     var file = try OutputFile(creating: unfinishedPath)
     try file.append(header(count: windows.count))
     for window in windows { try file.append(window.littleEndianBytes) }
+    try file.sync()
     try FileSystem.rename(unfinishedPath, to: path)
+    work.keep(Self.name)
   }
 }
 

@@ -51,6 +51,12 @@ struct CalibrateFlags: ParsableArguments {
   @Option(help: "The weight of the KL divergence from the original (default: 0).")
   var klWeight: String?
 
+  @Option(help: "The tokens, likeliest to the original, that it compares (default: all).")
+  var klTopK: String?
+
+  @Option(help: "What logits are divided by for it (default: 1).")
+  var klTemperature: String?
+
   @Option(help: "Where models are compared: linear, layer, model (default: model).")
   var scope: String?
 
@@ -84,6 +90,8 @@ struct CalibrateFlags: ParsableArguments {
         ("model_weight", modelWeight),
         ("ground_truth_weight", groundTruthWeight),
         ("kl_weight", klWeight),
+        ("kl_top_k", klTopK),
+        ("kl_temperature", klTemperature),
         ("scope", scope),
         ("schedule", schedule),
         ("warmup", warmup),

@@ -1,0 +1,73 @@
+package import Checkpoints
+package import Kernels
+
+/// A model that computes many windows layer by layer, with the weights of one layer in memory at a time.
+///
+/// The file is read once for each block of windows, as many as a bounded memory holds between two layers; what it computes is what
+/// `Transformer.finalHidden` does, bit for bit.
+package struct StreamedTransformer: Sendable {
+  /// The bytes of residual streams that wait between two layers.
+  package static let blockLimit = 128_000_000
+
+  private let checkpoint: Checkpoint
+  /// The model without its layers.
+  private let frame: Transformer
+
+  /// Takes a model that was read, and lets go of its layers.
+  ///
+  /// - Parameters:
+  ///   - model: The model.
+  ///   - checkpoint: What it was read from.
+  package init(_ model: Transformer, of checkpoint: Checkpoint) {
+    self.checkpoint = checkpoint
+    var frame = model
+    frame.layers = []
+    self.frame = frame
+  }
+
+  /// Computes the hidden states after the final norm.
+  ///
+  /// - Parameters:
+  ///   - windows: The tokens of each.
+  ///   - blockLimit: The bytes of residual streams that wait between two layers; one window at least is computed.
+  ///   - progress: Told after each layer of a block, in windows.
+  ///   - then: Gets the number of each window in turn and its hidden states, `[tokens, hidden]`.
+  /// - Throws: `ModelError.tokenOutOfRange`, `FormatError` when a layer cannot be read, or what `then` throws.
+  package func finalHidden(
+    _ windows: [[Int32]], blockLimit: Int = Self.blockLimit, progress: (Int) -> Void = { _ in },
+    then: (Int, Matrix) throws -> Void
+  ) throws {
+    let length = windows.lazy.map(\.count).max() ?? 0
+    let rotary = frame.rotaryEmbedding(positions: length)
+    let atOnce = frame.windowsAtOnce(length: length)
+    let size = max(1, blockLimit / max(4 * length * frame.configuration.hiddenSize, 1))
+    for start in stride(from: 0, to: windows.count, by: size) {
+      let block = start..<min(start + size, windows.count)
+      var streams = try windows[block].map(frame.embed)
+      let layerCount = frame.configuration.layerCount
+      for index in 0..<layerCount {
+        let layer = try Transformer.DecoderLayer(index, frame.configuration, of: checkpoint)
+        streams.update(atOnce: atOnce) { frame.forward(layer, &$0, rotary: rotary) }
+        progress(block.lowerBound + block.count * (index + 1) / layerCount)
+      }
+      for (i, stream) in streams.enumerated() {
+        try then(block.lowerBound + i, frame.normalized(stream, weight: frame.finalNorm))
+      }
+    }
+  }
+}
+
+extension [Matrix] {
+  /// Changes every matrix, some of them at the same time.
+  fileprivate mutating func update(atOnce count: Int, _ body: @Sendable (inout Matrix) -> Void) {
+    for start in stride(from: 0, to: self.count, by: count) {
+      let part = Array(self[start..<Swift.min(start + count, self.count)])
+      let changed = parallelMap(part.count) { i in
+        var matrix = part[i]
+        body(&matrix)
+        return matrix
+      }
+      replaceSubrange(start..<start + changed.count, with: changed)
+    }
+  }
+}
