@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # The ablation of the RILQ paper: where the loss compares with the original, against the rank of dense adapters.
-# usage: ablation.sh [--updates N] [--ranks "4 16 64"] [--method METHOD] [CHECKPOINT CALIBRATION-TEXT EVALUATION-TEXT]
-# Without a checkpoint it is the fixture's. Every cell is the perplexity of the evaluation text with the adapters beside the
+# usage: ablation.sh [--updates N] [--ranks "4 16 64"] [--rows "svd model ..."] [--method METHOD]
+#          [CHECKPOINT CALIBRATION-TEXT EVALUATION-TEXT]
+# The rows are svd, qera, linear, layer, model, both and qera-both. Without a checkpoint it is the fixture's. Every cell is the perplexity of the evaluation text with the adapters beside the
 # codes; the updates and windows are the same throughout.
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-updates=60 ranks="4 16 64" method=rtn length=128 samples=192
+updates=60 ranks="4 16 64" rows="svd qera linear layer model both qera-both" method=rtn length=128 samples=192
 while [ $# -gt 0 ]; do
   case $1 in
   --updates) updates=$2 ;;
   --ranks) ranks=$2 ;;
+  --rows) rows=$2 ;;
   --method) method=$2 ;;
   *) break ;;
   esac
@@ -21,6 +23,7 @@ checkpoint=${1:-$fixture} calibration=${2:-$fixture/calibration.txt} evaluation=
 limit=()
 [ $# -eq 0 ] || limit=(--max-tokens 16384)
 need "$checkpoint" checkpoint
+checkpoint=$(realpath "$checkpoint")
 calibration=$(realpath "$calibration")
 evaluation=$(realpath "$evaluation")
 build_rilq
@@ -30,18 +33,17 @@ perplexity() {
   value perplexity "$work/eval.json"
 }
 
-# cell NAME RANK INITIALIZATION CALIBRATE-KEYS: quantizes, attaches, trains unless there are no keys; the perplexity.
+# cell NAME RANK INITIALIZATION CALIBRATE-KEYS: attaches, trains unless there are no keys; the perplexity.
 cell() {
   cat >"$work/recipe.yaml" <<RECIPE
-input: $(realpath "$checkpoint")
+input: $work/base.rilq
 output: $work/$1-$2.rilq
 passes:
-  - quantize: {method: $method, bits: 2, group_size: 64${text[*]:+, text: $calibration}}
   - attach: {kind: dense, rank: $2, init: $3}
 RECIPE
   [ -z "$4" ] || cat >>"$work/recipe.yaml" <<RECIPE
-  - calibrate: {text: $calibration, samples: $samples, length: $length, updates: $updates, batch: 8, validation: 0,
-                learning_rate: 1e-3, schedule: cosine, $4}
+  - calibrate: {teacher: $checkpoint, text: $calibration, samples: $samples, length: $length, updates: $updates, batch: 8,
+                validation: 0, learning_rate: 1e-3, schedule: cosine, $4}
 RECIPE
   "$rilq" convert "$work/recipe.yaml" --quiet >/dev/null || return
   perplexity "$work/$1-$2.rilq"
@@ -67,10 +69,14 @@ for rank in $ranks; do printf ' %10d |' "$rank"; done
 printf '\n| --- |'
 for rank in $ranks; do printf ' ---: |'; done
 printf '\n'
-line "svd, not trained" loftq ""
-line "qera, not trained" "qera, text: $calibration, samples: 64, length: $length" ""
-line "linear" zero "scope: linear, model_weight: 1, ground_truth_weight: 0"
-line "layer" zero "scope: layer, model_weight: 1, ground_truth_weight: 0"
-line "model" zero "scope: model, model_weight: 1, ground_truth_weight: 0"
-line "model and ground truth" zero "scope: model"
-line "qera, then both" "qera, text: $calibration, samples: 64, length: $length" "scope: model"
+qera="qera, teacher: $checkpoint, text: $calibration, samples: 64, length: $length"
+for row in $rows; do
+  case $row in
+  svd) line "svd, not trained" "loftq, teacher: $checkpoint" "" ;;
+  qera) line "qera, not trained" "$qera" "" ;;
+  linear | layer | model) line "$row" zero "scope: $row, model_weight: 1, ground_truth_weight: 0" ;;
+  both) line "model and ground truth" zero "scope: model" ;;
+  qera-both) line "qera, then both" "$qera" "scope: model" ;;
+  *) usage "ablation.sh: there is no row '$row'" ;;
+  esac
+done

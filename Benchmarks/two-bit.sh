@@ -22,60 +22,51 @@ build_rilq
 text="text: $calibration"
 gptq="method: gptq, $text, samples: 64"
 refined="$gptq, refit: true, sweeps: 2, propagation: 0.5"
-train="samples: 320, length: 256, batch: 8, updates: ${UPDATES:-40}, schedule: cosine, warmup: 2, validation: 0"
-affine="$text, $train, train: [bias, scale], learning_rate: 2e-3"
-statistics="$text, samples: 32"
+attach="attach: {kind: dense, rank: 16"
+calibrate="calibrate: {teacher: $checkpoint, $text, samples: 160, length: 256, batch: 4, updates: ${UPDATES:-40}, schedule: cosine"
+calibrate="$calibrate, warmup: 2, validation: 0"
+affine="$calibrate, train: [bias, scale], learning_rate: 2e-3"
+dense="$calibrate, learning_rate: 5e-4"
 
-# The passes of a row, one a line.
-passes() {
+# base ROW: the row whose model this one goes on from; none for a quantizer alone.
+base() {
   case $1 in
-  rtn | hqq) echo "quantize: {method: $1}" ;;
-  search) echo "quantize: {method: search, $text}" ;;
-  gptq) echo "quantize: {$gptq}" ;;
-  gptq-order) echo "quantize: {$gptq, activation_order: true}" ;;
-  gptq-refined) echo "quantize: {$gptq, refit: true, sweeps: 2}" ;;
-  propagated) echo "quantize: {$refined}" ;;
-  propagated-layers) echo "quantize: {$refined, layer_epochs: 2}" ;;
-  *-loftq | *-qera | *-atc)
-    passes "${1%-*}"
-    local keys=""
-    [ "${1##*-}" = loftq ] || keys=", $statistics"
-    echo "attach: {kind: dense, rank: 16, init: ${1##*-}$keys}"
-    ;;
-  *-dense)
-    passes "${1%-*}"
-    echo "attach: {kind: dense, rank: 16}"
-    echo "calibrate: {$text, $train, learning_rate: 5e-4}"
-    ;;
-  *-pooled)
-    passes "${1%-*}"
-    echo "attach: {kind: pooled, rank: 16}"
-    echo "calibrate: {$text, $train, learning_rate: 1e-3}"
-    ;;
-  *-bias)
-    passes "${1%-*}"
-    echo "calibrate: {$text, $train, train: [bias], learning_rate: 2e-3}"
-    ;;
-  *-affine)
-    passes "${1%-*}"
-    echo "calibrate: {$affine}"
-    echo "merge: {tables: f16}"
-    ;;
-  *-kl)
-    passes "${1%-*}"
-    echo "calibrate: {$affine, kl_weight: 1, ground_truth_weight: 0}"
-    echo "merge: {tables: f16}"
-    ;;
+  *-bias | *-affine | *-kl | *-pooled | *-dense | *-loftq | *-qera | *-atc) echo "${1%-*}" ;;
+  esac
+}
+
+# The passes of a row after its base's, one a line. Tables are stored as f16: 2.5 bits a weight in groups of 64. What is
+# trained merges into them, but for dense adapters, which stay beside the weights.
+passes() {
+  local group=64
+  case $1 in *-g32) group=32 ;; esac
+  local quantize="quantize: {bits: 2, group_size: $group, tables: f16"
+  case ${1%-g32} in
+  rtn | hqq) echo "$quantize, method: $1}" ;;
+  search) echo "$quantize, method: search, $text}" ;;
+  gptq) echo "$quantize, $gptq}" ;;
+  gptq-order) echo "$quantize, $gptq, activation_order: true}" ;;
+  gptq-refined) echo "$quantize, $gptq, refit: true, sweeps: 2}" ;;
+  propagated) echo "$quantize, $refined}" ;;
+  propagated-layers) echo "$quantize, $refined, layer_epochs: 2}" ;;
+  *-bias) printf '%s\n' "$calibrate, train: [bias], learning_rate: 2e-3}" "merge: {tables: f16}" ;;
+  *-affine) printf '%s\n' "$affine}" "merge: {tables: f16}" ;;
+  *-kl) printf '%s\n' "$affine, kl_weight: 1, ground_truth_weight: 0}" "merge: {tables: f16}" ;;
+  *-pooled) printf '%s\n' "attach: {kind: pooled, rank: 16}" "$calibrate, learning_rate: 1e-3}" "merge: {tables: f16}" ;;
+  *-dense) printf '%s\n' "$attach}" "$dense}" ;;
+  *-loftq) printf '%s\n' "$attach, teacher: $checkpoint, init: loftq}" "$dense}" ;;
+  *-qera) printf '%s\n' "$attach, teacher: $checkpoint, init: qera, $text, samples: 32}" "$dense}" ;;
+  # It computes what is behind each layer again, with each window.
+  *-atc) printf '%s\n' "$attach, teacher: $checkpoint, init: atc, $text, samples: 32, length: 128}" "$dense}" ;;
   *) usage "two-bit.sh: there is no row '$1'" ;;
   esac
 }
 
-rows=(rtn search hqq gptq gptq-order gptq-refined propagated propagated-layers
-  gptq-loftq gptq-qera gptq-atc propagated-loftq propagated-qera propagated-atc
-  gptq-bias gptq-affine gptq-pooled gptq-dense
-  propagated-bias propagated-affine propagated-kl propagated-pooled propagated-dense propagated-layers-affine
-  propagated-g32-affine
-  peer-mlx peer-hqq peer-autoround peer-llama-cpp)
+rows=(rtn search hqq gptq gptq-order gptq-refined propagated propagated-layers gptq-affine)
+for start in propagated propagated-layers; do
+  for trained in affine kl bias pooled dense loftq qera atc; do rows+=("$start-$trained"); done
+done
+rows+=(propagated-layers-g32 propagated-layers-g32-affine peer-mlx peer-hqq peer-autoround peer-llama-cpp)
 [ $# -eq 0 ] || rows=("$@")
 
 # measure MODEL [BITS]: perplexity on both texts, the mean KL to the checkpoint on the first, and the bits of a weight: those that
@@ -89,20 +80,27 @@ measure() {
     "$(value mean_kl "$work/first.json")" "${2:-$(value bits_per_weight "$work/inspect.json")}"
 }
 
-# make ROW: converts, measures, and keeps the row.
+# make ROW: converts, measures, and keeps the row; its base is made first where it is not there. The seconds are those of the
+# conversions, the base's included, and the memory is the most of both.
 make() {
-  local row=$1 group=64 begin took columns
-  case $row in *-g32-*) group=32 ;; esac
+  local row=$1 start input=$checkpoint before=0 begin took memory columns
+  start=$(base "$row")
+  if [ -n "$start" ]; then
+    [ -e "$folder/$start.row" ] || make "$start" || return
+    input=$(realpath "$folder/$start.rilq")
+    before=$(cut -d ' ' -f 6 "$folder/$start.row")
+  fi
   {
-    printf 'input: %s\noutput: %s\npasses:\n' "$checkpoint" "$(realpath "$folder")/$row.rilq"
-    passes "${row/-g32/}" | sed "s/quantize: {/quantize: {bits: 2, group_size: $group, tables: f16, /; s/^/  - /"
+    printf 'input: %s\noutput: %s\npasses:\n' "$input" "$(realpath "$folder")/$row.rilq"
+    passes "$row" | sed "s/^/  - /"
   } >"$folder/$row.yaml"
   begin=$SECONDS
   "$rilq" convert "$folder/$row.yaml" --resume --force --json >"$folder/$row.json" || return
-  took=$((SECONDS - begin))
+  took=$((before + SECONDS - begin))
+  memory=$(megabytes "$(value peak_memory_bytes "$folder/$row.json")")
+  [ -z "$start" ] || memory=$(printf '%s\n' "$memory" "$(cut -d ' ' -f 7 "$folder/$start.row")" | sort -n | tail -1)
   columns=$(measure "$folder/$row.rilq") || return
-  printf '%s %s %s %s\n' "$row" "$columns" "$took" \
-    "$(megabytes "$(value peak_memory_bytes "$folder/$row.json")")" >"$work/row"
+  printf '%s %s %s %s\n' "$row" "$columns" "$took" "$memory" >"$work/row"
   mv "$work/row" "$folder/$row.row"
 }
 
