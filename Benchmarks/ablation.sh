@@ -2,8 +2,8 @@
 # The ablation of the RILQ paper: where the loss compares with the original, against the rank of dense adapters.
 # usage: ablation.sh [--updates N] [--ranks "4 16 64"] [--rows "svd model ..."] [--method METHOD]
 #          [CHECKPOINT CALIBRATION-TEXT EVALUATION-TEXT]
-# The rows are svd, qera, linear, layer, model, both and qera-both. Without a checkpoint it is the fixture's. Every cell is the perplexity of the evaluation text with the adapters beside the
-# codes; the updates and windows are the same throughout.
+# The rows are svd, qera, linear, layer, model, both and qera-both. Without a checkpoint it is the fixture's. Every cell is the
+# perplexity of the evaluation text with the adapters beside the codes; the updates and windows are the same throughout.
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

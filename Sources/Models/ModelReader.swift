@@ -2,7 +2,7 @@ package import Checkpoints
 package import Kernels
 
 /// Reads the tensors of a model with the shapes that the configuration asks for.
-package struct ModelReader {
+package struct ModelReader: Sendable {
   private let checkpoint: Checkpoint
 
   package init(checkpoint: Checkpoint) { self.checkpoint = checkpoint }

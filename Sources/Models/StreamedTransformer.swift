@@ -9,7 +9,7 @@ package struct StreamedTransformer: Sendable {
   /// The bytes of residual streams that wait between two layers.
   package static let blockLimit = 128_000_000
 
-  private let checkpoint: Checkpoint
+  private let reader: ModelReader
   /// The model without its layers.
   private let frame: Transformer
 
@@ -19,7 +19,7 @@ package struct StreamedTransformer: Sendable {
   ///   - model: The model.
   ///   - checkpoint: What it was read from.
   package init(_ model: Transformer, of checkpoint: Checkpoint) {
-    self.checkpoint = checkpoint
+    reader = ModelReader(checkpoint: checkpoint)
     var frame = model
     frame.layers = []
     self.frame = frame
@@ -46,7 +46,7 @@ package struct StreamedTransformer: Sendable {
       var streams = try windows[block].map(frame.embed)
       let layerCount = frame.configuration.layerCount
       for index in 0..<layerCount {
-        let layer = try Transformer.DecoderLayer(index, frame.configuration, of: checkpoint)
+        let layer = try Transformer.DecoderLayer(index, frame.configuration, reader)
         streams.update(atOnce: atOnce) { frame.forward(layer, &$0, rotary: rotary) }
         progress(block.lowerBound + block.count * (index + 1) / layerCount)
       }

@@ -62,14 +62,10 @@ public struct Transformer: Sendable {
 }
 
 extension Transformer.DecoderLayer {
-  /// Reads one layer of a checkpoint.
+  /// Reads one layer.
   ///
   /// - Throws: What `Transformer.init` throws.
-  init(_ index: Int, _ configuration: LlamaConfiguration, of checkpoint: Checkpoint) throws {
-    try self.init(index, configuration, ModelReader(checkpoint: checkpoint))
-  }
-
-  fileprivate init(_ index: Int, _ c: LlamaConfiguration, _ reader: ModelReader) throws {
+  init(_ index: Int, _ c: LlamaConfiguration, _ reader: ModelReader) throws {
     let layer = "model.layers.\(index)"
     let queryWidth = c.headCount * c.headSize
     let keyWidth = c.keyValueHeadCount * c.headSize

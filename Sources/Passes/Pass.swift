@@ -77,9 +77,10 @@ package struct PassContext {
 package struct WorkFiles {
   /// The path of a file from its name.
   package let path: (String) -> String
-  /// To be told the name of a file that is whole and on disk, and that no other run of the same recipe need make again.
+  /// To be told the name of a file that is whole and on disk, which a run that goes on with this one need not make again.
   package let keep: (String) -> Void
 
+  /// Says where files are; by default none outlives the run.
   package init(path: @escaping (String) -> String, keep: @escaping (String) -> Void = { _ in }) {
     self.path = path
     self.keep = keep

@@ -118,8 +118,8 @@ struct PipelineRun {
     PassContext(
       original: input, access: options.access,
       work: WorkFiles(path: workspace.path, keep: journal.keep), state: state,
-      memoryLimit: options.memoryLimit,
-      logPath: options.logPath, mayReplace: options.force, progress: progress)
+      memoryLimit: options.memoryLimit, logPath: options.logPath, mayReplace: options.force,
+      progress: progress)
   }
 
   private func run(

@@ -79,6 +79,18 @@ import Testing
     #expect(try !reusesKeptWindows { $0.validation = 1 })
   }
 
+  @Test(arguments: [0, 5, 40])
+  func `what is left of a file that was damaged is written anew`(kept: Int) throws {
+    let folder = try TemporaryFolder()
+    let windows = try fixtureWindows(source(), in: folder).tokens
+    let bytes = try folder.read("sampled.tokens")
+    try folder.write("sampled.tokens", [7] + bytes.prefix(kept))
+    #expect(try fixtureWindows(source(), in: folder).tokens == windows)
+    try folder.write("sampled.tokens", bytes.dropLast(kept + 1))
+    #expect(try fixtureWindows(source(), in: folder).tokens == windows)
+    #expect(try folder.read("sampled.tokens") == bytes)
+  }
+
   @Test func `more windows begin with those there were`() throws {
     let few = try fixtureWindows(source(), in: TemporaryFolder()).tokens
     let many = try fixtureWindows(

@@ -1,6 +1,6 @@
 package import Checkpoints
 import Kernels
-import Models
+package import Models
 
 /// Trains adapters, biases and scales of a quantized model so that its output matches the original's.
 ///
@@ -60,13 +60,15 @@ package struct CalibratePass: Pass {
   }
 
   /// The bytes of a window's activations that the backward pass needs, with the largest intermediate results.
-  static func windowMemory(
+  package static func windowMemory(
     _ c: LlamaConfiguration, _ options: CalibrateOptions, recomputesLayers: Bool = false
   ) -> Int {
     let attention = (c.headCount + 2 * c.keyValueHeadCount) * c.headSize
     let activations = 2 * c.hiddenSize + attention + c.headCount * c.headSize + 2 * c.intermediateSize
     let kept = recomputesLayers ? c.layerCount * c.hiddenSize + activations : c.layerCount * activations
-    let logits = min(options.length, Transformer.tokensPerLogitBlock) * c.vocabularySize
+    // With a divergence the original's logits, too.
+    let models = options.klWeight > 0 ? 2 : 1
+    let logits = models * min(options.length, Transformer.tokensPerLogitBlock) * c.vocabularySize
     return 4 * (options.length * (kept + 8 * c.intermediateSize) + logits)
   }
 

@@ -39,7 +39,7 @@ struct CalibrationRun {
     let comparison = Self.comparison(options, original: model)
     teacher = try TeacherCache(
       teacher: model, of: original, windows: windows.tokens, path: context.work.path("teacher.f32"),
-      progress: context.progress)
+      memoryLimit: context.memoryLimit, progress: context.progress)
     weights = options.weights
     learningRate = options.learningRate ?? Self.defaultLearningRate(parts)
     pace = CalibrationPace(options, student.configuration, memoryLimit: context.memoryLimit)

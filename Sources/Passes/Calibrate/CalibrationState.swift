@@ -2,10 +2,6 @@ import Checkpoints
 import Kernels
 import Models
 
-extension MappedFile {
-  fileprivate func byte(at offset: Int) -> UInt8 { withBytes(in: offset..<offset + 1) { $0.byte(at: 0) } }
-}
-
 /// Where a calibration is: what its report and its next decisions depend on, beside the trainer.
 struct CalibrationState {
   /// The updates that were made.
@@ -79,4 +75,8 @@ struct CalibrationStateFile {
       update: update, start: RilqLoss(line["start"]), last: last,
       best: (bestUpdate, RilqLoss(line["best"]), values))
   }
+}
+
+extension MappedFile {
+  fileprivate func byte(at offset: Int) -> UInt8 { withBytes(in: offset..<offset + 1) { $0.byte(at: 0) } }
 }

@@ -15,15 +15,18 @@ package struct TeacherCache: Sendable {
   ///   - checkpoint: What it was read from, and is read from again.
   ///   - windows: The tokens of each.
   ///   - path: The file to make, `[tokens of all windows, hidden]`.
+  ///   - memoryLimit: The bytes that windows may take between two layers, where that is less than they take without a limit.
   ///   - progress: Told after each layer.
   /// - Throws: `ModelError.notFinite`, or `FormatError` when the file cannot be written.
   package init(
     teacher: Transformer, of checkpoint: Checkpoint, windows: [[Int32]], path: String,
-    progress: ProgressHandler = { _ in }
+    memoryLimit: Int? = nil, progress: ProgressHandler = { _ in }
   ) throws {
     let hiddenSize = teacher.configuration.hiddenSize
     var output = try OutputFile(creating: path)
-    try StreamedTransformer(teacher, of: checkpoint).finalHidden(windows) { completed in
+    let blockLimit = min(memoryLimit ?? .max, StreamedTransformer.blockLimit)
+    try StreamedTransformer(teacher, of: checkpoint).finalHidden(windows, blockLimit: blockLimit) {
+      completed in
       progress(Progress(phase: "teacher", completed: completed, total: windows.count))
     } then: { index, hidden in
       guard hidden.values.allSatisfy(\.isFinite) else {

@@ -59,7 +59,7 @@ struct SampledWindows {
     guard try FileSystem.kind(of: path) != nil else { return nil }
     let bytes = try InputFile.contents(of: path)
     guard let end = bytes.firstIndex(of: UInt8(ascii: "\n")),
-      let count = try JSONValue(parsing: Array(bytes[..<end]))["windows"]?.integer,
+      let count = (try? JSONValue(parsing: Array(bytes[..<end])))?["windows"]?.integer,
       Array(bytes[...end]) == header(count: count)
     else { return nil }
     let tokens = Array(bytes[(end + 1)...]).int32s
