@@ -66,7 +66,9 @@ package struct Decoder: Sendable {
   /// - Throws: `ModelError.tokenOutOfRange`.
   package mutating func append(_ tokens: [Int32], slots: [Int]) throws -> Matrix {
     precondition(tokens.count == slots.count, "\(tokens.count) tokens for \(slots.count) sequences")
-    return logits(try extend(zip(slots, tokens).map { Addition(slot: $0, tokens: [$1]) }))
+    // Not as the argument of `logits`: that would hold a copy of this decoder meanwhile, and each key and value would be copied.
+    let hidden = try extend(zip(slots, tokens).map { Addition(slot: $0, tokens: [$1]) })
+    return logits(hidden)
   }
 
   private func logits(_ hidden: Matrix) -> Matrix {

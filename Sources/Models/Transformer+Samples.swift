@@ -59,7 +59,6 @@ extension Transformer {
     var samples = (0..<count).map { Sample(shape, sampling, stream: $0) }
     var active: [(slot: Int, sample: Int)] = (0..<slots).map { ($0, $0) }
     var next = slots
-    var written = 0
     while !active.isEmpty {
       let logits = try decoder.append(
         active.map { samples[$0.sample].lastToken }, slots: active.map(\.slot))
@@ -68,7 +67,6 @@ extension Transformer {
         try current[index].extended(by: logits.values.span.extracting(logits.row(index)), shape)
       }
       for (place, sample) in zip(active, extended) { samples[place.sample] = sample }
-      written += active.count
       active = active.compactMap { place in
         guard samples[place.sample].isComplete else { return place }
         decoder.clear(place.slot)
@@ -76,8 +74,7 @@ extension Transformer {
         defer { next += 1 }
         return (place.slot, next)
       }
-      let complete = samples.count(where: \.isComplete)
-      progress(Progress(phase: "sample", completed: complete, total: count, detail: "\(written) tokens"))
+      progress(samples.progress(shape))
     }
     return samples.map(\.tokens)
   }
@@ -107,5 +104,16 @@ private struct Sample: Sendable {
     let stops = shape.ending == .stops && shape.endTokens.contains(token)
     sample.isComplete = stops || sample.tokens.count >= shape.length
     return sample
+  }
+}
+
+extension [Sample] {
+  /// How much is written, in tokens; a complete sequence counts as one of full length.
+  fileprivate func progress(_ shape: SampleShape) -> Progress {
+    let written = reduce(0) { $0 + ($1.isComplete ? shape.length : $1.tokens.count) - 1 }
+    let complete = count(where: \.isComplete)
+    return Progress(
+      phase: "sample", completed: written, total: count * (shape.length - 1),
+      detail: "\(complete) of \(count) texts")
   }
 }

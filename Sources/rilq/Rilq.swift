@@ -21,7 +21,7 @@ struct Rilq: ParsableCommand {
     version: version,
     subcommands: [
       Convert.self, Quantize.self, Attach.self, Calibrate.self, Merge.self, Verify.self, Eval.self,
-      Generate.self, Inspect.self, Analyze.self, Diff.self, Hash.self,
+      Generate.self, Inspect.self, Analyze.self, Plot.self, Diff.self, Hash.self,
     ])
 
   static func main() {

@@ -103,4 +103,16 @@ import Testing
       }
     }
   }
+
+  @Test(arguments: [SampleShape.Ending.stops, .goesOn])
+  func `the progress of samples grows to all of their tokens`(ending: SampleShape.Ending) throws {
+    var seen: [Progress] = []
+    _ = try fixture().samples(
+      6, shape(length: 20, ending, endTokens: [13, 260, 269]), sampling: SamplingOptions(seed: 3), atOnce: 4
+    ) { seen.append($0) }
+    let completed = seen.map(\.completed)
+    #expect(completed.first == 4 && completed.last == 6 * 19)
+    #expect(zip(completed, completed.dropFirst()).allSatisfy { $0 < $1 })
+    #expect(seen.allSatisfy { $0.total == 6 * 19 } && seen.last?.detail == "6 of 6 texts")
+  }
 }

@@ -24,6 +24,21 @@ import Testing
     #expect(!svg.contains(">1.2<") && !svg.contains("-0"))
   }
 
+  @Test func `long names widen the image`() {
+    #expect(plot([(x: 0, y: 1)]).contains("viewBox=\"0 0 760.0 440.0\""))
+    let name = String(repeating: "m", count: 40)
+    #expect(plot([(x: 0, y: 1)], name: name).contains("viewBox=\"0 0 960.0 440.0\""))
+  }
+
+  @Test func `the vertical axis may begin above zero`() {
+    let points = [(x: 0.0, y: 2.3), (x: 1.0, y: 2.9)]
+    let plot = LinePlot(
+      title: "t", xLabel: "x", yLabel: "y", series: [.init(name: "a", points: points)], beginsAtZero: false)
+    // From 2.2 to 3.0 in steps of 0.2: the least value is an eighth above the lower edge.
+    #expect(plot.svg.contains("points=\"70.0,341.5 610.0,86.5\""))
+    for label in ["2.2", "3.0"] { #expect(plot.svg.contains(">\(label)</text>")) }
+  }
+
   @Test func `names are escaped`() {
     let svg = plot([(x: 0, y: 1)], name: "<a & \"b\">")
     #expect(svg.contains(">&lt;a &amp; &quot;b&quot;&gt;</text>"))

@@ -1,15 +1,15 @@
 import Checkpoints
 import Foundation
 import Passes
+import TestSupport
 import Testing
 
-/// `Formats/recipe.md` and the code say the same.
+/// `Formats/recipe.md`, the recipes in `Recipes/` and the code say the same.
 @Suite struct RecipeDocumentTests {
   private let document: String
 
   init() throws {
-    let root = URL(filePath: #filePath).appending(path: "../../..").standardizedFileURL
-    document = try String(contentsOf: root.appending(path: "Formats/recipe.md"), encoding: .utf8)
+    document = try String(contentsOfFile: Fixtures.root + "/Formats/recipe.md", encoding: .utf8)
   }
 
   @Test(arguments: PassOptions.names)
@@ -25,5 +25,24 @@ import Testing
   @Test func `has an example that reads`() throws {
     let block = try #require(document.firstMatch(of: /```yaml\n((?:.|\n)*?)```/))
     #expect(try parse(String(block.1)).passes.map(\.name) == PassOptions.names)
+  }
+
+  @Test(arguments: ["best", "balanced", "fast"])
+  func `recipes store 2.5 bits a weight`(name: String) throws {
+    let recipe = try Recipe(contentsOf: Fixtures.root + "/Recipes/\(name).yaml")
+    guard case .quantize(let quantize) = recipe.passes.first, case .merge(let merge) = recipe.passes.last
+    else {
+      Issue.record("\(name) does not begin with quantize and end with merge")
+      return
+    }
+    #expect(quantize.bits == 2 && quantize.groupSize == 64)
+    #expect(quantize.tables == .f16 && merge.tables == .f16)
+  }
+
+  @Test func `every recipe reads`() throws {
+    let folder = Fixtures.root + "/Recipes"
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".yaml") }
+    #expect(names.count >= 6)
+    for name in names { #expect(throws: Never.self) { try Recipe(contentsOf: folder + "/" + name) } }
   }
 }

@@ -36,12 +36,7 @@ extension ErrorAnalysis {
   package func writePlots(to folder: String) throws {
     if try FileSystem.kind(of: folder) == nil { try FileSystem.createFolder(folder) }
     for (name, plot) in zip(Self.plotNames(hasText: !layers.isEmpty), plots) {
-      let path = FileSystem.join(folder, name)
-      do {
-        try Data(plot.svg.utf8).write(to: URL(filePath: path), options: .atomic)
-      } catch {
-        throw FormatError(path, .system("cannot be written"))
-      }
+      try plot.write(to: FileSystem.join(folder, name))
     }
   }
 

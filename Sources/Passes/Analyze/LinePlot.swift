@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 import Models
 
@@ -36,7 +37,7 @@ package struct LinePlot: Sendable {
   private let x: PlotAxis
   private let y: PlotAxis
 
-  /// Arranges a plot; the vertical axis begins at zero.
+  /// Arranges a plot.
   ///
   /// - Parameters:
   ///   - title: What it shows.
@@ -44,9 +45,10 @@ package struct LinePlot: Sendable {
   ///   - yLabel: What stands above the vertical axis.
   ///   - series: The lines.
   ///   - xTicks: Where the horizontal axis is marked; nil for round numbers.
+  ///   - beginsAtZero: Whether the vertical axis does, or at a round number below the least value.
   package init(
     title: String, xLabel: String, yLabel: String, series: [Series],
-    xTicks: [(value: Double, label: String)]? = nil
+    xTicks: [(value: Double, label: String)]? = nil, beginsAtZero: Bool = true
   ) {
     self.title = title
     self.xLabel = xLabel
@@ -56,12 +58,14 @@ package struct LinePlot: Sendable {
     x = PlotAxis(
       covering: points.map(\.x) + (xTicks ?? []).map(\.value), from: Self.area.left, to: Self.area.right,
       ticks: xTicks)
-    y = PlotAxis(covering: [0] + points.map(\.y), from: Self.area.bottom, to: Self.area.top, isRounded: true)
+    y = PlotAxis(
+      covering: (beginsAtZero ? [0] : []) + points.map(\.y), from: Self.area.bottom, to: Self.area.top,
+      isRounded: true)
   }
 
   /// The image as a document.
   package var svg: String {
-    let (width, height) = (Self.size.width.pixels, Self.size.height.pixels)
+    let (width, height) = (width.pixels, Self.size.height.pixels)
     var lines = [
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"\(width)\" height=\"\(height)\""
         + " viewBox=\"0 0 \(width) \(height)\" role=\"img\">",
@@ -73,6 +77,23 @@ package struct LinePlot: Sendable {
       lines += elements(of: series, color: Self.colors[index % Self.colors.count], index: index)
     }
     return (lines + ["</svg>", ""]).joined(separator: "\n")
+  }
+
+  /// Enough for the longest name beside the area.
+  private var width: Double {
+    let longest = series.map(\.name.count).max() ?? 0
+    return max(Self.size.width, Self.area.right + 50 + 7.5 * Double(longest))
+  }
+
+  /// Writes the image.
+  ///
+  /// - Throws: `FormatError` when that fails.
+  package func write(to path: String) throws {
+    do {
+      try Data(svg.utf8).write(to: URL(filePath: path), options: .atomic)
+    } catch {
+      throw FormatError(path, .system("cannot be written"))
+    }
   }
 
   private var gridLines: [String] {
@@ -139,18 +160,21 @@ struct PlotAxis: Sendable {
   ///   - start: Where the least value lies in the image.
   ///   - end: Where the largest lies.
   ///   - ticks: The marks; nil for round numbers.
-  ///   - isRounded: Whether the axis goes on to a round number.
+  ///   - isRounded: Whether the axis goes on to round numbers at both ends.
   init(
     covering all: [Double], from start: Double, to end: Double,
     ticks: [(value: Double, label: String)]? = nil, isRounded: Bool = false
   ) {
     self.start = start
     self.end = end
-    let low = all.min() ?? 0
+    var low = all.min() ?? 0
     var high = all.max() ?? 1
     if high <= low { high = low + 1 }
     let step = Self.roundStep(for: (high - low) / 5)
-    if isRounded { high = low + ((high - low) / step - 1e-9).rounded(.up) * step }
+    if isRounded {
+      low = (low / step + 1e-9).rounded(.down) * step
+      high = (high / step - 1e-9).rounded(.up) * step
+    }
     values = low...high
     // Without the zero that is added, the mark at 0 would read -0.
     let first = (low / step - 1e-9).rounded(.up) + 0

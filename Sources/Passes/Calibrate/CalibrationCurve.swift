@@ -1,0 +1,165 @@
+package import Checkpoints
+import Foundation
+import Models
+
+/// The losses of one calibration, update by update, as the file of its `--log` has them.
+package struct CalibrationCurve: Sendable, Equatable {
+  /// Some losses by their keys, after an update.
+  package struct Point: Sendable, Equatable {
+    /// The updates done; 0 before the first one.
+    package let update: Int
+    /// The losses, `loss`, `model_loss`, `gt_loss` and `kl_loss` as far as there are such.
+    package let losses: [String: Double]
+  }
+
+  /// The keys of losses, the weighted sum first.
+  package static let keys = ["loss", "model_loss", "gt_loss", "kl_loss"]
+
+  /// The file.
+  package let path: String
+  /// The losses on the windows of each update.
+  package let training: [Point]
+  /// The losses on the windows that were held back.
+  package let validation: [Point]
+
+  /// The updates that were done.
+  package var updateCount: Int { max(training.last?.update ?? 0, validation.last?.update ?? 0) }
+  /// The point of the validation whose weighted sum is the smallest, whose state is kept; nil without validations.
+  package var best: Point? { validation.min { $0.loss < $1.loss } }
+
+  /// Whether any update has a loss.
+  package func has(_ key: String) -> Bool { (training + validation).contains { $0.losses[key] != nil } }
+
+  /// Reads a log; that of a calibration that still runs, too.
+  ///
+  /// - Parameter path: The file; a last line that is not ended yet is left out.
+  /// - Throws: `FormatError` when it cannot be read, is no such log, or has no update.
+  package init(contentsOf path: String) throws {
+    let lines = try InputFile.contents(of: path)
+      .split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).dropLast()
+    var training: [Point] = []
+    var validation: [Point] = []
+    var last = -1
+    for (index, line) in lines.enumerated() {
+      func failure(_ reason: String) -> FormatError {
+        FormatError(path, at: "line \(index + 1)", .malformed(reason))
+      }
+      guard let values = try? JSONValue(parsing: Array(line)), let update = values["update"]?.integer else {
+        throw failure("is no JSON object with an 'update'")
+      }
+      guard update > last, update <= 1_000_000_000 else { throw failure("update \(update) follows \(last)") }
+      last = update
+      if let point = Point(update: update, values, prefix: "") { training.append(point) }
+      if let point = Point(update: update, values, prefix: "validation_") { validation.append(point) }
+    }
+    guard !training.isEmpty || !validation.isEmpty else {
+      throw FormatError(path, .missing("a line with an update's losses"))
+    }
+    self.path = path
+    self.training = training
+    self.validation = validation
+  }
+
+  /// The means over stretches of equally many updates, at most 40 of them: windows differ more than the model changes.
+  package var smoothedTraining: [Point] {
+    let length = (training.count + 39) / 40
+    return stride(from: 0, to: training.count, by: max(length, 1)).map { start in
+      let part = training[start..<min(start + length, training.count)]
+      var means: [String: Double] = [:]
+      for key in Self.keys {
+        let values = part.compactMap { $0.losses[key] }
+        if !values.isEmpty { means[key] = values.reduce(0, +) / Double(values.count) }
+      }
+      return Point(update: part[part.endIndex - 1].update, losses: means)
+    }
+  }
+}
+
+extension CalibrationCurve.Point {
+  /// The weighted sum.
+  package var loss: Double { losses[CalibrationCurve.keys[0]] ?? .nan }
+
+  /// The losses of a line whose keys have a prefix; nil without the weighted sum.
+  fileprivate init?(update: Int, _ values: JSONValue, prefix: String) {
+    var losses: [String: Double] = [:]
+    // A plot cannot tell larger ones apart.
+    for key in CalibrationCurve.keys {
+      losses[key] = values[prefix + key]?.double.flatMap { abs($0) < 1e30 ? $0 : nil }
+    }
+    guard losses[CalibrationCurve.keys[0]] != nil else { return nil }
+    self.init(update: update, losses: losses)
+  }
+}
+
+extension CalibrationCurve {
+  /// The document of `plot --json`.
+  package var json: JSONValue {
+    func losses(_ point: Point?) -> JSONValue {
+      guard let point else { return .null }
+      return .object(
+        [.init("update", .integer(point.update))]
+          + Self.keys.compactMap { key in point.losses[key].map { .init(key, .double($0)) } })
+    }
+    return .object([
+      .init("log", .string(path)), .init("updates", .integer(updateCount)),
+      .init("training_first", losses(smoothedTraining.first)),
+      .init("training_last", losses(smoothedTraining.last)),
+      .init("validation_first", losses(validation.first)),
+      .init("validation_last", losses(validation.last)), .init("validation_best", losses(best)),
+    ])
+  }
+
+  /// A line for people.
+  package var text: String {
+    func change(_ points: [Point]) -> String {
+      let ends = [points.first, points.last].map { ($0?.loss ?? .nan).formatted(decimals: 4) }
+      return ends.joined(separator: " to ")
+    }
+    var parts = ["\(path.escapedForDisplay): \(updateCount) updates"]
+    if !training.isEmpty { parts.append("loss \(change(smoothedTraining))") }
+    if let best {
+      parts.append(
+        "held out \(change(validation)), best \(best.loss.formatted(decimals: 4)) at \(best.update)")
+    }
+    return parts.joined(separator: ", ")
+  }
+}
+
+extension CalibrationCurve {
+  /// Draws one or more calibrations.
+  ///
+  /// Lines are training losses, smoothed; lines with dots are those of windows held back.
+  ///
+  /// - Parameters:
+  ///   - curves: What is drawn.
+  ///   - key: The loss; nil for the weighted sum, of a single calibration with its parts.
+  /// - Returns: The plot.
+  package static func plot(_ curves: [CalibrationCurve], key: String? = nil) -> LinePlot {
+    let loss = key ?? keys[0]
+    let parts = key == nil && curves.count == 1 ? Array(keys.dropFirst()) : []
+    let series = curves.flatMap { curve in
+      let label = curves.count == 1 ? "" : curve.name + ": "
+      return [
+        LinePlot.Series(name: label + loss.title, points: curve.smoothedTraining.coordinates(of: loss)),
+        LinePlot.Series(
+          name: label + "held out", points: curve.validation.coordinates(of: loss), hasMarkers: true),
+      ] + parts.map { LinePlot.Series(name: $0.title, points: curve.smoothedTraining.coordinates(of: $0)) }
+    }
+    return LinePlot(
+      title: "Calibration", xLabel: "update", yLabel: parts.isEmpty ? loss.title : "loss",
+      series: series.filter { !$0.points.isEmpty }, beginsAtZero: !parts.isEmpty)
+  }
+
+  private var name: String { URL(filePath: path).deletingPathExtension().lastPathComponent }
+}
+
+extension [CalibrationCurve.Point] {
+  fileprivate func coordinates(of key: String) -> [(x: Double, y: Double)] {
+    compactMap { point in point.losses[key].map { (x: Double(point.update), y: $0) } }
+  }
+}
+
+extension String {
+  /// A key in words.
+  fileprivate var title: String { replacing("_", with: " ") }
+}
