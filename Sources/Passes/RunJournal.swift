@@ -23,7 +23,7 @@ final class RunJournal {
   private static let name = "journal"
   private static let unfinishedName = "journal.unfinished"
   /// Files that steps share and that a run which goes on need not make again.
-  private static let sharedNames = [SampledWindows.name]
+  private static let sharedNames = [SampledWindows.name, TeacherCache.name]
 
   /// The steps that an earlier run has finished.
   let finished: [Step]

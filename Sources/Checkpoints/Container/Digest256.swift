@@ -20,7 +20,7 @@ package struct Digest256: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// The digest of bytes.
-  init(hashing bytes: RawSpan) {
+  package init(hashing bytes: RawSpan) {
     var hasher = SHA256()
     hasher.update(bytes)
     self.init(hasher)

@@ -38,7 +38,7 @@ struct CalibrationRun {
     try model.requireTokens(windows.tokens, from: Tokenizer.path(in: input))
     let comparison = Self.comparison(options, original: model)
     teacher = try TeacherCache(
-      teacher: model, of: original, windows: windows.tokens, path: context.work.path("teacher.f32"),
+      teacher: model, of: original, windows: windows.tokens, work: context.work,
       memoryLimit: context.memoryLimit, progress: context.progress)
     weights = options.weights
     learningRate = options.learningRate ?? Self.defaultLearningRate(parts)

@@ -2,28 +2,42 @@ package import Checkpoints
 import Kernels
 package import Models
 
-/// The original model's hidden states after the final norm, computed once, layer by layer, and kept in a file of floats.
+/// The original model's hidden states after the final norm, computed once, layer by layer, and kept in the work folder for all
+/// updates, and for a run that goes on.
+///
+/// The file is private to one run: floats, `[tokens of all windows, hidden]`, then the digest of what they were computed for.
 package struct TeacherCache: Sendable {
+  /// The name of the file in the work folder.
+  package static let name = "teacher.f32"
   private let file: MappedFile
   /// The first value of each window, and the number of all.
   private let offsets: [Int]
 
-  /// Computes the hidden states of windows.
+  /// Computes the hidden states of windows, unless the file has them.
   ///
   /// - Parameters:
   ///   - teacher: The original model.
   ///   - checkpoint: What it was read from, and is read from again.
   ///   - windows: The tokens of each.
-  ///   - path: The file to make, `[tokens of all windows, hidden]`.
+  ///   - work: Where the file is.
   ///   - memoryLimit: The bytes that windows may take between two layers, where that is less than they take without a limit.
   ///   - progress: Told after each layer.
   /// - Throws: `ModelError.notFinite`, or `FormatError` when the file cannot be written.
   package init(
-    teacher: Transformer, of checkpoint: Checkpoint, windows: [[Int32]], path: String,
+    teacher: Transformer, of checkpoint: Checkpoint, windows: [[Int32]], work: WorkFiles,
     memoryLimit: Int? = nil, progress: ProgressHandler = { _ in }
   ) throws {
     let hiddenSize = teacher.configuration.hiddenSize
-    var output = try OutputFile(creating: path)
+    offsets = windows.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.count * hiddenSize) }
+    let path = work.path(Self.name)
+    let subject = Self.subject(checkpoint, windows)
+    let byteCount = 4 * offsets[windows.count]
+    if let kept = try Self.keptFile(path, byteCount: byteCount, subject) {
+      file = kept
+      return
+    }
+    let unfinishedPath = path + ".unfinished"
+    var output = try OutputFile(creating: unfinishedPath)
     let blockLimit = min(memoryLimit ?? .max, StreamedTransformer.blockLimit)
     try StreamedTransformer(teacher, of: checkpoint).finalHidden(windows, blockLimit: blockLimit) {
       completed in
@@ -34,8 +48,27 @@ package struct TeacherCache: Sendable {
       }
       try output.append(narrowed(hidden.values, to: .f32))
     }
-    offsets = windows.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.count * hiddenSize) }
+    try output.append(subject.bytes)
+    try output.sync()
+    try FileSystem.rename(unfinishedPath, to: path)
+    work.keep(Self.name)
     file = try MappedFile(path: path)
+  }
+
+  /// The digest of the model's path and the windows; that the model itself is the same is a condition of the run.
+  private static func subject(_ checkpoint: Checkpoint, _ windows: [[Int32]]) -> Digest256 {
+    let counts = windows.map { Int32($0.count) }
+    let bytes = Array(checkpoint.path.utf8) + [0] + (counts + windows.joined()).littleEndianBytes
+    return unsafe Digest256(hashing: bytes.span.bytes)
+  }
+
+  /// The file of an earlier pass, or of a run that was stopped, when it has what is asked for.
+  private static func keptFile(_ path: String, byteCount: Int, _ subject: Digest256) throws -> MappedFile? {
+    guard try FileSystem.kind(of: path) != nil else { return nil }
+    let file = try MappedFile(path: path)
+    guard file.byteCount == byteCount + subject.bytes.count else { return nil }
+    let isSame = file.withBytes(in: byteCount..<file.byteCount) { $0.copiedBytes() == subject.bytes }
+    return isSame ? file : nil
   }
 
   /// The hidden states of a window by its number, `[tokens, hidden]`.

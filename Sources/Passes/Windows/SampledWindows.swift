@@ -81,7 +81,7 @@ struct SampledWindows {
 }
 
 extension [Int32] {
-  fileprivate var littleEndianBytes: [UInt8] {
+  var littleEndianBytes: [UInt8] {
     flatMap { token in (0..<4).map { UInt8(truncatingIfNeeded: token >> (8 * Int32($0))) } }
   }
 }
