@@ -91,6 +91,15 @@ import Testing
     #expect(words.map { Array($0.utf8) } == expected.map { Array($0.utf8) })
   }
 
+  /// Tried one after the other, the ways to divide the letters among the groups would take years.
+  @Test(
+    .timeLimit(.minutes(1)), arguments: ["(?:a?){0,40}c", "(?:a|aa|a{1,3}){1,40}c", "a*a*a*a*a*a*a*a*a*a*c"])
+  func `an expression with many ways to fail takes no exponential time`(regex: String) throws {
+    let letters = String(repeating: "a", count: 80)
+    #expect(try Self.words(regex: regex, letters + "baaac") == [letters + "b", "aaac"])
+    #expect(try Self.words(regex: "(?!" + regex + ")[ab]", letters + "b").count == 81)
+  }
+
   @Test(arguments: [
     "a.b", "^a", "a$", #"\bx"#, #"\w+"#, "(?<=a)b", "(?=a)b", "(?<name>a)", "a+?b", "a{1,2}+", "(ab)+",
     "(?:a|b)*c",

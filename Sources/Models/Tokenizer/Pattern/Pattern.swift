@@ -1,7 +1,8 @@
 /// A compiled regular expression over UTF-8 text, with Oniguruma's meaning.
 ///
 /// The leftmost match counts; at one place alternatives are tried in order and repetitions from the most,
-/// backtracking until the rest matches. Nesting of calls is bounded by the expression, not by the text.
+/// backtracking until the rest matches. Nesting of calls is bounded by the expression, not by the text, and no expression takes
+/// time that grows exponentially with the text.
 struct Pattern: Sendable {
   private let steps: [PatternStep]
   private let sets: [ScalarSet]
@@ -40,11 +41,12 @@ struct Pattern: Sendable {
   /// - Returns: The offsets of the match, or nil.
   func firstMatch(in text: Span<UInt8>, from start: Int) -> Range<Int>? {
     var position = start
+    var deadEnds = DeadEnds()
     while position < text.count {
       var candidates = alternativesByFirstByte[Int(text[position])]
       while candidates != 0 {
         let step = starts[candidates.trailingZeroBitCount]
-        if let end = endOfMatch(from: step, in: text, at: position) { return position..<end }
+        if let end = endOfMatch(from: step, in: text, at: position, &deadEnds) { return position..<end }
         candidates &= candidates - 1
       }
       position = text.scalar(at: position).end
@@ -53,7 +55,9 @@ struct Pattern: Sendable {
   }
 
   /// Where the match ends that goes on with a step at an offset, or nil when there is none.
-  private func endOfMatch(from step: Int, in text: Span<UInt8>, at start: Int) -> Int? {
+  private func endOfMatch(
+    from step: Int, in text: Span<UInt8>, at start: Int, _ deadEnds: inout DeadEnds
+  ) -> Int? {
     var step = step
     var position = start
     while true {
@@ -63,18 +67,32 @@ struct Pattern: Sendable {
         guard let end = endOfScalar(ascii, set, in: text, at: position) else { return nil }
         position = end
         step = next
-      case .many: return endOfMany(steps[step], in: text, at: position)
+      case .many: return endOfMany(steps[step], in: text, at: position, &deadEnds)
       case .either(let first, let second):
-        if let end = endOfMatch(from: first, in: text, at: position) { return end }
+        if let end = tryMatch(from: first, in: text, at: position, &deadEnds) { return end }
         step = second
       case .notAhead(let body, let next):
-        guard endOfMatch(from: body, in: text, at: position) == nil else { return nil }
+        guard endOfMatch(from: body, in: text, at: position, &deadEnds) == nil else { return nil }
         step = next
       }
     }
   }
 
-  private func endOfMany(_ step: PatternStep, in text: Span<UInt8>, at start: Int) -> Int? {
+  /// `endOfMatch` of one of several ways to go on, which is not tried again where it failed.
+  private func tryMatch(
+    from step: Int, in text: Span<UInt8>, at start: Int, _ deadEnds: inout DeadEnds
+  ) -> Int? {
+    // Whether a step leads to a match from an offset does not depend on how it was come to.
+    let place = start * steps.count + step
+    guard !deadEnds.contains(place) else { return nil }
+    if let end = endOfMatch(from: step, in: text, at: start, &deadEnds) { return end }
+    deadEnds.add(place)
+    return nil
+  }
+
+  private func endOfMany(
+    _ step: PatternStep, in text: Span<UInt8>, at start: Int, _ deadEnds: inout DeadEnds
+  ) -> Int? {
     guard case .many(let ascii, let set, let minimum, let maximum, let isPossessive, let next) = step else {
       return nil
     }
@@ -85,9 +103,9 @@ struct Pattern: Sendable {
       count += 1
     }
     guard count >= minimum else { return nil }
-    if isPossessive { return endOfMatch(from: next, in: text, at: position) }
+    if isPossessive { return endOfMatch(from: next, in: text, at: position, &deadEnds) }
     while true {
-      if let end = endOfMatch(from: next, in: text, at: position) { return end }
+      if let end = tryMatch(from: next, in: text, at: position, &deadEnds) { return end }
       guard count > minimum else { return nil }
       position = text.startOfScalar(before: position)
       count -= 1
@@ -100,5 +118,24 @@ struct Pattern: Sendable {
     if byte < 0x80 { return ascii.contains(byte) ? start + 1 : nil }
     let scalar = text.scalar(at: start)
     return sets[set].containsBeyondASCII(scalar.value) ? scalar.end : nil
+  }
+}
+
+/// Ways to go on that failed, once there are more than any sensible expression has.
+private struct DeadEnds {
+  /// Failures that are cheaper to repeat than to remember.
+  private static let freeCount = 1000
+  /// Bounds the memory; what is forgotten is only found again.
+  private static let limit = 1_000_000
+  private var count = 0
+  private var places: Set<Int> = []
+
+  func contains(_ place: Int) -> Bool { count > Self.freeCount && places.contains(place) }
+
+  mutating func add(_ place: Int) {
+    count += 1
+    guard count > Self.freeCount else { return }
+    if places.count == Self.limit { places = [] }
+    places.insert(place)
   }
 }
