@@ -25,6 +25,29 @@ import Testing
         == .verify(VerifyOptions(text: PathOption("t"), against: .unmerged)))
   }
 
+  @Test func `entries make a map, the last of a name`() throws {
+    let entries = ["bias=0.5", "code=6", "bias=2"]
+    let flags = [PassFlag("text", "t"), PassFlag("learning_rate_scale", map: entries)]
+    guard case .calibrate(let options) = try PassOptions(name: "calibrate", flags: flags) else {
+      Issue.record("it is not a calibration")
+      return
+    }
+    #expect(options.learningRateScale.bias == 2 && options.learningRateScale.code == 6)
+    #expect(options.learningRateScale.scale == 1)
+  }
+
+  @Test(arguments: [
+    (["bias"], "bias: key 'learning_rate_scale.bias': is '', expected a number above 0 and at most 1000"),
+    (
+      ["bais=1"], "bais=1: key 'learning_rate_scale.bais': there is no such key 'bais', the nearest is 'bias'"
+    ),
+  ])
+  func `names the entry that is wrong`(entries: [String], expected: String) {
+    let flags = [PassFlag("text", "t"), PassFlag("learning_rate_scale", map: entries)]
+    #expect(
+      message { _ = try PassOptions(name: "calibrate", flags: flags) } == "--learning-rate-scale " + expected)
+  }
+
   @Test(arguments: [
     (PassFlag("group_size", "48"), "--group-size 48: key 'group_size': is '48', expected 32, 64 or 128"),
     (PassFlag("bits", "two"), "--bits two: key 'bits': is 'two', expected 2, 3, 4 or 8"),

@@ -72,6 +72,13 @@ struct CalibrateFlags: ParsableArguments {
   )
   var train: [String] = []
 
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "What the learning rate of a part is multiplied with: adapter, bias, scale, code.",
+      valueName: "part=factor"))
+  var learningRateScale: [String] = []
+
   /// The flags that were given, as keys of a recipe.
   var given: [PassFlag] {
     [PassFlag].collect(
@@ -95,6 +102,7 @@ struct CalibrateFlags: ParsableArguments {
         ("scope", scope),
         ("schedule", schedule),
         ("warmup", warmup),
-      ], lists: [("text", text), ("train", train)])
+      ], lists: [("text", text), ("train", train)],
+      maps: [("learning_rate_scale", learningRateScale)])
   }
 }
