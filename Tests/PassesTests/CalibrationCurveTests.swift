@@ -47,9 +47,15 @@ import Testing
     ("{\"update\":1,\"loss\":1e40}\n", "a line with an update's losses is missing"),
     ("{\"update\":1,\"loss\":1}\n\n", "line 2: is no JSON object with an 'update'"),
     ("{\"loss\":1}\n", "line 1: is no JSON object with an 'update'"),
-    ("{\"update\":2,\"loss\":1}\n{\"update\":2,\"loss\":1}\n", "line 2: update 2 follows 2"),
-    ("{\"update\":-1,\"loss\":1}\n", "line 1: update -1 follows -1"),
-    ("{\"update\":9000000000000000000,\"loss\":1}\n", "line 1: update 9000000000000000000 follows -1"),
+    (
+      "{\"update\":2,\"loss\":1}\n{\"update\":2,\"loss\":1}\n",
+      "line 2: 'update' is 2, expected more than 2 and at most 1000000000"
+    ),
+    ("{\"update\":-1,\"loss\":1}\n", "line 1: 'update' is -1, expected more than -1 and at most 1000000000"),
+    (
+      "{\"update\":9000000000000000000,\"loss\":1}\n",
+      "line 1: 'update' is 9000000000000000000, expected more than -1 and at most 1000000000"
+    ),
   ])
   func `refuses what is no log`(text: String, reason: String) throws {
     let error = try #require(throws: FormatError.self) { try curve(text) }

@@ -15,6 +15,9 @@ package struct CalibrationCurve: Sendable, Equatable {
   /// The keys of losses, the weighted sum first.
   package static let keys = ["loss", "model_loss", "gt_loss", "kl_loss"]
 
+  /// What the axis of a plot tells apart.
+  private static let updateLimit = 1_000_000_000
+
   /// The file.
   package let path: String
   /// The losses on the windows of each update.
@@ -47,7 +50,9 @@ package struct CalibrationCurve: Sendable, Equatable {
       guard let values = try? JSONValue(parsing: Array(line)), let update = values["update"]?.integer else {
         throw failure("is no JSON object with an 'update'")
       }
-      guard update > last, update <= 1_000_000_000 else { throw failure("update \(update) follows \(last)") }
+      guard update > last, update <= Self.updateLimit else {
+        throw failure("'update' is \(update), expected more than \(last) and at most \(Self.updateLimit)")
+      }
       last = update
       if let point = Point(update: update, values, prefix: "") { training.append(point) }
       if let point = Point(update: update, values, prefix: "validation_") { validation.append(point) }
