@@ -44,6 +44,7 @@ passes() {
   case ${1%-g32} in
   rtn | hqq) echo "$quantize, method: $1}" ;;
   search) echo "$quantize, method: search, $text}" ;;
+  nf2) echo "quantize: {group_size: $group, method: nf2}" ;;
   gptq) echo "$quantize, $gptq}" ;;
   gptq-order) echo "$quantize, $gptq, activation_order: true}" ;;
   gptq-refined) echo "$quantize, $gptq, refit: true, sweeps: 2}" ;;
@@ -62,7 +63,7 @@ passes() {
   esac
 }
 
-rows=(rtn search hqq gptq gptq-order gptq-refined propagated propagated-layers gptq-affine)
+rows=(rtn nf2 search hqq gptq gptq-order gptq-refined propagated propagated-layers gptq-affine)
 for start in propagated propagated-layers; do
   for trained in affine kl bias pooled dense loftq qera atc; do rows+=("$start-$trained"); done
 done
@@ -83,8 +84,10 @@ measure() {
 # make ROW: converts, measures, and keeps the row; its base is made first where it is not there. The seconds are those of the
 # conversions, the base's included, and the memory is the most of both.
 make() {
-  local row=$1 start input=$checkpoint before=0 begin took memory columns
+  local row=$1 start input=$checkpoint before=0 begin took memory columns bits=
   start=$(base "$row")
+  # A code and a factor in f16 for each group; the file has the weights dense.
+  [ "$row" != nf2 ] || bits=2.25
   if [ -n "$start" ]; then
     [ -e "$folder/$start.row" ] || make "$start" || return
     input=$(realpath "$folder/$start.rilq")
@@ -99,7 +102,7 @@ make() {
   took=$((before + SECONDS - begin))
   memory=$(megabytes "$(value peak_memory_bytes "$folder/$row.json")")
   [ -z "$start" ] || memory=$(printf '%s\n' "$memory" "$(cut -d ' ' -f 7 "$folder/$start.row")" | sort -n | tail -1)
-  columns=$(measure "$folder/$row.rilq") || return
+  columns=$(measure "$folder/$row.rilq" "$bits") || return
   printf '%s %s %s %s\n' "$row" "$columns" "$took" "$memory" >"$work/row"
   mv "$work/row" "$folder/$row.row"
 }

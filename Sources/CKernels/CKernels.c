@@ -156,6 +156,11 @@ void ck_add_scaled_f64(int set, ck_doubles x, size_t count, double scale, ck_dou
   CALL(add_scaled_f64, x, count, scale, y);
 }
 float ck_dot(int set, ck_floats x, ck_floats y, size_t count) { return CALL(dot, x, y, count); }
+void ck_multiply_dense_rows(
+    int set, int format, ck_bytes weights, size_t row_count, size_t column_count, ck_floats x,
+    ck_floats_out y) {
+  CALL(multiply_dense_rows, format, weights, row_count, column_count, x, y);
+}
 void ck_add_scaled(int set, ck_floats x, size_t count, float scale, ck_floats_out y) {
   CALL(add_scaled, x, count, scale, y);
 }

@@ -4,12 +4,10 @@ package import Kernels
 extension LinearGroup {
   /// The weights that one task multiplies with.
   private static let weightsPerTask = 131_072
-  /// The rows of a dense weight that are widened together, so that they stay in the first cache.
-  private static let denseRows = 4
 
   /// Computes the outputs of all linears for one token, adapters included.
   ///
-  /// Packed weights are multiplied as they are, without being unpacked: what `callAsFunction` computes, up to the order
+  /// Weights are multiplied as they are stored, without being unpacked: what `callAsFunction` computes, up to the order
   /// of addition, in a fraction of its time.
   ///
   /// - Parameter x: `[1, in]`.
@@ -61,31 +59,23 @@ extension LinearGroup {
   private func multiplySingle(
     _ weight: Weight, rows: Range<Int>, _ x: Matrix, _ groupSums: [Float], into y: inout MutableSpan<Float>
   ) {
-    guard let packed = weight.packed else { return multiplyDense(weight, rows: rows, x, into: &y) }
-    let groupCount = weight.columnCount / packed.groupSize
-    let tables = rows.lowerBound * groupCount..<rows.upperBound * groupCount
-    packed.codes.withSpan { codes in
-      multiplyPackedRows(
-        codes: codes.extracting(packed.codeRange(rows: rows, columnCount: weight.columnCount)),
-        bits: packed.bits, groupSize: packed.groupSize, columnCount: weight.columnCount,
-        scales: packed.scales.span.extracting(tables), biases: packed.biases.span.extracting(tables),
-        x: x.values.span, groupSums: groupSums.span, into: &y)
-    }
-  }
-
-  private func multiplyDense(
-    _ weight: Weight, rows: Range<Int>, _ x: Matrix, into y: inout MutableSpan<Float>
-  ) {
-    let columns = weight.columnCount
-    ScratchPool.shared.withScratch(Self.denseRows * columns) { scratch in
-      for start in stride(from: rows.lowerBound, to: rows.upperBound, by: Self.denseRows) {
-        let part = start..<min(start + Self.denseRows, rows.upperBound)
-        var tile = scratch._mutatingExtracting(0..<part.count * columns)
-        weight.unpack(rows: part, columns: 0..<columns, into: &tile)
-        for (i, row) in part.enumerated() {
-          y[row - rows.lowerBound] = dot(
-            tile.span.extracting(i * columns..<(i + 1) * columns), x.values.span)
-        }
+    switch weight.values {
+    case .dense(let bytes, let format):
+      let rowBytes = weight.columnCount * format.byteWidth
+      bytes.withSpan { bytes in
+        multiplyDenseRows(
+          bytes.extracting(rows.lowerBound * rowBytes..<rows.upperBound * rowBytes), of: format,
+          x: x.values.span, into: &y)
+      }
+    case .packed(let packed):
+      let groupCount = weight.columnCount / packed.groupSize
+      let tables = rows.lowerBound * groupCount..<rows.upperBound * groupCount
+      packed.codes.withSpan { codes in
+        multiplyPackedRows(
+          codes: codes.extracting(packed.codeRange(rows: rows, columnCount: weight.columnCount)),
+          bits: packed.bits, groupSize: packed.groupSize, columnCount: weight.columnCount,
+          scales: packed.scales.span.extracting(tables), biases: packed.biases.span.extracting(tables),
+          x: x.values.span, groupSums: groupSums.span, into: &y)
       }
     }
   }

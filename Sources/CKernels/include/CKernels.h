@@ -103,6 +103,12 @@ void ck_rotate(
 
 // Vectors
 float ck_dot(int set, ck_floats x, ck_floats y, size_t count);
+/// How floats are stored.
+enum { CK_F32, CK_F16, CK_BF16 };
+/// The products of rows and a vector, with the sums of `ck_dot`.
+void ck_multiply_dense_rows(
+    int set, int format, ck_bytes weights, size_t row_count, size_t column_count, ck_floats x,
+    ck_floats_out y);
 void ck_add_scaled(int set, ck_floats x, size_t count, float scale, ck_floats_out y);
 double ck_dot_f64(int set, ck_doubles x, ck_doubles y, size_t count);
 void ck_add_scaled_f64(int set, ck_doubles x, size_t count, double scale, ck_doubles_out y);
