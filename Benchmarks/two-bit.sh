@@ -2,8 +2,8 @@
 # Quality at 2 bits: every quantizer alone, then each initialization and each trainable set on the two best, beside peers.
 # usage: two-bit.sh FOLDER CHECKPOINT CALIBRATION-TEXT EVALUATION-TEXT SECOND-TEXT [ROW ...]
 # FOLDER keeps what is done: each finished row is FOLDER/ROW.row, and a second call goes on where the first was stopped, within a
-# calibration, too. Without rows all are made. UPDATES (default 40) is the updates of every calibration. A peer that is not
-# installed for $PYTHON is skipped and said.
+# calibration, too. Without rows all are made. UPDATES (default 40) is the updates of every calibration, ITERATIONS (default 100)
+# AutoRound's. A peer that is not installed for $PYTHON is skipped and said.
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -142,7 +142,7 @@ peer_hqq() {
 
 peer_autoround() {
   has_python auto_round torch transformers || { echo "skipped: peer-autoround needs auto_round" >&2; return; }
-  peer peer-autoround "$folder/peer-autoround" autoround "$checkpoint" "$calibration"
+  peer peer-autoround "$folder/peer-autoround" autoround "$checkpoint" "$calibration" --iterations "${ITERATIONS:-100}"
 }
 
 peer_llama_cpp() {
