@@ -123,6 +123,9 @@ private func narrowedHalf(_ value: Float) -> UInt16 {
   return sign | UInt16(Int(size.exponent + 14) << 10 + Int(fraction))
 }
 
+/// A value rounded to bf16, to nearest even.
+func roundedToBF16(_ value: Float) -> Float { Float(bitPattern: UInt32(narrowedBrain(value)) << 16) }
+
 private func narrowedBrain(_ value: Float) -> UInt16 {
   let upper = UInt16(value.bitPattern >> 16)
   if value.isNaN { return upper | 0x40 }

@@ -66,7 +66,8 @@ extension LinearGroup {
           }
           return dh
         })
-      addTableGradients(of: linears[index], x: x, dy: dy, delta, to: &gradients[index])
+      addTableGradients(
+        of: linears[index], x: x, dy: dy, delta, operands: operands, to: &gradients[index])
     }
     inputGradient(dy, reducedGradients, into: &dx)
   }
@@ -81,7 +82,8 @@ extension LinearGroup {
       for (index, linear) in linears.enumerated() {
         let delta = dy.layout[tokens, self.columns(of: index)]
         multiply(
-          dy, delta, byColumns: columns, of: linear.weight, keep: index == 0 ? 0 : 1, into: &dx, target)
+          dy, delta, byColumns: columns, of: linear.weight, keep: index == 0 ? 0 : 1, into: &dx, target,
+          operands: operands)
         if let adapter = linear.adapter, let dh = reducedGradients[index] {
           adapter.addInputGradient(dh, tokens: tokens, columns: columns, into: &dx, target)
         }
@@ -183,11 +185,12 @@ extension LowRankAdapter {
 /// With `dW = dyᵀ · x`: a scale's gradient is the sum of `code · dW` over its group, a bias's the sum of `dW`;
 /// without scales the latter is the product with the groups' sums, a `groupSize`-th of the work.
 private func addTableGradients(
-  of linear: Linear, x: Matrix, dy: Matrix, _ delta: MatrixLayout, to gradients: inout LinearGradients
+  of linear: Linear, x: Matrix, dy: Matrix, _ delta: MatrixLayout, operands: ProductOperands,
+  to gradients: inout LinearGradients
 ) {
   guard let packed = linear.weight.packed else { return }
   guard gradients.weights.isEmpty else {
-    return addWeightGradients(x: x, dy: dy, delta, to: &gradients.weights)
+    return addWeightGradients(x: x, dy: dy, delta, operands: operands, to: &gradients.weights)
   }
   guard !gradients.biases.isEmpty else { return }
   let groupCount = linear.weight.columnCount / packed.groupSize
@@ -201,23 +204,26 @@ private func addTableGradients(
     }
     return
   }
-  addScaleAndBiasGradients(of: linear.weight, packed, x: x, dy: dy, delta, to: &gradients)
+  addScaleAndBiasGradients(
+    of: linear.weight, packed, x: x, dy: dy, delta, operands: operands, to: &gradients)
 }
 
 /// Adds `dW = dyᵀ · x`.
-private func addWeightGradients(x: Matrix, dy: Matrix, _ delta: MatrixLayout, to weights: inout [Float]) {
+private func addWeightGradients(
+  x: Matrix, dy: Matrix, _ delta: MatrixLayout, operands: ProductOperands, to weights: inout [Float]
+) {
   let rowsPerTile = WeightTile.rows(of: delta.columnCount, columns: x.columnCount)[0].count
   var values = weights.mutableSpan
   parallelRows(of: &values, columnCount: x.columnCount, rowsPerChunk: rowsPerTile) { rows, part in
     multiply(
       .transposedLeft, dy.values.span, delta[0..<delta.rowCount, rows], x.values.span, x.layout, keep: 1,
-      into: &part, MatrixLayout(rows: rows.count, columns: x.columnCount))
+      into: &part, MatrixLayout(rows: rows.count, columns: x.columnCount), operands: operands)
   }
 }
 
 private func addScaleAndBiasGradients(
   of weight: Weight, _ packed: PackedWeight, x: Matrix, dy: Matrix, _ delta: MatrixLayout,
-  to gradients: inout LinearGradients
+  operands: ProductOperands, to gradients: inout LinearGradients
 ) {
   let groupCount = weight.columnCount / packed.groupSize
   let tiles = WeightTile.rows(of: weight.rowCount, columns: weight.columnCount)
@@ -230,7 +236,7 @@ private func addScaleAndBiasGradients(
     ScratchPool.shared.withScratch(rows.count * weight.columnCount) { dW in
       multiply(
         .transposedLeft, dy.values.span, delta[0..<delta.rowCount, rows], x.values.span, x.layout, into: &dW,
-        layout)
+        layout, operands: operands)
       let part = rows.lowerBound * groupCount * 2..<rows.upperBound * groupCount * 2
       var both = tables._mutatingExtracting(part)
       packed.codes.withSpan { codes in

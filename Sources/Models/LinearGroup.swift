@@ -4,6 +4,8 @@ package import Kernels
 package struct LinearGroup: Sendable {
   /// The linears, in the order of their outputs.
   package var linears: [Linear]
+  /// What inputs, weights and gradients are rounded to for their products; adapters are multiplied as they are.
+  package var operands = ProductOperands.f32
   /// The first output column of each linear, and the total.
   let columnOffsets: [Int]
 
@@ -35,7 +37,7 @@ package struct LinearGroup: Sendable {
       let tile = tiles[index]
       let linear = linears[tile.linear]
       let target = layout[0..<x.rowCount, columns(of: tile.linear).shifted(tile.rows)]
-      multiply(x, byRows: tile.rows, of: linear.weight, into: &y, target)
+      multiply(x, byRows: tile.rows, of: linear.weight, into: &y, target, operands: operands)
       if let adapter = linear.adapter, let h = reduced[tile.linear] {
         multiply(
           .transposedRight, h.values.span, h.layout, adapter.loraB.values.span,

@@ -46,7 +46,7 @@ package struct StreamedTransformer: Sendable {
       var streams = try windows[block].map(frame.embed)
       let layerCount = frame.configuration.layerCount
       for index in 0..<layerCount {
-        let layer = try Transformer.DecoderLayer(index, frame.configuration, reader)
+        let layer = try layer(index)
         streams.update(atOnce: atOnce) { frame.forward(layer, &$0, rotary: rotary) }
         progress(block.lowerBound + block.count * (index + 1) / layerCount)
       }
@@ -54,6 +54,14 @@ package struct StreamedTransformer: Sendable {
         try then(block.lowerBound + i, frame.normalized(stream, weight: frame.finalNorm))
       }
     }
+  }
+}
+
+extension StreamedTransformer {
+  private func layer(_ index: Int) throws -> Transformer.DecoderLayer {
+    var layer = try Transformer.DecoderLayer(index, frame.configuration, reader)
+    layer.setOperands(frame.operands)
+    return layer
   }
 }
 

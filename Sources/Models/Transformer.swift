@@ -1,5 +1,5 @@
 public import Checkpoints
-import Kernels
+package import Kernels
 
 /// A decoder of the Llama family, read from a checkpoint: dense or packed weights, adapters beside them.
 ///
@@ -94,7 +94,23 @@ extension Transformer.DecoderLayer {
   }
 }
 
+extension Transformer.DecoderLayer {
+  /// Sets what the operands of all products with weights are rounded to.
+  package mutating func setOperands(_ operands: ProductOperands) {
+    for group in Self.groups { self[keyPath: group].operands = operands }
+  }
+}
+
 extension Transformer {
+  /// What the operands of all products with weights are rounded to.
+  package var operands: ProductOperands {
+    get { head.operands }
+    set {
+      head.operands = newValue
+      for index in layers.indices { layers[index].setOperands(newValue) }
+    }
+  }
+
   /// Every linear of the layers, in the order of the computation.
   package var layerLinears: [Linear] {
     layers.flatMap { layer in DecoderLayer.groups.flatMap { layer[keyPath: $0].linears } }

@@ -38,7 +38,7 @@ func evenRanges(of length: Int, count: Int) -> [Range<Int>] {
 /// Multiplies the input with some rows of a weight, which are unpacked for it: `y = x · Wᵀ`.
 func multiply(
   _ x: Matrix, byRows rows: Range<Int>, of weight: Weight, into y: inout MutableSpan<Float>,
-  _ target: MatrixLayout
+  _ target: MatrixLayout, operands: ProductOperands
 ) {
   let tiles = WeightTile.columns(of: weight.columnCount, granularity: weight.columnGranularity)
   guard let widest = tiles.first?.count else { return }
@@ -49,8 +49,7 @@ func multiply(
       multiply(
         .transposedRight, x.values.span, x.layout[0..<x.rowCount, columns], tile.span,
         MatrixLayout(rows: rows.count, columns: columns.count), keep: columns.lowerBound == 0 ? 0 : 1,
-        into: &y,
-        target)
+        into: &y, target, operands: operands)
     }
   }
 }
@@ -58,7 +57,7 @@ func multiply(
 /// Adds to the input's gradient for some columns, or begins it: `dx = dy · W`.
 func multiply(
   _ dy: Matrix, _ delta: MatrixLayout, byColumns columns: Range<Int>, of weight: Weight, keep: Float,
-  into dx: inout MutableSpan<Float>, _ target: MatrixLayout
+  into dx: inout MutableSpan<Float>, _ target: MatrixLayout, operands: ProductOperands
 ) {
   let tiles = WeightTile.rows(of: weight.rowCount, columns: columns.count)
   guard let longest = tiles.first?.count else { return }
@@ -69,8 +68,7 @@ func multiply(
       multiply(
         .plain, dy.values.span, delta[0..<delta.rowCount, rows], tile.span,
         MatrixLayout(rows: rows.count, columns: columns.count), keep: rows.lowerBound == 0 ? keep : 1,
-        into: &dx,
-        target)
+        into: &dx, target, operands: operands)
     }
   }
 }

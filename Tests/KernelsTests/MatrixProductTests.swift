@@ -43,6 +43,63 @@ import Testing
     }
   }
 
+  /// Where the processor has no products of bf16, the operands stay as they are.
+  @Test(arguments: ProductOperands.allCases, shapes + [[40, 16, 64], [40, 17, 33]])
+  func `rounds operands as the plain loops do`(operands: ProductOperands, shape: [Int]) {
+    var random = SplitMix64(seed: 13)
+    let (m, n, k) = (shape[0], shape[1], shape[2])
+    for kind in [MatrixProduct.plain, .transposedRight, .transposedLeft] {
+      let left = kind == .transposedLeft ? (k, m) : (m, k)
+      let right = kind == .transposedRight ? (n, k) : (k, n)
+      let a = MatrixLayout(rows: left.0, columns: left.1, offset: 3, stride: left.1 + 2)
+      let b = MatrixLayout(rows: right.0, columns: right.1, offset: 1, stride: right.1 + 5)
+      let c = MatrixLayout(rows: m, columns: n, offset: 2, stride: n + 3)
+      // Beyond the operands nothing but NaN, which must not come into any sum.
+      let x = spread(a, in: left.0 * a.stride + 5, &random)
+      let y = spread(b, in: right.0 * b.stride + 5, &random)
+      let start = (0..<m * c.stride + 5).map { _ in Float.random(in: -1...1, using: &random) }
+      var (expected, result) = (start, start)
+      var expectedSpan = expected.mutableSpan
+      multiplyReference(
+        kind, x.span, a, y.span, b, scale: 0.75, keep: 0.5, into: &expectedSpan, c,
+        operands: operands.onThisProcessor)
+      var span = result.mutableSpan
+      multiply(kind, x.span, a, y.span, b, scale: 0.75, keep: 0.5, into: &span, c, operands: operands)
+      #expect(zip(result, expected).allSatisfy { abs($0 - $1) <= tolerance(k) }, "\(kind)")
+      for (i, value) in result.enumerated() where (i - 2) % c.stride >= n || i < 2 {
+        #expect(value == start[i], "element \(i) lies outside the result")
+      }
+    }
+  }
+
+  /// Random elements where the matrix has them, and NaN elsewhere.
+  private func spread(_ layout: MatrixLayout, in count: Int, _ random: inout SplitMix64) -> [Float] {
+    var values = [Float](repeating: .nan, count: count)
+    for row in 0..<layout.rowCount {
+      for column in 0..<layout.columnCount {
+        values[layout.offset + row * layout.stride + column] = .random(in: -1...1, using: &random)
+      }
+    }
+    return values
+  }
+
+  @Test func `rounded operands give another product than operands as they are`() throws {
+    try #require(ProductOperands.f32.onThisProcessor == .f32)
+    guard ProductOperands.bf16.onThisProcessor == .bf16 else { return }
+    let layout = MatrixLayout(rows: 1, columns: 1)
+    // 1 + 2^-8 is halfway between two bf16 and goes to the even one, 1; 1 + 3 · 2^-8 goes to 1 + 2^-6.
+    let roundings: [(value: Float, rounded: Float)] = [
+      (0x1.01p0, 1), (0x1.03p0, 0x1.04p0), (-0x1.0101p0, -0x1.02p0),
+    ]
+    for (value, rounded) in roundings {
+      let (left, right): ([Float], [Float]) = ([value], [1])
+      var result: [Float] = [0]
+      var span = result.mutableSpan
+      multiply(.plain, left.span, layout, right.span, layout, into: &span, layout, operands: .bf16)
+      #expect(result == [rounded])
+    }
+  }
+
   @Test(arguments: InstructionSet.supported, shapes)
   func `with doubles whole numbers come out exactly`(set: InstructionSet, shape: [Int]) {
     for kind in [MatrixProduct.plain, .transposedRight, .transposedLeft] {

@@ -81,6 +81,17 @@ import Testing
     try expectSameTensors(first, second)
   }
 
+  @Test func `with rounded products it comes to nearly the same loss, and says what was rounded`() throws {
+    let bench = try self.bench()
+    let exact = try bench.run(quantize, attach, options(), to: "exact.rilq")
+    let rounded = try bench.run(quantize, attach, options { $0.products = .bf16 }, to: "rounded.rilq")
+    let losses = try [exact, rounded].map { try #require($0["validation_after"]?["loss"]?.double) }
+    #expect(abs(losses[1] / losses[0] - 1) < 0.01)
+    let products = ProductOperands.bf16.onThisProcessor
+    #expect(rounded["products"]?.string == products.rawValue && exact["products"] == nil)
+    #expect((losses[0] == losses[1]) == (products == .f32))
+  }
+
   @Test(arguments: [[Trainable.adapter], [.bias], [.bias, .scale], [.adapter, .scale]])
   func `leaves what is not trained byte for byte`(train: [Trainable]) throws {
     let bench = try self.bench()

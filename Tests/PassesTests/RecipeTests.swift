@@ -95,13 +95,14 @@ import Testing
       text: text, samples: 1, length: 2, updates: 3, batch: 4, learningRate: 1e-3, validation: 0,
       patience: 6, validateEvery: 7, seed: 8, modelWeight: 0, groundTruthWeight: 1, klWeight: 2,
       scope: .layer, schedule: .cosine, warmup: 2, train: [.scale, .bias])
-    (calibrate.klTopK, calibrate.klTemperature) = (9, 1.5)
+    (calibrate.klTopK, calibrate.klTemperature, calibrate.products) = (9, 1.5, .bf16)
     #expect(
       try parsePass(
         """
         calibrate: {text: t, samples: 1, length: 2, updates: 3, batch: 4, learning_rate: 1e-3, validation: 0,
              patience: 6, validate_every: 7, seed: 8, model_weight: 0, ground_truth_weight: 1, kl_weight: 2, kl_top_k: 9,
-             kl_temperature: 1.5, scope: layer, schedule: cosine, warmup: 2, train: [scale, bias]}
+             kl_temperature: 1.5, scope: layer, schedule: cosine, warmup: 2, products: bf16,
+             train: [scale, bias]}
         """)
         == .calibrate(calibrate))
     #expect(

@@ -72,6 +72,7 @@ import Testing
               scope: model
               schedule: constant
               warmup: 0
+              products: f32
               teacher: null
               train: null
           - merge:

@@ -1,4 +1,5 @@
 import Checkpoints
+import Kernels
 import Models
 import Passes
 import TestSupport
@@ -9,13 +10,15 @@ import Testing
 
   /// Makes a cache in a folder, and says whether it was computed.
   private func make(
-    _ windows: [[Int32]], in folder: TemporaryFolder
+    _ windows: [[Int32]], _ operands: ProductOperands = .f32, in folder: TemporaryFolder
   ) throws -> (cache: TeacherCache, isComputed: Bool, kept: [String]) {
     let checkpoint = try Checkpoint.open(path: Fixtures.path("tiny-llama"))
+    var teacher = try Transformer(checkpoint)
+    teacher.operands = operands
     var isComputed = false
     var kept: [String] = []
     let cache = try TeacherCache(
-      teacher: Transformer(checkpoint), of: checkpoint, windows: windows,
+      teacher: teacher, of: checkpoint, windows: windows,
       work: WorkFiles(path: folder.path) { kept.append($0) }
     ) { _ in isComputed = true }
     return (cache, isComputed, kept)
@@ -42,6 +45,16 @@ import Testing
     // As many tokens, cut elsewhere, and other tokens.
     #expect(try make([[0, 5, 9, 0], [7, 300, 12]], in: folder).isComputed)
     #expect(try make([[0, 5, 9], [0, 7, 300, 13]], in: folder).isComputed)
+  }
+
+  @Test func `computes them anew for products of other operands`() throws {
+    let folder = try TemporaryFolder()
+    let exact = try make(Self.windows, in: folder).cache.hidden(1)
+    let rounded = try make(Self.windows, .bf16, in: folder)
+    let differs = ProductOperands.bf16.onThisProcessor == .bf16
+    #expect(rounded.isComputed == differs)
+    #expect((rounded.cache.hidden(1) != exact) == differs)
+    #expect(relativeError(rounded.cache.hidden(1), exact) < 0.02)
   }
 
   @Test(arguments: [0, 1, 40])

@@ -1,11 +1,13 @@
 import Checkpoints
+import Kernels
 import Models
 
 extension CalibrateOptions {
   static let keys = [
     "text", "samples", "sampled", "length", "updates", "batch", "learning_rate", "learning_rate_scale",
     "validation", "patience", "validate_every", "seed", "model_weight", "ground_truth_weight",
-    "kl_weight", "kl_top_k", "kl_temperature", "scope", "schedule", "warmup", "teacher", "train",
+    "kl_weight", "kl_top_k", "kl_temperature", "scope", "schedule", "warmup", "products", "teacher",
+    "train",
   ]
   /// More windows or updates than any run has.
   private static let countLimit = 1_000_000
@@ -45,6 +47,7 @@ extension CalibrateOptions {
     scope = try map.value("scope", default: scope) { try $0.choice() }
     schedule = try map.value("schedule", default: schedule) { try $0.choice() }
     warmup = try map.value("warmup", default: warmup) { try $0.integer(in: 0...updates - 1) }
+    products = try map.value("products", default: products) { try $0.choice() }
     teacher = try map.optional("teacher") { try $0.path() }
     train = try map.optional("train") { try $0.trainables() }
     try requireTexts(reader, map)
@@ -91,6 +94,7 @@ extension CalibrateOptions {
       .init("scope", .string(scope.rawValue)),
       .init("schedule", .string(schedule.rawValue)),
       .init("warmup", .integer(warmup)),
+      .init("products", .string(products.rawValue)),
       .init("teacher", .optional(teacher) { .recipeText($0.written) }),
       .init("train", .optional(train) { .array($0.map { .string($0.rawValue) }) }),
     ]

@@ -1,3 +1,4 @@
+public import Kernels
 public import Models
 
 /// What calibration may change.
@@ -54,6 +55,8 @@ public struct CalibrateOptions: Sendable, Equatable {
   public var schedule: LearningRateShape
   /// The updates over which the learning rate rises, at least 0 and below `updates`.
   public var warmup: Int
+  /// What is rounded to 16 bits for products with weights, of this model and of the original.
+  public var products = ProductOperands.f32
   /// The original model, which the output is to match; nil means the input of the recipe.
   public var teacher: PathOption?
   /// What is trained; nil means the adapters, or without adapters biases and scales.

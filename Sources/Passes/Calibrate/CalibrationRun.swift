@@ -27,9 +27,10 @@ struct CalibrationRun {
     self.options = options
     self.context = context
     updatesPerSave = parts.contains(.code) ? 25 : 5
-    let student = try Transformer(input)
+    var student = try Transformer(input)
     let original = try context.teacher(options.teacher)
-    let model = try Transformer(original)
+    var model = try Transformer(original)
+    (student.operands, model.operands) = (options.products, options.products)
     try student.requireSameShapes(as: model)
     windows = try CalibrationWindows(
       options.windowSource, input: input, original: original, work: context.work,
@@ -179,6 +180,9 @@ struct CalibrationRun {
     }
     if windows.cutCount > 0 { members.append(JSONValue.Member("examples_cut", .integer(windows.cutCount))) }
     if let resumedAt { members.append(JSONValue.Member("resumed_at_update", .integer(resumedAt))) }
+    if options.products != .f32 {
+      members.append(JSONValue.Member("products", .string(options.products.onThisProcessor.rawValue)))
+    }
     members.append(JSONValue.Member("training_last", state.last.json(weights)))
     members.append(JSONValue.Member("seconds_per_window_median", .double(clock.median)))
     members.append(JSONValue.Member("tokens_per_second", .double(tokensPerSecond)))

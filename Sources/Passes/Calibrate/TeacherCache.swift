@@ -30,7 +30,7 @@ package struct TeacherCache: Sendable {
     let hiddenSize = teacher.configuration.hiddenSize
     offsets = windows.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.count * hiddenSize) }
     let path = work.path(Self.name)
-    let subject = Self.subject(checkpoint, windows)
+    let subject = Self.subject(checkpoint, windows, teacher.operands)
     let byteCount = 4 * offsets[windows.count]
     if let kept = try Self.keptFile(path, byteCount: byteCount, subject) {
       file = kept
@@ -55,10 +55,13 @@ package struct TeacherCache: Sendable {
     file = try MappedFile(path: path)
   }
 
-  /// The digest of the model's path and the windows; that the model itself is the same is a condition of the run.
-  private static func subject(_ checkpoint: Checkpoint, _ windows: [[Int32]]) -> Digest256 {
+  /// The digest of the model's path, the windows and how they are computed; that the model itself is the same is a condition of the run.
+  private static func subject(
+    _ checkpoint: Checkpoint, _ windows: [[Int32]], _ operands: ProductOperands
+  ) -> Digest256 {
     let counts = windows.map { Int32($0.count) }
-    let bytes = Array(checkpoint.path.utf8) + [0] + (counts + windows.joined()).littleEndianBytes
+    let model = "\(checkpoint.path)\0\(operands.onThisProcessor.rawValue)\0"
+    let bytes = Array(model.utf8) + (counts + windows.joined()).littleEndianBytes
     return unsafe Digest256(hashing: bytes.span.bytes)
   }
 
