@@ -1,3 +1,4 @@
+import Checkpoints
 import Kernels
 
 /// How weights are cut for products: what is unpacked at a time stays in the second cache while it is multiplied.
@@ -35,22 +36,15 @@ func evenRanges(of length: Int, count: Int) -> [Range<Int>] {
   return stride(from: 0, to: length, by: max(part, 1)).map { $0..<min($0 + part, length) }
 }
 
-/// Multiplies the input with some rows of a weight, which are unpacked for it: `y = x · Wᵀ`.
+/// Multiplies the input with some rows of a weight, tile by tile: `y = x · Wᵀ`.
 func multiply(
   _ x: Matrix, byRows rows: Range<Int>, of weight: Weight, into y: inout MutableSpan<Float>,
   _ target: MatrixLayout, operands: ProductOperands
 ) {
-  let tiles = WeightTile.columns(of: weight.columnCount, granularity: weight.columnGranularity)
-  guard let widest = tiles.first?.count else { return }
-  ScratchPool.shared.withScratch(rows.count * widest) { scratch in
-    for columns in tiles {
-      var tile = scratch._mutatingExtracting(0..<rows.count * columns.count)
-      weight.unpack(rows: rows, columns: columns, into: &tile)
-      multiply(
-        .transposedRight, x.values.span, x.layout[0..<x.rowCount, columns], tile.span,
-        MatrixLayout(rows: rows.count, columns: columns.count), keep: columns.lowerBound == 0 ? 0 : 1,
-        into: &y, target, operands: operands)
-    }
+  for columns in WeightTile.columns(of: weight.columnCount, granularity: weight.columnGranularity) {
+    weight.multiplyTile(
+      .transposedRight, x.values.span, x.layout[0..<x.rowCount, columns], rows: rows, columns: columns,
+      keep: columns.lowerBound == 0 ? 0 : 1, into: &y, target, operands: operands)
   }
 }
 
@@ -59,16 +53,29 @@ func multiply(
   _ dy: Matrix, _ delta: MatrixLayout, byColumns columns: Range<Int>, of weight: Weight, keep: Float,
   into dx: inout MutableSpan<Float>, _ target: MatrixLayout, operands: ProductOperands
 ) {
-  let tiles = WeightTile.rows(of: weight.rowCount, columns: columns.count)
-  guard let longest = tiles.first?.count else { return }
-  ScratchPool.shared.withScratch(longest * columns.count) { scratch in
-    for rows in tiles {
-      var tile = scratch._mutatingExtracting(0..<rows.count * columns.count)
-      weight.unpack(rows: rows, columns: columns, into: &tile)
+  for rows in WeightTile.rows(of: weight.rowCount, columns: columns.count) {
+    weight.multiplyTile(
+      .plain, dy.values.span, delta[0..<delta.rowCount, rows], rows: rows, columns: columns,
+      keep: rows.lowerBound == 0 ? keep : 1, into: &dx, target, operands: operands)
+  }
+}
+
+extension Weight {
+  /// Multiplies a matrix with a part of the weight, which is unpacked for it unless products take it as it is stored.
+  fileprivate func multiplyTile(
+    _ kind: MatrixProduct, _ a: Span<Float>, _ aLayout: MatrixLayout, rows: Range<Int>, columns: Range<Int>,
+    keep: Float, into c: inout MutableSpan<Float>, _ target: MatrixLayout, operands: ProductOperands
+  ) {
+    if operands.onThisProcessor == .bf16, case .dense(let bytes, .bf16) = values {
+      let part = MatrixLayout(rows: rowCount, columns: columnCount)[rows, columns]
+      bytes.withSpan { multiply(kind, a, aLayout, halves: $0, part, keep: keep, into: &c, target) }
+      return
+    }
+    ScratchPool.shared.withScratch(rows.count * columns.count) { tile in
+      unpack(rows: rows, columns: columns, into: &tile)
       multiply(
-        .plain, dy.values.span, delta[0..<delta.rowCount, rows], tile.span,
-        MatrixLayout(rows: rows.count, columns: columns.count), keep: rows.lowerBound == 0 ? keep : 1,
-        into: &dx, target, operands: operands)
+        kind, a, aLayout, tile.span, MatrixLayout(rows: rows.count, columns: columns.count), keep: keep,
+        into: &c, target, operands: operands)
     }
   }
 }

@@ -72,6 +72,34 @@ import Testing
     }
   }
 
+  @Test(arguments: shapes + [[40, 16, 64], [40, 17, 33]])
+  func `takes a right operand that is stored as bf16 to the same bits`(shape: [Int]) {
+    guard ProductOperands.bf16.onThisProcessor == .bf16 else { return }
+    var random = SplitMix64(seed: 14)
+    let (m, n, k) = (shape[0], shape[1], shape[2])
+    for kind in [MatrixProduct.plain, .transposedRight, .transposedLeft] {
+      let left = kind == .transposedLeft ? (k, m) : (m, k)
+      let right = kind == .transposedRight ? (n, k) : (k, n)
+      let a = MatrixLayout(rows: left.0, columns: left.1, offset: 3, stride: left.1 + 2)
+      let b = MatrixLayout(rows: right.0, columns: right.1, offset: 1, stride: right.1 + 5)
+      let c = MatrixLayout(rows: m, columns: n)
+      let x = spread(a, in: left.0 * a.stride + 5, &random)
+      // The odd address and the number of bytes are those of a tensor anywhere in a file.
+      let bytes = [0] + narrowed(spread(b, in: right.0 * b.stride + 1, &random), to: .bf16)
+      let halves = bytes.span.extracting(1..<bytes.count)
+      let y = widened(unsafe halves.bytes, from: .bf16)
+      for keep: Float in [0, 0.5] {
+        let start = (0..<m * n).map { _ in Float.random(in: -1...1, using: &random) }
+        var (expected, result) = (start, start)
+        var expectedSpan = expected.mutableSpan
+        multiply(kind, x.span, a, y.span, b, keep: keep, into: &expectedSpan, c, operands: .bf16)
+        var span = result.mutableSpan
+        multiply(kind, x.span, a, halves: unsafe halves.bytes, b, keep: keep, into: &span, c)
+        #expect(result == expected, "\(kind), keep \(keep)")
+      }
+    }
+  }
+
   /// Random elements where the matrix has them, and NaN elsewhere.
   private func spread(_ layout: MatrixLayout, in count: Int, _ random: inout SplitMix64) -> [Float] {
     var values = [Float](repeating: .nan, count: count)
