@@ -22,25 +22,28 @@ build_rilq
 "$rilq" quantize "$checkpoint" "$work/quantized.rilq" --bits 2 --group-size 64 --quiet >/dev/null
 "$rilq" attach "$work/quantized.rilq" "$work/attached.rilq" --kind dense --rank 16 --quiet >/dev/null
 
+measured="seconds_per_window_median peak_memory_bytes"
+
 run_rilq() {
-  "$rilq" calibrate "$work/attached.rilq" "$work/calibrated.rilq" --force --teacher "$checkpoint" --text "$text" \
-    --length 256 --samples $windows --updates $((windows / 8)) --batch 8 --validation 0 --learning-rate 1e-3 \
-    --json --quiet >"$work/rilq.$1.json"
-  value seconds_per_window_median "$work/rilq.$1.json" >>"$work/rilq.seconds"
-  value peak_memory_bytes "$work/rilq.$1.json" >>"$work/rilq.memory"
+  keep "$1" "$measured products" "$rilq" calibrate "$work/attached.rilq" "$work/calibrated.rilq" --force \
+    --teacher "$checkpoint" --text "$text" --length 256 --samples $windows --updates $((windows / 8)) --batch 8 \
+    --validation 0 --learning-rate 1e-3 --products "$1" --json --quiet
 }
 
 run_twin() {
-  "$python" "$twin" "$checkpoint" --calibration "$text" --evaluation "$text" --steps-only $windows \
-    2>"$work/twin.errors" | grep seconds_per_window_median >"$work/twin.$1.json"
-  value seconds_per_window_median "$work/twin.$1.json" >>"$work/twin.seconds"
-  value peak_memory_bytes "$work/twin.$1.json" >>"$work/twin.memory"
+  keep twin "$measured" "$python" "$twin" "$checkpoint" --calibration "$text" --evaluation "$text" --steps-only $windows
 }
 
 # row NAME FILES: the medians of the runs.
 row() {
-  printf '%-8s %6.3f s a window  %5d MB at most\n' "$1" "$(median <"$work/$2.seconds")" \
-    "$(megabytes "$(median <"$work/$2.memory")")"
+  printf '%-14s %6.3f s a window  %5d MB at most\n' "$1" "$(median <"$work/$2.seconds_per_window_median")" \
+    "$(megabytes "$(median <"$work/$2.peak_memory_bytes")")"
+}
+
+# times NAME: how much faster and smaller than the twin.
+times() {
+  echo "$(ratio "$(median <"$work/twin.seconds_per_window_median")" "$(median <"$work/$1.seconds_per_window_median")")" \
+    "times as fast, in $(ratio "$(median <"$work/$1.peak_memory_bytes")" "$(median <"$work/twin.peak_memory_bytes")") of the memory"
 }
 
 compares=no
@@ -52,14 +55,17 @@ else
   need "$twin" "PyTorch script"
   compares=yes
 fi
-for run in $(seq "$runs"); do
-  run_rilq "$run"
-  [ $compares = no ] || run_twin "$run"
+for _ in $(seq "$runs"); do
+  run_rilq f32
+  run_rilq bf16
+  [ $compares = no ] || run_twin
 done
 echo "median of $runs runs, each the median of $windows windows"
-row rilq rilq
+row "rilq" f32
+row "rilq, bf16" bf16
+! grep -q f32 "$work/bf16.products" || echo "(this processor has no AVX512-BF16: bf16 is f32 here)"
 [ $compares = no ] || {
-  row PyTorch twin
-  echo "rilq is $(ratio "$(median <"$work/twin.seconds")" "$(median <"$work/rilq.seconds")") times as fast," \
-    "in $(ratio "$(median <"$work/rilq.memory")" "$(median <"$work/twin.memory")") of the memory"
+  row "PyTorch, fp32" twin
+  echo "rilq is $(times f32)"
+  echo "rilq with bf16 is $(times bf16)"
 }

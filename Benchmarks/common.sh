@@ -44,6 +44,16 @@ value() {
   sed -n "/\"$1\": /{s/.*\"$1\": \"\{0,1\}\([^\",}]*\).*/\1/p;q}" "$2"
 }
 
+# keep NAME KEYS COMMAND...: runs a command that prints JSON, and adds the value of each key to $work/NAME.KEY.
+keep() {
+  local name=$1 key
+  local -a keys
+  read -ra keys <<<"$2"
+  shift 2
+  "$@" >"$work/result.json" 2>"$work/errors" || { cat "$work/errors" >&2; exit 1; }
+  for key in "${keys[@]}"; do value "$key" "$work/result.json" >>"$work/$name.$key"; done
+}
+
 # median: of the numbers on standard input, one a line.
 median() {
   sort -g | awk '{v[NR] = $1} END {if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'

@@ -23,26 +23,18 @@ compares=no
 if has_python llama_cpp numpy; then compares=yes; else echo "$python has no llama_cpp and numpy: rilq alone"; fi
 if [ $compares = yes ]; then
   "$rilq" convert "$checkpoint" "$work/dense.gguf" --quiet >/dev/null
-  "$python" "$benchmarks/two_bit_peers.py" llama-cpp "$work/dense.gguf" "$work/q2_0.gguf" "$checkpoint" >/dev/null 2>&1
+  "$python" "$benchmarks/two_bit_peers.py" llama-cpp "$work/dense.gguf" "$work/q2_0.gguf" "$checkpoint" \
+    >"$work/errors" 2>&1 || { cat "$work/errors" >&2; exit 1; }
 fi
 
-# record NAME COMMAND...: runs it and keeps speed and memory.
-record() {
-  local name=$1
-  shift
-  "$@" >"$work/result.json" 2>"$work/errors" || { cat "$work/errors" >&2; exit 1; }
-  local key
-  for key in tokens_per_second peak_memory_bytes; do
-    value $key "$work/result.json" >>"$work/$name.$key"
-  done
-}
+measured="tokens_per_second peak_memory_bytes"
 
 run_rilq() {
-  record "$1" "$rilq" generate "$2" --prompt "$prompt" --max-tokens "$tokens" --json --quiet
+  keep "$1" "$measured" "$rilq" generate "$2" --prompt "$prompt" --max-tokens "$tokens" --json --quiet
 }
 
 run_llama_cpp() {
-  record "$1" "$python" "$benchmarks/generation_llama_cpp.py" "$2" "$prompt" "$tokens"
+  keep "$1" "$measured" "$python" "$benchmarks/generation_llama_cpp.py" "$2" "$prompt" "$tokens"
 }
 
 row() {

@@ -21,23 +21,16 @@ build_rilq
 
 "$rilq" quantize "$checkpoint" "$work/quantized.rilq" --bits 2 --group-size 64 --quiet >/dev/null
 
-# record NAME COMMAND...: runs it and keeps perplexity, speed and memory.
-record() {
-  local name=$1
-  shift
-  "$@" >"$work/result.json" 2>"$work/errors" || { cat "$work/errors" >&2; exit 1; }
-  local key
-  for key in perplexity tokens_per_second peak_memory_bytes; do
-    value $key "$work/result.json" >>"$work/$name.$key"
-  done
-}
+measured="perplexity tokens_per_second peak_memory_bytes"
 
 run_rilq() {
-  record "$1" "$rilq" eval "$2" --text "$text" --window 512 --max-tokens "$max_tokens" --json --quiet
+  keep "$1" "$measured" "$rilq" eval "$2" --text "$text" --window 512 --max-tokens "$max_tokens" --json --quiet
 }
 
 run_torch() {
-  record "$@" "$python" "$benchmarks/perplexity_torch.py" "$checkpoint" "$text" --window 512 --max-tokens "$max_tokens"
+  local name=$1
+  shift
+  keep "$name" "$measured" "$@" "$python" "$benchmarks/perplexity_torch.py" "$checkpoint" "$text" --window 512 --max-tokens "$max_tokens"
 }
 
 row() {
