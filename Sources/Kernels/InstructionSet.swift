@@ -2,7 +2,7 @@ import CKernels
 
 /// A set of processor instructions that every kernel is compiled for.
 ///
-/// Except in `multiplyPackedRows`, which may fuse products and sums, results are the same bits in each.
+/// Except in `multiply` and `multiplyPackedRows`, which may fuse products and sums, results are the same bits in each.
 package enum InstructionSet: Int32, CaseIterable, Sendable {
   /// What every processor of the architecture has: SSE2 on x86-64, NEON on arm64.
   case baseline = 0
