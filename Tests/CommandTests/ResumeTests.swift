@@ -6,6 +6,8 @@ import Testing
 /// A run that was stopped goes on after its last finished step, to the same bytes.
 @Suite(.serialized) struct ResumeTests {
   private static let workFolder = ".out.rilq.partial"
+  /// The state of the calibration, the third step.
+  private static let state = workFolder + "/state-2"
   private static let convert = ["convert", "recipe.yaml", "--threads", "2"]
   private let folder: TemporaryFolder
   /// What a run that nobody stops writes, and how long it takes.
@@ -36,6 +38,15 @@ import Testing
     }
     program.send(SIGKILL)
     #expect(try program.wait().code == nil)
+  }
+
+  /// Kills a run when its calibration has kept a state.
+  private func killInsideCalibration(_ arguments: String...) throws {
+    let program = try Program(Self.convert + ["--resume"] + arguments, in: folder)
+    let state = folder.path(Self.state)
+    while program.isRunning, !FileManager.default.fileExists(atPath: state) { usleep(500) }
+    program.send(SIGKILL)
+    try #require(try program.wait().code == nil)
   }
 
   private static let seed: UInt64 = 23
@@ -76,11 +87,7 @@ import Testing
   }
 
   @Test func `a calibration that was killed goes on with its optimizer, to the same bytes`() throws {
-    let program = try Program(Self.convert + ["--resume", "--log", "log"], in: folder)
-    let state = folder.path(Self.workFolder + "/state-2")
-    while program.isRunning, !FileManager.default.fileExists(atPath: state) { usleep(500) }
-    program.send(SIGKILL)
-    try #require(try program.wait().code == nil)
+    try killInsideCalibration("--log", "log")
     let result = try resume("--json", "--log", "log")
     #expect(result.code == 0, "\(result.error)")
     let passes = try #require(try JSONValue(parsing: Array(result.output.utf8))["passes"]?.array)
@@ -92,13 +99,22 @@ import Testing
     #expect(updates == Array(0...10))
   }
 
+  @Test func `so does one with products of bf16`() throws {
+    let products = "passes.2.calibrate.products=bf16"
+    try #require(try Program(Self.convert + ["--set", products], in: folder).wait().code == 0)
+    let rounded = try folder.read("out.rilq")
+    #expect(rounded != expected)
+    try FileManager.default.removeItem(atPath: folder.path("out.rilq"))
+    try killInsideCalibration("--set", products)
+    let result = try resume("--set", products, "--json")
+    #expect(result.code == 0, "\(result.error)")
+    #expect(result.output.contains("\"resumed_at_update\": 5"))
+    #expect(try folder.read("out.rilq") == rounded)
+  }
+
   @Test func `a state that is cut short is not gone on with`() throws {
-    let program = try Program(Self.convert + ["--resume"], in: folder)
-    let state = Self.workFolder + "/state-2"
-    while program.isRunning, !FileManager.default.fileExists(atPath: folder.path(state)) { usleep(500) }
-    program.send(SIGKILL)
-    try #require(try program.wait().code == nil)
-    try folder.write(state, try folder.read(state).dropLast(1))
+    try killInsideCalibration()
+    try folder.write(Self.state, try folder.read(Self.state).dropLast(1))
     let result = try resume("--json")
     #expect(result.code == 0, "\(result.error)")
     #expect(!result.output.contains("resumed_at_update"))
