@@ -40,8 +40,8 @@ row() {
     "$(megabytes "$(median <"$work/$2.peak_memory_bytes")")"
 }
 
-# times NAME: how much faster and smaller than the twin.
-times() {
+# gain NAME: how much faster and smaller than the twin.
+gain() {
   echo "$(ratio "$(median <"$work/twin.seconds_per_window_median")" "$(median <"$work/$1.seconds_per_window_median")")" \
     "times as fast, in $(ratio "$(median <"$work/$1.peak_memory_bytes")" "$(median <"$work/twin.peak_memory_bytes")") of the memory"
 }
@@ -66,6 +66,6 @@ row "rilq, bf16" bf16
 ! grep -q f32 "$work/bf16.products" || echo "(this processor has no AVX512-BF16: bf16 is f32 here)"
 [ $compares = no ] || {
   row "PyTorch, fp32" twin
-  echo "rilq is $(times f32)"
-  echo "rilq with bf16 is $(times bf16)"
+  echo "rilq is $(gain f32)"
+  echo "rilq with bf16 is $(gain bf16)"
 }

@@ -13,61 +13,43 @@ import Testing
     [64, 48, 513], [70, 100, 650],
   ]
 
+  private static let kinds: [MatrixProduct] = [.plain, .transposedRight, .transposedLeft]
+
   @Test(arguments: InstructionSet.supported, shapes)
   func `equals the plain loops for every kind`(set: InstructionSet, shape: [Int]) {
-    var random = SplitMix64(seed: 11)
-    let (m, n, k) = (shape[0], shape[1], shape[2])
-    for kind in [MatrixProduct.plain, .transposedRight, .transposedLeft] {
-      let left = kind == .transposedLeft ? (k, m) : (m, k)
-      let right = kind == .transposedRight ? (n, k) : (k, n)
-      // Offsets and strides larger than the rows: what lies between must neither be read into sums nor written.
-      let a = MatrixLayout(rows: left.0, columns: left.1, offset: 3, stride: left.1 + 2)
-      let b = MatrixLayout(rows: right.0, columns: right.1, offset: 1, stride: right.1 + 5)
-      let c = MatrixLayout(rows: m, columns: n, offset: 2, stride: n + 3)
-      let x = (0..<left.0 * (left.1 + 2) + 5).map { _ in Float.random(in: -1...1, using: &random) }
-      let y = (0..<right.0 * (right.1 + 5) + 5).map { _ in Float.random(in: -1...1, using: &random) }
-      for keep: Float in [0, 1, 0.5] {
-        let start = (0..<m * (n + 3) + 5).map { _ in Float.random(in: -1...1, using: &random) }
-        var expected = start
-        var result = start
-        var expectedSpan = expected.mutableSpan
-        multiplyReference(kind, x.span, a, y.span, b, scale: 0.75, keep: keep, into: &expectedSpan, c)
-        var span = result.mutableSpan
-        multiply(kind, x.span, a, y.span, b, scale: 0.75, keep: keep, into: &span, c, on: set)
-        let largest = zip(result, expected).map { abs($0 - $1) }.max() ?? 0
-        #expect(largest <= tolerance(k), "\(kind), keep \(keep)")
-        for (i, value) in result.enumerated() where (i - 2) % (n + 3) >= n || i < 2 {
-          #expect(value == start[i], "element \(i) lies outside the result")
-        }
-      }
-    }
+    expectReference(shape, on: set)
   }
 
   /// Where the processor has no products of bf16, the operands stay as they are.
   @Test(arguments: ProductOperands.allCases, shapes + [[40, 16, 64], [40, 17, 33]])
   func `rounds operands as the plain loops do`(operands: ProductOperands, shape: [Int]) {
-    var random = SplitMix64(seed: 13)
-    let (m, n, k) = (shape[0], shape[1], shape[2])
-    for kind in [MatrixProduct.plain, .transposedRight, .transposedLeft] {
-      let left = kind == .transposedLeft ? (k, m) : (m, k)
-      let right = kind == .transposedRight ? (n, k) : (k, n)
-      let a = MatrixLayout(rows: left.0, columns: left.1, offset: 3, stride: left.1 + 2)
-      let b = MatrixLayout(rows: right.0, columns: right.1, offset: 1, stride: right.1 + 5)
-      let c = MatrixLayout(rows: m, columns: n, offset: 2, stride: n + 3)
+    expectReference(shape, operands: operands)
+  }
+
+  private func expectReference(
+    _ shape: [Int], operands: ProductOperands = .f32, on set: InstructionSet = .best
+  ) {
+    var random = SplitMix64(seed: 11)
+    for kind in Self.kinds {
+      let product = ProductLayouts(kind, shape)
+      let (a, b, c) = (product.a, product.b, product.c)
       // Beyond the operands nothing but NaN, which must not come into any sum.
-      let x = spread(a, in: left.0 * a.stride + 5, &random)
-      let y = spread(b, in: right.0 * b.stride + 5, &random)
-      let start = (0..<m * c.stride + 5).map { _ in Float.random(in: -1...1, using: &random) }
-      var (expected, result) = (start, start)
-      var expectedSpan = expected.mutableSpan
-      multiplyReference(
-        kind, x.span, a, y.span, b, scale: 0.75, keep: 0.5, into: &expectedSpan, c,
-        operands: operands.onThisProcessor)
-      var span = result.mutableSpan
-      multiply(kind, x.span, a, y.span, b, scale: 0.75, keep: 0.5, into: &span, c, operands: operands)
-      #expect(zip(result, expected).allSatisfy { abs($0 - $1) <= tolerance(k) }, "\(kind)")
-      for (i, value) in result.enumerated() where (i - 2) % c.stride >= n || i < 2 {
-        #expect(value == start[i], "element \(i) lies outside the result")
+      let (x, y) = (spread(a, in: a.room, &random), spread(b, in: b.room, &random))
+      for keep: Float in [0, 1, 0.5] {
+        let start = (0..<c.room).map { _ in Float.random(in: -1...1, using: &random) }
+        var (expected, result) = (start, start)
+        var expectedSpan = expected.mutableSpan
+        multiplyReference(
+          kind, x.span, a, y.span, b, scale: 0.75, keep: keep, into: &expectedSpan, c,
+          operands: operands.onThisProcessor)
+        var span = result.mutableSpan
+        multiply(
+          kind, x.span, a, y.span, b, scale: 0.75, keep: keep, into: &span, c, operands: operands, on: set)
+        let isClose = zip(result, expected).allSatisfy { abs($0 - $1) <= tolerance(shape[2]) }
+        #expect(isClose, "\(kind), keep \(keep)")
+        for (i, value) in result.enumerated() where !c.contains(i) {
+          #expect(value == start[i], "element \(i) lies outside the result")
+        }
       }
     }
   }
@@ -76,20 +58,17 @@ import Testing
   func `takes a right operand that is stored as bf16 to the same bits`(shape: [Int]) {
     guard ProductOperands.bf16.onThisProcessor == .bf16 else { return }
     var random = SplitMix64(seed: 14)
-    let (m, n, k) = (shape[0], shape[1], shape[2])
-    for kind in [MatrixProduct.plain, .transposedRight, .transposedLeft] {
-      let left = kind == .transposedLeft ? (k, m) : (m, k)
-      let right = kind == .transposedRight ? (n, k) : (k, n)
-      let a = MatrixLayout(rows: left.0, columns: left.1, offset: 3, stride: left.1 + 2)
-      let b = MatrixLayout(rows: right.0, columns: right.1, offset: 1, stride: right.1 + 5)
-      let c = MatrixLayout(rows: m, columns: n)
-      let x = spread(a, in: left.0 * a.stride + 5, &random)
-      // The odd address and the number of bytes are those of a tensor anywhere in a file.
-      let bytes = [0] + narrowed(spread(b, in: right.0 * b.stride + 1, &random), to: .bf16)
+    for kind in Self.kinds {
+      let product = ProductLayouts(kind, shape)
+      let (a, b) = (product.a, product.b)
+      let c = MatrixLayout(rows: shape[0], columns: shape[1])
+      let x = spread(a, in: a.room, &random)
+      // An odd address, as a tensor in a file may have.
+      let bytes = [0] + narrowed(spread(b, in: b.room, &random), to: .bf16)
       let halves = bytes.span.extracting(1..<bytes.count)
       let y = widened(unsafe halves.bytes, from: .bf16)
       for keep: Float in [0, 0.5] {
-        let start = (0..<m * n).map { _ in Float.random(in: -1...1, using: &random) }
+        let start = (0..<shape[0] * shape[1]).map { _ in Float.random(in: -1...1, using: &random) }
         var (expected, result) = (start, start)
         var expectedSpan = expected.mutableSpan
         multiply(kind, x.span, a, y.span, b, keep: keep, into: &expectedSpan, c, operands: .bf16)
@@ -130,7 +109,7 @@ import Testing
 
   @Test(arguments: InstructionSet.supported, shapes)
   func `with doubles whole numbers come out exactly`(set: InstructionSet, shape: [Int]) {
-    for kind in [MatrixProduct.plain, .transposedRight, .transposedLeft] {
+    for kind in Self.kinds {
       for keep: Float in [0, 2] {
         let product = ProductInDoubles(kind, shape, keep: keep, on: set)
         #expect(product.result == product.expected, "\(kind), keep \(keep)")
@@ -147,22 +126,45 @@ import Testing
   }
 }
 
+/// Operands and a result of `[m, n, k]` with offsets and with strides larger than the rows: what lies between must neither be read
+/// into sums nor written.
+private struct ProductLayouts {
+  let a: MatrixLayout
+  let b: MatrixLayout
+  let c: MatrixLayout
+
+  init(_ kind: MatrixProduct, _ shape: [Int]) {
+    let (m, n, k) = (shape[0], shape[1], shape[2])
+    let left = kind == .transposedLeft ? (k, m) : (m, k)
+    let right = kind == .transposedRight ? (n, k) : (k, n)
+    a = MatrixLayout(rows: left.0, columns: left.1, offset: 3, stride: left.1 + 2)
+    b = MatrixLayout(rows: right.0, columns: right.1, offset: 1, stride: right.1 + 5)
+    c = MatrixLayout(rows: m, columns: n, offset: 2, stride: n + 3)
+  }
+}
+
+extension MatrixLayout {
+  /// The elements of a span with the matrix and something behind it.
+  fileprivate var room: Int { rowCount * stride + 5 }
+
+  /// Whether the matrix has an element of the span; a last partial row is none of it.
+  fileprivate func contains(_ index: Int) -> Bool {
+    index >= offset && (index - offset) / stride < rowCount && (index - offset) % stride < columnCount
+  }
+}
+
 /// A product of small whole numbers with doubles, and what it must be.
 private struct ProductInDoubles {
   let result: [Double]
   let expected: [Double]
 
   init(_ kind: MatrixProduct, _ shape: [Int], keep: Float, on set: InstructionSet) {
-    let (m, n, k) = (shape[0], shape[1], shape[2])
-    let left = kind == .transposedLeft ? (k, m) : (m, k)
-    let right = kind == .transposedRight ? (n, k) : (k, n)
-    let a = MatrixLayout(rows: left.0, columns: left.1, offset: 3, stride: left.1 + 2)
-    let b = MatrixLayout(rows: right.0, columns: right.1, offset: 1, stride: right.1 + 5)
-    let c = MatrixLayout(rows: m, columns: n, offset: 2, stride: n + 3)
+    let product = ProductLayouts(kind, shape)
+    let (a, b, c) = (product.a, product.b, product.c)
     var random = SplitMix64(seed: 12)
-    let x = Self.wholeNumbers(left.0 * a.stride + 5, &random)
-    let y = Self.wholeNumbers(right.0 * b.stride + 5, &random)
-    let before = Self.wholeNumbers(m * c.stride + 5, &random)
+    let x = Self.wholeNumbers(a.room, &random)
+    let y = Self.wholeNumbers(b.room, &random)
+    let before = Self.wholeNumbers(c.room, &random)
     result = Self.inDoubles(kind, x, a, y, b, keep: keep, before, c, on: set)
     expected = Self.reference(kind, x, a, y, b, keep: keep, before, c)
   }

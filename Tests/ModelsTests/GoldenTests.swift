@@ -38,29 +38,19 @@ extension TrainedParts {
 
   @Test(arguments: ["dense", "pooled"])
   func `every gradient equals the reference`(kind: String) throws {
-    let golden = try Checkpoint.open(path: Fixtures.path("golden/gradients-\(kind).safetensors"))
-    let tokens = try Fixtures.integers("input_ids", in: golden)
-    let teacher = try Transformer(Checkpoint.open(path: Fixtures.path("tiny-llama")))
-    let rotary = teacher.rotaryEmbedding(positions: tokens.count)
-    let target = try teacher.finalHidden(tokens, rotary: rotary)
-    let student = try GoldenModel.student(adaptersFrom: golden, kind: kind == "dense" ? .dense : .pooled)
-
-    var gradients = student.layers.map { LayerGradients(for: $0, training: [.adapter, .bias, .scale]) }
-    let loss = try student.addRilqGradients(
-      of: TrainingWindow(tokens: tokens, teacher: target.values), RilqObjective(), gradientScale: 1,
-      to: &gradients, rotary: rotary)
+    let step = try GoldenStep(kind == "dense" ? .dense : .pooled)
+    let (loss, gradients) = try step.gradients(training: [.adapter, .bias, .scale])
 
     let expected = try GoldenModel.json("golden.json")["gradients_\(kind)"]
     #expect(abs(loss.modelLoss - (expected?["model_loss"]?.double ?? 0)) < 1e-4)
     #expect(abs(loss.groundTruthLoss - (expected?["gt_loss"]?.double ?? 0)) < 1e-4)
-    let flat = gradients.flatMap { $0.groups.joined() }
-    for (linear, gradient) in zip(student.layerLinears, flat) {
+    for (linear, gradient) in zip(step.student.layerLinears, gradients) {
       let parts = [
         ("lora_A", gradient.loraA), ("lora_B", gradient.loraB), ("scales", gradient.scales),
         ("biases", gradient.biases),
       ]
       for (name, values) in parts {
-        let reference = try Fixtures.floats("\(linear.name).\(name).grad", in: golden)
+        let reference = try Fixtures.floats("\(linear.name).\(name).grad", in: step.golden)
         #expect(relativeError(values, reference) < Self.gradientTolerance, "\(linear.name).\(name)")
       }
     }
@@ -69,20 +59,11 @@ extension TrainedParts {
   /// Rounded to eight bits, each factor is off by up to 1 in 512; over layers and back the errors add up.
   @Test(arguments: TrainedParts.allTrained)
   func `gradients of rounded products are close to the others`(parts: TrainedParts) throws {
-    let golden = try Checkpoint.open(path: Fixtures.path("golden/gradients-dense.safetensors"))
-    let tokens = try Fixtures.integers("input_ids", in: golden)
-    let teacher = try Transformer(Checkpoint.open(path: Fixtures.path("tiny-llama")))
-    let rotary = teacher.rotaryEmbedding(positions: tokens.count)
-    let target = try teacher.finalHidden(tokens, rotary: rotary)
-    var student = try GoldenModel.student(adaptersFrom: golden, kind: .dense)
+    var step = try GoldenStep(.dense)
     let results = try ProductOperands.allCases.map { operands in
-      student.operands = operands
-      #expect(student.operands == operands)
-      var gradients = student.layers.map { LayerGradients(for: $0, training: parts) }
-      let loss = try student.addRilqGradients(
-        of: TrainingWindow(tokens: tokens, teacher: target.values), RilqObjective(), gradientScale: 1,
-        to: &gradients, rotary: rotary)
-      return (loss: loss, gradients: gradients.flatMap { $0.groups.joined() })
+      step.student.operands = operands
+      #expect(step.student.operands == operands)
+      return try step.gradients(training: parts)
     }
     let (exact, rounded) = (results[0], results[1])
     let isRounded = ProductOperands.bf16.onThisProcessor == .bf16
@@ -99,20 +80,36 @@ extension TrainedParts {
   }
 
   @Test func `without scales the gradient of biases is the same`() throws {
-    let golden = try Checkpoint.open(path: Fixtures.path("golden/gradients-dense.safetensors"))
-    let tokens = try Fixtures.integers("input_ids", in: golden)
-    let teacher = try Transformer(Checkpoint.open(path: Fixtures.path("tiny-llama")))
-    let rotary = teacher.rotaryEmbedding(positions: tokens.count)
-    let target = try teacher.finalHidden(tokens, rotary: rotary)
-    let student = try GoldenModel.student(adaptersFrom: golden, kind: .dense)
-    var gradients = student.layers.map { LayerGradients(for: $0, training: .bias) }
-    _ = try student.addRilqGradients(
-      of: TrainingWindow(tokens: tokens, teacher: target.values), RilqObjective(), gradientScale: 1,
-      to: &gradients, rotary: rotary)
-    for (linear, gradient) in zip(student.layerLinears, gradients.flatMap { $0.groups.joined() }) {
-      let reference = try Fixtures.floats("\(linear.name).biases.grad", in: golden)
+    let step = try GoldenStep(.dense)
+    for (linear, gradient) in zip(step.student.layerLinears, try step.gradients(training: .bias).gradients) {
+      let reference = try Fixtures.floats("\(linear.name).biases.grad", in: step.golden)
       #expect(relativeError(gradient.biases, reference) < Self.gradientTolerance)
       #expect(gradient.scales.isEmpty && gradient.loraA.isEmpty)
     }
+  }
+}
+
+/// The window, the student and the teacher whose gradients PyTorch computed.
+private struct GoldenStep {
+  let golden: Checkpoint
+  var student: Transformer
+  private let window: TrainingWindow
+  private let rotary: RotaryEmbedding
+
+  init(_ kind: AdapterParameters.Kind) throws {
+    golden = try Checkpoint.open(path: Fixtures.path("golden/gradients-\(kind.rawValue).safetensors"))
+    student = try GoldenModel.student(adaptersFrom: golden, kind: kind)
+    let tokens = try Fixtures.integers("input_ids", in: golden)
+    let teacher = try Transformer(Checkpoint.open(path: Fixtures.path("tiny-llama")))
+    rotary = teacher.rotaryEmbedding(positions: tokens.count)
+    window = TrainingWindow(tokens: tokens, teacher: try teacher.finalHidden(tokens, rotary: rotary).values)
+  }
+
+  /// The loss, and the gradients of each linear in the order of the computation.
+  func gradients(training parts: TrainedParts) throws -> (loss: RilqLoss, gradients: [LinearGradients]) {
+    var gradients = student.layers.map { LayerGradients(for: $0, training: parts) }
+    let loss = try student.addRilqGradients(
+      of: window, RilqObjective(), gradientScale: 1, to: &gradients, rotary: rotary)
+    return (loss, gradients.flatMap { $0.groups.joined() })
   }
 }
