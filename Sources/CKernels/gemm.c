@@ -1,6 +1,7 @@
 // The matrix product: rows of the left operand in blocks, columns of the right one in panels that stay in the first
 // cache. The inner dimension is cut into equal parts of at most CK_GEMM_STEPS steps, a panel each. Where there are
-// panels enough to repay it, blocks are packed, too: their loop then takes fewer instructions.
+// panels enough to repay it, blocks are packed, too: their loop then takes fewer instructions. A single block of rows reads
+// whole panels where they lie.
 
 #include "CKernels.h"
 #include "dispatch.h"
@@ -106,6 +107,13 @@ void ck_gemm_bf16(
   float *left = scratch + ck_gemm_scratch(m), *right = left + m * steps;
   const int a_is_row_major = a_k_stride == 1, b_is_row_major = b_k_stride == 1;
   to_pairs(m, k, 0, a, a_row_stride, a_k_stride, left);
+  // Rows of whole pairs are read where they lie.
+  if (b_format == CK_BF16 && b_is_row_major && k % 2 == 0 && b_column_stride % 2 == 0 && (size_t)b % 4 == 0) {
+    gemm_bf16(
+        m, n, steps, left, a_is_row_major ? steps : 1, a_is_row_major ? 1 : m, b, 1, b_column_stride / 2, scale, keep, c,
+        c_stride, scratch);
+    return;
+  }
   to_pairs(n, k, b_format == CK_BF16, b, b_column_stride, b_k_stride, right);
   gemm_bf16(
       m, n, steps, left, a_is_row_major ? steps : 1, a_is_row_major ? 1 : m, right, b_is_row_major ? 1 : n,

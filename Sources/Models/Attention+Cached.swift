@@ -76,17 +76,24 @@ extension Attention {
     _ part: Part, _ cache: KeyValueCache.Layer, _ qkv: Matrix, into output: inout MutableSpan<Float>
   ) {
     let width = keyValueHeadCount * headSize
-    let cached = MatrixLayout(rows: part.seen, columns: width)[
-      0..<part.seen, part.keyValueHead * headSize..<(part.keyValueHead + 1) * headSize]
-    let layout = MatrixLayout(rows: part.queries.rowCount, columns: part.seen)
-    ScratchPool.shared.withScratch(layout.rowCount * layout.columnCount) { scores in
+    let head = part.keyValueHead * headSize..<(part.keyValueHead + 1) * headSize
+    let keys = MatrixLayout(rows: width, columns: cache.capacity)
+    // Whole blocks of keys are faster than a part of one; what is no key yet is not valid.
+    let blocks = (part.seen + KeyValueCache.columns - 1) / KeyValueCache.columns
+    let scoreLayout = MatrixLayout(rows: part.queries.rowCount, columns: blocks * KeyValueCache.columns)
+    let seen = scoreLayout[0..<scoreLayout.rowCount, 0..<part.seen]
+    ScratchPool.shared.withScratch(scoreLayout.rowCount * scoreLayout.columnCount) { scores in
       multiply(
-        .transposedRight, qkv.values.span, part.queries, cache.keys.span, cached, into: &scores, layout)
-      for i in 0..<layout.rowCount {
-        var row = scores._mutatingExtracting(i * part.seen..<(i + 1) * part.seen)
+        .plain, qkv.values.span, part.queries, cache.keys.span, keys[head, 0..<scoreLayout.columnCount],
+        into: &scores, scoreLayout)
+      for i in 0..<scoreLayout.rowCount {
+        let start = i * scoreLayout.stride
+        var row = scores._mutatingExtracting(start..<start + part.seen)
         softmax(&row, validCount: part.firstSeen + i * part.seenPerQuery, scale: scale)
       }
-      multiply(.plain, scores.span, layout, cache.values.span, cached, into: &output, part.output)
+      multiply(
+        .plain, scores.span, seen, cache.values.span,
+        MatrixLayout(rows: cache.capacity, columns: width)[0..<part.seen, head], into: &output, part.output)
     }
   }
 }

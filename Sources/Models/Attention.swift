@@ -11,6 +11,9 @@ package struct Attention: Sendable {
   package let keyValueHeadCount: Int
   /// The width of a head.
   package let headSize: Int
+  /// What queries, keys, values, probabilities and gradients are rounded to for their products; with cached keys they are
+  /// multiplied as they are.
+  package var operands = ProductOperands.f32
 
   private static let queriesPerBlock = 128
 
@@ -57,7 +60,7 @@ package struct Attention: Sendable {
         multiply(
           .plain, scores.span, scoreLayout, qkv.values.span,
           qkv.layout[0..<rows.upperBound, valueColumns(head)],
-          into: &output, layout[rows, queryColumns(head)])
+          into: &output, layout[rows, queryColumns(head)], operands: operands)
       }
     }
     return output
@@ -74,7 +77,8 @@ package struct Attention: Sendable {
     let layout = MatrixLayout(rows: rows.count, columns: rows.upperBound)
     multiply(
       .transposedRight, qkv.values.span, qkv.layout[rows, queryColumns(head)], qkv.values.span,
-      qkv.layout[0..<rows.upperBound, keyColumns(head)], into: &scores, layout)
+      qkv.layout[0..<rows.upperBound, keyColumns(head)], into: &scores, layout,
+      operands: operands)
     for (i, token) in rows.enumerated() {
       var row = scores._mutatingExtracting(i * layout.columnCount..<(i + 1) * layout.columnCount)
       _ = softmax(&row, validCount: token + 1, scale: scale)
@@ -114,12 +118,12 @@ package struct Attention: Sendable {
       let scoreLayout = probabilities(qkv, head: head, rows: rows, into: &p)
       multiply(
         .transposedLeft, p.span, scoreLayout, gradient.values.span, output, keep: 1, into: &perHead,
-        layout[seen, columns[2]])
+        layout[seen, columns[2]], operands: operands)
       ScratchPool.shared.withScratch(rows.count * seen.count) { ds in
         multiply(
           .transposedRight, gradient.values.span, output, qkv.values.span,
           qkv.layout[seen, valueColumns(head)],
-          into: &ds, scoreLayout)
+          into: &ds, scoreLayout, operands: operands)
         for i in 0..<rows.count {
           let row = i * seen.count..<(i + 1) * seen.count
           var gradientRow = ds._mutatingExtracting(row)
@@ -127,11 +131,11 @@ package struct Attention: Sendable {
         }
         multiply(
           .plain, ds.span, scoreLayout, qkv.values.span, qkv.layout[seen, keyColumns(head)], into: &perHead,
-          layout[rows, columns[0]])
+          layout[rows, columns[0]], operands: operands)
         multiply(
           .transposedLeft, ds.span, scoreLayout, qkv.values.span, qkv.layout[rows, queryColumns(head)],
           keep: 1,
-          into: &perHead, layout[seen, columns[1]])
+          into: &perHead, layout[seen, columns[1]], operands: operands)
       }
     }
   }

@@ -18,6 +18,7 @@ package struct Decoder: Sendable {
   private let model: Transformer
   private let products: Products
   private let rotary: RotaryEmbedding
+  private let capacity: Int
   private var caches: [KeyValueCache]
 
   /// Begins sequences without tokens.
@@ -31,12 +32,13 @@ package struct Decoder: Sendable {
     self.model = model
     self.products = products
     rotary = model.rotaryEmbedding(positions: capacity)
-    caches = (0..<slots).map { _ in KeyValueCache(layerCount: model.layers.count) }
+    self.capacity = capacity
+    caches = (0..<slots).map { _ in KeyValueCache(model.configuration, tokens: capacity) }
   }
 
   /// Forgets the tokens of a slot, for another sequence.
   package mutating func clear(_ slot: Int) {
-    caches[slot] = KeyValueCache(layerCount: model.layers.count)
+    caches[slot] = KeyValueCache(model.configuration, tokens: capacity)
   }
 
   /// Reads the beginning of a sequence.
@@ -145,10 +147,11 @@ extension Decoder {
   private mutating func keep(_ qkv: Matrix, _ pieces: [Piece], layer: Int) {
     let width = model.attention.keyValueHeadCount * model.attention.headSize
     for piece in pieces {
-      for row in piece.rows {
+      for (i, row) in piece.rows.enumerated() {
         let end = (row + 1) * qkv.columnCount
-        caches[piece.slot].layers[layer].append(
-          keys: qkv.values[end - 2 * width..<end - width], values: qkv.values[end - width..<end])
+        caches[piece.slot].layers[layer].set(
+          piece.firstPosition + i, keys: qkv.values.span.extracting(end - 2 * width..<end - width),
+          values: qkv.values.span.extracting(end - width..<end))
       }
     }
   }

@@ -70,8 +70,10 @@ extension Transformer {
       advance(&window, through: layers[index], step: step, rotary: rotary)
       original.advance(&target, through: original.layers[index], step: step, rotary: rotary)
       let group = layers[index][keyPath: path]
-      let outputs = group(window.input)
-      let expected = original.layers[index][keyPath: path](target.input)
+      let input = input(of: window, layers[index], step: step)
+      let outputs = group(input)
+      let expected = original.layers[index][keyPath: path](
+        original.input(of: target, original.layers[index], step: step))
       var dy = Matrix(rows: outputs.rowCount, columns: outputs.columnCount)
       for linear in group.linears.indices {
         let columns = group.columns(of: linear)
@@ -82,7 +84,7 @@ extension Transformer {
       }
       guard scale != nil else { continue }
       var dx = Matrix.unspecified(rows: dy.rowCount, columns: group.inputCount)
-      group.backward(x: window.input, dy: dy, gradients: &gradients.groups[step], into: &dx)
+      group.backward(x: input, dy: dy, gradients: &gradients.groups[step], into: &dx)
     }
     advance(&window, through: layers[index], step: Self.stepCount - 1, rotary: rotary)
     original.advance(&target, through: original.layers[index], step: Self.stepCount - 1, rotary: rotary)

@@ -33,7 +33,7 @@ extension Transformer {
   /// The memory that keys and values of sequences may take, in bytes.
   private static let sampleMemory = 1_000_000_000
   /// The sequences that are computed together at most.
-  private static let samplesAtOnce = 64
+  private static let samplesAtOnce = 128
 
   /// Lets the model write sequences, many at the same time.
   ///

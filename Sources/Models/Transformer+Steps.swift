@@ -4,14 +4,13 @@ package import Kernels
 package struct HaltedWindow: Sendable {
   /// The residual stream, `[tokens, hidden]`.
   package internal(set) var hidden: Matrix
-  /// What the next group of linears reads, `[tokens, in]`; empty behind the last one.
-  package fileprivate(set) var input: Matrix
+  /// What attention gives, `[tokens, heads · headSize]`, while the window is halted behind it; empty elsewhere.
+  ///
+  /// What other groups read follows from the residual stream, so that it need not be kept.
+  fileprivate var attended = Matrix(rows: 0, columns: 0)
 
   /// Starts with embeddings.
-  package init(hidden: Matrix) {
-    self.hidden = hidden
-    input = Matrix(rows: 0, columns: 0)
-  }
+  package init(hidden: Matrix) { self.hidden = hidden }
 }
 
 extension Transformer {
@@ -31,18 +30,33 @@ extension Transformer {
     _ window: inout HaltedWindow, through layer: DecoderLayer, step: Int, rotary: RotaryEmbedding
   ) {
     switch step {
-    case 0: window.input = normalized(window.hidden, weight: layer.inputNorm)
     case 1:
-      var qkv = layer.queriesKeysValues(window.input)
+      var qkv = layer.queriesKeysValues(input(of: window, layer, step: 0))
       turn(&qkv, rotary, inverse: false)
-      window.input = attention.forward(qkv)
+      window.attended = attention.forward(qkv)
     case 2:
-      add(layer.attentionOutput(window.input), to: &window.hidden)
-      window.input = normalized(window.hidden, weight: layer.middleNorm)
-    case 3: window.input = gated(layer.gateAndUp(window.input))
-    default:
-      add(layer.down(window.input), to: &window.hidden)
-      window.input = Matrix(rows: 0, columns: 0)
+      add(layer.attentionOutput(window.attended), to: &window.hidden)
+      window.attended = Matrix(rows: 0, columns: 0)
+    case Self.stepCount - 1:
+      add(layer.down(input(of: window, layer, step: 3)), to: &window.hidden)
+    default: break
+    }
+  }
+
+  /// What the group of linears reads that a window is halted before.
+  ///
+  /// - Parameters:
+  ///   - window: Where a step left it.
+  ///   - layer: The layer of the step.
+  ///   - step: The step, not the last one.
+  /// - Returns: `[tokens, in]`.
+  package func input(of window: HaltedWindow, _ layer: DecoderLayer, step: Int) -> Matrix {
+    switch step {
+    case 0: normalized(window.hidden, weight: layer.inputNorm)
+    case 1: window.attended
+    case 2: normalized(window.hidden, weight: layer.middleNorm)
+    case 3: gated(layer.gateAndUp(normalized(window.hidden, weight: layer.middleNorm)))
+    default: preconditionFailure("nothing reads a window behind the layer")
     }
   }
 }

@@ -16,7 +16,7 @@ public struct Transformer: Sendable {
   /// `[vocabulary, hidden]`; the embedding when they are tied.
   package var head: LinearGroup
   /// The attention of every layer.
-  package let attention: Attention
+  package private(set) var attention: Attention
 
   /// One decoder layer.
   package struct DecoderLayer: Sendable {
@@ -102,11 +102,12 @@ extension Transformer.DecoderLayer {
 }
 
 extension Transformer {
-  /// What the operands of all products with weights are rounded to.
+  /// What the operands of all products with weights, and of those in attention over whole windows, are rounded to.
   package var operands: ProductOperands {
     get { head.operands }
     set {
       head.operands = newValue
+      attention.operands = newValue
       for index in layers.indices { layers[index].setOperands(newValue) }
     }
   }

@@ -109,6 +109,7 @@ import Testing
     ("quantize: {method: search, sweeps: 1}", "quantize': 'sweeps' needs a 'text'"),
     ("quantize: {propagation: 0.5}", "quantize': 'propagation' needs a 'text'"),
     ("quantize: {layer_epochs: 2}", "quantize': 'layer_epochs' needs a 'text'"),
+    ("quantize: {products: bf16}", "quantize': 'products' is of no use without a 'text'"),
     (
       "quantize: {method: gptq, text: a.txt, layer_code_rate: 0.1}",
       "quantize': 'layer_code_rate' is of no use without 'layer_epochs'"

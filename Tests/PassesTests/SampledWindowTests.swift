@@ -74,6 +74,8 @@ import Testing
   }
 
   @Test func `other windows are written anew`() throws {
+    #expect(
+      try reusesKeptWindows { $0.products = .bf16 } == (ProductOperands.bf16.onThisProcessor == .f32))
     #expect(try !reusesKeptWindows { $0.seed = 6 })
     #expect(try !reusesKeptWindows { $0.length = 17 })
     #expect(try !reusesKeptWindows { $0.validation = 1 })

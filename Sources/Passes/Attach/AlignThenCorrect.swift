@@ -80,8 +80,9 @@ struct AlignThenCorrect {
       guard let first = chosen.first else { continue }
       let moments = try student.moments(named: linears[first].name)
       var cross = CrossMoments(rows: moments.rowCount, columns: moments.rowCount)
-      for (right, own) in zip(teacher.windows, student.windows) {
-        cross.add(right.input, 0..<right.input.columnCount, own.input)
+      for window in student.windows.indices {
+        let right = teacher.input(ofWindow: window)
+        cross.add(right, 0..<right.columnCount, student.input(ofWindow: window))
       }
       for position in chosen {
         let original = teacher.model.layers[index][keyPath: group].linears[position]

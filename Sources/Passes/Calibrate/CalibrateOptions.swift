@@ -97,6 +97,6 @@ extension CalibrateOptions {
   var windowSource: WindowSource {
     WindowSource(
       texts: texts.map(\.resolved), samples: samples, sampled: sampled, validation: validation,
-      length: length, seed: seed, takesExamples: true)
+      length: length, seed: seed, takesExamples: true, products: products)
   }
 }

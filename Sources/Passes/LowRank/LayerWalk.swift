@@ -9,6 +9,13 @@ struct LayerWalk {
   private(set) var windows: [HaltedWindow]
   private let rotary: RotaryEmbedding
   private let atOnce: Int
+  /// What the windows are halted before.
+  private var place = Place.layer(0, step: 0)
+
+  private enum Place {
+    case layer(Int, step: Int)
+    case head
+  }
 
   /// Starts with the embeddings.
   ///
@@ -26,6 +33,7 @@ struct LayerWalk {
 
   /// Takes every window a step of a layer further.
   mutating func advance(layer index: Int, step: Int) {
+    place = .layer(index, step: step)
     for start in stride(from: 0, to: windows.count, by: atOnce) {
       let (model, windows, rotary) = (model, windows, rotary)
       let moved = parallelMap(min(atOnce, windows.count - start)) { i in
@@ -34,6 +42,18 @@ struct LayerWalk {
         return window
       }
       for (i, window) in moved.enumerated() { self.windows[start + i] = window }
+    }
+  }
+
+  /// Halts before the output head, behind the last layer.
+  mutating func haltBeforeHead() { place = .head }
+
+  /// What the next linears read of a window, `[tokens, in]`; computed each time, as all windows' would take more memory than
+  /// anything else.
+  func input(ofWindow index: Int) -> Matrix {
+    switch place {
+    case .layer(let layer, let step): model.input(of: windows[index], model.layers[layer], step: step)
+    case .head: model.normalized(windows[index].hidden, weight: model.finalNorm)
     }
   }
 
@@ -47,15 +67,35 @@ struct LayerWalk {
     for step in 0..<Transformer.stepCount { advance(layer: index, step: step) }
   }
 
-  /// The moments of what the next group of linears reads.
+  /// The moments of what the next linears read.
   ///
-  /// - Parameter name: What an error names.
-  /// - Returns: `[in, in]`.
+  /// - Parameters:
+  ///   - name: What an error names.
+  ///   - other: Another model with the same windows at the same place, or nil.
+  /// - Returns: `E[x · xᵀ]`, and with `y` the other's `E[(y - x) · xᵀ]`, `[in, in]`.
+  /// - Throws: `ModelError.notFinite`.
+  func moments(
+    named name: String, beside other: LayerWalk?
+  ) throws -> (own: SecondMoments, difference: CrossMoments?) {
+    let order = input(ofWindow: 0).columnCount
+    var own = SecondMoments(order: order)
+    var difference = other.map { _ in CrossMoments(rows: order, columns: order) }
+    for index in windows.indices {
+      let x = input(ofWindow: index)
+      own.add(x)
+      guard var y = other?.input(ofWindow: index) else { continue }
+      var span = y.values.mutableSpan
+      addScaled(x.values.span, scale: -1, to: &span)
+      difference?.add(y, 0..<order, x)
+    }
+    guard own.isFinite else { throw ModelError.notFinite("the input of '\(name)'") }
+    return (own, difference)
+  }
+
+  /// The moments of what the next linears read, `E[x · xᵀ]`.
+  ///
   /// - Throws: `ModelError.notFinite`.
   func moments(named name: String) throws -> DoubleMatrix {
-    var moments = SecondMoments(order: windows[0].input.columnCount)
-    for window in windows { moments.add(window.input) }
-    guard moments.isFinite else { throw ModelError.notFinite("the input of '\(name)'") }
-    return DoubleMatrix(moments)
+    DoubleMatrix(try moments(named: name, beside: nil).own)
   }
 }

@@ -1,5 +1,4 @@
 package import Kernels
-import Models
 
 /// What corrects linears for the error of the layers before them.
 ///
@@ -22,24 +21,11 @@ package struct ErrorPropagation {
   /// What the weights that read one input are multiplied with, `[in, in]`.
   ///
   /// - Parameters:
-  ///   - moments: Of the inputs behind quantized layers.
-  ///   - quantized: The windows behind quantized layers.
-  ///   - originals: The same windows in the original model.
-  ///   - input: The input of a window.
+  ///   - difference: `E[(x - xq) · xqᵀ]`.
+  ///   - moments: `E[xq · xqᵀ]`.
   /// - Returns: As the function below gives it.
-  func correction(
-    _ moments: SecondMoments, _ quantized: [HaltedWindow], _ originals: [HaltedWindow],
-    reading input: (HaltedWindow) -> Matrix
-  ) -> [Float] {
-    var cross = CrossMoments(rows: moments.order, columns: moments.order)
-    for (original, window) in zip(originals, quantized) {
-      var difference = input(original)
-      var span = difference.values.mutableSpan
-      let other = input(window)
-      addScaled(other.values.span, scale: -1, to: &span)
-      cross.add(difference, 0..<moments.order, other)
-    }
-    return Self.correction(cross.means, moments, share: share, damping: damping)
+  func correction(_ difference: CrossMoments, _ moments: SecondMoments) -> [Float] {
+    Self.correction(difference.means, moments, share: share, damping: damping)
   }
 
   /// `I + share · E[(x - xq) · xqᵀ] · (E[xq · xqᵀ] + λI)⁻¹`.

@@ -41,7 +41,8 @@ struct LayerwiseQuantization {
     self.options = options
     self.grids = grids
     self.progress = progress
-    let model = try Transformer(input)
+    var model = try Transformer(input)
+    model.operands = options.products
     try model.requireTokens(tokens, from: Tokenizer.path(in: input))
     walk = try LayerWalk(model, tokens)
     training =
@@ -61,11 +62,11 @@ struct LayerwiseQuantization {
     for index in walk.model.layers.indices {
       for (name, tensor) in try quantizeLayer(index) { try keep(name, tensor) }
     }
-    let model = walk.model
-    guard !model.configuration.tiesEmbeddings else { return }
-    let norm = model.finalNorm
-    var head = model.head.linears
-    try quantize(&head, keep: keep) { model.normalized($0.hidden, weight: norm) }
+    guard !walk.model.configuration.tiesEmbeddings else { return }
+    walk.haltBeforeHead()
+    originalWalk?.haltBeforeHead()
+    var head = walk.model.head.linears
+    try quantize(&head, keep: keep)
   }
 
   /// Quantizes a layer and takes the windows through it.
@@ -78,11 +79,7 @@ struct LayerwiseQuantization {
     for (step, group) in Transformer.DecoderLayer.groups.enumerated() {
       advance(layer: index, step: step)
       var linears = walk.model.layers[index][keyPath: group].linears
-      try quantize(&linears) {
-        packed.append(($0, $1))
-      } reading: {
-        $0.input
-      }
+      try quantize(&linears) { packed.append(($0, $1)) }
       walk.model.layers[index][keyPath: group].linears = linears
     }
     advance(layer: index, step: Transformer.stepCount - 1)
@@ -115,20 +112,16 @@ struct LayerwiseQuantization {
     originalWalk?.advance(layer: index, step: step)
   }
 
+  /// Quantizes the linears that the windows are halted before.
   private mutating func quantize(
-    _ linears: inout [Linear], keep: (String, PackedTensor) throws -> Void,
-    reading input: (HaltedWindow) -> Matrix
+    _ linears: inout [Linear], keep: (String, PackedTensor) throws -> Void
   ) throws {
     let chosen = linears.indices.filter { grids[linears[$0].name] != nil }
     guard let first = chosen.first else { return }
-    var moments = SecondMoments(order: linears[first].weight.columnCount)
-    for window in walk.windows { moments.add(input(window)) }
-    guard moments.isFinite else { throw ModelError.notFinite("the input of '\(linears[first].name)'") }
-    let originals = originalWalk?.windows ?? []
-    let correction = propagation?.correction(moments, walk.windows, originals, reading: input)
-    let compared = zip(walk.windows, originals).prefix(Self.comparedWindows).map {
-      OutputError.Inputs(quantized: input($0), original: input($1))
-    }
+    let (moments, difference) = try walk.moments(
+      named: linears[first].name, beside: propagation == nil ? nil : originalWalk)
+    let correction = difference.flatMap { propagation?.correction($0, moments) }
+    let compared = comparedInputs
     let means = moments.means.map { Float($0) }
     let quantizer = quantizers(for: moments, means: means)
     for index in chosen {
@@ -141,6 +134,15 @@ struct LayerwiseQuantization {
       try keep(name, packed)
       done += 1
       progress(Progress(phase: "quantize", completed: done, total: grids.count, detail: name))
+    }
+  }
+
+  /// What the linears read that the windows are halted before, of some windows; nothing where errors are not measured by it.
+  private var comparedInputs: [OutputError.Inputs] {
+    guard let originalWalk, training == nil else { return [] }
+    return walk.windows.indices.prefix(Self.comparedWindows).map {
+      OutputError.Inputs(
+        quantized: walk.input(ofWindow: $0), original: originalWalk.input(ofWindow: $0))
     }
   }
 

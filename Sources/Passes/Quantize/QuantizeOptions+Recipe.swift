@@ -1,11 +1,12 @@
 import Checkpoints
+import Kernels
 
 extension QuantizeOptions {
   static let keys = [
     "method", "bits", "group_size", "targets", "ignore", "tables", "text", "samples", "sampled", "length",
     "seed", "damping", "activation_order", "refit", "sweeps", "propagation", "overrides", "bits_per_weight",
     "importance", "importance_output", "layer_epochs", "layer_batch", "layer_learning_rate",
-    "layer_code_rate",
+    "layer_code_rate", "products",
   ]
 
   /// Reads the options of a recipe's `quantize`.
@@ -36,6 +37,7 @@ extension QuantizeOptions {
       try $0.number(.aboveUpTo(0, 1))
     }
     layerCodeRate = try map.value("layer_code_rate", default: layerCodeRate) { try $0.number(.within(0...1)) }
+    products = try map.value("products", default: products) { try $0.choice() }
     overrides = try map.value("overrides", default: overrides) {
       try $0.list(of: "overrides").map(QuantizeOverride.init)
     }
@@ -69,7 +71,7 @@ extension QuantizeOptions {
 
   /// Refuses options that would have no effect.
   private func requireUse(_ reader: RecipeReader, _ map: RecipeMap) throws {
-    for key in ["samples", "length", "seed", "importance_output"] where !hasWindows && map.has(key) {
+    for key in ["samples", "length", "seed", "products", "importance_output"] where !hasWindows && map.has(key) {
       throw reader.failure("'\(key)' is of no use without a 'text'")
     }
     if importance != nil {
@@ -139,6 +141,7 @@ extension QuantizeOptions {
       .init("refit", .bool(refit)),
       .init("sweeps", .integer(sweeps)),
       .init("propagation", .double(propagation)),
+      .init("products", .string(products.rawValue)),
       .init("layer_epochs", .integer(layerEpochs)),
     ] + (layerEpochs > 0 ? layerMembers : [])
   }

@@ -1,4 +1,5 @@
 public import Checkpoints
+public import Kernels
 
 /// How the codes, scales and biases of a weight are found.
 public enum QuantizeMethod: String, Sendable, CaseIterable {
@@ -65,6 +66,8 @@ public struct QuantizeOptions: Sendable, Equatable {
   public var layerLearningRate = 2e-3
   /// The peak step size of a layer's codes, in units of the step, at least 0 and at most 1.
   public var layerCodeRate = 2e-2
+  /// What is rounded to 16 bits for products with weights while windows go through the model or are written by it.
+  public var products = ProductOperands.f32
   /// Bits and group sizes of some modules; of several that name a module the last one holds.
   public var overrides: [QuantizeOverride]
   /// The bits of a weight, codes and tables, that are distributed over the modules by their sensitivity; nil gives all
@@ -111,6 +114,7 @@ extension QuantizeOptions {
   /// The windows that are asked for.
   var windowSource: WindowSource {
     WindowSource(
-      texts: texts.map(\.resolved), samples: samples, sampled: sampled, length: length, seed: seed)
+      texts: texts.map(\.resolved), samples: samples, sampled: sampled, length: length, seed: seed,
+      products: products)
   }
 }

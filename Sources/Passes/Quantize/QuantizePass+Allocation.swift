@@ -11,7 +11,8 @@ extension QuantizePass {
     let open = modules.filter { !$0.hasOwnBits }
     let grids = Dictionary(
       open.map { ($0.module, grid($0.parameters)) }, uniquingKeysWith: { first, _ in first })
-    let model = try Transformer(input)
+    var model = try Transformer(input)
+    model.operands = options.products
     let tokens = try windows(for: input, context)
     try model.requireTokens(tokens, from: Tokenizer.path(in: input))
     var sensitivity = try Sensitivity(grids, model: model, tokens: tokens, progress: context.progress)

@@ -91,20 +91,16 @@ package struct QuantizePass: Pass {
     guard options.hasWindows else { return 0 }
     let c = try LlamaConfiguration(of: input)
     let tokens = options.samples * options.length
+    // A token has its residual stream and what attention gives, and where sensitivity is measured the stream before a part.
     // Five square matrices of doubles exist at once while the moments of the widest input are factored, and two more
     // with propagation, for which there are also the windows in the original model.
     let order = max(c.hiddenSize, c.intermediateSize)
     let hasOriginal = options.propagation > 0 || options.layerEpochs > 0
     let (copies, matrices) = hasOriginal ? (2, 7) : (1, 5)
-    let width = max(copies * (c.hiddenSize + c.intermediateSize), sensitivityWidth(c))
+    let width = copies * 2 * c.hiddenSize + (options.bitsPerWeight == nil ? 0 : c.hiddenSize)
     // A layer that is trained needs the stream before it too, and its weights with gradients and moments.
     let trained = options.layerEpochs > 0 ? 4 * tokens * c.hiddenSize + 4 * 8 * c.layerWeightCount : 0
     return 4 * tokens * width + matrices * 8 * order * order + trained
-  }
-
-  /// What a token has while sensitivity is measured: the stream before a part of a layer too.
-  private func sensitivityWidth(_ c: LlamaConfiguration) -> Int {
-    options.bitsPerWeight == nil ? 0 : 2 * c.hiddenSize + c.intermediateSize
   }
 
   var tables: FloatFormat {
@@ -157,6 +153,7 @@ package struct QuantizePass: Pass {
     if options.layerEpochs == 0 { summary.outputError = run.error.relative }
     if options.method == .gptq { summary.damping = run.damping }
     summary.layerLosses = run.trainingLosses
+    if options.products != .f32 { summary.products = options.products.onThisProcessor }
     return (store, summary, try ImportanceFile(run.importance, of: tokens, options.windowSource))
   }
 
@@ -240,6 +237,8 @@ struct QuantizationSummary {
   var damping: Double?
   /// The losses of the layers that were trained.
   var layerLosses: [LayerTraining.Losses] = []
+  /// What operands were really rounded to, where that was asked for.
+  var products: ProductOperands?
   /// Modules that the text does not reach.
   private var modulesWithoutStatistics = 0
   /// The modules with each width.
@@ -275,6 +274,7 @@ struct QuantizationSummary {
         JSONValue.Member("layer_loss_after", .double(layerLosses.reduce(0) { $0 + $1.after } / count)),
       ]
     }
+    if let products { members.append(JSONValue.Member("products", .string(products.rawValue))) }
     if modulesWithoutStatistics > 0 {
       members.append(JSONValue.Member("modules_without_statistics", .integer(modulesWithoutStatistics)))
     }

@@ -35,10 +35,8 @@ struct Sensitivity {
     let model = walk.model
     for index in model.layers.indices { try measure(layer: index) }
     guard !model.configuration.tiesEmbeddings else { return }
-    let norm = model.finalNorm
-    losses.merge(try relativeErrors(of: model.head.linears) { model.normalized($0.hidden, weight: norm) }) {
-      _, new in new
-    }
+    walk.haltBeforeHead()
+    losses.merge(try relativeErrors(of: model.head.linears)) { _, new in new }
   }
 
   private mutating func measure(layer index: Int) throws {
@@ -55,7 +53,7 @@ struct Sensitivity {
       }
       guard step < groups.count else { continue }
       let linears = walk.model.layers[index][keyPath: groups[step]].linears
-      errors.merge(try relativeErrors(of: linears) { $0.input }) { _, new in new }
+      errors.merge(try relativeErrors(of: linears)) { _, new in new }
     }
   }
 
@@ -74,16 +72,12 @@ struct Sensitivity {
     return shares.reduce(0, +) / Double(max(shares.count, 1))
   }
 
-  /// The relative squared errors of the outputs of linears that read one input.
-  private mutating func relativeErrors(
-    of linears: [Linear], reading input: (HaltedWindow) -> Matrix
-  ) throws -> [String: [Double]] {
+  /// The relative squared errors of the outputs of the linears that the windows are halted before.
+  private mutating func relativeErrors(of linears: [Linear]) throws -> [String: [Double]] {
     let chosen = linears.filter { grids[$0.name] != nil }
     var errors: [String: [Double]] = [:]
     guard let first = chosen.first else { return errors }
-    var moments = SecondMoments(order: first.weight.columnCount)
-    for window in walk.windows { moments.add(input(window)) }
-    guard moments.isFinite else { throw ModelError.notFinite("the input of '\(first.name)'") }
+    let moments = try walk.moments(named: first.name, beside: nil).own
     let (means, importance) = (moments.means.map { Float($0) }, moments.importance)
     for linear in chosen {
       guard let grid = grids[linear.name] else { continue }

@@ -1,11 +1,12 @@
 import Checkpoints
+import Kernels
 import Models
 
 /// Windows that the original model writes itself, kept in the work folder so that each is written only once in a run, and not
 /// again in one that goes on.
 ///
 /// A window begins with the token for the beginning of a text and is sampled at temperature 1; behind a token that ends a
-/// text another text begins. Window `n` depends on the model, the seed, the length and `n` only.
+/// text another text begins. Window `n` depends on the model, the seed, the length, what products round and `n` only.
 ///
 /// The file is private to one run: a line of JSON that says what is in it, then the tokens, `I32`, window by window.
 struct SampledWindows {
@@ -37,7 +38,9 @@ struct SampledWindows {
     guard let begin = boundaries.beginToken else {
       throw ModelError.noToken(path: original.path, "token that begins a text, which 'sampled' needs")
     }
-    let windows = try Transformer(original).samples(
+    var model = try Transformer(original)
+    model.operands = source.products
+    let windows = try model.samples(
       count,
       SampleShape(
         beginToken: begin, endTokens: boundaries.endTokens, length: source.length, ending: .goesOn),
@@ -49,7 +52,9 @@ struct SampledWindows {
   private func header(count: Int) -> [UInt8] {
     let members: [JSONValue.Member] = [
       .init("model", .string(original.path)), .init("seed", .seed(source.seed)),
-      .init("length", .integer(source.length)), .init("windows", .integer(count)),
+      .init("length", .integer(source.length)),
+      .init("products", .string(source.products.onThisProcessor.rawValue)),
+      .init("windows", .integer(count)),
     ]
     return Array((JSONValue.object(members).compactText + "\n").utf8)
   }

@@ -1,3 +1,5 @@
+package import Kernels
+
 /// Where the windows of tokens come from that a model is quantized or calibrated with.
 package struct WindowSource: Sendable, Equatable {
   /// Files of text, or of JSON lines; the windows that the model does not write are shared evenly among them.
@@ -14,11 +16,13 @@ package struct WindowSource: Sendable, Equatable {
   package var seed: UInt64
   /// Whether a text may be a list of prompts with their completions.
   package var takesExamples: Bool
+  /// What the model that writes windows rounds for its products with weights.
+  package var products: ProductOperands
 
   /// Describes windows.
   package init(
     texts: [String], samples: Int, sampled: Int = 0, validation: Int = 0, length: Int, seed: UInt64,
-    takesExamples: Bool = false
+    takesExamples: Bool = false, products: ProductOperands = .f32
   ) {
     precondition((0...samples).contains(sampled), "\(sampled) of \(samples) windows")
     self.texts = texts
@@ -28,6 +32,7 @@ package struct WindowSource: Sendable, Equatable {
     self.length = length
     self.seed = seed
     self.takesExamples = takesExamples
+    self.products = products
   }
 
   /// The windows that the model writes, those held back included.
