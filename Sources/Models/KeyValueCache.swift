@@ -39,8 +39,8 @@ package struct KeyValueCache: Sendable {
   ///   - c: The model.
   ///   - tokens: The tokens that it may have.
   init(_ c: LlamaConfiguration, tokens: Int) {
-    let capacity = Self.capacity(tokens)
-    layers = (0..<c.layerCount).map { _ in Layer(width: c.keyValueHeadCount * c.headSize, capacity: capacity) }
+    let (width, capacity) = (c.keyValueHeadCount * c.headSize, Self.capacity(tokens))
+    layers = (0..<c.layerCount).map { _ in Layer(width: width, capacity: capacity) }
   }
 
   /// The bytes of a sequence.

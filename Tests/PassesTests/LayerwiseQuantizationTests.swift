@@ -102,7 +102,7 @@ import Testing
     }
   }
 
-  @Test func `with rounded products layers come to nearly the same loss, and it says what was rounded`() throws {
+  @Test func `with rounded products layers come to nearly the same loss, and the report says so`() throws {
     let bench = try Workbench(fixture: "tiny-llama")
     let outputs = try ProductOperands.allCases.map { products in
       let quantize = options(.gptq) {

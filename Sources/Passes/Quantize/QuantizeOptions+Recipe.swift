@@ -71,7 +71,8 @@ extension QuantizeOptions {
 
   /// Refuses options that would have no effect.
   private func requireUse(_ reader: RecipeReader, _ map: RecipeMap) throws {
-    for key in ["samples", "length", "seed", "products", "importance_output"] where !hasWindows && map.has(key) {
+    for key in ["samples", "length", "seed", "products", "importance_output"]
+    where !hasWindows && map.has(key) {
       throw reader.failure("'\(key)' is of no use without a 'text'")
     }
     if importance != nil {
