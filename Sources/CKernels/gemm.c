@@ -99,24 +99,16 @@ int ck_has_bf16_products(void) {
 size_t ck_gemm_bf16_scratch(size_t m, size_t n, size_t k) { return ck_gemm_scratch(m) + (m + n) * ((k + 1) / 2); }
 
 void ck_gemm_bf16(
-    size_t m, size_t n, size_t k, ck_floats a, size_t a_row_stride, size_t a_k_stride, int b_format, ck_bytes b,
+    size_t m, size_t n, size_t k, int format, ck_bytes a, size_t a_row_stride, size_t a_k_stride, ck_bytes b,
     size_t b_k_stride, size_t b_column_stride, float scale, float keep, ck_floats_out c, size_t c_stride,
     ck_floats_out scratch) {
 #if defined(__x86_64__)
   const size_t steps = (k + 1) / 2;
-  float *left = scratch + ck_gemm_scratch(m), *right = left + m * steps;
-  const int a_is_row_major = a_k_stride == 1, b_is_row_major = b_k_stride == 1;
-  to_pairs(m, k, 0, a, a_row_stride, a_k_stride, left);
-  // Rows of whole pairs are read where they lie.
-  if (b_format == CK_BF16 && b_is_row_major && k % 2 == 0 && b_column_stride % 2 == 0 && (size_t)b % 4 == 0) {
-    gemm_bf16(
-        m, n, steps, left, a_is_row_major ? steps : 1, a_is_row_major ? 1 : m, b, 1, b_column_stride / 2, scale, keep, c,
-        c_stride, scratch);
-    return;
-  }
-  to_pairs(n, k, b_format == CK_BF16, b, b_column_stride, b_k_stride, right);
+  float *memory = scratch + ck_gemm_scratch(m);
+  const ck_pairs left = pairs_of(m, k, format == CK_BF16, a, a_row_stride, a_k_stride, memory);
+  const ck_pairs right = pairs_of(n, k, format == CK_BF16, b, b_column_stride, b_k_stride, memory + m * steps);
   gemm_bf16(
-      m, n, steps, left, a_is_row_major ? steps : 1, a_is_row_major ? 1 : m, right, b_is_row_major ? 1 : n,
-      b_is_row_major ? steps : 1, scale, keep, c, c_stride, scratch);
+      m, n, steps, left.at, left.vector_stride, left.step_stride, right.at, right.step_stride, right.vector_stride,
+      scale, keep, c, c_stride, scratch);
 #endif
 }

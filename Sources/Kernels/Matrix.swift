@@ -46,6 +46,7 @@ public struct Matrix: Sendable, Equatable {
 /// Memory for intermediate results that is used again instead of being freed.
 package final class ScratchPool: Sendable {
   private let free = Mutex<[[Float]]>([])
+  private let freeBytes = Mutex<[[UInt8]]>([])
 
   /// The pool of the products and of attention.
   package static let shared = ScratchPool()
@@ -55,6 +56,16 @@ package final class ScratchPool: Sendable {
     var memory = free.withLock { $0.popLast() } ?? []
     if memory.count < count { memory = [Float](repeating: 0, count: count) }
     defer { free.withLock { $0.append(memory) } }
+    var all = memory.mutableSpan
+    var part = all._mutatingExtracting(0..<count)
+    return body(&part)
+  }
+
+  /// Lends `count` bytes of unspecified value.
+  package func withBytes<R>(_ count: Int, _ body: (inout MutableSpan<UInt8>) -> R) -> R {
+    var memory = freeBytes.withLock { $0.popLast() } ?? []
+    if memory.count < count { memory = [UInt8](repeating: 0, count: count) }
+    defer { freeBytes.withLock { $0.append(memory) } }
     var all = memory.mutableSpan
     var part = all._mutatingExtracting(0..<count)
     return body(&part)

@@ -95,7 +95,7 @@ package func multiply(
         let target = unsafe c.map { unsafe $0 + cLayout.offset }
         if rounds {
           unsafe ck_gemm_bf16(
-            shape.m, shape.n, shape.inner, left, shape.aRow, shape.aStep, Int32(CK_F32), right, shape.bStep,
+            shape.m, shape.n, shape.inner, Int32(CK_F32), left, shape.aRow, shape.aStep, right, shape.bStep,
             shape.bColumn, scale, keep, target, cLayout.stride, scratch)
         } else {
           unsafe ck_gemm(
@@ -107,36 +107,35 @@ package func multiply(
   }
 }
 
-/// `multiply` with operands rounded to bf16, of which the right one is stored as bf16: the same bits.
+/// `multiply` with operands rounded to bf16 that are stored as bf16: the same bits.
 ///
 /// - Parameters:
 ///   - kind: How the operands are taken.
-///   - a: The span that holds the left operand.
-///   - aLayout: Where in `a`.
-///   - halves: Bytes that hold the right operand as bf16, at any address.
-///   - bLayout: Where in `halves`, in elements.
+///   - a: Bytes that hold the left operand as bf16, at any address.
+///   - aLayout: Where in `a`, in elements.
+///   - b: Bytes that hold the right operand as bf16, at any address.
+///   - bLayout: Where in `b`, in elements.
 ///   - keep: The factor of what `c` holds; 0 overwrites it.
 ///   - c: The span that holds the result.
 ///   - cLayout: Where in `c`, `[m, n]`.
 /// - Precondition: `ProductOperands.bf16.onThisProcessor` is `bf16`.
 package func multiply(
-  _ kind: MatrixProduct, _ a: Span<Float>, _ aLayout: MatrixLayout, halves: RawSpan, _ bLayout: MatrixLayout,
+  _ kind: MatrixProduct, halves a: RawSpan, _ aLayout: MatrixLayout, _ b: RawSpan, _ bLayout: MatrixLayout,
   keep: Float = 0, into c: inout MutableSpan<Float>, _ cLayout: MatrixLayout
 ) {
   precondition(ProductOperands.bf16.onThisProcessor == .bf16, "this processor has no products of bf16")
-  let shape = ProductShape(kind, aLayout, a.count, bLayout, halves.byteCount / 2, cLayout, c.count)
+  let shape = ProductShape(kind, aLayout, a.byteCount / 2, bLayout, b.byteCount / 2, cLayout, c.count)
   guard shape.m > 0, shape.n > 0 else { return }
   guard shape.inner > 0 else { return scaleRows(of: &c, cLayout, by: keep) }
   ScratchPool.shared.withScratch(ck_gemm_bf16_scratch(shape.m, shape.n, shape.inner)) { scratch in
-    // The layouts were checked against the spans, so every address the kernel forms is inside them.
+    // The layouts were checked against the bytes, so every address the kernel forms is inside them.
     unsafe reading(a) { a in
-      unsafe reading(halves) { halves in
+      unsafe reading(b) { b in
         unsafe writing(&c, &scratch) { c, scratch in
           unsafe ck_gemm_bf16(
-            shape.m, shape.n, shape.inner, a.map { unsafe $0 + aLayout.offset }, shape.aRow, shape.aStep,
-            Int32(CK_BF16), halves.map { unsafe $0 + 2 * bLayout.offset }, shape.bStep, shape.bColumn, 1,
-            keep,
-            c.map { unsafe $0 + cLayout.offset }, cLayout.stride, scratch)
+            shape.m, shape.n, shape.inner, Int32(CK_BF16), a.map { unsafe $0 + 2 * aLayout.offset },
+            shape.aRow, shape.aStep, b.map { unsafe $0 + 2 * bLayout.offset }, shape.bStep, shape.bColumn, 1,
+            keep, c.map { unsafe $0 + cLayout.offset }, cLayout.stride, scratch)
         }
       }
     }

@@ -75,6 +75,7 @@ extension LinearGroup {
   private func inputGradient(_ dy: Matrix, _ reducedGradients: [Matrix?], into dx: inout Matrix) {
     let layout = dx.layout
     let tiles = inputTiles(tokenCount: dx.rowCount)
+    let rounded = RoundedMatrix(dy, for: operands)
     var values = dx.values.mutableSpan
     parallelTiles(of: &values, count: tiles.count) { index, dx in
       let (tokens, columns) = (tiles[index].tokens, tiles[index].columns)
@@ -82,8 +83,7 @@ extension LinearGroup {
       for (index, linear) in linears.enumerated() {
         let delta = dy.layout[tokens, self.columns(of: index)]
         multiply(
-          dy, delta, byColumns: columns, of: linear.weight, keep: index == 0 ? 0 : 1, into: &dx, target,
-          operands: operands)
+          rounded, delta, byColumns: columns, of: linear.weight, keep: index == 0 ? 0 : 1, into: &dx, target)
         if let adapter = linear.adapter, let dh = reducedGradients[index] {
           adapter.addInputGradient(dh, tokens: tokens, columns: columns, into: &dx, target)
         }

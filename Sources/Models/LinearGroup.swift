@@ -31,13 +31,14 @@ package struct LinearGroup: Sendable {
     var y = Matrix.unspecified(rows: x.rowCount, columns: outputCount)
     let tiles = outputTiles
     let reduced = reducedInputs(x)
+    let rounded = RoundedMatrix(x, for: operands)
     let layout = y.layout
     var values = y.values.mutableSpan
     parallelTiles(of: &values, count: tiles.count) { index, y in
       let tile = tiles[index]
       let linear = linears[tile.linear]
       let target = layout[0..<x.rowCount, columns(of: tile.linear).shifted(tile.rows)]
-      multiply(x, byRows: tile.rows, of: linear.weight, into: &y, target, operands: operands)
+      multiply(rounded, byRows: tile.rows, of: linear.weight, into: &y, target)
       if let adapter = linear.adapter, let h = reduced[tile.linear] {
         multiply(
           .transposedRight, h.values.span, h.layout, adapter.loraB.values.span,

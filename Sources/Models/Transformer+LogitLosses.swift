@@ -3,7 +3,7 @@ import Synchronization
 
 extension Transformer {
   /// The tokens whose logits exist at the same time.
-  package static let tokensPerLogitBlock = 128
+  package static let tokensPerLogitBlock = 96
 
   /// Ground-truth loss and divergence of a window; with a gradient, that of the hidden states is added to it.
   ///

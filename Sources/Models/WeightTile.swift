@@ -38,44 +38,73 @@ func evenRanges(of length: Int, count: Int) -> [Range<Int>] {
 
 /// Multiplies the input with some rows of a weight, tile by tile: `y = x · Wᵀ`.
 func multiply(
-  _ x: Matrix, byRows rows: Range<Int>, of weight: Weight, into y: inout MutableSpan<Float>,
-  _ target: MatrixLayout, operands: ProductOperands
+  _ x: RoundedMatrix, byRows rows: Range<Int>, of weight: Weight, into y: inout MutableSpan<Float>,
+  _ target: MatrixLayout
 ) {
+  let layout = x.matrix.layout
   for columns in WeightTile.columns(of: weight.columnCount, granularity: weight.columnGranularity) {
     weight.multiplyTile(
-      .transposedRight, x.values.span, x.layout[0..<x.rowCount, columns], rows: rows, columns: columns,
-      keep: columns.lowerBound == 0 ? 0 : 1, into: &y, target, operands: operands)
+      .transposedRight, x, layout[0..<layout.rowCount, columns], rows: rows, columns: columns,
+      keep: columns.lowerBound == 0 ? 0 : 1, into: &y, target)
   }
 }
 
 /// Adds to the input's gradient for some columns, or begins it: `dx = dy · W`.
 func multiply(
-  _ dy: Matrix, _ delta: MatrixLayout, byColumns columns: Range<Int>, of weight: Weight, keep: Float,
-  into dx: inout MutableSpan<Float>, _ target: MatrixLayout, operands: ProductOperands
+  _ dy: RoundedMatrix, _ delta: MatrixLayout, byColumns columns: Range<Int>, of weight: Weight, keep: Float,
+  into dx: inout MutableSpan<Float>, _ target: MatrixLayout
 ) {
   for rows in WeightTile.rows(of: weight.rowCount, columns: columns.count) {
     weight.multiplyTile(
-      .plain, dy.values.span, delta[0..<delta.rowCount, rows], rows: rows, columns: columns,
-      keep: rows.lowerBound == 0 ? keep : 1, into: &dx, target, operands: operands)
+      .plain, dy, delta[0..<delta.rowCount, rows], rows: rows, columns: columns,
+      keep: rows.lowerBound == 0 ? keep : 1, into: &dx, target)
   }
 }
 
 extension Weight {
-  /// Multiplies a matrix with a part of the weight, which is unpacked for it unless products take it as it is stored.
+  /// The rows that are rounded at a time, so that they stay in the first cache.
+  private static let roundedRows = 8
+
+  /// Multiplies a matrix with a part of the weight, rounded when the matrix is.
   fileprivate func multiplyTile(
-    _ kind: MatrixProduct, _ a: Span<Float>, _ aLayout: MatrixLayout, rows: Range<Int>, columns: Range<Int>,
-    keep: Float, into c: inout MutableSpan<Float>, _ target: MatrixLayout, operands: ProductOperands
+    _ kind: MatrixProduct, _ a: RoundedMatrix, _ aLayout: MatrixLayout, rows: Range<Int>, columns: Range<Int>,
+    keep: Float, into c: inout MutableSpan<Float>, _ target: MatrixLayout
   ) {
-    if operands.onThisProcessor == .bf16, case .dense(let bytes, .bf16) = values {
+    let tileLayout = MatrixLayout(rows: rows.count, columns: columns.count)
+    guard !a.halves.isEmpty else {
+      return ScratchPool.shared.withScratch(rows.count * columns.count) { tile in
+        unpack(rows: rows, columns: columns, into: &tile)
+        multiply(
+          kind, a.matrix.values.span, aLayout, tile.span, tileLayout, keep: keep, into: &c, target)
+      }
+    }
+    let halves = a.halves.span
+    if case .dense(let bytes, .bf16) = values {
       let part = MatrixLayout(rows: rowCount, columns: columnCount)[rows, columns]
-      bytes.withSpan { multiply(kind, a, aLayout, halves: $0, part, keep: keep, into: &c, target) }
+      bytes.withSpan {
+        multiply(kind, halves: unsafe halves.bytes, aLayout, $0, part, keep: keep, into: &c, target)
+      }
       return
     }
-    ScratchPool.shared.withScratch(rows.count * columns.count) { tile in
-      unpack(rows: rows, columns: columns, into: &tile)
+    ScratchPool.shared.withBytes(2 * rows.count * columns.count) { tile in
+      unpackRounded(rows: rows, columns: columns, into: &tile)
       multiply(
-        kind, a, aLayout, tile.span, MatrixLayout(rows: rows.count, columns: columns.count), keep: keep,
-        into: &c, target, operands: operands)
+        kind, halves: unsafe halves.bytes, aLayout, unsafe tile.span.bytes, tileLayout, keep: keep, into: &c,
+        target)
+    }
+  }
+
+  /// Unpacks a tile and rounds it to bf16, `[rows.count, columns.count]`.
+  private func unpackRounded(rows: Range<Int>, columns: Range<Int>, into tile: inout MutableSpan<UInt8>) {
+    ScratchPool.shared.withScratch(Self.roundedRows * columns.count) { scratch in
+      for first in stride(from: rows.lowerBound, to: rows.upperBound, by: Self.roundedRows) {
+        let part = first..<min(first + Self.roundedRows, rows.upperBound)
+        var floats = scratch._mutatingExtracting(0..<part.count * columns.count)
+        unpack(rows: part, columns: columns, into: &floats)
+        let start = 2 * (first - rows.lowerBound) * columns.count
+        var bytes = tile._mutatingExtracting(start..<start + 2 * floats.count)
+        narrow(floats.span, to: .bf16, into: &bytes)
+      }
     }
   }
 }

@@ -54,26 +54,31 @@ import Testing
     }
   }
 
-  @Test(arguments: shapes + [[40, 16, 64], [40, 17, 33]])
-  func `takes a right operand that is stored as bf16 to the same bits`(shape: [Int]) {
+  /// An odd address, as a tensor in a file may have, and an even one.
+  @Test(arguments: shapes + [[40, 16, 64], [40, 17, 33]], [1, 4])
+  func `takes operands that are stored as bf16 to the same bits`(shape: [Int], padding: Int) {
     guard ProductOperands.bf16.onThisProcessor == .bf16 else { return }
     var random = SplitMix64(seed: 14)
+    let stored = { (values: [Float]) in
+      [UInt8](repeating: 0, count: padding) + narrowed(values, to: .bf16)
+    }
     for kind in Self.kinds {
       let product = ProductLayouts(kind, shape)
       let (a, b) = (product.a, product.b)
       let c = MatrixLayout(rows: shape[0], columns: shape[1])
-      let x = spread(a, in: a.room, &random)
-      // An odd address, as a tensor in a file may have.
-      let bytes = [0] + narrowed(spread(b, in: b.room, &random), to: .bf16)
-      let halves = bytes.span.extracting(1..<bytes.count)
-      let y = widened(unsafe halves.bytes, from: .bf16)
+      let (left, right) = (stored(spread(a, in: a.room, &random)), stored(spread(b, in: b.room, &random)))
+      let leftHalves = left.span.extracting(padding..<left.count)
+      let rightHalves = right.span.extracting(padding..<right.count)
+      let x = widened(unsafe leftHalves.bytes, from: .bf16)
+      let y = widened(unsafe rightHalves.bytes, from: .bf16)
       for keep: Float in [0, 0.5] {
         let start = (0..<shape[0] * shape[1]).map { _ in Float.random(in: -1...1, using: &random) }
         var (expected, result) = (start, start)
         var expectedSpan = expected.mutableSpan
         multiply(kind, x.span, a, y.span, b, keep: keep, into: &expectedSpan, c, operands: .bf16)
         var span = result.mutableSpan
-        multiply(kind, x.span, a, halves: unsafe halves.bytes, b, keep: keep, into: &span, c)
+        multiply(
+          kind, halves: unsafe leftHalves.bytes, a, unsafe rightHalves.bytes, b, keep: keep, into: &span, c)
         #expect(result == expected, "\(kind), keep \(keep)")
       }
     }

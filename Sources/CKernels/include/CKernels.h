@@ -162,10 +162,10 @@ void ck_gemm(
 int ck_has_bf16_products(void);
 /// The elements of scratch memory that `ck_gemm_bf16` needs.
 size_t ck_gemm_bf16_scratch(size_t m, size_t n, size_t k);
-/// ck_gemm with operands rounded to bf16, to nearest even, and sums in f32; only where `ck_has_bf16_products`. b is
-/// CK_F32 or CK_BF16; its strides count numbers.
+/// ck_gemm with operands rounded to bf16, to nearest even, and sums in f32; only where `ck_has_bf16_products`. Both
+/// operands are CK_F32 or both CK_BF16, as `format` says; strides count numbers.
 void ck_gemm_bf16(
-    size_t m, size_t n, size_t k, ck_floats a, size_t a_row_stride, size_t a_k_stride, int b_format, ck_bytes b,
+    size_t m, size_t n, size_t k, int format, ck_bytes a, size_t a_row_stride, size_t a_k_stride, ck_bytes b,
     size_t b_k_stride, size_t b_column_stride, float scale, float keep, ck_floats_out c, size_t c_stride,
     ck_floats_out scratch);
 

@@ -66,10 +66,10 @@ package struct CalibratePass: Pass {
     let attention = (c.headCount + 2 * c.keyValueHeadCount) * c.headSize
     let activations = 2 * c.hiddenSize + attention + c.headCount * c.headSize + 2 * c.intermediateSize
     let kept = recomputesLayers ? c.layerCount * c.hiddenSize + activations : c.layerCount * activations
-    // With a divergence the original's logits, too.
-    let models = options.klWeight > 0 ? 2 : 1
-    let logits = models * min(options.length, Transformer.tokensPerLogitBlock) * c.vocabularySize
-    return 4 * (options.length * (kept + 8 * c.intermediateSize) + logits)
+    let logits = min(options.length, Transformer.tokensPerLogitBlock) * c.vocabularySize
+    // With a divergence the original's logits, too; rounded gradients of logits take half as much.
+    let logitBytes = logits * (4 + (options.klWeight > 0 ? 4 : 0) + (options.products == .bf16 ? 2 : 0))
+    return 4 * options.length * (kept + 8 * c.intermediateSize) + logitBytes
   }
 
   /// The bytes of the positions of codes, their gradients and moments.
