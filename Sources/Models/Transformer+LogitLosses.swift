@@ -3,7 +3,7 @@ import Synchronization
 
 extension Transformer {
   /// The tokens whose logits exist at the same time.
-  package static let tokensPerLogitBlock = 96
+  package static let tokensPerLogitBlock = 64
 
   /// Ground-truth loss and divergence of a window; with a gradient, that of the hidden states is added to it.
   ///
