@@ -1,5 +1,5 @@
 import Checkpoints
-import Kernels
+package import Kernels
 
 /// Which parts of the linears are trained.
 package struct TrainedParts: OptionSet, Sendable, Hashable {
@@ -54,7 +54,7 @@ extension LinearGroup {
   ///   - dy: The gradient of the outputs, `[tokens, out]`.
   ///   - gradients: One for each linear; added to.
   ///   - dx: `[tokens, in]`; overwritten.
-  func backward(x: Matrix, dy: Matrix, gradients: inout [LinearGradients], into dx: inout Matrix) {
+  package func backward(x: Matrix, dy: Matrix, gradients: inout [LinearGradients], into dx: inout Matrix) {
     var reducedGradients: [Matrix?] = []
     for index in linears.indices {
       let delta = dy.layout[0..<dy.rowCount, columns(of: index)]

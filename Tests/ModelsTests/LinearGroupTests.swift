@@ -1,0 +1,88 @@
+import Checkpoints
+import Kernels
+import Models
+import TestSupport
+import Testing
+
+/// Products of a group of linears are those of operands that are rounded as asked for, and of no others.
+@Suite struct LinearGroupTests {
+  private static let inputCount = 192
+  private static let tokenCount = 21
+
+  /// What is asked for, and how a weight is stored.
+  private static let kinds: [(ProductOperands, Storage)] = ProductOperands.allCases.flatMap { operands in
+    Storage.allCases.map { (operands, $0) }
+  }
+
+  enum Storage: CaseIterable, Sendable {
+    case f32
+    case bf16
+    case packed
+
+    func weight(rows: Int, _ random: inout SplitMix64) -> Weight {
+      let count = rows * inputCount
+      let values: Weight.Values
+      switch self {
+      case .f32: values = .dense(TensorBytes(narrowed(uniform(count, &random), to: .f32)), .f32)
+      case .bf16: values = .dense(TensorBytes(narrowed(uniform(count, &random), to: .bf16)), .bf16)
+      case .packed:
+        values = .packed(
+          PackedWeight(
+            codes: TensorBytes((0..<count / 4).map { _ in UInt8.random(in: 0...255, using: &random) }),
+            bits: 2, groupSize: 64, scales: uniform(count / 64, &random),
+            biases: uniform(count / 64, &random)))
+      }
+      return Weight(rows: rows, columns: inputCount, values: values)
+    }
+  }
+
+  @Test(arguments: kinds)
+  func `outputs and gradients are those of the plain loops`(operands: ProductOperands, storage: Storage) {
+    var random = SplitMix64(seed: 17)
+    let weights = [40, 104].map { storage.weight(rows: $0, &random) }
+    var group = LinearGroup(weights.enumerated().map { Linear(name: "\($0)", weight: $1) })
+    group.operands = operands
+    let x = matrix(columns: Self.inputCount, &random)
+    let outputs = group(x)
+    let dy = matrix(columns: group.outputCount, &random)
+    var gradients = group.linears.map { LinearGradients(for: $0, training: .code) }
+    var dx = Matrix.unspecified(rows: Self.tokenCount, columns: Self.inputCount)
+    group.backward(x: x, dy: dy, gradients: &gradients, into: &dx)
+    let used = operands.onThisProcessor
+    let joined = Matrix(
+      rows: group.outputCount, columns: Self.inputCount,
+      values: weights.flatMap { $0.floats(rows: 0..<$0.rowCount) })
+    expectClose(outputs, product(.transposedRight, x, joined, used))
+    expectClose(dx, product(.plain, dy, joined, used))
+    guard storage == .packed else { return }
+    let dW = Matrix(
+      rows: group.outputCount, columns: Self.inputCount, values: gradients.flatMap(\.weights))
+    expectClose(dW, product(.transposedLeft, dy, x, used))
+  }
+
+  /// Rounded operands change results by more than a hundred times what is allowed here.
+  private func expectClose(_ result: Matrix, _ expected: Matrix) {
+    #expect(relativeError(result.values, expected.values) < 1e-6)
+  }
+
+  private func product(
+    _ kind: MatrixProduct, _ a: Matrix, _ b: Matrix, _ operands: ProductOperands
+  ) -> Matrix {
+    var result = Matrix(
+      rows: kind == .transposedLeft ? a.columnCount : a.rowCount,
+      columns: kind == .transposedRight ? b.rowCount : b.columnCount)
+    let layout = result.layout
+    var values = result.values.mutableSpan
+    multiplyReference(
+      kind, a.values.span, a.layout, b.values.span, b.layout, into: &values, layout, operands: operands)
+    return result
+  }
+
+  private func matrix(columns: Int, _ random: inout SplitMix64) -> Matrix {
+    Matrix(rows: Self.tokenCount, columns: columns, values: uniform(Self.tokenCount * columns, &random))
+  }
+}
+
+private func uniform(_ count: Int, _ random: inout SplitMix64) -> [Float] {
+  (0..<count).map { _ in Float.random(in: -1...1, using: &random) }
+}
