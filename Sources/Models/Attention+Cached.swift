@@ -77,7 +77,7 @@ extension Attention {
   ) {
     let width = keyValueHeadCount * headSize
     let head = part.keyValueHead * headSize..<(part.keyValueHead + 1) * headSize
-    let keys = MatrixLayout(rows: width, columns: cache.capacity)
+    let keys = MatrixLayout(rows: width, columns: cache.room)
     // Whole blocks of keys are faster than a part of one; what is no key yet is not valid.
     let blocks = (part.seen + KeyValueCache.columns - 1) / KeyValueCache.columns
     let scoreLayout = MatrixLayout(rows: part.queries.rowCount, columns: blocks * KeyValueCache.columns)
@@ -93,7 +93,7 @@ extension Attention {
       }
       multiply(
         .plain, scores.span, seen, cache.values.span,
-        MatrixLayout(rows: cache.capacity, columns: width)[0..<part.seen, head], into: &output, part.output)
+        MatrixLayout(rows: cache.room, columns: width)[0..<part.seen, head], into: &output, part.output)
     }
   }
 }

@@ -33,12 +33,12 @@ package struct Decoder: Sendable {
     self.products = products
     rotary = model.rotaryEmbedding(positions: capacity)
     self.capacity = capacity
-    caches = (0..<slots).map { _ in KeyValueCache(model.configuration, tokens: capacity) }
+    caches = (0..<slots).map { _ in KeyValueCache(layerCount: model.layers.count, tokens: capacity) }
   }
 
   /// Forgets the tokens of a slot, for another sequence.
   package mutating func clear(_ slot: Int) {
-    caches[slot] = KeyValueCache(model.configuration, tokens: capacity)
+    caches[slot] = KeyValueCache(layerCount: model.layers.count, tokens: capacity)
   }
 
   /// Reads the beginning of a sequence.

@@ -59,6 +59,20 @@ import Testing
     #expect(largestDifference(logits.values, expected.values) < Self.tolerance)
   }
 
+  /// Room for keys and values is taken as tokens come: at 33, 65, 129 and 257 of them, the last time to less than twice as much.
+  @Test func `many tokens one by one have the logits of the whole window`() throws {
+    let model = try model(.dense)
+    let tokens = (0..<300).map { Self.tokens[$0 % Self.tokens.count] }
+    var decoder = Decoder(model, capacity: 300)
+    let expected = model.logits(
+      try model.finalHidden(tokens, rotary: model.rotaryEmbedding(positions: 300)))
+    for (index, token) in tokens.enumerated() {
+      let logits = try decoder.append([token], slots: [0])
+      let row = Array(expected.values[expected.row(index)])
+      #expect(largestDifference(logits.values, row) < Self.tolerance, "token \(index)")
+    }
+  }
+
   @Test(arguments: Kind.allCases)
   func `independent logits are the same bits whatever else is computed`(kind: Kind) throws {
     let model = try model(kind)
