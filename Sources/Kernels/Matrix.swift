@@ -45,27 +45,31 @@ public struct Matrix: Sendable, Equatable {
 
 /// Memory for intermediate results that is used again instead of being freed.
 package final class ScratchPool: Sendable {
-  private let free = Mutex<[[Float]]>([])
-  private let freeBytes = Mutex<[[UInt8]]>([])
+  private let floats = Buffers<Float>()
+  private let bytes = Buffers<UInt8>()
 
   /// The pool of the products and of attention.
   package static let shared = ScratchPool()
 
   /// Lends `count` floats of unspecified value.
   package func withScratch<R>(_ count: Int, _ body: (inout MutableSpan<Float>) -> R) -> R {
-    var memory = free.withLock { $0.popLast() } ?? []
-    if memory.count < count { memory = [Float](repeating: 0, count: count) }
-    defer { free.withLock { $0.append(memory) } }
-    var all = memory.mutableSpan
-    var part = all._mutatingExtracting(0..<count)
-    return body(&part)
+    floats.lend(count, body)
   }
 
   /// Lends `count` bytes of unspecified value.
   package func withBytes<R>(_ count: Int, _ body: (inout MutableSpan<UInt8>) -> R) -> R {
-    var memory = freeBytes.withLock { $0.popLast() } ?? []
-    if memory.count < count { memory = [UInt8](repeating: 0, count: count) }
-    defer { freeBytes.withLock { $0.append(memory) } }
+    bytes.lend(count, body)
+  }
+}
+
+/// Arrays that nobody uses at the moment.
+private final class Buffers<Element: Sendable & ExpressibleByIntegerLiteral>: Sendable {
+  private let free = Mutex<[[Element]]>([])
+
+  func lend<R>(_ count: Int, _ body: (inout MutableSpan<Element>) -> R) -> R {
+    var memory = free.withLock { $0.popLast() } ?? []
+    if memory.count < count { memory = [Element](repeating: 0, count: count) }
+    defer { free.withLock { $0.append(memory) } }
     var all = memory.mutableSpan
     var part = all._mutatingExtracting(0..<count)
     return body(&part)
