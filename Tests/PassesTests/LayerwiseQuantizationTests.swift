@@ -220,9 +220,19 @@ import Testing
     var window = HaltedWindow(hidden: whole)
     for layer in model.layers {
       model.forward(layer, &whole, rotary: rotary)
+      var sum = window.hidden
+      var inputs: [Matrix] = []
       for step in 0..<Transformer.stepCount {
         model.advance(&window, through: layer, step: step, rotary: rotary)
+        if step < Transformer.stepCount - 1 { inputs.append(model.input(of: window, layer, step: step)) }
       }
+      // The inputs are those of the layer: what its second and its last group make of theirs is what it adds.
+      for (input, group) in [(inputs[1], layer.attentionOutput), (inputs[3], layer.down)] {
+        var values = sum.values.mutableSpan
+        addScaled(group(input).values.span, scale: 1, to: &values)
+      }
+      #expect(sum == whole)
+      #expect(inputs[3] == model.gated(layer.gateAndUp(inputs[2])))
     }
     #expect(window.hidden == whole)
   }

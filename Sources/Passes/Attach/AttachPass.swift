@@ -64,7 +64,7 @@ package struct AttachPass: Pass {
       tokens *= 2
       bytes += 4 * options.length * c.hiddenSize * c.layerCount + 8 * 10 * order * order
     }
-    return bytes + 4 * tokens * 2 * c.hiddenSize
+    return bytes + 4 * tokens * (c.hiddenSize + c.headCount * c.headSize)
   }
 
   /// Refuses modules that calibration would not train: an adapter that nothing trains does nothing.

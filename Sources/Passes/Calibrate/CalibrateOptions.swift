@@ -55,7 +55,7 @@ public struct CalibrateOptions: Sendable, Equatable {
   public var schedule: LearningRateShape
   /// The updates over which the learning rate rises, at least 0 and below `updates`.
   public var warmup: Int
-  /// What is rounded to 16 bits for products with weights, of this model and of the original.
+  /// What is rounded to 16 bits for products with weights and in attention, of this model and of the original.
   public var products = ProductOperands.f32
   /// The original model, which the output is to match; nil means the input of the recipe.
   public var teacher: PathOption?

@@ -66,7 +66,7 @@ public struct QuantizeOptions: Sendable, Equatable {
   public var layerLearningRate = 2e-3
   /// The peak step size of a layer's codes, in units of the step, at least 0 and at most 1.
   public var layerCodeRate = 2e-2
-  /// What is rounded to 16 bits for products with weights while windows go through the model or are written by it.
+  /// What is rounded to 16 bits for products with weights and in attention, while windows go through the model or are written by it.
   public var products = ProductOperands.f32
   /// Bits and group sizes of some modules; of several that name a module the last one holds.
   public var overrides: [QuantizeOverride]

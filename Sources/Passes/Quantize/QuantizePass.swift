@@ -97,7 +97,8 @@ package struct QuantizePass: Pass {
     let order = max(c.hiddenSize, c.intermediateSize)
     let hasOriginal = options.propagation > 0 || options.layerEpochs > 0
     let (copies, matrices) = hasOriginal ? (2, 7) : (1, 5)
-    let width = copies * 2 * c.hiddenSize + (options.bitsPerWeight == nil ? 0 : c.hiddenSize)
+    let width =
+      copies * (c.hiddenSize + c.headCount * c.headSize) + (options.bitsPerWeight == nil ? 0 : c.hiddenSize)
     // A layer that is trained needs the stream before it too, and its weights with gradients and moments.
     let trained = options.layerEpochs > 0 ? 4 * tokens * c.hiddenSize + 4 * 8 * c.layerWeightCount : 0
     return 4 * tokens * width + matrices * 8 * order * order + trained
