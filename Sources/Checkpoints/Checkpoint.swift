@@ -56,8 +56,17 @@ public struct Checkpoint: Sendable {
   }
 
   /// The same bytes under another description, for planning steps that have not run.
-  package func replacing(contents: CheckpointContents) -> Checkpoint {
-    Checkpoint(path: path, format: format, contents: contents, store: store)
+  ///
+  /// - Parameters:
+  ///   - contents: What it will hold.
+  ///   - assets: The files that are not weights and will have other contents, by their names.
+  /// - Returns: A checkpoint of which everything else is this one's.
+  package func replacing(
+    contents: CheckpointContents, assets: [String: TensorBytes] = [:]
+  ) -> Checkpoint {
+    Checkpoint(
+      path: path, format: format, contents: contents,
+      store: assets.isEmpty ? store : StoreWithAssets(base: store, assets: assets))
   }
 
   /// The files the checkpoint consists of, by their names inside it, sorted.
@@ -175,6 +184,18 @@ package protocol TensorStore: Sendable {
   func bytes(of asset: Asset) throws -> TensorBytes
   /// The files of a folder that hold tensors; empty when the store is one file.
   var weightFileNames: [String] { get }
+}
+
+/// A store some of whose files that are not weights have other contents.
+private struct StoreWithAssets: TensorStore {
+  let base: any TensorStore
+  let assets: [String: TensorBytes]
+
+  func bytes(of tensor: TensorInfo) throws -> TensorBytes { try base.bytes(of: tensor) }
+
+  func bytes(of asset: Asset) throws -> TensorBytes { try assets[asset.name] ?? base.bytes(of: asset) }
+
+  var weightFileNames: [String] { base.weightFileNames }
 }
 
 /// Writes a checkpoint whose contents were announced when the writer was made.

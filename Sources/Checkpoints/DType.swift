@@ -37,4 +37,14 @@ public enum DType: String, Sendable, CaseIterable {
 
   /// Whether a weight of this type can be computed with.
   public var isWeight: Bool { self == .f32 || self == .f16 || self == .bf16 }
+
+  /// The name in a `config.json`, of types that weights have.
+  package var configurationName: String? {
+    switch self {
+    case .f32: "float32"
+    case .f16: "float16"
+    case .bf16: "bfloat16"
+    default: nil
+    }
+  }
 }

@@ -12,6 +12,13 @@ package struct ModelReader: Sendable {
     try floats(name, shape: [count])
   }
 
+  /// The format of a tensor of floats, from headers alone.
+  ///
+  /// - Throws: `FormatError` when it is missing, has another shape, or holds no weights.
+  package func format(of name: String, shape: [Int]) throws -> FloatFormat {
+    try format(of: try requireTensor(name, shape: shape))
+  }
+
   /// A linear: its weight, with trained changes of its tables applied, and its adapter.
   package func linear(_ module: String, rows: Int, columns: Int) throws -> Linear {
     let weight =
@@ -110,9 +117,9 @@ package struct ModelReader: Sendable {
     return format
   }
 
-  private func floats(_ name: String, shape: [Int]) throws -> [Float] {
-    let tensor = try requireTensor(name, shape: shape)
-    let format = try format(of: tensor)
+  /// A tensor as floats.
+  package func floats(_ name: String, shape: [Int]) throws -> [Float] {
+    let format = try format(of: name, shape: shape)
     return try checkpoint.bytes(of: name).withSpan { bytes in widened(bytes, from: format) }
   }
 }

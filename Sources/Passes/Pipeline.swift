@@ -72,7 +72,7 @@ public struct Pipeline {
       }
       let step = try pass.plan(current)
       plan.add(passOptions.name, step)
-      current = current.replacing(contents: step.contents)
+      current = current.replacing(contents: step.contents, assets: step.assets)
     }
     try checkRepresentable(current, madeFrom: input.contents)
     plan.finish(with: current.contents)
@@ -160,6 +160,7 @@ extension PassOptions {
   /// The pass that changes a checkpoint, or nil for verification.
   var pass: (any Pass)? {
     switch self {
+    case .rotate(let options): RotatePass(options)
     case .quantize(let options): QuantizePass(options)
     case .attach(let options): options.adapter.map(PeftAttachPass.init) ?? AttachPass(options)
     case .calibrate(let options): CalibratePass(options)

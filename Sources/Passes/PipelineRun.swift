@@ -10,6 +10,8 @@ struct PipelineRun {
   private let workspace: OutputWorkspace
   private let journal: RunJournal
   private let input: Checkpoint
+  /// What later passes compare with: the input, or what was made of it by the last rotation, whose activations they see.
+  private var original: Checkpoint
   private let origin: Origin
   private let progress: ProgressHandler
   private var current: Checkpoint
@@ -30,6 +32,7 @@ struct PipelineRun {
     self.origin = origin
     self.progress = progress
     current = input
+    original = input
   }
 
   var report: PipelineReport {
@@ -51,6 +54,7 @@ struct PipelineRun {
       if let file = record.file {
         bytes = record.bytes
         current = try Checkpoint.open(path: workspace.path(file), access: options.access)
+        if step.name == "rotate" { original = current }
       }
       if case .copy = step {
         copyReport = record.report
@@ -116,7 +120,7 @@ struct PipelineRun {
   /// What a pass is told; `state` is where it may keep how far it is.
   private func context(state: PassState? = nil) -> PassContext {
     PassContext(
-      original: input, access: options.access,
+      original: original, access: options.access,
       work: WorkFiles(path: workspace.path, keep: journal.keep), state: state,
       memoryLimit: options.memoryLimit, logPath: options.logPath, mayReplace: options.force,
       progress: progress)

@@ -83,7 +83,7 @@ extension Recipe {
           }
         case .quantize(let options): (options.texts + [options.importance].compactMap(\.self)).map(\.resolved)
         case .attach(let options): [options.text, options.teacher].compactMap { $0?.resolved }
-        case .merge: []
+        case .rotate, .merge: []
         }
       }
   }

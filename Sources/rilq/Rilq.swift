@@ -20,8 +20,8 @@ struct Rilq: ParsableCommand {
       """,
     version: version,
     subcommands: [
-      Convert.self, Quantize.self, Attach.self, Calibrate.self, Merge.self, Verify.self, Eval.self,
-      Generate.self, Inspect.self, Analyze.self, Plot.self, Diff.self, Hash.self,
+      Convert.self, Rotate.self, Quantize.self, Attach.self, Calibrate.self, Merge.self, Verify.self,
+      Eval.self, Generate.self, Inspect.self, Analyze.self, Plot.self, Diff.self, Hash.self,
     ])
 
   static func main() {

@@ -4,8 +4,8 @@ import Testing
 
 @Suite struct HelpTests {
   private static let commands = [
-    "convert", "quantize", "attach", "calibrate", "merge", "verify", "eval", "generate", "inspect", "analyze",
-    "plot", "diff", "hash",
+    "convert", "rotate", "quantize", "attach", "calibrate", "merge", "verify", "eval", "generate", "inspect",
+    "analyze", "plot", "diff", "hash",
   ]
 
   /// After a change on purpose: `COLUMNS=80 rilq --help > Tests/CommandTests/Snapshots/help.txt`.

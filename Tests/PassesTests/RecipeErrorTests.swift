@@ -65,17 +65,17 @@ import Testing
     (
       "merge",
       "line 4: key 'passes.0': is 'merge', expected the name of a pass with its options: "
-        + "quantize, attach, calibrate, merge or verify"
+        + "rotate, quantize, attach, calibrate, merge or verify"
     ),
     (
       "{merge: {}, attach: {}}",
       "line 4: key 'passes.0': has 2 keys, expected the name of a pass with its options: "
-        + "quantize, attach, calibrate, merge or verify"
+        + "rotate, quantize, attach, calibrate, merge or verify"
     ),
     (
       "{}",
       "line 4: key 'passes.0': has 0 keys, expected the name of a pass with its options: "
-        + "quantize, attach, calibrate, merge or verify"
+        + "rotate, quantize, attach, calibrate, merge or verify"
     ),
     (
       "quantise: {}",
@@ -273,6 +273,11 @@ import Testing
       "calibrate.train.0': is 'all', expected adapter, bias, scale or code"
     ),
     ("calibrate: {text: t, train: [bias, bias]}", "calibrate.train.1': is 'bias' again"),
+    ("rotate: {parts: [norms]}", "rotate.parts.0': is 'norms', expected residual or heads"),
+    ("rotate: {parts: [heads, heads]}", "rotate.parts.1': is 'heads' again"),
+    ("rotate: {parts: []}", "rotate.parts': is an empty list, which rotates nothing"),
+    ("rotate: {dtype: f64}", "rotate.dtype': is 'f64', expected f32, f16 or bf16"),
+    ("rotate: {seed: -1}", "rotate.seed': is '-1', expected an integer of at least 0"),
     ("calibrate: {text: t, train: []}", "calibrate.train': is an empty list, which trains nothing"),
     (
       "calibrate: {text: t, train: bias}",

@@ -111,7 +111,7 @@ struct GGUFConfiguration {
   func json(dtype: DType, tensors: [TensorInfo], vocabularySize: Int) -> JSONValue {
     let names = Set(tensors.map(\.name))
     func has(_ name: String) -> JSONValue { .bool(names.contains(name)) }
-    let dtypeName = dtype == .f32 ? "float32" : dtype == .f16 ? "float16" : "bfloat16"
+    let dtypeName = dtype.configurationName ?? "bfloat16"
     var members =
       tokens + rotary.members + [
         JSONValue.Member("architectures", .array([.string("LlamaForCausalLM")])),

@@ -29,7 +29,7 @@ func transposedWords(_ words: RawSpan, rowCount: Int, columnCount: Int) -> [UInt
 }
 
 /// The transpose of a matrix of values, `[rowCount, columnCount]` to `[columnCount, rowCount]`.
-func transposed<T>(_ values: [T], rowCount: Int, columnCount: Int) -> [T] {
+package func transposed<T>(_ values: [T], rowCount: Int, columnCount: Int) -> [T] {
   precondition(values.count == rowCount * columnCount, "\(values.count) values")
   guard rowCount > 1, columnCount > 1 else { return values }
   var result = values

@@ -49,7 +49,7 @@ extension CalibrateOptions {
     warmup = try map.value("warmup", default: warmup) { try $0.integer(in: 0...updates - 1) }
     products = try map.value("products", default: products) { try $0.choice() }
     teacher = try map.optional("teacher") { try $0.path() }
-    train = try map.optional("train") { try $0.trainables() }
+    train = try map.optional("train") { try $0.choices(elseDoing: "trains nothing") }
     try requireTexts(reader, map)
     guard modelWeight > 0 || groundTruthWeight > 0 || klWeight > 0 else {
       throw reader.failure("model_weight, ground_truth_weight and kl_weight are all 0")
@@ -118,19 +118,5 @@ extension LearningRateScale {
       .init("adapter", .double(adapter)), .init("bias", .double(bias)), .init("scale", .double(scale)),
       .init("code", .double(code)),
     ])
-  }
-}
-
-extension RecipeReader {
-  /// What is trained, each thing once.
-  fileprivate func trainables() throws -> [Trainable] {
-    var chosen: [Trainable] = []
-    for element in try list(of: Trainable.allCases.map(\.rawValue).alternatives(joinedBy: "and")) {
-      let choice: Trainable = try element.choice()
-      guard !chosen.contains(choice) else { throw element.failure("is '\(choice.rawValue)' again") }
-      chosen.append(choice)
-    }
-    guard !chosen.isEmpty else { throw failure("is an empty list, which trains nothing") }
-    return chosen
   }
 }

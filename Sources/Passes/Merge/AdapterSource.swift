@@ -49,7 +49,7 @@ extension PassOptions {
     switch self {
     case .merge(let options): options.adapter
     case .attach(let options): options.adapter
-    case .quantize, .calibrate, .verify: nil
+    case .rotate, .quantize, .calibrate, .verify: nil
     }
   }
 }

@@ -2,6 +2,7 @@ public import Checkpoints
 
 /// One step of a recipe: a pass and its options.
 public enum PassOptions: Sendable, Equatable {
+  case rotate(RotateOptions)
   case quantize(QuantizeOptions)
   case attach(AttachOptions)
   case calibrate(CalibrateOptions)
@@ -9,11 +10,12 @@ public enum PassOptions: Sendable, Equatable {
   case verify(VerifyOptions)
 
   /// The names of all passes.
-  public static let names = ["quantize", "attach", "calibrate", "merge", "verify"]
+  public static let names = ["rotate", "quantize", "attach", "calibrate", "merge", "verify"]
 
   /// The name of the pass, as in recipes and commands.
   public var name: String {
     switch self {
+    case .rotate: "rotate"
     case .quantize: "quantize"
     case .attach: "attach"
     case .calibrate: "calibrate"
@@ -25,6 +27,7 @@ public enum PassOptions: Sendable, Equatable {
   /// Every option with its value, by its key in recipes.
   public var options: JSONValue {
     switch self {
+    case .rotate(let options): .object(options.members)
     case .quantize(let options): .object(options.members)
     case .attach(let options): .object(options.members)
     case .calibrate(let options): .object(options.members)
@@ -49,6 +52,7 @@ public enum PassOptions: Sendable, Equatable {
   /// Reads the options of a pass; the name must be one of `names`.
   init(name: String, reading options: RecipeReader, after previous: [PassOptions]) throws {
     switch name {
+    case "rotate": self = .rotate(try RotateOptions(reading: options))
     case "quantize": self = .quantize(try QuantizeOptions(reading: options))
     case "attach": self = .attach(try AttachOptions(reading: options))
     case "calibrate": self = .calibrate(try CalibrateOptions(reading: options))

@@ -36,6 +36,7 @@ extension Recipe {
       variables: variables,
       passes: passes.map { pass in
         switch pass {
+        case .rotate: return pass
         case .calibrate(var options):
           options.texts = options.texts.map { $0.moved(to: folder) }
           options.teacher = options.teacher?.moved(to: folder)

@@ -142,7 +142,25 @@ struct RecipeReader {
     try choice(Choice.allCases.map { (word: $0.rawValue, value: $0) })
   }
 
-  /// The dtype of scales and biases.
+  /// Cases of an enumeration, at least one, each once.
+  ///
+  /// - Parameter nothing: What a pass without any would do: `trains nothing`.
+  /// - Returns: The cases in their order.
+  /// - Throws: `PassError.recipe`.
+  func choices<Choice: RawRepresentable<String> & CaseIterable & Equatable>(
+    elseDoing nothing: String
+  ) throws -> [Choice] {
+    var chosen: [Choice] = []
+    for element in try list(of: Choice.allCases.map(\.rawValue).alternatives(joinedBy: "and")) {
+      let choice: Choice = try element.choice()
+      guard !chosen.contains(choice) else { throw element.failure("is '\(choice.rawValue)' again") }
+      chosen.append(choice)
+    }
+    guard !chosen.isEmpty else { throw failure("is an empty list, which \(nothing)") }
+    return chosen
+  }
+
+  /// The dtype of scales and biases, or of weights.
   func tableType() throws -> DType {
     try choice([DType.f32, .f16, .bf16].map { (word: $0.recipeWord, value: $0) })
   }

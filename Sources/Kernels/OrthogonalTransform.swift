@@ -1,0 +1,75 @@
+import Foundation
+
+/// An orthogonal matrix that spreads every element of a vector evenly over all, applied without being stored.
+///
+/// The matrix is `Tₘ ⊗ H · D`: signs `D`, the Walsh–Hadamard matrix `H` of the largest power of two that divides the size,
+/// and for the odd factor `m` that is left the discrete Hartley matrix, `cas(2πij/m) / √m`, where no matrix of signs exists.
+/// All entries have about the size `1 / √size`. Both factors are symmetric.
+///
+/// Source: the randomized Hadamard transform of QuIP#, arXiv:2402.04396, section 3; the Hartley matrix in place of tabled
+/// ones, Bracewell, J. Opt. Soc. Am. 73 (1983).
+package struct OrthogonalTransform: Sendable {
+  /// The length of a vector.
+  package let size: Int
+  private let signs: [Double]
+  private let power: Int
+  /// `[odd, odd]`, symmetric.
+  private let hartley: [Double]
+
+  /// A transform of as many elements as there are signs.
+  ///
+  /// - Parameter signs: 1 or -1 each, at least one.
+  package init(signs: [Double]) {
+    precondition(!signs.isEmpty && signs.allSatisfy { abs($0) == 1 }, "signs that are none")
+    size = signs.count
+    self.signs = signs
+    power = size & -size
+    let odd = size / power
+    hartley = (0..<odd * odd).map { element in
+      let angle = 2 * Double.pi * Double((element / odd) * (element % odd) % odd) / Double(odd)
+      return (cos(angle) + sin(angle)) / Double(odd).squareRoot()
+    }
+  }
+
+  /// Replaces a vector by its transform; its length is not changed by more than rounding.
+  package func apply(to values: inout MutableSpan<Float>) {
+    precondition(values.count == size, "\(values.count) values, expected \(size)")
+    var sums = [Double](repeating: 0, count: size)
+    for i in sums.indices { sums[i] = Double(values[i]) * signs[i] }
+    transformBlocks(&sums)
+    let odd = size / power
+    guard odd > 1 else {
+      for i in sums.indices { values[i] = Float(sums[i]) }
+      return
+    }
+    var mixed = [Double](repeating: 0, count: power)
+    let (source, factors) = (sums.span, hartley.span)
+    for i in 0..<odd {
+      var target = mixed.mutableSpan
+      for j in 0..<power { target[j] = factors[i * odd] * source[j] }
+      for k in 1..<odd {
+        let factor = factors[i * odd + k]
+        for j in 0..<power { target[j] += factor * source[k * power + j] }
+      }
+      for j in 0..<power { values[i * power + j] = Float(target[j]) }
+    }
+  }
+
+  /// The Walsh–Hadamard transform of each block of `power` elements.
+  private func transformBlocks(_ values: inout [Double]) {
+    let scale = 1 / Double(power).squareRoot()
+    var span = values.mutableSpan
+    var half = 1
+    while half < power {
+      for start in stride(from: 0, to: span.count, by: 2 * half) {
+        for i in start..<start + half {
+          let (a, b) = (span[i], span[i + half])
+          span[i] = a + b
+          span[i + half] = a - b
+        }
+      }
+      half *= 2
+    }
+    for i in span.indices { span[i] *= scale }
+  }
+}

@@ -1,0 +1,122 @@
+import Checkpoints
+import Models
+import Passes
+import TestSupport
+import Testing
+
+@Suite struct RotateTests {
+  private static let text = PathOption(Fixtures.path("tiny-llama/calibration.txt"))
+
+  @Test(arguments: [[RotateOptions.Part.residual], [.heads], [.residual, .heads]], [false, true])
+  func `changes no logit but by rounding`(parts: [RotateOptions.Part], ties: Bool) throws {
+    // 96 and heads of 24 are no powers of two.
+    let model = TinyModel {
+      $0.hiddenSize = 96
+      $0.tiesEmbeddings = ties
+      $0.dtype = .f32
+    }
+    let bench = try Workbench(model)
+    let result = try bench.run(.rotate(RotateOptions(parts: parts)))
+    let logits = try bench.input.logits(sampleTokens)
+    #expect(largestDifference(try result.checkpoint.logits(sampleTokens), logits) < 2e-4)
+    let values = "model.layers.1.self_attn.v_proj.weight"
+    let difference = largestDifference(
+      try Fixtures.floats(values, in: bench.input), try Fixtures.floats(values, in: result.checkpoint))
+    #expect(difference > 0.05, "nothing was rotated")
+    #expect(result["adds_output_head"]?.bool == (ties && parts.contains(.residual)))
+  }
+
+  @Test func `makes norms 1 and an output head of the embedding a tensor of its own`() throws {
+    let bench = try Workbench(TinyModel { $0.tiesEmbeddings = true })
+    let rotated = try bench.run(.rotate(RotateOptions()), to: "rotated").checkpoint
+    for norm in ["model.norm", "model.layers.0.input_layernorm", "model.layers.1.post_attention_layernorm"] {
+      #expect(try Fixtures.floats(norm + ".weight", in: rotated).allSatisfy { $0 == 1 })
+    }
+    #expect(rotated.tensor(named: "lm_head.weight")?.shape == [1024, 128])
+    #expect(rotated.contents.tensors.count == bench.input.contents.tensors.count + 1)
+    #expect(try LlamaConfiguration(of: rotated).tiesEmbeddings == false)
+  }
+
+  @Test func `leaves the norms and the stream when heads alone are rotated`() throws {
+    let bench = try Workbench(TinyModel { $0.tiesEmbeddings = true })
+    let rotated = try bench.run(.rotate(RotateOptions(parts: [.heads]))).checkpoint
+    try expectSameTensors(bench.input, rotated) { $0.contains("v_proj") || $0.contains("o_proj") }
+    #expect(try LlamaConfiguration(of: rotated).tiesEmbeddings)
+    #expect(rotated.tensor(named: "lm_head.weight") == nil)
+  }
+
+  @Test func `a dtype with more digits rounds less`() throws {
+    let bench = try Workbench()
+    let kept = try bench.run(.rotate(RotateOptions()), to: "kept.rilq")
+    let half = try bench.run(.rotate(RotateOptions(dtype: .f16)), to: "half.rilq")
+    #expect(kept.checkpoint.tensor(named: "lm_head.weight")?.dtype == .bf16)
+    #expect(half.checkpoint.tensor(named: "lm_head.weight")?.dtype == .f16)
+    let (coarse, fine) = try (
+      #require(kept["relative_rounding"]?.double), #require(half["relative_rounding"]?.double)
+    )
+    // bf16 has 8 digits, f16 has 11; rounding loses 1 / √12 of the last one, of a number that is 1.4 of it at least.
+    #expect(coarse > 1e-3 && coarse < 2.3e-3)
+    #expect(fine > coarse / 16 && fine < coarse / 4)
+  }
+
+  @Test func `the same seed gives the same weights, another seed others`() throws {
+    let bench = try Workbench()
+    let name = "model.layers.0.mlp.up_proj.weight"
+    let weights = try [3, 3, 4].enumerated().map { i, seed in
+      try bench.run(.rotate(RotateOptions(seed: UInt64(seed))), to: "\(i).rilq").checkpoint.copiedBytes(
+        of: name)
+    }
+    #expect(weights[0] == weights[1])
+    #expect(weights[0] != weights[2])
+  }
+
+  @Test func `spreads an outlier, so that rounding to 2 bits loses less`() throws {
+    // One feature of the stream has weights ten times as large as the others, and so has one of each group of 64.
+    let bench = try Workbench { name, values in
+      guard name.hasSuffix("mlp.up_proj.weight") || name.hasSuffix("mlp.gate_proj.weight") else { return }
+      for i in stride(from: 5, to: values.count, by: 64) { values[i] *= 10 }
+    }
+    var options = QuantizeOptions()
+    options.targets = try patterns("up_proj", "gate_proj")
+    let plain = try bench.run(.quantize(options), to: "plain.rilq")
+    let rotated = try bench.run(.rotate(RotateOptions()), .quantize(options), to: "rotated.rilq")
+    let errors = try [plain, rotated].map { try #require($0["relative_error"]?.double) }
+    #expect(errors[1] < 0.8 * errors[0], "\(errors)")
+  }
+
+  /// What is calibrated afterwards is compared with the rotated model, whose hidden states are rotated, too.
+  @Test func `one recipe makes what two make, one after the other`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let rotate = PassOptions.rotate(RotateOptions(dtype: .f32))
+    var calibration = CalibrateOptions(
+      text: Self.text, samples: 8, length: 64, updates: 4, batch: 2, learningRate: 2e-3, validation: 0)
+    calibration.train = [.bias, .scale]
+    let (quantize, calibrate) = (PassOptions.quantize(QuantizeOptions()), PassOptions.calibrate(calibration))
+    let whole = try bench.run(rotate, quantize, calibrate, to: "whole.rilq")
+    let rotated = try bench.run(rotate, to: "rotated.rilq").checkpoint
+    let parts = try bench.run(quantize, calibrate, on: rotated, to: "parts.rilq")
+    try expectSameTensors(whole.checkpoint, parts.checkpoint)
+    #expect(whole["training_last"] == parts["training_last"])
+  }
+
+  @Test func `refuses quantized weights and adapters`() throws {
+    let bench = try Workbench()
+    let rotate = PassOptions.rotate(RotateOptions())
+    #expect(
+      message { try bench.run(.quantize(QuantizeOptions()), rotate) }
+        == "rotate: module 'model.layers.0.mlp.down_proj' is quantized; 'rotate' comes before 'quantize'")
+    let text = message { try bench.run(.attach(AttachOptions(kind: .dense)), rotate) }
+    #expect(text.hasSuffix("has an adapter; merge it first"))
+    #expect(try bench.folder.names() == ["model"])
+  }
+
+  @Test func `names a value that is not finite, and one that does not fit`() throws {
+    let name = "model.layers.1.mlp.down_proj.weight"
+    let broken = try Workbench { if $0 == name { $1[7] = .nan } }
+    #expect(message { try broken.run(.rotate(RotateOptions())) } == "tensor '\(name)': value 7 is not finite")
+    let large = try Workbench { if $0 == name { $1[7] = 1e9 } }
+    let text = message { try large.run(.rotate(RotateOptions(dtype: .f16))) }
+    #expect(text.hasPrefix("tensor '\(name)': value ") && text.hasSuffix(" is not finite"))
+    #expect(try large.folder.names() == ["model"])
+  }
+}
