@@ -15,10 +15,13 @@ extension PassContext {
 }
 
 extension Transformer {
-  /// Refuses a model that is not the original of this one: with other layers, linears or tokens.
+  /// Far below what 2 bits leave of a weight, far above what two unrelated ones have in common.
+  private static let leastSimilarity = 0.25
+
+  /// Refuses a model that is not the original of this one: with other layers, linears or tokens, or in another basis.
   ///
   /// - Throws: `ModelError.incomparable`.
-  func requireSameShapes(as other: Transformer) throws {
+  func requireOriginal(_ other: Transformer) throws {
     guard layers.count == other.layers.count else {
       throw ModelError.incomparable("the models have \(layers.count) and \(other.layers.count) layers")
     }
@@ -33,5 +36,32 @@ extension Transformer {
           "module '\(linear.name)': the weights have the shapes \(shapes[0]) and \(shapes[1])")
       }
     }
+    try requireSameBasis(as: other)
+  }
+
+  /// Refuses a model whose stream or heads are rotated otherwise; nothing that is inside the two could be compared.
+  private func requireSameBasis(as other: Transformer) throws {
+    let values = \Transformer.layers[0].queriesKeysValues.linears[2].weight
+    for (name, weight) in [("embedding", \Transformer.embedding), ("values of the first layer", values)] {
+      let similarity = self[keyPath: weight].similarity(to: other[keyPath: weight])
+      guard similarity > Self.leastSimilarity else {
+        throw ModelError.incomparable(
+          "the \(name) of the models have nothing in common; if one was rotated, the other must be with the same seed"
+        )
+      }
+    }
+  }
+}
+
+extension Weight {
+  /// The cosine between the first rows of two weights of one shape; 1 when one of them is 0.
+  fileprivate func similarity(to other: Weight) -> Double {
+    let rows = 0..<min(rowCount, 64)
+    let (a, b) = (floats(rows: rows), other.floats(rows: rows))
+    func product(_ x: [Float], _ y: [Float]) -> Double {
+      zip(x, y).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+    }
+    let size = (product(a, a) * product(b, b)).squareRoot()
+    return size > 0 ? product(a, b) / size : 1
   }
 }

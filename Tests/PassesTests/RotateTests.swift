@@ -99,6 +99,22 @@ import Testing
     #expect(whole["training_last"] == parts["training_last"])
   }
 
+  @Test(arguments: RotateOptions.Part.allCases)
+  func `an original in another basis is refused`(part: RotateOptions.Part) throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let rotate = PassOptions.rotate(RotateOptions(parts: [part]))
+    let student = try bench.run(rotate, .quantize(QuantizeOptions()), to: "q.rilq").checkpoint
+    var options = CalibrateOptions(text: Self.text, samples: 8, length: 64, updates: 1, batch: 2)
+    options.teacher = PathOption(bench.input.path)
+    let text = message { try bench.run(.calibrate(options), on: student) }
+    let name = part == .residual ? "embedding" : "values of the first layer"
+    #expect(text.contains("the \(name) of the models have nothing in common; if one was rotated"), "\(text)")
+    var attach = AttachOptions(kind: .dense)
+    attach.initialization = .loftq
+    attach.teacher = PathOption(bench.input.path)
+    #expect(throws: ModelError.self) { try bench.run(.attach(attach), on: student) }
+  }
+
   @Test func `refuses quantized weights and adapters`() throws {
     let bench = try Workbench()
     let rotate = PassOptions.rotate(RotateOptions())

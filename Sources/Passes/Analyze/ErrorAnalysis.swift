@@ -58,7 +58,7 @@ package struct ErrorAnalysis: Sendable {
     referencePath = reference.path
     input = text
     let (student, teacher) = (try Transformer(checkpoint), try Transformer(reference))
-    try student.requireSameShapes(as: teacher)
+    try student.requireOriginal(teacher)
     guard let text else {
       let originals = teacher.layerLinears
       for (linear, original) in zip(student.layerLinears, originals) {

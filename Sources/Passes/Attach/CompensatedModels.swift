@@ -23,7 +23,7 @@ struct CompensatedModels {
     teacher = try Transformer(original)
     student = try Transformer(input)
     self.input = input
-    try student.requireSameShapes(as: teacher)
+    try student.requireOriginal(teacher)
     guard options.initialization.usesText, let text = options.text else {
       windows = []
       return

@@ -31,7 +31,7 @@ struct CalibrationRun {
     let original = try context.teacher(options.teacher)
     var model = try Transformer(original)
     (student.operands, model.operands) = (options.products, options.products)
-    try student.requireSameShapes(as: model)
+    try student.requireOriginal(model)
     windows = try CalibrationWindows(
       options.windowSource, input: input, original: original, work: context.work,
       progress: context.progress)

@@ -21,7 +21,7 @@ package struct RotatePass: Pass {
       guard tensor.name != rotation.newHead else { continue }
       editor.replace([tensor.name], with: [rotated(tensor)], module: tensor.name, action: "rotated")
     }
-    for name in rotation.norms.sorted() {
+    for name in rotation.norms.sorted(by: precedes) {
       guard let norm = input.tensor(named: name) else { continue }
       editor.replace([name], with: [norm], module: name, action: "made 1")
     }
@@ -95,8 +95,12 @@ package struct RotatePass: Pass {
     let configuration = try LlamaConfiguration(of: input)
     let rotation = ModelRotation(options, configuration)
     let reader = ModelReader(checkpoint: input)
-    for rule in rotation.rules.values { _ = try reader.format(of: rule.source, shape: rule.shape) }
-    for norm in rotation.norms { _ = try reader.format(of: norm, shape: [configuration.hiddenSize]) }
+    for (_, rule) in rotation.rules.sorted(by: { precedes($0.key, $1.key) }) {
+      _ = try reader.format(of: rule.source, shape: rule.shape)
+    }
+    for norm in rotation.norms.sorted(by: precedes) {
+      _ = try reader.format(of: norm, shape: [configuration.hiddenSize])
+    }
     return rotation
   }
 
