@@ -9,6 +9,8 @@ import Foundation
 /// Source: the randomized Hadamard transform of QuIP#, arXiv:2402.04396, section 3; the Hartley matrix in place of tabled
 /// ones, Bracewell, J. Opt. Soc. Am. 73 (1983).
 package struct OrthogonalTransform: Sendable {
+  /// The largest odd factor of a size, whose matrix is stored; those of models are below 100.
+  package static let oddLimit = 1 << 11
   /// The length of a vector.
   package let size: Int
   private let signs: [Double]
@@ -16,15 +18,19 @@ package struct OrthogonalTransform: Sendable {
   /// `[odd, odd]`, symmetric.
   private let hartley: [Double]
 
+  /// The largest odd number that divides a size of at least 1.
+  package static func oddFactor(of size: Int) -> Int { size / (size & -size) }
+
   /// A transform of as many elements as there are signs.
   ///
-  /// - Parameter signs: 1 or -1 each, at least one.
+  /// - Parameter signs: 1 or -1 each, at least one; their number has an odd factor of at most `oddLimit`.
   package init(signs: [Double]) {
     precondition(!signs.isEmpty && signs.allSatisfy { abs($0) == 1 }, "signs that are none")
     size = signs.count
     self.signs = signs
     power = size & -size
-    let odd = size / power
+    let odd = Self.oddFactor(of: size)
+    precondition(odd <= Self.oddLimit, "an odd factor of \(odd)")
     hartley = (0..<odd * odd).map { element in
       let angle = 2 * Double.pi * Double((element / odd) * (element % odd) % odd) / Double(odd)
       return (cos(angle) + sin(angle)) / Double(odd).squareRoot()

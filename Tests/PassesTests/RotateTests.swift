@@ -126,6 +126,16 @@ import Testing
     #expect(try bench.folder.names() == ["model"])
   }
 
+  @Test func `refuses a width whose matrix would take too much memory`() throws {
+    let bench = try Workbench()
+    var configuration = try JSONValue(contentsOf: bench.folder.path("model/config.json"))
+    configuration.set("hidden_size", to: .integer(4106))
+    configuration.set("head_dim", to: .integer(32))
+    try bench.folder.write("model/config.json", configuration.compactText)
+    let text = message { try bench.run(.rotate(RotateOptions())) }
+    #expect(text.hasSuffix("a width of 4106 has the odd factor 2053; the limit is 2048"), "\(text)")
+  }
+
   @Test func `names a value that is not finite, and one that does not fit`() throws {
     let name = "model.layers.1.mlp.down_proj.weight"
     let broken = try Workbench { if $0 == name { $1[7] = .nan } }

@@ -93,6 +93,14 @@ package struct RotatePass: Pass {
       throw PassError.usage("rotate: \(input.path) has an adapter; merge it first")
     }
     let configuration = try LlamaConfiguration(of: input)
+    for size in [configuration.hiddenSize, configuration.headSize] {
+      let odd = OrthogonalTransform.oddFactor(of: size)
+      guard odd <= OrthogonalTransform.oddLimit else {
+        throw PassError.usage(
+          "rotate: \(input.path): a width of \(size) has the odd factor \(odd); the limit is \(OrthogonalTransform.oddLimit)"
+        )
+      }
+    }
     let rotation = ModelRotation(options, configuration)
     let reader = ModelReader(checkpoint: input)
     for (_, rule) in rotation.rules.sorted(by: { precedes($0.key, $1.key) }) {
