@@ -8,6 +8,7 @@ import Testing
     input: Fixtures/tiny-llama
     output: out/tiny-llama.rilq
     passes:
+      - rotate: {parts: [heads], seed: 3, dtype: f16}
       - quantize: {method: rtn, bits: 2, group_size: 64, ignore: [lm_head, model.embed_tokens]}
       - attach: {kind: pooled, rank: 16}
       - calibrate: {text: Fixtures/tiny-llama/calibration.txt, samples: 256, length: 128, updates: 200, seed: 1}
@@ -24,6 +25,7 @@ import Testing
     #expect(recipe.variables.isEmpty)
     #expect(
       recipe.passes == [
+        .rotate(RotateOptions(parts: [.heads], seed: 3, dtype: .f16)),
         .quantize(
           QuantizeOptions(
             method: .rtn, bits: 2, groupSize: 64,
