@@ -42,11 +42,11 @@ extension Transformer {
   /// Refuses a model whose stream or heads are rotated otherwise; nothing that is inside the two could be compared.
   private func requireSameBasis(as other: Transformer) throws {
     let values = \Transformer.layers[0].queriesKeysValues.linears[2].weight
-    for (name, weight) in [("embedding", \Transformer.embedding), ("values of the first layer", values)] {
+    for (name, weight) in [("embeddings", \Transformer.embedding), ("values in the first layer", values)] {
       let similarity = self[keyPath: weight].similarity(to: other[keyPath: weight])
       guard similarity > Self.leastSimilarity else {
         throw ModelError.incomparable(
-          "the \(name) of the models have nothing in common; if one was rotated, the other must be with the same seed"
+          "the \(name) of the two models have nothing in common; if one was rotated, the other must be with the same seed"
         )
       }
     }

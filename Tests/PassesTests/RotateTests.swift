@@ -107,8 +107,9 @@ import Testing
     var options = CalibrateOptions(text: Self.text, samples: 8, length: 64, updates: 1, batch: 2)
     options.teacher = PathOption(bench.input.path)
     let text = message { try bench.run(.calibrate(options), on: student) }
-    let name = part == .residual ? "embedding" : "values of the first layer"
-    #expect(text.contains("the \(name) of the models have nothing in common; if one was rotated"), "\(text)")
+    let name = part == .residual ? "embeddings" : "values in the first layer"
+    #expect(
+      text.contains("the \(name) of the two models have nothing in common; if one was rotated"), "\(text)")
     var attach = AttachOptions(kind: .dense)
     attach.initialization = .loftq
     attach.teacher = PathOption(bench.input.path)
