@@ -55,7 +55,7 @@ public struct Checkpoint: Sendable {
     return try store.bytes(of: tensor)
   }
 
-  /// The same bytes under another description, for planning steps that have not run.
+  /// The same bytes under another description, for planning steps that have not run, or with other files.
   ///
   /// - Parameters:
   ///   - contents: What it will hold.

@@ -154,19 +154,18 @@ package struct ContentsEditor {
 ///   - contents: What was announced to the writer.
 ///   - input: Where unchanged tensors and assets come from.
 ///   - writer: Gets everything in order.
-///   - assets: The contents of files that are not as they are in the input.
 ///   - makes: Asked for each tensor before it is written; nil means unchanged.
 /// - Throws: `FormatError`, or what `makes` throws.
 package func writeTensors(
   of contents: CheckpointContents, from input: Checkpoint, into writer: any CheckpointWriter,
-  assets: [String: TensorBytes] = [:], replacing makes: (TensorInfo) throws -> TensorBytes?
+  replacing makes: (TensorInfo) throws -> TensorBytes?
 ) throws {
   for tensor in contents.tensors {
     let bytes = try makes(tensor) ?? input.bytes(of: tensor.name)
     try bytes.withSpan { try writer.write(tensor, $0) }
   }
   for asset in contents.assets {
-    guard let bytes = try assets[asset.name] ?? input.asset(named: asset.name) else {
+    guard let bytes = try input.asset(named: asset.name) else {
       throw FormatError(input.path, .missing("file '\(asset.name)'"))
     }
     try bytes.withSpan { try writer.write(asset, $0) }

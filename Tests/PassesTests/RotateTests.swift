@@ -59,6 +59,28 @@ import Testing
     #expect(fine > coarse / 16 && fine < coarse / 4)
   }
 
+  @Test func `the configuration names the dtype that weights get`() throws {
+    let bench = try Workbench()
+    var configuration = try JSONValue(contentsOf: bench.folder.path("model/config.json"))
+    configuration.set("dtype", to: .string("bfloat16"))
+    try bench.folder.write("model/config.json", configuration.compactText)
+    for (parts, name) in [([RotateOptions.Part.residual], "float16"), ([.heads], "bfloat16")] {
+      try bench.run(.rotate(RotateOptions(parts: parts, dtype: .f16)), to: name)
+      let written = try JSONValue(contentsOf: bench.folder.path("\(name)/config.json"))
+      #expect(written["dtype"]?.string == name)
+      #expect(written["torch_dtype"] == nil)
+    }
+  }
+
+  /// What a later step is planned for has the output head, and a configuration that says so.
+  @Test func `an output head of its own goes to GGUF in the same recipe`() throws {
+    let bench = try Workbench(TinyModel { $0.tiesEmbeddings = true })
+    let file = try bench.run(.rotate(RotateOptions(dtype: .f32)), to: "out.gguf").checkpoint
+    #expect(file.tensor(named: "lm_head.weight")?.shape == [1024, 128])
+    let logits = try bench.input.logits(sampleTokens)
+    #expect(largestDifference(try file.logits(sampleTokens), logits) < 2e-4)
+  }
+
   @Test func `the same seed gives the same weights, another seed others`() throws {
     let bench = try Workbench()
     let name = "model.layers.0.mlp.up_proj.weight"

@@ -48,9 +48,10 @@ package struct RotatePass: Pass {
   ) throws -> JSONValue {
     let plan = try plan(input)
     let rotation = try rotation(of: input)
+    let source = input.replacing(contents: input.contents, assets: plan.assets)
     let reader = ModelReader(checkpoint: input)
     var (rounding, total, done) = (0.0, 0.0, 0)
-    try writeTensors(of: plan.contents, from: input, into: writer, assets: plan.assets) { tensor in
+    try writeTensors(of: plan.contents, from: source, into: writer) { tensor in
       if rotation.norms.contains(tensor.name), let format = FloatFormat(tensor.dtype) {
         return TensorBytes(narrowed([Float](repeating: 1, count: tensor.shape[0]), to: format))
       }
