@@ -60,6 +60,8 @@ struct LayerwiseQuantization {
   /// - Throws: `PassError.notFinite`, `ModelError.notFinite`, or what `keep` throws.
   mutating func run(_ keep: (String, PackedTensor) throws -> Void) throws {
     for index in walk.model.layers.indices {
+      // Nothing behind the last linear that is quantized needs the windows.
+      guard done < grids.count else { return }
       for (name, tensor) in try quantizeLayer(index) { try keep(name, tensor) }
     }
     guard !walk.model.configuration.tiesEmbeddings else { return }
