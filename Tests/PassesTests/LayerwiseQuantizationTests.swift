@@ -180,6 +180,15 @@ import Testing
     #expect(try alone.copiedBytes(of: name) != all.copiedBytes(of: name))
   }
 
+  @Test(arguments: ["model.layers.0.self_attn.q_proj", "model.layers.3.mlp.down_proj"])
+  func `a linear alone is reached by the text, wherever it is`(name: String) throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let target = try patterns(name)
+    let output = try bench.run(.quantize(options(.gptq) { $0.targets = target }))
+    #expect(output["modules"] == .integer(1) && output["modules_without_statistics"] == nil)
+    #expect(output.checkpoint.contents.quantization.keys.sorted() == [name])
+  }
+
   @Test(arguments: [QuantizeMethod.search, .gptq])
   func `the head is reached by the text, the embedding is not`(method: QuantizeMethod) throws {
     let bench = try Workbench()
