@@ -16,6 +16,12 @@ package protocol Pass: Sendable {
   /// - Throws: `PassError` or `FormatError` when the checkpoint does not fit the options.
   func plan(_ input: Checkpoint) throws -> PassPlan
 
+  /// Whether the texts that the pass reads will do; asked of every pass before the first one runs, by default nothing.
+  ///
+  /// - Parameter input: The checkpoint that the recipe begins with, whose tokenizer all passes share.
+  /// - Throws: `FormatError` or `ModelError` when a text is malformed or too short.
+  func requireTexts(for input: Checkpoint) throws
+
   /// Writes every tensor that was planned, in the planned order.
   ///
   /// - Parameters:
@@ -29,6 +35,8 @@ package protocol Pass: Sendable {
 
 extension Pass {
   package func prepared(for input: Checkpoint, _ context: PassContext) throws -> any Pass { self }
+
+  package func requireTexts(for input: Checkpoint) throws {}
 }
 
 /// What a pass will do.

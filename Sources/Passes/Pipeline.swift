@@ -87,6 +87,7 @@ public struct Pipeline {
   public func run(progress: @escaping ProgressHandler = { _ in }) throws -> PipelineReport {
     _ = try plan()
     let input = try Checkpoint.open(path: recipe.input.resolved, access: options.access)
+    for pass in recipe.passes.compactMap(\.pass) { try pass.requireTexts(for: input) }
     let workspace = try OutputWorkspace(
       target: recipe.output.resolved, force: options.force,
       inputs: [recipe.input.resolved] + recipe.adapterPaths, keepsLeftovers: options.resumes)

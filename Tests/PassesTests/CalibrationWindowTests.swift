@@ -117,4 +117,22 @@ import Testing
       try fixtureWindows(source { $0.texts = [Self.calibration, path] }, in: folder)
     }
   }
+
+  @Test(arguments: [false, true])
+  func `a text that is too short for a later pass is found before the first one runs`(attaches: Bool) throws {
+    // The first pass would refuse the weight.
+    let bench = try Workbench { tensor, values in
+      if tensor == "model.layers.0.mlp.down_proj.weight" { values[0] = .infinity }
+    }
+    let path = try bench.folder.write("short.txt", "In the beginning")
+    let text = PathOption(path)
+    let later: PassOptions =
+      attaches
+      ? .attach(AttachOptions(kind: .dense, initialization: .qera, text: text, samples: 2, length: 16))
+      : .calibrate(CalibrateOptions(text: text, samples: 2, length: 16, validation: 0))
+    #expect(throws: ModelError.textTooShort(path: path, tokens: 7, needed: 2 * 16)) {
+      try bench.run(.quantize(QuantizeOptions()), later)
+    }
+    #expect(try bench.folder.names() == ["model", "short.txt"])
+  }
 }

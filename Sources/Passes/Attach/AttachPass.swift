@@ -74,6 +74,11 @@ package struct AttachPass: Pass {
     throw PassError.usage("module '\(module)': adapters are attached to the linears of layers only")
   }
 
+  package func requireTexts(for input: Checkpoint) throws {
+    guard let source = options.windowSource else { return }
+    try CalibrationWindows.requireTexts(source, for: input)
+  }
+
   package func run(
     _ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext
   ) throws -> JSONValue {

@@ -24,15 +24,11 @@ struct CompensatedModels {
     student = try Transformer(input)
     self.input = input
     try student.requireOriginal(teacher)
-    guard options.initialization.usesText, let text = options.text else {
+    guard let source = options.windowSource else {
       windows = []
       return
     }
-    windows = try CalibrationWindows(
-      WindowSource(
-        texts: [text.resolved], samples: options.samples, length: options.length, seed: options.seed),
-      ofTextsFor: input
-    ).tokens
+    windows = try CalibrationWindows(source, ofTextsFor: input).tokens
     for model in [student, teacher] {
       try model.requireTokens(windows, from: Tokenizer.path(in: input))
     }
@@ -54,6 +50,12 @@ extension CompensatedModels {
 }
 
 extension AttachOptions {
+  /// The windows that are asked for, where the initialization reads a text.
+  var windowSource: WindowSource? {
+    guard initialization.usesText, let text else { return nil }
+    return WindowSource(texts: [text.resolved], samples: samples, length: length, seed: seed)
+  }
+
   /// The adapter of the rank that was asked for; rows that the closed form does not fill begin as those of `zero` do.
   func adapter(from factors: LowRankFactors, of linear: Linear, groupSize: Int = 1) -> LowRankAdapter {
     let scaling = alpha / Double(rank)

@@ -75,6 +75,10 @@ package struct CalibratePass: Pass {
   /// The bytes of the positions of codes, their gradients and moments.
   private static func codeMemory(_ c: LlamaConfiguration) -> Int { 4 * 4 * c.layerCount * c.layerWeightCount }
 
+  package func requireTexts(for input: Checkpoint) throws {
+    try CalibrationWindows.requireTexts(options.windowSource, for: input)
+  }
+
   package func run(
     _ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext
   ) throws -> JSONValue {

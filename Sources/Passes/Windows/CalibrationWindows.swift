@@ -8,7 +8,7 @@ package struct CalibrationWindows: Sendable {
   /// Held back to choose the best state.
   package let validation: [CalibrationWindow]
   /// The examples that were longer than a window, of all that the texts have.
-  package private(set) var cutCount = 0
+  package let cutCount: Int
 
   /// All windows, those for validation last.
   package var all: [CalibrationWindow] { training + validation }
@@ -32,8 +32,36 @@ package struct CalibrationWindows: Sendable {
     _ source: WindowSource, input: Checkpoint, original: Checkpoint, work: WorkFiles,
     progress: @escaping ProgressHandler = { _ in }
   ) throws {
+    let texts = try Self.fromTexts(source, input: input)
+    var origins = texts.origins
+    if source.sampledCount > 0 {
+      let sampled = SampledWindows(
+        source, original: original, work, progress: progress)
+      let windows = try sampled.windows().map { CalibrationWindow(tokens: $0) }
+      origins.append((Array(windows.prefix(source.sampled)), Array(windows.dropFirst(source.sampled))))
+    }
+    training = origins.map(\.training).mixed
+    validation = origins.map(\.validation).mixed
+    cutCount = texts.cutCount
+  }
+
+  /// Expects that the texts have as many windows as they are asked for.
+  ///
+  /// - Parameters:
+  ///   - source: What is asked for.
+  ///   - input: The checkpoint whose tokenizer is used.
+  /// - Throws: As drawing them does.
+  static func requireTexts(_ source: WindowSource, for input: Checkpoint) throws {
+    _ = try fromTexts(source, input: input)
+  }
+
+  /// The windows of each text, and how many examples of all texts were longer than a window.
+  private static func fromTexts(
+    _ source: WindowSource, input: Checkpoint
+  ) throws -> (origins: [(training: [CalibrationWindow], validation: [CalibrationWindow])], cutCount: Int) {
     let vocabulary = try WindowVocabulary(of: input)
     var origins: [(training: [CalibrationWindow], validation: [CalibrationWindow])] = []
+    var cutCount = 0
     let readsTexts = source.samples > source.sampled || source.validation > 0
     for (index, path) in source.texts.enumerated() where readsTexts {
       let text = try WindowText(
@@ -44,14 +72,7 @@ package struct CalibrationWindows: Sendable {
       origins.append((Array(drawn.prefix(count)), Array(drawn.dropFirst(count))))
       cutCount += text.cutCount
     }
-    if source.sampledCount > 0 {
-      let sampled = SampledWindows(
-        source, original: original, work, progress: progress)
-      let windows = try sampled.windows().map { CalibrationWindow(tokens: $0) }
-      origins.append((Array(windows.prefix(source.sampled)), Array(windows.dropFirst(source.sampled))))
-    }
-    training = origins.map(\.training).mixed
-    validation = origins.map(\.validation).mixed
+    return (origins, cutCount)
   }
 
   /// Draws windows from texts alone.
