@@ -19,10 +19,10 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
+    .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CSystem"),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
@@ -33,9 +33,7 @@ let package = Package(
       name: "Kernels", dependencies: ["CKernels"], swiftSettings: strict),
     .target(
       name: "Checkpoints",
-      dependencies: [
-        "Kernels", "CSystem", "CZlib", "CZstd", .product(name: "Crypto", package: "swift-crypto"),
-      ],
+      dependencies: ["Kernels", "CCrypto", "CSystem", "CZlib", "CZstd"],
       swiftSettings: strict),
     .target(name: "Models", dependencies: ["Checkpoints", "Kernels"], swiftSettings: strict),
     .target(

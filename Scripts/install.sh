@@ -20,6 +20,7 @@ command -v pkg-config >/dev/null || missing+=(pkg-config)
 while read -r module package; do
   pkg-config --exists "$module" 2>/dev/null || missing+=("$package")
 done <<'LIBRARIES'
+libcrypto libssl-dev
 zlib zlib1g-dev
 libzstd libzstd-dev
 LIBRARIES

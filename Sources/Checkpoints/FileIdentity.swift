@@ -1,5 +1,3 @@
-internal import Crypto
-
 #if canImport(Glibc)
   import Glibc
 #endif
@@ -36,7 +34,7 @@ package struct FileIdentity: Sendable, Equatable {
     for range in [0..<head, tail..<byteCount] {
       try file.bytes(in: range).withSpan { hasher.update($0) }
     }
-    edges = Digest256(hasher)
+    edges = hasher.finalize()
   }
 
   /// The identity as an object.

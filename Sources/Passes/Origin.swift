@@ -1,5 +1,4 @@
 import Checkpoints
-import Crypto
 import Foundation
 import Kernels
 
@@ -27,7 +26,7 @@ struct Origin {
       try files.map { file in
         .object([
           JSONValue.Member("file", .string(file.name)),
-          JSONValue.Member("sha256", .string(try sha256(of: file.path))),
+          JSONValue.Member("sha256", .string(try Digest256(ofFile: file.path).description)),
         ])
       })
   }
@@ -46,19 +45,5 @@ struct Origin {
     var metadata = metadata
     metadata.set("history", to: .array((metadata["history"]?.array ?? []) + [entry]))
     return metadata
-  }
-
-  /// The bytes of a file that are looked at at once: what the second cache holds.
-  private static let pieceByteCount = 128 << 10
-
-  /// The digest of a file, as hexadecimal digits.
-  static func sha256(of path: String) throws -> String {
-    var hash = SHA256()
-    try InputFile.forEachPiece(of: path, pieceByteCount: pieceByteCount) { bytes in
-      unsafe bytes.withUnsafeBytes { unsafe hash.update(bufferPointer: $0) }
-    }
-    return hash.finalize().map { byte in
-      String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
-    }.joined()
   }
 }

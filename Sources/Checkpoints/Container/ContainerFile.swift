@@ -1,4 +1,3 @@
-internal import Crypto
 internal import Kernels
 
 /// A packed container that is open for reading, `Formats/container.md`.
@@ -85,7 +84,7 @@ package final class ContainerFile: TensorStore {
     try parallel(chunks: sections.count) { i throws(FormatError) in
       var hasher = SHA256()
       try decoder.bytes(of: sections[i]).withSpan { hasher.update($0) }
-      try check(Digest256(hasher), stored: sections[i].digest, at: sections[i].subject.place)
+      try check(hasher.finalize(), stored: sections[i].digest, at: sections[i].subject.place)
     }
     try check(ContentDigest.of(sections, manifest), stored: contentDigest, at: "content digest")
   }

@@ -1,5 +1,3 @@
-internal import Crypto
-
 /// The digest of what a model is, whatever its metadata and however it is stored.
 ///
 /// The sequence of bytes is that of "Content digest" in `Formats/container.md`.
@@ -29,9 +27,9 @@ enum ContentDigest {
       bytes += digest.bytes
     }
     var hasher = SHA256()
-    hasher.update(data: bytes)
-    hasher.update(data: parameterBytes(manifest))
-    return Digest256(hasher)
+    hasher.update(bytes)
+    hasher.update(parameterBytes(manifest))
+    return hasher.finalize()
   }
 
   private static func parameterBytes(_ manifest: ContainerManifest) -> [UInt8] {

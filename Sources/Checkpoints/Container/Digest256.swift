@@ -1,5 +1,3 @@
-internal import Crypto
-
 /// A SHA-256 digest.
 package struct Digest256: Sendable, Hashable, CustomStringConvertible {
   static let byteCount = 32
@@ -13,17 +11,20 @@ package struct Digest256: Sendable, Hashable, CustomStringConvertible {
     )
   }
 
-  /// The result of hashing.
-  init(_ hasher: SHA256) {
-    let bytes = Array(hasher.finalize())
-    self.init(unsafe bytes.span.bytes, at: 0)
-  }
-
   /// The digest of bytes.
   package init(hashing bytes: RawSpan) {
     var hasher = SHA256()
     hasher.update(bytes)
-    self.init(hasher)
+    self = hasher.finalize()
+  }
+
+  /// The digest of a file, read in pieces that the second cache holds.
+  ///
+  /// - Throws: `FormatError` when it cannot be read.
+  package init(ofFile path: String) throws {
+    var hasher = SHA256()
+    try InputFile.forEachPiece(of: path, pieceByteCount: 128 << 10) { hasher.update($0) }
+    self = hasher.finalize()
   }
 
   /// Reads 64 hexadecimal digits; nil when the text is anything else.
@@ -51,12 +52,4 @@ package struct Digest256: Sendable, Hashable, CustomStringConvertible {
 
   /// Feeds the first word, which is as random as the rest.
   package func hash(into hasher: inout Hasher) { hasher.combine(words.0) }
-}
-
-extension SHA256 {
-  /// Adds the bytes of a span.
-  mutating func update(_ bytes: RawSpan) {
-    // swift-crypto takes a pointer, which it does not keep.
-    unsafe bytes.withUnsafeBytes { unsafe update(bufferPointer: $0) }
-  }
 }

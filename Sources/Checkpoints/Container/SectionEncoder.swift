@@ -1,4 +1,3 @@
-internal import Crypto
 internal import Kernels
 internal import Synchronization
 
@@ -50,7 +49,7 @@ struct SectionEncoder {
       let count = encoding.rawRange(ofBlock: i, of: bytes.byteCount).count
       return ContainerBlock(storedByteCount: UInt32(count), checksum: checksum)
     }
-    return Encoded(encoding: encoding, blocks: blocks, digest: Digest256(hasher.withLock { $0 }))
+    return Encoded(encoding: encoding, blocks: blocks, digest: hasher.withLock { $0.finalize() })
   }
 
   /// Nil when the first wave does not shrink by 2 %; nothing has been written then.
@@ -74,7 +73,7 @@ struct SectionEncoder {
         blocks.append(.init(storedByteCount: UInt32(block.bytes.count), checksum: block.checksum))
       }
     }
-    return Encoded(encoding: encoding, blocks: blocks, digest: Digest256(hasher.withLock { $0 }))
+    return Encoded(encoding: encoding, blocks: blocks, digest: hasher.withLock { $0.finalize() })
   }
 
   private struct EncodedBlock {

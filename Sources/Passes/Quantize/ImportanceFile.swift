@@ -23,7 +23,7 @@ struct ImportanceFile {
     values = Dictionary(
       importance.map { ($0.name, $0.values) }, uniquingKeysWith: { first, _ in first })
     order = importance.map(\.name)
-    let digests = try source.texts.map { try Origin.sha256(of: $0) }
+    let digests = try source.texts.map { try Digest256(ofFile: $0).description }
     metadata = [
       ("version", Self.version), ("tokens", "\(windows.reduce(0) { $0 + $1.count })"),
       ("windows", "\(windows.count)"), ("sampled", "\(source.sampled)"), ("seed", "\(source.seed)"),
