@@ -26,7 +26,7 @@ public struct TensorBytes: Sendable {
   }
 
   /// Bytes in memory.
-  package init(_ bytes: [UInt8]) {
+  public init(_ bytes: [UInt8]) {
     owner = .memory(bytes)
   }
 

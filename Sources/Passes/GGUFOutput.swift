@@ -12,14 +12,6 @@ struct GGUFOutput {
   private let checkpoint: Checkpoint
   private let plan: GGUFExportPlan
 
-  /// What was written.
-  struct Written {
-    let byteCount: Int
-    let bitsPerWeight: Double
-    /// For the report: `types`, `left_out`, and `lossy` when something was rounded.
-    let details: [JSONValue.Member]
-  }
-
   /// Finds a place for everything, from headers, configuration and tokenizer.
   ///
   /// - Parameters:
@@ -54,24 +46,24 @@ struct GGUFOutput {
   }
 
   /// Chooses the types of the tensors and writes the file.
-  func write(to path: String, _ options: GGUFExportOptions) throws -> Written {
+  func write(
+    to path: String, _ options: GGUFExportOptions
+  ) throws -> (byteCount: Int, report: OutputReport) {
     let export = try GGUFExport(plan, checkpoint, options)
     let writer = try GGUFWriter(export, path: path)
-    try writeTensors(of: export.contents, from: checkpoint, into: writer) { _ in nil }
-    let byteCount = try writer.finish()
-    return Written(
-      byteCount: byteCount, bitsPerWeight: export.bitsPerWeight, details: details(of: export))
+    try PlanWriter.copy(export.contents, from: checkpoint, into: writer)
+    return (try writer.finish(), report(of: export))
   }
 
-  private func details(of export: GGUFExport) -> [JSONValue.Member] {
-    let types = export.typeCounts.map { JSONValue.Member($0.type, .integer($0.count)) }
-    let leftOut = checkpoint.contents.assets.map(\.name).filter { !Self.translatedAssets.contains($0) }
-    var members = [
-      JSONValue.Member("types", .object(types)),
-      JSONValue.Member("left_out", .array(leftOut.map { .string($0) })),
-    ]
-    if !export.losses.isEmpty { members.append(JSONValue.Member("lossy", .array(export.losses.map(\.json)))) }
-    return members
+  private func report(of export: GGUFExport) -> OutputReport {
+    var report = OutputReport()
+    report.types = export.typeCounts.map { ($0.type, $0.count) }
+    report.leftOut = checkpoint.contents.assets.map(\.name).filter { !Self.translatedAssets.contains($0) }
+    report.losses = export.losses.map {
+      OutputReport.Loss(tensor: $0.tensor, type: $0.type, maximum: $0.maximum, mean: $0.mean)
+    }
+    report.bitsPerWeight = export.bitsPerWeight
+    return report
   }
 
   private static func name(in configuration: JSONValue) -> String {
@@ -104,15 +96,6 @@ struct GGUFOutput {
       guard case .unsupported(let reason) = error.problem else { throw error }
       throw FormatError(error.path, byte: error.byteOffset, at: error.place, .notExact(reason))
     }
-  }
-}
-
-extension GGUFExport.Loss {
-  fileprivate var json: JSONValue {
-    .object([
-      JSONValue.Member("name", .string(tensor)), JSONValue.Member("type", .string(type)),
-      JSONValue.Member("max_error", .double(maximum)), JSONValue.Member("mean_error", .double(mean)),
-    ])
   }
 }
 

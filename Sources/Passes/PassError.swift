@@ -36,17 +36,6 @@ public enum PassError: Error, Equatable, Sendable, CustomStringConvertible {
       "tensor '\(tensor.escapedForDisplay)': value \(index) is not finite"
     }
   }
-
-  /// The exit code of a command that ends with this error.
-  public var exitCode: Int32 {
-    switch self {
-    case .usage, .recipe, .unmatchedPattern, .emptySelection: 64
-    case .divisibility(_, _, _, let fitting): fitting.isEmpty ? 2 : 64
-    case .notFinite: 2
-    case .notExact: 3
-    case .checkFailed: 1
-    }
-  }
 }
 
 extension Array {

@@ -33,9 +33,9 @@ public struct Pipeline {
 
     /// Chooses options.
     public init(
-      force: Bool = false, version: String, logPath: String? = nil, container: ContainerOptions = .init(),
-      shardByteLimit: Int? = nil, ggufType: GGUFLinearType = .auto, isLossy: Bool = false,
-      access: FileAccess = .mapped, resumes: Bool = false, memoryLimit: Int? = nil
+      force: Bool = false, version: String = Pipeline.version, logPath: String? = nil,
+      container: ContainerOptions = .init(), shardByteLimit: Int? = nil, ggufType: GGUFLinearType = .auto,
+      isLossy: Bool = false, access: FileAccess = .mapped, resumes: Bool = false, memoryLimit: Int? = nil
     ) {
       self.force = force
       self.version = version
@@ -50,44 +50,37 @@ public struct Pipeline {
     }
   }
 
+  /// The version of this package.
+  public static let version = "0.1.0"
+
   private let recipe: Recipe
   private let options: Options
 
   /// Prepares a run.
-  public init(_ recipe: Recipe, _ options: Options) {
+  public init(_ recipe: Recipe, _ options: Options = Options()) {
     self.recipe = recipe
     self.options = options
   }
 
   /// What every pass would do, from headers alone; nothing is written.
   public func plan() throws -> PipelinePlan {
-    try requireMeaningfulOptions()
-    let input = try Checkpoint.open(path: recipe.input.resolved, access: options.access)
-    var current = input
-    var plan = PipelinePlan(input: input)
-    for passOptions in recipe.passes {
-      guard let pass = passOptions.pass else {
-        plan.add(passOptions.name)
-        continue
-      }
-      let step = try pass.plan(current)
-      plan.add(passOptions.name, step)
-      current = current.replacing(contents: step.contents, assets: step.assets)
-    }
-    try checkRepresentable(current, madeFrom: input.contents)
-    plan.finish(with: current.contents)
-    return plan
+    let input = try openInput()
+    return PipelinePlan(try planPasses(of: input), input: input)
   }
 
   /// Runs the passes and publishes the output.
   ///
-  /// - Parameter progress: Told how far the current pass is.
+  /// - Parameters:
+  ///   - didBegin: Called when everything that can be checked before is checked and the first step begins.
+  ///   - progress: Told how far the current pass is.
   /// - Returns: What was done.
   /// - Throws: The first error; then the target is as it was.
-  public func run(progress: @escaping ProgressHandler = { _ in }) throws -> PipelineReport {
-    _ = try plan()
-    let input = try Checkpoint.open(path: recipe.input.resolved, access: options.access)
-    for pass in recipe.passes.compactMap(\.pass) { try pass.requireTexts(for: input) }
+  public func run(
+    didBegin: () -> Void = {}, progress: @escaping ProgressHandler = { _ in }
+  ) throws -> PipelineReport {
+    let input = try openInput()
+    let plans = try planPasses(of: input)
+    for step in recipe.passes { try step.pass.checkTexts(for: input, options.access) }
     let workspace = try OutputWorkspace(
       target: recipe.output.resolved, force: options.force,
       inputs: [recipe.input.resolved] + recipe.adapterPaths, keepsLeftovers: options.resumes)
@@ -96,13 +89,25 @@ public struct Pipeline {
       in: workspace, try RunConditions(recipe, options), resumes: options.resumes)
     let origin = try Origin(recipe: recipe, input: input, version: options.version)
     var run = PipelineRun(
-      recipe, options, workspace: workspace, journal: journal, input: input, origin: origin,
+      recipe, options, plans, workspace: workspace, journal: journal, input: input, origin: origin,
       progress: progress)
+    didBegin()
     try workspace.namingTarget {
       try run.execute()
       try workspace.publish(PipelineRun.outputName)
     }
     return run.report
+  }
+
+  private func openInput() throws -> Checkpoint {
+    try requireMeaningfulOptions()
+    return try Checkpoint.open(path: recipe.input.resolved, access: options.access)
+  }
+
+  private func planPasses(of input: Checkpoint) throws -> PassPlans {
+    let plans = try PassPlans(recipe.passes, input)
+    try checkRepresentable(plans.result, madeFrom: input.contents)
+    return plans
   }
 
   /// Whether a run that failed has left finished steps, which another one can go on with.
@@ -157,17 +162,45 @@ extension OutputFormat {
   var dependsOnValues: Bool { self == .gguf || integerFormat != nil }
 }
 
-extension PassOptions {
-  /// The pass that changes a checkpoint, or nil for verification.
-  var pass: (any Pass)? {
-    switch self {
-    case .rotate(let options): RotatePass(options)
-    case .quantize(let options): QuantizePass(options)
-    case .attach(let options): options.adapter.map(PeftAttachPass.init) ?? AttachPass(options)
-    case .calibrate(let options): CalibratePass(options)
-    case .merge(let options): options.adapter.map { PeftMergePass(options, $0) } ?? MergePass(options)
-    case .verify: nil
+/// The plans of a recipe's passes, each made for what the one before will write.
+struct PassPlans {
+  private let input: Checkpoint
+  /// The passes, in the order they run.
+  let steps: [PassOptions]
+  private var plans: [PassPlan] = []
+
+  /// Plans every pass once.
+  init(_ steps: [PassOptions], _ input: Checkpoint) throws {
+    self.steps = steps
+    self.input = input
+    try plan(from: 0, input)
+  }
+
+  /// The plan of a pass; setting it leaves the plans after it as they are.
+  subscript(index: Int) -> PassPlan {
+    get { plans[index] }
+    set { plans[index] = newValue }
+  }
+
+  /// The description of what the last pass writes.
+  var result: Checkpoint { plans.reduce(input) { $1.result(from: $0) } }
+
+  /// Plans the passes from one on anew, for a checkpoint that is not what was planned.
+  mutating func plan(from index: Int, _ checkpoint: Checkpoint) throws {
+    plans.removeSubrange(min(index, plans.count)...)
+    var current = checkpoint
+    for step in steps[index...] {
+      let plan = try step.pass.plan(current)
+      plans.append(plan)
+      current = plan.result(from: current)
     }
+  }
+}
+
+extension PassPlan {
+  /// The description of what will be written, with the files that get other contents.
+  fileprivate func result(from input: Checkpoint) -> Checkpoint {
+    input.replacing(contents: contents, assets: assets)
   }
 }
 

@@ -8,8 +8,9 @@ public struct PipelineReport: Sendable {
     public let name: String
     /// How long it took.
     public let seconds: Double
-    /// What it reports: an object.
-    public let report: JSONValue
+    /// What it reports: a `QuantizationReport`, `AttachmentReport`, `CalibrationReport`, `MergeReport`, `RotationReport`,
+    /// `Verification`, or that of another pass; of a resumed step only the recorded values.
+    public let report: any PassReport
     /// Whether an earlier run did it, which this one went on with.
     public let isResumed: Bool
   }
@@ -24,8 +25,9 @@ public struct PipelineReport: Sendable {
   public let bytes: Int
   /// The bits of a quantized weight, tables and adapters included; of any weight where none is quantized.
   public let bitsPerWeight: Double
-  /// What there is to say about the output of this format.
-  public let details: [JSONValue.Member]
+  /// What there is to say about an output that was written from the finished checkpoint and read back; nil when the last
+  /// pass wrote it.
+  public let outputReport: OutputReport?
 
   /// The keys that other programs rely on, but for the memory, which only the program knows.
   public var json: JSONValue {
@@ -34,7 +36,7 @@ public struct PipelineReport: Sendable {
         JSONValue.Member("input", .string(input)), JSONValue.Member("output", .string(output)),
         JSONValue.Member("passes", .array(passes.map(\.json))), JSONValue.Member("bytes", .integer(bytes)),
         JSONValue.Member("bits_per_weight", .double(bitsPerWeight)),
-      ] + details)
+      ] + (outputReport?.members ?? []))
   }
 }
 
@@ -42,18 +44,37 @@ extension PipelineReport.Pass {
   fileprivate var json: JSONValue {
     .object(
       [JSONValue.Member("name", .string(name)), JSONValue.Member("seconds", .double(seconds))]
-        + (isResumed ? [JSONValue.Member("resumed", .bool(true))] : []) + (report.object ?? []))
+        + (isResumed ? [JSONValue.Member("resumed", .bool(true))] : []) + (report.json.object ?? []))
   }
 }
 
 /// What a run would do.
 public struct PipelinePlan: Sendable {
+  /// What happens to a tensor or module.
+  public struct Change: Sendable {
+    /// The tensor or module.
+    public let name: String
+    /// What is done, as a phrase: `2 bits, groups of 64`.
+    public let action: String
+    /// The bytes before; 0 when it is added.
+    public let bytesBefore: Int
+    /// The bytes after; 0 when it is dropped.
+    public let bytesAfter: Int
+
+    init(_ replacement: PassPlan.Replacement) {
+      name = replacement.module
+      action = replacement.action
+      bytesBefore = replacement.bytesBefore
+      bytesAfter = replacement.bytesAfter
+    }
+  }
+
   /// One pass of a plan.
   public struct Pass: Sendable {
     /// The recipe's name of the pass.
     public let name: String
-    /// What happens to each tensor or module: name, action, bytes before and after.
-    public let changes: [(name: String, action: String, bytesBefore: Int, bytesAfter: Int)]
+    /// What happens to each tensor or module.
+    public let changes: [Change]
     /// The memory that is needed beside mapped files, estimated.
     public let memory: Int
   }
@@ -63,28 +84,21 @@ public struct PipelinePlan: Sendable {
   /// The bytes of the input's tensors.
   public let inputBytes: Int
   /// The passes in their order.
-  public private(set) var passes: [Pass] = []
+  public let passes: [Pass]
   /// The bytes of the output's tensors, before compression.
-  public private(set) var outputBytes = 0
+  public let outputBytes: Int
   /// As in `PipelineReport`.
-  public private(set) var bitsPerWeight = 0.0
+  public let bitsPerWeight: Double
 
-  init(input: Checkpoint) {
+  init(_ plans: PassPlans, input: Checkpoint) {
     inputPath = input.path
     inputBytes = input.contents.byteCount
-  }
-
-  mutating func add(_ name: String, _ plan: PassPlan? = nil) {
-    passes.append(
-      Pass(
-        name: name,
-        changes: plan?.changes.map { ($0.name, $0.action, $0.bytesBefore, $0.bytesAfter) } ?? [],
-        memory: plan?.memory ?? 0))
-  }
-
-  mutating func finish(with contents: CheckpointContents) {
-    outputBytes = contents.byteCount
-    bitsPerWeight = contents.bitsPerWeight
+    passes = plans.steps.enumerated().map { index, step in
+      Pass(name: step.name, changes: plans[index].replacements.map(Change.init), memory: plans[index].memory)
+    }
+    let result = plans.result.contents
+    outputBytes = result.byteCount
+    bitsPerWeight = result.bitsPerWeight
   }
 
   /// The plan as a document.

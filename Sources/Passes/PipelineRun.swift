@@ -1,140 +1,147 @@
 import Checkpoints
 import Models
 
-/// The state of a run between its steps.
+/// A run of planned passes, step after step.
 struct PipelineRun {
   static let outputName = "output"
   private static let unfinishedName = "unfinished"
   private let recipe: Recipe
   private let options: Pipeline.Options
+  private var plans: PassPlans
   private let workspace: OutputWorkspace
   private let journal: RunJournal
-  private let input: Checkpoint
-  /// What later passes compare with: the input, or what was made of it by the last rotation, whose activations they see.
-  private var original: Checkpoint
   private let origin: Origin
   private let progress: ProgressHandler
-  private var current: Checkpoint
-  private var unmerged: Checkpoint?
+  private var state: RunState
   private var bytes = 0
-  private var copyReport = JSONValue.object([])
+  private var outputReport: OutputReport?
   private var passes: [PipelineReport.Pass] = []
 
   init(
-    _ recipe: Recipe, _ options: Pipeline.Options, workspace: OutputWorkspace, journal: RunJournal,
-    input: Checkpoint, origin: Origin, progress: @escaping ProgressHandler
+    _ recipe: Recipe, _ options: Pipeline.Options, _ plans: PassPlans, workspace: OutputWorkspace,
+    journal: RunJournal, input: Checkpoint, origin: Origin, progress: @escaping ProgressHandler
   ) {
     self.recipe = recipe
     self.options = options
+    self.plans = plans
     self.workspace = workspace
     self.journal = journal
-    self.input = input
     self.origin = origin
     self.progress = progress
-    current = input
-    original = input
+    state = RunState(input: input)
   }
 
   var report: PipelineReport {
     PipelineReport(
       input: recipe.input.resolved, output: recipe.output.resolved, passes: passes, bytes: bytes,
-      bitsPerWeight: copyReport["bits_per_weight"]?.double ?? current.contents.bitsPerWeight,
-      details: (copyReport.object ?? []).filter { $0.key != "bits_per_weight" })
+      bitsPerWeight: outputReport?.bitsPerWeight ?? state.current.contents.bitsPerWeight,
+      outputReport: outputReport)
   }
 
   /// Does every step that is not finished yet.
   mutating func execute() throws {
     for (index, step) in steps.enumerated() {
-      if case .change(let pass, _, let hasAdapter) = step, pass.name == "merge" {
-        unmerged = hasAdapter ? nil : current
-      }
       let isResumed = index < journal.finished.count
-      let record = isResumed ? journal.finished[index] : try perform(step, index)
-      if !isResumed { try journal.add(record) }
-      if let file = record.file {
-        bytes = record.bytes
-        current = try Checkpoint.open(path: workspace.path(file), access: options.access)
-        if step.name == "rotate" { original = current }
-      }
-      if case .copy = step {
-        copyReport = record.report
-        continue
-      }
-      passes.append(
-        PipelineReport.Pass(
-          name: record.name, seconds: record.seconds, report: record.report, isResumed: isResumed))
+      let done = isResumed ? Done(journal.finished[index]) : try perform(step, index)
+      if !isResumed { try journal.add(done.record) }
+      try note(done, of: step, isResumed: isResumed)
     }
   }
 
   /// The passes; with a copy where none of them writes the output.
   private var steps: [Step] {
-    let last = recipe.passes.lastIndex { $0.pass != nil }
+    let last = plans.steps.lastIndex { $0.pass.effect.writesCheckpoint }
     let copies = last == nil || recipe.outputFormat.dependsOnValues
-    var steps = recipe.passes.enumerated().map { index, options -> Step in
-      if let pass = options.pass {
-        return .change(pass, isLast: index == last && !copies, hasAdapter: options.adapter != nil)
-      }
-      guard case .verify(let verify) = options else {
-        preconditionFailure("a pass that neither changes nor verifies")
-      }
-      return .verify(verify)
-    }
+    var steps = plans.steps.indices.map { Step.pass($0, isLast: $0 == last && !copies) }
     if copies { steps.insert(.copy, at: last.map { $0 + 1 } ?? 0) }
     return steps
   }
 
-  private func perform(_ step: Step, _ index: Int) throws -> RunJournal.Step {
+  /// Takes over what a step has made.
+  private mutating func note(_ done: Done, of step: Step, isResumed: Bool) throws {
+    let output = try done.record.file.map {
+      try Checkpoint.open(path: workspace.path($0), access: options.access)
+    }
+    if output != nil { bytes = done.record.bytes }
+    switch step {
+    case .copy:
+      outputReport = OutputReport(done.record.report)
+      state.advance(by: PassEffect(), to: output)
+    case .pass(let index, _):
+      state.advance(by: plans.steps[index].pass.effect, to: output)
+      if let output, !output.contents.hasSameWeights(as: plans[index].contents) {
+        try plans.plan(from: index + 1, output)
+      }
+      passes.append(
+        PipelineReport.Pass(
+          name: done.record.name, seconds: done.record.seconds, report: done.report, isResumed: isResumed))
+    }
+  }
+
+  private mutating func perform(_ step: Step, _ index: Int) throws -> Done {
     let begin = ContinuousClock.now
     switch step {
     case .copy:
       let (byteCount, report) = try copy()
-      return RunJournal.Step(
-        name: step.name, file: Self.outputName, bytes: byteCount, seconds: begin.secondsSince, report: report)
-    case .change(let pass, let isLast, _): return try write(pass, isLast: isLast, index, since: begin)
-    case .verify(let verify):
-      let report = try self.verify(verify)
-      return RunJournal.Step(
-        name: step.name, file: nil, bytes: 0, seconds: begin.secondsSince, report: report)
+      return Done(
+        RunJournal.Step(
+          name: "copy", file: Self.outputName, bytes: byteCount, seconds: begin.secondsSince,
+          report: report.json))
+    case .pass(let number, let isLast):
+      let pass = plans.steps[number].pass
+      let written =
+        pass.effect.writesCheckpoint ? try write(number, isLast: isLast, index) : try measure(number, index)
+      return Done(
+        RunJournal.Step(
+          name: plans.steps[number].name, file: written.file, bytes: written.bytes,
+          seconds: begin.secondsSince, report: written.report.json), written.report)
     }
+  }
+
+  /// What a step of a pass gives: the file it wrote, if any, the bytes of it, and its report.
+  private typealias Written = (file: String?, bytes: Int, report: any PassReport)
+
+  /// Runs a pass that writes nothing.
+  private func measure(_ number: Int, _ index: Int) throws -> Written {
+    var run = try plans[number].begin(state.current, context(journal.state(of: index)))
+    return (nil, 0, try run.finish())
   }
 
   /// Runs one pass into a file of the workspace.
-  private func write(
-    _ pass: any Pass, isLast: Bool, _ index: Int, since begin: ContinuousClock.Instant
-  ) throws -> RunJournal.Step {
-    let pass = try pass.prepared(for: current, context())
-    let contents = try pass.plan(current).contents
+  private mutating func write(_ number: Int, isLast: Bool, _ index: Int) throws -> Written {
+    if let refined = try plans[number].refine?(state.current, context()) {
+      plans[number] = refined
+      try plans.plan(from: number + 1, state.current.replacing(contents: refined.contents))
+    }
+    let plan = plans[number]
     let path = workspace.path(Self.unfinishedName)
     let writer =
       isLast
-      ? try makeOutputWriter(contents, path: path)
-      : try ContainerWriter(contents, path: path, options: ContainerOptions(compression: .none))
-    let (byteCount, report) = try run(
-      pass, into: writer, contents, recordsOrigin: isLast, state: journal.state(of: index))
+      ? try makeOutputWriter(plan.contents, path: path)
+      : try ContainerWriter(plan.contents, path: path, options: ContainerOptions(compression: .none))
+    let run = try plan.begin(state.current, context(journal.state(of: index)))
+    let report = try PlanWriter(plan: plan, input: state.current).write(into: writer, run)
+    let byteCount = try finish(writer, plan.contents, recordsOrigin: isLast)
     let name = isLast ? Self.outputName : "step-\(index).rilq"
     try workspace.complete(Self.unfinishedName, as: name)
-    return RunJournal.Step(
-      name: pass.name, file: name, bytes: byteCount, seconds: begin.secondsSince, report: report)
+    return (name, byteCount, report)
   }
 
-  /// What a pass is told; `state` is where it may keep how far it is.
-  private func context(state: PassState? = nil) -> PassContext {
+  /// What a pass is given; `resumption` is where it may keep how far it is.
+  private func context(_ resumption: PassState? = nil) -> PassContext {
     PassContext(
-      original: original, access: options.access,
-      work: WorkFiles(path: workspace.path, keep: journal.keep), state: state,
-      memoryLimit: options.memoryLimit, logPath: options.logPath, mayReplace: options.force,
-      progress: progress)
+      state: state, access: options.access, memoryLimit: options.memoryLimit, mayReplace: options.force,
+      progress: progress, work: WorkFiles(path: workspace.path, keep: journal.keep),
+      resumption: resumption, logPath: options.logPath)
   }
 
-  private func run(
-    _ pass: any Pass, into writer: any CheckpointWriter, _ contents: CheckpointContents, recordsOrigin: Bool,
-    state: PassState? = nil
-  ) throws -> (byteCount: Int, report: JSONValue) {
-    let report = try pass.run(current, into: writer, context(state: state))
+  private func finish(
+    _ writer: any CheckpointWriter, _ contents: CheckpointContents, recordsOrigin: Bool
+  ) throws -> Int {
     if recordsOrigin, let writer = writer as? any MetadataLastWriter {
       writer.metadata = try origin.added(to: contents.metadata)
     }
-    return (try writer.finish(), report)
+    return try writer.finish()
   }
 
   private func makeOutputWriter(
@@ -159,55 +166,42 @@ struct PipelineRun {
   ) throws -> IntegerFolderWriter {
     guard let format = recipe.outputFormat.integerFormat else { preconditionFailure("another format") }
     return try IntegerFolderWriter(
-      contents, source: current, folder: path, format: format, allowsLoss: options.isLossy,
+      contents, source: state.current, folder: path, format: format, allowsLoss: options.isLossy,
       shardByteLimit: shardByteLimit)
-  }
-
-  private func verify(_ options: VerifyOptions) throws -> JSONValue {
-    let reference: Checkpoint
-    switch options.against {
-    case .unmerged:
-      guard let unmerged else { throw PassError.usage("verify: there was no merge to compare with") }
-      reference = unmerged
-    case .input, nil: reference = input
-    case .path(let path): reference = try Checkpoint.open(path: path.resolved, access: self.options.access)
-    }
-    let verification = try Verification(
-      reference: reference, candidate: current, options, progress: progress)
-    guard verification.passed else {
-      throw PassError.checkFailed("verify: \(verification.failure); nothing is written")
-    }
-    return verification.json
   }
 }
 
 extension PipelineRun {
   /// Writes the checkpoint as it is in the format of the output, reads it back and compares.
-  private func copy() throws -> (byteCount: Int, report: JSONValue) {
+  private func copy() throws -> (byteCount: Int, report: OutputReport) {
     let path = workspace.path(Self.unfinishedName)
-    var byteCount: Int
-    var report = JSONValue.object([])
-    if recipe.outputFormat == .gguf {
-      var contents = current.contents
-      contents.metadata = try origin.added(to: contents.metadata)
-      let output = try GGUFOutput(current.replacing(contents: contents), path: recipe.output.resolved)
-      let written = try output.write(to: path, options.gguf)
-      byteCount = written.byteCount
-      report = .object(
-        written.details + [JSONValue.Member("bits_per_weight", .double(written.bitsPerWeight))])
-    } else {
-      let writer = try makeOutputWriter(current.contents, path: path)
-      (byteCount, _) = try run(CopyPass(), into: writer, current.contents, recordsOrigin: true)
-      if let writer = writer as? IntegerFolderWriter { report.set("representation", to: writer.report) }
-    }
-    report.set("proof", to: try proof(of: try Checkpoint.open(path: path, access: options.access)))
+    var (byteCount, report) = try recipe.outputFormat == .gguf ? writeGGUF(path) : writeCopy(path)
+    try prove(try Checkpoint.open(path: path, access: options.access), in: &report)
     try workspace.complete(Self.unfinishedName, as: Self.outputName)
     return (byteCount, report)
   }
 
+  private func writeGGUF(_ path: String) throws -> (byteCount: Int, report: OutputReport) {
+    var contents = state.current.contents
+    contents.metadata = try origin.added(to: contents.metadata)
+    let output = try GGUFOutput(
+      state.current.replacing(contents: contents), path: recipe.output.resolved)
+    return try output.write(to: path, options.gguf)
+  }
+
+  private func writeCopy(_ path: String) throws -> (byteCount: Int, report: OutputReport) {
+    let contents = state.current.contents
+    let writer = try makeOutputWriter(contents, path: path)
+    try PlanWriter.copy(contents, from: state.current, into: writer)
+    let byteCount = try finish(writer, contents, recordsOrigin: true)
+    var report = OutputReport()
+    report.representation = (writer as? IntegerFolderWriter)?.report
+    return (byteCount, report)
+  }
+
   /// Compares every tensor of the output with the one it was made from, both unpacked.
-  private func proof(of output: Checkpoint) throws -> JSONValue {
-    let difference = try CheckpointDifference(current, output, progress: progress)
+  private func prove(_ output: Checkpoint, in report: inout OutputReport) throws {
+    let difference = try CheckpointDifference(state.current, output, progress: progress)
     let missing = difference.tensors.inFirst + difference.tensors.inSecond
     let unequal = missing + difference.pairs.filter { !$0.isWithin(0) }.map(\.first.name)
     if let name = unequal.first, !options.isLossy {
@@ -215,45 +209,28 @@ extension PipelineRun {
         "\(recipe.output.resolved): tensor '\(name)': what was written gives other values, as do "
           + "\(unequal.count - 1) more tensors; this is a fault of rilq")
     }
-    let tensors = difference.pairs.map { pair in
-      JSONValue.object([
-        JSONValue.Member("name", .string(pair.first.name)),
-        JSONValue.Member("equal", .bool(pair.isWithin(0))),
-      ])
+    report.isProven = unequal.isEmpty
+    report.proof = difference.pairs.map {
+      OutputReport.Proof(tensor: $0.first.name, isEqual: $0.isWithin(0))
     }
-    return .object([
-      JSONValue.Member("equal", .bool(unequal.isEmpty)), JSONValue.Member("tensors", .array(tensors)),
-    ])
   }
 }
 
 /// A step of a run.
 private enum Step {
+  /// Writes the checkpoint as it is in the format of the output.
   case copy
-  case change(any Pass, isLast: Bool, hasAdapter: Bool)
-  case verify(VerifyOptions)
-
-  var name: String {
-    switch self {
-    case .copy: "copy"
-    case .change(let pass, _, _): pass.name
-    case .verify: "verify"
-    }
-  }
+  /// A pass by its number in the recipe; the last one that writes a checkpoint may write the output.
+  case pass(Int, isLast: Bool)
 }
 
-/// Copies a checkpoint.
-private struct CopyPass: Pass {
-  var name: String { "copy" }
+/// A step that was done, now or by an earlier run.
+private struct Done {
+  let record: RunJournal.Step
+  let report: any PassReport
 
-  func plan(_ input: Checkpoint) throws -> PassPlan {
-    PassPlan(contents: input.contents, changes: [], memory: 0)
-  }
-
-  func run(
-    _ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext
-  ) throws -> JSONValue {
-    try writeTensors(of: input.contents, from: input, into: writer) { _ in nil }
-    return .object([])
+  init(_ record: RunJournal.Step, _ report: (any PassReport)? = nil) {
+    self.record = record
+    self.report = report ?? RecordedReport(record.report)
   }
 }

@@ -71,21 +71,7 @@ struct RunConditions {
 extension Recipe {
   /// The files and folders that the run reads.
   fileprivate var readPaths: [String] {
-    [input.resolved] + adapterPaths
-      + passes.flatMap { pass -> [String] in
-        switch pass {
-        case .calibrate(let options): (options.texts + [options.teacher].compactMap(\.self)).map(\.resolved)
-        case .verify(let options):
-          if case .path(let path) = options.against {
-            [options.text.resolved, path.resolved]
-          } else {
-            [options.text.resolved]
-          }
-        case .quantize(let options): (options.texts + [options.importance].compactMap(\.self)).map(\.resolved)
-        case .attach(let options): [options.text, options.teacher].compactMap { $0?.resolved }
-        case .rotate, .merge: []
-        }
-      }
+    [input.resolved] + adapterPaths + passes.flatMap { $0.paths(.read) }
   }
 }
 

@@ -9,7 +9,7 @@ import Passes
 @main
 struct Rilq: ParsableCommand {
   /// Recorded in every output.
-  static let version = "0.1.0"
+  static let version = Pipeline.version
 
   static let configuration = CommandConfiguration(
     commandName: "rilq",
@@ -19,8 +19,7 @@ struct Rilq: ParsableCommand {
       represented exactly; 4 reading or writing failed; 64 wrong usage or recipe; 130 interrupted.
       """,
     version: version,
-    subcommands: [
-      Convert.self, Rotate.self, Quantize.self, Attach.self, Calibrate.self, Merge.self, Verify.self,
+    subcommands: [Convert.self] + PassCommands.of(.standard) + [
       Eval.self, Generate.self, Inspect.self, Analyze.self, Plot.self, Diff.self, Hash.self,
     ])
 
@@ -65,4 +64,14 @@ extension ModelError: CommandFailure {
 
 extension PassError: CommandFailure {
   fileprivate var oneLine: String { description }
+
+  fileprivate var exitCode: Int32 {
+    switch self {
+    case .usage, .recipe, .unmatchedPattern, .emptySelection: 64
+    case .divisibility(_, _, _, let fitting): fitting.isEmpty ? 2 : 64
+    case .notFinite: 2
+    case .notExact: 3
+    case .checkFailed: 1
+    }
+  }
 }

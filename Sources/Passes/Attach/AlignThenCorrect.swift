@@ -43,10 +43,10 @@ struct AlignThenCorrect {
   }
 
   /// What there is to report: the loss of the windows that gradients are taken from.
-  var report: [JSONValue.Member] {
+  var report: [ReportItem] {
     [
-      JSONValue.Member("nll_per_token_before", .double(losses.before)),
-      JSONValue.Member("nll_per_token_after", .double(losses.after)),
+      ReportItem("nll_per_token_before", .number(losses.before)),
+      ReportItem("nll_per_token_after", .number(losses.after)),
     ]
   }
 

@@ -1,22 +1,27 @@
-package import Checkpoints
+public import Checkpoints
 import Kernels
 import Models
 
-/// Puts new adapters beside linears: A random and B zero, which changes nothing yet, or what compensates the error of the
-/// quantized weights best.
-package struct AttachPass: Pass {
-  private let options: AttachOptions
+/// Puts adapters beside linears: A random and B zero, which changes nothing yet; what compensates the error of the
+/// quantized weights best; or those of PEFT.
+public struct AttachPass: Pass {
+  /// The name in recipes.
+  public static let name = "attach"
+  /// What it does.
+  public static let summary = "Put adapters beside linears: without effect yet, or compensating errors."
+  /// How it is done.
+  public var options: AttachOptions
 
-  /// Takes options that name no adapter; those that do are for `PeftAttachPass`.
-  package init(_ options: AttachOptions) { self.options = options }
+  /// Takes options.
+  public init(_ options: AttachOptions) { self.options = options }
 
-  package var name: String { "attach" }
-
-  package func plan(_ input: Checkpoint) throws -> PassPlan {
+  /// Finds the modules and the shapes of their adapters.
+  public func plan(_ input: Checkpoint) throws -> PassPlan {
+    if let source = options.adapter { return try PeftAttachment(source).plan(input) }
     guard input.contents.adapter == nil else {
       throw PassError.usage("\(input.path): has an adapter already; merge it before attaching another")
     }
-    var editor = ContentsEditor(input.contents)
+    var editor = PlanEditor(input)
     let candidates = ModuleDescription.matrices(of: input.contents)
     let modules = try ModuleSelection(targets: options.targets, ignore: options.ignore).select(
       from: candidates)
@@ -25,13 +30,23 @@ package struct AttachPass: Pass {
       let tensors = try adapterTensors(module, in: input)
       if options.roundsAgain { try checkRoundable(module, in: input) }
       editor.add(
-        tensors, behind: Self.lastTensor(of: module, in: input.contents), module: module,
+        tensors, after: Self.lastTensor(of: module, in: input.contents),
+        rewriting: rewrittenTensors(of: module, in: input), module: module,
         action: "\(options.kind.rawValue) adapter, rank \(options.rank)" + initialization)
     }
     editor.update {
       $0.adapter = AdapterParameters(kind: options.kind, rank: options.rank, alpha: options.alpha)
     }
-    return editor.plan(memory: try memory(of: input))
+    return editor.plan(memory: try memory(of: input).byteCount) { [modules, options] input, context in
+      guard options.initialization.usesTeacher else { return NewAdapterRun(options) }
+      return try CompensationRun(options, modules, input, context)
+    }
+  }
+
+  /// The tensors of a weight that is rounded again.
+  private func rewrittenTensors(of module: String, in input: Checkpoint) -> [String] {
+    guard options.roundsAgain, input.contents.quantization[module] != nil else { return [] }
+    return [ModuleTensor.weight, .scales, .biases].map { $0.name(of: module) }
   }
 
   private var initialization: String {
@@ -52,19 +67,20 @@ package struct AttachPass: Pass {
   }
 
   /// The bytes that closed forms and the windows of a text take.
-  private func memory(of input: Checkpoint) throws -> Int {
+  private func memory(of input: Checkpoint) throws -> MemoryEstimate {
     guard options.initialization.usesTeacher else { return 0 }
-    let c = try LlamaConfiguration(of: input)
-    var tokens = options.initialization.usesText ? options.samples * options.length : 0
+    let sizes = try ModelSizes(of: input)
+    let length = MemoryEstimate(options.length)
+    var tokens = options.initialization.usesText ? MemoryEstimate(options.samples) * length : 0
     // The error and its products, and the moments and their factors, in doubles.
-    let order = max(c.hiddenSize, c.intermediateSize)
-    var bytes = 8 * (5 * c.hiddenSize * c.intermediateSize + 5 * order * order)
+    let square = sizes.order * sizes.order
+    var bytes = 8 * (5 * sizes.hidden * sizes.intermediate + 5 * square)
     if options.initialization == .atc {
       // Both models' windows; the inputs of all layers for one of them, and the moments of all gradients of a layer.
-      tokens *= 2
-      bytes += 4 * options.length * c.hiddenSize * c.layerCount + 8 * 10 * order * order
+      tokens = 2 * tokens
+      bytes = bytes + 4 * length * sizes.hidden * sizes.layers + 8 * 10 * square
     }
-    return bytes + 4 * tokens * (c.hiddenSize + c.headCount * c.headSize)
+    return bytes + 4 * tokens * (sizes.hidden + sizes.queries)
   }
 
   /// Refuses modules that calibration would not train: an adapter that nothing trains does nothing.
@@ -74,93 +90,10 @@ package struct AttachPass: Pass {
     throw PassError.usage("module '\(module)': adapters are attached to the linears of layers only")
   }
 
-  package func requireTexts(for input: Checkpoint) throws {
+  /// Reads the text once, which shows whether it is long enough.
+  public func checkTexts(for input: Checkpoint, _ access: FileAccess) throws {
     guard let source = options.windowSource else { return }
     try CalibrationWindows.requireTexts(source, for: input)
-  }
-
-  package func run(
-    _ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext
-  ) throws -> JSONValue {
-    let plan = try plan(input)
-    let found =
-      options.initialization.usesTeacher
-      ? try compensate(plan.changes.map(\.name), of: input, context) : nil
-    var parameterCount = 0
-    try writeTensors(of: plan.contents, from: input, into: writer) { tensor in
-      let isNew = input.tensor(named: tensor.name) == nil
-      parameterCount += isNew ? tensor.elementCount : 0
-      if let bytes = found?.tensors[tensor.name] { return bytes }
-      guard isNew else { return nil }
-      let values =
-        tensor.name.hasSuffix(".lora_A.weight")
-        ? initialA(tensor) : [Float](repeating: 0, count: tensor.elementCount)
-      return TensorBytes(narrowed(values, to: .f32))
-    }
-    return .object(
-      [
-        JSONValue.Member("modules", .integer(plan.changes.count)),
-        JSONValue.Member("parameters", .integer(parameterCount)),
-      ] + (found?.report ?? []))
-  }
-
-  /// The tensors that make the error of quantized weights least: factors, and codes and tables that were found with them.
-  private func compensate(
-    _ modules: [String], of input: Checkpoint, _ context: PassContext
-  ) throws -> (tensors: [String: TensorBytes], report: [JSONValue.Member]) {
-    if let module = modules.first(where: { input.contents.quantization[$0] == nil }) {
-      throw PassError.usage(
-        "module '\(module)': the initialization '\(options.initialization.rawValue)' needs a quantized weight"
-      )
-    }
-    let path = context.work.path("compensation.tensors")
-    var places: [(name: String, range: Range<Int>)] = []
-    var file = try OutputFile(creating: path)
-    let models = try CompensatedModels(options, input: input, context)
-    let report = try find(modules, models, context.progress) { linear in
-      for (part, bytes) in try changedTensors(of: linear, models) {
-        let start = file.byteCount
-        try bytes.withSpan { try file.append($0) }
-        places.append((part.name(of: linear.name), start..<file.byteCount))
-      }
-    }
-    let mapped = try MappedFile(path: path)
-    let tensors = places.map { ($0.name, TensorBytes(mapped, range: $0.range)) }
-    return (Dictionary(tensors, uniquingKeysWith: { first, _ in first }), report)
-  }
-
-  /// What is stored of a linear that was compensated, as it is stored.
-  private func changedTensors(
-    of linear: Linear, _ models: CompensatedModels
-  ) throws -> [(part: ModuleTensor, bytes: TensorBytes)] {
-    guard let adapter = linear.adapter else { return [] }
-    var tensors: [(part: ModuleTensor, bytes: TensorBytes)] = [
-      (.loraA, TensorBytes(narrowed(adapter.loraA.values, to: .f32))),
-      (.loraB, TensorBytes(narrowed(adapter.loraB.values, to: .f32))),
-    ]
-    if options.roundsAgain, let packed = linear.weight.packed {
-      let formats = try models.tableFormats(of: linear.name)
-      tensors += [
-        (.weight, packed.codes),
-        (.scales, TensorBytes(narrowed(packed.scales, to: formats.scales))),
-        (.biases, TensorBytes(narrowed(packed.biases, to: formats.biases))),
-      ]
-    }
-    return tensors
-  }
-
-  private func find(
-    _ modules: [String], _ models: CompensatedModels, _ progress: @escaping ProgressHandler,
-    _ keep: (Linear) throws -> Void
-  ) throws -> [JSONValue.Member] {
-    if options.initialization == .atc {
-      var run = try AlignThenCorrect(options, modules: modules, models, progress: progress)
-      try run.run(keep)
-      return run.report
-    }
-    var run = try ErrorCompensation(options, modules: modules, models, progress: progress)
-    try run.run(keep)
-    return run.report
   }
 
   /// The tensor that stands last among those of a module's weight.
@@ -187,13 +120,23 @@ package struct AttachPass: Pass {
       TensorInfo(name: module + ".lora_B.weight", dtype: .f32, shape: [weight.shape[0], options.rank]),
     ]
   }
+}
 
-  private func initialA(_ tensor: TensorInfo) -> [Float] {
-    options.randomA(named: tensor.name, count: tensor.elementCount)
-  }
+extension PassOptions {
+  /// Puts adapters beside linears.
+  public static func attach(_ options: AttachOptions) -> PassOptions { PassOptions(AttachPass(options)) }
 }
 
 extension AttachOptions {
+  /// A factor of an adapter that changes nothing: A random, B zero.
+  func initialFactor(_ tensor: TensorInfo) -> TensorBytes {
+    let values =
+      ModuleTensor.loraA.module(of: tensor.name) == nil
+      ? [Float](repeating: 0, count: tensor.elementCount)
+      : randomA(named: tensor.name, count: tensor.elementCount)
+    return TensorBytes(narrowed(values, to: .f32))
+  }
+
   /// Normal values with deviation `1 / rank`, from the seed and the tensor's name alone.
   ///
   /// Source: PEFT's "gaussian" initialisation, which RILQ uses.

@@ -35,11 +35,11 @@ struct ErrorCompensation {
   }
 
   /// What there is to report: the error relative to the weights, or to their outputs, without and with the adapters.
-  var report: [JSONValue.Member] {
+  var report: [ReportItem] {
     let name = options.initialization.usesText ? "relative_output_error" : "relative_error"
     return [
-      JSONValue.Member(name + "_before", .double(before.relative)),
-      JSONValue.Member(name + "_after", .double(after.relative)),
+      ReportItem(name + "_before", .number(before.relative)),
+      ReportItem(name + "_after", .number(after.relative)),
     ]
   }
 

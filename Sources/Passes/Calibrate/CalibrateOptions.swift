@@ -14,47 +14,47 @@ public enum Trainable: String, Sendable, CaseIterable {
 }
 
 /// What the calibrate pass does.
-public struct CalibrateOptions: Sendable, Equatable {
+public struct CalibrateOptions: PassOptionValues {
   /// The texts that windows are taken from, UTF-8, plain or JSON lines; none when the model writes all of them.
-  public var texts: [PathOption]
+  public var texts: [PathOption] = []
   /// The windows trained on, at least 1.
-  public var samples: Int
+  public var samples = 256
   /// The windows trained on that the original model writes itself, at most `samples`.
-  public var sampled: Int
+  public var sampled = 0
   /// The tokens a window, at least 2.
-  public var length: Int
+  public var length = 512
   /// The steps of the optimizer, at least 1.
-  public var updates: Int
+  public var updates = 200
   /// The windows of one update, at least 1.
-  public var batch: Int
+  public var batch = 8
   /// The peak step size, above 0 and at most 1; nil leaves it to what is trained.
   public var learningRate: Double?
   /// The share of it that each part takes.
   public var learningRateScale = LearningRateScale()
   /// The windows kept back to choose the best state; 0 for none.
-  public var validation: Int
+  public var validation = 16
   /// The validations without progress after which calibration stops, at least 1.
-  public var patience: Int
+  public var patience = 5
   /// The updates between two validations, at least 1.
-  public var validateEvery: Int
+  public var validateEvery = 25
   /// The seed of the order of windows.
-  public var seed: UInt64
+  public var seed: UInt64 = 1
   /// The weight of the distance to the original model's output, at least 0.
-  public var modelWeight: Double
+  public var modelWeight = 0.5
   /// The weight of the next token's cross-entropy, at least 0.
-  public var groundTruthWeight: Double
+  public var groundTruthWeight = 0.5
   /// The weight of the divergence from the original's distribution, at least 0; not all weights are 0.
-  public var klWeight: Double
+  public var klWeight = 0.0
   /// The tokens, likeliest to the original, that the divergence compares, at least 2; nil means all.
   public var klTopK: Int?
   /// What logits are divided by for the divergence, above 0.
   public var klTemperature = 1.0
   /// Where the model is compared with the original.
-  public var scope: LossScope
+  public var scope = LossScope.model
   /// How the learning rate goes over the updates.
-  public var schedule: LearningRateShape
+  public var schedule = LearningRateShape.constant
   /// The updates over which the learning rate rises, at least 0 and below `updates`.
-  public var warmup: Int
+  public var warmup = 0
   /// What is rounded to 16 bits for products with weights and in attention, of this model and of the original.
   public var products = ProductOperands.f32
   /// The original model, which the output is to match; nil means the input of the recipe.
@@ -62,34 +62,8 @@ public struct CalibrateOptions: Sendable, Equatable {
   /// What is trained; nil means the adapters, or without adapters biases and scales.
   public var train: [Trainable]?
 
-  /// Takes the text, if there is one, and the values that differ from the defaults.
-  public init(
-    text: PathOption?, samples: Int = 256, length: Int = 512, updates: Int = 200, batch: Int = 8,
-    learningRate: Double? = nil, validation: Int = 16, patience: Int = 5, validateEvery: Int = 25,
-    seed: UInt64 = 1, modelWeight: Double = 0.5, groundTruthWeight: Double = 0.5, klWeight: Double = 0,
-    scope: LossScope = .model, schedule: LearningRateShape = .constant, warmup: Int = 0,
-    teacher: PathOption? = nil, train: [Trainable]? = nil, sampled: Int = 0
-  ) {
-    texts = text.map { [$0] } ?? []
-    self.samples = samples
-    self.sampled = sampled
-    self.length = length
-    self.updates = updates
-    self.batch = batch
-    self.learningRate = learningRate
-    self.validation = validation
-    self.patience = patience
-    self.validateEvery = validateEvery
-    self.seed = seed
-    self.modelWeight = modelWeight
-    self.groundTruthWeight = groundTruthWeight
-    self.klWeight = klWeight
-    self.scope = scope
-    self.schedule = schedule
-    self.warmup = warmup
-    self.teacher = teacher
-    self.train = train
-  }
+  /// Every option has its default.
+  public init() {}
 }
 
 extension CalibrateOptions {

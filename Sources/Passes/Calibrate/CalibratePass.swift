@@ -1,37 +1,51 @@
-package import Checkpoints
+public import Checkpoints
 import Kernels
 package import Models
 
 /// Trains adapters, biases and scales of a quantized model so that its output matches the original's.
 ///
 /// Source: RILQ, arXiv:2412.01129: model loss plus ground-truth loss over all layers at once.
-package struct CalibratePass: Pass {
-  private let options: CalibrateOptions
+public struct CalibratePass: Pass {
+  /// The name in recipes.
+  public static let name = "calibrate"
+  /// What it does.
+  public static let summary = "Train adapters or tables of a quantized model to match the original."
+  /// It writes a line for each update.
+  public static let writesLog = true
+  /// How it is done.
+  public var options: CalibrateOptions
 
-  package init(_ options: CalibrateOptions) { self.options = options }
+  /// Takes options.
+  public init(_ options: CalibrateOptions) { self.options = options }
 
-  package var name: String { "calibrate" }
-
-  package func plan(_ input: Checkpoint) throws -> PassPlan {
+  /// Finds what is trained.
+  public func plan(_ input: Checkpoint) throws -> PassPlan {
     let parts = try trainedParts(of: input)
-    let configuration = try LlamaConfiguration(of: input)
-    var editor = ContentsEditor(input.contents)
+    let sizes = try ModelSizes(of: input)
+    var editor = PlanEditor(input)
     for module in quantizedLinears(of: input) {
       if parts.contains(.code), let codes = input.tensor(named: module + ".weight") {
         editor.replace([codes.name], with: [codes], module: module, action: "codes trained")
       }
-      for (part, table) in [(TrainedParts.scale, "scales"), (.bias, "biases")] where parts.contains(part) {
-        addDelta(of: module, table, in: input, to: &editor)
+      let tables: [(TrainedParts, ModuleTensor, ModuleTensor)] = [
+        (.scale, .scales, .scalesDelta), (.bias, .biases, .biasesDelta),
+      ]
+      for (part, table, delta) in tables where parts.contains(part) {
+        addDelta(delta, of: table, module, in: input, to: &editor)
       }
     }
     if parts.contains(.adapter) {
       for module in adaptedLinears(of: input) {
-        editor.add([], behind: module + ".lora_A.weight", module: module, action: "adapter trained")
+        let factors = [ModuleTensor.loraA, .loraB].map { $0.name(of: module) }
+        editor.add([], after: factors[0], rewriting: factors, module: module, action: "adapter trained")
       }
     }
-    return editor.plan(
-      memory: Self.windowMemory(configuration, options) * ThreadLimit.current
-        + (parts.contains(.code) ? Self.codeMemory(configuration) : 0))
+    let memory =
+      MemoryEstimate(ThreadLimit.current) * Self.windowMemory(sizes, options)
+      + (parts.contains(.code) ? Self.codeMemory(sizes) : 0)
+    return editor.plan(memory: memory.byteCount) { [options] input, context in
+      try CalibratedTensors(CalibrationRun(options, parts: parts, input: input, context: context), input)
+    }
   }
 
   /// The linears of layers, which are what calibration trains; a quantized head stays as it is.
@@ -48,49 +62,48 @@ package struct CalibratePass: Pass {
   }
 
   private func addDelta(
-    of module: String, _ table: String, in input: Checkpoint, to editor: inout ContentsEditor
+    _ delta: ModuleTensor, of table: ModuleTensor, _ module: String, in input: Checkpoint,
+    to editor: inout PlanEditor
   ) {
-    let name = "\(module).\(table)_delta"
-    guard input.tensor(named: name) == nil, let base = input.tensor(named: "\(module).\(table)") else {
-      return
+    guard let base = input.tensor(named: table.name(of: module)) else { return }
+    let action = "\(table.rawValue.dropFirst()) trained"
+    if let known = input.tensor(named: delta.name(of: module)) {
+      editor.add([], after: known.name, rewriting: [known.name], module: module, action: action)
+    } else {
+      let new = TensorInfo(name: delta.name(of: module), dtype: .f32, shape: base.shape)
+      editor.add([new], after: ModuleTensor.biases.name(of: module), module: module, action: action)
     }
-    editor.add(
-      [TensorInfo(name: name, dtype: .f32, shape: base.shape)], behind: module + ".biases", module: module,
-      action: "\(table) trained")
   }
 
   /// The bytes of a window's activations that the backward pass needs, with the largest intermediate results.
-  package static func windowMemory(
-    _ c: LlamaConfiguration, _ options: CalibrateOptions, recomputesLayers: Bool = false
-  ) -> Int {
-    let attention = (c.headCount + 2 * c.keyValueHeadCount) * c.headSize
-    let activations = 2 * c.hiddenSize + attention + c.headCount * c.headSize + 2 * c.intermediateSize
-    let kept = recomputesLayers ? c.layerCount * c.hiddenSize + activations : c.layerCount * activations
-    let logits = min(options.length, Transformer.tokensPerLogitBlock) * c.vocabularySize
+  static func windowMemory(
+    _ sizes: ModelSizes, _ options: CalibrateOptions, recomputesLayers: Bool = false
+  ) -> MemoryEstimate {
+    let attention = sizes.queries + 2 * sizes.keys
+    let activations = 2 * sizes.hidden + attention + sizes.queries + 2 * sizes.intermediate
+    let kept =
+      recomputesLayers ? sizes.layers * sizes.hidden + activations : sizes.layers * activations
+    let logits = min(options.length, Transformer.tokensPerLogitBlock) * sizes.vocabulary
     // With a divergence the original's logits, too; rounded gradients of logits take half as much.
-    let logitBytes = logits * (4 + (options.klWeight > 0 ? 4 : 0) + (options.products == .bf16 ? 2 : 0))
-    return 4 * options.length * (kept + 8 * c.intermediateSize) + logitBytes
+    let bytesPerLogit = 4 + (options.klWeight > 0 ? 4 : 0) + (options.products == .bf16 ? 2 : 0)
+    return 4 * MemoryEstimate(options.length) * (kept + 8 * sizes.intermediate) + bytesPerLogit * logits
+  }
+
+  /// The bytes of a window, as a number.
+  package static func windowMemory(
+    _ configuration: LlamaConfiguration, _ options: CalibrateOptions, recomputesLayers: Bool = false
+  ) -> Int {
+    windowMemory(ModelSizes(configuration), options, recomputesLayers: recomputesLayers).byteCount
   }
 
   /// The bytes of the positions of codes, their gradients and moments.
-  private static func codeMemory(_ c: LlamaConfiguration) -> Int { 4 * 4 * c.layerCount * c.layerWeightCount }
-
-  package func requireTexts(for input: Checkpoint) throws {
-    try CalibrationWindows.requireTexts(options.windowSource, for: input)
+  private static func codeMemory(_ sizes: ModelSizes) -> MemoryEstimate {
+    4 * 4 * sizes.layers * sizes.layerWeights
   }
 
-  package func run(
-    _ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext
-  ) throws -> JSONValue {
-    let plan = try plan(input)
-    var run = try CalibrationRun(options, parts: try trainedParts(of: input), input: input, context: context)
-    let report = try run.train()
-    let trained = Dictionary(
-      run.student.layerLinears.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-    try writeTensors(of: plan.contents, from: input, into: writer) { tensor in
-      try Self.trainedTensor(tensor, trained, input: input)
-    }
-    return report
+  /// Reads the texts once, which shows whether they are long enough.
+  public func checkTexts(for input: Checkpoint, _ access: FileAccess) throws {
+    try CalibrationWindows.requireTexts(options.windowSource, for: input)
   }
 
   /// What is trained: as asked for, or the adapters, or without adapters biases and scales.
@@ -109,34 +122,12 @@ package struct CalibratePass: Pass {
     }
     return parts
   }
+}
 
-  /// The new values of a trained tensor; nil for every other one.
-  private static func trainedTensor(
-    _ tensor: TensorInfo, _ linears: [String: Linear], input: Checkpoint
-  ) throws -> TensorBytes? {
-    func values(_ suffix: String, _ make: (Linear) throws -> [Float]?) rethrows -> TensorBytes? {
-      guard tensor.name.hasSuffix(suffix), let linear = linears[String(tensor.name.dropLast(suffix.count))]
-      else { return nil }
-      return try make(linear).map { TensorBytes(narrowed($0, to: .f32)) }
-    }
-    if tensor.dtype == .u32, tensor.name.hasSuffix(".weight"),
-      let packed = linears[String(tensor.name.dropLast(".weight".count))]?.weight.packed
-    {
-      return packed.codes
-    }
-    return try values(".lora_A.weight") { $0.adapter?.loraA.values }
-      ?? values(".lora_B.weight") { $0.adapter?.loraB.values }
-      ?? values(".scales_delta") { try change($0.name + ".scales", to: $0.weight.packed?.scales, in: input) }
-      ?? values(".biases_delta") { try change($0.name + ".biases", to: $0.weight.packed?.biases, in: input) }
-  }
-
-  /// The difference of a table's new values from those in the file.
-  private static func change(_ name: String, to new: [Float]?, in input: Checkpoint) throws -> [Float]? {
-    guard let new, let tensor = input.tensor(named: name), let format = FloatFormat(tensor.dtype) else {
-      return nil
-    }
-    let base = try input.bytes(of: name).withSpan { widened($0, from: format) }
-    return zip(new, base).map { $0 - $1 }
+extension PassOptions {
+  /// Trains adapters or tables to match the original model.
+  public static func calibrate(_ options: CalibrateOptions) -> PassOptions {
+    PassOptions(CalibratePass(options))
   }
 }
 

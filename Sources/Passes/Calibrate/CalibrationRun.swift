@@ -49,7 +49,7 @@ struct CalibrationRun {
       schedule: LearningRateSchedule(
         peak: learningRate, shape: options.schedule, warmup: options.warmup, updates: options.updates),
       rates: options.learningRateScale, length: options.length, recomputesLayers: pace.recomputesLayers)
-    let restored = context.state.flatMap { CalibrationStateFile(path: $0.path).restore(into: &trainer) }
+    let restored = context.resumption.flatMap { CalibrationStateFile(path: $0.path).restore(into: &trainer) }
     log = try CalibrationLog(path: context.logPath, keepingUpTo: restored?.update)
     self.trainer = trainer
     resumedAt = restored?.update
@@ -80,10 +80,10 @@ struct CalibrationRun {
   ///
   /// - Returns: The report.
   /// - Throws: `PassError.checkFailed` when no validation was better than the start.
-  mutating func train() throws -> JSONValue {
+  mutating func train() throws -> CalibrationReport {
     while state.update < options.updates, !isOutOfPatience {
       try takeUpdate()
-      if state.update % updatesPerSave == 0, let kept = context.state {
+      if state.update % updatesPerSave == 0, let kept = context.resumption {
         try CalibrationStateFile(path: kept.path).save(state, trainer, weights)
         kept.didSave()
       }
@@ -166,27 +166,15 @@ struct CalibrationRun {
     stride(from: 0, to: count, by: pace.windowsAtOnce).map { $0..<min($0 + pace.windowsAtOnce, count) }
   }
 
-  private var report: JSONValue {
-    let bestUpdate = state.start == nil ? state.update : state.best.update
-    var members = [
-      JSONValue.Member("parameters", .integer(trainer.parameterCount)),
-      JSONValue.Member("updates", .integer(state.update)),
-      JSONValue.Member("best_update", .integer(bestUpdate)),
-      JSONValue.Member("learning_rate", .double(learningRate)),
-    ]
-    if let start = state.start, let best = state.best.loss {
-      members.append(JSONValue.Member("validation_before", start.json(weights)))
-      members.append(JSONValue.Member("validation_after", best.json(weights)))
-    }
-    if windows.cutCount > 0 { members.append(JSONValue.Member("examples_cut", .integer(windows.cutCount))) }
-    if let resumedAt { members.append(JSONValue.Member("resumed_at_update", .integer(resumedAt))) }
-    if options.products != .f32 {
-      members.append(JSONValue.Member("products", .string(options.products.onThisProcessor.rawValue)))
-    }
-    members.append(JSONValue.Member("training_last", state.last.json(weights)))
-    members.append(JSONValue.Member("seconds_per_window_median", .double(clock.median)))
-    members.append(JSONValue.Member("tokens_per_second", .double(tokensPerSecond)))
-    return .object(members)
+  private var report: CalibrationReport {
+    let isValidated = state.start != nil && state.best.loss != nil
+    return CalibrationReport(
+      parameters: trainer.parameterCount, updates: state.update,
+      bestUpdate: state.start == nil ? state.update : state.best.update, learningRate: learningRate,
+      validationBefore: isValidated ? state.start : nil, validationAfter: isValidated ? state.best.loss : nil,
+      examplesCut: windows.cutCount, resumedAtUpdate: resumedAt,
+      products: options.products == .f32 ? nil : options.products.onThisProcessor, lastTraining: state.last,
+      secondsPerWindow: clock.median, tokensPerSecond: tokensPerSecond, weights: weights)
   }
 }
 

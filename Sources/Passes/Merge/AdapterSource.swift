@@ -14,42 +14,42 @@ public struct AdapterSource: Sendable, Equatable {
   }
 }
 
-extension AdapterSource {
-  static let keys = ["adapter", "pooling"]
-
-  /// Reads the keys of an adapter among those of a pass; nil when none is named.
-  static func read(_ map: RecipeMap) throws -> AdapterSource? {
-    let pooling: PoolingConvention? = try map.optional("pooling") { try $0.choice() }
-    guard let path = try map.optional("adapter", { try $0.path() }) else {
-      if pooling != nil, let member = map.members.first(where: { $0.name == "pooling" }) {
-        throw PassError.recipe(member.keyPlace, "goes with 'adapter' only")
-      }
-      return nil
-    }
-    return AdapterSource(path: path, pooling: pooling)
-  }
-
-  /// The keys of an adapter, or of none.
-  static func members(_ source: AdapterSource?) -> [JSONValue.Member] {
-    [
-      .init("adapter", .optional(source) { .recipeText($0.path.written) }),
-      .init("pooling", .optional(source?.pooling) { .string($0.rawValue) }),
-    ]
-  }
-
-  /// The same adapter for a recipe at another place.
-  func moved(to folder: String) -> AdapterSource {
-    AdapterSource(path: path.moved(to: folder), pooling: pooling)
-  }
+/// Options that may name an adapter of PEFT.
+protocol AdapterTaking: PassOptionValues {
+  /// The adapter that the pass reads, if any.
+  var adapter: AdapterSource? { get set }
 }
 
-extension PassOptions {
-  /// The adapter that the pass reads, if any.
-  var adapter: AdapterSource? {
-    switch self {
-    case .merge(let options): options.adapter
-    case .attach(let options): options.adapter
-    case .rotate, .quantize, .calibrate, .verify: nil
-    }
+extension AdapterTaking {
+  /// The keys that name an adapter.
+  static var adapterKeys: [String] { ["adapter", "pooling"] }
+
+  /// The declarations of these keys.
+  ///
+  /// - Parameters:
+  ///   - standing: What is taken without an adapter.
+  ///   - help: What the adapter is for.
+  @PassOptionTable<Self> static func adapterDeclarations(
+    _ standing: String, _ help: String
+  ) -> [PassOption<Self>] {
+    Option("adapter", \.adapterPath, .adapter, help).byDefault(standing)
+    Option("pooling", \.adapterPooling, .word, "how a pooled adapter is meant, see `peft.md`")
+      .byDefault("as the adapter's configuration says")
+  }
+
+  /// Refuses what says something of an adapter that is not named.
+  func requireAdapter(_ given: GivenOptions) throws {
+    guard adapter == nil, given.has("pooling") else { return }
+    throw given.misplaced("pooling", "goes with 'adapter' only")
+  }
+
+  private var adapterPath: PathOption? {
+    get { adapter?.path }
+    set { adapter = newValue.map { AdapterSource(path: $0, pooling: adapter?.pooling) } }
+  }
+
+  private var adapterPooling: PoolingConvention? {
+    get { adapter?.pooling }
+    set { adapter?.pooling = newValue }
   }
 }

@@ -9,7 +9,7 @@ struct MatchedAdapter {
   let modules: [String: PeftModule]
   /// The tensors of the adapter's file that take a place in the base, by the names of the base.
   let replacements: [String: TensorInfo]
-  private let base: Checkpoint
+  private var base: Checkpoint
   let pooling: PoolingConvention?
 
   /// Opens an adapter and finds its place.
@@ -197,6 +197,13 @@ extension MatchedAdapter {
 }
 
 extension MatchedAdapter {
+  /// The same match with the base that was only planned before and has its bytes now.
+  func with(base: Checkpoint) -> MatchedAdapter {
+    var matched = self
+    matched.base = base
+    return matched
+  }
+
   /// The values of a tensor of the adapter.
   func values(_ tensor: TensorInfo) throws -> [Float] {
     guard let format = FloatFormat(tensor.dtype) else { preconditionFailure("refused when it was opened") }

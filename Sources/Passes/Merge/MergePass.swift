@@ -1,23 +1,36 @@
-package import Checkpoints
+public import Checkpoints
 import Kernels
 import Models
 
-/// Folds adapters and trained changes into the weights, so that nothing is left beside them.
+/// Folds adapters and trained changes into the weights, so that nothing is left beside them; or an adapter of PEFT.
 ///
 /// Pooled adapters and changed tables fold into the tables of packed weights exactly, up to the rounding of their
 /// type: `bias += alpha / rank · (B · A) / pool`. Dense adapters fold into dense weights; into packed ones only by
 /// quantizing again, when that is allowed.
 ///
 /// Source: QA-LoRA, arXiv:2309.14717, section 3.3.
-package struct MergePass: Pass {
-  private let options: MergeOptions
+public struct MergePass: Pass {
+  /// The name in recipes.
+  public static let name = "merge"
+  /// What it does.
+  public static let summary = "Fold adapters and trained changes into the weights."
+  /// How it is done.
+  public var options: MergeOptions
 
-  package init(_ options: MergeOptions) { self.options = options }
+  /// Takes options.
+  public init(_ options: MergeOptions) { self.options = options }
 
-  package var name: String { "merge" }
+  /// The state before is what `verify` compares with, unless an adapter comes from elsewhere.
+  public var effect: PassEffect {
+    var effect = PassEffect()
+    effect.unmerged = options.adapter == nil ? .before : .none
+    return effect
+  }
 
-  package func plan(_ input: Checkpoint) throws -> PassPlan {
-    var editor = ContentsEditor(input.contents)
+  /// Finds the modules with something beside their weights, or what the adapter has a place for.
+  public func plan(_ input: Checkpoint) throws -> PassPlan {
+    if let source = options.adapter { return try PeftMerge(options, source).plan(input) }
+    var editor = PlanEditor(input)
     for module in mergeableModules(of: input) {
       let parts = try MergeParts(module, in: input)
       try checkAllowed(parts, in: input)
@@ -27,31 +40,17 @@ package struct MergePass: Pass {
         action: parts.action)
     }
     editor.update { $0.adapter = nil }
-    let plan = editor.plan(memory: input.contents.tensors.reduce(0) { max($0, $1.elementCount) } * 4)
-    guard !plan.changes.isEmpty else {
+    guard !editor.isEmpty else {
       throw PassError.usage("\(input.path): has no adapter and no trained change to merge")
     }
-    return plan
+    let (memory, count) = (largestTensor(of: input) * 4, editor.count)
+    return editor.plan(memory: memory.byteCount) { [tables] input, context in
+      MergeRun(tables: tables, moduleCount: count, input: input, context: context)
+    }
   }
 
-  package func run(
-    _ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext
-  ) throws -> JSONValue {
-    let plan = try plan(input)
-    let changed = Set(plan.changes.map(\.name))
-    var pending: [String: TensorBytes] = [:]
-    var summary = MergeSummary()
-    try writeTensors(of: plan.contents, from: input, into: writer) { tensor in
-      if let bytes = pending.removeValue(forKey: tensor.name) { return bytes }
-      guard tensor.name.hasSuffix(".weight") else { return nil }
-      let module = String(tensor.name.dropLast(".weight".count))
-      guard changed.contains(module) else { return nil }
-      for result in try merge(module, in: input, summary: &summary) { pending[result.name] = result.bytes }
-      context.progress(
-        Progress(phase: "merge", completed: summary.modules, total: changed.count, detail: module))
-      return pending.removeValue(forKey: tensor.name)
-    }
-    return summary.report
+  private func largestTensor(of input: Checkpoint) -> MemoryEstimate {
+    MemoryEstimate(input.contents.tensors.reduce(0) { max($0, $1.elementCount) })
   }
 
   private func mergeableModules(of input: Checkpoint) -> [String] {
@@ -70,15 +69,44 @@ package struct MergePass: Pass {
     else { return }
     throw parts.refusalOfDense("leave out merge to keep it beside them")
   }
+}
 
-  private func merge(
-    _ module: String, in input: Checkpoint, summary: inout MergeSummary
-  ) throws -> [(name: String, bytes: TensorBytes)] {
+extension PassOptions {
+  /// Folds adapters and trained changes into the weights.
+  public static func merge(_ options: MergeOptions) -> PassOptions { PassOptions(MergePass(options)) }
+}
+
+/// Merges module after module.
+private struct MergeRun: PassRun {
+  let tables: MergedTables
+  let moduleCount: Int
+  let input: Checkpoint
+  let context: PassContext
+  private var summary = MergeSummary()
+
+  init(tables: MergedTables, moduleCount: Int, input: Checkpoint, context: PassContext) {
+    self.tables = tables
+    self.moduleCount = moduleCount
+    self.input = input
+    self.context = context
+  }
+
+  mutating func make(_ replacement: PassPlan.Replacement) throws -> [TensorBytes] {
+    let merged = try merge(replacement.module)
+    context.progress(
+      Progress(
+        phase: "merge", completed: summary.modules, total: moduleCount, detail: replacement.module))
+    return merged
+  }
+
+  mutating func finish() throws -> any PassReport { summary.report }
+
+  private mutating func merge(_ module: String) throws -> [TensorBytes] {
     let parts = try MergeParts(module, in: input)
     let linear = try parts.readLinear(from: input)
     summary.modules += 1
     guard let packed = linear.weight.packed else {
-      return [(module + ".weight", try mergeDense(linear, parts, summary: &summary))]
+      return [try mergeDense(linear, parts)]
     }
     var merged = packed
     if let adapter = linear.adapter {
@@ -96,9 +124,7 @@ package struct MergePass: Pass {
     return try tables.stored(merged, parts, summary: &summary)
   }
 
-  private func mergeDense(
-    _ linear: Linear, _ parts: MergeParts, summary: inout MergeSummary
-  ) throws -> TensorBytes {
+  private mutating func mergeDense(_ linear: Linear, _ parts: MergeParts) throws -> TensorBytes {
     let sum = linear.foldedWeight
     guard let format = FloatFormat(try parts.own("weight").dtype) else {
       preconditionFailure("read as a weight before")

@@ -67,27 +67,15 @@ struct MergeSummary {
     requantizedModules += 1
   }
 
-  var report: JSONValue {
-    var report = JSONValue.object([JSONValue.Member("modules", .integer(modules))])
-    if replacedTensors > 0 { report.set("replaced_tensors", to: .integer(replacedTensors)) }
-    if let largestChange {
-      report.set("largest_relative_change", to: .double(largestChange.relative))
-      report.set("largest_change_in", to: .string(largestChange.module))
-    }
-    if tables > 0 {
-      report.set("tables", to: .integer(tables))
-      report.set("tables_stored_exactly", to: .integer(exactTables))
-      report.set("largest_table_rounding_in_steps", to: .double(largestTableError))
-    }
-    if denseModules > 0 {
-      report.set("dense_modules", to: .integer(denseModules))
-      report.set("dense_relative_rounding", to: .double(Self.ratio(denseError)))
-    }
-    if requantizedModules > 0 {
-      report.set("requantized_modules", to: .integer(requantizedModules))
-      report.set("requantization_relative_error", to: .double(Self.ratio(requantizationError)))
-    }
-    return report
+  var report: MergeReport {
+    MergeReport(
+      modules: modules, replacedTensors: replacedTensors,
+      largestChange: largestChange.map { .init(relative: $0.relative, module: $0.module) },
+      tables: tables == 0
+        ? nil : .init(count: tables, exactCount: exactTables, largestRoundingInSteps: largestTableError),
+      dense: denseModules == 0 ? nil : .init(count: denseModules, error: Self.ratio(denseError)),
+      requantized: requantizedModules == 0
+        ? nil : .init(count: requantizedModules, error: Self.ratio(requantizationError)))
   }
 
   private static func ratio(_ error: (squared: Double, norm: Double)) -> Double {

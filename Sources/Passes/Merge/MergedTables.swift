@@ -15,21 +15,18 @@ struct MergedTables {
     return TensorInfo(name: tensor.name, dtype: dtype, shape: tensor.shape)
   }
 
-  /// Tables in their type on disk, with what the rounding cost.
+  /// Codes, and tables in their type on disk; notes what the rounding cost.
   func stored(
     _ packed: PackedWeight, _ parts: MergeParts, summary: inout MergeSummary
-  ) throws -> [(name: String, bytes: TensorBytes)] {
-    func store(_ values: [Float], _ kind: String) throws -> (String, TensorBytes) {
+  ) throws -> [TensorBytes] {
+    func store(_ values: [Float], _ kind: String) throws -> TensorBytes {
       let tensor = merged(try parts.own(kind))
       guard let format = FloatFormat(tensor.dtype) else { preconditionFailure("a table of no float type") }
       let bytes = narrowed(values, to: format)
       try summary.addTable(values, stored: bytes, format, steps: packed.scales, name: tensor.name)
-      return (tensor.name, TensorBytes(bytes))
+      return TensorBytes(bytes)
     }
-    return [
-      (parts.module + ".weight", packed.codes), try store(packed.scales, "scales"),
-      try store(packed.biases, "biases"),
-    ]
+    return [packed.codes, try store(packed.scales, "scales"), try store(packed.biases, "biases")]
   }
 
   /// Quantizes a weight again, in the packing that it had.
@@ -40,12 +37,12 @@ struct MergedTables {
   ///   - parts: The module's tensors.
   ///   - summary: Notes the loss.
   ///   - read: Writes some rows of what is to be packed.
-  /// - Returns: Codes and tables with their names.
+  /// - Returns: Codes, scales and biases.
   /// - Throws: `PassError.notFinite` at the first NaN or infinity.
   func requantized(
     _ weight: Weight, _ packed: PackedWeight, _ parts: MergeParts, summary: inout MergeSummary,
     _ read: @Sendable (Range<Int>, inout MutableSpan<Float>) -> Void
-  ) throws -> [(name: String, bytes: TensorBytes)] {
+  ) throws -> [TensorBytes] {
     let quantizer = RoundToNearest(
       grid: QuantizationGrid(bits: packed.bits, groupSize: packed.groupSize, tables: .f32))
     let result = try quantizer.quantize(

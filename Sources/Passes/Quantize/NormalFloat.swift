@@ -41,33 +41,39 @@ package struct NormalFloat: Sendable {
   }
 }
 
-/// Weights that are rounded and stay dense.
-extension QuantizePass {
-  /// Writes the checkpoint with the selected weights rounded to normal floats, in their own dtype.
-  func runNormalFloat(_ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext) throws
-    -> JSONValue
-  {
-    let plan = try plan(input)
-    let modules = try options.parameters(of: try selectedModules(of: input))
-    let groupSizes = Dictionary(
-      modules.map { ($0.module + ".weight", $0.parameters.groupSize) },
-      uniquingKeysWith: { first, _ in first })
-    var summary = QuantizationSummary()
-    try writeTensors(of: plan.contents, from: input, into: writer) { tensor in
-      guard let groupSize = groupSizes[tensor.name], let format = FloatFormat(tensor.dtype) else {
-        return nil
-      }
-      let bytes = try input.bytes(of: tensor.name)
-      let weight = Weight(rows: tensor.shape[0], columns: tensor.shape[1], values: .dense(bytes, format))
-      let parts = try rounded(weight, to: NormalFloat(groupSize: groupSize), as: format, name: tensor.name)
-      summary.add(
-        weights: tensor.elementCount, squaredError: parts.reduce(0) { $0 + $1.error },
-        squaredNorm: parts.reduce(0) { $0 + $1.norm })
-      context.progress(
-        Progress(phase: "quantize", completed: summary.modules, total: groupSizes.count, detail: tensor.name))
-      return TensorBytes(parts.flatMap(\.bytes))
+/// Makes weights that are rounded to normal floats and stay dense, in their own dtype.
+struct NormalFloatRun: PassRun {
+  /// The weights that share a magnitude, by the module.
+  let groupSizes: [String: Int]
+  let input: Checkpoint
+  let context: PassContext
+  private var summary = QuantizationSummary()
+
+  init(groupSizes: [String: Int], input: Checkpoint, context: PassContext) {
+    self.groupSizes = groupSizes
+    self.input = input
+    self.context = context
+  }
+
+  mutating func make(_ replacement: PassPlan.Replacement) throws -> [TensorBytes] {
+    let tensor = replacement.outputs[0]
+    guard let groupSize = groupSizes[replacement.module], let format = FloatFormat(tensor.dtype) else {
+      preconditionFailure("module '\(replacement.module)' was not planned")
     }
-    return .object((summary.report.object ?? []) + [JSONValue.Member("stored", .string("dense"))])
+    let bytes = try input.bytes(of: tensor.name)
+    let weight = Weight(rows: tensor.shape[0], columns: tensor.shape[1], values: .dense(bytes, format))
+    let parts = try rounded(weight, to: NormalFloat(groupSize: groupSize), as: format, name: tensor.name)
+    summary.add(
+      weights: tensor.elementCount, squaredError: parts.reduce(0) { $0 + $1.error },
+      squaredNorm: parts.reduce(0) { $0 + $1.norm })
+    context.progress(
+      Progress(phase: "quantize", completed: summary.modules, total: groupSizes.count, detail: tensor.name))
+    return [TensorBytes(parts.flatMap(\.bytes))]
+  }
+
+  mutating func finish() throws -> any PassReport {
+    summary.isDense = true
+    return summary.report
   }
 
   /// Rounded rows as bytes, with their squared error and norm.

@@ -16,48 +16,48 @@ public enum QuantizeMethod: String, Sendable, CaseIterable {
 }
 
 /// What the quantize pass does.
-public struct QuantizeOptions: Sendable, Equatable {
+public struct QuantizeOptions: PassOptionValues {
   /// The widths of a code that can be packed.
   public static let allowedBits = [2, 3, 4, 8]
   /// The group sizes that can be packed.
   public static let allowedGroupSizes = [32, 64, 128]
 
   /// How the codes are found.
-  public var method: QuantizeMethod
+  public var method = QuantizeMethod.rtn
   /// The width of a code, one of `allowedBits`.
-  public var bits: Int
+  public var bits = 2
   /// The columns that share a scale and a bias, one of `allowedGroupSizes`.
-  public var groupSize: Int
+  public var groupSize = 64
   /// The modules to quantize; nil takes all linears of the layers.
   public var targets: [ModulePattern]?
   /// The modules to leave as they are.
-  public var ignore: [ModulePattern]
+  public var ignore: [ModulePattern] = []
   /// The dtype of the stored scales and biases: f32, f16 or bf16.
-  public var tables: DType
+  public var tables = DType.f32
   /// The texts whose windows go through the model for the statistics of inputs, UTF-8, plain or JSON lines.
-  public var texts: [PathOption]
+  public var texts: [PathOption] = []
   /// The windows, at least 1.
-  public var samples: Int
+  public var samples = 64
   /// The windows that the original model writes itself, at most `samples`.
-  public var sampled: Int
+  public var sampled = 0
   /// The tokens a window, at least 2.
-  public var length: Int
+  public var length = 512
   /// The seed of the choice of windows.
-  public var seed: UInt64
+  public var seed: UInt64 = 1
   /// The share of the moments' mean diagonal that GPTQ and propagation add to the diagonal, above 0 and at most 1.
-  public var damping: Double
+  public var damping = 0.01
   /// Whether GPTQ takes columns in the order of decreasing activation.
-  public var activationOrder: Bool
+  public var activationOrder = false
   /// A file with the importance of inputs, in place of windows; nil for none.
   public var importance: PathOption?
   /// The file that the importance of inputs is written to; nil for none.
   public var importanceOutput: PathOption?
   /// Whether scales and biases are fitted to the codes by second moments.
-  public var refit: Bool
+  public var refit = false
   /// How often codes are chosen again by second moments; 0 to keep the method's.
-  public var sweeps: Int
+  public var sweeps = 0
   /// The share of the earlier layers' error that a linear is corrected for before it is quantized, 0 to 1.
-  public var propagation: Double
+  public var propagation = 0.0
   /// How often each layer's codes, scales and biases are trained on all windows for the layer's output; 0 leaves them.
   public var layerEpochs = 0
   /// The windows of one update of a layer, at least 1.
@@ -68,43 +68,14 @@ public struct QuantizeOptions: Sendable, Equatable {
   public var layerCodeRate = 2e-2
   /// What is rounded to 16 bits for products with weights and in attention, while windows go through the model or are written by it.
   public var products = ProductOperands.f32
-  /// Bits and group sizes of some modules; of several that name a module the last one holds.
-  public var overrides: [QuantizeOverride]
+  /// Bits and group sizes of some modules; if several match a module, the last one wins.
+  public var overrides: [QuantizeOverride] = []
   /// The bits of a weight, codes and tables, that are distributed over the modules by their sensitivity; nil gives all
   /// of them `bits`.
   public var bitsPerWeight: Double?
 
-  /// Takes the values that differ from the defaults.
-  public init(
-    method: QuantizeMethod = .rtn, bits: Int = 2, groupSize: Int = 64, targets: [ModulePattern]? = nil,
-    ignore: [ModulePattern] = [], tables: DType = .f32, text: PathOption? = nil, samples: Int = 64,
-    length: Int = 512,
-    seed: UInt64 = 1, damping: Double = 0.01, activationOrder: Bool = false, refit: Bool = false,
-    sweeps: Int = 0, propagation: Double = 0, overrides: [QuantizeOverride] = [],
-    bitsPerWeight: Double? = nil,
-    sampled: Int = 0, importance: PathOption? = nil, importanceOutput: PathOption? = nil
-  ) {
-    self.method = method
-    self.bits = bits
-    self.groupSize = groupSize
-    self.targets = targets
-    self.ignore = ignore
-    self.tables = tables
-    texts = text.map { [$0] } ?? []
-    self.samples = samples
-    self.sampled = sampled
-    self.length = length
-    self.seed = seed
-    self.damping = damping
-    self.activationOrder = activationOrder
-    self.refit = refit
-    self.sweeps = sweeps
-    self.propagation = propagation
-    self.overrides = overrides
-    self.bitsPerWeight = bitsPerWeight
-    self.importance = importance
-    self.importanceOutput = importanceOutput
-  }
+  /// Every option has its default.
+  public init() {}
 }
 
 extension QuantizeOptions {

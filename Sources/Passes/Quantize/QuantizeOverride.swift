@@ -39,6 +39,15 @@ extension QuantizeOverride {
   }
 }
 
+extension OptionKind<[QuantizeOverride]> {
+  /// Bits and group sizes of some modules.
+  static var overrides: Self {
+    Self("list of maps with `targets` and `bits`, `group_size` or both", flag: nil) {
+      try $0.list(of: "overrides").map(QuantizeOverride.init)
+    } write: { .array($0.map(\.json)) }
+  }
+}
+
 extension QuantizeOptions {
   /// What a module becomes.
   struct ModuleParameters {

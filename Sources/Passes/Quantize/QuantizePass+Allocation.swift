@@ -1,12 +1,13 @@
-package import Checkpoints
+import Checkpoints
 import Kernels
 import Models
 
 /// The distribution of a budget of bits over the modules.
 extension QuantizePass {
-  /// The pass with a width for every module, measured when there is a budget.
-  package func prepared(for input: Checkpoint, _ context: PassContext) throws -> any Pass {
-    guard let budget = options.bitsPerWeight, options.hasWindows else { return self }
+  /// The width of every module that has none of its own, by its measured sensitivity.
+  func widths(
+    within budget: Double, for input: Checkpoint, _ context: PassContext
+  ) throws -> [String: Int] {
     let modules = try options.parameters(of: try selectedModules(of: input))
     let open = modules.filter { !$0.hasOwnBits }
     let grids = Dictionary(
@@ -24,7 +25,7 @@ extension QuantizePass {
           ?? lossesAlone(module.module, in: input, module.parameters))
     }
     let available = try bitsForCodes(budget, modules, in: input)
-    return QuantizePass(options, widths: BitAllocation(candidates, budget: available).bits)
+    return BitAllocation(candidates, budget: available).bits
   }
 
   /// The bits of the codes that are distributed, when all weights together take a number of bits each.

@@ -1,107 +1,90 @@
-package import Checkpoints
+public import Checkpoints
 import Kernels
 import Models
 
 /// Replaces the weights of linears by packed codes with tables, on all cores: one tensor at a time, or with windows layer
 /// after layer.
-package struct QuantizePass: Pass {
-  let options: QuantizeOptions
-  /// The width of each module that gets one from a budget, once that is known.
-  private let widths: [String: Int]
+public struct QuantizePass: Pass {
+  /// The name in recipes.
+  public static let name = "quantize"
+  /// What it does.
+  public static let summary = "Round the weights of linears to a few bits."
+  /// How it is done.
+  public var options: QuantizeOptions
 
-  package init(_ options: QuantizeOptions) { self.init(options, widths: [:]) }
+  /// Takes options.
+  public init(_ options: QuantizeOptions) { self.options = options }
 
-  init(_ options: QuantizeOptions, widths: [String: Int]) {
-    self.options = options
-    self.widths = widths
+  /// Finds the modules and what each becomes; a budget of bits is distributed when the turn of the pass has come.
+  public func plan(_ input: Checkpoint) throws -> PassPlan {
+    var plan = try plan(input, widths: nil)
+    if let budget = options.bitsPerWeight, options.hasWindows {
+      plan.refine = { input, context in
+        try self.plan(input, widths: try self.widths(within: budget, for: input, context))
+      }
+    }
+    return plan
   }
 
-  package var name: String { "quantize" }
-
-  package func plan(_ input: Checkpoint) throws -> PassPlan {
-    var editor = ContentsEditor(input.contents)
+  /// Plans with the width of each module that gets one from a budget; nil while they are not known.
+  private func plan(_ input: Checkpoint, widths: [String: Int]?) throws -> PassPlan {
+    var editor = PlanEditor(input)
     var largest = 0
+    var grids: [String: QuantizationGrid] = [:]
     let modules = try options.parameters(of: try selectedModules(of: input))
     if let budget = options.bitsPerWeight { _ = try bitsForCodes(budget, modules, in: input) }
     for stated in modules {
-      let (module, parameters) = (stated.module, resolved(stated))
+      let (module, parameters) = (stated.module, resolved(stated, widths ?? [:]))
       let weight = try denseWeight(of: module, in: input)
       try checkDivisible(weight, by: parameters.groupSize)
       largest = max(largest, weight.elementCount)
+      grids[module] = grid(parameters)
       guard options.method != .nf2 else {
         let action = "nf2, groups of \(parameters.groupSize), written dense as \(weight.dtype.rawValue)"
         editor.replace([weight.name], with: [weight], module: module, action: action)
         continue
       }
+      let isOpen = options.bitsPerWeight != nil && !stated.hasOwnBits && widths == nil
+      let bits = isOpen ? BitAllocation.widths.alternatives() : "\(parameters.bits)"
       editor.replace(
         [weight.name], with: packedTensors(module, weight, parameters), module: module,
-        action: "\(options.method.rawValue), \(widthPhrase(stated)) bits, groups of \(parameters.groupSize)")
+        action: "\(options.method.rawValue), \(bits) bits, groups of \(parameters.groupSize)")
       editor.update { $0.quantization[module] = parameters }
     }
-    return editor.plan(memory: largest * 4 + (try windowMemory(of: input)))
+    let memory = MemoryEstimate(largest) * 4 + (try windowMemory(of: input))
+    return editor.plan(memory: memory.byteCount) { [grids] input, context in
+      try begin(grids, input, context)
+    }
   }
 
-  package func run(
-    _ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext
-  ) throws -> JSONValue {
-    guard options.method != .nf2 else { return try runNormalFloat(input, into: writer, context) }
-    let plan = try plan(input)
-    let grids = plan.contents.quantization.filter { input.contents.quantization[$0.key] == nil }
-      .mapValues(grid)
-    let importanceOutput = try options.importanceOutput.map {
-      try OutputWorkspace(
-        target: $0.resolved, force: context.mayReplace,
-        inputs: [input.path, context.original.path] + options.texts.map(\.resolved))
-    }
-    let importance = try options.importance.map {
-      try ImportanceFile(contentsOf: $0.resolved, modules: plan.changes.map(\.name), of: input)
-    }
-    let layerwise = options.hasWindows ? try quantizeLayerwise(input, grids, context) : nil
-    let known = try layerwise?.store.modules() ?? [:]
-    var pending: [String: TensorBytes] = [:]
-    var summary = layerwise?.summary ?? QuantizationSummary()
-    summary.moduleCounts = Dictionary(grouping: grids.values, by: \.bits).mapValues(\.count)
-    try writeTensors(of: plan.contents, from: input, into: writer) { tensor in
-      if let bytes = pending.removeValue(forKey: tensor.name) { return bytes }
-      guard tensor.dtype == .u32, input.tensor(named: tensor.name)?.dtype != .u32 else { return nil }
-      let module = String(tensor.name.dropLast(".weight".count))
-      var packed = known[module]
-      if packed == nil {
-        guard let grid = grids[module] else { return nil }
-        let quantizer = quantizer(grid, importance: importance?.values[module])
-        let result = try quantizeAlone(module, in: input, quantizer)
-        packed = result.module
-        summary.add(result.packed, isOutOfReach: options.hasWindows)
-        context.progress(
-          Progress(
-            phase: "quantize", completed: summary.modules, total: plan.changes.count, detail: module))
-      }
-      pending[module + ".scales"] = packed?.scales
-      pending[module + ".biases"] = packed?.biases
-      return packed?.codes
-    }
-    if let importanceOutput, let layerwise {
-      try layerwise.importance.publish(in: importanceOutput)
-    }
-    return summary.report
+  private func begin(
+    _ grids: [String: QuantizationGrid], _ input: Checkpoint, _ context: PassContext
+  ) throws -> any PassRun {
+    guard options.method == .nf2 else { return try QuantizeRun(self, grids, input, context) }
+    return NormalFloatRun(groupSizes: grids.mapValues(\.groupSize), input: input, context: context)
+  }
+
+  /// Reads the windows' texts once, which shows whether there are enough.
+  public func checkTexts(for input: Checkpoint, _ access: FileAccess) throws {
+    guard options.hasWindows else { return }
+    try CalibrationWindows.requireTexts(options.windowSource, for: input)
   }
 
   /// The bytes that windows, and the moments of what linears read, take.
-  private func windowMemory(of input: Checkpoint) throws -> Int {
+  private func windowMemory(of input: Checkpoint) throws -> MemoryEstimate {
     guard options.hasWindows else { return 0 }
-    let c = try LlamaConfiguration(of: input)
-    let tokens = options.samples * options.length
+    let sizes = try ModelSizes(of: input)
+    let tokens = MemoryEstimate(options.samples) * MemoryEstimate(options.length)
     // A token has its residual stream and what attention gives, and where sensitivity is measured the stream before a part.
     // Five square matrices of doubles exist at once while the moments of the widest input are factored, and two more
     // with propagation, for which there are also the windows in the original model.
-    let order = max(c.hiddenSize, c.intermediateSize)
     let hasOriginal = options.propagation > 0 || options.layerEpochs > 0
     let (copies, matrices) = hasOriginal ? (2, 7) : (1, 5)
     let width =
-      copies * (c.hiddenSize + c.headCount * c.headSize) + (options.bitsPerWeight == nil ? 0 : c.hiddenSize)
+      copies * (sizes.hidden + sizes.queries) + (options.bitsPerWeight == nil ? 0 : sizes.hidden)
     // A layer that is trained needs the stream before it too, and its weights with gradients and moments.
-    let trained = options.layerEpochs > 0 ? 4 * tokens * c.hiddenSize + 4 * 8 * c.layerWeightCount : 0
-    return 4 * tokens * width + matrices * 8 * order * order + trained
+    let trained = options.layerEpochs > 0 ? 4 * tokens * sizes.hidden + 4 * 8 * sizes.layerWeights : 0
+    return 4 * tokens * width + matrices * 8 * sizes.order * sizes.order + trained
   }
 
   var tables: FloatFormat {
@@ -116,16 +99,13 @@ package struct QuantizePass: Pass {
   }
 
   /// Bits and group size of a module; where a budget is to be distributed yet, the least bits.
-  private func resolved(_ stated: QuantizeOptions.ModuleParameters) -> QuantizationParameters {
+  private func resolved(
+    _ stated: QuantizeOptions.ModuleParameters, _ widths: [String: Int]
+  ) -> QuantizationParameters {
     guard options.bitsPerWeight != nil, !stated.hasOwnBits else { return stated.parameters }
     var parameters = stated.parameters
     parameters.bits = widths[stated.module] ?? BitAllocation.widths[0]
     return parameters
-  }
-
-  private func widthPhrase(_ stated: QuantizeOptions.ModuleParameters) -> String {
-    let isOpen = options.bitsPerWeight != nil && !stated.hasOwnBits && widths.isEmpty
-    return isOpen ? BitAllocation.widths.alternatives() : "\(resolved(stated).bits)"
   }
 
   /// The windows that go through the model.
@@ -134,28 +114,6 @@ package struct QuantizePass: Pass {
       options.windowSource, input: input, original: context.original, work: context.work,
       progress: context.progress
     ).tokens
-  }
-
-  /// Quantizes the linears of the layers by what they read when windows go through them.
-  private func quantizeLayerwise(
-    _ input: Checkpoint, _ grids: [String: QuantizationGrid], _ context: PassContext
-  ) throws -> (store: PackedTensorStore, summary: QuantizationSummary, importance: ImportanceFile) {
-    let tokens = try windows(for: input, context)
-    var run = try LayerwiseQuantization(
-      options, grids: grids, input: input, tokens: tokens, progress: context.progress)
-    let path = context.work.path("quantized.packed")
-    var store = PackedTensorStore(path: path, tables: tables)
-    var summary = QuantizationSummary()
-    var file = try OutputFile(creating: path)
-    try run.run { name, packed in
-      summary.add(packed)
-      try store.add(name, packed, to: &file)
-    }
-    if options.layerEpochs == 0 { summary.outputError = run.error.relative }
-    if options.method == .gptq { summary.damping = run.damping }
-    summary.layerLosses = run.trainingLosses
-    if options.products != .f32 { summary.products = options.products.onThisProcessor }
-    return (store, summary, try ImportanceFile(run.importance, of: tokens, options.windowSource))
   }
 
   func selectedModules(of input: Checkpoint) throws -> [String] {
@@ -214,76 +172,9 @@ package struct QuantizePass: Pass {
   }
 }
 
-extension QuantizePass {
-  /// What quantizes a weight of which nothing else is known.
-  private func quantizer(_ grid: QuantizationGrid, importance: [Float]?) -> any RowQuantizer {
-    switch options.method {
-    case .rtn: RoundToNearest(grid: grid)
-    case .hqq: HalfQuadratic(grid: grid)
-    case .search, .gptq: ClipSearch(grid: grid, importance: importance)
-    case .nf2: preconditionFailure("packs nothing")
-    }
-  }
-}
-
-/// What is reported of a quantization.
-struct QuantizationSummary {
-  private(set) var modules = 0
-  private var weights = 0
-  private var squaredError = 0.0
-  private var squaredNorm = 0.0
-  /// How far the outputs of linears are from the originals', where inputs are known.
-  var outputError: Double?
-  /// The largest damping that a factorization took.
-  var damping: Double?
-  /// The losses of the layers that were trained.
-  var layerLosses: [LayerTraining.Losses] = []
-  /// What operands were really rounded to, where that was asked for.
-  var products: ProductOperands?
-  /// Modules that the text does not reach.
-  private var modulesWithoutStatistics = 0
-  /// The modules with each width.
-  var moduleCounts: [Int: Int] = [:]
-
-  /// Adds a module's weights and their error.
-  mutating func add(_ packed: PackedTensor, isOutOfReach: Bool = false) {
-    add(
-      weights: packed.weightCount, squaredError: packed.squaredError, squaredNorm: packed.squaredNorm)
-    modulesWithoutStatistics += isOutOfReach ? 1 : 0
-  }
-
-  /// Adds a module's weights and their error.
-  mutating func add(weights: Int, squaredError: Double, squaredNorm: Double) {
-    modules += 1
-    self.weights += weights
-    self.squaredError += squaredError
-    self.squaredNorm += squaredNorm
-  }
-
-  var report: JSONValue {
-    var members = [
-      JSONValue.Member("modules", .integer(modules)), JSONValue.Member("weights", .integer(weights)),
-      JSONValue.Member(
-        "relative_error", .double((squaredError / max(squaredNorm, .leastNormalMagnitude)).squareRoot())),
-    ]
-    if let outputError { members.append(JSONValue.Member("relative_output_error", .double(outputError))) }
-    if let damping { members.append(JSONValue.Member("damping", .double(damping))) }
-    if !layerLosses.isEmpty {
-      let count = Double(layerLosses.count)
-      members += [
-        JSONValue.Member("layer_loss_before", .double(layerLosses.reduce(0) { $0 + $1.before } / count)),
-        JSONValue.Member("layer_loss_after", .double(layerLosses.reduce(0) { $0 + $1.after } / count)),
-      ]
-    }
-    if let products { members.append(JSONValue.Member("products", .string(products.rawValue))) }
-    if modulesWithoutStatistics > 0 {
-      members.append(JSONValue.Member("modules_without_statistics", .integer(modulesWithoutStatistics)))
-    }
-    if moduleCounts.count > 1 {
-      members += moduleCounts.sorted { $0.key < $1.key }.map { bits, count in
-        JSONValue.Member("modules_of_\(bits)_bits", .integer(count))
-      }
-    }
-    return .object(members)
+extension PassOptions {
+  /// Rounds the weights of linears to a few bits.
+  public static func quantize(_ options: QuantizeOptions) -> PassOptions {
+    PassOptions(QuantizePass(options))
   }
 }

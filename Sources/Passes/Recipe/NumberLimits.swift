@@ -1,9 +1,12 @@
 /// The values a number of a recipe may have.
-enum NumberLimits {
+public enum NumberLimits: Sendable {
+  /// This number or a greater one.
   case atLeast(Double)
+  /// A greater number.
   case above(Double)
   /// Greater than the first, at most the second.
   case aboveUpTo(Double, Double)
+  /// In a range.
   case within(ClosedRange<Double>)
 
   func contains(_ value: Double) -> Bool {
@@ -26,6 +29,19 @@ enum NumberLimits {
   }
 }
 
+extension NumberLimits {
+  /// The limits in the words of a table.
+  var tablePhrase: String {
+    switch self {
+    case .atLeast(let limit): "at least \(limit.shortText)"
+    case .above(let limit): "above \(limit.shortText)"
+    case .aboveUpTo(let lower, let upper): "above \(lower.shortText), at most \(upper.shortText)"
+    case .within(let range): "\(range.lowerBound.shortText) to \(range.upperBound.shortText)"
+    }
+  }
+}
+
 extension Double {
-  fileprivate var shortText: String { Int(exactly: self).map(String.init) ?? description }
+  /// The number without a fraction that is 0.
+  var shortText: String { Int(exactly: self).map(String.init) ?? description }
 }

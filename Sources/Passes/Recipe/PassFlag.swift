@@ -31,7 +31,7 @@ public struct PassFlag: Sendable, Equatable {
   /// The flag as it is typed: `--group-size`.
   public var name: String { "--" + key.replacing("_", with: "-") }
 
-  fileprivate var member: RecipeNode.Member {
+  var member: RecipeNode.Member {
     let origin = RecipePlace.Origin.argument(([name] + values).joined(separator: " "))
     func scalar(_ text: String) -> RecipeNode { RecipeNode(value: .scalar(text, .untyped), origin: origin) }
     let value: RecipeNode
@@ -50,20 +50,5 @@ public struct PassFlag: Sendable, Equatable {
       value = RecipeNode(value: .map(members), origin: origin)
     }
     return RecipeNode.Member(key: key, keyOrigin: origin, value: value)
-  }
-}
-
-extension PassOptions {
-  /// Reads the options of a pass from flags; relative paths start from the current folder.
-  ///
-  /// - Parameters:
-  ///   - name: One of `names`.
-  ///   - flags: The flags that were given, each key once.
-  ///   - previous: The passes that come before it.
-  /// - Throws: `PassError.recipe` that names the flag.
-  public init(name: String, flags: [PassFlag], after previous: [PassOptions] = []) throws {
-    let node = RecipeNode(value: .map(flags.map(\.member)), origin: .argument("rilq \(name)"))
-    try self.init(
-      name: name, reading: RecipeReader(node: node, recipePath: nil, key: ""), after: previous)
   }
 }

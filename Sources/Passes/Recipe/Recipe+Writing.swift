@@ -34,31 +34,6 @@ extension Recipe {
     return Recipe(
       input: input.moved(to: folder), output: output.moved(to: folder), outputFormat: outputFormat,
       variables: variables,
-      passes: passes.map { pass in
-        switch pass {
-        case .rotate: return pass
-        case .calibrate(var options):
-          options.texts = options.texts.map { $0.moved(to: folder) }
-          options.teacher = options.teacher?.moved(to: folder)
-          return .calibrate(options)
-        case .verify(var options):
-          options.text = options.text.moved(to: folder)
-          if case .path(let path) = options.against { options.against = .path(path.moved(to: folder)) }
-          return .verify(options)
-        case .merge(var options):
-          options.adapter = options.adapter?.moved(to: folder)
-          return .merge(options)
-        case .attach(var options):
-          options.adapter = options.adapter?.moved(to: folder)
-          options.text = options.text?.moved(to: folder)
-          options.teacher = options.teacher?.moved(to: folder)
-          return .attach(options)
-        case .quantize(var options):
-          options.texts = options.texts.map { $0.moved(to: folder) }
-          options.importance = options.importance?.moved(to: folder)
-          options.importanceOutput = options.importanceOutput?.moved(to: folder)
-          return .quantize(options)
-        }
-      })
+      passes: passes.map { $0.movingPaths { $0.moved(to: folder) } })
   }
 }

@@ -38,7 +38,7 @@ public struct Recipe: Sendable, Equatable {
   ///   - output: The file or folder to write.
   ///   - outputFormat: What to write; nil goes by the name of the output.
   ///   - variables: The values that were filled in.
-  ///   - passes: The passes; a `verify` that does not say what it compares with gets its default.
+  ///   - passes: The passes; defaults that depend on earlier passes are filled in, as what a `verify` compares with.
   public init(
     input: PathOption, output: PathOption, outputFormat: OutputFormat? = nil, variables: [Variable] = [],
     passes: [PassOptions]
@@ -47,24 +47,11 @@ public struct Recipe: Sendable, Equatable {
     self.output = output
     self.outputFormat = outputFormat ?? OutputFormat(inferredFrom: output.written)
     self.variables = variables
-    self.passes = passes.enumerated().map { i, pass in
-      guard case .verify(var options) = pass, options.against == nil else { return pass }
-      options.against = passes[..<i].haveUnmergedState ? .unmerged : .input
-      return .verify(options)
-    }
+    self.passes = passes.reduce(into: []) { $0.append($1.resolved(after: $0)) }
   }
 
   /// The folders of the adapters that passes read.
-  var adapterPaths: [String] { passes.compactMap { $0.adapter?.path.resolved } }
-}
-
-extension Collection<PassOptions> {
-  /// Whether the last merge took in what was beside the weights, so that there is an unmerged state with the same
-  /// meaning.
-  var haveUnmergedState: Bool {
-    guard let last = Array(self).last(where: { $0.name == "merge" }) else { return false }
-    return last.adapter == nil
-  }
+  var adapterPaths: [String] { passes.flatMap { $0.paths(.adapter) } }
 }
 
 /// What a recipe writes.

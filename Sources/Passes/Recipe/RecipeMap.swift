@@ -14,12 +14,15 @@ struct RecipeMap {
 
   /// The value of a key that must be there.
   func required(_ name: String) throws -> RecipeReader {
-    guard let member = members.first(where: { $0.name == name }) else {
-      let place = reader.place
-      throw PassError.recipe(
-        RecipePlace(path: place.path, origin: place.origin, key: reader.key.appendingKey(name)), "is missing")
-    }
+    guard let member = members.first(where: { $0.name == name }) else { throw missing(name) }
     return member.value
+  }
+
+  /// The error of a key that must be there and is not.
+  func missing(_ name: String) -> PassError {
+    let place = reader.place
+    return .recipe(
+      RecipePlace(path: place.path, origin: place.origin, key: reader.key.appendingKey(name)), "is missing")
   }
 
   /// The value of a key, or the default when it is not given.

@@ -83,12 +83,6 @@ struct RecipeReader {
     return texts
   }
 
-  /// Refuses texts of which one would give no window.
-  func requireWindows(_ count: Int, for texts: [PathOption]) throws {
-    guard count < texts.count else { return }
-    throw failure("'text' has \(texts.count) files for \(count) windows")
-  }
-
   /// A whole number in a range.
   func integer(in range: ClosedRange<Int>) throws -> Int {
     let expected = "an integer " + range.phrase

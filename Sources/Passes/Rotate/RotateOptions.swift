@@ -1,7 +1,7 @@
 public import Checkpoints
 
 /// What the rotate pass does.
-public struct RotateOptions: Sendable, Equatable {
+public struct RotateOptions: PassOptionValues {
   /// A space of activations that can be rotated without changing what the model computes.
   public enum Part: String, Sendable, CaseIterable {
     /// The residual stream between layers; an output head that is the embedding becomes a tensor of its own.
@@ -11,16 +11,24 @@ public struct RotateOptions: Sendable, Equatable {
   }
 
   /// What is rotated, at least one part, each once.
-  public var parts: [Part]
+  public var parts = Part.allCases
   /// The seed of the rotations.
-  public var seed: UInt64
+  public var seed: UInt64 = 1
   /// The dtype of the weights that are rotated, f32, f16 or bf16; nil keeps what they are.
   public var dtype: DType?
 
-  /// Takes the values that differ from the defaults.
-  public init(parts: [Part] = Part.allCases, seed: UInt64 = 1, dtype: DType? = nil) {
-    self.parts = parts
-    self.seed = seed
-    self.dtype = dtype
+  /// Every option has its default.
+  public init() {}
+
+  /// Every option, in the order in which it is written.
+  @PassOptionTable<Self> public static var declarations: [PassOption<Self>] {
+    Option(
+      "parts", \.parts, .words(elseDoing: "rotates nothing"),
+      "what is rotated: the stream between layers, the values of attention"
+    ).byDefault("both")
+    Option("seed", \.seed, .seed, "seed of the rotations")
+    Option(
+      "dtype", \.dtype, .floatType, "dtype of the weights that are rotated, which are rounded to it once"
+    ).byDefault("as they are")
   }
 }

@@ -1,23 +1,36 @@
-package import Checkpoints
+public import Checkpoints
 import Kernels
 import Models
 
 /// Rotates the residual stream and the heads of a dense model, which leaves what it computes and spreads outliers of its
 /// weights over all columns, where a few bits represent them better.
-package struct RotatePass: Pass {
+public struct RotatePass: Pass {
+  /// The name in recipes.
+  public static let name = "rotate"
+  /// What it does.
+  public static let summary =
+    "Rotate a model's activations, which leaves its function and spreads outliers of its weights."
   private static let configurationName = "config.json"
-  private let options: RotateOptions
+  /// How it is done.
+  public var options: RotateOptions
 
-  package init(_ options: RotateOptions) { self.options = options }
+  /// Takes options.
+  public init(_ options: RotateOptions) { self.options = options }
 
-  package var name: String { "rotate" }
+  /// Later passes compare with the rotated model, whose activations they see.
+  public var effect: PassEffect {
+    var effect = PassEffect()
+    effect.replacesOriginal = true
+    return effect
+  }
 
-  package func plan(_ input: Checkpoint) throws -> PassPlan {
+  /// Finds what is rotated, and the norms that become 1.
+  public func plan(_ input: Checkpoint) throws -> PassPlan {
     let rotation = try rotation(of: input)
-    var editor = ContentsEditor(input.contents)
+    var editor = PlanEditor(input)
     var largest = 0
     for tensor in input.contents.tensors where rotation.rules[tensor.name] != nil {
-      largest = max(largest, tensor.shape.reduce(1, *))
+      largest = max(largest, tensor.elementCount)
       guard tensor.name != rotation.newHead else { continue }
       editor.replace([tensor.name], with: [rotated(tensor)], module: tensor.name, action: "rotated")
     }
@@ -30,10 +43,13 @@ package struct RotatePass: Pass {
         editor.replace(
           [head.name], with: [head], module: head.name, action: "rotated, made from the embedding")
       } else {
-        editor.add([head], behind: "model.norm.weight", module: head.name, action: "made from the embedding")
+        editor.add([head], after: "model.norm.weight", module: head.name, action: "made from the embedding")
       }
     }
-    var plan = editor.plan(memory: 12 * largest)
+    let memory = 12 * MemoryEstimate(largest)
+    var plan = editor.plan(memory: memory.byteCount) { input, context in
+      RotateRun(rotation: rotation, input: input, context: context)
+    }
     if let text = try configuration(rotation, of: input) {
       plan.contents.assets = plan.contents.assets.map {
         $0.name == Self.configurationName ? Asset(name: $0.name, byteCount: text.count) : $0
@@ -41,48 +57,6 @@ package struct RotatePass: Pass {
       plan.assets[Self.configurationName] = TensorBytes(text)
     }
     return plan
-  }
-
-  package func run(
-    _ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext
-  ) throws -> JSONValue {
-    let plan = try plan(input)
-    let rotation = try rotation(of: input)
-    let source = input.replacing(contents: input.contents, assets: plan.assets)
-    let reader = ModelReader(checkpoint: input)
-    var (rounding, total, done) = (0.0, 0.0, 0)
-    try writeTensors(of: plan.contents, from: source, into: writer) { tensor in
-      if rotation.norms.contains(tensor.name), let format = FloatFormat(tensor.dtype) {
-        return TensorBytes(narrowed([Float](repeating: 1, count: tensor.shape[0]), to: format))
-      }
-      guard let rule = rotation.rules[tensor.name], let format = FloatFormat(tensor.dtype) else { return nil }
-      let norm = try rule.norm.map { try reader.vector($0, count: rule.shape[1]) }
-      var values = try reader.floats(rule.source, shape: rule.shape)
-      try Self.requireFinite(values, name: rule.source)
-      ModelRotation.apply(rule, to: &values, norm: norm)
-      let bytes = narrowed(values, to: format)
-      let stored = widened(bytes, from: format)
-      try Self.requireFinite(stored, name: tensor.name)
-      for (exact, stored) in zip(values, stored) {
-        rounding += Double(stored - exact) * Double(stored - exact)
-        total += Double(exact) * Double(exact)
-      }
-      done += 1
-      context.progress(
-        Progress(phase: "rotate", completed: done, total: rotation.rules.count, detail: tensor.name))
-      return TensorBytes(bytes)
-    }
-    return .object([
-      JSONValue.Member("tensors", .integer(done)),
-      JSONValue.Member("relative_rounding", .double(total > 0 ? (rounding / total).squareRoot() : 0)),
-      JSONValue.Member("adds_output_head", .bool(rotation.newHead != nil)),
-    ])
-  }
-
-  private static func requireFinite(_ values: [Float], name: String) throws {
-    if let index = values.firstIndex(where: { !$0.isFinite }) {
-      throw PassError.notFinite(tensor: name, index: index)
-    }
   }
 
   /// What becomes of the tensors; all it needs are there, dense, and of the right shapes.
@@ -102,6 +76,7 @@ package struct RotatePass: Pass {
         )
       }
     }
+    try configuration.requireShapes(of: input)
     let rotation = ModelRotation(options, configuration)
     let reader = ModelReader(checkpoint: input)
     for (_, rule) in rotation.rules.sorted(by: { precedes($0.key, $1.key) }) {
@@ -131,12 +106,93 @@ package struct RotatePass: Pass {
     guard options.parts.contains(.residual), let bytes = try input.asset(named: Self.configurationName) else {
       return nil
     }
-    let before = try bytes.withSpan { span in try JSONValue(parsing: span) }
+    let before: JSONValue
+    do throws(JSONError) {
+      before = try bytes.withSpan { span throws(JSONError) in try JSONValue(parsing: span) }
+    } catch {
+      throw FormatError(
+        input.path + "/" + Self.configurationName, byte: error.byteOffset, .malformed(error.reason))
+    }
     var json = before
     if rotation.newHead != nil { json.set("tie_word_embeddings", to: .bool(false)) }
     if let name = options.dtype?.configurationName {
       for key in ["dtype", "torch_dtype"] where json[key] != nil { json.set(key, to: .string(name)) }
     }
     return json == before ? nil : Array((json.prettyText + "\n").utf8)
+  }
+}
+
+extension PassOptions {
+  /// Rotates the residual stream and the heads.
+  public static func rotate(_ options: RotateOptions) -> PassOptions { PassOptions(RotatePass(options)) }
+}
+
+/// Rotates tensor after tensor.
+private struct RotateRun: PassRun {
+  let rotation: ModelRotation
+  let input: Checkpoint
+  let context: PassContext
+  private var rounding = 0.0
+  private var total = 0.0
+  private var done = 0
+
+  init(rotation: ModelRotation, input: Checkpoint, context: PassContext) {
+    self.rotation = rotation
+    self.input = input
+    self.context = context
+  }
+
+  mutating func make(_ replacement: PassPlan.Replacement) throws -> [TensorBytes] {
+    let tensor = replacement.outputs[0]
+    guard let format = FloatFormat(tensor.dtype) else { preconditionFailure("\(tensor.name): no float type") }
+    guard let rule = rotation.rules[tensor.name] else {
+      return [TensorBytes(narrowed([Float](repeating: 1, count: tensor.elementCount), to: format))]
+    }
+    let reader = ModelReader(checkpoint: input)
+    let norm = try rule.norm.map { try reader.vector($0, count: rule.shape[1]) }
+    var values = try reader.floats(rule.source, shape: rule.shape)
+    try Self.requireFinite(values, name: rule.source)
+    ModelRotation.apply(rule, to: &values, norm: norm)
+    let bytes = narrowed(values, to: format)
+    let stored = widened(bytes, from: format)
+    try Self.requireFinite(stored, name: tensor.name)
+    for (exact, stored) in zip(values, stored) {
+      rounding += Double(stored - exact) * Double(stored - exact)
+      total += Double(exact) * Double(exact)
+    }
+    done += 1
+    context.progress(
+      Progress(phase: "rotate", completed: done, total: rotation.rules.count, detail: tensor.name))
+    return [TensorBytes(bytes)]
+  }
+
+  mutating func finish() throws -> any PassReport {
+    RotationReport(
+      tensors: done, relativeRounding: total > 0 ? (rounding / total).squareRoot() : 0,
+      addsOutputHead: rotation.newHead != nil)
+  }
+
+  private static func requireFinite(_ values: [Float], name: String) throws {
+    if let index = values.firstIndex(where: { !$0.isFinite }) {
+      throw PassError.notFinite(tensor: name, index: index)
+    }
+  }
+}
+
+/// What a rotation did.
+public struct RotationReport: PassReport {
+  /// The tensors that were rotated.
+  public let tensors: Int
+  /// The norm of what rounding changed, relative to the rotated weights.
+  public let relativeRounding: Double
+  /// Whether the output head became a tensor of its own.
+  public let addsOutputHead: Bool
+
+  /// The values, in their order.
+  public var items: [ReportItem] {
+    [
+      ReportItem("tensors", .integer(tensors)), ReportItem("relative_rounding", .number(relativeRounding)),
+      ReportItem("adds_output_head", .flag(addsOutputHead)),
+    ]
   }
 }

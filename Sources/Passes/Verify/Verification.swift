@@ -2,7 +2,7 @@ public import Checkpoints
 public import Models
 
 /// The result of comparing a candidate with a reference, with the limits that were asked for.
-public struct Verification: Sendable {
+public struct Verification: PassReport {
   /// One limit and whether it is kept.
   public struct Check: Sendable, Equatable {
     /// The measure, as in recipes: `max_mean_kl`.
@@ -26,6 +26,7 @@ public struct Verification: Sendable {
   /// Holds a comparison against limits.
   init(_ comparison: Comparison, _ options: VerifyOptions) {
     self.comparison = comparison
+    let options = options.withLimits
     let ratio = comparison.candidate.perplexity / comparison.reference.perplexity
     let upper: [(String, Double, Double?)] = [
       ("max_kl", comparison.maxKL, options.maxKL), ("max_mean_kl", comparison.meanKL, options.maxMeanKL),
@@ -42,21 +43,21 @@ public struct Verification: Sendable {
     self.checks = checks
   }
 
-  /// The keys that other programs rely on.
-  public var json: JSONValue {
-    .object([
-      JSONValue.Member("passed", .bool(passed)),
-      JSONValue.Member("mean_kl", .double(comparison.meanKL)),
-      JSONValue.Member("max_kl", .double(comparison.maxKL)),
-      JSONValue.Member("max_abs_logit_difference", .double(comparison.maxAbsoluteLogitDifference)),
-      JSONValue.Member("top1_agreement", .double(comparison.top1Agreement)),
-      JSONValue.Member("perplexity_reference", .double(comparison.reference.perplexity)),
-      JSONValue.Member("perplexity_candidate", .double(comparison.candidate.perplexity)),
-      JSONValue.Member("tokens_scored", .integer(comparison.reference.tokensScored)),
-      JSONValue.Member("windows", .integer(comparison.reference.windows)),
-      JSONValue.Member("window", .integer(comparison.reference.window)),
-      JSONValue.Member("checks", .array(checks.map(\.json))),
-    ])
+  /// The values, in their order, by the keys that other programs rely on.
+  public var items: [ReportItem] {
+    [
+      ReportItem("passed", .flag(passed)),
+      ReportItem("mean_kl", .number(comparison.meanKL)),
+      ReportItem("max_kl", .number(comparison.maxKL)),
+      ReportItem("max_abs_logit_difference", .number(comparison.maxAbsoluteLogitDifference)),
+      ReportItem("top1_agreement", .number(comparison.top1Agreement)),
+      ReportItem("perplexity_reference", .number(comparison.reference.perplexity)),
+      ReportItem("perplexity_candidate", .number(comparison.candidate.perplexity)),
+      ReportItem("tokens_scored", .integer(comparison.reference.tokensScored)),
+      ReportItem("windows", .integer(comparison.reference.windows)),
+      ReportItem("window", .integer(comparison.reference.window)),
+      ReportItem("checks", .document(.array(checks.map(\.json)))),
+    ]
   }
 
   /// The limits that are not kept, as a phrase.
@@ -88,13 +89,22 @@ extension Verification {
     reference: Checkpoint, candidate: Checkpoint, _ options: VerifyOptions,
     progress: ProgressHandler = { _ in }
   ) throws {
-    let windows = try EvaluationWindows(
-      path: options.text.resolved, window: options.window, maxTokens: options.maxTokens,
-      tokenizer: try Tokenizer(of: reference))
+    let windows = try EvaluationWindows(options, tokenizer: try Tokenizer(of: reference))
     let model = try Transformer(reference)
     try model.requireTokens(windows.windows, from: Tokenizer.path(in: reference))
     let comparison = try model.compare(
       with: try Transformer(candidate), on: windows.windows, progress: progress)
     self.init(comparison, options)
+  }
+}
+
+extension EvaluationWindows {
+  /// The windows of a verification.
+  ///
+  /// - Throws: `PassError.usage` without a text, and what cutting it throws.
+  init(_ options: VerifyOptions, tokenizer: Tokenizer) throws {
+    guard let text = options.text else { throw PassError.usage("verify: needs a 'text'") }
+    try self.init(
+      path: text.resolved, window: options.window, maxTokens: options.maxTokens, tokenizer: tokenizer)
   }
 }

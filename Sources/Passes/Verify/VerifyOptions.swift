@@ -9,7 +9,7 @@ public enum VerifyReference: Sendable, Equatable {
 }
 
 /// What the verify pass does, and the limits beyond which it fails.
-public struct VerifyOptions: Sendable, Equatable {
+public struct VerifyOptions: PassOptionValues {
   /// The limit of the mean KL that applies when no limit is given.
   public static let defaultMaxMeanKL = 1e-6
   /// The limit of the largest KL that applies when no limit is given.
@@ -21,12 +21,12 @@ public struct VerifyOptions: Sendable, Equatable {
   /// improbable tokens.
   public static let defaultMaxLogitDifference = 1e-3
 
-  /// The text that both sides read, UTF-8.
-  public var text: PathOption
+  /// The text that both sides read, UTF-8; required.
+  public var text: PathOption?
   /// What is compared with; nil means `unmerged` after a merge and `input` otherwise.
   public var against: VerifyReference?
   /// The tokens a window, at least 2.
-  public var window: Int
+  public var window = 512
   /// The tokens of the text that are used, at least a window; nil uses all.
   public var maxTokens: Int?
   /// The limit of the KL divergence at any token, in nats.
@@ -40,28 +40,6 @@ public struct VerifyOptions: Sendable, Equatable {
   /// The limit of the candidate's perplexity divided by the reference's.
   public var maxPerplexityRatio: Double?
 
-  /// Takes the text and the values that differ from the defaults.
-  ///
-  /// Without any limit `maxMeanKL`, `maxKL` and `maxLogitDifference` become their defaults, which an exact merge into
-  /// f32 tables keeps, so that a verification can always fail.
-  public init(
-    text: PathOption, against: VerifyReference? = nil, window: Int = 512, maxTokens: Int? = nil,
-    maxKL: Double? = nil, maxMeanKL: Double? = nil, maxLogitDifference: Double? = nil,
-    minTop1Agreement: Double? = nil, maxPerplexityRatio: Double? = nil
-  ) {
-    self.text = text
-    self.against = against
-    self.window = window
-    self.maxTokens = maxTokens
-    self.maxKL = maxKL
-    self.maxMeanKL = maxMeanKL
-    self.maxLogitDifference = maxLogitDifference
-    self.minTop1Agreement = minTop1Agreement
-    self.maxPerplexityRatio = maxPerplexityRatio
-    let limits = [maxKL, maxMeanKL, maxLogitDifference, minTop1Agreement, maxPerplexityRatio]
-    if limits.allSatisfy({ $0 == nil }) {
-      (self.maxMeanKL, self.maxKL) = (Self.defaultMaxMeanKL, Self.defaultMaxKL)
-      self.maxLogitDifference = Self.defaultMaxLogitDifference
-    }
-  }
+  /// Every option has its default; a text is missing yet.
+  public init() {}
 }

@@ -3,9 +3,11 @@ import Checkpoints
 import Passes
 
 /// `rilq merge`: one pass.
-struct Merge: ParsableCommand {
+struct Merge: SpecialPassCommand {
+  typealias CommandPass = MergePass
+
   static let configuration = CommandConfiguration(
-    abstract: "Fold adapters and trained changes into the weights.",
+    commandName: MergePass.name, abstract: MergePass.summary,
     usage: """
       rilq merge INPUT OUTPUT [--tables DTYPE] [--requantize]
       rilq merge BASE ADAPTER OUTPUT [--pooling CONVENTION]
@@ -19,7 +21,7 @@ struct Merge: ParsableCommand {
   var paths: [String]
 
   @OptionGroup(title: "Pass options")
-  var flags: MergeFlags
+  var flags: PassFlags<MergePass>
 
   @OptionGroup(title: "Output options")
   var outputOptions: OutputOptions
@@ -31,6 +33,9 @@ struct Merge: ParsableCommand {
     guard paths.count == 2 || paths.count == 3 else {
       throw ValidationError("expected an input and an output, or a base, an adapter and an output")
     }
+    guard paths.count == 2 || !flags.given.contains(where: { $0.key == "adapter" }) else {
+      throw ValidationError("the adapter is given twice, as a path and by --adapter")
+    }
   }
 
   func run() throws {
@@ -38,7 +43,7 @@ struct Merge: ParsableCommand {
     let recipe = Recipe(
       input: PathOption(paths[0]), output: PathOption(paths[paths.count - 1]),
       outputFormat: try outputOptions.format(),
-      passes: [try PassOptions(name: "merge", flags: flags.given + adapter)])
+      passes: [PassOptions(try MergePass(flags: flags.given + adapter))])
     try RecipeRunner(recipe: recipe, global: global, output: outputOptions).run()
   }
 }

@@ -5,9 +5,11 @@ import Models
 import Passes
 
 /// `rilq verify`: compares outputs on the same tokens, and fails beyond its limits.
-struct Verify: ParsableCommand {
+struct Verify: SpecialPassCommand {
+  typealias CommandPass = VerifyPass
+
   static let configuration = CommandConfiguration(
-    abstract: "Compare two checkpoints' outputs on the same tokens; exit code 1 beyond a limit.")
+    commandName: VerifyPass.name, abstract: VerifyPass.summary)
 
   @Argument(help: "The checkpoint that is right.")
   var reference: String
@@ -16,29 +18,27 @@ struct Verify: ParsableCommand {
   var candidate: String
 
   @OptionGroup(title: "Options")
-  var flags: VerifyFlags
+  var flags: PassFlags<VerifyPass>
 
   @OptionGroup
   var global: GlobalOptions
 
   func run() throws {
     let progress = global.start()
-    guard case .verify(let options) = try PassOptions(name: "verify", flags: flags.given) else {
-      preconditionFailure("verify reads verify's options")
-    }
+    let options = try VerifyPass(flags: flags.given).options
     let verification = try Verification(
       reference: try Checkpoint.open(path: reference, access: global.access),
       candidate: try Checkpoint.open(path: candidate, access: global.access),
       options
     ) { progress.show($0) }
     progress.finish()
-    global.show(verification.json, text: verification.text)
+    global.show(verification.json, text: verification.table)
     guard verification.passed else { throw ExitCode(1) }
   }
 }
 
 extension Verification {
-  fileprivate var text: String {
+  fileprivate var table: String {
     let c = comparison
     var lines = [
       "mean KL                   \(String(format: "%.3g", c.meanKL))",

@@ -26,15 +26,19 @@ struct RecipeRunner {
       return
     }
     let report: PipelineReport
+    var hasBegun = false
     do {
-      report = try pipeline.run { progress.show($0) }
-    } catch let error as PassError where error.exitCode == 64 {
-      // Nothing was begun.
-      throw error
+      report = try pipeline.run {
+        hasBegun = true
+      } progress: {
+        progress.show($0)
+      }
     } catch {
       Interruption.waitIfBegun()
       progress.finish()
-      if pipeline.hasFinishedSteps { Terminal.writeError("finished steps are kept for --resume") }
+      if hasBegun, pipeline.hasFinishedSteps {
+        Terminal.writeError("finished steps are kept for --resume")
+      }
       throw error
     }
     progress.finish()
@@ -69,11 +73,10 @@ extension PipelineReport {
   fileprivate var text: String {
     var lines: [String] = []
     for pass in passes {
-      let details = (pass.report.object ?? []).compactMap(\.detail).joined(separator: ", ")
       let origin = pass.isResumed ? " of an earlier run" : ""
-      lines.append("\(pass.name): \(details) (\(pass.seconds.formatted(decimals: 1)) s\(origin))")
+      lines.append("\(pass.name): \(pass.report.text) (\(pass.seconds.formatted(decimals: 1)) s\(origin))")
     }
-    lines += detailLines
+    lines += outputReport?.lines ?? []
     lines.append(
       "\(output.escapedForDisplay): \(bytes.formattedBytes), \(bitsPerWeight.formatted(decimals: 2)) bits a weight"
     )
@@ -81,51 +84,22 @@ extension PipelineReport {
   }
 }
 
-extension PipelineReport {
+extension OutputReport {
   /// The types of a GGUF file, the losses, and what reading the output back showed.
-  fileprivate var detailLines: [String] {
-    let document = JSONValue.object(details)
+  fileprivate var lines: [String] {
     var lines: [String] = []
-    if let types = document["types"]?.object {
-      lines.append("types: " + types.map { "\($0.value.shortNumber) \($0.key)" }.joined(separator: ", "))
-    }
-    let losses = document["lossy"]?.array ?? []
-    if let worst = losses.max(by: { ($0["max_error"]?.double ?? 0) < ($1["max_error"]?.double ?? 0) }) {
-      let errors = ["max_error", "mean_error"].map { worst[$0]?.shortNumber ?? "unknown" }
+    if let types { lines.append("types: " + types.map { "\($0.count) \($0.type)" }.joined(separator: ", ")) }
+    if let worst = losses.max(by: { ($0.maximum ?? 0) < ($1.maximum ?? 0) }) {
+      let errors = [worst.maximum, worst.mean].map { $0?.formattedShort ?? "unknown" }
       lines.append(
-        "lossy: \(losses.count) tensors rounded, the worst is '\((worst["name"]?.string ?? "").escapedForDisplay)' as "
-          + "\(worst["type"]?.string ?? ""): errors up to \(errors[0]), \(errors[1]) on average")
+        "lossy: \(losses.count) tensors rounded, the worst is '\(worst.tensor.escapedForDisplay)' as "
+          + "\(worst.type): errors up to \(errors[0]), \(errors[1]) on average")
     }
-    for loss in document["representation"]?["losses"]?.array ?? [] {
-      let errors = (loss.object ?? []).compactMap(\.detail).joined(separator: ", ")
-      let format = document["representation"]?["format"]?.string ?? "output"
-      lines.append("\(format): \(errors.escapedForDisplay)")
-    }
-    if let proof = document["proof"], let tensors = proof["tensors"]?.array {
-      let equalCount = tensors.count { $0["equal"] == .bool(true) }
-      lines.append("proof: \(equalCount) of \(tensors.count) tensors read back have the same values")
+    lines += representationLosses.map(\.escapedForDisplay)
+    if !proof.isEmpty {
+      lines.append(
+        "proof: \(proof.count(where: \.isEqual)) of \(proof.count) tensors read back have the same values")
     }
     return lines
-  }
-}
-
-extension JSONValue.Member {
-  /// A number, text or truth value as a phrase; nil for anything larger but losses.
-  fileprivate var detail: String? {
-    let name = key.replacing("_", with: " ")
-    switch value {
-    case .number: return "\(name) \(value.shortNumber)"
-    case .string(let text): return "\(name) \(text)"
-    case .bool(let value): return value ? name : "not \(name)"
-    case .object: return value["loss"].map { "\(name) \($0.shortNumber)" }
-    case .array, .null: return nil
-    }
-  }
-}
-
-extension JSONValue {
-  fileprivate var shortNumber: String {
-    guard integer == nil, let double else { return compactText }
-    return String(format: "%.4g", double)
   }
 }

@@ -18,14 +18,13 @@ struct SinglePass: ParsableArguments {
   /// Runs a recipe of one pass.
   ///
   /// - Parameters:
-  ///   - name: The recipe's name of the pass.
-  ///   - flags: The options that were given.
-  ///   - logPath: A file for a line an update.
+  ///   - pass: The pass.
+  ///   - flags: The flags that were given.
   /// - Throws: What reading the options or running the pass throws.
-  func run(_ name: String, _ flags: [PassFlag], logPath: String? = nil) throws {
+  func run<P: Pass>(_ pass: P.Type, _ flags: PassFlags<P>) throws {
     let recipe = Recipe(
       input: PathOption(input), output: PathOption(output), outputFormat: try outputOptions.format(),
-      passes: [try PassOptions(name: name, flags: flags)])
-    try RecipeRunner(recipe: recipe, global: global, output: outputOptions, logPath: logPath).run()
+      passes: [PassOptions(try P(flags: flags.given))])
+    try RecipeRunner(recipe: recipe, global: global, output: outputOptions, logPath: flags.log).run()
   }
 }

@@ -1,4 +1,4 @@
-package import Checkpoints
+import Checkpoints
 import Kernels
 import Models
 
@@ -8,21 +8,21 @@ import Models
 /// adapter goes exactly, into the biases; a dense one only by quantizing again, when that is allowed.
 ///
 /// Source: what `merge_and_unload` of PEFT 0.21 gives; the formulas are in `Formats/peft.md`.
-package struct PeftMergePass: Pass {
+struct PeftMerge {
   private let options: MergeOptions
   private let source: AdapterSource
 
-  package init(_ options: MergeOptions, _ source: AdapterSource) {
+  init(_ options: MergeOptions, _ source: AdapterSource) {
     self.options = options
     self.source = source
   }
 
-  package var name: String { "merge" }
   private var tables: MergedTables { MergedTables(dtype: options.tables) }
 
-  package func plan(_ input: Checkpoint) throws -> PassPlan {
+  /// Finds the place of every tensor of the adapter.
+  func plan(_ input: Checkpoint) throws -> PassPlan {
     let matched = try MatchedAdapter(source, base: input)
-    var editor = ContentsEditor(input.contents)
+    var editor = PlanEditor(input)
     var largest = 0
     for tensor in input.contents.tensors {
       if let module = module(of: tensor, matched) {
@@ -43,7 +43,9 @@ package struct PeftMergePass: Pass {
     if options.tables != nil, matched.modules.keys.allSatisfy({ input.contents.quantization[$0] == nil }) {
       throw PassError.usage("merge: 'tables' has no meaning here, the adapter changes no packed weight")
     }
-    return editor.plan(memory: largest)
+    return editor.plan(memory: largest) { [tables] input, context in
+      PeftMergeRun(tables: tables, matched: matched.with(base: input), input: input, context: context)
+    }
   }
 
   /// The module whose weight a tensor is, when it has an adapter.
@@ -65,36 +67,43 @@ package struct PeftMergePass: Pass {
     }
     try PackedWeight.checkPool(pool.columns, groupSize: parameters.groupSize, module: parts.module)
   }
+}
 
-  package func run(
-    _ input: Checkpoint, into writer: any CheckpointWriter, _ context: PassContext
-  ) throws -> JSONValue {
-    let plan = try plan(input)
-    let matched = try MatchedAdapter(source, base: input)
-    var pending: [String: TensorBytes] = [:]
-    var summary = MergeSummary()
-    try writeTensors(of: plan.contents, from: input, into: writer) { tensor in
-      if let bytes = pending.removeValue(forKey: tensor.name) { return bytes }
-      if let module = module(of: tensor, matched) {
-        for result in try merge(module, matched, in: input, &summary) { pending[result.name] = result.bytes }
-        context.progress(
-          Progress(
-            phase: "merge", completed: summary.modules, total: matched.modules.count, detail: module.name))
-        return pending.removeValue(forKey: tensor.name)
-      }
-      if matched.replacements[tensor.name] != nil { summary.replacedTensors += 1 }
-      return try matched.bias(tensor) ?? matched.bytes(of: tensor)
-    }
-    return summary.report
+/// Folds one module, or takes over one tensor, after the other.
+private struct PeftMergeRun: PassRun {
+  let tables: MergedTables
+  let matched: MatchedAdapter
+  let input: Checkpoint
+  let context: PassContext
+  private var summary = MergeSummary()
+
+  init(tables: MergedTables, matched: MatchedAdapter, input: Checkpoint, context: PassContext) {
+    self.tables = tables
+    self.matched = matched
+    self.input = input
+    self.context = context
   }
 
-  private func merge(
-    _ module: PeftModule, _ matched: MatchedAdapter, in input: Checkpoint, _ summary: inout MergeSummary
-  ) throws -> [(name: String, bytes: TensorBytes)] {
+  mutating func make(_ replacement: PassPlan.Replacement) throws -> [TensorBytes] {
+    guard let module = matched.modules[replacement.module] else {
+      let tensor = replacement.outputs[0]
+      if matched.replacements[tensor.name] != nil { summary.replacedTensors += 1 }
+      return [try matched.bias(tensor) ?? matched.bytes(of: tensor)]
+    }
+    let merged = try merge(module)
+    context.progress(
+      Progress(
+        phase: "merge", completed: summary.modules, total: matched.modules.count, detail: module.name))
+    return merged
+  }
+
+  mutating func finish() throws -> any PassReport { summary.report }
+
+  private mutating func merge(_ module: PeftModule) throws -> [TensorBytes] {
     let parts = try MergeParts(module.name, in: input)
     summary.modules += 1
     guard parts.quantization != nil else {
-      return [(module.name + ".weight", try mergeDense(module, matched, parts, &summary))]
+      return [try mergeDense(module, parts)]
     }
     let weight = try parts.readLinear(from: input).weight
     guard var packed = weight.packed else { preconditionFailure("a quantized module with a dense weight") }
@@ -113,9 +122,7 @@ package struct PeftMergePass: Pass {
     return try tables.stored(packed, parts, summary: &summary)
   }
 
-  private func mergeDense(
-    _ module: PeftModule, _ matched: MatchedAdapter, _ parts: MergeParts, _ summary: inout MergeSummary
-  ) throws -> TensorBytes {
+  private mutating func mergeDense(_ module: PeftModule, _ parts: MergeParts) throws -> TensorBytes {
     let own = try parts.own("weight")
     guard let format = FloatFormat(own.dtype) else { preconditionFailure("refused when it was matched") }
     if matched.replacements[own.name] != nil { summary.replacedTensors += 1 }

@@ -1,0 +1,69 @@
+import Checkpoints
+
+extension AttachOptions {
+  /// Every option, in the order in which it is written; with an adapter of PEFT only what names that.
+  @PassOptionTable<Self> public static var declarations: [PassOption<Self>] {
+    newDeclarations.map { $0.when { $0.adapter == nil } }
+    adapterDeclarations("a new adapter", "folder of a PEFT adapter to put beside the weights as it is")
+  }
+
+  @PassOptionTable<Self> private static var newDeclarations: [PassOption<Self>] {
+    Option("kind", \.kind, .word, "what A is applied to; only pooled adapters merge exactly")
+    Option("rank", \.rank, .integer(in: 1...rankLimit), "rows of A")
+    Option("alpha", \.alpha, .number(.above(0)), "the update is `alpha / rank * B * A`")
+    Option("init", \.initialization, .word, "what A and B begin with")
+    Option("targets", \.targets, .targets, "modules that get an adapter")
+      .byDefault("all linears of the layers")
+    Option("ignore", \.ignore, .patterns, "modules that get none")
+    Option("seed", \.seed, .seed, "seed of the values in A and of the choice of windows")
+    Option("text", \.text, .path, "`qera`, `atc`: text that windows are taken from")
+      .byDefault("required").when(\.initialization.usesText)
+    Option(
+      "samples", \.samples, .integer(in: 1...1_000_000),
+      "`qera`, `atc`: windows; `atc` takes gradients from 16 of them at most"
+    ).when(\.initialization.usesText)
+    Option(
+      "length", \.length, .integer(in: 2...CalibrateOptions.lengthLimit), "`qera`, `atc`: tokens per window"
+    ).when(\.initialization.usesText)
+    Option(
+      "iterations", \.iterations, .integer(in: 1...iterationLimit),
+      "`loftq`: how often the adapter is found; above 1 with dense adapters only"
+    ).when { $0.initialization == .loftq }
+    Option(
+      "teacher", \.teacher, .path,
+      "`loftq`, `qera`, `atc`: original model, whose weights are approximated"
+    ).byDefault("the input of the recipe").when(\.initialization.usesTeacher)
+    Option(
+      "eta", \.eta, .number(.aboveUpTo(0, 1)), "`atc`: how much of its alignment is taken"
+    ).when { $0.initialization == .atc }
+    Option(
+      "tau", \.tau, .number(.within(0...1)),
+      "`atc`: largest step down the loss, of the length of the alignment"
+    ).when { $0.initialization == .atc }
+  }
+
+  /// Refuses an initialization without what it needs, and options that would have no effect.
+  public func validate(_ given: GivenOptions, after previous: [PassOptions]) throws {
+    try requireAdapter(given)
+    if adapter != nil, let other = given.keys.first(where: { !Self.adapterKeys.contains($0) }) {
+      throw given.misplaced(other, "does not go with 'adapter', which has its own")
+    }
+    if initialization.usesText, text == nil {
+      throw given.failure("the initialization '\(initialization.rawValue)' needs a 'text'")
+    }
+    if initialization == .loftq, iterations > 1, kind == .pooled {
+      throw given.failure(
+        "more than 1 of 'iterations' need adapters of the kind 'dense': rounding takes from the biases what a "
+          + "pooled one adds to them"
+      )
+    }
+    let useless =
+      (initialization.usesText ? [] : ["text", "samples", "length"])
+      + (initialization == .loftq ? [] : ["iterations"])
+      + (initialization.usesTeacher ? [] : ["teacher"])
+      + (initialization == .atc ? [] : ["eta", "tau"])
+    for key in useless where given.has(key) {
+      throw given.failure("'\(key)' is of no use to the initialization '\(initialization.rawValue)'")
+    }
+  }
+}

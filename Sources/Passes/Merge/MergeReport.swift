@@ -1,0 +1,65 @@
+/// What merging did and what it cost.
+public struct MergeReport: PassReport {
+  /// The largest change of a weight.
+  public struct Change: Sendable {
+    /// The norm of the change, relative to the weight.
+    public let relative: Double
+    /// The module.
+    public let module: String
+  }
+
+  /// How tables were stored.
+  public struct Tables: Sendable {
+    /// The tables that were written.
+    public let count: Int
+    /// Those of them that their type holds exactly.
+    public let exactCount: Int
+    /// The largest rounding, in units of the step between two codes.
+    public let largestRoundingInSteps: Double
+  }
+
+  /// How whole weights were stored.
+  public struct Weights: Sendable {
+    /// The modules.
+    public let count: Int
+    /// The norm of the error, relative to the weights.
+    public let error: Double
+  }
+
+  /// The modules that something was merged into.
+  public let modules: Int
+  /// The tensors that others took the place of.
+  public let replacedTensors: Int
+  /// The largest change, where changes were measured.
+  public let largestChange: Change?
+  /// The tables of packed weights, where there are some.
+  public let tables: Tables?
+  /// The dense weights that were rounded to their dtype, where there are some.
+  public let dense: Weights?
+  /// The packed weights that were quantized again, where there are some.
+  public let requantized: Weights?
+
+  /// The values, in their order.
+  public var items: [ReportItem] {
+    var items = [ReportItem("modules", .integer(modules))]
+    if replacedTensors > 0 { items.append(ReportItem("replaced_tensors", .integer(replacedTensors))) }
+    if let largestChange {
+      items.append(ReportItem("largest_relative_change", .number(largestChange.relative)))
+      items.append(ReportItem("largest_change_in", .text(largestChange.module)))
+    }
+    if let tables {
+      items.append(ReportItem("tables", .integer(tables.count)))
+      items.append(ReportItem("tables_stored_exactly", .integer(tables.exactCount)))
+      items.append(ReportItem("largest_table_rounding_in_steps", .number(tables.largestRoundingInSteps)))
+    }
+    if let dense {
+      items.append(ReportItem("dense_modules", .integer(dense.count)))
+      items.append(ReportItem("dense_relative_rounding", .number(dense.error)))
+    }
+    if let requantized {
+      items.append(ReportItem("requantized_modules", .integer(requantized.count)))
+      items.append(ReportItem("requantization_relative_error", .number(requantized.error)))
+    }
+    return items
+  }
+}

@@ -1,0 +1,170 @@
+import Checkpoints
+import Kernels
+
+extension QuantizeOptions {
+  /// Every option, in the order in which it is written.
+  @PassOptionTable<Self> public static var declarations: [PassOption<Self>] {
+    selectionDeclarations
+    statisticsDeclarations
+    Option(
+      "importance", \.importance, .path,
+      "file of the importance of inputs in place of windows, for `search`; see `importance.md`"
+    ).byDefault("none").when { $0.importance != nil }
+    Option(
+      "importance_output", \.importanceOutput, .outputPath,
+      "file that the importance of inputs is written to; replaced only with `--force`"
+    ).byDefault("none").when { $0.importanceOutput != nil }
+    Option(
+      "damping", \.damping, .number(.aboveUpTo(0, 1)),
+      "share of the moments' mean diagonal that is added to the diagonal, for `gptq` and `propagation`"
+    ).when { $0.method == .gptq || $0.propagation > 0 }
+    Option(
+      "activation_order", \.activationOrder, .toggle,
+      "`gptq`: columns in the order of decreasing activation, tables from the original weights"
+    ).when { $0.method == .gptq }
+  }
+
+  @PassOptionTable<Self> private static var selectionDeclarations: [PassOption<Self>] {
+    Option(
+      "method", \.method, .word,
+      "how codes are found; `gptq` needs windows, `search` may have them; `nf2` leaves dense weights")
+    Option("bits", \.bits, .integer(among: allowedBits), "width of a code").when {
+      $0.method != .nf2 && $0.bitsPerWeight == nil
+    }
+    Option(
+      "bits_per_weight", \.bitsPerWeight, .number(.aboveUpTo(2, 8)),
+      "bits of a weight, codes and tables, distributed over the modules by sensitivity; needs windows"
+    ).byDefault("all have `bits`").when { $0.bitsPerWeight != nil && $0.method != .nf2 }
+    Option(
+      "group_size", \.groupSize, .integer(among: allowedGroupSizes),
+      "columns that share a scale and a bias")
+    Option("targets", \.targets, .targets, "modules to quantize")
+      .byDefault("all linears of the layers")
+    Option("ignore", \.ignore, .patterns, "modules to leave as they are")
+    Option("tables", \.tables, .floatType, "dtype of the stored scales and biases").when {
+      $0.method != .nf2
+    }
+    Option(
+      "overrides", \.overrides, .overrides, "other bits and group sizes for some modules; the last one wins"
+    ).inRecipesOnly().when { !$0.overrides.isEmpty }
+  }
+
+  @PassOptionTable<Self> private static var statisticsDeclarations: [PassOption<Self>] {
+    Option(
+      "text", \.texts, .texts, "texts whose windows give the statistics of inputs, plain or `.jsonl`"
+    ).when(\.hasWindows)
+    Option("samples", \.samples, .integer(in: 1...1_000_000), "windows").when(\.hasWindows)
+    Option(
+      "sampled", \.sampled, .integer(in: 0...1_000_000).described("integer, 0 to `samples`"),
+      "windows that the original model writes itself"
+    ) { .integer(in: 0...$0.samples) }.when(\.hasWindows)
+    Option(
+      "length", \.length, .integer(in: 2...CalibrateOptions.lengthLimit), "tokens per window"
+    ).when(\.hasWindows)
+    Option("seed", \.seed, .seed, "seed of the choice of windows").when(\.hasWindows)
+    Option(
+      "refit", \.refit, .toggle, "fits scales and biases to the codes, by the second moments"
+    ).when(\.hasWindows)
+    Option(
+      "sweeps", \.sweeps, .integer(in: 0...1000),
+      "how often every code is chosen again, by the second moments"
+    ).when(\.hasWindows)
+    Option(
+      "propagation", \.propagation, .number(.within(0...1)),
+      "share of the earlier layers' error that weights are corrected for before they are quantized"
+    ).when(\.hasWindows)
+    Option(
+      "products", \.products, .word, "what operands of products are rounded to while windows go through"
+    ).when(\.hasWindows)
+    Option(
+      "layer_epochs", \.layerEpochs, .integer(in: 0...1000),
+      "how often each layer's codes, scales and biases are trained on all windows"
+    ).when(\.hasWindows)
+    Option(
+      "layer_batch", \.layerBatch, .integer(in: 1...1_000_000), "windows per update of a layer"
+    ).when(\.trainsLayers)
+    Option(
+      "layer_learning_rate", \.layerLearningRate, .number(.aboveUpTo(0, 1)),
+      "peak step size of a layer's scales and biases, in units of the step"
+    ).when(\.trainsLayers)
+    Option(
+      "layer_code_rate", \.layerCodeRate, .number(.within(0...1)),
+      "peak step size of a layer's codes, in units of the step"
+    ).when(\.trainsLayers)
+  }
+
+  private var trainsLayers: Bool { hasWindows && layerEpochs > 0 }
+
+  /// Refuses options that miss or exclude each other, and those that would have no effect.
+  public func validate(_ given: GivenOptions, after previous: [PassOptions]) throws {
+    try requireWindows(given)
+    try requireUse(given)
+  }
+
+  /// Refuses a method without the windows it needs, and windows from nowhere or without use.
+  private func requireWindows(_ given: GivenOptions) throws {
+    let needs = keysThatNeedWindows
+    switch (method, hasWindows) {
+    case (.gptq, false): throw given.failure("the method 'gptq' needs a 'text'")
+    case (_, false): if let key = needs.first { throw given.failure("'\(key)' needs a 'text'") }
+    case (.nf2, true): throw given.failure("the method 'nf2' makes no use of a 'text'")
+    case (.rtn, true) where needs.isEmpty, (.hqq, true) where needs.isEmpty:
+      throw given.failure(
+        "the method '\(method.rawValue)' makes no use of a 'text'" + (texts.isEmpty ? " or 'sampled'" : ""))
+    default: break
+    }
+    guard !hasWindows || texts.isEmpty == (sampled == samples) else {
+      throw given.failure(
+        texts.isEmpty
+          ? "'sampled' is less than 'samples', so there must be a 'text'"
+          : "'text' is of no use when 'sampled' is all windows")
+    }
+    try given.requireWindows(samples - sampled, for: texts)
+  }
+
+  /// Refuses options that would have no effect.
+  private func requireUse(_ given: GivenOptions) throws {
+    for key in ["samples", "length", "seed", "products", "importance_output"]
+    where !hasWindows && given.has(key) {
+      throw given.failure("'\(key)' is of no use without a 'text'")
+    }
+    if importance != nil {
+      guard method == .search else {
+        throw given.failure("'importance' is of no use to the method '\(method.rawValue)'")
+      }
+      guard !hasWindows else {
+        throw given.failure("'importance' takes the place of a 'text', which is given")
+      }
+    }
+    for key in ["damping", "activation_order"] where method != .gptq && given.has(key) {
+      guard key != "damping" || propagation == 0 else { continue }
+      throw given.failure("'\(key)' is of no use to the method '\(method.rawValue)'")
+    }
+    for key in ["layer_batch", "layer_learning_rate", "layer_code_rate"]
+    where layerEpochs == 0 && given.has(key) {
+      throw given.failure("'\(key)' is of no use without 'layer_epochs'")
+    }
+    try requireDense(given)
+    if bitsPerWeight != nil, given.has("bits") {
+      throw given.failure("'bits' is of no use beside 'bits_per_weight'")
+    }
+  }
+
+  /// Refuses what a method that packs nothing makes no use of.
+  private func requireDense(_ given: GivenOptions) throws {
+    guard method == .nf2 else { return }
+    for key in ["bits", "tables"] where given.has(key) {
+      throw given.failure("'\(key)' is of no use to the method 'nf2'")
+    }
+    if overrides.contains(where: { $0.bits != nil }) {
+      throw given.failure("'bits' of an override is of no use to the method 'nf2'")
+    }
+  }
+
+  private var keysThatNeedWindows: [String] {
+    [
+      ("refit", refit), ("sweeps", sweeps > 0), ("propagation", propagation > 0),
+      ("layer_epochs", layerEpochs > 0), ("bits_per_weight", bitsPerWeight != nil),
+    ].filter(\.1).map(\.0)
+  }
+}

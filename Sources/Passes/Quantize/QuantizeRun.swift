@@ -1,0 +1,104 @@
+import Checkpoints
+import Kernels
+import Models
+
+/// Makes the packed tensors of a quantization: all at once layer after layer when there are windows, otherwise each in its
+/// turn.
+struct QuantizeRun: PassRun {
+  private let pass: QuantizePass
+  private let grids: [String: QuantizationGrid]
+  private let input: Checkpoint
+  private let context: PassContext
+  /// The modules that were quantized with the windows; the others are out of the text's reach.
+  private let known: [String: PackedTensorStore.Module]
+  private let importance: ImportanceFile?
+  /// What is written about the importance of inputs, and where.
+  private var importanceOutput: (file: ImportanceFile, place: OutputWorkspace)?
+  private var summary: QuantizationSummary
+
+  /// Begins the work; with windows that is most of it.
+  init(
+    _ pass: QuantizePass, _ grids: [String: QuantizationGrid], _ input: Checkpoint, _ context: PassContext
+  ) throws {
+    self.pass = pass
+    self.grids = grids
+    self.input = input
+    self.context = context
+    let options = pass.options
+    let place = try options.importanceOutput.map {
+      try OutputWorkspace(
+        target: $0.resolved, force: context.mayReplace,
+        inputs: [input.path, context.original.path] + options.texts.map(\.resolved))
+    }
+    importance = try options.importance.map {
+      try ImportanceFile(contentsOf: $0.resolved, modules: grids.keys.sorted(by: precedes), of: input)
+    }
+    var summary = QuantizationSummary()
+    if options.hasWindows {
+      let (store, file) = try Self.quantizeLayerwise(pass, grids, input, context, &summary)
+      known = try store.modules()
+      importanceOutput = place.map { (file, $0) }
+    } else {
+      known = [:]
+    }
+    summary.moduleCounts = Dictionary(grouping: grids.values, by: \.bits).mapValues(\.count)
+    self.summary = summary
+  }
+
+  /// Quantizes the linears of the layers by what they read when windows go through them.
+  private static func quantizeLayerwise(
+    _ pass: QuantizePass, _ grids: [String: QuantizationGrid], _ input: Checkpoint, _ context: PassContext,
+    _ summary: inout QuantizationSummary
+  ) throws -> (PackedTensorStore, ImportanceFile) {
+    let options = pass.options
+    let tokens = try pass.windows(for: input, context)
+    var run = try LayerwiseQuantization(
+      options, grids: grids, input: input, tokens: tokens, progress: context.progress)
+    let path = context.work.path("quantized.packed")
+    var store = PackedTensorStore(path: path, tables: pass.tables)
+    var file = try OutputFile(creating: path)
+    try run.run { name, packed in
+      summary.add(packed)
+      try store.add(name, packed, to: &file)
+    }
+    if options.layerEpochs == 0 { summary.outputError = run.error.relative }
+    if options.method == .gptq { summary.damping = run.damping }
+    summary.layerLosses = run.trainingLosses
+    if options.products != .f32 { summary.products = options.products.onThisProcessor }
+    return (store, try ImportanceFile(run.importance, of: tokens, options.windowSource))
+  }
+
+  mutating func make(_ replacement: PassPlan.Replacement) throws -> [TensorBytes] {
+    if let packed = known[replacement.module] { return packed.tensors }
+    guard let grid = grids[replacement.module] else {
+      preconditionFailure("module '\(replacement.module)' was not planned")
+    }
+    let quantizer = quantizer(grid, importance: importance?.values[replacement.module])
+    let result = try pass.quantizeAlone(replacement.module, in: input, quantizer)
+    summary.add(result.packed, isOutOfReach: pass.options.hasWindows)
+    context.progress(
+      Progress(
+        phase: "quantize", completed: summary.modules, total: grids.count, detail: replacement.module))
+    return result.module.tensors
+  }
+
+  mutating func finish() throws -> any PassReport {
+    if let output = importanceOutput { try output.file.publish(in: output.place) }
+    return summary.report
+  }
+
+  /// What quantizes a weight of which nothing else is known.
+  private func quantizer(_ grid: QuantizationGrid, importance: [Float]?) -> any RowQuantizer {
+    switch pass.options.method {
+    case .rtn: RoundToNearest(grid: grid)
+    case .hqq: HalfQuadratic(grid: grid)
+    case .search, .gptq: ClipSearch(grid: grid, importance: importance)
+    case .nf2: preconditionFailure("packs nothing")
+    }
+  }
+}
+
+extension PackedTensorStore.Module {
+  /// Codes, scales and biases, in the order of a plan's outputs.
+  fileprivate var tensors: [TensorBytes] { [codes, scales, biases] }
+}

@@ -1,0 +1,91 @@
+import Checkpoints
+
+extension VerifyOptions {
+  /// Every option, in the order in which it is written.
+  @PassOptionTable<Self> public static var declarations: [PassOption<Self>] {
+    Option("text", \.text, .path, "text that both sides read").byDefault("required")
+    Option("against", \.against, .verifyReference, "what is compared with, see below")
+      .byDefault("`unmerged` after a merge, otherwise `input`").inRecipesOnly()
+    Option("window", \.window, .integer(in: 2...CalibrateOptions.lengthLimit), "tokens per window")
+    Option(
+      "max_tokens", \.maxTokens, .integer(in: 2...Int.max).described("integer, at least `window`"),
+      "tokens of the text that are used"
+    ) { .integer(in: $0.window...Int.max) }.byDefault("all")
+    limitDeclarations
+  }
+
+  @PassOptionTable<Self> private static var limitDeclarations: [PassOption<Self>] {
+    Option(
+      "max_kl", \.maxKL, .number(.atLeast(0)), "limit of the KL divergence at any single token, in nats"
+    ).byDefault("\(defaultMaxKL.shortText) when no limit at all is given")
+    Option(
+      "max_mean_kl", \.maxMeanKL, .number(.atLeast(0)), "limit of the mean KL divergence, in nats"
+    ).byDefault("\(defaultMaxMeanKL.shortText) when no limit at all is given")
+    Option(
+      "max_logit_difference", \.maxLogitDifference, .number(.atLeast(0)),
+      "limit of the absolute difference of any logit"
+    ).byDefault("\(defaultMaxLogitDifference.shortText) when no limit at all is given")
+    Option(
+      "min_top1_agreement", \.minTop1Agreement, .number(.within(0...1)),
+      "least share of tokens with the same most probable successor")
+    Option(
+      "max_perplexity_ratio", \.maxPerplexityRatio, .number(.above(0)),
+      "limit of the candidate's perplexity over the reference's")
+  }
+
+  /// Refuses a comparison without a text, or with an unmerged state that is not there.
+  public func validate(_ given: GivenOptions, after previous: [PassOptions]) throws {
+    guard text != nil else { throw given.missing("text") }
+    guard against == .unmerged, !previous.haveUnmergedState else { return }
+    throw given.failure(at: "against", "is 'unmerged', but no merge comes before")
+  }
+
+  /// The options with what is compared with, and with limits where none is given, so that a check can always fail.
+  public func resolved(after previous: [PassOptions]) -> VerifyOptions {
+    var options = withLimits
+    options.against = against ?? (previous.haveUnmergedState ? .unmerged : .input)
+    return options
+  }
+
+  /// The options with the default limits where no limit is given.
+  var withLimits: VerifyOptions {
+    let limits = [maxKL, maxMeanKL, maxLogitDifference, minTop1Agreement, maxPerplexityRatio]
+    guard limits.allSatisfy({ $0 == nil }) else { return self }
+    var options = self
+    (options.maxMeanKL, options.maxKL) = (Self.defaultMaxMeanKL, Self.defaultMaxKL)
+    options.maxLogitDifference = Self.defaultMaxLogitDifference
+    return options
+  }
+}
+
+extension OptionKind<VerifyReference> {
+  /// `unmerged`, `input` or a path; a file of such a name is written `./input`.
+  static var verifyReference: Self {
+    var kind = Self("`unmerged`, `input` or a path") { reader in
+      switch try reader.text("unmerged, input or a path") {
+      case "unmerged": .unmerged
+      case "input": .input
+      default: .path(try reader.path())
+      }
+    } write: { .recipeText($0.word) }
+    kind.paths = { reference in
+      guard case .path(let path) = reference else { return [] }
+      return [OptionPath(path: path, role: .read)]
+    }
+    kind.movePaths = { reference, move in
+      guard case .path(let path) = reference else { return reference }
+      return .path(move(path))
+    }
+    return kind
+  }
+}
+
+extension VerifyReference {
+  fileprivate var word: String {
+    switch self {
+    case .unmerged: "unmerged"
+    case .input: "input"
+    case .path(let path): path.written
+    }
+  }
+}

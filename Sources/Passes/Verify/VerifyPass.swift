@@ -1,0 +1,75 @@
+public import Checkpoints
+import Models
+
+/// Compares the checkpoint with the original, with the state before the last merge, or with another; writes nothing.
+public struct VerifyPass: Pass {
+  /// The name in recipes.
+  public static let name = "verify"
+  /// What it does.
+  public static let summary =
+    "Compare two checkpoints' outputs on the same tokens; exit code 1 beyond a limit."
+  /// How it is done.
+  public var options: VerifyOptions
+
+  /// Takes options.
+  public init(_ options: VerifyOptions) { self.options = options }
+
+  /// Nothing is written.
+  public var effect: PassEffect {
+    var effect = PassEffect()
+    effect.writesCheckpoint = false
+    return effect
+  }
+
+  /// Reads the text once, with the tokenizer of the reference.
+  public func checkTexts(for input: Checkpoint, _ access: FileAccess) throws {
+    var reference = input
+    if case .path(let path) = options.against {
+      reference = try Checkpoint.open(path: path.resolved, access: access)
+    }
+    _ = try EvaluationWindows(options, tokenizer: try Tokenizer(of: reference))
+  }
+
+  /// Plans to change nothing.
+  public func plan(_ input: Checkpoint) throws -> PassPlan {
+    PassPlan(unchanged: input) { [options] input, context in
+      try VerifyRun(options, candidate: input, context)
+    }
+  }
+}
+
+extension PassOptions {
+  /// Compares with the original, with the state before the last merge, or with another checkpoint.
+  public static func verify(_ options: VerifyOptions) -> PassOptions { PassOptions(VerifyPass(options)) }
+}
+
+/// Compares the two when everything is there.
+private struct VerifyRun: PassRun {
+  private let verification: Verification
+
+  init(_ options: VerifyOptions, candidate: Checkpoint, _ context: PassContext) throws {
+    let reference: Checkpoint
+    switch options.against {
+    case .unmerged:
+      guard let unmerged = context.state.unmerged else {
+        throw PassError.usage("verify: there was no merge to compare with")
+      }
+      reference = unmerged
+    case .input, nil: reference = context.state.input
+    case .path(let path): reference = try Checkpoint.open(path: path.resolved, access: context.access)
+    }
+    verification = try Verification(
+      reference: reference, candidate: candidate, options, progress: context.progress)
+  }
+
+  mutating func make(_ replacement: PassPlan.Replacement) throws -> [TensorBytes] {
+    preconditionFailure("module '\(replacement.module)': nothing was to be changed")
+  }
+
+  mutating func finish() throws -> any PassReport {
+    guard verification.passed else {
+      throw PassError.checkFailed("verify: \(verification.failure); nothing is written")
+    }
+    return verification
+  }
+}
