@@ -39,7 +39,7 @@ struct PipelineRun {
     PipelineReport(
       input: recipe.input.resolved, output: recipe.output.resolved, passes: passes, bytes: bytes,
       bitsPerWeight: copyReport["bits_per_weight"]?.double ?? current.contents.bitsPerWeight,
-      details: (copyReport.object ?? []).filter { $0.key != "bits_per_weight" })
+      details: (copyReport.object ?? []).filter { $0.key != "bits_per_weight" }, notices: input.notices)
   }
 
   /// Does every step that is not finished yet.
@@ -187,12 +187,14 @@ extension PipelineRun {
     let path = workspace.path(Self.unfinishedName)
     var byteCount: Int
     var report = JSONValue.object([])
+    var redundant: Set<String> = []
     if recipe.outputFormat == .gguf {
       var contents = current.contents
       contents.metadata = try origin.added(to: contents.metadata)
       let output = try GGUFOutput(current.replacing(contents: contents), path: recipe.output.resolved)
       let written = try output.write(to: path, options.gguf)
       byteCount = written.byteCount
+      redundant = written.redundantTensors
       report = .object(
         written.details + [JSONValue.Member("bits_per_weight", .double(written.bitsPerWeight))])
     } else {
@@ -200,15 +202,18 @@ extension PipelineRun {
       (byteCount, _) = try run(CopyPass(), into: writer, current.contents, recordsOrigin: true)
       if let writer = writer as? IntegerFolderWriter { report.set("representation", to: writer.report) }
     }
-    report.set("proof", to: try proof(of: try Checkpoint.open(path: path, access: options.access)))
+    report.set(
+      "proof",
+      to: try proof(of: try Checkpoint.open(path: path, access: options.access), besides: redundant))
     try workspace.complete(Self.unfinishedName, as: Self.outputName)
     return (byteCount, report)
   }
 
-  /// Compares every tensor of the output with the one it was made from, both unpacked.
-  private func proof(of output: Checkpoint) throws -> JSONValue {
+  /// Compares every tensor of the output with the one it was made from, both unpacked; `redundant` ones need not be there.
+  private func proof(of output: Checkpoint, besides redundant: Set<String>) throws -> JSONValue {
     let difference = try CheckpointDifference(current, output, progress: progress)
-    let missing = difference.tensors.inFirst + difference.tensors.inSecond
+    let missing =
+      difference.tensors.inFirst.filter { !redundant.contains($0) } + difference.tensors.inSecond
     let unequal = missing + difference.pairs.filter { !$0.isWithin(0) }.map(\.first.name)
     if let name = unequal.first, !options.isLossy {
       throw PassError.notExact(

@@ -54,7 +54,7 @@ package struct AttachPass: Pass {
   /// The bytes that closed forms and the windows of a text take.
   private func memory(of input: Checkpoint) throws -> Int {
     guard options.initialization.usesTeacher else { return 0 }
-    let c = try LlamaConfiguration(of: input)
+    let c = try ModelConfiguration(of: input)
     var tokens = options.initialization.usesText ? options.samples * options.length : 0
     // The error and its products, and the moments and their factors, in doubles.
     let order = max(c.hiddenSize, c.intermediateSize)

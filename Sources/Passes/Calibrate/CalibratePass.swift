@@ -1,6 +1,6 @@
 package import Checkpoints
 import Kernels
-package import Models
+import Models
 
 /// Trains adapters, biases and scales of a quantized model so that its output matches the original's.
 ///
@@ -14,7 +14,7 @@ package struct CalibratePass: Pass {
 
   package func plan(_ input: Checkpoint) throws -> PassPlan {
     let parts = try trainedParts(of: input)
-    let configuration = try LlamaConfiguration(of: input)
+    let configuration = try ModelConfiguration(of: input)
     var editor = ContentsEditor(input.contents)
     for module in quantizedLinears(of: input) {
       if parts.contains(.code), let codes = input.tensor(named: module + ".weight") {
@@ -61,7 +61,7 @@ package struct CalibratePass: Pass {
 
   /// The bytes of a window's activations that the backward pass needs, with the largest intermediate results.
   package static func windowMemory(
-    _ c: LlamaConfiguration, _ options: CalibrateOptions, recomputesLayers: Bool = false
+    _ c: ModelConfiguration, _ options: CalibrateOptions, recomputesLayers: Bool = false
   ) -> Int {
     let attention = (c.headCount + 2 * c.keyValueHeadCount) * c.headSize
     let activations = 2 * c.hiddenSize + attention + c.headCount * c.headSize + 2 * c.intermediateSize
@@ -73,7 +73,7 @@ package struct CalibratePass: Pass {
   }
 
   /// The bytes of the positions of codes, their gradients and moments.
-  private static func codeMemory(_ c: LlamaConfiguration) -> Int { 4 * 4 * c.layerCount * c.layerWeightCount }
+  private static func codeMemory(_ c: ModelConfiguration) -> Int { 4 * 4 * c.layerCount * c.layerWeightCount }
 
   package func requireTexts(for input: Checkpoint) throws {
     try CalibrationWindows.requireTexts(options.windowSource, for: input)

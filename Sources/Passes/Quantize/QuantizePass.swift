@@ -89,7 +89,7 @@ package struct QuantizePass: Pass {
   /// The bytes that windows, and the moments of what linears read, take.
   private func windowMemory(of input: Checkpoint) throws -> Int {
     guard options.hasWindows else { return 0 }
-    let c = try LlamaConfiguration(of: input)
+    let c = try ModelConfiguration(of: input)
     let tokens = options.samples * options.length
     // A token has its residual stream and what attention gives, and where sensitivity is measured the stream before a part.
     // Five square matrices of doubles exist at once while the moments of the widest input are factored, and two more

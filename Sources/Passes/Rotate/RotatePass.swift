@@ -5,7 +5,7 @@ import Models
 /// Rotates the residual stream and the heads of a dense model, which leaves what it computes and spreads outliers of its
 /// weights over all columns, where a few bits represent them better.
 package struct RotatePass: Pass {
-  private static let configurationName = "config.json"
+  private static let configurationName = ModelConfiguration.fileName
   private let options: RotateOptions
 
   package init(_ options: RotateOptions) { self.options = options }
@@ -30,7 +30,7 @@ package struct RotatePass: Pass {
         editor.replace(
           [head.name], with: [head], module: head.name, action: "rotated, made from the embedding")
       } else {
-        editor.add([head], behind: "model.norm.weight", module: head.name, action: "made from the embedding")
+        editor.add([head], behind: rotation.lastNorm, module: head.name, action: "made from the embedding")
       }
     }
     var plan = editor.plan(memory: 12 * largest)
@@ -93,7 +93,8 @@ package struct RotatePass: Pass {
     guard input.contents.adapter == nil else {
       throw PassError.usage("rotate: \(input.path) has an adapter; merge it first")
     }
-    let configuration = try LlamaConfiguration(of: input)
+    let layout = try ModelLayout(of: input)
+    let configuration = layout.configuration
     for size in [configuration.hiddenSize, configuration.headSize] {
       let odd = OrthogonalTransform.oddFactor(of: size)
       guard odd <= OrthogonalTransform.oddLimit else {
@@ -102,15 +103,7 @@ package struct RotatePass: Pass {
         )
       }
     }
-    let rotation = ModelRotation(options, configuration)
-    let reader = ModelReader(checkpoint: input)
-    for (_, rule) in rotation.rules.sorted(by: { precedes($0.key, $1.key) }) {
-      _ = try reader.format(of: rule.source, shape: rule.shape)
-    }
-    for norm in rotation.norms.sorted(by: precedes) {
-      _ = try reader.format(of: norm, shape: [configuration.hiddenSize])
-    }
-    return rotation
+    return try ModelRotation(options, layout, in: input)
   }
 
   private func rotated(_ tensor: TensorInfo) -> TensorInfo {
@@ -133,7 +126,7 @@ package struct RotatePass: Pass {
     }
     let before = try bytes.withSpan { span in try JSONValue(parsing: span) }
     var json = before
-    if rotation.newHead != nil { json.set("tie_word_embeddings", to: .bool(false)) }
+    if rotation.untiesEmbeddings { json = json.withOwnHead }
     if let name = options.dtype?.configurationName {
       for key in ["dtype", "torch_dtype"] where json[key] != nil { json.set(key, to: .string(name)) }
     }
