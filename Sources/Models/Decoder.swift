@@ -16,10 +16,8 @@ package struct Decoder: Sendable {
   private static let promptBlock = 256
 
   private let model: Transformer
-  private let products: Products
-  private let rotary: RotaryEmbedding
   private let capacity: Int
-  private var caches: [KeyValueCache]
+  private var sequences: SequenceEnvironment
 
   /// Begins sequences without tokens.
   ///
@@ -30,15 +28,15 @@ package struct Decoder: Sendable {
   ///   - products: How products are computed.
   package init(_ model: Transformer, slots: Int = 1, capacity: Int, products: Products = .fastest) {
     self.model = model
-    self.products = products
-    rotary = model.rotaryEmbedding(positions: capacity)
     self.capacity = capacity
-    caches = (0..<slots).map { _ in KeyValueCache(layerCount: model.layers.count, tokens: capacity) }
+    sequences = SequenceEnvironment(
+      attention: model.attention, rotary: model.rotaryEmbedding(positions: capacity), products: products,
+      caches: (0..<slots).map { _ in KeyValueCache(layerCount: model.layers.count, tokens: capacity) })
   }
 
   /// Forgets the tokens of a slot, for another sequence.
   package mutating func clear(_ slot: Int) {
-    caches[slot] = KeyValueCache(layerCount: model.layers.count, tokens: capacity)
+    sequences.caches[slot] = KeyValueCache(layerCount: model.layers.count, tokens: capacity)
   }
 
   /// Reads the beginning of a sequence.
@@ -74,11 +72,7 @@ package struct Decoder: Sendable {
   }
 
   private func logits(_ hidden: Matrix) -> Matrix {
-    product(model.head, model.normalized(hidden, weight: model.finalNorm))
-  }
-
-  private func product(_ group: LinearGroup, _ x: Matrix) -> Matrix {
-    products == .fastest && x.rowCount == 1 ? group.outputs(ofSingle: x) : group(x)
+    sequences.product(model.head, model.normalized(hidden, weight: model.finalNorm))
   }
 }
 
@@ -89,48 +83,58 @@ extension Decoder {
     let tokens: [Int32]
   }
 
-  /// The rows that the tokens of a sequence have among all new tokens.
-  private struct Piece {
-    let slot: Int
-    let rows: Range<Int>
-    let firstPosition: Int
-  }
-
   /// Runs new tokens through all layers.
   ///
   /// - Returns: The residual stream at the last new token of each sequence.
   private mutating func extend(_ additions: [Addition]) throws -> Matrix {
     var hidden = try model.embed(additions.flatMap(\.tokens))
-    let pieces = pieces(of: additions)
+    sequences.pieces = pieces(of: additions)
     for (index, layer) in model.layers.enumerated() {
-      var qkv = product(layer.queriesKeysValues, model.normalized(hidden, weight: layer.inputNorm))
-      turn(&qkv, pieces)
-      keep(qkv, pieces, layer: index)
-      let attended = attention(qkv, pieces, layer: index)
-      model.add(product(layer.attentionOutput, attended), to: &hidden)
-      let gateAndUp = product(layer.gateAndUp, model.normalized(hidden, weight: layer.middleNorm))
-      model.add(product(layer.down, model.gated(gateAndUp)), to: &hidden)
+      sequences.layer = index
+      model.run(layer, &hidden, in: &sequences)
     }
-    for piece in pieces { caches[piece.slot].tokenCount += piece.rows.count }
-    return hidden.lastRows(of: pieces.map(\.rows))
+    for piece in sequences.pieces { sequences.caches[piece.slot].tokenCount += piece.rows.count }
+    return hidden.lastRows(of: sequences.pieces.map(\.rows))
   }
 
-  private func pieces(of additions: [Addition]) -> [Piece] {
+  private func pieces(of additions: [Addition]) -> [SequencePiece] {
     var row = 0
     return additions.map { addition in
       defer { row += addition.tokens.count }
-      return Piece(
+      return SequencePiece(
         slot: addition.slot, rows: row..<row + addition.tokens.count,
-        firstPosition: caches[addition.slot].tokenCount)
+        firstPosition: sequences.caches[addition.slot].tokenCount)
     }
+  }
+}
+
+/// The rows that the tokens of a sequence have among all new tokens.
+private struct SequencePiece: Sendable {
+  let slot: Int
+  let rows: Range<Int>
+  let firstPosition: Int
+}
+
+/// New tokens of sequences whose earlier keys and values are cached.
+private struct SequenceEnvironment: LayerEnvironment, Sendable {
+  let attention: Attention
+  let rotary: RotaryEmbedding
+  let products: Decoder.Products
+  var caches: [KeyValueCache]
+  /// Which rows belong to which sequence.
+  var pieces: [SequencePiece] = []
+  /// The layer that is computed.
+  var layer = 0
+
+  func product(_ group: LinearGroup, _ x: Matrix) -> Matrix {
+    products == .fastest && x.rowCount == 1 ? group.outputs(ofSingle: x) : group(x)
   }
 
   /// Turns queries and keys by the positions that the tokens have in their sequences.
-  private func turn(_ qkv: inout Matrix, _ pieces: [Piece]) {
-    let attention = model.attention
-    let (columns, headSize) = (qkv.columnCount, attention.headSize)
+  func turn(_ queriesKeysValues: inout Matrix) {
+    let (columns, headSize) = (queriesKeysValues.columnCount, attention.headSize)
     let turned = (attention.headCount + attention.keyValueHeadCount) * headSize
-    var values = qkv.values.mutableSpan
+    var values = queriesKeysValues.values.mutableSpan
     for piece in pieces {
       for (i, row) in piece.rows.enumerated() {
         let position = piece.firstPosition + i
@@ -144,8 +148,19 @@ extension Decoder {
     }
   }
 
-  private mutating func keep(_ qkv: Matrix, _ pieces: [Piece], layer: Int) {
-    let width = model.attention.keyValueHeadCount * model.attention.headSize
+  mutating func attend(_ queriesKeysValues: Matrix) -> Matrix {
+    keep(queriesKeysValues)
+    return attention.forward(
+      queriesKeysValues,
+      over: pieces.map {
+        CachedQueries(
+          rows: $0.rows, firstPosition: $0.firstPosition, cache: caches[$0.slot].layers[layer])
+      })
+  }
+
+  /// Caches keys and values.
+  private mutating func keep(_ qkv: Matrix) {
+    let width = attention.keyValueHeadCount * attention.headSize
     for piece in pieces {
       for (i, row) in piece.rows.enumerated() {
         let end = (row + 1) * qkv.columnCount
@@ -154,15 +169,6 @@ extension Decoder {
           values: qkv.values.span.extracting(end - width..<end))
       }
     }
-  }
-
-  private func attention(_ qkv: Matrix, _ pieces: [Piece], layer: Int) -> Matrix {
-    model.attention.forward(
-      qkv,
-      over: pieces.map {
-        CachedQueries(
-          rows: $0.rows, firstPosition: $0.firstPosition, cache: caches[$0.slot].layers[layer])
-      })
   }
 }
 

@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 import Kernels
 
@@ -67,17 +68,19 @@ extension Transformer {
   /// Scores windows.
   ///
   /// - Parameters:
-  ///   - windows: All of one length.
-  ///   - progress: Told after each window.
+  ///   - windows: All of one length, at least 2 tokens.
+  ///   - progress: Called after each window.
   /// - Returns: The sums over all windows.
-  /// - Throws: `ModelError.tokenOutOfRange`.
-  package func evaluate(_ windows: [[Int32]], progress: ProgressHandler = { _ in }) throws -> Evaluation {
-    let length = windows.first?.count ?? 2
+  /// - Throws: `ModelError.tokenOutOfRange`, `.notFinite` with the first tensor or layer that is not finite, `.incomparable`
+  ///   when the windows differ in length.
+  public func evaluate(_ windows: [[Int32]], progress: ProgressHandler = { _ in }) throws -> Evaluation {
+    let length = try Self.commonLength(windows)
     let rotary = rotaryEmbedding(positions: length)
     var evaluation = Evaluation(window: length)
     try forEachWindow(windows, atOnce: windowsAtOnce(length: length)) { window in
       try evaluate(window, rotary: rotary)
     } then: { index, result in
+      try requireFinite(result.totalNLL, of: windows[index], "the loss of window \(index)")
       evaluation.add(result)
       progress(
         Progress(
@@ -105,11 +108,12 @@ extension Transformer {
   ///
   /// - Parameters:
   ///   - candidate: The other model, with the same vocabulary.
-  ///   - windows: All of one length.
-  ///   - progress: Told after each window.
+  ///   - windows: All of one length, at least 2 tokens.
+  ///   - progress: Called after each window.
   /// - Returns: The sums over all windows.
-  /// - Throws: `ModelError.incomparable` when the vocabularies differ.
-  package func compare(
+  /// - Throws: `ModelError.incomparable` when the vocabularies differ, or the windows in length; `.tokenOutOfRange`;
+  ///   `.notFinite` with the first tensor or layer of either model that is not finite.
+  public func compare(
     with candidate: Transformer, on windows: [[Int32]], progress: ProgressHandler = { _ in }
   ) throws -> Comparison {
     guard configuration.vocabularySize == candidate.configuration.vocabularySize else {
@@ -117,7 +121,7 @@ extension Transformer {
         "the vocabularies have \(configuration.vocabularySize) and \(candidate.configuration.vocabularySize) tokens"
       )
     }
-    let length = windows.first?.count ?? 2
+    let length = try Self.commonLength(windows)
     let rotary = (rotaryEmbedding(positions: length), candidate.rotaryEmbedding(positions: length))
     var comparison = Comparison(reference: Evaluation(window: length), candidate: Evaluation(window: length))
     try forEachWindow(windows, atOnce: max(1, windowsAtOnce(length: length) / 2)) { window in
@@ -131,6 +135,9 @@ extension Transformer {
       }
       return result
     } then: { index, result in
+      let what = "the loss of window \(index)"
+      try requireFinite(result.reference.totalNLL, of: windows[index], what)
+      try candidate.requireFinite(result.candidate.totalNLL, of: windows[index], what)
       comparison.add(result)
       progress(
         Progress(
@@ -138,6 +145,15 @@ extension Transformer {
           detail: "mean KL \(comparison.meanKL)"))
     }
     return comparison
+  }
+
+  /// The length of windows that all have the same one.
+  private static func commonLength(_ windows: [[Int32]]) throws -> Int {
+    let length = windows.first?.count ?? 2
+    guard length >= 2, windows.allSatisfy({ $0.count == length }) else {
+      throw ModelError.incomparable("windows must have one length of at least 2 tokens")
+    }
+    return length
   }
 
   /// How many windows are computed at the same time: one a thread, as far as their logits fit a gigabyte.
@@ -231,9 +247,4 @@ private func largerOrNaN(_ a: Double, _ b: Double) -> Double {
 /// Adds `body` over the rows of a block, computed in parallel, added in order.
 private func sumOverRows(of block: Range<Int>, _ body: @Sendable (Int, Int) -> Double) -> Double {
   parallelMap(block.count) { body($0, block.lowerBound + $0) }.reduce(0, +)
-}
-
-extension Double {
-  /// The number with a fixed count of decimals.
-  package func formatted(decimals: Int) -> String { String(format: "%.\(decimals)f", self) }
 }

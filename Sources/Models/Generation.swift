@@ -1,3 +1,4 @@
+import Checkpoints
 import Kernels
 
 /// What a model wrote.
@@ -21,17 +22,18 @@ extension Transformer {
   ///
   /// - Parameters:
   ///   - prompt: The tokens of its beginning, at least one; with `maxTokens` they may not exceed the context.
-  ///   - maxTokens: The most tokens to write.
+  ///   - maxTokens: The maximum number of tokens to write.
   ///   - sampling: How tokens are chosen.
   ///   - endTokens: The tokens that end the text.
-  ///   - began: Told when the prompt has been read.
+  ///   - began: Called when the prompt has been read.
   ///   - wrote: Gets each token of the continuation.
   /// - Returns: The continuation.
-  /// - Throws: `ModelError`.
-  package func generate(
+  /// - Throws: `ModelError`; `.notFinite` names the first tensor or layer that is not finite.
+  public func generate(
     from prompt: [Int32], maxTokens: Int, sampling: SamplingOptions, endTokens: [Int32],
     began: () -> Void = {}, wrote: (Int32) -> Void = { _ in }
   ) throws -> Generation {
+    guard !prompt.isEmpty else { throw ModelError.noToken(path: path, "token to begin with") }
     try requireContext(prompt.count + maxTokens)
     var decoder = Decoder(self, capacity: prompt.count + maxTokens)
     var sampler = TokenSampler(sampling)
@@ -40,7 +42,7 @@ extension Transformer {
     began()
     while generation.tokens.count < maxTokens {
       if !generation.tokens.isEmpty { logits = try decoder.append([generation.tokens.last ?? 0], slots: [0]) }
-      let token = try sampler.next(logits.values.span)
+      let token = try next(&sampler, logits, after: prompt + generation.tokens)
       guard !endTokens.contains(token) else {
         generation.finishReason = .stop
         break
@@ -49,6 +51,17 @@ extension Transformer {
       wrote(token)
     }
     return generation
+  }
+
+  /// The next token; an error names what is not finite in the model.
+  private func next(
+    _ sampler: inout TokenSampler, _ logits: Matrix, after tokens: @autoclosure () -> [Int32]
+  ) throws -> Int32 {
+    do {
+      return try sampler.next(logits.values.span)
+    } catch ModelError.notFinite(let what) {
+      throw try findNotFinite(tokens()) ?? .notFinite(what)
+    }
   }
 
   /// Refuses sequences that are longer than those the model was made for.

@@ -1,3 +1,5 @@
+import Checkpoints
+
 /// The keys and values of the tokens that one sequence has so far, layer by layer.
 package struct KeyValueCache: Sendable {
   /// What attention needs of one layer.
@@ -56,7 +58,7 @@ package struct KeyValueCache: Sendable {
   }
 
   /// The bytes of a sequence that has all its tokens.
-  static func byteCount(_ c: LlamaConfiguration, tokens: Int) -> Int {
+  static func byteCount(_ c: ModelConfiguration, tokens: Int) -> Int {
     2 * 4 * capacity(tokens) * c.layerCount * c.keyValueHeadCount * c.headSize
   }
 

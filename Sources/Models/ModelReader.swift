@@ -12,6 +12,16 @@ package struct ModelReader: Sendable {
     try floats(name, shape: [count])
   }
 
+  /// A norm of a model as floats.
+  package func vector(_ tensor: ModelTensor) throws -> [Float] {
+    try floats(tensor.name, shape: tensor.shape)
+  }
+
+  /// A matrix of a model.
+  package func linear(_ tensor: ModelTensor) throws -> Linear {
+    try linear(tensor.module, rows: tensor.shape[0], columns: tensor.shape[1])
+  }
+
   /// The format of a tensor of floats, from headers alone.
   ///
   /// - Throws: `FormatError` when it is missing, has another shape, or holds no weights.

@@ -1,3 +1,5 @@
+import Foundation
+
 /// How far a long computation is.
 public struct Progress: Sendable {
   /// What is being done: `calibrate`, `evaluate`.
@@ -18,5 +20,10 @@ public struct Progress: Sendable {
   }
 }
 
-/// Is told now and then how far a computation is.
+/// Called now and then with how far a computation is.
 public typealias ProgressHandler = (Progress) -> Void
+
+extension Double {
+  /// The number with a fixed count of decimals.
+  package func formatted(decimals: Int) -> String { String(format: "%.\(decimals)f", self) }
+}

@@ -1,3 +1,4 @@
+package import Checkpoints
 import Foundation
 
 /// The cosines and sines that turn queries and keys, by position.
@@ -14,7 +15,7 @@ package struct RotaryEmbedding: Sendable {
   /// Tabulates positions `0..<positionCount`.
   package init(_ parameters: RotaryParameters, headSize: Int, positionCount: Int) {
     half = headSize / 2
-    let frequencies = Self.frequencies(parameters, headSize: headSize)
+    let frequencies = parameters.frequencies(headSize: headSize)
     var cosines: [Float] = []
     var sines: [Float] = []
     cosines.reserveCapacity(positionCount * half)
@@ -29,27 +30,5 @@ package struct RotaryEmbedding: Sendable {
     }
     self.cosines = cosines
     self.sines = sines
-  }
-
-  /// The radians a position, for each pair of a head.
-  static func frequencies(_ parameters: RotaryParameters, headSize: Int) -> [Float] {
-    (0..<headSize / 2).map { j in
-      let exponent = Float(2 * j) / Float(headSize)
-      return scaled(1 / pow(Float(parameters.theta), exponent), by: parameters.scaling)
-    }
-  }
-
-  private static func scaled(_ frequency: Float, by scaling: RotaryParameters.Scaling?) -> Float {
-    switch scaling {
-    case nil: return frequency
-    case .linear(let factor): return frequency / Float(factor)
-    case .llama3(let factor, let low, let high, let context):
-      let wavelength = 2 * Double.pi / Double(frequency)
-      let turns = Double(context) / wavelength
-      if turns < low { return frequency / Float(factor) }
-      if turns > high { return frequency }
-      let blend = Float((turns - low) / (high - low))
-      return (1 - blend) * frequency / Float(factor) + blend * frequency
-    }
   }
 }

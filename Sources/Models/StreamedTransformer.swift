@@ -47,7 +47,10 @@ package struct StreamedTransformer: Sendable {
       let layerCount = frame.configuration.layerCount
       for index in 0..<layerCount {
         let layer = try layer(index)
-        streams.update(atOnce: atOnce) { frame.forward(layer, &$0, rotary: rotary) }
+        streams.update(atOnce: atOnce) { stream in
+          var environment = WindowEnvironment(attention: frame.attention, rotary: rotary)
+          frame.run(layer, &stream, in: &environment)
+        }
         progress(block.lowerBound + block.count * (index + 1) / layerCount)
       }
       for (i, stream) in streams.enumerated() {
@@ -59,7 +62,7 @@ package struct StreamedTransformer: Sendable {
 
 extension StreamedTransformer {
   private func layer(_ index: Int) throws -> Transformer.DecoderLayer {
-    var layer = try Transformer.DecoderLayer(index, frame.configuration, reader)
+    var layer = try Transformer.DecoderLayer(index, frame.layout, reader)
     layer.setOperands(frame.operands)
     return layer
   }

@@ -17,7 +17,7 @@ public struct TextBoundaries: Sendable, Equatable {
   ///
   /// - Throws: `FormatError` when a file is malformed or a token is outside the vocabulary.
   public init(of checkpoint: Checkpoint) throws {
-    let configuration = try LlamaConfiguration(of: checkpoint)
+    let configuration = try ModelConfiguration(of: checkpoint)
     let keys = try Self.generationKeys(of: checkpoint)
     let path = keys?.path ?? checkpoint.path + "/config.json"
     let begin = try keys?.tokens("bos_token_id") ?? []

@@ -1,14 +1,15 @@
+package import Checkpoints
 package import Kernels
 
-/// The gradients of what is trained in one layer, group by group as in `DecoderLayer.groups`.
+/// The gradients of what is trained in one layer, group by group in the order of the computation.
 package struct LayerGradients: Sendable {
   /// One list for each group, one entry for each linear.
   package var groups: [[LinearGradients]]
 
   /// Zeros for the trained parts of a layer.
   package init(for layer: Transformer.DecoderLayer, training parts: TrainedParts) {
-    groups = Transformer.DecoderLayer.groups.map { group in
-      layer[keyPath: group].linears.map { LinearGradients(for: $0, training: parts) }
+    groups = layer.groups.map { group in
+      group.linears.map { LinearGradients(for: $0, training: parts) }
     }
   }
 }
@@ -46,56 +47,79 @@ extension Transformer {
   ///   - gradient: The gradient of its output, `[tokens, hidden]`; becomes that of its input.
   ///   - gradients: Added to.
   ///   - rotary: The table of the forward pass.
-  ///   - lend: Gets the number of each group, its input `[tokens, in]` and the gradient of its outputs `[tokens, out]`.
+  ///   - lend: Gets each group, its input `[tokens, in]` and the gradient of its outputs `[tokens, out]`.
   package func backward(
     _ layer: DecoderLayer, _ saved: LayerActivations, gradient: inout Matrix,
     gradients: inout LayerGradients, rotary: RotaryEmbedding,
-    lending lend: (Int, Matrix, Matrix) -> Void = { _, _, _ in }
+    lending lend: (LinearGroupKind, Matrix, Matrix) -> Void = { _, _, _ in }
   ) {
-    backwardFeedForward(layer, saved, gradient: &gradient, gradients: &gradients, lend)
-    backwardAttention(layer, saved, gradient: &gradient, gradients: &gradients, rotary: rotary, lend)
+    for (part, inputs) in zip(layer.description.parts, saved.inputs).reversed() {
+      var dy = gradient
+      for (index, operation) in part.operations.enumerated().reversed() {
+        let x = operation.needsInput ? input(of: index, part, inputs, layer) : nil
+        if case .norm(let slot) = operation, index == 0, let x {
+          // What goes round the part stays: it is added to in place.
+          addNormGradient(x, weight: layer[norm: slot], dy, to: &gradient)
+          break
+        }
+        dy = inputGradient(of: operation, x, consume dy, layer, &gradients, rotary: rotary, lend)
+        if index == 0 { add(dy, to: &gradient) }
+      }
+    }
   }
 
-  private func backwardFeedForward(
-    _ layer: DecoderLayer, _ saved: LayerActivations, gradient: inout Matrix, gradients: inout LayerGradients,
-    _ lend: (Int, Matrix, Matrix) -> Void
-  ) {
-    let tokens = gradient.rowCount
-    var dGated = Matrix.unspecified(rows: tokens, columns: configuration.intermediateSize)
-    let downInput = gated(saved.gateAndUp)
-    lend(3, downInput, gradient)
-    layer.down.backward(x: downInput, dy: gradient, gradients: &gradients.groups[3], into: &dGated)
-    let dGateAndUp = gatedBackward(saved.gateAndUp, gradient: dGated)
-    var dNormalized = Matrix.unspecified(rows: tokens, columns: configuration.hiddenSize)
-    let input = normalized(saved.middle, weight: layer.middleNorm)
-    lend(2, input, dGateAndUp)
-    layer.gateAndUp.backward(
-      x: input, dy: dGateAndUp, gradients: &gradients.groups[2], into: &dNormalized)
-    addNormGradient(saved.middle, weight: layer.middleNorm, dNormalized, to: &gradient)
+  /// The input of an operation: kept, or computed again from the input of the one before it.
+  private func input(of index: Int, _ part: LayerPart, _ inputs: [Matrix?], _ layer: DecoderLayer) -> Matrix {
+    if let kept = inputs[index] { return kept }
+    let before = input(of: index - 1, part, inputs, layer)
+    switch part.operations[index - 1] {
+    case .norm(let slot): return normalized(before, weight: layer[norm: slot])
+    case .gate: return gated(before)
+    case .linears, .rotary, .attention: preconditionFailure("an input that is neither kept nor cheap")
+    }
   }
 
-  private func backwardAttention(
-    _ layer: DecoderLayer, _ saved: LayerActivations, gradient: inout Matrix, gradients: inout LayerGradients,
-    rotary: RotaryEmbedding, _ lend: (Int, Matrix, Matrix) -> Void
-  ) {
-    let tokens = gradient.rowCount
-    lend(1, saved.attended, gradient)
-    var dAttended = Matrix.unspecified(rows: tokens, columns: saved.attended.columnCount)
-    layer.attentionOutput.backward(
-      x: saved.attended, dy: gradient, gradients: &gradients.groups[1], into: &dAttended)
-    var dQKV = attention.backward(saved.queriesKeysValues, gradient: dAttended)
-    turn(&dQKV, rotary, inverse: true)
-    var dNormalized = Matrix.unspecified(rows: tokens, columns: configuration.hiddenSize)
-    let input = normalized(saved.input, weight: layer.inputNorm)
-    lend(0, input, dQKV)
-    layer.queriesKeysValues.backward(
-      x: input, dy: dQKV, gradients: &gradients.groups[0], into: &dNormalized)
-    addNormGradient(saved.input, weight: layer.inputNorm, dNormalized, to: &gradient)
+  /// The gradient of an operation's input; those of what is trained in it are added.
+  ///
+  /// - Parameters:
+  ///   - operation: The operation.
+  ///   - x: Its input, `[tokens, in]`; nil when it does not need it.
+  ///   - dy: The gradient of its output, `[tokens, out]`.
+  ///   - layer: Has the weights.
+  ///   - gradients: Added to.
+  ///   - rotary: The table of the forward pass.
+  ///   - lend: As in `backward`.
+  /// - Returns: `[tokens, in]`.
+  private func inputGradient(
+    of operation: LayerOperation, _ x: Matrix?, _ dy: consuming Matrix, _ layer: DecoderLayer,
+    _ gradients: inout LayerGradients, rotary: RotaryEmbedding,
+    _ lend: (LinearGroupKind, Matrix, Matrix) -> Void
+  ) -> Matrix {
+    guard let x else {
+      precondition(operation == .rotary, "an operation without its input")
+      attention.turn(&dy, rotary, inverse: true)
+      return dy
+    }
+    switch operation {
+    case .norm(let slot):
+      var dx = Matrix(rows: x.rowCount, columns: x.columnCount)
+      addNormGradient(x, weight: layer[norm: slot], dy, to: &dx)
+      return dx
+    case .linears(let kind, _):
+      lend(kind, x, dy)
+      let index = layer.index(of: kind)
+      var dx = Matrix.unspecified(rows: x.rowCount, columns: x.columnCount)
+      layer.groups[index].backward(x: x, dy: dy, gradients: &gradients.groups[index], into: &dx)
+      return dx
+    case .attention: return attention.backward(x, gradient: dy)
+    case .gate: return gatedBackward(x, gradient: dy)
+    case .rotary: preconditionFailure("turning back needs no input")
+    }
   }
 
   /// The gradient of gate and up from that of `silu(gate) · up`.
   private func gatedBackward(_ gateAndUp: Matrix, gradient: Matrix) -> Matrix {
-    let width = configuration.intermediateSize
+    let width = gateAndUp.columnCount / 2
     var result = Matrix.unspecified(rows: gateAndUp.rowCount, columns: 2 * width)
     var values = result.values.mutableSpan
     parallelRows(of: &values, columnCount: 2 * width, rowsPerChunk: 16) { rows, part in

@@ -1,18 +1,5 @@
+import Checkpoints
 package import Kernels
-
-/// What the backward pass of a layer needs from the forward pass; the rest is computed again.
-package struct LayerActivations: Sendable {
-  /// The residual stream at the layer's input, `[tokens, hidden]`.
-  package let input: Matrix
-  /// Queries and keys after turning, and values.
-  package let queriesKeysValues: Matrix
-  /// What the heads give, `[tokens, heads · headSize]`.
-  package let attended: Matrix
-  /// The residual stream between attention and feed-forward, `[tokens, hidden]`.
-  package let middle: Matrix
-  /// The outputs of gate and up, side by side.
-  package let gateAndUp: Matrix
-}
 
 extension Transformer {
   /// The embeddings of tokens, `[tokens, hidden]`.
@@ -33,29 +20,6 @@ extension Transformer {
     return hidden
   }
 
-  /// Runs one layer on the residual stream.
-  ///
-  /// - Parameters:
-  ///   - layer: The layer.
-  ///   - hidden: `[tokens, hidden]`; becomes the layer's output.
-  ///   - rotary: At least as many positions as there are tokens.
-  /// - Returns: What the backward pass needs.
-  @discardableResult
-  package func forward(
-    _ layer: DecoderLayer, _ hidden: inout Matrix, rotary: RotaryEmbedding
-  ) -> LayerActivations {
-    let input = hidden
-    var qkv = layer.queriesKeysValues(normalized(hidden, weight: layer.inputNorm))
-    turn(&qkv, rotary, inverse: false)
-    let attended = attention.forward(qkv)
-    add(layer.attentionOutput(attended), to: &hidden)
-    let middle = hidden
-    let gateAndUp = layer.gateAndUp(normalized(hidden, weight: layer.middleNorm))
-    add(layer.down(gated(gateAndUp)), to: &hidden)
-    return LayerActivations(
-      input: input, queriesKeysValues: qkv, attended: attended, middle: middle, gateAndUp: gateAndUp)
-  }
-
   /// The hidden state after the final norm, `[tokens, hidden]`.
   ///
   /// - Parameters:
@@ -65,7 +29,8 @@ extension Transformer {
   /// - Throws: `ModelError.tokenOutOfRange`.
   package func finalHidden(_ tokens: [Int32], rotary: RotaryEmbedding) throws -> Matrix {
     var hidden = try embed(tokens)
-    for layer in layers { forward(layer, &hidden, rotary: rotary) }
+    var environment = WindowEnvironment(attention: attention, rotary: rotary)
+    for layer in layers { run(layer, &hidden, in: &environment) }
     return normalized(hidden, weight: finalNorm)
   }
 
@@ -97,30 +62,12 @@ extension Transformer {
     return result
   }
 
-  /// Turns queries and keys by their positions, or back.
-  package func turn(_ qkv: inout Matrix, _ rotary: RotaryEmbedding, inverse: Bool) {
-    precondition(rotary.cosines.count >= qkv.rowCount * rotary.half, "too few positions")
-    let columnCount = qkv.columnCount
-    let headSize = configuration.headSize
-    let turned = (configuration.headCount + configuration.keyValueHeadCount) * headSize
-    var values = qkv.values.mutableSpan
-    parallelRows(of: &values, columnCount: columnCount, rowsPerChunk: 32) { rows, part in
-      for (i, row) in rows.enumerated() {
-        var heads = part._mutatingExtracting(i * columnCount..<i * columnCount + turned)
-        let angles = row * rotary.half..<(row + 1) * rotary.half
-        rotate(
-          &heads, headSize: headSize, cosines: rotary.cosines.span.extracting(angles),
-          sines: rotary.sines.span.extracting(angles), inverse: inverse)
-      }
-    }
-  }
-
   /// The gated activation: `silu(gate) · up`.
   ///
   /// - Parameter gateAndUp: `[tokens, 2 · intermediate]`.
   /// - Returns: `[tokens, intermediate]`.
   package func gated(_ gateAndUp: Matrix) -> Matrix {
-    let width = configuration.intermediateSize
+    let width = gateAndUp.columnCount / 2
     var result = Matrix.unspecified(rows: gateAndUp.rowCount, columns: width)
     var values = result.values.mutableSpan
     parallelRows(of: &values, columnCount: width, rowsPerChunk: 16) { rows, part in

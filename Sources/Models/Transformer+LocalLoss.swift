@@ -66,14 +66,14 @@ extension Transformer {
     _ scale: Double?, _ gradients: inout LayerGradients, rotary: RotaryEmbedding
   ) -> Double {
     var total = 0.0
-    for (step, path) in DecoderLayer.groups.enumerated() {
-      advance(&window, through: layers[index], step: step, rotary: rotary)
-      original.advance(&target, through: original.layers[index], step: step, rotary: rotary)
-      let group = layers[index][keyPath: path]
-      let input = input(of: window, layers[index], step: step)
+    let (layer, originalLayer) = (layers[index], original.layers[index])
+    for (position, kind) in layer.groupKinds.enumerated() {
+      advance(&window, through: layer, to: .before(kind), rotary: rotary)
+      original.advance(&target, through: originalLayer, to: .before(kind), rotary: rotary)
+      let group = layer.groups[position]
+      let input = input(of: window, layer, before: kind)
       let outputs = group(input)
-      let expected = original.layers[index][keyPath: path](
-        original.input(of: target, original.layers[index], step: step))
+      let expected = originalLayer[kind](original.input(of: target, originalLayer, before: kind))
       var dy = Matrix(rows: outputs.rowCount, columns: outputs.columnCount)
       for linear in group.linears.indices {
         let columns = group.columns(of: linear)
@@ -84,10 +84,10 @@ extension Transformer {
       }
       guard scale != nil else { continue }
       var dx = Matrix.unspecified(rows: dy.rowCount, columns: group.inputCount)
-      group.backward(x: input, dy: dy, gradients: &gradients.groups[step], into: &dx)
+      group.backward(x: input, dy: dy, gradients: &gradients.groups[position], into: &dx)
     }
-    advance(&window, through: layers[index], step: Self.stepCount - 1, rotary: rotary)
-    original.advance(&target, through: original.layers[index], step: Self.stepCount - 1, rotary: rotary)
+    advance(&window, through: layer, to: layer.end, rotary: rotary)
+    original.advance(&target, through: originalLayer, to: originalLayer.end, rotary: rotary)
     return total
   }
 }

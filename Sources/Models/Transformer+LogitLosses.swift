@@ -1,3 +1,4 @@
+import Checkpoints
 package import Kernels
 import Synchronization
 

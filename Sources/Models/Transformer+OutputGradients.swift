@@ -1,3 +1,4 @@
+package import Checkpoints
 package import Kernels
 
 extension Transformer {
@@ -11,12 +12,12 @@ extension Transformer {
   ///   - hidden: The residual stream at the layer's input, `[tokens, hidden]`.
   ///   - index: The layer.
   ///   - rotary: At least as many positions as there are tokens.
-  ///   - lend: Gets the number of each group, its input `[tokens, in]` and the gradient of its outputs `[tokens, out]`.
+  ///   - lend: Gets each group, its input `[tokens, in]` and the gradient of its outputs `[tokens, out]`.
   /// - Returns: The loss: the sum of the cross entropies of tokens 2… given those before, in nats.
   @discardableResult
   package func outputGradients(
     of tokens: [Int32], hidden: Matrix, layer index: Int, rotary: RotaryEmbedding,
-    _ lend: (Int, Matrix, Matrix) -> Void
+    _ lend: (LinearGroupKind, Matrix, Matrix) -> Void
   ) -> Double {
     var hidden = hidden
     var inputs: [Matrix] = []

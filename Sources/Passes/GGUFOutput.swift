@@ -1,5 +1,4 @@
 import Checkpoints
-import Foundation
 import Models
 
 /// The output of a pipeline as a GGUF file.
@@ -21,19 +20,21 @@ struct GGUFOutput {
   init(_ checkpoint: Checkpoint, path: String) throws {
     self.checkpoint = checkpoint
     plan = try Self.representable {
-      let configuration = try LlamaConfiguration(of: checkpoint)
+      let json = try Self.json(ModelConfiguration.fileName, of: checkpoint)
+      let model = try GGUFExportModel(of: checkpoint, name: Self.name(in: json))
       // Reads the whole tokenizer, so that the parts that are taken over belong together.
       _ = try Tokenizer(of: checkpoint)
-      let json = try Self.json("config.json", of: checkpoint)
       let tokenizer = try GGUFExportTokenizer(
         tokenizer: Self.json("tokenizer.json", of: checkpoint),
         settings: Self.json("tokenizer_config.json", of: checkpoint), configuration: json,
         chatTemplate: Self.text("chat_template.jinja", of: checkpoint),
-        vocabularySize: configuration.vocabularySize, path: path)
-      return try GGUFExportPlan(
-        checkpoint.contents, GGUFExportModel(configuration, name: Self.name(in: json)), tokenizer, path: path)
+        vocabularySize: model.layout.configuration.vocabularySize, path: path)
+      return try GGUFExportPlan(checkpoint.contents, model, tokenizer, path: path)
     }
   }
+
+  /// The tensors that the file has no need of.
+  var redundantTensors: Set<String> { Set(plan.redundantTensors) }
 
   /// Refuses what needs no values to be known as impossible.
   ///
@@ -58,7 +59,9 @@ struct GGUFOutput {
   private func report(of export: GGUFExport) -> OutputReport {
     var report = OutputReport()
     report.types = export.typeCounts.map { ($0.type, $0.count) }
-    report.leftOut = checkpoint.contents.assets.map(\.name).filter { !Self.translatedAssets.contains($0) }
+    report.leftOut =
+      checkpoint.contents.assets.map(\.name).filter { !Self.translatedAssets.contains($0) }
+      + plan.redundantTensors
     report.losses = export.losses.map {
       OutputReport.Loss(tensor: $0.tensor, type: $0.type, maximum: $0.maximum, mean: $0.mean)
     }
@@ -95,41 +98,6 @@ struct GGUFOutput {
     } catch let error as FormatError {
       guard case .unsupported(let reason) = error.problem else { throw error }
       throw FormatError(error.path, byte: error.byteOffset, at: error.place, .notExact(reason))
-    }
-  }
-}
-
-extension GGUFExportModel {
-  /// The hyperparameters of a configuration.
-  init(_ configuration: LlamaConfiguration, name: String) {
-    self.init(
-      name: name, contextLength: configuration.contextLength, embeddingLength: configuration.hiddenSize,
-      blockCount: configuration.layerCount, feedForwardLength: configuration.intermediateSize,
-      headCount: configuration.headCount, keyValueHeadCount: configuration.keyValueHeadCount,
-      headSize: configuration.headSize, vocabularySize: configuration.vocabularySize,
-      normEpsilon: configuration.normEpsilon, rotaryBase: configuration.rotary.theta,
-      rotaryScaling: configuration.rotary.ggufScaling(headSize: configuration.headSize),
-      tiesEmbeddings: configuration.tiesEmbeddings)
-  }
-}
-
-extension RotaryParameters {
-  /// How llama.cpp is told about a stretching; the factors of Llama 3.1 as its converter computes them.
-  fileprivate func ggufScaling(headSize: Int) -> GGUFExportModel.RotaryScaling? {
-    switch scaling {
-    case nil: return nil
-    case .linear(let factor): return .linear(factor: factor)
-    case .llama3(let factor, let low, let high, let context):
-      let factors = (0..<headSize / 2).map { j in
-        let frequency = 1 / pow(Float(theta), Float(2 * j) / Float(headSize))
-        let turns = Double(context) * Double(frequency) / (2 * Double.pi)
-        if turns < low { return Float(factor) }
-        if turns > high { return 1 }
-        let blend = (turns - low) / (high - low)
-        return Float(1 / ((1 - blend) / factor + blend))
-      }
-      return .factors(
-        factors, Llama3Stretching(lowFactor: low, highFactor: high, originalContext: context))
     }
   }
 }

@@ -28,6 +28,8 @@ public struct PipelineReport: Sendable {
   /// What there is to say about an output that was written from the finished checkpoint and read back; nil when the last
   /// pass wrote it.
   public let outputReport: OutputReport?
+  /// What there is to say about the input, a sentence each.
+  public let notices: [String]
 
   /// The keys that other programs rely on, but for the memory, which only the program knows.
   public var json: JSONValue {
@@ -36,7 +38,8 @@ public struct PipelineReport: Sendable {
         JSONValue.Member("input", .string(input)), JSONValue.Member("output", .string(output)),
         JSONValue.Member("passes", .array(passes.map(\.json))), JSONValue.Member("bytes", .integer(bytes)),
         JSONValue.Member("bits_per_weight", .double(bitsPerWeight)),
-      ] + (outputReport?.members ?? []))
+      ] + (outputReport?.members ?? [])
+        + (notices.isEmpty ? [] : [JSONValue.Member("notices", .array(notices.map { .string($0) }))]))
   }
 }
 

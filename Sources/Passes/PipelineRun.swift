@@ -12,6 +12,7 @@ struct PipelineRun {
   private let journal: RunJournal
   private let origin: Origin
   private let progress: ProgressHandler
+  private let notices: [String]
   private var state: RunState
   private var bytes = 0
   private var outputReport: OutputReport?
@@ -28,6 +29,7 @@ struct PipelineRun {
     self.journal = journal
     self.origin = origin
     self.progress = progress
+    notices = input.notices
     state = RunState(input: input)
   }
 
@@ -35,7 +37,7 @@ struct PipelineRun {
     PipelineReport(
       input: recipe.input.resolved, output: recipe.output.resolved, passes: passes, bytes: bytes,
       bitsPerWeight: outputReport?.bitsPerWeight ?? state.current.contents.bitsPerWeight,
-      outputReport: outputReport)
+      outputReport: outputReport, notices: notices)
   }
 
   /// Does every step that is not finished yet.
@@ -175,34 +177,42 @@ extension PipelineRun {
   /// Writes the checkpoint as it is in the format of the output, reads it back and compares.
   private func copy() throws -> (byteCount: Int, report: OutputReport) {
     let path = workspace.path(Self.unfinishedName)
-    var (byteCount, report) = try recipe.outputFormat == .gguf ? writeGGUF(path) : writeCopy(path)
-    try prove(try Checkpoint.open(path: path, access: options.access), in: &report)
+    var (byteCount, report, redundant) =
+      try recipe.outputFormat == .gguf ? writeGGUF(path) : writeCopy(path)
+    try prove(try Checkpoint.open(path: path, access: options.access), besides: redundant, in: &report)
     try workspace.complete(Self.unfinishedName, as: Self.outputName)
     return (byteCount, report)
   }
 
-  private func writeGGUF(_ path: String) throws -> (byteCount: Int, report: OutputReport) {
+  /// A copy that was written, its report, and the tensors that it has no need of.
+  private typealias Copied = (byteCount: Int, report: OutputReport, redundant: Set<String>)
+
+  private func writeGGUF(_ path: String) throws -> Copied {
     var contents = state.current.contents
     contents.metadata = try origin.added(to: contents.metadata)
     let output = try GGUFOutput(
       state.current.replacing(contents: contents), path: recipe.output.resolved)
-    return try output.write(to: path, options.gguf)
+    let (byteCount, report) = try output.write(to: path, options.gguf)
+    return (byteCount, report, output.redundantTensors)
   }
 
-  private func writeCopy(_ path: String) throws -> (byteCount: Int, report: OutputReport) {
+  private func writeCopy(_ path: String) throws -> Copied {
     let contents = state.current.contents
     let writer = try makeOutputWriter(contents, path: path)
     try PlanWriter.copy(contents, from: state.current, into: writer)
     let byteCount = try finish(writer, contents, recordsOrigin: true)
     var report = OutputReport()
     report.representation = (writer as? IntegerFolderWriter)?.report
-    return (byteCount, report)
+    return (byteCount, report, [])
   }
 
-  /// Compares every tensor of the output with the one it was made from, both unpacked.
-  private func prove(_ output: Checkpoint, in report: inout OutputReport) throws {
+  /// Compares every tensor of the output with the one it was made from, both unpacked; `redundant` ones need not be there.
+  private func prove(
+    _ output: Checkpoint, besides redundant: Set<String>, in report: inout OutputReport
+  ) throws {
     let difference = try CheckpointDifference(state.current, output, progress: progress)
-    let missing = difference.tensors.inFirst + difference.tensors.inSecond
+    let missing =
+      difference.tensors.inFirst.filter { !redundant.contains($0) } + difference.tensors.inSecond
     let unequal = missing + difference.pairs.filter { !$0.isWithin(0) }.map(\.first.name)
     if let name = unequal.first, !options.isLossy {
       throw PassError.notExact(

@@ -39,11 +39,27 @@ extension Transformer {
     try requireSameBasis(as: other)
   }
 
+  /// The weight of the first layer that gives the values of attention, if there is one for them alone.
+  private var firstValues: Weight? {
+    guard let layer = layers.first else { return nil }
+    for part in layer.description.parts {
+      for case .linears(let group, let slots) in part.operations {
+        guard let index = slots.firstIndex(where: { $0.axes[0] == .values }) else { continue }
+        return layer[group].linears[index].weight
+      }
+    }
+    return nil
+  }
+
   /// Refuses a model whose stream or heads are rotated otherwise; nothing that is inside the two could be compared.
   private func requireSameBasis(as other: Transformer) throws {
-    let values = \Transformer.layers[0].queriesKeysValues.linears[2].weight
-    for (name, weight) in [("embeddings", \Transformer.embedding), ("values in the first layer", values)] {
-      let similarity = self[keyPath: weight].similarity(to: other[keyPath: weight])
+    let weights = [
+      ("embeddings", embedding, other.embedding),
+      ("values in the first layer", firstValues, other.firstValues),
+    ]
+    for (name, weight, original) in weights {
+      guard let weight, let original else { continue }
+      let similarity = weight.similarity(to: original)
       guard similarity > Self.leastSimilarity else {
         throw ModelError.incomparable(
           "the \(name) of the two models have nothing in common; if one was rotated, the other must be with the same seed"

@@ -9,8 +9,8 @@ struct GGUFModelTests {
   private static let path = Fixtures.path("gguf/tiny-llama.gguf")
 
   @Test func `has the configuration of the checkpoint it was made from`() throws {
-    let found = try LlamaConfiguration(of: Checkpoint.open(path: Self.path))
-    #expect(try found == LlamaConfiguration(of: Checkpoint.open(path: Fixtures.path("tiny-llama"))))
+    let found = try ModelConfiguration(of: Checkpoint.open(path: Self.path))
+    #expect(try found == ModelConfiguration(of: Checkpoint.open(path: Fixtures.path("tiny-llama"))))
   }
 
   @Test func `computes the same logits`() throws {
@@ -55,6 +55,6 @@ struct GGUFModelTests {
       #expect(try found.copiedBytes(of: tensor.name) == original.copiedBytes(of: tensor.name))
     }
     #expect(try found.copiedAsset(named: "tokenizer.json") == original.copiedAsset(named: "tokenizer.json"))
-    #expect(try LlamaConfiguration(of: found) == LlamaConfiguration(of: original))
+    #expect(try ModelConfiguration(of: found) == ModelConfiguration(of: original))
   }
 }

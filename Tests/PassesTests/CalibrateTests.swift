@@ -283,7 +283,7 @@ import Testing
   }
 
   @Test func `a divergence needs memory for the logits of the original, too`() throws {
-    let configuration = try LlamaConfiguration(of: bench().input)
+    let configuration = try ModelConfiguration(of: bench().input)
     var options = CalibrateOptions(text: Self.text, length: 16)
     let without = CalibratePass.windowMemory(configuration, options)
     options.klWeight = 1

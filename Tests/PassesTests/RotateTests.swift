@@ -34,14 +34,14 @@ import Testing
     }
     #expect(rotated.tensor(named: "lm_head.weight")?.shape == [1024, 128])
     #expect(rotated.contents.tensors.count == bench.input.contents.tensors.count + 1)
-    #expect(try LlamaConfiguration(of: rotated).tiesEmbeddings == false)
+    #expect(try ModelConfiguration(of: rotated).tiesEmbeddings == false)
   }
 
   @Test func `leaves the norms and the stream when heads alone are rotated`() throws {
     let bench = try Workbench(TinyModel { $0.tiesEmbeddings = true })
     let rotated = try bench.run(.rotate(RotateOptions(parts: [.heads]))).checkpoint
     try expectSameTensors(bench.input, rotated) { $0.contains("v_proj") || $0.contains("o_proj") }
-    #expect(try LlamaConfiguration(of: rotated).tiesEmbeddings)
+    #expect(try ModelConfiguration(of: rotated).tiesEmbeddings)
     #expect(rotated.tensor(named: "lm_head.weight") == nil)
   }
 

@@ -96,7 +96,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         let again = try JSONValue(parsing: Array(text.utf8))
         precondition(again == value, "\(text) does not read back")
       }
-      _ = try LlamaConfiguration(value, path: "")
+      _ = try ModelConfiguration(value, path: "")
       return true
     } catch {
       return describe(error)

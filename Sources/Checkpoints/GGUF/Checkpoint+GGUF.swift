@@ -24,7 +24,7 @@ extension Checkpoint {
     let keys = GGUFKeys(metadata: header.metadata, path: path)
     let configuration = try GGUFConfiguration(keys, frequencies: frequencies(header, file))
     let plan = try GGUFPlan(header, keys, configuration, file: file)
-    let embedding = header.entries.first { $0.name == GGUFTensorNames.embedding }
+    let embedding = header.entries.first { $0.name == configuration.embeddingName }
     let vocabularySize = embedding?.shape.first ?? 0
     let document = configuration.json(
       dtype: plan.dtype, tensors: plan.tensors, vocabularySize: vocabularySize)
@@ -87,7 +87,7 @@ extension GGUFKeys {
 
   private func isShown(_ key: String) -> Bool {
     if Self.shownTokenizerKeys.contains(key) { return true }
-    let hidden = ["tokenizer.", "rilq.", GGUFConfiguration.architecture + "."]
+    let hidden = ["tokenizer.", "rilq."] + GGUFConfiguration.families.map { $0.ggufArchitecture + "." }
     return !Self.layoutKeys.contains(key) && !hidden.contains { key.hasPrefix($0) }
   }
 }

@@ -1,7 +1,11 @@
-/// The hyperparameters of architecture `llama`, and the `config.json` made from them.
+/// The hyperparameters of a model in a GGUF file, and the `config.json` made from them.
 struct GGUFConfiguration {
-  static let architecture = "llama"
+  /// The families whose files are read, one for each architecture.
+  static let families: [ModelFamily] = [.llama]
 
+  let family: ModelFamily
+  /// What the tensors are called.
+  let names: GGUFTensorNames
   let layerCount: Int
   let headCount: Int
   let keyValueHeadCount: Int
@@ -27,20 +31,22 @@ struct GGUFConfiguration {
   ///
   /// - Throws: `FormatError` with the key: one that is missing, malformed, or stands for a model of another kind.
   init(_ keys: GGUFKeys, frequencies: [Float]?) throws(FormatError) {
-    try Self.checkKind(keys)
-    layerCount = try keys.size("llama.block_count")
-    hiddenSize = try keys.size("llama.embedding_length")
-    intermediateSize = try keys.size("llama.feed_forward_length")
-    contextLength = try keys.size("llama.context_length")
-    headCount = try keys.size("llama.attention.head_count")
-    keyValueHeadCount = try keys.optionalSize("llama.attention.head_count_kv") ?? headCount
-    headSize = try Self.headSize(keys, hiddenSize: hiddenSize, headCount: headCount)
-    let epsilon = "llama.attention.layer_norm_rms_epsilon"
+    family = try Self.family(keys)
+    let architecture = family.ggufArchitecture
+    layerCount = try keys.size("\(architecture).block_count")
+    names = GGUFTensorNames(family, layerCount: layerCount)
+    hiddenSize = try keys.size("\(architecture).embedding_length")
+    intermediateSize = try keys.size("\(architecture).feed_forward_length")
+    contextLength = try keys.size("\(architecture).context_length")
+    headCount = try keys.size("\(architecture).attention.head_count")
+    keyValueHeadCount = try keys.optionalSize("\(architecture).attention.head_count_kv") ?? headCount
+    headSize = try Self.headSize(keys, architecture, hiddenSize: hiddenSize, headCount: headCount)
+    let epsilon = "\(architecture).attention.layer_norm_rms_epsilon"
     guard let number = try keys.number(epsilon) else {
       throw FormatError(keys.path, .missing("key '\(epsilon)'"))
     }
     normEpsilon = number
-    rotary = try GGUFRotary(keys, frequencies: frequencies, headSize: headSize)
+    rotary = try GGUFRotary(keys, architecture, frequencies: frequencies, headSize: headSize)
     var tokens: [JSONValue.Member] = []
     for (name, key) in [("bos_token_id", "bos"), ("eos_token_id", "eos"), ("pad_token_id", "padding")] {
       guard let id = try keys.integer("tokenizer.ggml.\(key)_token_id") else { continue }
@@ -49,13 +55,18 @@ struct GGUFConfiguration {
     self.tokens = tokens
   }
 
-  private static func checkKind(_ keys: GGUFKeys) throws(FormatError) {
+  /// The name of the embedding in the file.
+  var embeddingName: String { GGUFTensorNames.embedding(of: family) }
+
+  /// The family of the file, whose keys are all understood.
+  private static func family(_ keys: GGUFKeys) throws(FormatError) -> ModelFamily {
     guard let architecture = try keys.string("general.architecture") else {
       throw FormatError(keys.path, .missing("key 'general.architecture'"))
     }
-    guard architecture == Self.architecture else {
+    guard let family = families.first(where: { $0.ggufArchitecture == architecture }) else {
+      let known = families.map { "'\($0.ggufArchitecture)'" }.joined(separator: ", ")
       throw keys.error(
-        "general.architecture", .unsupported("architecture '\(architecture)'; 'llama' is read"))
+        "general.architecture", .unsupported("architecture '\(architecture)'; \(known) is read"))
     }
     if let type = try keys.string("general.type"), type != "model" {
       throw keys.error("general.type", .unsupported("'\(type)' is no model"))
@@ -63,40 +74,44 @@ struct GGUFConfiguration {
     if let count = try keys.integer("split.count"), count > 1 {
       throw keys.error("split.count", .unsupported("one of \(count) files of a model"))
     }
-    for key in keys.metadata.keys where key.hasPrefix("llama.") {
-      guard knownKeys.contains(String(key.dropFirst("llama.".count))) else {
+    let prefix = architecture + "."
+    for key in keys.metadata.keys where key.hasPrefix(prefix) {
+      guard knownKeys.contains(String(key.dropFirst(prefix.count))) else {
         throw keys.error(key, .unsupported("a model with this key is of a kind that is not read"))
       }
     }
-    if let count = try keys.integer("llama.expert_count"), count > 0 {
-      throw keys.error("llama.expert_count", .unsupported("a mixture of \(count) experts"))
+    if let count = try keys.integer(prefix + "expert_count"), count > 0 {
+      throw keys.error(prefix + "expert_count", .unsupported("a mixture of \(count) experts"))
     }
-    let layout = "llama.tensor_data_layout"
+    let layout = prefix + "tensor_data_layout"
     if let text = try keys.string(layout), text != "Meta AI original pth" {
       throw keys.error(layout, .unsupported("layout '\(text)'"))
     }
+    return family
   }
 
   private static func headSize(
-    _ keys: GGUFKeys, hiddenSize: Int, headCount: Int
+    _ keys: GGUFKeys, _ architecture: String, hiddenSize: Int, headCount: Int
   ) throws(FormatError) -> Int {
     let size: Int
-    if let stated = try keys.optionalSize("llama.attention.key_length") {
+    if let stated = try keys.optionalSize("\(architecture).attention.key_length") {
       size = stated
     } else {
       guard hiddenSize % headCount == 0 else {
         throw keys.error(
-          "llama.attention.head_count", .malformed("\(headCount) does not divide the width \(hiddenSize)"))
+          "\(architecture).attention.head_count",
+          .malformed("\(headCount) does not divide the width \(hiddenSize)"))
       }
       size = hiddenSize / headCount
     }
-    for key in ["llama.attention.value_length", "llama.rope.dimension_count"] {
+    for key in ["\(architecture).attention.value_length", "\(architecture).rope.dimension_count"] {
       if let other = try keys.optionalSize(key), other != size {
         throw keys.error(key, .unsupported("\(other) where the width of a head is \(size)"))
       }
     }
     guard size % 2 == 0 else {
-      throw keys.error("llama.attention.head_count", .malformed("the width of a head, \(size), is odd"))
+      throw keys.error(
+        "\(architecture).attention.head_count", .malformed("the width of a head, \(size), is odd"))
     }
     return size
   }
@@ -110,24 +125,32 @@ struct GGUFConfiguration {
   /// - Returns: The contents of `config.json`, keys sorted.
   func json(dtype: DType, tensors: [TensorInfo], vocabularySize: Int) -> JSONValue {
     let names = Set(tensors.map(\.name))
-    func has(_ name: String) -> JSONValue { .bool(names.contains(name)) }
+    /// Whether the linears of a group have biases, which all layers have or none.
+    func hasBias(_ group: LinearGroupKind) -> JSONValue {
+      let layer = "\(family.prefixes[0])\(family.layers.module).0."
+      return .bool(
+        family.layer.entries.contains {
+          $0.group == group && names.contains(ModuleTensor.bias.name(of: layer + $0.slot.module))
+        })
+    }
     let dtypeName = dtype.configurationName ?? "bfloat16"
     var members =
       tokens + rotary.members + [
-        JSONValue.Member("architectures", .array([.string("LlamaForCausalLM")])),
-        JSONValue.Member("attention_bias", has("model.layers.0.self_attn.q_proj.bias")),
+        JSONValue.Member("architectures", .array([.string(family.className)])),
+        JSONValue.Member("attention_bias", hasBias(.queriesKeysValues)),
         JSONValue.Member("head_dim", .integer(headSize)),
         JSONValue.Member("hidden_act", .string("silu")),
         JSONValue.Member("hidden_size", .integer(hiddenSize)),
         JSONValue.Member("intermediate_size", .integer(intermediateSize)),
         JSONValue.Member("max_position_embeddings", .integer(contextLength)),
-        JSONValue.Member("mlp_bias", has("model.layers.0.mlp.up_proj.bias")),
-        JSONValue.Member("model_type", .string("llama")),
+        JSONValue.Member("mlp_bias", hasBias(.gateAndUp)),
+        JSONValue.Member("model_type", .string(family.modelType)),
         JSONValue.Member("num_attention_heads", .integer(headCount)),
         JSONValue.Member("num_hidden_layers", .integer(layerCount)),
         JSONValue.Member("num_key_value_heads", .integer(keyValueHeadCount)),
         JSONValue.Member("rms_norm_eps", normEpsilon),
-        JSONValue.Member("tie_word_embeddings", .bool(!tensors.contains { $0.name.hasPrefix("lm_head.") })),
+        JSONValue.Member(
+          "tie_word_embeddings", .bool(!tensors.contains { $0.name.hasPrefix(family.head.module + ".") })),
         JSONValue.Member("torch_dtype", .string(dtypeName)),
         JSONValue.Member("vocab_size", .integer(vocabularySize)),
       ]

@@ -54,11 +54,7 @@ package struct GGUFExport: Sendable {
     members =
       plan.generalMembers(encodings) + plan.members
       + Self.returnMembers(plan, encodings, exact: exact)
-    if case .factors(let factors, _) = plan.model.rotaryScaling {
-      rotaryFactors = factors
-    } else {
-      rotaryFactors = nil
-    }
+    rotaryFactors = plan.model.rotaryFactors
   }
 
   /// The bits of a quantized weight, tables included; where nothing is quantized, of any weight.
@@ -113,8 +109,8 @@ extension GGUFExport {
     var document = JSONValue.object([JSONValue.Member("modules", .object(modules))])
     if !dtypes.isEmpty { document.set("dtypes", to: .object(dtypes)) }
     var members = [GGUFExportMember(quantizationKey, .string(document.compactText))]
-    if case .factors(_, let stretching) = plan.model.rotaryScaling {
-      members.append(GGUFExportMember(Llama3Stretching.key, .string(stretching.json.compactText)))
+    if case .llama3(let scaling) = plan.model.configuration.rotary.scaling {
+      members.append(GGUFExportMember(Llama3Scaling.key, .string(scaling.statement.compactText)))
     }
     if plan.contents.metadata != .object([]) {
       members.append(GGUFExportMember(metadataKey, .string(plan.contents.metadata.compactText)))

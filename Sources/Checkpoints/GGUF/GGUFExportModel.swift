@@ -1,47 +1,34 @@
-/// The hyperparameters of a Llama model, as a GGUF file states them.
+/// The model of a checkpoint, as a GGUF file states it.
 package struct GGUFExportModel: Sendable, Equatable {
-  /// How positions are stretched.
-  package enum RotaryScaling: Sendable, Equatable {
-    /// Every frequency is divided by the factor.
-    case linear(factor: Double)
-    /// Each frequency is divided by its own factor; as many as half a head has columns.
-    case factors([Float], Llama3Stretching)
-  }
-
+  /// What the file calls it.
   package var name: String
-  package var contextLength: Int
-  package var embeddingLength: Int
-  package var blockCount: Int
-  package var feedForwardLength: Int
-  package var headCount: Int
-  package var keyValueHeadCount: Int
-  package var headSize: Int
-  package var vocabularySize: Int
-  package var normEpsilon: Float
-  package var rotaryBase: Double
-  package var rotaryScaling: RotaryScaling?
-  /// Whether the output head is the embedding, and no tensor of its own.
-  package var tiesEmbeddings: Bool
+  /// The hyperparameters, and where the tensors are.
+  package var layout: ModelLayout
+  /// Which matrix is the output head.
+  package var head: OutputHead
+  /// The tensors of the checkpoint that the file has no need of.
+  package var redundantTensors: Set<String>
+
+  var configuration: ModelConfiguration { layout.configuration }
 
   /// Describes a model.
   package init(
-    name: String, contextLength: Int, embeddingLength: Int, blockCount: Int, feedForwardLength: Int,
-    headCount: Int, keyValueHeadCount: Int, headSize: Int, vocabularySize: Int, normEpsilon: Float,
-    rotaryBase: Double, rotaryScaling: RotaryScaling? = nil, tiesEmbeddings: Bool
+    name: String, _ layout: ModelLayout, head: OutputHead, redundantTensors: Set<String> = []
   ) {
     self.name = name
-    self.contextLength = contextLength
-    self.embeddingLength = embeddingLength
-    self.blockCount = blockCount
-    self.feedForwardLength = feedForwardLength
-    self.headCount = headCount
-    self.keyValueHeadCount = keyValueHeadCount
-    self.headSize = headSize
-    self.vocabularySize = vocabularySize
-    self.normEpsilon = normEpsilon
-    self.rotaryBase = rotaryBase
-    self.rotaryScaling = rotaryScaling
-    self.tiesEmbeddings = tiesEmbeddings
+    self.layout = layout
+    self.head = head
+    self.redundantTensors = redundantTensors
+  }
+
+  /// Describes the model of a checkpoint.
+  ///
+  /// - Throws: `FormatError` when its configuration is missing or not supported.
+  package init(of checkpoint: Checkpoint, name: String) throws {
+    let layout = try ModelLayout(of: checkpoint)
+    self.init(
+      name: name, layout, head: try layout.outputHead(in: checkpoint),
+      redundantTensors: Set(try layout.redundantTensors(in: checkpoint)))
   }
 }
 
@@ -57,21 +44,31 @@ package struct GGUFExportMember: Sendable, Equatable {
 }
 
 extension GGUFExportModel {
-  /// The metadata `llama.*`, in the order in which they are written.
+  /// The value of `general.architecture`.
+  var architecture: String { configuration.family.ggufArchitecture }
+
+  /// The factors of the rotary frequencies, when each has its own.
+  var rotaryFactors: [Float]? { configuration.rotary.divisors(headSize: configuration.headSize) }
+
+  /// The hyperparameters, whose keys begin with the architecture, in the order in which they are written.
   var members: [GGUFExportMember] {
+    let c = configuration
     let sizes: [(String, Int)] = [
-      ("llama.context_length", contextLength), ("llama.embedding_length", embeddingLength),
-      ("llama.block_count", blockCount), ("llama.feed_forward_length", feedForwardLength),
-      ("llama.attention.head_count", headCount), ("llama.attention.head_count_kv", keyValueHeadCount),
-      ("llama.attention.key_length", headSize), ("llama.attention.value_length", headSize),
-      ("llama.rope.dimension_count", headSize), ("llama.vocab_size", vocabularySize),
+      ("context_length", c.contextLength), ("embedding_length", c.hiddenSize),
+      ("block_count", c.layerCount), ("feed_forward_length", c.intermediateSize),
+      ("attention.head_count", c.headCount), ("attention.head_count_kv", c.keyValueHeadCount),
+      ("attention.key_length", c.headSize), ("attention.value_length", c.headSize),
+      ("rope.dimension_count", c.headSize), ("vocab_size", c.vocabularySize),
     ]
-    var members = sizes.map { GGUFExportMember($0, .uint32(UInt32(clamping: $1))) }
-    members.append(.init("llama.attention.layer_norm_rms_epsilon", .float32(normEpsilon)))
-    members.append(.init("llama.rope.freq_base", .float32(Float(rotaryBase))))
-    if case .linear(let factor) = rotaryScaling {
-      members.append(.init("llama.rope.scaling.type", .string("linear")))
-      members.append(.init("llama.rope.scaling.factor", .float32(Float(factor))))
+    func member(_ key: String, _ value: GGUFValue) -> GGUFExportMember {
+      GGUFExportMember("\(architecture).\(key)", value)
+    }
+    var members = sizes.map { member($0, .uint32(UInt32(clamping: $1))) }
+    members.append(member("attention.layer_norm_rms_epsilon", .float32(c.normEpsilon)))
+    members.append(member("rope.freq_base", .float32(Float(c.rotary.theta))))
+    if case .linear(let factor) = c.rotary.scaling {
+      members.append(member("rope.scaling.type", .string("linear")))
+      members.append(member("rope.scaling.factor", .float32(Float(factor))))
     }
     return members
   }

@@ -1,4 +1,4 @@
-/// What a GGUF file of a Llama checkpoint will hold, from headers, configuration and tokenizer alone.
+/// What a GGUF file of a checkpoint will hold, from headers, configuration and tokenizer alone.
 package struct GGUFExportPlan: Sendable {
   let contents: CheckpointContents
   let model: GGUFExportModel
@@ -7,6 +7,10 @@ package struct GGUFExportPlan: Sendable {
   let members: [GGUFExportMember]
   /// The path for errors.
   let path: String
+  /// The tensors of the checkpoint that the file has no need of, in their order.
+  package var redundantTensors: [String] {
+    contents.tensors.map(\.name).filter(model.redundantTensors.contains)
+  }
 
   /// Finds a place for every tensor.
   ///
@@ -77,7 +81,7 @@ package struct GGUFExportPlan: Sendable {
   /// The metadata `general.*`.
   func generalMembers(_ encodings: [GGUFEncoding]) -> [GGUFExportMember] {
     var members = [
-      GGUFExportMember("general.architecture", .string("llama")),
+      GGUFExportMember("general.architecture", .string(model.architecture)),
       GGUFExportMember("general.name", .string(model.name)),
       GGUFExportMember("general.file_type", .uint32(fileType(encodings))),
     ]

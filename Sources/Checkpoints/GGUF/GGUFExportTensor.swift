@@ -73,51 +73,8 @@ struct GGUFExportTensor: Sendable, Equatable {
 }
 
 extension GGUFExportModel {
-  /// A tensor that a Llama model has.
-  private struct Slot {
-    let name: String
-    let module: String
-    let shape: [Int]
-    var order = GGUFRowOrder.plain
-    var isLinear = false
-  }
-
-  private var slots: [Slot] {
-    let head = [
-      Slot(name: "token_embd", module: "model.embed_tokens", shape: [vocabularySize, embeddingLength])
-    ]
-    let tail = [Slot(name: "output_norm", module: "model.norm", shape: [embeddingLength])]
-    let output = Slot(name: "output", module: "lm_head", shape: [vocabularySize, embeddingLength])
-    return head + (0..<blockCount).flatMap(slots(ofLayer:)) + tail + (tiesEmbeddings ? [] : [output])
-  }
-
-  private func slots(ofLayer layer: Int) -> [Slot] {
-    let (width, inner) = (embeddingLength, feedForwardLength)
-    let (queries, keys) = (headCount * headSize, keyValueHeadCount * headSize)
-    let pairs = GGUFRowOrder.interleaved(rowsPerHead: headSize)
-    func linear(_ name: String, _ module: String, _ rows: Int, _ columns: Int, _ order: GGUFRowOrder = .plain)
-      -> Slot
-    {
-      Slot(
-        name: "blk.\(layer).\(name)", module: "model.layers.\(layer).\(module)", shape: [rows, columns],
-        order: order,
-        isLinear: true)
-    }
-    func norm(_ name: String, _ module: String) -> Slot {
-      Slot(name: "blk.\(layer).\(name)", module: "model.layers.\(layer).\(module)", shape: [width])
-    }
-    return [
-      norm("attn_norm", "input_layernorm"),
-      linear("attn_q", "self_attn.q_proj", queries, width, pairs),
-      linear("attn_k", "self_attn.k_proj", keys, width, pairs),
-      linear("attn_v", "self_attn.v_proj", keys, width),
-      linear("attn_output", "self_attn.o_proj", width, queries),
-      norm("ffn_norm", "post_attention_layernorm"),
-      linear("ffn_gate", "mlp.gate_proj", inner, width),
-      linear("ffn_up", "mlp.up_proj", inner, width),
-      linear("ffn_down", "mlp.down_proj", width, inner),
-    ]
-  }
+  /// The tensors of the model, in the order of the file.
+  private var modelTensors: [ModelTensor] { Array(layout.bodyTensors) + (head == .own ? [layout.head] : []) }
 
   /// The tensors of the GGUF file, in its order, found among those of a checkpoint.
   ///
@@ -135,15 +92,16 @@ extension GGUFExportModel {
       }
       return tensor
     }
-    for slot in slots {
-      let weight = try take(.weight, slot.module)
+    for name in redundantTensors { left[name] = nil }
+    for tensor in modelTensors {
+      let weight = try take(.weight, tensor.module)
       let storage: GGUFExportTensor.Storage
       var shape = weight.shape
-      if let parameters = contents.quantization[slot.module] {
+      if let parameters = contents.quantization[tensor.module] {
         storage = .packed(
-          parameters, codes: weight, scales: try take(.scales, slot.module),
-          biases: try take(.biases, slot.module))
-        shape = [weight.shape[0], weight.shape[1] * 32 / parameters.bits]
+          parameters, codes: weight, scales: try take(.scales, tensor.module),
+          biases: try take(.biases, tensor.module))
+        shape = contents.logicalShape(of: weight, module: tensor.module)
       } else {
         storage = .dense(weight)
         guard GGUFExportTensor.type(of: weight) != nil else {
@@ -151,24 +109,42 @@ extension GGUFExportModel {
             path, at: "tensor '\(weight.name)'", .notExact("GGUF has no tensors of \(weight.dtype.rawValue)"))
         }
       }
-      guard shape == slot.shape else {
+      guard shape == tensor.shape else {
         throw FormatError(
-          path, at: "tensor '\(weight.name)'", .shape(expected: slot.shape, found: shape))
+          path, at: "tensor '\(weight.name)'", .shape(expected: tensor.shape, found: shape))
       }
       tensors.append(
         GGUFExportTensor(
-          name: slot.name + ".weight", module: slot.module, shape: shape, order: slot.order,
-          isLinear: slot.isLinear, storage: storage))
+          name: tensor.gguf + ".weight", module: tensor.module, shape: shape, order: order(of: tensor),
+          isLinear: tensor.isLayerLinear, storage: storage))
     }
     if let other = left.keys.min(by: precedes) { throw Self.homeless(other, path) }
     return tensors
   }
 
+  private func order(of tensor: ModelTensor) -> GGUFRowOrder {
+    switch tensor.slot.rowOrder {
+    case .plain: .plain
+    case .rotaryPairs: .interleaved(rowsPerHead: configuration.headSize)
+    }
+  }
+
   private static func homeless(_ name: String, _ path: String) -> FormatError {
-    let reason =
-      ModuleTensor.part(of: name)?.isBesideWeight == true
-      ? "GGUF holds no adapters and no trained changes beside the weights; 'rilq merge' folds them in"
-      : "has no place in the GGUF file of a Llama model"
+    let reason: String
+    if ModuleTensor.part(of: name)?.isBesideWeight == true {
+      reason = "GGUF holds no adapters and no trained changes beside the weights; 'rilq merge' folds them in"
+    } else if name.hasSuffix(ModelLayout.frequencyEnding) {
+      reason = "has other rotary frequencies than the configuration says; GGUF has no place for them"
+    } else {
+      reason = "has no place in the GGUF file of such a model"
+    }
     return FormatError(path, at: "tensor '\(name)'", .notExact(reason))
+  }
+}
+
+extension ModelTensor {
+  fileprivate var isLayerLinear: Bool {
+    guard case .linear = role else { return false }
+    return true
   }
 }

@@ -29,12 +29,12 @@ struct GGUFPlan {
     self.configuration = configuration
     path = file.path
     statement = try GGUFStatement(keys)
-    let embedding = header.entries.first { $0.name == GGUFTensorNames.embedding }
+    let embedding = header.entries.first { $0.name == configuration.embeddingName }
     dtype = embedding?.type.dtype ?? .bf16
     vectorDType = statement.isOurs ? .f32 : try Self.vectorDType(header.entries, matrices: dtype, file)
     for entry in header.entries where entry.name != GGUFTensorNames.frequencies { try add(entry) }
     let names = Set(header.entries.map(\.name))
-    for name in GGUFTensorNames.required(layerCount: configuration.layerCount) where !names.contains(name) {
+    for name in configuration.names.required where !names.contains(name) {
       throw FormatError(path, .missing("tensor '\(name)'"))
     }
     for module in statement.packings.keys.sorted(by: precedes) where quantization[module] == nil {
@@ -46,8 +46,9 @@ struct GGUFPlan {
   }
 
   private mutating func add(_ entry: GGUFHeader.Entry) throws(FormatError) {
-    guard let match = GGUFTensorNames.match(entry.name, layerCount: configuration.layerCount) else {
-      throw refused(entry, .unsupported("no such tensor is known in architecture 'llama'"))
+    guard let match = configuration.names.match(entry.name) else {
+      let architecture = configuration.family.ggufArchitecture
+      throw refused(entry, .unsupported("no such tensor is known in architecture '\(architecture)'"))
     }
     let headSize = try headSize(of: match, entry)
     if match.ending == .weight, let packing = try packing(of: match, entry) {
@@ -110,8 +111,8 @@ struct GGUFPlan {
   private func headSize(
     of match: GGUFTensorNames.Match, _ entry: GGUFHeader.Entry
   ) throws(FormatError) -> Int? {
-    guard match.part == "attn_q" || match.part == "attn_k" else { return nil }
-    let heads = match.part == "attn_q" ? configuration.headCount : configuration.keyValueHeadCount
+    guard let axis = match.pairedRows else { return nil }
+    let heads = axis == .queries ? configuration.headCount : configuration.keyValueHeadCount
     let rowCount = match.ending == .weight ? entry.shape[0] : entry.rowLength
     guard entry.shape.count == (match.ending == .weight ? 2 : 1), rowCount == heads * configuration.headSize
     else {

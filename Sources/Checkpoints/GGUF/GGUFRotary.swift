@@ -1,54 +1,54 @@
-#if canImport(Glibc)
-  import Glibc
-#endif
-
 /// How positions turn queries and keys, as a part of `config.json`.
 struct GGUFRotary {
   /// `rope_theta`, and `rope_scaling` where wavelengths are stretched.
   let members: [JSONValue.Member]
 
-  private static let base = "llama.rope.freq_base"
-  private static let scalingType = "llama.rope.scaling.type"
-
   /// Reads the keys, and the factors that a file may have for every frequency.
   ///
   /// - Parameters:
   ///   - keys: The metadata.
+  ///   - architecture: What the keys begin with.
   ///   - frequencies: The values of `rope_freqs.weight`.
   ///   - headSize: The width of a head.
   /// - Throws: `FormatError` when the stretching is one that `config.json` cannot express.
-  init(_ keys: GGUFKeys, frequencies: [Float]?, headSize: Int) throws(FormatError) {
-    let theta = try keys.number(Self.base) ?? .number("10000.0")
+  init(
+    _ keys: GGUFKeys, _ architecture: String, frequencies: [Float]?, headSize: Int
+  ) throws(FormatError) {
+    let baseKey = "\(architecture).rope.freq_base"
+    let theta = try keys.number(baseKey) ?? .number("10000.0")
     guard let base = theta.double, base > 1 else {
-      throw keys.error(Self.base, .malformed("\(theta.compactText) is not more than 1"))
+      throw keys.error(baseKey, .malformed("\(theta.compactText) is not more than 1"))
     }
     var members = [JSONValue.Member("rope_theta", theta)]
-    if let scaling = try Self.linearScaling(keys) {
+    if let scaling = try Self.linearScaling(keys, architecture) {
       members.append(JSONValue.Member("rope_scaling", scaling))
     }
     if let frequencies {
-      let stretching = try Llama3Stretching(keys)
+      let stated = try Llama3Scaling(keys)
       guard members.count == 1,
-        let scaling = Self.llama3Scaling(frequencies, stretching, base: base, headSize: headSize)
+        let scaling = Self.llama3Scaling(frequencies, like: stated, base: base, headSize: headSize)
       else {
         throw FormatError(
           keys.path, at: "tensor '\(GGUFTensorNames.frequencies)'",
           .unsupported("factors of frequencies other than those of Llama 3"))
       }
-      members.append(JSONValue.Member("rope_scaling", scaling))
+      members.append(JSONValue.Member("rope_scaling", scaling.json))
     }
     self.members = members
   }
 
-  private static func linearScaling(_ keys: GGUFKeys) throws(FormatError) -> JSONValue? {
-    let kind = try keys.string(scalingType)
+  private static func linearScaling(
+    _ keys: GGUFKeys, _ architecture: String
+  ) throws(FormatError) -> JSONValue? {
+    let (kindKey, factorKey) = ("\(architecture).rope.scaling.type", "\(architecture).rope.scaling.factor")
+    let kind = try keys.string(kindKey)
     guard kind == nil || kind == "none" || kind == "linear" else {
-      throw keys.error(scalingType, .unsupported("scaling '\(kind ?? "")'"))
+      throw keys.error(kindKey, .unsupported("scaling '\(kind ?? "")'"))
     }
-    let older = try keys.number("llama.rope.scale_linear")
-    let stated = kind == "linear" ? try keys.number("llama.rope.scaling.factor") : kind == nil ? older : nil
+    let older = try keys.number("\(architecture).rope.scale_linear")
+    let stated = kind == "linear" ? try keys.number(factorKey) : kind == nil ? older : nil
     guard let factor = stated else {
-      if kind == "linear" { throw FormatError(keys.path, .missing("key 'llama.rope.scaling.factor'")) }
+      if kind == "linear" { throw FormatError(keys.path, .missing("key '\(factorKey)'")) }
       return nil
     }
     guard factor.double != 1 else { return nil }
@@ -59,23 +59,70 @@ struct GGUFRotary {
   ///
   /// The factor is that of the slowest frequency; every other one is then checked against the parameters.
   static func llama3Scaling(
-    _ frequencies: [Float], _ stretching: Llama3Stretching = .published, base: Double, headSize: Int
-  ) -> JSONValue? {
-    let (low, high) = (stretching.lowFactor, stretching.highFactor)
-    let context = Double(stretching.originalContext)
+    _ frequencies: [Float], like stated: Llama3Scaling = .published, base: Double, headSize: Int
+  ) -> Llama3Scaling? {
     let tolerance = 1e-5
     guard frequencies.count == headSize / 2, let factor = frequencies.last.map(Double.init), factor >= 1
     else {
       return nil
     }
-    for (i, found) in frequencies.enumerated() {
-      let waves = context / (2 * Double.pi * pow(base, Double(2 * i) / Double(headSize)))
-      let blend = min(max((waves - low) / (high - low), 0), 1)
-      let expected = 1 / ((1 - blend) / factor + blend)
+    let scaling = stated.with(factor: factor)
+    let plain = RotaryParameters(theta: base).plainFrequencies(headSize: headSize)
+    for (found, frequency) in zip(frequencies, plain) {
+      let expected = scaling.divisor(ofFrequency: Double(frequency))
       guard abs(Double(found) - expected) <= tolerance * expected else { return nil }
     }
-    return .object(
+    return scaling
+  }
+}
+
+extension Llama3Scaling {
+  /// The key of the metadata in which our own files state the parameters but for the factor.
+  static let key = "rilq.rope_scaling"
+  /// What every published model has; the factor is in the file.
+  static let published = Llama3Scaling(
+    factor: 1, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 8192)
+  private static let keys = (
+    low: "low_freq_factor", high: "high_freq_factor", context: "original_max_position_embeddings"
+  )
+
+  /// The parameters but for the factor, by their names in `config.json`.
+  private var members: [JSONValue.Member] {
+    [
+      JSONValue.Member(Self.keys.low, .double(lowFrequencyFactor)),
+      JSONValue.Member(Self.keys.high, .double(highFrequencyFactor)),
+      JSONValue.Member(Self.keys.context, .integer(originalContext)),
+    ]
+  }
+
+  /// The text of the key.
+  var statement: JSONValue { .object(members) }
+
+  /// The value of `rope_scaling` in `config.json`.
+  fileprivate var json: JSONValue {
+    .object(
       [JSONValue.Member("rope_type", .string("llama3")), JSONValue.Member("factor", .double(factor))]
-        + stretching.members)
+        + members)
+  }
+
+  fileprivate func with(factor: Double) -> Llama3Scaling {
+    Llama3Scaling(
+      factor: factor, lowFrequencyFactor: lowFrequencyFactor, highFrequencyFactor: highFrequencyFactor,
+      originalContext: originalContext)
+  }
+
+  /// Reads what the metadata of a file states; what is published where it states nothing.
+  ///
+  /// - Throws: `FormatError` when the parameters are not there or make no sense.
+  init(_ keys: GGUFKeys) throws(FormatError) {
+    guard let text = try keys.string(Self.key) else {
+      self = .published
+      return
+    }
+    let json = try keys.json(Self.key, text)
+    guard let low = json[Self.keys.low]?.double, let high = json[Self.keys.high]?.double,
+      let context = json[Self.keys.context]?.integer, low > 0, high > low, high.isFinite, context > 0
+    else { throw keys.error(Self.key, .malformed("has not the three parameters of Llama 3's stretching")) }
+    self.init(factor: 1, lowFrequencyFactor: low, highFrequencyFactor: high, originalContext: context)
   }
 }

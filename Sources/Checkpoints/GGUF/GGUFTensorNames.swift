@@ -1,28 +1,39 @@
-/// What the tensors of architecture `llama` are called in Hugging Face's checkpoints.
-enum GGUFTensorNames {
+/// What the tensors of a GGUF file of a family are called in Hugging Face's checkpoints.
+struct GGUFTensorNames {
   /// The factors of the rotary frequencies, which become a part of the configuration.
   static let frequencies = "rope_freqs.weight"
-  static let embedding = "token_embd.weight"
-  static let head = "output.weight"
+  private let family: ModelFamily
+  private let layerCount: Int
+  /// The modules outside the layers, by their names in GGUF.
+  private let modules: [String: String]
+  /// The tensors of a layer, by their names in GGUF.
+  private let entries: [String: LayerDescription.Entry]
 
-  private static let modules = [
-    "token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head",
-  ]
-  private static let parts = [
-    "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj", "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
-  ]
-  private static let partsWithoutBias: Set = ["attn_norm", "ffn_norm"]
+  /// Knows the names of a model.
+  init(_ family: ModelFamily, layerCount: Int) {
+    self.family = family
+    self.layerCount = layerCount
+    let prefix = family.prefixes[0]
+    modules = [
+      family.embedding.gguf: prefix + family.embedding.module,
+      family.finalNorm.gguf: prefix + family.finalNorm.module, family.head.gguf: family.head.module,
+    ]
+    entries = Dictionary(
+      family.layer.entries.map { ($0.slot.gguf, $0) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  /// The name of the embedding.
+  static func embedding(of family: ModelFamily) -> String { family.embedding.gguf + ".weight" }
 
   /// The tensors that every model has, the head aside; named one by one, since a file may claim any number of layers.
-  static func required(layerCount: Int) -> some Sequence<String> {
-    let parts = parts.keys.sorted(by: precedes)
+  var required: some Sequence<String> {
+    let parts = entries.keys.sorted(by: precedes)
+    let (family, layerCount) = (family, layerCount)
     return (-1...layerCount).lazy.flatMap { layer in
       switch layer {
-      case -1: [embedding]
-      case layerCount: ["output_norm.weight"]
-      default: parts.map { "blk.\(layer).\($0).weight" }
+      case -1: [family.embedding.gguf + ".weight"]
+      case layerCount: [family.finalNorm.gguf + ".weight"]
+      default: parts.map { "\(family.layers.gguf).\(layer).\($0).weight" }
       }
     }
   }
@@ -33,26 +44,28 @@ enum GGUFTensorNames {
     let module: String
     /// Whether it is `.weight` or `.bias`.
     let ending: ModuleTensor
-    /// The last part of the module's name in GGUF, `ffn_up`.
-    let part: String
+    /// The dimension of the rows whose order differs between the two worlds, or nil.
+    let pairedRows: ModelAxis?
 
     /// The name in a checkpoint.
     var name: String { ending.name(of: module) }
   }
 
   /// What a tensor is called in a checkpoint, or nil when no such model has it.
-  static func match(_ name: String, layerCount: Int) -> Match? {
+  func match(_ name: String) -> Match? {
     let words = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
     guard let last = words.last, let ending = ModuleTensor(rawValue: "." + last),
       ending == .weight || ending == .bias
     else { return nil }
     if words.count == 2, let module = modules[words[0]], ending == .weight {
-      return Match(module: module, ending: ending, part: words[0])
+      return Match(module: module, ending: ending, pairedRows: nil)
     }
-    guard words.count == 4, words[0] == "blk", let layer = Int(words[1]), "\(layer)" == words[1],
-      (0..<layerCount).contains(layer), let part = parts[words[2]],
-      ending == .weight || !partsWithoutBias.contains(words[2])
+    guard words.count == 4, words[0] == family.layers.gguf, let layer = Int(words[1]),
+      "\(layer)" == words[1], (0..<layerCount).contains(layer), let entry = entries[words[2]],
+      ending == .weight || entry.group != nil
     else { return nil }
-    return Match(module: "model.layers.\(layer).\(part)", ending: ending, part: words[2])
+    return Match(
+      module: "\(family.prefixes[0])\(family.layers.module).\(layer).\(entry.slot.module)", ending: ending,
+      pairedRows: entry.slot.rowOrder == .rotaryPairs ? entry.slot.axes[0] : nil)
   }
 }

@@ -80,7 +80,7 @@ extension GGUFExport {
     if let rotaryFactors {
       entries.append(
         GGUFWriterLayout.Entry(
-          name: "rope_freqs.weight", shape: [rotaryFactors.count], type: .f32,
+          name: GGUFTensorNames.frequencies, shape: [rotaryFactors.count], type: .f32,
           byteCount: 4 * rotaryFactors.count))
     }
     return entries

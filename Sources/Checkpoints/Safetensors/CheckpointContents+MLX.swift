@@ -13,6 +13,12 @@ extension CheckpointContents {
         .notExact(
           "MLX loads no adapters and no trained changes beside the weights; 'rilq merge' folds them in"))
     }
+    let embedding = ModuleTensor.weight.name(of: ModelFamily.llama.embedding.module)
+    if tensors.contains(where: { $0.name == embedding }) {
+      throw FormatError(
+        path, at: "tensor '\(embedding)'",
+        .notExact("MLX finds no tensors without the prefix '\(ModelFamily.llama.prefixes[0])'"))
+    }
     for module in quantization.keys.sorted(by: precedes) {
       guard let size = quantization[module]?.groupSize, !Self.groupSizesOfMLX.contains(size) else { continue }
       throw FormatError(
@@ -28,12 +34,13 @@ extension CheckpointContents {
     }
     setIfMissing("model_type", .string("llama"))
     setIfMissing("rms_norm_eps", .double(1e-6))
-    // MLX ties them by default, transformers does not.
-    if tensors.contains(where: { $0.name == ModuleTensor.weight.name(of: "lm_head") }) {
-      setIfMissing("tie_word_embeddings", .bool(false))
+    // MLX ties them by default and then drops a head that is there; transformers does not.
+    if tensors.contains(where: { $0.name == ModuleTensor.weight.name(of: ModelFamily.llama.head.module) }) {
+      result = result.withOwnHead
     }
     // Since version 5 transformers writes `rope_parameters`, which MLX's Llama does not look at.
-    if let rope = configuration["rope_parameters"], rope.object != nil {
+    let hasScaling = configuration["rope_scaling"]?.object?.isEmpty == false
+    if !hasScaling, let rope = configuration["rope_parameters"], rope.object != nil {
       if let theta = rope["rope_theta"] { setIfMissing("rope_theta", theta) }
       if let type = rope["rope_type"]?.string, type != "default" { setIfMissing("rope_scaling", rope) }
     }

@@ -83,12 +83,12 @@ package struct ErrorAnalysis: Sendable {
     var (student, teacher) = (student, teacher)
     let count = teacher.model.layerLinears.count
     for index in teacher.model.layers.indices {
-      for (step, group) in Transformer.DecoderLayer.groups.enumerated() {
-        student.advance(layer: index, step: step)
-        teacher.advance(layer: index, step: step)
+      for group in teacher.model.layers[index].groupKinds {
+        student.advance(layer: index, to: .before(group))
+        teacher.advance(layer: index, to: .before(group))
         let group = (
-          student.model.layers[index][keyPath: group].linears,
-          teacher.model.layers[index][keyPath: group].linears
+          student.model.layers[index][group].linears,
+          teacher.model.layers[index][group].linears
         )
         let moments = try student.moments(named: group.0[0].name)
         for (linear, original) in zip(group.0, group.1) {
@@ -96,8 +96,8 @@ package struct ErrorAnalysis: Sendable {
           tell(progress, of: count)
         }
       }
-      student.advance(layer: index, step: Transformer.stepCount - 1)
-      teacher.advance(layer: index, step: Transformer.stepCount - 1)
+      student.finish(layer: index)
+      teacher.finish(layer: index)
       layers.append(Self.distance(student.windows.map(\.hidden), from: teacher.windows.map(\.hidden)))
     }
     final = Self.distance(student.normalizedHidden, from: teacher.normalizedHidden)

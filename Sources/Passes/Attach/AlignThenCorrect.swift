@@ -62,7 +62,7 @@ struct AlignThenCorrect {
       var walk = try LayerWalk(student.model, judged)
       for index in walk.model.layers.indices {
         try correct(layer: index, &walk)
-        for step in 0..<Transformer.stepCount { walk.advance(layer: index, step: step) }
+        walk.finish(layer: index)
       }
       student.model = walk.model
     }
@@ -72,10 +72,10 @@ struct AlignThenCorrect {
 
   private mutating func align(layer index: Int) throws {
     let gradients = try gradients(in: student, layer: index, withWeights: false)
-    for (step, group) in Transformer.DecoderLayer.groups.enumerated() {
-      student.advance(layer: index, step: step)
-      teacher.advance(layer: index, step: step)
-      var linears = student.model.layers[index][keyPath: group].linears
+    for (number, group) in student.model.layers[index].groupKinds.enumerated() {
+      student.advance(layer: index, to: .before(group))
+      teacher.advance(layer: index, to: .before(group))
+      var linears = student.model.layers[index][group].linears
       let chosen = linears.indices.filter { selected.contains(linears[$0].name) }
       guard let first = chosen.first else { continue }
       let moments = try student.moments(named: linears[first].name)
@@ -85,38 +85,38 @@ struct AlignThenCorrect {
         cross.add(right, 0..<right.columnCount, student.input(ofWindow: window))
       }
       for position in chosen {
-        let original = teacher.model.layers[index][keyPath: group].linears[position]
+        let original = teacher.model.layers[index][group].linears[position]
         let factors = LowRankFactors.aligning(
           original: try original.foldedDoubles(), quantized: try linears[position].foldedDoubles(),
           crossMoments: cross.means, moments: moments,
-          gradientMoments: gradients[step].linears[position].outputs, rank: options.rank, step: options.eta,
+          gradientMoments: gradients[number].linears[position].outputs, rank: options.rank, step: options.eta,
           groupSize: groupSize(of: linears[position]))
         linears[position].adapter = adapter(from: factors, of: linears[position])
         tell("align", linears[position].name)
       }
-      student.model.layers[index][keyPath: group].linears = linears
+      student.model.layers[index][group].linears = linears
     }
-    student.advance(layer: index, step: Transformer.stepCount - 1)
-    teacher.advance(layer: index, step: Transformer.stepCount - 1)
+    student.finish(layer: index)
+    teacher.finish(layer: index)
   }
 
   private mutating func correct(layer index: Int, _ walk: inout LayerWalk) throws {
     let gradients = try gradients(in: walk, layer: index, withWeights: true)
-    for (step, group) in Transformer.DecoderLayer.groups.enumerated() {
-      var linears = walk.model.layers[index][keyPath: group].linears
+    for (number, group) in walk.model.layers[index].groupKinds.enumerated() {
+      var linears = walk.model.layers[index][group].linears
       for position in linears.indices where selected.contains(linears[position].name) {
         guard let adapter = linears[position].adapter,
-          let weight = gradients[step].linears[position].weight
+          let weight = gradients[number].linears[position].weight
         else { continue }
         let product = DoubleMatrix(adapter.loraB).times(DoubleMatrix(adapter.loraA))
         let factors = LowRankFactors.correcting(
           change: product.scaled(by: Double(adapter.scaling) / Double(adapter.groupSize)), gradient: weight,
-          moments: gradients[step].inputs, gradientMoments: gradients[step].linears[position].outputs,
+          moments: gradients[number].inputs, gradientMoments: gradients[number].linears[position].outputs,
           rank: options.rank, bound: options.tau, groupSize: adapter.groupSize)
         linears[position].adapter = self.adapter(from: factors, of: linears[position])
         tell("correct", linears[position].name)
       }
-      walk.model.layers[index][keyPath: group].linears = linears
+      walk.model.layers[index][group].linears = linears
     }
   }
 
@@ -146,14 +146,12 @@ struct AlignThenCorrect {
     in walk: LayerWalk, layer index: Int, withWeights: Bool
   ) throws -> [GroupGradients] {
     let layer = walk.model.layers[index]
-    var sums = Transformer.DecoderLayer.groups.map {
-      GroupSums(layer[keyPath: $0], withWeights: withWeights)
-    }
+    var sums = layer.groups.map { GroupSums($0, withWeights: withWeights) }
     for (window, tokens) in zip(walk.windows, tokens).prefix(Self.gradientWindowLimit) {
       let loss = walk.model.outputGradients(
         of: tokens, hidden: window.hidden, layer: index, rotary: rotary
       ) { group, x, dy in
-        sums[group].add(x, dy)
+        sums[layer.index(of: group)].add(x, dy)
       }
       guard loss.isFinite else { throw ModelError.notFinite("the loss of the text") }
     }

@@ -49,10 +49,10 @@ struct ErrorCompensation {
   /// - Throws: `PassError.notFinite`, `ModelError.notFinite`, or what `keep` throws.
   mutating func run(_ keep: (Linear) throws -> Void) throws {
     for index in models.student.layers.indices {
-      for (step, group) in Transformer.DecoderLayer.groups.enumerated() {
-        walk?.advance(layer: index, step: step)
-        let originals = models.teacher.layers[index][keyPath: group].linears
-        var linears = models.student.layers[index][keyPath: group].linears
+      for group in models.student.layers[index].groupKinds {
+        walk?.advance(layer: index, to: .before(group))
+        let originals = models.teacher.layers[index][group].linears
+        var linears = models.student.layers[index][group].linears
         let chosen = linears.indices.filter { selected.contains(linears[$0].name) }
         guard let first = chosen.first else { continue }
         let moments = try walk?.moments(named: linears[first].name)
@@ -60,9 +60,9 @@ struct ErrorCompensation {
           try compensate(&linears[position], original: originals[position], moments)
           try keep(linears[position])
         }
-        walk?.model.layers[index][keyPath: group].linears = linears
+        walk?.model.layers[index][group].linears = linears
       }
-      walk?.advance(layer: index, step: Transformer.stepCount - 1)
+      walk?.finish(layer: index)
       // What no window reaches again need not stay in memory.
       let layer = models.student.layers[index]
       walk?.model.layers[index] = layer

@@ -1,6 +1,6 @@
 public import Checkpoints
 import Kernels
-package import Models
+import Models
 
 /// Trains adapters, biases and scales of a quantized model so that its output matches the original's.
 ///
@@ -91,7 +91,7 @@ public struct CalibratePass: Pass {
 
   /// The bytes of a window, as a number.
   package static func windowMemory(
-    _ configuration: LlamaConfiguration, _ options: CalibrateOptions, recomputesLayers: Bool = false
+    _ configuration: ModelConfiguration, _ options: CalibrateOptions, recomputesLayers: Bool = false
   ) -> Int {
     windowMemory(ModelSizes(configuration), options, recomputesLayers: recomputesLayers).byteCount
   }

@@ -72,6 +72,7 @@ struct CalibrationRun {
 
   private mutating func begin() throws {
     let start = try validate()
+    if let start, !start.total(weights).isFinite { try requireFiniteStudent() }
     state = CalibrationState(start: start, best: (0, start, trainer.snapshot))
     log.write(update: 0, training: nil, validation: start, weights, tokensPerSecond: nil)
   }
@@ -129,6 +130,7 @@ struct CalibrationRun {
       for loss in losses { sum.add(loss, share: 1 / Double(options.batch)) }
     }
     guard sum.total(weights).isFinite else {
+      if update == 1 { try requireFiniteStudent() }
       throw PassError.checkFailed(
         "the loss of update \(update) is not finite; try a smaller learning rate than \(learningRate)")
     }
@@ -138,6 +140,13 @@ struct CalibrationRun {
         phase: "calibrate", completed: update, total: options.updates,
         detail: "loss \(sum.total(weights).formatted(decimals: 4)), \(Int(tokensPerSecond)) tokens/s"))
     return sum
+  }
+
+  /// Names what is not finite in the model as it was read, if it is that.
+  private func requireFiniteStudent() throws {
+    for window in windows.all {
+      if let error = try student.findNotFinite(window.tokens) { throw error }
+    }
   }
 
   private var tokensPerSecond: Double { Double(options.length) / max(clock.median, .leastNormalMagnitude) }
@@ -191,7 +200,7 @@ struct CalibrationPace: Equatable {
   let windowsAtOnce: Int
   let recomputesLayers: Bool
 
-  init(_ options: CalibrateOptions, _ configuration: LlamaConfiguration, memoryLimit: Int?) {
+  init(_ options: CalibrateOptions, _ configuration: ModelConfiguration, memoryLimit: Int?) {
     let limit = memoryLimit ?? Self.defaultLimit
     let kept = CalibratePass.windowMemory(configuration, options)
     recomputesLayers = memoryLimit != nil && kept > limit

@@ -44,7 +44,8 @@ package struct TeacherCache: Sendable {
       progress(Progress(phase: "teacher", completed: completed, total: windows.count))
     } then: { index, hidden in
       guard hidden.values.allSatisfy(\.isFinite) else {
-        throw ModelError.notFinite("the original model's hidden state in calibration window \(index)")
+        let what = "the original model's hidden state in calibration window \(index)"
+        throw try teacher.findNotFinite(windows[index]) ?? ModelError.notFinite(what)
       }
       try output.append(narrowed(hidden.values, to: .f32))
     }

@@ -1,3 +1,4 @@
+import Checkpoints
 import Kernels
 import Models
 
@@ -9,11 +10,11 @@ struct LayerWalk {
   private(set) var windows: [HaltedWindow]
   private let rotary: RotaryEmbedding
   private let atOnce: Int
-  /// What the windows are halted before.
-  private var place = Place.layer(0, step: 0)
+  /// What the windows are halted before; nil where they were not halted before linears.
+  private var place: Place?
 
   private enum Place {
-    case layer(Int, step: Int)
+    case group(LinearGroupKind, layer: Int)
     case head
   }
 
@@ -31,19 +32,22 @@ struct LayerWalk {
     windows = try tokens.map { HaltedWindow(hidden: try model.embed($0)) }
   }
 
-  /// Takes every window a step of a layer further.
-  mutating func advance(layer index: Int, step: Int) {
-    place = .layer(index, step: step)
+  /// Takes every window to a place further on in a layer.
+  mutating func advance(layer index: Int, to halt: LayerHalt) {
+    if case .before(let group) = halt { place = .group(group, layer: index) } else { place = nil }
     for start in stride(from: 0, to: windows.count, by: atOnce) {
       let (model, windows, rotary) = (model, windows, rotary)
       let moved = parallelMap(min(atOnce, windows.count - start)) { i in
         var window = windows[start + i]
-        model.advance(&window, through: model.layers[index], step: step, rotary: rotary)
+        model.advance(&window, through: model.layers[index], to: halt, rotary: rotary)
         return window
       }
       for (i, window) in moved.enumerated() { self.windows[start + i] = window }
     }
   }
+
+  /// Takes every window to the end of a layer.
+  mutating func finish(layer index: Int) { advance(layer: index, to: model.layers[index].end) }
 
   /// Halts before the output head, behind the last layer.
   mutating func haltBeforeHead() { place = .head }
@@ -52,7 +56,8 @@ struct LayerWalk {
   /// anything else.
   func input(ofWindow index: Int) -> Matrix {
     switch place {
-    case .layer(let layer, let step): model.input(of: windows[index], model.layers[layer], step: step)
+    case .group(let group, let layer): model.input(of: windows[index], model.layers[layer], before: group)
+    case nil: preconditionFailure("the windows are halted before no linears")
     case .head: model.normalized(windows[index].hidden, weight: model.finalNorm)
     }
   }
@@ -64,7 +69,7 @@ struct LayerWalk {
   ///   - streams: The residual stream before it, window by window.
   mutating func repeatLayer(_ index: Int, from streams: [Matrix]) {
     windows = streams.map { HaltedWindow(hidden: $0) }
-    for step in 0..<Transformer.stepCount { advance(layer: index, step: step) }
+    finish(layer: index)
   }
 
   /// The moments of what the next linears read.

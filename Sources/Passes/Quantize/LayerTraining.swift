@@ -119,15 +119,12 @@ struct LayerTraining: Sendable {
 }
 
 extension Transformer.DecoderLayer {
-  /// The linears, in the order of the computation.
-  var linears: [Linear] { Self.groups.flatMap { self[keyPath: $0].linears } }
-
   /// Replaces the linears, in the order of the computation.
   mutating func replaceLinears(by linears: [Linear]) {
     var rest = linears[...]
-    for group in Self.groups {
-      let count = self[keyPath: group].linears.count
-      self[keyPath: group].linears = Array(rest.prefix(count))
+    for group in groups.indices {
+      let count = groups[group].linears.count
+      groups[group].linears = Array(rest.prefix(count))
       rest = rest.dropFirst(count)
     }
   }

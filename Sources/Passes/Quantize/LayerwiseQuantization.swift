@@ -64,7 +64,7 @@ struct LayerwiseQuantization {
       guard done < grids.count else { return }
       for (name, tensor) in try quantizeLayer(index) { try keep(name, tensor) }
     }
-    guard !walk.model.configuration.tiesEmbeddings else { return }
+    guard walk.model.hasOwnHead else { return }
     walk.haltBeforeHead()
     originalWalk?.haltBeforeHead()
     var head = walk.model.head.linears
@@ -78,13 +78,15 @@ struct LayerwiseQuantization {
     let original = walk.model.layers[index]
     let inputs = training == nil ? [] : walk.windows.map(\.hidden)
     var packed: [(name: String, tensor: PackedTensor)] = []
-    for (step, group) in Transformer.DecoderLayer.groups.enumerated() {
-      advance(layer: index, step: step)
-      var linears = walk.model.layers[index][keyPath: group].linears
+    for group in original.groupKinds {
+      walk.advance(layer: index, to: .before(group))
+      originalWalk?.advance(layer: index, to: .before(group))
+      var linears = walk.model.layers[index][group].linears
       try quantize(&linears) { packed.append(($0, $1)) }
-      walk.model.layers[index][keyPath: group].linears = linears
+      walk.model.layers[index][group].linears = linears
     }
-    advance(layer: index, step: Transformer.stepCount - 1)
+    walk.finish(layer: index)
+    originalWalk?.finish(layer: index)
     guard let training, let originalWalk, !packed.isEmpty else { return packed }
     let (progress, done, total) = (progress, done, grids.count)
     var layer = walk.model.layers[index]
@@ -107,11 +109,6 @@ struct LayerwiseQuantization {
     }
     walk.repeatLayer(index, from: inputs)
     return packed
-  }
-
-  private mutating func advance(layer index: Int, step: Int) {
-    walk.advance(layer: index, step: step)
-    originalWalk?.advance(layer: index, step: step)
   }
 
   /// Quantizes the linears that the windows are halted before.

@@ -1,3 +1,4 @@
+import Checkpoints
 import Kernels
 import Models
 
@@ -34,26 +35,23 @@ struct Sensitivity {
   mutating func measure() throws {
     let model = walk.model
     for index in model.layers.indices { try measure(layer: index) }
-    guard !model.configuration.tiesEmbeddings else { return }
+    guard model.hasOwnHead else { return }
     walk.haltBeforeHead()
     losses.merge(try relativeErrors(of: model.head.linears)) { _, new in new }
   }
 
   private mutating func measure(layer index: Int) throws {
-    let groups = Transformer.DecoderLayer.groups
-    var before = walk.windows.map(\.hidden)
-    var errors: [String: [Double]] = [:]
-    for step in 0..<Transformer.stepCount {
-      walk.advance(layer: index, step: step)
-      // Every second group ends a part of the layer: what it computes is added to the stream a step later.
-      if step > 0, step.isMultiple(of: 2) {
-        let share = addedShare(since: before)
-        for (name, relative) in errors { losses[name] = relative.map { $0 * share } }
-        (before, errors) = (walk.windows.map(\.hidden), [:])
+    let layer = walk.model.layers[index]
+    for (number, part) in layer.description.parts.enumerated() {
+      let before = walk.windows.map(\.hidden)
+      var errors: [String: [Double]] = [:]
+      for group in part.groups {
+        walk.advance(layer: index, to: .before(group))
+        errors.merge(try relativeErrors(of: layer[group].linears)) { _, new in new }
       }
-      guard step < groups.count else { continue }
-      let linears = walk.model.layers[index][keyPath: groups[step]].linears
-      errors.merge(try relativeErrors(of: linears)) { _, new in new }
+      walk.advance(layer: index, to: .afterPart(number))
+      let share = addedShare(since: before)
+      for (name, relative) in errors { losses[name] = relative.map { $0 * share } }
     }
   }
 

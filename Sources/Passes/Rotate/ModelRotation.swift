@@ -28,53 +28,78 @@ struct ModelRotation {
   let rules: [String: Rule]
   /// The norms that become 1.
   let norms: Set<String>
-  /// The output head that the model has had no tensor for.
+  /// The output head that the model has had no tensor of its own for.
   let newHead: String?
+  /// Whether the configuration ties the embeddings, which are two matrices afterwards.
+  let untiesEmbeddings: Bool
+  /// The norm after the last layer, which a new head stands after.
+  let lastNorm: String
 
+  /// Finds out what becomes of each tensor; all that are needed are there, and of the right shapes.
+  ///
   /// - Parameters:
   ///   - options: What is rotated.
-  ///   - configuration: The shape of the model.
-  init(_ options: RotateOptions, _ configuration: LlamaConfiguration) {
-    let c = configuration
-    let stream =
-      options.parts.contains(.residual)
-      ? OrthogonalTransform(count: c.hiddenSize, seed: options.seed, stream: 0) : nil
-    let head =
-      options.parts.contains(.heads)
-      ? OrthogonalTransform(count: c.headSize, seed: options.seed, stream: 1) : nil
+  ///   - layout: Where the tensors of the model are.
+  ///   - input: The checkpoint.
+  /// - Throws: `FormatError` with the first tensor that is missing, of another shape, or no float.
+  init(_ options: RotateOptions, _ layout: ModelLayout, in input: Checkpoint) throws {
+    try layout.requireTensors(in: input)
+    let turns = Turns(options, layout.configuration)
+    let reader = ModelReader(checkpoint: input)
     var rules: [String: Rule] = [:]
     var norms: Set<String> = []
-    func add(
-      _ module: String, _ shape: [Int], norm: String? = nil, rows: OrthogonalTransform? = nil,
-      columns: OrthogonalTransform? = nil, source: String? = nil
-    ) {
-      guard rows != nil || columns != nil else { return }
-      let readsNorm = stream == nil ? nil : norm.map { $0 + ".weight" }
-      if let readsNorm { norms.insert(readsNorm) }
-      rules[module + ".weight"] = Rule(
-        source: (source ?? module) + ".weight", shape: shape, norm: readsNorm, rows: rows, columns: columns)
-    }
-    let (queries, keys) = (c.headCount * c.headSize, c.keyValueHeadCount * c.headSize)
-    for index in 0..<c.layerCount {
-      let layer = "model.layers.\(index)"
-      let (first, middle) = ("\(layer).input_layernorm", "\(layer).post_attention_layernorm")
-      add("\(layer).self_attn.q_proj", [queries, c.hiddenSize], norm: first, rows: stream)
-      add("\(layer).self_attn.k_proj", [keys, c.hiddenSize], norm: first, rows: stream)
-      add("\(layer).self_attn.v_proj", [keys, c.hiddenSize], norm: first, rows: stream, columns: head)
-      add("\(layer).self_attn.o_proj", [c.hiddenSize, queries], rows: head, columns: stream)
-      for name in ["gate_proj", "up_proj"] {
-        add("\(layer).mlp.\(name)", [c.intermediateSize, c.hiddenSize], norm: middle, rows: stream)
+    func add(_ tensor: ModelTensor, madeFrom source: ModelTensor? = nil) throws {
+      guard let rule = turns.rule(for: tensor, source: source ?? tensor) else { return }
+      _ = try reader.format(of: rule.source, shape: rule.shape)
+      if let norm = rule.norm {
+        _ = try reader.format(of: norm, shape: [rule.shape[1]])
+        norms.insert(norm)
       }
-      add("\(layer).mlp.down_proj", [c.hiddenSize, c.intermediateSize], columns: stream)
+      rules[tensor.name] = rule
     }
-    let embedding = "model.embed_tokens"
-    add(embedding, [c.vocabularySize, c.hiddenSize], rows: stream)
-    add(
-      "lm_head", [c.vocabularySize, c.hiddenSize], norm: "model.norm", rows: stream,
-      source: c.tiesEmbeddings ? embedding : nil)
+    for tensor in layout.bodyTensors { try add(tensor) }
+    let hasOwnHead = try layout.outputHead(in: input) == .own
+    try add(layout.head, madeFrom: hasOwnHead ? nil : layout.embedding)
     self.rules = rules
     self.norms = norms
-    newHead = stream != nil && c.tiesEmbeddings ? "lm_head.weight" : nil
+    newHead = turns.stream != nil && !hasOwnHead ? layout.head.name : nil
+    untiesEmbeddings = turns.stream != nil && layout.configuration.tiesEmbeddings
+    lastNorm = layout.finalNorm.name
+  }
+
+  /// What turns the dimensions of a model.
+  private struct Turns {
+    let stream: OrthogonalTransform?
+    let head: OrthogonalTransform?
+
+    init(_ options: RotateOptions, _ c: ModelConfiguration) {
+      func transform(_ part: RotateOptions.Part, count: Int, stream: Int) -> OrthogonalTransform? {
+        options.parts.contains(part)
+          ? OrthogonalTransform(count: count, seed: options.seed, stream: stream) : nil
+      }
+      stream = transform(.residual, count: c.hiddenSize, stream: 0)
+      head = transform(.heads, count: c.headSize, stream: 1)
+    }
+
+    private func transform(of axis: ModelAxis) -> OrthogonalTransform? {
+      switch axis {
+      case .stream: stream
+      case .values, .attended: head
+      case .vocabulary, .queries, .keys, .feedForward: nil
+      }
+    }
+
+    /// What becomes of a matrix, or nil when it stays as it is.
+    ///
+    /// The values of a row lie along the last dimension.
+    func rule(for tensor: ModelTensor, source: ModelTensor) -> Rule? {
+      let axes = tensor.slot.axes
+      guard axes.count == 2 else { return nil }
+      let (columns, rows) = (transform(of: axes[0]), transform(of: axes[1]))
+      guard rows != nil || columns != nil else { return nil }
+      let norm = stream == nil ? nil : tensor.norm.map { ModuleTensor.weight.name(of: $0) }
+      return Rule(source: source.name, shape: tensor.shape, norm: norm, rows: rows, columns: columns)
+    }
   }
 
   /// Rotates a weight.

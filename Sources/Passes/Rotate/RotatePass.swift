@@ -10,7 +10,7 @@ public struct RotatePass: Pass {
   /// What it does.
   public static let summary =
     "Rotate a model's activations, which leaves its function and spreads outliers of its weights."
-  private static let configurationName = "config.json"
+  private static let configurationName = ModelConfiguration.fileName
   /// How it is done.
   public var options: RotateOptions
 
@@ -43,7 +43,7 @@ public struct RotatePass: Pass {
         editor.replace(
           [head.name], with: [head], module: head.name, action: "rotated, made from the embedding")
       } else {
-        editor.add([head], after: "model.norm.weight", module: head.name, action: "made from the embedding")
+        editor.add([head], after: rotation.lastNorm, module: head.name, action: "made from the embedding")
       }
     }
     let memory = 12 * MemoryEstimate(largest)
@@ -67,7 +67,8 @@ public struct RotatePass: Pass {
     guard input.contents.adapter == nil else {
       throw PassError.usage("rotate: \(input.path) has an adapter; merge it first")
     }
-    let configuration = try LlamaConfiguration(of: input)
+    let layout = try ModelLayout(of: input)
+    let configuration = layout.configuration
     for size in [configuration.hiddenSize, configuration.headSize] {
       let odd = OrthogonalTransform.oddFactor(of: size)
       guard odd <= OrthogonalTransform.oddLimit else {
@@ -76,16 +77,7 @@ public struct RotatePass: Pass {
         )
       }
     }
-    try configuration.requireShapes(of: input)
-    let rotation = ModelRotation(options, configuration)
-    let reader = ModelReader(checkpoint: input)
-    for (_, rule) in rotation.rules.sorted(by: { precedes($0.key, $1.key) }) {
-      _ = try reader.format(of: rule.source, shape: rule.shape)
-    }
-    for norm in rotation.norms.sorted(by: precedes) {
-      _ = try reader.format(of: norm, shape: [configuration.hiddenSize])
-    }
-    return rotation
+    return try ModelRotation(options, layout, in: input)
   }
 
   private func rotated(_ tensor: TensorInfo) -> TensorInfo {
@@ -114,7 +106,7 @@ public struct RotatePass: Pass {
         input.path + "/" + Self.configurationName, byte: error.byteOffset, .malformed(error.reason))
     }
     var json = before
-    if rotation.newHead != nil { json.set("tie_word_embeddings", to: .bool(false)) }
+    if rotation.untiesEmbeddings { json = json.withOwnHead }
     if let name = options.dtype?.configurationName {
       for key in ["dtype", "torch_dtype"] where json[key] != nil { json.set(key, to: .string(name)) }
     }

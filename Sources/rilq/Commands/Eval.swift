@@ -39,17 +39,21 @@ struct Eval: ParsableCommand {
     let windows = try EvaluationWindows(
       path: text, window: window, maxTokens: maxTokens, tokenizer: try Tokenizer(of: checkpoint))
     let model = try Transformer(checkpoint)
+    let notices: [String]
     try model.requireTokens(windows.windows, from: Tokenizer.path(in: checkpoint))
     let begin = ContinuousClock.now
     var document: JSONValue
     if let reference {
-      let comparison = try Transformer(Checkpoint.open(path: reference, access: global.access))
+      let original = try Checkpoint.open(path: reference, access: global.access)
+      notices = global.tellNotices(of: checkpoint, original)
+      let comparison = try Transformer(original)
         .compare(with: model, on: windows.windows) { progress.show($0) }
       document = comparison.candidate.json
       document.set("mean_kl", to: .double(comparison.meanKL))
       document.set("top1_agreement", to: .double(comparison.top1Agreement))
       document.set("reference_perplexity", to: .double(comparison.reference.perplexity))
     } else {
+      notices = global.tellNotices(of: checkpoint)
       document = try model.evaluate(windows.windows) { progress.show($0) }.json
     }
     let seconds = begin.secondsSince
@@ -57,7 +61,9 @@ struct Eval: ParsableCommand {
     let tokens = windows.windows.count * window
     document.set("tokens_per_second", to: .double(Double(tokens) / seconds))
     document.set("peak_memory_bytes", to: .integer(ProcessMemory.peakByteCount))
-    global.show(document, text: Self.text(document))
+    let text = Self.text(document)
+    document.set(notices: notices)
+    global.show(document, text: text)
   }
 
   private static func text(_ document: JSONValue) -> String {

@@ -76,18 +76,20 @@ struct Generate: ParsableCommand {
 
   func run() throws {
     let progress = global.start()
-    let writer = try Writer(try Checkpoint.open(path: path, access: global.access))
+    let checkpoint = try Checkpoint.open(path: path, access: global.access)
+    let writer = try Writer(checkpoint)
+    let notices = global.tellNotices(of: checkpoint)
     if let samples, let output {
-      try write(samples, to: output, writer, progress)
+      try write(samples, to: output, writer, progress, notices)
     } else {
-      try answer(prompt ?? "", writer)
+      try answer(prompt ?? "", writer, notices)
     }
   }
 }
 
 extension Generate {
   /// Continues the prompt, on standard output as it comes.
-  private func answer(_ prompt: String, _ writer: Writer) throws {
+  private func answer(_ prompt: String, _ writer: Writer, _ notices: [String]) throws {
     let tokens = try writer.tokens(of: prompt)
     let room = writer.model.configuration.contextLength - tokens.count
     guard room >= maxTokens ?? 1 else {
@@ -117,19 +119,22 @@ extension Generate {
       }
       return
     }
-    print(
-      JSONValue.object([
-        .init("text", .string(text)),
-        .init("tokens", .array(generation.tokens.map { .integer(Int($0)) })),
-        .init("prompt_tokens", .array(tokens.map { .integer(Int($0)) })),
-        .init("finish_reason", .string(generation.finishReason.rawValue)),
-        .init("tokens_per_second", .double(speed)),
-        .init("peak_memory_bytes", .integer(ProcessMemory.peakByteCount)),
-      ]).prettyText)
+    var document = JSONValue.object([
+      .init("text", .string(text)),
+      .init("tokens", .array(generation.tokens.map { .integer(Int($0)) })),
+      .init("prompt_tokens", .array(tokens.map { .integer(Int($0)) })),
+      .init("finish_reason", .string(generation.finishReason.rawValue)),
+      .init("tokens_per_second", .double(speed)),
+      .init("peak_memory_bytes", .integer(ProcessMemory.peakByteCount)),
+    ])
+    document.set(notices: notices)
+    print(document.prettyText)
   }
 
   /// Writes texts to a file, which appears when all are written.
-  private func write(_ count: Int, to output: String, _ writer: Writer, _ progress: ProgressDisplay) throws {
+  private func write(
+    _ count: Int, to output: String, _ writer: Writer, _ progress: ProgressDisplay, _ notices: [String]
+  ) throws {
     let context = writer.model.configuration.contextLength
     let length = 1 + (maxTokens ?? max(1, min(Self.sampleTokens, context - 1)))
     guard length <= context else {
@@ -153,11 +158,12 @@ extension Generate {
     progress.finish()
     try writer.write(samples, to: workspace)
     let tokens = samples.reduce(0) { $0 + $1.count - 1 }
-    let document = JSONValue.object([
+    var document = JSONValue.object([
       .init("output", .string(output)), .init("samples", .integer(count)), .init("tokens", .integer(tokens)),
       .init("tokens_per_second", .double(Double(tokens) / seconds)),
       .init("peak_memory_bytes", .integer(ProcessMemory.peakByteCount)),
     ])
+    document.set(notices: notices)
     global.show(
       document,
       text: "\(output.escapedForDisplay): \(count) texts, \(tokens) tokens, "

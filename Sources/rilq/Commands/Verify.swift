@@ -26,13 +26,16 @@ struct Verify: SpecialPassCommand {
   func run() throws {
     let progress = global.start()
     let options = try VerifyPass(flags: flags.given).options
-    let verification = try Verification(
-      reference: try Checkpoint.open(path: reference, access: global.access),
-      candidate: try Checkpoint.open(path: candidate, access: global.access),
-      options
-    ) { progress.show($0) }
+    let reference = try Checkpoint.open(path: reference, access: global.access)
+    let candidate = try Checkpoint.open(path: candidate, access: global.access)
+    let notices = global.tellNotices(of: reference, candidate)
+    let verification = try Verification(reference: reference, candidate: candidate, options) {
+      progress.show($0)
+    }
     progress.finish()
-    global.show(verification.json, text: verification.table)
+    var document = verification.json
+    document.set(notices: notices)
+    global.show(document, text: verification.table)
     guard verification.passed else { throw ExitCode(1) }
   }
 }

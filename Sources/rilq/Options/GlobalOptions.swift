@@ -34,8 +34,31 @@ struct GlobalOptions: ParsableArguments {
     return ProgressDisplay(isQuiet: quiet)
   }
 
+  /// Says on standard error what there is to say about checkpoints, each sentence once.
+  ///
+  /// - Returns: The sentences, for the key `notices` of a document.
+  @discardableResult
+  func tellNotices(of checkpoints: Checkpoint...) -> [String] {
+    var notices: [String] = []
+    for checkpoint in checkpoints {
+      for notice in checkpoint.notices.map({ "\(checkpoint.path): \($0)" }) where !notices.contains(notice) {
+        notices.append(notice)
+        Terminal.writeError(notice.escapedForDisplay)
+      }
+    }
+    return notices
+  }
+
   /// Prints a result: the document, or text for people.
   func show(_ document: JSONValue, text: @autoclosure () -> String) {
     print(json ? document.prettyText : text())
+  }
+}
+
+extension JSONValue {
+  /// Adds the key `notices` where there are some.
+  mutating func set(notices: [String]) {
+    guard !notices.isEmpty else { return }
+    set("notices", to: .array(notices.map { .string($0) }))
   }
 }

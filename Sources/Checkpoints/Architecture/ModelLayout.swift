@@ -1,0 +1,151 @@
+/// A tensor of a model: its names, its shape and its role.
+package struct ModelTensor: Sendable, Equatable {
+  /// What a tensor is in the computation.
+  package enum Role: Sendable, Equatable {
+    case embedding
+    case norm
+    case linear(LinearGroupKind)
+    case head
+  }
+
+  /// The module in the checkpoint: `model.layers.0.self_attn.q_proj`.
+  package let module: String
+  /// The name in a GGUF file without its ending: `blk.0.attn_q`.
+  package let gguf: String
+  /// `[columns]` of a norm, `[rows, columns]` of a matrix.
+  package let shape: [Int]
+  /// What is known of it whatever the model's sizes are.
+  package let slot: TensorSlot
+  /// What it is in the computation.
+  package let role: Role
+  /// The module of the norm whose output it reads directly, if it reads one.
+  package let norm: String?
+
+  /// The name of the weight in the checkpoint.
+  package var name: String { ModuleTensor.weight.name(of: module) }
+}
+
+/// Where the tensors of a model are in its checkpoint, and which shapes they have.
+package struct ModelLayout: Sendable, Equatable {
+  /// The hyperparameters.
+  package let configuration: ModelConfiguration
+  /// What the modules but for the head begin with: `model.`, or nothing in a checkpoint of the model without its head.
+  package let prefix: String
+  private var family: ModelFamily { configuration.family }
+
+  /// Finds out what the modules of a checkpoint begin with.
+  ///
+  /// - Parameters:
+  ///   - configuration: The hyperparameters.
+  ///   - has: Whether the checkpoint has a tensor of a name.
+  package init(_ configuration: ModelConfiguration, has: (String) -> Bool = { _ in true }) {
+    let family = configuration.family
+    self.configuration = configuration
+    prefix =
+      family.prefixes.first { has(ModuleTensor.weight.name(of: $0 + family.embedding.module)) }
+      ?? family.prefixes[0]
+  }
+
+  /// Reads a checkpoint's configuration and finds its tensors.
+  ///
+  /// - Throws: `FormatError` when `config.json` is missing, malformed, or describes another architecture.
+  package init(of checkpoint: Checkpoint) throws {
+    self.init(try ModelConfiguration(of: checkpoint)) { checkpoint.tensor(named: $0) != nil }
+  }
+
+  /// The embedding, `[vocabulary, stream]`.
+  package var embedding: ModelTensor {
+    tensor(family.embedding, module: prefix + family.embedding.module, role: .embedding)
+  }
+
+  /// The norm after the last layer, `[stream]`.
+  package var finalNorm: ModelTensor {
+    tensor(family.finalNorm, module: prefix + family.finalNorm.module, role: .norm)
+  }
+
+  /// The output head, `[vocabulary, stream]`; whether the checkpoint has it is another question.
+  package var head: ModelTensor {
+    tensor(family.head, module: family.head.module, role: .head, norm: finalNorm.module)
+  }
+
+  /// The tensors of a layer, in the order of the computation.
+  package func layer(_ index: Int) -> [ModelTensor] {
+    let module = "\(prefix)\(family.layers.module).\(index)."
+    return family.layer.entries.map { entry in
+      tensor(
+        entry.slot, module: module + entry.slot.module, gguf: "\(family.layers.gguf).\(index).",
+        role: entry.group.map { .linear($0) } ?? .norm, norm: entry.norm.map { module + $0.module })
+    }
+  }
+
+  /// Every tensor, layer by layer, the head aside; made one layer at a time, as a configuration may claim any number of them.
+  package var bodyTensors: some Sequence<ModelTensor> {
+    let layerCount = configuration.layerCount
+    return (-1...layerCount).lazy.flatMap { index in
+      switch index {
+      case -1: [embedding]
+      case layerCount: [finalNorm]
+      default: layer(index)
+      }
+    }
+  }
+
+  private func tensor(
+    _ slot: TensorSlot, module: String, gguf: String = "", role: ModelTensor.Role, norm: String? = nil
+  ) -> ModelTensor {
+    ModelTensor(
+      module: module, gguf: gguf + slot.gguf, shape: slot.axes.map(configuration.size(of:)), slot: slot,
+      role: role, norm: norm)
+  }
+}
+
+extension ModelLayout {
+  /// Checks from headers alone that every tensor is there and has the shape that the configuration says.
+  ///
+  /// Whatever is sized by the configuration comes after this: a configuration may claim any sizes.
+  ///
+  /// - Throws: `FormatError` with the first tensor that is missing or has another shape.
+  package func requireTensors(in checkpoint: Checkpoint) throws(FormatError) {
+    for tensor in bodyTensors { try require(tensor, in: checkpoint) }
+    guard checkpoint.tensor(named: head.name) != nil || !configuration.tiesEmbeddings else { return }
+    try require(head, in: checkpoint)
+  }
+
+  private func require(_ tensor: ModelTensor, in checkpoint: Checkpoint) throws(FormatError) {
+    guard let info = checkpoint.tensor(named: tensor.name) else {
+      throw FormatError(checkpoint.path, .missing("tensor '\(tensor.name)'"))
+    }
+    let found = checkpoint.contents.logicalShape(of: info, module: tensor.module)
+    guard found == tensor.shape else {
+      throw FormatError(
+        checkpoint.path, at: "tensor '\(tensor.name)'", .shape(expected: tensor.shape, found: found))
+    }
+  }
+}
+
+extension CheckpointContents {
+  /// The shape of a module's weight, unpacked.
+  package func logicalShape(of weight: TensorInfo, module: String) -> [Int] {
+    guard let parameters = quantization[module], weight.shape.count == 2, parameters.bits > 0 else {
+      return weight.shape
+    }
+    // A row of a tensor that exists is far below 2^58 words.
+    return [
+      weight.shape[0], weight.shape[1].multipliedReportingOverflow(by: 32).partialValue / parameters.bits,
+    ]
+  }
+}
+
+extension ModelLayout {
+  /// Whether a module is a linear of a layer.
+  package func isLayerLinear(_ module: String) -> Bool {
+    let start = "\(prefix)\(family.layers.module)."
+    guard module.hasPrefix(start) else { return false }
+    let rest = module.dropFirst(start.count)
+    guard let dot = rest.firstIndex(of: "."), let index = Int(rest[..<dot]),
+      (0..<configuration.layerCount).contains(index), "\(index)" == rest[..<dot]
+    else { return false }
+    let name = rest[rest.index(after: dot)...]
+    return family.layer.entries.contains { $0.group != nil && $0.slot.module == name }
+  }
+}

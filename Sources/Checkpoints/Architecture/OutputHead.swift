@@ -1,0 +1,70 @@
+/// Which matrix gives the logits of a model.
+package enum OutputHead: Sendable, Equatable {
+  /// The embedding: the checkpoint has no other head, or one that is equal to it.
+  case embedding
+  /// A head of its own.
+  case own
+}
+
+extension ModelLayout {
+  /// Finds the output head: the tensor that is there, whatever the configuration says of tied embeddings.
+  ///
+  /// A head beside a configuration that ties it is compared with the embedding, byte for byte up to the first difference.
+  ///
+  /// - Throws: `FormatError` when a tensor cannot be read.
+  package func outputHead(in checkpoint: Checkpoint) throws -> OutputHead {
+    guard configuration.tiesEmbeddings else { return .own }
+    guard checkpoint.tensor(named: head.name) != nil else { return .embedding }
+    return try checkpoint.hasEqualTensors(head.module, embedding.module) ? .embedding : .own
+  }
+
+  /// What there is to say about a model whose tensors contradict its configuration, a sentence each.
+  ///
+  /// - Throws: `FormatError` when a tensor cannot be read.
+  package func notices(in checkpoint: Checkpoint) throws -> [String] {
+    guard configuration.tiesEmbeddings, try outputHead(in: checkpoint) == .own else {
+      return configuration.notices
+    }
+    let notice =
+      "\(ModelConfiguration.fileName): 'tie_word_embeddings' is true, but '\(head.name)' is there and differs "
+      + "from the embedding; it is used as the output head"
+    return configuration.notices + [notice]
+  }
+}
+
+extension Checkpoint {
+  /// What there is to say about the checkpoint and the model in it, a sentence each.
+  ///
+  /// Of a model that is not understood nothing is said: whoever computes with it gets the error.
+  public var notices: [String] {
+    guard let layout = try? ModelLayout(of: self), let own = try? layout.notices(in: self) else {
+      return contents.notices
+    }
+    return contents.notices + own
+  }
+
+  /// Whether two modules have the same tensors with the same bytes.
+  fileprivate func hasEqualTensors(_ first: String, _ second: String) throws -> Bool {
+    guard contents.quantization[first] == contents.quantization[second] else { return false }
+    let pairs = ModuleTensor.allCases.map {
+      (tensor(named: $0.name(of: first)), tensor(named: $0.name(of: second)))
+    }
+    guard pairs.allSatisfy({ $0?.dtype == $1?.dtype && $0?.shape == $1?.shape }) else { return false }
+    for case (let first?, let second?) in pairs {
+      let (a, b) = (try bytes(of: first.name), try bytes(of: second.name))
+      guard a.withSpan({ a in b.withSpan { b in a.isEqual(to: b) } }) else { return false }
+    }
+    return true
+  }
+}
+
+extension JSONValue {
+  /// A `config.json` that says that the output head is a tensor of its own.
+  ///
+  /// For whoever gives a model with tied embeddings a head: other programs would not look for it.
+  package var withOwnHead: JSONValue {
+    var json = self
+    json.set("tie_word_embeddings", to: .bool(false))
+    return json
+  }
+}

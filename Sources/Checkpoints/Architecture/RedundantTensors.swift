@@ -1,0 +1,40 @@
+import Kernels
+
+extension ModelLayout {
+  /// How the names of rotary frequencies end that old checkpoints have beside the weights.
+  package static let frequencyEnding = "rotary_emb.inv_freq"
+
+  /// The tensors of a checkpoint that say nothing new: a head that is the embedding, frequencies that follow from the
+  /// configuration.
+  ///
+  /// - Returns: Their names, in the order of the file.
+  /// - Throws: `FormatError` when a tensor cannot be read.
+  package func redundantTensors(in checkpoint: Checkpoint) throws -> [String] {
+    let hasTiedHead = try outputHead(in: checkpoint) == .embedding
+    return try checkpoint.contents.tensors.filter { tensor in
+      if hasTiedHead, ModuleTensor.split(tensor.name)?.module == head.module { return true }
+      guard tensor.name.hasSuffix(Self.frequencyEnding) else { return false }
+      return try followsFromConfiguration(tensor, in: checkpoint)
+    }.map(\.name)
+  }
+
+  /// Whether frequencies are those of the configuration, before or after stretching, up to the rounding of their dtype.
+  private func followsFromConfiguration(_ tensor: TensorInfo, in checkpoint: Checkpoint) throws -> Bool {
+    guard tensor.shape == [configuration.headSize / 2], let format = tensor.dtype.floatFormat else {
+      return false
+    }
+    let tolerance: Float =
+      switch format {
+      case .f32: 1e-5
+      case .f16: 1 / 1024
+      case .bf16: 1 / 128
+      }
+    let found = try checkpoint.bytes(of: tensor.name).withSpan { widened($0, from: format) }
+    let rotary = configuration.rotary
+    let size = configuration.headSize
+    return [rotary.plainFrequencies(headSize: size), rotary.frequencies(headSize: size)].contains {
+      expected in
+      zip(found, expected).allSatisfy { abs($0 - $1) <= tolerance * $1 }
+    }
+  }
+}

@@ -1,0 +1,67 @@
+package import Checkpoints
+package import Kernels
+
+extension Transformer {
+  /// The weights of one decoder layer, by their places in its description.
+  package struct DecoderLayer: Sendable {
+    /// What the layer computes.
+    package let description: LayerDescription
+    /// The norms, in the order of the computation.
+    private let norms: [(slot: TensorSlot, weights: [Float])]
+    /// The groups of linears, in the order of the computation.
+    package var groups: [LinearGroup]
+    /// What `groups` are.
+    package let groupKinds: [LinearGroupKind]
+
+    /// Reads one layer.
+    ///
+    /// - Throws: What `Transformer.init` throws.
+    init(_ index: Int, _ layout: ModelLayout, _ reader: ModelReader) throws {
+      description = layout.configuration.family.layer
+      groupKinds = description.groups
+      var norms: [(TensorSlot, [Float])] = []
+      var linears = [[Linear]](repeating: [], count: groupKinds.count)
+      for tensor in layout.layer(index) {
+        if case .linear(let kind) = tensor.role, let group = groupKinds.firstIndex(of: kind) {
+          linears[group].append(try reader.linear(tensor))
+        } else {
+          norms.append((tensor.slot, try reader.vector(tensor)))
+        }
+      }
+      self.norms = norms
+      groups = linears.map { LinearGroup($0) }
+    }
+  }
+}
+
+extension Transformer.DecoderLayer {
+  /// A group of linears.
+  package subscript(kind: LinearGroupKind) -> LinearGroup {
+    get { groups[index(of: kind)] }
+    set { groups[index(of: kind)] = newValue }
+  }
+
+  /// The weights of a norm.
+  package subscript(norm slot: TensorSlot) -> [Float] {
+    guard let norm = norms.first(where: { $0.slot == slot }) else {
+      preconditionFailure("the layer has no norm '\(slot.module)'")
+    }
+    return norm.weights
+  }
+
+  /// The place of a group in `groups`.
+  package func index(of kind: LinearGroupKind) -> Int {
+    guard let index = groupKinds.firstIndex(of: kind) else {
+      preconditionFailure("the layer has no group \(kind)")
+    }
+    return index
+  }
+
+  /// The linears, in the order of the computation.
+  package var linears: [Linear] { groups.flatMap(\.linears) }
+
+  /// Sets what the operands of all products with weights are rounded to.
+  package mutating func setOperands(_ operands: ProductOperands) {
+    for index in groups.indices { groups[index].operands = operands }
+  }
+}
