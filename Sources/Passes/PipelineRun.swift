@@ -173,7 +173,7 @@ struct PipelineRun {
     case .path(let path): reference = try Checkpoint.open(path: path.resolved, access: self.options.access)
     }
     let verification = try Verification(
-      reference: reference, candidate: current, options, progress: progress)
+      reference: reference, candidate: current, options, original: original, progress: progress)
     guard verification.passed else {
       throw PassError.checkFailed("verify: \(verification.failure); nothing is written")
     }

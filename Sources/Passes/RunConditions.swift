@@ -77,9 +77,9 @@ extension Recipe {
         case .calibrate(let options): (options.texts + [options.teacher].compactMap(\.self)).map(\.resolved)
         case .verify(let options):
           if case .path(let path) = options.against {
-            [options.text.resolved, path.resolved]
+            [options.text, path].compactMap { $0?.resolved }
           } else {
-            [options.text.resolved]
+            [options.text].compactMap { $0?.resolved }
           }
         case .quantize(let options): (options.texts + [options.importance].compactMap(\.self)).map(\.resolved)
         case .attach(let options): [options.text, options.teacher].compactMap { $0?.resolved }

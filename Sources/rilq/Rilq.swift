@@ -20,7 +20,7 @@ struct Rilq: ParsableCommand {
       """,
     version: version,
     subcommands: [
-      Convert.self, Rotate.self, Quantize.self, Attach.self, Calibrate.self, Merge.self, Verify.self,
+      Convert.self, RecipeList.self, Rotate.self, Quantize.self, Attach.self, Calibrate.self, Merge.self, Verify.self,
       Eval.self, Generate.self, Inspect.self, Analyze.self, Plot.self, Diff.self, Hash.self,
     ])
 

@@ -43,7 +43,13 @@ package struct PeftMergePass: Pass {
     if options.tables != nil, matched.modules.keys.allSatisfy({ input.contents.quantization[$0] == nil }) {
       throw PassError.usage("merge: 'tables' has no meaning here, the adapter changes no packed weight")
     }
-    return editor.plan(memory: largest)
+    var plan = editor.plan(memory: largest)
+    if matched.unties {
+      var configuration = try input.configuration()
+      configuration.set("tie_word_embeddings", to: .bool(false))
+      plan.replaceAsset(named: Checkpoint.configurationName, with: configuration)
+    }
+    return plan
   }
 
   /// The module whose weight a tensor is, when it has an adapter.
@@ -71,9 +77,10 @@ package struct PeftMergePass: Pass {
   ) throws -> JSONValue {
     let plan = try plan(input)
     let matched = try MatchedAdapter(source, base: input)
+    let source = input.replacing(contents: input.contents, assets: plan.assets)
     var pending: [String: TensorBytes] = [:]
     var summary = MergeSummary()
-    try writeTensors(of: plan.contents, from: input, into: writer) { tensor in
+    try writeTensors(of: plan.contents, from: source, into: writer) { tensor in
       if let bytes = pending.removeValue(forKey: tensor.name) { return bytes }
       if let module = module(of: tensor, matched) {
         for result in try merge(module, matched, in: input, &summary) { pending[result.name] = result.bytes }

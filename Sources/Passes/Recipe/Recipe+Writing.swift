@@ -11,7 +11,7 @@ extension Recipe {
       .init("to", .string(outputFormat.rawValue)),
     ]
     if !variables.isEmpty {
-      let values = variables.map { JSONValue.Member($0.name, .recipeText($0.value)) }
+      let values = variables.map { JSONValue.Member($0.name, $0.value.json) }
       members.append(.init("variables", .object(values)))
     }
     let entries = passes.map { JSONValue.object([.init($0.name, $0.options)]) }
@@ -42,7 +42,7 @@ extension Recipe {
           options.teacher = options.teacher?.moved(to: folder)
           return .calibrate(options)
         case .verify(var options):
-          options.text = options.text.moved(to: folder)
+          options.text = options.text?.moved(to: folder)
           if case .path(let path) = options.against { options.against = .path(path.moved(to: folder)) }
           return .verify(options)
         case .merge(var options):
@@ -60,5 +60,14 @@ extension Recipe {
           return .quantize(options)
         }
       })
+  }
+}
+
+extension Recipe.Variable.Value {
+  fileprivate var json: JSONValue {
+    switch self {
+    case .text(let text): .recipeText(text)
+    case .list(let texts): .array(texts.map(JSONValue.recipeText))
+    }
   }
 }

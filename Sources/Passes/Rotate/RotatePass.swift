@@ -128,10 +128,10 @@ package struct RotatePass: Pass {
   /// The configuration of a model whose output head is no longer the embedding or whose weights have another dtype, or nil
   /// when it does not change.
   private func configuration(_ rotation: ModelRotation, of input: Checkpoint) throws -> [UInt8]? {
-    guard options.parts.contains(.residual), let bytes = try input.asset(named: Self.configurationName) else {
+    guard options.parts.contains(.residual), try input.asset(named: Self.configurationName) != nil else {
       return nil
     }
-    let before = try bytes.withSpan { span in try JSONValue(parsing: span) }
+    let before = try input.configuration()
     var json = before
     if rotation.newHead != nil { json.set("tie_word_embeddings", to: .bool(false)) }
     if let name = options.dtype?.configurationName {

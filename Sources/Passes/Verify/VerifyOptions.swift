@@ -21,8 +21,12 @@ public struct VerifyOptions: Sendable, Equatable {
   /// improbable tokens.
   public static let defaultMaxLogitDifference = 1e-3
 
-  /// The text that both sides read, UTF-8.
-  public var text: PathOption
+  /// The text that both sides read, UTF-8; nil reads windows that the original model writes.
+  public var text: PathOption?
+  /// The windows that the original model writes, without a text.
+  public var sampled: Int?
+  /// The seed of the windows that the original model writes.
+  public var seed: UInt64
   /// What is compared with; nil means `unmerged` after a merge and `input` otherwise.
   public var against: VerifyReference?
   /// The tokens a window, at least 2.
@@ -45,11 +49,13 @@ public struct VerifyOptions: Sendable, Equatable {
   /// Without any limit `maxMeanKL`, `maxKL` and `maxLogitDifference` become their defaults, which an exact merge into
   /// f32 tables keeps, so that a verification can always fail.
   public init(
-    text: PathOption, against: VerifyReference? = nil, window: Int = 512, maxTokens: Int? = nil,
+    text: PathOption?, sampled: Int? = nil, seed: UInt64 = 1, against: VerifyReference? = nil, window: Int = 512, maxTokens: Int? = nil,
     maxKL: Double? = nil, maxMeanKL: Double? = nil, maxLogitDifference: Double? = nil,
     minTop1Agreement: Double? = nil, maxPerplexityRatio: Double? = nil
   ) {
     self.text = text
+    self.sampled = sampled
+    self.seed = seed
     self.against = against
     self.window = window
     self.maxTokens = maxTokens

@@ -6,6 +6,12 @@ struct VerifyFlags: ParsableArguments {
   @Option(help: "The text that both models read, UTF-8.")
   var text: String?
 
+  @Option(help: "Without a text: how many windows the reference writes itself.")
+  var sampled: String?
+
+  @Option(help: "The seed of the windows that the reference writes (default: 1).")
+  var seed: String?
+
   @Option(help: "The tokens of a window (default: 512).")
   var window: String?
 
@@ -32,6 +38,8 @@ struct VerifyFlags: ParsableArguments {
     [PassFlag].collect(
       values: [
         ("text", text),
+        ("sampled", sampled),
+        ("seed", seed),
         ("window", window),
         ("max_tokens", maxTokens),
         ("max_kl", maxKl),
