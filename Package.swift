@@ -40,10 +40,15 @@ let package = Package(
       name: "Passes",
       dependencies: ["Checkpoints", "Kernels", "Models", .product(name: "Yams", package: "Yams")],
       swiftSettings: strict),
+    // What `--recipe` names; a recipe is embedded from the file that everybody can run.
+    .target(
+      name: "Recipes", path: "Recipes",
+      exclude: ["smollm2-affine.yaml", "smollm2-dense.yaml", "tiny-best.yaml", "tiny-demo.yaml"],
+      resources: ["fast", "balanced", "best"].map { .embedInCode("\($0).yaml") }, swiftSettings: strict),
     .executableTarget(
       name: "rilq",
       dependencies: [
-        "Checkpoints", "Kernels", "Models", "Passes",
+        "Checkpoints", "Kernels", "Models", "Passes", "Recipes",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),

@@ -24,9 +24,39 @@ package struct OutputFile: ~Copyable {
 
   /// Creates a file, or empties the one that is there.
   package init(creating path: String) throws {
-    let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    let descriptor = unsafe Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else { throw FileSystem.systemError(path) }
     self.init(descriptor: descriptor, path: path)
+  }
+
+  /// Opens a regular file for appending, and makes it when nothing is there.
+  ///
+  /// - Parameters:
+  ///   - path: The file; a link is not followed.
+  ///   - byteCount: The bytes at its beginning that stay.
+  /// - Throws: `FormatError` when it cannot be opened or is not a regular file.
+  package init(continuing path: String, keeping byteCount: Int) throws {
+    self.init(descriptor: try Self.open(continuing: path, keeping: byteCount), path: path)
+    self.byteCount = byteCount
+  }
+
+  private static func open(continuing path: String, keeping byteCount: Int) throws -> Int32 {
+    // Without O_NONBLOCK a FIFO would wait for a reader.
+    let flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
+    let descriptor = unsafe Glibc.open(path, flags, 0o644)
+    guard descriptor >= 0 else { throw FileSystem.systemError(path) }
+    do {
+      var status = stat()
+      guard unsafe fstat(descriptor, &status) == 0 else { throw FileSystem.systemError(path) }
+      guard status.st_mode & S_IFMT == S_IFREG else {
+        throw FormatError(path, .system("is not a regular file"))
+      }
+      guard ftruncate(descriptor, off_t(byteCount)) == 0 else { throw FileSystem.systemError(path) }
+    } catch {
+      close(descriptor)
+      throw error
+    }
+    return descriptor
   }
 
   /// Appends bytes.

@@ -117,6 +117,9 @@ public struct Pipeline {
 
   private func requireMeaningfulOptions() throws {
     let format = recipe.outputFormat
+    if let path = options.logPath {
+      try SideFile.requirePlace(at: path, mayReplace: options.force || options.resumes)
+    }
     guard format == .gguf || options.ggufType == .auto else {
       throw PassError.usage("\(recipe.output.resolved): a GGUF type goes with a GGUF file only")
     }

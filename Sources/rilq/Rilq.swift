@@ -19,7 +19,7 @@ struct Rilq: ParsableCommand {
       represented exactly; 4 reading or writing failed; 64 wrong usage or recipe; 130 interrupted.
       """,
     version: version,
-    subcommands: [Convert.self] + PassCommands.of(.standard) + [
+    subcommands: [Convert.self, RecipeList.self] + PassCommands.of(.standard) + [
       Eval.self, Generate.self, Inspect.self, Analyze.self, Plot.self, Diff.self, Hash.self,
     ])
 

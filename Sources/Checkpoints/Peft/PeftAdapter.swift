@@ -21,6 +21,8 @@ public struct PeftAdapter: Sendable {
   public var groupSize: Int? { configuration.groupSize }
   /// Whether the base stores its linears as `[in, out]`.
   package var isFanInFanOut: Bool { configuration.isFanInFanOut }
+  /// Whether the adapters of an embedding and of the output head that shares its weights are copies of one.
+  package var ensuresWeightTying: Bool { configuration.ensuresWeightTying }
   /// The file that selects the modules, for errors.
   package var configurationPath: String { configuration.path }
   /// The file of the tensors, for errors.
@@ -38,6 +40,11 @@ public struct PeftAdapter: Sendable {
   /// - Returns: The description, and the way to the bytes.
   /// - Throws: `FormatError` when it is malformed, or means something that is not handled.
   public static func open(_ folder: String, access: FileAccess = .mapped) throws -> PeftAdapter {
+    if case .file = try FileSystem.kind(of: folder) {
+      throw FormatError(
+        folder,
+        .unsupported("is a file; the adapter's folder is wanted, with '\(configurationName)' and '\(tensorsName)'"))
+    }
     let names = try FileSystem.names(in: folder)
     guard names.contains(configurationName) else {
       throw FormatError(folder, .missing("'\(configurationName)' of the adapter"))

@@ -14,6 +14,8 @@ struct PeftConfiguration: Sendable {
   let isFanInFanOut: Bool
   /// Whether B has a bias.
   let hasLoraBias: Bool
+  /// Whether the adapters of an embedding and of the output head that shares its weights are copies of one.
+  let ensuresWeightTying: Bool
   /// The columns a mean is taken over, when the adapter is pooled.
   let groupSize: Int?
   let targets: PeftTargets
@@ -26,11 +28,14 @@ struct PeftConfiguration: Sendable {
     "peft_type", "r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora",
     "fan_in_fan_out",
     "lora_bias", "use_qalora", "qalora_group_size", "target_modules", "exclude_modules", "modules_to_save",
-    "layers_to_transform", "layers_pattern", "bias", "init_lora_weights",
+    "layers_to_transform", "layers_pattern", "bias", "init_lora_weights", "ensure_weight_tying",
     "auto_mapping", "base_model_name_or_path", "inference_mode", "lora_dropout", "megatron_core",
     "peft_version",
     "revision", "task_type", "loftq_config", "eva_config", "corda_config", "lora_ga_config", "runtime_config",
   ]
+
+  /// The cost of all expressions at each character of a name: far above what is in use, and a second for a large model.
+  private static let stepLimit = 1 << 14
 
   /// The starting values that leave the base weights as they are; the others change them.
   private static let harmlessStarts = ["gaussian", "eva", "orthogonal"]
@@ -54,9 +59,11 @@ struct PeftConfiguration: Sendable {
     usesDora = try document.flag("use_dora")
     isFanInFanOut = try document.flag("fan_in_fan_out")
     hasLoraBias = try document.flag("lora_bias")
+    ensuresWeightTying = try document.flag("ensure_weight_tying")
     groupSize = try document.flag("use_qalora") ? try document.positiveInteger("qalora_group_size") : nil
     targets = try PeftTargets(document)
     modulesToSave = try document.texts("modules_to_save")
+    try refuseLongExpressions()
     try refuseCombinations(document)
   }
 
@@ -70,6 +77,15 @@ struct PeftConfiguration: Sendable {
     }
     for key in document.keys where !knownKeys.contains(key) && document.isOn(key) {
       throw document.refusal(key)
+    }
+  }
+
+  private func refuseLongExpressions() throws(FormatError) {
+    let patterns = rankPattern.map(\.expression) + alphaPattern.map(\.expression)
+    let count = patterns.reduce(targets.stepCount) { $0 + $1.stepCount }
+    guard count <= Self.stepLimit else {
+      throw FormatError(
+        path, .unsupported("has expressions of \(count) steps together, at most \(Self.stepLimit) are supported"))
     }
   }
 

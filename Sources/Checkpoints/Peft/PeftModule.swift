@@ -6,7 +6,22 @@ package struct PeftModule: Sendable, Equatable {
   /// The last components of the names of embeddings.
   static let embeddingNames: Set<String> = ["embed_tokens", "wte", "wpe", "word_embeddings", "embed_in"]
   /// The last components of the names of output heads.
-  package static let headNames: Set<String> = ["lm_head", "embed_out", "output"]
+  static let headNames: Set<String> = ["lm_head", "embed_out", "output"]
+
+  /// Whether a module is an embedding, as far as its name tells.
+  static func isEmbedding(_ name: String) -> Bool { embeddingNames.contains(lastComponent(of: name)) }
+
+  /// Whether a module is the embedding of tokens, which an output head may share its weights with.
+  package static func isTokenEmbedding(_ name: String) -> Bool {
+    isEmbedding(name) && lastComponent(of: name) != "wpe"
+  }
+
+  /// Whether a module is an output head, as far as its name tells.
+  package static func isHead(_ name: String) -> Bool { headNames.contains(lastComponent(of: name)) }
+
+  private static func lastComponent(of name: String) -> String {
+    name.split(separator: ".").last.map(String.init) ?? name
+  }
 
   /// The module's name in the base.
   package let name: String

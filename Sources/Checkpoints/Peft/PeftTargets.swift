@@ -16,7 +16,8 @@ struct PeftTargets: Sendable {
   private let excluded: Names?
   private let saved: [PeftExpression]
   private let layers: Set<Int>?
-  private let layerPatterns: [PeftExpression]
+  /// The components of names before the number of a layer.
+  private let layerNames: [String]
 
   /// Reads the keys that select modules.
   ///
@@ -29,13 +30,18 @@ struct PeftTargets: Sendable {
     excluded = try Self.names("exclude_modules", document)
     saved = try document.expressions("modules_to_save")
     layers = try Self.layers(document)
-    layerPatterns = try document.expressions("layers_pattern")
+    layerNames = try Self.layerNames(document)
     guard layers == nil || targets.isList else {
       throw document.error("layers_to_transform", .malformed("goes with a list of target_modules only"))
     }
-    guard layerPatterns.isEmpty || layers != nil else {
+    guard layerNames.isEmpty || layers != nil else {
       throw document.error("layers_pattern", .malformed("goes with layers_to_transform only"))
     }
+  }
+
+  /// What the expressions cost together at each character of a name.
+  var stepCount: Int {
+    [targets, excluded].reduce(0) { $0 + ($1?.stepCount ?? 0) } + saved.reduce(0) { $0 + $1.stepCount }
   }
 
   /// A test for module names; made once for many of them.
@@ -52,11 +58,13 @@ struct PeftTargets: Sendable {
   /// Whether a module is in one of the chosen layers; one that is named in full always is.
   private func layerTest() -> (String) -> Bool {
     guard let layers, case .ends(let names) = targets else { return { _ in true } }
-    let finders = layerPatterns.isEmpty ? [firstNumber] : layerPatterns.map { $0.numberFinder() }
     let fullNames = Set(names)
-    return { name in
+    return { [layerNames] name in
       if fullNames.contains(name) { return true }
-      return finders.lazy.compactMap { $0(name) }.first.map(layers.contains) ?? false
+      let layer =
+        layerNames.isEmpty
+        ? firstNumber(in: name) : layerNames.lazy.compactMap { number(after: $0, in: name) }.first
+      return layer.map(layers.contains) ?? false
     }
   }
 }
@@ -66,6 +74,14 @@ private func firstNumber(in name: String) -> Int? {
   let parts = name.split(separator: ".", omittingEmptySubsequences: false)
   return parts.dropFirst(2).dropLast().first { !$0.isEmpty && $0.utf8.allSatisfy(\.isDigit) }
     .flatMap { Int($0) }
+}
+
+/// The number in the component that follows the first one of a name, unless it is the last: `layers` gives 3 for
+/// `model.layers.3.mlp`.
+private func number(after component: String, in name: String) -> Int? {
+  let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+  let numbers = zip(parts, parts.dropFirst()).dropLast().lazy
+  return numbers.first { $0 == component && !$1.isEmpty && $1.utf8.allSatisfy(\.isDigit) }.flatMap { Int($1) }
 }
 
 extension UInt8 {
@@ -81,6 +97,17 @@ extension PeftTargets {
     case .string(let text): return .expression(try PeftExpression(text, key: key, path: document.path))
     default: return .ends(try document.texts(key))
     }
+  }
+
+  /// The entries of `layers_pattern`, each one component of a name.
+  private static func layerNames(_ document: PeftDocument) throws(FormatError) -> [String] {
+    let names = try document.texts("layers_pattern")
+    if let name = names.first(where: { !$0.utf8.allSatisfy(\.isWordCharacter) }) {
+      throw document.error(
+        "layers_pattern",
+        .unsupported("'\(name)' is not supported; a name of letters, digits and '_' is expected"))
+    }
+    return names
   }
 
   private static func layers(_ document: PeftDocument) throws(FormatError) -> Set<Int>? {
@@ -101,6 +128,10 @@ extension PeftTargets {
 }
 
 extension PeftTargets.Names {
+  fileprivate var stepCount: Int {
+    if case .expression(let expression) = self { expression.stepCount } else { 0 }
+  }
+
   fileprivate var isList: Bool {
     if case .ends = self { true } else { false }
   }
@@ -119,6 +150,5 @@ extension PeftTargets.Names {
 
 /// Whether a module with a matrix is a linear and not the output head, as far as names tell.
 private func isLinearByName(_ name: String) -> Bool {
-  let last = name.split(separator: ".").last.map(String.init) ?? name
-  return !PeftModule.embeddingNames.contains(last) && !PeftModule.headNames.contains(last)
+  !PeftModule.isEmbedding(name) && !PeftModule.isHead(name)
 }

@@ -78,6 +78,14 @@ extension CalibrateOptions {
     Option("products", \.products, .word, "what operands of products are rounded to")
   }
 
+  /// An empty list of texts leaves all windows to the original model.
+  public func completed(_ given: GivenOptions) -> Self {
+    guard given.has("text"), texts.isEmpty else { return self }
+    var options = self
+    options.sampled = samples
+    return options
+  }
+
   /// Refuses windows from nowhere, losses without weight, and options that would have no effect.
   public func validate(_ given: GivenOptions, after previous: [PassOptions]) throws {
     try requireTexts(given)

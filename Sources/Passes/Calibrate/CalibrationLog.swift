@@ -1,45 +1,42 @@
 import Checkpoints
-import Foundation
 import Models
 
-/// A file that gets one JSON object a line for each update.
-struct CalibrationLog {
-  private let handle: FileHandle?
+/// Writes one JSON object per update (JSON Lines).
+final class CalibrationLog {
+  private var file: OutputFile?
 
+  /// Opens a log.
+  ///
   /// - Parameters:
-  ///   - path: The file to make; nil for none.
+  ///   - path: The file to write; nil for none.
   ///   - update: Of a file that is there, the lines up to this update stay; nil keeps none.
-  /// - Throws: `FormatError` when the file cannot be made.
+  /// - Throws: `FormatError` when the file cannot be opened or is not a regular file.
   init(path: String?, keepingUpTo update: Int? = nil) throws {
-    guard let path else {
-      handle = nil
-      return
-    }
-    let kept = update.map { Self.lines(of: path, upTo: $0) } ?? ""
-    guard FileManager.default.createFile(atPath: path, contents: Data(kept.utf8)),
-      let handle = FileHandle(forWritingAtPath: path)
-    else { throw FormatError(path, .system("cannot be created")) }
-    _ = try handle.seekToEnd()
-    self.handle = handle
+    guard let path else { return }
+    file = try OutputFile(
+      continuing: path, keeping: update.map { Self.byteCount(ofLinesIn: path, upTo: $0) } ?? 0)
   }
 
-  private static func lines(of path: String, upTo update: Int) -> String {
-    guard let bytes = try? InputFile.contents(of: path) else { return "" }
-    var kept = ""
-    for line in bytes.split(separator: UInt8(ascii: "\n")) {
-      guard let value = try? JSONValue(parsing: Array(line)), let number = value["update"]?.integer,
-        number <= update
+  /// The bytes at the beginning of a log that are lines of updates up to this one; 0 when it cannot be read.
+  private static func byteCount(ofLinesIn path: String, upTo update: Int) -> Int {
+    guard let bytes = try? InputFile.contents(of: path) else { return 0 }
+    var end = 0
+    while let newline = bytes[end...].firstIndex(of: UInt8(ascii: "\n")) {
+      guard let line = try? JSONValue(parsing: Array(bytes[end..<newline])),
+        let number = line["update"]?.integer, number <= update
       else { break }
-      kept += value.compactText + "\n"
+      end = newline + 1
     }
-    return kept
+    return end
   }
 
+  /// Appends the line of an update.
+  ///
+  /// - Throws: `FormatError` when the system cannot write it.
   func write(
     update: Int, training: RilqLoss?, validation: RilqLoss?, _ weights: RilqLossWeights,
     tokensPerSecond: Double?
-  ) {
-    guard let handle else { return }
+  ) throws {
     var line = JSONValue.object([JSONValue.Member("update", .integer(update))])
     if let training {
       for member in training.members(weights) { line.set(member.key, to: member.value) }
@@ -48,7 +45,7 @@ struct CalibrationLog {
       for member in validation.members(weights) { line.set("validation_" + member.key, to: member.value) }
     }
     if let tokensPerSecond { line.set("tokens_per_second", to: .double(tokensPerSecond)) }
-    handle.write(Data((line.compactText + "\n").utf8))
+    try file?.append(Array((line.compactText + "\n").utf8))
   }
 }
 

@@ -17,7 +17,7 @@ struct CalibrationRun {
   private let resumedAt: Int?
   private var trainer: Trainer
   private var state: CalibrationState
-  private var log: CalibrationLog
+  private let log: CalibrationLog
   private var clock = WindowClock()
 
   /// The model as it is now.
@@ -74,7 +74,7 @@ struct CalibrationRun {
     let start = try validate()
     if let start, !start.total(weights).isFinite { try requireFiniteStudent() }
     state = CalibrationState(start: start, best: (0, start, trainer.snapshot))
-    log.write(update: 0, training: nil, validation: start, weights, tokensPerSecond: nil)
+    try log.write(update: 0, training: nil, validation: start, weights, tokensPerSecond: nil)
   }
 
   /// Trains, and leaves the best state in the student.
@@ -111,7 +111,7 @@ struct CalibrationRun {
     if options.validation > 0, update % options.validateEvery == 0 || update == options.updates {
       validation = try validate()
     }
-    log.write(
+    try log.write(
       update: update, training: state.last, validation: validation, weights,
       tokensPerSecond: tokensPerSecond)
     if let validation, let before = state.best.loss, validation.total(weights) < before.total(weights) {

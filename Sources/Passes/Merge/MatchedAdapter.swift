@@ -11,25 +11,31 @@ struct MatchedAdapter {
   let replacements: [String: TensorInfo]
   private var base: Checkpoint
   let pooling: PoolingConvention?
+  /// Whether the base has an output head of its own that its configuration says to be the embedding, and the adapter
+  /// makes the two differ; what is made of it must say that they do.
+  let unties: Bool
 
   /// Opens an adapter and finds its place.
   ///
   /// - Parameters:
   ///   - source: Where it is, and how it pools.
   ///   - base: The checkpoint it was made for.
-  /// - Throws: `FormatError` when a part of it has no place, or one of the targets of its configuration has no part.
+  /// - Throws: `FormatError` when a part of it has no place, or the targets of its configuration are others than its
+  ///   modules; `PassError.notExact` when it changes only one of two places that share a tensor of the base.
   init(_ source: AdapterSource, base: Checkpoint) throws {
     adapter = try PeftAdapter.open(source.path.resolved)
     self.base = base
     pooling = source.pooling
-    modules = Dictionary(adapter.modules.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    let tie = try TiedHead(of: base)
+    let parts = try tie?.merged(adapter) ?? (modules: adapter.modules, replacements: adapter.replacements)
+    modules = Dictionary(parts.modules.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     replacements = Dictionary(
-      adapter.replacements.map { ($0.name, $0.tensor) }, uniquingKeysWith: { first, _ in first })
+      parts.replacements.map { ($0.name, $0.tensor) }, uniquingKeysWith: { first, _ in first })
+    unties = try tie == nil && base.configuration()["tie_word_embeddings"]?.bool == true && adapter.changesTies
     try refuseSecondAdapter()
     try checkTargets()
-    for module in adapter.modules { try check(module) }
-    for replacement in adapter.replacements { try check(replacement) }
-    try refuseTiedEmbedding()
+    for module in parts.modules { try check(module) }
+    for replacement in parts.replacements { try check(replacement) }
   }
 
   /// The shape of a module's weight as it is applied, `[rows, columns]`, whether packed or not.
@@ -85,12 +91,10 @@ extension MatchedAdapter {
         path, at: "key 'target_modules'",
         .malformed("leaves out '\(module.name)', which has tensors in the adapter"))
     }
-    for target in adapter.targetNames
-    where !modules.keys.contains(where: { $0 == target || $0.hasSuffix("." + target) }) {
-      throw FormatError(
-        path, at: "key 'target_modules': '\(target)'",
-        .malformed("matches no module of the adapter" + nearest(target, ends(of: names, like: target))))
-    }
+    // Lists are often made for several architectures; PEFT asks that one of the names matches.
+    guard adapter.modules.isEmpty, !adapter.targetNames.isEmpty, !names.contains(where: isTarget) else { return }
+    throw FormatError(
+      path, at: "key 'target_modules'", .malformed("matches no module of '\(base.path)'"))
   }
 
   private func check(_ module: PeftModule) throws(FormatError) {
@@ -153,46 +157,12 @@ extension MatchedAdapter {
     try check(replacement.tensor, has: own.shape)
   }
 
-  /// Refuses to change an embedding that is the output head too: unmerged, the adapter changes only one of them.
-  private func refuseTiedEmbedding() throws {
-    let isHead = { (name: String) in
-      PeftModule.headNames.contains(name.split(separator: ".").dropLast().last.map(String.init) ?? name)
-    }
-    let changed =
-      adapter.modules.filter(\.isEmbedding).map(\.name)
-      + adapter.replacements.map(\.name)
-      .filter { $0.hasSuffix("embed_tokens.weight") || $0.hasSuffix("wte.weight") }
-    guard let name = changed.first, !base.contents.tensors.contains(where: { isHead($0.name) }),
-      try configuration()["tie_word_embeddings"]?.bool != false
-    else { return }
-    throw PassError.notExact(
-      "module '\(name)': is the embedding and the output head of '\(base.path)', which has them tied; an adapter "
-        + "changes the embedding only, and merging would change both")
-  }
-
-  private func configuration() throws -> JSONValue {
-    guard let asset = try base.asset(named: "config.json") else { return .null }
-    return try asset.withSpan { bytes in
-      do throws(JSONError) {
-        return try JSONValue(parsing: bytes)
-      } catch {
-        throw FormatError(base.path + "/config.json", byte: error.byteOffset, .malformed(error.reason))
-      }
-    }
-  }
-
   private func check(_ tensor: TensorInfo, has shape: [Int]) throws(FormatError) {
     guard tensor.shape == shape else { throw error(tensor, .shape(expected: shape, found: tensor.shape)) }
   }
 
   private func nearest(_ name: String, _ names: some Sequence<String>) -> String {
     nearestName(to: name, among: names.sorted()).map { ", the nearest is '\($0)'" } ?? ""
-  }
-
-  /// The last components of names, as many as a target has.
-  private func ends(of names: [String], like target: String) -> Set<String> {
-    let count = target.split(separator: ".").count
-    return Set(names.map { $0.split(separator: ".").suffix(count).joined(separator: ".") })
   }
 }
 
@@ -205,10 +175,7 @@ extension MatchedAdapter {
   }
 
   /// The values of a tensor of the adapter.
-  func values(_ tensor: TensorInfo) throws -> [Float] {
-    guard let format = FloatFormat(tensor.dtype) else { preconditionFailure("refused when it was opened") }
-    return try adapter.bytes(of: tensor).withSpan { widened($0, from: format) }
-  }
+  func values(_ tensor: TensorInfo) throws -> [Float] { try adapter.values(of: tensor) }
 
   /// The bytes of a tensor of the base, or of what replaces it, in the base's dtype.
   func bytes(of own: TensorInfo) throws -> TensorBytes {

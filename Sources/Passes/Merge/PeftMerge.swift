@@ -43,9 +43,14 @@ struct PeftMerge {
     if options.tables != nil, matched.modules.keys.allSatisfy({ input.contents.quantization[$0] == nil }) {
       throw PassError.usage("merge: 'tables' has no meaning here, the adapter changes no packed weight")
     }
-    return editor.plan(memory: largest) { [tables] input, context in
+    var plan = editor.plan(memory: largest) { [tables] input, context in
       PeftMergeRun(tables: tables, matched: matched.with(base: input), input: input, context: context)
     }
+    if matched.unties {
+      plan.replaceAsset(
+        named: ModelConfiguration.fileName, with: try input.configuration().withOwnHead)
+    }
+    return plan
   }
 
   /// The module whose weight a tensor is, when it has an adapter.

@@ -19,6 +19,11 @@ public protocol PassOptionValues: Sendable, Equatable {
   /// - Throws: `PassError.recipe`, as `given.failure` makes it.
   func validate(_ given: GivenOptions, after previous: [PassOptions]) throws
 
+  /// The options with what follows from the keys that were given; asked before `validate`, by default as they are.
+  ///
+  /// - Parameter given: The keys that were given.
+  func completed(_ given: GivenOptions) -> Self
+
   /// The options with the defaults that depend on other options or on the passes before; by default as they are.
   ///
   /// - Parameter previous: The passes before this one in the recipe.
@@ -37,6 +42,9 @@ extension PassOptionValues {
 
   /// No rules.
   public func validate(_ given: GivenOptions, after previous: [PassOptions]) throws {}
+
+  /// Nothing follows.
+  public func completed(_ given: GivenOptions) -> Self { self }
 
   /// Nothing depends on anything else.
   public func resolved(after previous: [PassOptions]) -> Self { self }
@@ -59,7 +67,9 @@ extension PassOptionValues {
         try option.read(member.value, &self)
       }
     }
-    try validate(GivenOptions(map), after: previous)
+    let given = GivenOptions(map)
+    self = completed(given)
+    try validate(given, after: previous)
   }
 
   /// The options with every relative path rewritten.

@@ -95,6 +95,14 @@ extension QuantizeOptions {
 
   private var trainsLayers: Bool { hasWindows && layerEpochs > 0 }
 
+  /// An empty list of texts leaves all windows to the original model.
+  public func completed(_ given: GivenOptions) -> Self {
+    guard given.has("text"), texts.isEmpty else { return self }
+    var options = self
+    options.sampled = samples
+    return options
+  }
+
   /// Refuses options that miss or exclude each other, and those that would have no effect.
   public func validate(_ given: GivenOptions, after previous: [PassOptions]) throws {
     try requireWindows(given)

@@ -11,13 +11,26 @@ extension Recipe {
   public init(
     contentsOf path: String, overrides: [String] = [], registry: PassRegistry = .standard
   ) throws {
+    try self.init(contentsOf: path, RecipeArguments(overrides: overrides), registry: registry)
+  }
+
+  /// Reads a recipe file.
+  ///
+  /// - Parameters:
+  ///   - path: The file; relative paths in it start from its folder.
+  ///   - arguments: What the command line says.
+  ///   - registry: The passes that the recipe may name.
+  /// - Throws: `PassError` with the line, `FormatError` when the file cannot be read.
+  public init(
+    contentsOf path: String, _ arguments: RecipeArguments, registry: PassRegistry = .standard
+  ) throws {
     let file = try InputFile(path: path, access: .read)
     let byteCount = min(file.byteCount, RecipeNode.byteLimit + 1)
     let bytes = try file.withBytes(in: 0..<byteCount) { $0.copiedBytes() }
     guard let yaml = String(validating: bytes, as: UTF8.self) else {
       throw PassError.recipe(RecipePlace(path: path, origin: nil), "is not UTF-8")
     }
-    try self.init(parsing: yaml, path: path, overrides: overrides, registry: registry)
+    try self.init(parsing: yaml, path: path, arguments, registry: registry)
   }
 
   /// Reads the text of a recipe.
@@ -31,14 +44,62 @@ extension Recipe {
   public init(
     parsing yaml: String, path: String, overrides: [String] = [], registry: PassRegistry = .standard
   ) throws {
-    var root: RecipeNode
+    try self.init(
+      parsing: yaml, path: path, RecipeArguments(overrides: overrides), registry: registry)
+  }
+
+  /// Reads the text of a recipe.
+  ///
+  /// - Parameters:
+  ///   - yaml: The text.
+  ///   - path: Its name in messages; relative paths start from the folder in it.
+  ///   - arguments: What the command line says.
+  ///   - registry: The passes that the recipe may name.
+  /// - Throws: `PassError` with the line.
+  public init(
+    parsing yaml: String, path: String, _ arguments: RecipeArguments, registry: PassRegistry = .standard
+  ) throws {
+    let root: RecipeNode
     do {
       root = try RecipeNode(yaml: yaml)
     } catch {
       throw PassError.recipe(
         RecipePlace(path: path, origin: error.line.map { .line($0) }, key: error.key), error.reason)
     }
-    for argument in overrides { try root.apply(RecipeOverride(argument), recipePath: path) }
+    try self.init(root, path: path, arguments, registry)
+  }
+
+  /// Puts a recipe together from the passes of a command line, without a file.
+  ///
+  /// - Parameters:
+  ///   - passes: Each pass as in a recipe, `quantize: {bits: 2}`, or its name alone.
+  ///   - arguments: The input, the output and what else the command line says.
+  ///   - registry: The passes that there are.
+  /// - Throws: `PassError` with the argument.
+  public init(
+    passes: [String], _ arguments: RecipeArguments, registry: PassRegistry = .standard
+  ) throws {
+    var nodes: [RecipeNode] = []
+    for pass in passes {
+      let origin = RecipePlace.Origin.argument("--pass \(pass)")
+      do {
+        nodes.append(try RecipeNode(yaml: pass, origin: origin).withOptions)
+      } catch {
+        throw PassError.recipe(RecipePlace(path: nil, origin: origin, key: error.key), error.reason)
+      }
+    }
+    let origin = RecipePlace.Origin.argument("rilq convert")
+    let list = RecipeNode(value: .list(nodes), origin: origin)
+    let root = RecipeNode(
+      value: .map([RecipeNode.Member(key: "passes", keyOrigin: origin, value: list)]), origin: origin)
+    try self.init(root, path: nil, arguments, registry)
+  }
+
+  private init(
+    _ root: RecipeNode, path: String?, _ arguments: RecipeArguments, _ registry: PassRegistry
+  ) throws {
+    var root = root
+    try root.apply(arguments, recipePath: path)
     let variables = try RecipeVariables(of: root, recipePath: path)
     let filled = try variables.fill(root)
     try self.init(
@@ -56,5 +117,15 @@ extension Recipe {
     self.init(
       input: input, output: output, outputFormat: try map.optional("to") { try $0.choice() },
       variables: variables, passes: passes)
+  }
+}
+
+extension RecipeNode {
+  /// The name of a pass as the pass without options; anything else as it is.
+  fileprivate var withOptions: RecipeNode {
+    guard case .scalar(let name, .plain) = value, !name.isEmpty else { return self }
+    let options = RecipeNode(value: .map([]), origin: origin)
+    return RecipeNode(
+      value: .map([Member(key: name, keyOrigin: origin, value: options)]), origin: origin)
   }
 }

@@ -11,7 +11,7 @@ extension Recipe {
       .init("to", .string(outputFormat.rawValue)),
     ]
     if !variables.isEmpty {
-      let values = variables.map { JSONValue.Member($0.name, .recipeText($0.value)) }
+      let values = variables.map { JSONValue.Member($0.name, $0.value.json) }
       members.append(.init("variables", .object(values)))
     }
     let entries = passes.map { JSONValue.object([.init($0.name, $0.options)]) }
@@ -35,5 +35,14 @@ extension Recipe {
       input: input.moved(to: folder), output: output.moved(to: folder), outputFormat: outputFormat,
       variables: variables,
       passes: passes.map { $0.movingPaths { $0.moved(to: folder) } })
+  }
+}
+
+extension Recipe.Variable.Value {
+  fileprivate var json: JSONValue {
+    switch self {
+    case .text(let text): .recipeText(text)
+    case .list(let texts): .array(texts.map(JSONValue.recipeText))
+    }
   }
 }

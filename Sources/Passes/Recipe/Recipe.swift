@@ -6,16 +6,27 @@ package import Checkpoints
 public struct Recipe: Sendable, Equatable {
   /// A name that `${name}` stands for, and its value.
   public struct Variable: Sendable, Equatable {
+    /// What a name stands for.
+    public enum Value: Sendable, Equatable {
+      /// A scalar.
+      case text(String)
+      /// A list of scalars, which stands for a whole value only.
+      case list([String])
+    }
+
     /// The name.
     public let name: String
     /// The default of the recipe, or what replaced it.
-    public let value: String
+    public let value: Value
 
     /// Gives a name a value.
-    public init(name: String, value: String) {
+    public init(name: String, value: Value) {
       self.name = name
       self.value = value
     }
+
+    /// Gives a name a scalar.
+    public init(name: String, value: String) { self.init(name: name, value: .text(value)) }
   }
 
   static let keys = ["input", "output", "to", "variables", "passes"]

@@ -27,7 +27,7 @@ extension RecipeNode {
   /// A name without a dot is a variable unless it is a key of the recipe.
   ///
   /// - Throws: `PassError.recipe` when the path leads nowhere or the value is not YAML.
-  mutating func apply(_ override: RecipeOverride, recipePath: String) throws {
+  mutating func apply(_ override: RecipeOverride, recipePath: String?) throws {
     let place = RecipePlace(path: recipePath, origin: override.origin)
     let names = variableNames
     let isVariable = override.components.count == 1 && names.contains(override.components[0])
@@ -44,6 +44,35 @@ extension RecipeNode {
     } catch let problem as YAMLProblem {
       throw PassError.recipe(place, problem.reason)
     }
+  }
+
+  /// Applies what the command line says.
+  ///
+  /// - Throws: `PassError` when the recipe has no place for it.
+  mutating func apply(_ arguments: RecipeArguments, recipePath: String?) throws {
+    for (key, path) in [("input", arguments.input), ("output", arguments.output)] {
+      guard let path else { continue }
+      let node = RecipeNode(verbatim: path, .argument(key.uppercased() + " " + path))
+      try set([key], to: node, RecipePlace(path: recipePath, origin: node.origin))
+    }
+    if !arguments.texts.isEmpty {
+      guard variableNames.contains(Self.textVariable) else {
+        throw PassError.usage(
+          "\(recipePath ?? "recipe"): has no variable '\(Self.textVariable)' that --text could set")
+      }
+      let nodes = arguments.texts.map { RecipeNode(verbatim: $0, .argument("--text \($0)")) }
+      let list = RecipeNode(value: .list(nodes), origin: nodes[0].origin)
+      try set(["variables", Self.textVariable], to: list, RecipePlace(path: recipePath, origin: list.origin))
+    }
+    for override in arguments.overrides { try apply(RecipeOverride(override), recipePath: recipePath) }
+  }
+
+  /// The variable of a recipe whose passes take the texts of `--text`.
+  private static let textVariable = "text"
+
+  /// A value that is taken as it is, whatever it looks like.
+  private init(verbatim text: String, _ origin: RecipePlace.Origin) {
+    self.init(value: .scalar(text.escapedForFilling, .untyped), origin: origin)
   }
 
   private var variableNames: [String] {

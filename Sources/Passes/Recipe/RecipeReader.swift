@@ -68,7 +68,7 @@ struct RecipeReader {
     return PathOption(text)
   }
 
-  /// A path, or a list of paths of which none is given twice.
+  /// A path, or a list of paths of which none is given twice; an empty one asks for no text.
   func texts() throws -> [PathOption] {
     guard case .list = node.value else { return [try path()] }
     var texts: [PathOption] = []
@@ -79,7 +79,6 @@ struct RecipeReader {
       }
       texts.append(text)
     }
-    guard !texts.isEmpty else { throw failure("is an empty list, expected a path or a list of paths") }
     return texts
   }
 

@@ -1,12 +1,14 @@
 /// The values of a recipe's variables, and the filling in of `${name}`.
 struct RecipeVariables {
   private(set) var values: [Recipe.Variable] = []
-  private let recipePath: String
+  /// The elements of those that are lists, by their names.
+  private var lists: [String: [RecipeNode]] = [:]
+  private let recipePath: String?
 
   /// Reads the `variables` key; a value may use the variables above it.
   ///
   /// - Throws: `PassError.recipe` when a name or a value cannot be used.
-  init(of root: RecipeNode, recipePath: String) throws {
+  init(of root: RecipeNode, recipePath: String?) throws {
     self.recipePath = recipePath
     guard let node = root["variables"] else { return }
     guard case .map(let members) = node.value else {
@@ -20,12 +22,29 @@ struct RecipeVariables {
       guard !Recipe.keys.contains(member.key) else {
         throw error(member.keyOrigin, key, "is the name of a key of the recipe")
       }
-      guard case .scalar(let text, let style) = member.value.value, !(style == .plain && text.isEmpty),
-        !member.value.isNull
-      else {
-        throw error(member.value.origin, key, "is \(member.value.phrase), expected a value")
+      values.append(Recipe.Variable(name: member.key, value: try value(member, key)))
+    }
+  }
+
+  private mutating func value(_ member: RecipeNode.Member, _ key: String) throws -> Recipe.Variable.Value {
+    switch member.value.value {
+    case .scalar(let text, let style) where !(style == .plain && text.isEmpty) && !member.value.isNull:
+      return .text(try fill(text, member.value.origin, key))
+    case .list(let elements):
+      let filled = try elements.enumerated().map { i, element in
+        try fill(element, key: key.appendingKey("\(i)"))
       }
-      values.append(Recipe.Variable(name: member.key, value: try fill(text, member.value.origin, key)))
+      lists[member.key] = filled
+      return .list(
+        try filled.enumerated().map { i, element in
+          guard case .scalar(let text, let style) = element.value, !(style == .plain && text.isEmpty),
+            !element.isNull
+          else {
+            throw error(element.origin, key.appendingKey("\(i)"), "is \(element.phrase), expected a value")
+          }
+          return text
+        })
+    default: throw error(member.value.origin, key, "is \(member.value.phrase), expected a value or a list")
     }
   }
 
@@ -33,6 +52,7 @@ struct RecipeVariables {
   func fill(_ node: RecipeNode, key: String = "") throws -> RecipeNode {
     var filled = node
     switch node.value {
+    case .scalar(let text, _) where list(text) != nil: filled.value = .list(list(text) ?? [])
     case .scalar(let text, let style):
       let result = try fill(text, node.origin, key)
       filled.value = .scalar(result, result == text ? style : .untyped)
@@ -47,6 +67,12 @@ struct RecipeVariables {
         })
     }
     return filled
+  }
+
+  /// The elements of the list that a whole scalar stands for.
+  private func list(_ text: String) -> [RecipeNode]? {
+    guard text.hasPrefix("${"), text.hasSuffix("}") else { return nil }
+    return lists[String(text.dropFirst(2).dropLast())]
   }
 
   private func fill(_ text: String, _ origin: RecipePlace.Origin, _ key: String) throws -> String {
@@ -64,7 +90,10 @@ struct RecipeVariables {
         guard let variable = values.first(where: { $0.name == name }) else {
           throw error(origin, key, unknownName(name, "variable", among: values.map(\.name)))
         }
-        result += variable.value
+        guard case .text(let value) = variable.value else {
+          throw error(origin, key, "has '${\(name)}', a list, beside other text")
+        }
+        result += value
         rest = rest[end...].dropFirst()
       } else {
         result += "$"

@@ -95,16 +95,10 @@ public struct RotatePass: Pass {
   /// The configuration of a model whose output head is no longer the embedding or whose weights have another dtype, or nil
   /// when it does not change.
   private func configuration(_ rotation: ModelRotation, of input: Checkpoint) throws -> [UInt8]? {
-    guard options.parts.contains(.residual), let bytes = try input.asset(named: Self.configurationName) else {
+    guard options.parts.contains(.residual), try input.asset(named: Self.configurationName) != nil else {
       return nil
     }
-    let before: JSONValue
-    do throws(JSONError) {
-      before = try bytes.withSpan { span throws(JSONError) in try JSONValue(parsing: span) }
-    } catch {
-      throw FormatError(
-        input.path + "/" + Self.configurationName, byte: error.byteOffset, .malformed(error.reason))
-    }
+    let before = try input.configuration()
     var json = before
     if rotation.untiesEmbeddings { json = json.withOwnHead }
     if let name = options.dtype?.configurationName {

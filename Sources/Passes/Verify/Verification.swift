@@ -83,28 +83,33 @@ extension Verification {
   ///   - reference: Whose tokenizer reads the text.
   ///   - candidate: What is judged.
   ///   - options: The text, the windows and the limits; `against` is the caller's to resolve.
+  ///   - original: The model that writes windows; nil lets the reference write them.
   ///   - progress: Told after each window.
   /// - Throws: `ModelError` when the two cannot be compared or the text is too short.
   public init(
-    reference: Checkpoint, candidate: Checkpoint, _ options: VerifyOptions,
-    progress: ProgressHandler = { _ in }
+    reference: Checkpoint, candidate: Checkpoint, _ options: VerifyOptions, original: Checkpoint? = nil,
+    progress: @escaping ProgressHandler = { _ in }
   ) throws {
-    let windows = try EvaluationWindows(options, tokenizer: try Tokenizer(of: reference))
+    let windows = try options.windows(reference: reference, original: original ?? reference, progress)
     let model = try Transformer(reference)
-    try model.requireTokens(windows.windows, from: Tokenizer.path(in: reference))
-    let comparison = try model.compare(
-      with: try Transformer(candidate), on: windows.windows, progress: progress)
+    try model.requireTokens(windows, from: Tokenizer.path(in: reference))
+    let comparison = try model.compare(with: try Transformer(candidate), on: windows, progress: progress)
     self.init(comparison, options)
   }
 }
 
-extension EvaluationWindows {
-  /// The windows of a verification.
-  ///
-  /// - Throws: `PassError.usage` without a text, and what cutting it throws.
-  init(_ options: VerifyOptions, tokenizer: Tokenizer) throws {
-    guard let text = options.text else { throw PassError.usage("verify: needs a 'text'") }
-    try self.init(
-      path: text.resolved, window: options.window, maxTokens: options.maxTokens, tokenizer: tokenizer)
+extension VerifyOptions {
+  /// The windows that both sides read: those of the text, or those that the original model writes.
+  fileprivate func windows(
+    reference: Checkpoint, original: Checkpoint, _ progress: @escaping ProgressHandler
+  ) throws -> [[Int32]] {
+    if let text {
+      return try EvaluationWindows(
+        path: text.resolved, window: window, maxTokens: maxTokens, tokenizer: try Tokenizer(of: reference)
+      ).windows
+    }
+    let count = sampled ?? 1
+    let source = WindowSource(texts: [], samples: count, sampled: count, length: window, seed: seed)
+    return try SampledWindows.write(source, original: original, progress: progress)
   }
 }

@@ -3,7 +3,14 @@ import Checkpoints
 extension VerifyOptions {
   /// Every option, in the order in which it is written.
   @PassOptionTable<Self> public static var declarations: [PassOption<Self>] {
-    Option("text", \.text, .path, "text that both sides read").byDefault("required")
+    Option("text", \.text, .path, "text that both sides read")
+      .byDefault("required without `sampled`").when { $0.text != nil }
+    Option(
+      "sampled", \.sampled, .integer(in: 1...1_000_000),
+      "windows that the original model writes, in place of a text"
+    ).byDefault("none").when { $0.sampled != nil }
+    Option("seed", \.seed, .seed, "seed of the windows that the original model writes")
+      .when { $0.sampled != nil }
     Option("against", \.against, .verifyReference, "what is compared with, see below")
       .byDefault("`unmerged` after a merge, otherwise `input`").inRecipesOnly()
     Option("window", \.window, .integer(in: 2...CalibrateOptions.lengthLimit), "tokens per window")
@@ -33,9 +40,14 @@ extension VerifyOptions {
       "limit of the candidate's perplexity over the reference's")
   }
 
-  /// Refuses a comparison without a text, or with an unmerged state that is not there.
+  /// Refuses a comparison on no windows or on windows from two places, or with an unmerged state that is not there.
   public func validate(_ given: GivenOptions, after previous: [PassOptions]) throws {
-    guard text != nil else { throw given.missing("text") }
+    if sampled == nil {
+      guard text != nil else { throw given.missing("text") }
+      guard !given.has("seed") else { throw given.failure("'seed' is not used without 'sampled'") }
+    } else if let key = ["text", "max_tokens"].first(where: given.has) {
+      throw given.failure("'\(key)' is not used with 'sampled'")
+    }
     guard against == .unmerged, !previous.haveUnmergedState else { return }
     throw given.failure(at: "against", "is 'unmerged', but no merge comes before")
   }

@@ -21,8 +21,12 @@ public struct VerifyOptions: PassOptionValues {
   /// improbable tokens.
   public static let defaultMaxLogitDifference = 1e-3
 
-  /// The text that both sides read, UTF-8; required.
+  /// The text that both sides read, UTF-8; nil reads windows that the original model writes.
   public var text: PathOption?
+  /// The windows that the original model writes, without a text.
+  public var sampled: Int?
+  /// The seed of the windows that the original model writes.
+  public var seed: UInt64 = 1
   /// What is compared with; nil means `unmerged` after a merge and `input` otherwise.
   public var against: VerifyReference?
   /// The tokens a window, at least 2.
@@ -40,6 +44,6 @@ public struct VerifyOptions: PassOptionValues {
   /// The limit of the candidate's perplexity divided by the reference's.
   public var maxPerplexityRatio: Double?
 
-  /// Every option has its default; a text is missing yet.
+  /// Every option has its default; the windows are missing yet.
   public init() {}
 }

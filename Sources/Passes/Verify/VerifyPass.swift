@@ -23,6 +23,7 @@ public struct VerifyPass: Pass {
 
   /// Reads the text once, with the tokenizer of the reference.
   public func checkTexts(for input: Checkpoint, _ access: FileAccess) throws {
+    guard options.text != nil else { return }
     var reference = input
     if case .path(let path) = options.against {
       reference = try Checkpoint.open(path: path.resolved, access: access)
@@ -59,7 +60,8 @@ private struct VerifyRun: PassRun {
     case .path(let path): reference = try Checkpoint.open(path: path.resolved, access: context.access)
     }
     verification = try Verification(
-      reference: reference, candidate: candidate, options, progress: context.progress)
+      reference: reference, candidate: candidate, options, original: context.original,
+      progress: context.progress)
   }
 
   mutating func make(_ replacement: PassPlan.Replacement) throws -> [TensorBytes] {

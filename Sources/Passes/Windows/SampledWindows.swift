@@ -34,19 +34,28 @@ struct SampledWindows {
   func windows() throws -> [[Int32]] {
     let count = source.sampledCount
     if let known = try keptWindows(), known.count >= count { return Array(known.prefix(count)) }
+    let windows = try Self.write(source, original: original, progress: progress)
+    try keep(windows)
+    return windows
+  }
+
+  /// Writes windows anew.
+  ///
+  /// - Throws: As `windows`.
+  static func write(
+    _ source: WindowSource, original: Checkpoint, progress: @escaping ProgressHandler
+  ) throws -> [[Int32]] {
     let boundaries = try TextBoundaries(of: original)
     guard let begin = boundaries.beginToken else {
       throw ModelError.noToken(path: original.path, "token that begins a text, which 'sampled' needs")
     }
     var model = try Transformer(original)
     model.operands = source.products
-    let windows = try model.samples(
-      count,
+    return try model.samples(
+      source.sampledCount,
       SampleShape(
         beginToken: begin, endTokens: boundaries.endTokens, length: source.length, ending: .goesOn),
       sampling: SamplingOptions(seed: source.seed), progress: progress)
-    try keep(windows)
-    return windows
   }
 
   private func header(count: Int) -> [UInt8] {

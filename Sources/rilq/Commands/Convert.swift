@@ -1,19 +1,34 @@
 import ArgumentParser
 import Checkpoints
-import Foundation
 import Passes
+import Recipes
 
-/// `rilq convert`: a recipe, from a file or from arguments.
+/// `rilq convert`: a recipe, from a file, built in, or from arguments.
 struct Convert: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Run a recipe: read a checkpoint, run passes, write a checkpoint.",
     usage: """
-      rilq convert RECIPE.yaml [--set NAME=VALUE ...]
+      rilq convert RECIPE.yaml [--text FILE ...] [--set NAME=VALUE ...]
+      rilq convert INPUT OUTPUT --recipe NAME [--text FILE ...] [--set NAME=VALUE ...]
       rilq convert INPUT OUTPUT [--pass PASS ...]
+      """,
+    discussion: """
+      'rilq convert MODEL OUT.rilq --recipe fast' makes a 2-bit model; 'rilq recipes' lists the recipes. Without --recipe and \
+      --pass only the format changes.
       """)
 
   @Argument(help: "A recipe; or a checkpoint to read and what to write.")
-  var paths: [String]
+  var paths: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "The recipe to run, built in or a file: \(BuiltInRecipe.all.map(\.name).joined(separator: ", ")) or FILE.yaml.",
+      valueName: "name"))
+  var recipe: String?
+
+  @Option(
+    help: "A text that the model is to be good at, for the recipe's variable 'text'; may be repeated.")
+  var text: [String] = []
 
   @Option(
     name: .customLong("pass"),
@@ -25,10 +40,11 @@ struct Convert: ParsableCommand {
     help: "Set a variable, input, output, or any value of the recipe by its path; may be repeated.")
   var overrides: [String] = []
 
-  @Option(help: "Write the recipe, with every option, to a file.")
+  @Option(
+    help: "Write the recipe, with every option, to a file, after the run; not with --dry-run, which writes nothing.")
   var writeRecipe: String?
 
-  @Option(help: "A file that gets one JSON object a line for each calibration update.")
+  @Option(help: "Write one JSON object per calibration update to a file (JSON Lines).")
   var log: String?
 
   @OptionGroup(title: "Output options")
@@ -38,45 +54,66 @@ struct Convert: ParsableCommand {
   var global: GlobalOptions
 
   func validate() throws {
-    guard paths.count <= 2 else { throw ValidationError("expected a recipe, or an input and an output") }
-    guard paths.count == 2 || passes.isEmpty else {
-      throw ValidationError("--pass goes with an input and an output")
+    try requirePaths()
+    if recipe != nil, !passes.isEmpty { throw ValidationError("--recipe has passes of its own; leave out --pass") }
+    if paths.count == 2, recipe == nil, !text.isEmpty {
+      throw ValidationError("--text goes with a recipe: rilq convert INPUT OUTPUT --recipe fast --text FILE")
     }
+    if paths.count == 2, let override = overrides.first(where: { $0.hasPrefix("input=") || $0.hasPrefix("output=") }) {
+      throw ValidationError("--set \(override): the arguments INPUT and OUTPUT say that already")
+    }
+    if writeRecipe != nil, outputOptions.dryRun {
+      throw ValidationError("--write-recipe writes a file and --dry-run writes nothing; leave out one of them")
+    }
+  }
+
+  /// Checks that there are as many paths as are needed.
+  private func requirePaths() throws {
+    switch paths.count {
+    case 0:
+      throw ValidationError(
+        "the recipe, or the input and the output, are missing: rilq convert INPUT OUTPUT --recipe fast")
+    case 1 where recipe != nil || !passes.isEmpty || (try? FileSystem.kind(of: paths[0])) == .folder:
+      let flags = recipe.map { " --recipe \($0)" } ?? (passes.isEmpty ? " --recipe fast" : " --pass …")
+      throw ValidationError(
+        "the output is missing: rilq convert \(paths[0]) \(Self.suggestedOutput(for: paths[0]))\(flags)")
+    case 1, 2: return
+    default:
+      throw ValidationError(
+        "\(paths.count) paths are given; a recipe, or an input and an output, are expected: rilq convert INPUT OUTPUT "
+          + "--recipe fast")
+    }
+  }
+
+  /// A name for what is made of a checkpoint: its last component without an ending.
+  private static func suggestedOutput(for input: String) -> String {
+    let name = input.split(separator: "/").last.map(String.init) ?? "out"
+    let stem = [".gguf", ".safetensors", ".rilq"].first { name.hasSuffix($0) }.map { String(name.dropLast($0.count)) }
+    return (stem ?? (name.allSatisfy { $0 == "." } ? "out" : name)) + "-2bit.rilq"
   }
 
   func run() throws {
+    let mayReplace = outputOptions.force || outputOptions.resume
+    if let writeRecipe { try SideFile.requirePlace(at: writeRecipe, mayReplace: mayReplace) }
     let recipe = try readRecipe()
-    if let writeRecipe { try save(recipe, to: writeRecipe) }
     try RecipeRunner(recipe: recipe, global: global, output: outputOptions, logPath: log).run()
+    if let writeRecipe {
+      try SideFile.write(
+        recipe.moved(to: writeRecipe).resolvedYAML(), to: writeRecipe, mayReplace: mayReplace)
+    }
   }
 
   private func readRecipe() throws -> Recipe {
-    let recipe: Recipe
+    let given: Recipe
     if paths.count == 1 {
-      recipe = try Recipe(contentsOf: paths[0], overrides: overrides)
+      given = try Recipe(contentsOf: paths[0], RecipeArguments(texts: text, overrides: overrides))
     } else {
-      recipe = try Recipe(parsing: yaml, path: "arguments", overrides: overrides)
+      let arguments = RecipeArguments(input: paths[0], output: paths[1], texts: text, overrides: overrides)
+      given = try recipe.map { try Recipe(named: $0, arguments) } ?? Recipe(passes: passes, arguments)
     }
-    guard let format = try outputOptions.format() else { return recipe }
+    guard let format = try outputOptions.format() else { return given }
     return Recipe(
-      input: recipe.input, output: recipe.output, outputFormat: format, variables: recipe.variables,
-      passes: recipe.passes)
-  }
-
-  /// The recipe that the arguments stand for.
-  private var yaml: String {
-    let quoted = paths.map { JSONValue.string($0).compactText }
-    let lines = passes.map { "  - " + ($0.contains(":") ? $0 : $0 + ": {}") }
-    return "input: \(quoted[0])\noutput: \(quoted[1])\npasses:"
-      + (lines.isEmpty ? " []\n" : "\n" + lines.joined(separator: "\n") + "\n")
-  }
-
-  private func save(_ recipe: Recipe, to path: String) throws {
-    let text = recipe.moved(to: path).resolvedYAML()
-    do {
-      try Data(text.utf8).write(to: URL(filePath: path), options: .atomic)
-    } catch {
-      throw FormatError(path, .system("cannot be written"))
-    }
+      input: given.input, output: given.output, outputFormat: format, variables: given.variables,
+      passes: given.passes)
   }
 }

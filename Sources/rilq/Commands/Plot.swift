@@ -41,8 +41,7 @@ struct Plot: ParsableCommand {
     {
       throw ValidationError("--output is one of the logs")
     }
-    guard try force || FileSystem.kind(of: output) == nil else { throw FormatError(output, .exists) }
-    try CalibrationCurve.plot(curves, key: loss).write(to: output)
+    try CalibrationCurve.plot(curves, key: loss).write(to: output, mayReplace: force)
     global.show(
       .object([.init("output", .string(output)), .init("curves", .array(curves.map(\.json)))]),
       text: (curves.map(\.text) + [output.escapedForDisplay]).joined(separator: "\n"))

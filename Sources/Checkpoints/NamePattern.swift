@@ -1,8 +1,8 @@
 /// A regular expression over module names, as Python's `re` reads it.
 ///
-/// Literals, `.`, classes, groups, alternation, `^`, `$`, and the repetitions `*`, `+`, `?` and `{m,n}`; anything
-/// else is refused rather than read differently. All ways through the expression are followed at once, so that no
-/// expression takes long.
+/// Literals, `.`, classes, groups, alternation, `^`, `$`, `\b`, `\B`, and the repetitions `*`, `+`, `?` and `{m,n}`;
+/// anything else is refused rather than read differently. `\d`, `\w` and `\b` know ASCII only. All ways through the
+/// expression are followed at once, so that the time is at most the length of the name times `stepCount`.
 struct NamePattern {
   /// The expression as it was written.
   let text: String
@@ -13,6 +13,7 @@ struct NamePattern {
     case scalar((UInt32) -> Bool)
     case start
     case end
+    case wordBoundary(isWanted: Bool)
     case jump(Int)
     case fork(Int, Int)
     case accept
@@ -26,45 +27,88 @@ struct NamePattern {
     steps = compiler.steps
   }
 
+  /// The size of the compiled expression, which the time of a match is proportional to.
+  var stepCount: Int { steps.count }
+
+  /// Why an expression is not compiled, as a phrase; nil when it is.
+  static func defect(of text: String) -> String? {
+    var compiler = Compiler(text)
+    guard !compiler.compile() else { return nil }
+    return compiler.refused.map { "uses \($0), which is not supported" } ?? "is not a regular expression"
+  }
+
   /// Whether some start of a name matches: Python's `re.match`.
-  func matchesStart(of name: String) -> Bool { matches(name, anywhere: false) }
+  func matchesStart(of name: String) -> Bool { matches(name, anywhere: false, toEnd: false) }
 
   /// Whether some part of a name matches: Python's `re.search`.
-  func isFound(in name: String) -> Bool { matches(name, anywhere: true) }
+  func isFound(in name: String) -> Bool { matches(name, anywhere: true, toEnd: false) }
 
-  private func matches(_ name: String, anywhere: Bool) -> Bool {
+  /// Whether a whole name matches: Python's `re.fullmatch`.
+  func matchesAll(of name: String) -> Bool { matches(name, anywhere: false, toEnd: true) }
+
+  private func matches(_ name: String, anywhere: Bool, toEnd: Bool) -> Bool {
     let scalars = name.unicodeScalars.map(\.value)
-    var current: Set<Int> = []
+    var current = StepSet(stepCount: steps.count)
+    var next = StepSet(stepCount: steps.count)
     for position in 0...scalars.count {
-      if anywhere || position == 0 { follow(0, position, scalars.count, &current) }
-      var next: Set<Int> = []
-      for step in current {
+      if anywhere || position == 0 { follow(0, position, scalars, &current) }
+      for step in current.members {
         switch steps[step] {
-        case .accept: return true
+        case .accept where !toEnd || position == scalars.count: return true
         case .scalar(let accepts) where position < scalars.count && accepts(scalars[position]):
-          follow(step + 1, position + 1, scalars.count, &next)
+          follow(step + 1, position + 1, scalars, &next)
         default: continue
         }
       }
-      if next.isEmpty, !anywhere { return false }
-      current = next
+      if next.members.isEmpty, !anywhere { return false }
+      swap(&current, &next)
+      next.removeAll()
     }
     return false
   }
 
   /// Adds a step and all that are reached from it without reading.
-  private func follow(_ first: Int, _ position: Int, _ count: Int, _ reached: inout Set<Int>) {
+  private func follow(_ first: Int, _ position: Int, _ scalars: [UInt32], _ reached: inout StepSet) {
     var open = [first]
     while let step = open.popLast() {
-      guard reached.insert(step).inserted else { continue }
+      guard reached.insert(step) else { continue }
       switch steps[step] {
       case .jump(let target): open.append(target)
       case .fork(let a, let b): open += [a, b]
       case .start where position == 0: open.append(step + 1)
-      case .end where position == count: open.append(step + 1)
+      case .end where position == scalars.count: open.append(step + 1)
+      case .wordBoundary(let isWanted) where isBoundary(position, scalars) == isWanted: open.append(step + 1)
       default: continue
       }
     }
+  }
+
+  /// Whether exactly one of the neighbours of a position is a letter, a digit or `_`.
+  private func isBoundary(_ position: Int, _ scalars: [UInt32]) -> Bool {
+    let isWordBefore = position > 0 && Compiler.isWord(scalars[position - 1])
+    let isWordAfter = position < scalars.count && Compiler.isWord(scalars[position])
+    return isWordBefore != isWordAfter
+  }
+}
+
+/// Some steps of an expression, each once; emptied in the time that filling it took.
+private struct StepSet {
+  private(set) var members: [Int] = []
+  private var isMember: [Bool]
+
+  init(stepCount: Int) { isMember = [Bool](repeating: false, count: stepCount) }
+
+  /// Adds a step; false when it was there.
+  mutating func insert(_ step: Int) -> Bool {
+    guard !isMember[step] else { return false }
+    isMember[step] = true
+    members.append(step)
+    return true
+  }
+
+  mutating func removeAll() {
+    for step in members { isMember[step] = false }
+    members.removeAll(keepingCapacity: true)
   }
 }
 
@@ -78,6 +122,8 @@ private struct Compiler {
   private var position = 0
   private var depth = 0
   private(set) var steps: [NamePattern.Step] = []
+  /// The first construct that is not understood.
+  private(set) var refused: String?
 
   init(_ text: String) { scalars = Array(text.unicodeScalars) }
 
@@ -94,6 +140,8 @@ private struct Compiler {
     position += 1
     return true
   }
+
+  private mutating func refuse(_ construct: String) { refused = refused ?? construct }
 
   private mutating func alternation() -> [NamePattern.Step]? {
     guard var left = sequence() else { return nil }
@@ -125,14 +173,20 @@ private struct Compiler {
     case ".": return [.scalar { $0 != 10 }]
     case "^": return [.start]
     case "$": return [.end]
-    case "\\": return escape().map { [.scalar($0)] }
+    case "\\":
+      if take("b") { return [.wordBoundary(isWanted: true)] }
+      if take("B") { return [.wordBoundary(isWanted: false)] }
+      return escape().map { [.scalar($0)] }
     case "*", "+", "?", "{", "}": return nil
     default: return [.scalar { $0 == scalar.value }]
     }
   }
 
   private mutating func group() -> [NamePattern.Step]? {
-    if take("?"), !take(":") { return nil }
+    if take("?"), !take(":") {
+      refuse("'(?\(peek().map(String.init) ?? "")'")
+      return nil
+    }
     depth += 1
     defer { depth -= 1 }
     guard depth <= Self.depthLimit, let body = alternation(), take(")") else { return nil }
@@ -148,13 +202,15 @@ private struct Compiler {
     case "w": return Self.isWord
     case "W": return { !Self.isWord($0) }
     case _ where scalar.isASCII && !Self.isWord(scalar.value): return { $0 == scalar.value }
-    default: return nil
+    default:
+      refuse("'\\\(scalar)'")
+      return nil
     }
   }
 
   private static func isDigit(_ value: UInt32) -> Bool { (48...57).contains(value) }
 
-  private static func isWord(_ value: UInt32) -> Bool {
+  static func isWord(_ value: UInt32) -> Bool {
     isDigit(value) || (65...90).contains(value) || (97...122).contains(value) || value == 95
   }
 
@@ -182,9 +238,12 @@ private struct Compiler {
   /// An atom with the repetition that follows it.
   private mutating func repeated(_ atom: [NamePattern.Step]) -> [NamePattern.Step]? {
     guard let (least, most) = repetition() else { return nil }
-    // A lazy or possessive mark changes what is captured, not what matches, or is not understood.
-    _ = most != 1 || least != 1 ? take("?") : false
-    guard !["*", "+", "?", "{"].contains(peek()) else { return nil }
+    // A lazy mark changes what is captured, not what matches.
+    if most != 1 || least != 1 { _ = take("?") }
+    guard !["*", "+", "?", "{"].contains(peek()) else {
+      if take("+") { refuse("a possessive '+'") }
+      return nil
+    }
     var steps: [NamePattern.Step] = []
     for _ in 0..<least {
       steps += atom.moved(by: steps.count)

@@ -8,7 +8,7 @@ package struct LinePlot: Sendable {
   package struct Series: Sendable {
     /// What the legend says.
     package let name: String
-    /// From left to right; points that are not finite are left out.
+    /// From left to right; points that no axis reaches are left out.
     package let points: [(x: Double, y: Double)]
     /// Whether each point has a dot.
     package let hasMarkers: Bool
@@ -16,7 +16,7 @@ package struct LinePlot: Sendable {
     /// Names points.
     package init(name: String, points: [(x: Double, y: Double)], hasMarkers: Bool = false) {
       self.name = name
-      self.points = points.filter { $0.x.isFinite && $0.y.isFinite }
+      self.points = points.filter { PlotAxis.reaches($0.x) && PlotAxis.reaches($0.y) }
       self.hasMarkers = hasMarkers
     }
   }
@@ -87,13 +87,12 @@ package struct LinePlot: Sendable {
 
   /// Writes the image.
   ///
-  /// - Throws: `FormatError` when that fails.
-  package func write(to path: String) throws {
-    do {
-      try Data(svg.utf8).write(to: URL(filePath: path), options: .atomic)
-    } catch {
-      throw FormatError(path, .system("cannot be written"))
-    }
+  /// - Parameters:
+  ///   - path: The file.
+  ///   - mayReplace: Whether a file that is there may be replaced.
+  /// - Throws: `FormatError` when something else is there or writing fails.
+  package func write(to path: String, mayReplace: Bool = true) throws {
+    try SideFile.write(svg, to: path, mayReplace: mayReplace)
   }
 
   private var gridLines: [String] {
@@ -167,9 +166,12 @@ struct PlotAxis: Sendable {
   ) {
     self.start = start
     self.end = end
-    var low = all.min() ?? 0
-    var high = all.max() ?? 1
-    if high <= low { high = low + 1 }
+    let covered = all.filter(Self.reaches)
+    var low = covered.min() ?? 0
+    var high = covered.max() ?? 1
+    let largest = max(abs(low), abs(high))
+    // Steps then are far above the spacing of doubles, so that the marks are few and all differ.
+    if high - low < max(largest * 1e-9, Self.leastSpan) { high = low + max(largest * 1e-6, 1) }
     let step = Self.roundStep(for: (high - low) / 5)
     if isRounded {
       low = (low / step + 1e-9).rounded(.down) * step
@@ -179,12 +181,23 @@ struct PlotAxis: Sendable {
     // Without the zero that is added, the mark at 0 would read -0.
     let first = (low / step - 1e-9).rounded(.up) + 0
     let last = (high / step + 1e-9).rounded(.down)
-    let decimals = max(0, Int((-log10(step) - 1e-9).rounded(.up)))
     self.ticks =
       ticks
       ?? stride(from: first, through: last, by: 1).map { number in
-        (value: number * step, label: (number * step).formatted(decimals: decimals))
+        (value: number * step, label: Self.label(number * step, step: step))
       }
+  }
+
+  /// Below this, differences are not drawn.
+  private static let leastSpan = 1e-30
+
+  /// Whether a value can have a place: the difference of any two such values is finite.
+  static func reaches(_ value: Double) -> Bool { abs(value) < 1e300 }
+
+  /// A mark's text, with the decimals that tell it from its neighbours.
+  private static func label(_ value: Double, step: Double) -> String {
+    guard step >= 1e-6, abs(value) < 1e9 else { return String(format: "%.10g", value) }
+    return value.formatted(decimals: max(0, Int((-log10(step) - 1e-9).rounded(.up))))
   }
 
   /// The least of 1, 2 and 5 times a power of ten that is not below a number.

@@ -1,0 +1,106 @@
+import Checkpoints
+import Kernels
+import Models
+
+/// An output head that is the embedding of its model: one tensor at two places.
+struct TiedHead {
+  private let base: Checkpoint
+
+  /// Looks for a head of its own; nil when the base has one, or its configuration says that it is not tied.
+  ///
+  /// - Throws: `FormatError` when the configuration is malformed.
+  init?(of base: Checkpoint) throws {
+    let hasHead = base.contents.tensors.contains {
+      ModuleTensor.weight.module(of: $0.name).map(PeftModule.isHead) ?? false
+    }
+    guard try !hasHead && base.configuration()["tie_word_embeddings"]?.bool != false else { return nil }
+    self.base = base
+  }
+
+  /// The parts of an adapter that are merged into the base: copies for the head, where the adapter says that they are
+  /// copies, go with those for the embedding.
+  ///
+  /// - Throws: `PassError.notExact` when the embedding and the head would differ.
+  func merged(_ adapter: PeftAdapter) throws -> (modules: [PeftModule], replacements: [PeftReplacement]) {
+    let heads = (
+      modules: adapter.modules.filter { PeftModule.isHead($0.name) },
+      replacements: adapter.replacements.filter { PeftModule.isHead($0.module) }
+    )
+    let embeddings = (
+      modules: adapter.modules.filter { $0.isEmbedding && PeftModule.isTokenEmbedding($0.name) },
+      replacements: adapter.replacements.filter { PeftModule.isTokenEmbedding($0.module) }
+    )
+    let changed =
+      (heads.modules + embeddings.modules).map(\.name)
+      + (heads.replacements + embeddings.replacements).map(\.module)
+    guard let name = changed.first else { return (adapter.modules, adapter.replacements) }
+    guard adapter.ensuresWeightTying else {
+      throw refusal(name, "an adapter changes them separately, and merging would change both")
+    }
+    guard try haveSameModules(heads.modules, embeddings.modules, adapter),
+      try haveSameTensors(heads.replacements, embeddings.replacements, adapter)
+    else { throw refusal(name, "the adapter's copies for the two differ, so that merging would change one of them") }
+    return (
+      adapter.modules.filter { !PeftModule.isHead($0.name) },
+      adapter.replacements.filter { !PeftModule.isHead($0.module) }
+    )
+  }
+
+  private func refusal(_ module: String, _ reason: String) -> PassError {
+    PassError.notExact(
+      "module '\(module)': the embedding and the output head of '\(base.path)' are one tensor, which has them tied "
+        + "(tie_word_embeddings); \(reason)")
+  }
+
+  /// Whether the adapter of a head is that of the embedding, the other way round; an embedding's may stand alone.
+  private func haveSameModules(
+    _ heads: [PeftModule], _ embeddings: [PeftModule], _ adapter: PeftAdapter
+  ) throws -> Bool {
+    guard let head = heads.first else { return true }
+    guard let embedding = embeddings.first, heads.count == 1, embeddings.count == 1,
+      head.scaling == embedding.scaling, head.magnitude == nil, embedding.magnitude == nil, head.bias == nil
+    else { return false }
+    return try isTransposed(head.loraA, embedding.loraB, adapter)
+      && isTransposed(head.loraB, embedding.loraA, adapter)
+  }
+
+  private func isTransposed(_ a: TensorInfo, _ b: TensorInfo, _ adapter: PeftAdapter) throws -> Bool {
+    guard a.shape == b.shape.reversed(), a.shape.count == 2 else { return false }
+    let (first, second) = (try adapter.values(of: a), try adapter.values(of: b))
+    let (rows, columns) = (a.shape[0], a.shape[1])
+    return (0..<rows).allSatisfy { row in
+      (0..<columns).allSatisfy { first[row * columns + $0] == second[$0 * rows + row] }
+    }
+  }
+
+  /// Whether the tensor of a head is that of the embedding, which may stand alone.
+  private func haveSameTensors(
+    _ heads: [PeftReplacement], _ embeddings: [PeftReplacement], _ adapter: PeftAdapter
+  ) throws -> Bool {
+    guard let head = heads.first else { return true }
+    guard let embedding = embeddings.first, heads.count == 1, embeddings.count == 1,
+      head.tensor.shape == embedding.tensor.shape
+    else { return false }
+    return try adapter.values(of: head.tensor) == adapter.values(of: embedding.tensor)
+  }
+}
+
+extension PeftReplacement {
+  /// The module that the tensor belongs to.
+  var module: String { ModuleTensor.weight.module(of: name) ?? name }
+}
+
+extension PeftAdapter {
+  /// Whether a part of it changes an embedding or an output head.
+  var changesTies: Bool {
+    let replaced = replacements.map(\.module)
+    return modules.contains { PeftModule.isTokenEmbedding($0.name) || PeftModule.isHead($0.name) }
+      || replaced.contains { PeftModule.isHead($0) || PeftModule.isTokenEmbedding($0) }
+  }
+
+  /// The values of one of its tensors.
+  func values(of tensor: TensorInfo) throws -> [Float] {
+    guard let format = FloatFormat(tensor.dtype) else { preconditionFailure("refused when it was opened") }
+    return try bytes(of: tensor).withSpan { widened($0, from: format) }
+  }
+}

@@ -1,0 +1,31 @@
+import Passes
+import Recipes
+
+extension BuiltInRecipe {
+  /// The recipe of a name.
+  ///
+  /// - Throws: `PassError.usage` with the names that there are.
+  static func named(_ name: String) throws -> BuiltInRecipe {
+    if let recipe = all.first(where: { $0.name == name }) { return recipe }
+    throw PassError.usage(
+      "there is no recipe '\(name)'; there are \(all.map(\.name).alternatives(joinedBy: "and")), and a file is named "
+        + "with its ending, '\(name).yaml'")
+  }
+}
+
+extension Recipe {
+  /// Reads the recipe that `--recipe` names: one that is built in, or a file.
+  ///
+  /// - Parameters:
+  ///   - name: The name of a built-in recipe; a path when it has a `/` or ends in `.yaml` or `.yml`.
+  ///   - arguments: What the command line says.
+  /// - Throws: `PassError`, or `FormatError` when a file cannot be read.
+  init(named name: String, _ arguments: RecipeArguments) throws {
+    let isPath = name.contains("/") || [".yaml", ".yml"].contains { name.hasSuffix($0) }
+    if isPath {
+      try self.init(contentsOf: name, arguments)
+    } else {
+      try self.init(parsing: BuiltInRecipe.named(name).yaml, path: "recipe '\(name)'", arguments)
+    }
+  }
+}
