@@ -22,6 +22,7 @@ struct Rilq: ParsableCommand {
     subcommands: [
       Convert.self, Rotate.self, Quantize.self, Attach.self, Calibrate.self, Merge.self, Verify.self,
       Eval.self, Generate.self, Inspect.self, Analyze.self, Plot.self, Diff.self, Hash.self,
+      Tokenize.self,
     ])
 
   static func main() {
@@ -51,9 +52,9 @@ extension FormatError: CommandFailure {
 
   fileprivate var exitCode: Int32 {
     switch problem {
-    case .system, .exists: 4
+    case .system, .exists, .notFound: 4
     case .notExact: 3
-    case .malformed, .truncated, .unsupported, .shape, .missing, .checksum: 2
+    case .malformed, .truncated, .unsupported, .unsupportedKind, .shape, .missing, .checksum: 2
     }
   }
 }
