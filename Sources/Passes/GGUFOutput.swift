@@ -5,7 +5,7 @@ import Models
 struct GGUFOutput {
   /// The files of a checkpoint whose contents a GGUF file has in its metadata.
   private static let translatedAssets: Set<String> = [
-    "config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
+    "config.json", "tokenizer.json", "tokenizer_config.json", GGUFKeptTokenizer.fileName,
   ]
 
   private let checkpoint: Checkpoint
@@ -22,15 +22,24 @@ struct GGUFOutput {
     plan = try Self.representable {
       let json = try Self.json(ModelConfiguration.fileName, of: checkpoint)
       let model = try GGUFExportModel(of: checkpoint, name: Self.name(in: json))
-      // Reads the whole tokenizer, so that the parts that are taken over belong together.
-      _ = try Tokenizer(of: checkpoint)
-      let tokenizer = try GGUFExportTokenizer(
-        tokenizer: Self.json("tokenizer.json", of: checkpoint),
-        settings: Self.json("tokenizer_config.json", of: checkpoint), configuration: json,
-        chatTemplate: Self.text("chat_template.jinja", of: checkpoint),
-        vocabularySize: model.layout.configuration.vocabularySize, path: path)
+      let tokenizer = try Self.tokenizer(
+        of: checkpoint, json, vocabularySize: model.layout.configuration.vocabularySize, path: path)
       return try GGUFExportPlan(checkpoint.contents, model, tokenizer, path: path)
     }
+  }
+
+  private static func tokenizer(
+    of checkpoint: Checkpoint, _ configuration: JSONValue, vocabularySize: Int, path: String
+  ) throws -> GGUFExportTokenizer {
+    if let kept = try GGUFKeptTokenizer(of: checkpoint) {
+      return try kept.export(vocabularySize: vocabularySize)
+    }
+    // Reads the whole tokenizer, so that the parts that are taken over belong together.
+    _ = try Tokenizer(of: checkpoint)
+    return try GGUFExportTokenizer(
+      tokenizer: json("tokenizer.json", of: checkpoint),
+      settings: json("tokenizer_config.json", of: checkpoint), configuration: configuration,
+      templates: chatTemplates(of: checkpoint), vocabularySize: vocabularySize, path: path)
   }
 
   /// The tensors that the file has no need of.
@@ -60,8 +69,9 @@ struct GGUFOutput {
     var report = OutputReport()
     report.types = export.typeCounts.map { ($0.type, $0.count) }
     report.leftOut =
-      checkpoint.contents.assets.map(\.name).filter { !Self.translatedAssets.contains($0) }
-      + plan.redundantTensors
+      checkpoint.contents.assets.map(\.name).filter {
+        !Self.translatedAssets.contains($0) && !ChatTemplates.isFile($0)
+      } + plan.redundantTensors
     report.losses = export.losses.map {
       OutputReport.Loss(tensor: $0.tensor, type: $0.type, maximum: $0.maximum, mean: $0.mean)
     }
@@ -83,6 +93,14 @@ struct GGUFOutput {
     }
   }
 
+  private static func chatTemplates(of checkpoint: Checkpoint) throws -> ChatTemplates {
+    let names = checkpoint.contents.assets.map(\.name).filter(ChatTemplates.isFile)
+    let files = try names.map { (name: $0, text: try Self.text($0, of: checkpoint) ?? "") }
+    let settings = "tokenizer_config.json"
+    return try ChatTemplates(
+      files: files, settings: json(settings, of: checkpoint), path: checkpoint.path + "/" + settings)
+  }
+
   private static func text(_ name: String, of checkpoint: Checkpoint) throws -> String? {
     guard let bytes = try checkpoint.asset(named: name) else { return nil }
     guard let text = bytes.withSpan({ $0.string(in: 0..<$0.byteCount) }) else {
@@ -96,8 +114,12 @@ struct GGUFOutput {
     do {
       return try body()
     } catch let error as FormatError {
-      guard case .unsupported(let reason) = error.problem else { throw error }
-      throw FormatError(error.path, byte: error.byteOffset, at: error.place, .notExact(reason))
+      switch error.problem {
+      case .unsupported, .unsupportedKind:
+        throw FormatError(
+          error.path, byte: error.byteOffset, at: error.place, .notExact(error.problem.description))
+      default: throw error
+      }
     }
   }
 }

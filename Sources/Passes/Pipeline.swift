@@ -101,7 +101,9 @@ public struct Pipeline {
 
   private func openInput() throws -> Checkpoint {
     try requireMeaningfulOptions()
-    return try Checkpoint.open(path: recipe.input.resolved, access: options.access)
+    let input = try Checkpoint.open(path: recipe.input.resolved, access: options.access)
+    try input.requireWholeAssets()
+    return input
   }
 
   private func planPasses(of input: Checkpoint) throws -> PassPlans {

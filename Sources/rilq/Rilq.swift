@@ -21,6 +21,7 @@ struct Rilq: ParsableCommand {
     version: version,
     subcommands: [Convert.self, RecipeList.self] + PassCommands.of(.standard) + [
       Eval.self, Generate.self, Inspect.self, Analyze.self, Plot.self, Diff.self, Hash.self,
+      Tokenize.self,
     ])
 
   static func main() {
@@ -50,9 +51,9 @@ extension FormatError: CommandFailure {
 
   fileprivate var exitCode: Int32 {
     switch problem {
-    case .system, .exists: 4
+    case .system, .exists, .notFound: 4
     case .notExact: 3
-    case .malformed, .truncated, .unsupported, .shape, .missing, .checksum: 2
+    case .malformed, .truncated, .unsupported, .unsupportedKind, .shape, .missing, .checksum: 2
     }
   }
 }

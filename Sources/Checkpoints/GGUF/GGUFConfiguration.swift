@@ -64,15 +64,15 @@ struct GGUFConfiguration {
       throw FormatError(keys.path, .missing("key 'general.architecture'"))
     }
     guard let family = families.first(where: { $0.ggufArchitecture == architecture }) else {
-      let known = families.map { "'\($0.ggufArchitecture)'" }.joined(separator: ", ")
       throw keys.error(
-        "general.architecture", .unsupported("architecture '\(architecture)'; \(known) is read"))
+        "general.architecture", .unsupportedKind("architecture '\(architecture)'", supported: families.map(\.ggufArchitecture)))
     }
     if let type = try keys.string("general.type"), type != "model" {
       throw keys.error("general.type", .unsupported("'\(type)' is no model"))
     }
     if let count = try keys.integer("split.count"), count > 1 {
-      throw keys.error("split.count", .unsupported("one of \(count) files of a model"))
+      throw keys.error(
+        "split.count", .unsupported("is one of \(count) files of a model, which are not supported"))
     }
     let prefix = architecture + "."
     for key in keys.metadata.keys where key.hasPrefix(prefix) {
@@ -81,11 +81,11 @@ struct GGUFConfiguration {
       }
     }
     if let count = try keys.integer(prefix + "expert_count"), count > 0 {
-      throw keys.error(prefix + "expert_count", .unsupported("a mixture of \(count) experts"))
+      throw keys.error(prefix + "expert_count", .unsupportedKind("a mixture of \(count) experts"))
     }
     let layout = prefix + "tensor_data_layout"
     if let text = try keys.string(layout), text != "Meta AI original pth" {
-      throw keys.error(layout, .unsupported("layout '\(text)'"))
+      throw keys.error(layout, .unsupportedKind("layout '\(text)'"))
     }
     return family
   }
@@ -106,7 +106,7 @@ struct GGUFConfiguration {
     }
     for key in ["\(architecture).attention.value_length", "\(architecture).rope.dimension_count"] {
       if let other = try keys.optionalSize(key), other != size {
-        throw keys.error(key, .unsupported("\(other) where the width of a head is \(size)"))
+        throw keys.error(key, .unsupported("is \(other), but the width of a head is \(size)"))
       }
     }
     guard size % 2 == 0 else {

@@ -30,7 +30,7 @@ struct GGUFRotary {
       else {
         throw FormatError(
           keys.path, at: "tensor '\(GGUFTensorNames.frequencies)'",
-          .unsupported("factors of frequencies other than those of Llama 3"))
+          .unsupported("has factors other than those of Llama 3"))
       }
       members.append(JSONValue.Member("rope_scaling", scaling.json))
     }
@@ -43,7 +43,7 @@ struct GGUFRotary {
     let (kindKey, factorKey) = ("\(architecture).rope.scaling.type", "\(architecture).rope.scaling.factor")
     let kind = try keys.string(kindKey)
     guard kind == nil || kind == "none" || kind == "linear" else {
-      throw keys.error(kindKey, .unsupported("scaling '\(kind ?? "")'"))
+      throw keys.error(kindKey, .unsupportedKind("scaling '\(kind ?? "")'"))
     }
     let older = try keys.number("\(architecture).rope.scale_linear")
     let stated = kind == "linear" ? try keys.number(factorKey) : kind == nil ? older : nil

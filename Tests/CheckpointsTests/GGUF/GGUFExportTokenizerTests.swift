@@ -42,7 +42,9 @@ import Testing
   func `names how text is split`(fixture: String, name: String) throws {
     let tokenizer = try GGUFExportTokenizer(
       tokenizer: JSONValue(contentsOf: Fixtures.path(fixture + "/tokenizer.json")), settings: .object([]),
-      configuration: .object([]), chatTemplate: nil, vocabularySize: 49152, path: "out.gguf")
+      configuration: .object([]),
+      templates: ChatTemplates(files: [], settings: .object([]), path: ""), vocabularySize: 49152,
+      path: "out.gguf")
     #expect(value("ggml.pre", tokenizer) == .string(name))
   }
 
