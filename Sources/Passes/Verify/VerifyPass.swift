@@ -23,12 +23,14 @@ public struct VerifyPass: Pass {
 
   /// Reads the text once, with the tokenizer of the reference.
   public func checkTexts(for input: Checkpoint, _ access: FileAccess) throws {
-    guard options.text != nil else { return }
+    guard let text = options.text else { return }
     var reference = input
     if case .path(let path) = options.against {
       reference = try Checkpoint.open(path: path.resolved, access: access)
     }
-    _ = try EvaluationWindows(options, tokenizer: try Tokenizer(of: reference))
+    _ = try EvaluationWindows(
+      path: text.resolved, window: options.window, maxTokens: options.maxTokens,
+      tokenizer: try Tokenizer(of: reference))
   }
 
   /// Plans to change nothing.
