@@ -32,7 +32,8 @@ public struct PlanEditor {
     replacements.append(
       PassPlan.Replacement(
         module: module, action: action, sources: sources, outputs: new,
-        bytesBefore: sources.reduce(0) { $0 + $1.byteCount }, bytesAfter: new.reduce(0) { $0 + $1.byteCount }))
+        bytesBefore: sources.reduce(0) { $0 + $1.byteCount }, bytesAfter: new.reduce(0) { $0 + $1.byteCount })
+    )
   }
 
   /// Adds tensors after one that stays, and makes others anew that keep name, type and shape.

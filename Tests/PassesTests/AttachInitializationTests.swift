@@ -15,7 +15,11 @@ import Testing
     _ initialization: AdapterInitialization, _ kind: AdapterParameters.Kind, rank: Int = 16,
     _ change: (inout AttachOptions) -> Void = { _ in }
   ) -> AttachOptions {
-    var options = AttachOptions(kind: kind, rank: rank, initialization: initialization)
+    var options = AttachOptions {
+      $0.kind = kind
+      $0.rank = rank
+      $0.initialization = initialization
+    }
     if [.qera, .atc].contains(initialization) {
       (options.text, options.samples, options.length) = (Self.text, 16, 128)
     }
@@ -95,8 +99,10 @@ import Testing
 
   @Test func `LoftQ in several iterations replaces codes and tables`() throws {
     // Dtypes and widths must stay those of each module.
-    let mixed = QuantizeOptions(
-      tables: .bf16, overrides: [QuantizeOverride(targets: try patterns("*.mlp.*"), bits: 3, groupSize: 32)])
+    let mixed = try QuantizeOptions {
+      $0.tables = .bf16
+      $0.overrides = [QuantizeOverride(targets: try patterns("*.mlp.*"), bits: 3, groupSize: 32)]
+    }
     let quantized = try bench.run(.quantize(mixed), to: "q.rilq").checkpoint
     let runs = try [1, 5].map { count in
       let attach = options(.loftq, .dense) {
@@ -145,9 +151,15 @@ import Testing
         == "dense adapter, rank 16, loftq of 3 iterations, rounds the weight again")
     let trained = try bench.run(
       .calibrate(
-        CalibrateOptions(
-          text: Self.text, samples: 4, length: 32, updates: 1, batch: 2, validation: 2,
-          teacher: PathOption(bench.input.path))), on: quantized, to: "trained.rilq"
+        CalibrateOptions {
+          $0.texts = [Self.text]
+          $0.samples = 4
+          $0.length = 32
+          $0.updates = 1
+          $0.batch = 2
+          $0.validation = 2
+          $0.teacher = PathOption(bench.input.path)
+        }), on: quantized, to: "trained.rilq"
     ).checkpoint
     let reason = message { try bench.run(.attach(again), on: trained) }
     #expect(
@@ -289,7 +301,7 @@ import Testing
         "attach: {init: atc, text: t, eta: 0.2, tau: 0.05}",
         "attach: {init: loftq, kind: dense, iterations: 4}"))
     #expect(try parse(recipe.resolvedYAML()).passes == recipe.passes)
-    guard case .attach(let options) = recipe.passes[0] else { return #expect(Bool(false)) }
+    let options = try #require(recipe.passes[0].options(of: AttachPass.self))
     #expect(options.text == PathOption("t", in: "recipes") && options.samples == 3)
   }
 }

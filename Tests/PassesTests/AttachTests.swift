@@ -9,7 +9,9 @@ import Testing
   func `changes no logit while B is zero`(kind: AdapterParameters.Kind) throws {
     let bench = try Workbench()
     let quantized = try bench.run(.quantize(QuantizeOptions()), to: "q.rilq").checkpoint
-    let attached = try bench.run(.attach(AttachOptions(kind: kind)), on: quantized).checkpoint
+    let attached = try bench.run(
+      .attach(AttachOptions { $0.kind = kind }), on: quantized
+    ).checkpoint
     #expect(attached.contents.adapter == AdapterParameters(kind: kind, rank: 16, alpha: 16))
     #expect(try attached.logits(sampleTokens) == quantized.logits(sampleTokens))
     try expectSameTensors(quantized, attached)
@@ -17,7 +19,13 @@ import Testing
 
   @Test func `a dense adapter goes beside dense weights`() throws {
     let bench = try Workbench()
-    let attached = try bench.run(.attach(AttachOptions(kind: .dense, rank: 4))).checkpoint
+    let attached = try bench.run(
+      .attach(
+        AttachOptions {
+          $0.kind = .dense
+          $0.rank = 4
+        })
+    ).checkpoint
     #expect(attached.tensor(named: "model.layers.0.self_attn.k_proj.lora_A.weight")?.shape == [4, 128])
     #expect(attached.tensor(named: "model.layers.0.self_attn.k_proj.lora_B.weight")?.shape == [64, 4])
     #expect(try attached.logits(sampleTokens) == bench.input.logits(sampleTokens))
@@ -26,7 +34,16 @@ import Testing
   @Test func `a pooled adapter has a column for each group`() throws {
     let bench = try Workbench()
     let attached = try bench.run(
-      .quantize(QuantizeOptions(bits: 3, groupSize: 32)), .attach(AttachOptions(kind: .pooled, rank: 4)))
+      .quantize(
+        QuantizeOptions {
+          $0.bits = 3
+          $0.groupSize = 32
+        }),
+      .attach(
+        AttachOptions {
+          $0.kind = .pooled
+          $0.rank = 4
+        }))
     let shape = attached.checkpoint.tensor(named: "model.layers.1.mlp.down_proj.lora_A.weight")?.shape
     #expect(shape == [4, 4])
     #expect(attached["modules"]?.integer == 14)
@@ -36,7 +53,10 @@ import Testing
     let bench = try Workbench()
     let name = "model.layers.0.mlp.up_proj.lora_A.weight"
     let a = try [3, 3, 4].enumerated().map { i, seed in
-      let options = AttachOptions(kind: .dense, seed: UInt64(seed))
+      let options = AttachOptions {
+        $0.kind = .dense
+        $0.seed = UInt64(seed)
+      }
       return try bench.run(.attach(options), to: "\(i).rilq").checkpoint.copiedBytes(of: name)
     }
     #expect(a[0] == a[1])
@@ -46,8 +66,13 @@ import Testing
   @Test func `A does not depend on which other modules get one`() throws {
     let bench = try Workbench()
     let name = "model.layers.1.mlp.up_proj.lora_A.weight"
-    let all = try bench.run(.attach(AttachOptions(kind: .dense)), to: "all.rilq").checkpoint
-    let few = AttachOptions(kind: .dense, targets: try patterns("up_proj"))
+    let all = try bench.run(
+      .attach(AttachOptions { $0.kind = .dense }), to: "all.rilq"
+    ).checkpoint
+    let few = try AttachOptions {
+      $0.kind = .dense
+      $0.targets = try patterns("up_proj")
+    }
     let some = try bench.run(.attach(few), to: "some.rilq").checkpoint
     #expect(try all.copiedBytes(of: name) == some.copiedBytes(of: name))
     #expect(some.contents.tensors.count { $0.name.hasSuffix(".lora_A.weight") } == 2)
@@ -56,7 +81,13 @@ import Testing
   @Test(arguments: [2, 16])
   func `A deviates by one over the rank and B is zero`(rank: Int) throws {
     let bench = try Workbench()
-    let attached = try bench.run(.attach(AttachOptions(kind: .dense, rank: rank))).checkpoint
+    let attached = try bench.run(
+      .attach(
+        AttachOptions {
+          $0.kind = .dense
+          $0.rank = rank
+        })
+    ).checkpoint
     let values = try attached.contents.tensors.filter { $0.name.hasSuffix(".lora_A.weight") }
       .flatMap { try Fixtures.floats($0.name, in: attached).map(Double.init) }
     let mean = values.reduce(0, +) / Double(values.count)
@@ -70,7 +101,10 @@ import Testing
 
   @Test func `refuses a pooled adapter beside a dense weight`() throws {
     let bench = try Workbench()
-    let text = message { try bench.run(.attach(AttachOptions(kind: .pooled))) }
+    let text = message {
+      try bench.run(
+        .attach(AttachOptions { $0.kind = .pooled }))
+    }
     #expect(text.contains("a pooled adapter needs a quantized weight"))
     #expect(try bench.folder.names() == ["model"])
   }
@@ -78,7 +112,9 @@ import Testing
   @Test func `refuses a second adapter`() throws {
     let bench = try Workbench()
     let text = message {
-      try bench.run(.attach(AttachOptions(kind: .dense)), .attach(AttachOptions(kind: .dense)))
+      try bench.run(
+        .attach(AttachOptions { $0.kind = .dense }),
+        .attach(AttachOptions { $0.kind = .dense }))
     }
     #expect(text.contains("has an adapter already"))
   }
@@ -86,7 +122,10 @@ import Testing
   @Test(arguments: ["lm_head", "model.embed_tokens"])
   func `refuses modules that calibration does not train`(module: String) throws {
     let bench = try Workbench()
-    let options = AttachOptions(kind: .dense, targets: try patterns(module))
+    let options = try AttachOptions {
+      $0.kind = .dense
+      $0.targets = try patterns(module)
+    }
     let text = message { try bench.run(.attach(options)) }
     #expect(text == "module '\(module)': adapters are attached to the linears of layers only")
   }

@@ -53,8 +53,14 @@ import Testing
   private func budget(_ bitsPerWeight: Double, _ change: (inout QuantizeOptions) -> Void = { _ in })
     -> QuantizeOptions
   {
-    var options = QuantizeOptions(
-      method: .search, tables: .bf16, text: Self.text, samples: 8, length: 128, bitsPerWeight: bitsPerWeight)
+    var options = QuantizeOptions {
+      $0.method = .search
+      $0.tables = .bf16
+      $0.texts = [Self.text]
+      $0.samples = 8
+      $0.length = 128
+      $0.bitsPerWeight = bitsPerWeight
+    }
     change(&options)
     return options
   }

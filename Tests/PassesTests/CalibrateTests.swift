@@ -10,9 +10,16 @@ import Testing
 
   /// Short enough for a test: 16 windows of 64 tokens, each seen three times.
   private func options(_ change: (inout CalibrateOptions) -> Void = { _ in }) -> PassOptions {
-    var options = CalibrateOptions(
-      text: Self.text, samples: 16, length: 64, updates: 12, batch: 4, learningRate: 2e-3, validation: 4,
-      validateEvery: 3)
+    var options = CalibrateOptions {
+      $0.texts = [Self.text]
+      $0.samples = 16
+      $0.length = 64
+      $0.updates = 12
+      $0.batch = 4
+      $0.learningRate = 2e-3
+      $0.validation = 4
+      $0.validateEvery = 3
+    }
     change(&options)
     return .calibrate(options)
   }
@@ -20,7 +27,11 @@ import Testing
   private func bench() throws -> Workbench { try Workbench(fixture: "tiny-llama") }
 
   private let quantize = PassOptions.quantize(QuantizeOptions())
-  private let attach = PassOptions.attach(AttachOptions(kind: .pooled, rank: 4))
+  private let attach = PassOptions.attach(
+    AttachOptions {
+      $0.kind = .pooled
+      $0.rank = 4
+    })
 
   @Test func `lowers the validation loss and writes the state that it reports`() throws {
     let bench = try self.bench()
@@ -209,7 +220,7 @@ import Testing
 
   @Test func `a quantized head stays as it is`() throws {
     let bench = try self.bench()
-    let all = PassOptions.quantize(QuantizeOptions(targets: try patterns("*_proj", "lm_head")))
+    let all = PassOptions.quantize(try QuantizeOptions { $0.targets = try patterns("*_proj", "lm_head") })
     let output = try bench.run(all, options()).checkpoint
     #expect(output.contents.quantization["lm_head"] != nil)
     let deltas = output.contents.tensors.map(\.name).filter { $0.hasSuffix("_delta") }
@@ -234,7 +245,7 @@ import Testing
   }
 
   @Test func `refuses when only the head could be trained`() throws {
-    let head = PassOptions.quantize(QuantizeOptions(targets: try patterns("lm_head")))
+    let head = PassOptions.quantize(try QuantizeOptions { $0.targets = try patterns("lm_head") })
     let text = message { try bench().run(head, options()) }
     #expect(text.contains("neither quantized weights nor an adapter"))
   }
@@ -284,7 +295,10 @@ import Testing
 
   @Test func `a divergence needs memory for the logits of the original, too`() throws {
     let configuration = try ModelConfiguration(of: bench().input)
-    var options = CalibrateOptions(text: Self.text, length: 16)
+    var options = CalibrateOptions {
+      $0.texts = [Self.text]
+      $0.length = 16
+    }
     let without = CalibratePass.windowMemory(configuration, options)
     options.klWeight = 1
     let more = CalibratePass.windowMemory(configuration, options) - without
@@ -372,7 +386,7 @@ import Testing
     #expect(message { try bench.run(options()) }.contains("neither quantized weights nor an adapter"))
     let noAdapter = message { try bench.run(quantize, options { $0.train = [.adapter] }) }
     #expect(noAdapter.contains("has no adapter to train"))
-    let dense = PassOptions.attach(AttachOptions(kind: .dense))
+    let dense = PassOptions.attach(AttachOptions { $0.kind = .dense })
     let noTables = message { try bench.run(dense, options { $0.train = [.scale] }) }
     #expect(noTables.contains("has no quantized weights"))
   }
@@ -391,7 +405,7 @@ import Testing
   private func validationLoss(
     of checkpoint: Checkpoint, _ bench: Workbench, _ options: PassOptions
   ) throws -> Double {
-    guard case .calibrate(let options) = options else { return .nan }
+    let options = try #require(options.options(of: CalibratePass.self))
     let windows = try CalibrationWindows(
       WindowSource(
         texts: [Self.text.resolved], samples: options.samples, validation: options.validation,

@@ -128,8 +128,21 @@ import Testing
     let text = PathOption(path)
     let later: PassOptions =
       attaches
-      ? .attach(AttachOptions(kind: .dense, initialization: .qera, text: text, samples: 2, length: 16))
-      : .calibrate(CalibrateOptions(text: text, samples: 2, length: 16, validation: 0))
+      ? .attach(
+        AttachOptions {
+          $0.kind = .dense
+          $0.initialization = .qera
+          $0.text = text
+          $0.samples = 2
+          $0.length = 16
+        })
+      : .calibrate(
+        CalibrateOptions {
+          $0.texts = [text]
+          $0.samples = 2
+          $0.length = 16
+          $0.validation = 0
+        })
     #expect(throws: ModelError.textTooShort(path: path, tokens: 7, needed: 2 * 16)) {
       try bench.run(.quantize(QuantizeOptions()), later)
     }

@@ -96,7 +96,11 @@ import Testing
   @Test func `an adapter is told apart from the error of the weight`() throws {
     let fixture = try Workbench(fixture: "tiny-llama")
     let quantized = try fixture.run(.quantize(QuantizeOptions()), to: "q.rilq").checkpoint
-    let attach = AttachOptions(kind: .dense, rank: 4, initialization: .loftq)
+    let attach = AttachOptions {
+      $0.kind = .dense
+      $0.rank = 4
+      $0.initialization = .loftq
+    }
     let attached = try fixture.run(.quantize(QuantizeOptions()), .attach(attach), to: "a.rilq").checkpoint
     let (plain, adapted) = try (
       ErrorAnalysis(quantized, reference: fixture.input),

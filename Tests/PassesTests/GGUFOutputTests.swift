@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 @Suite struct GGUFOutputTests {
-  private let quantize = PassOptions.quantize(QuantizeOptions(tables: .f16))
+  private let quantize = PassOptions.quantize(QuantizeOptions { $0.tables = .f16 })
   private let bench: Workbench
 
   init() throws { bench = try Workbench() }
@@ -117,7 +117,11 @@ import Testing
   }
 
   @Test func `an adapter beside the weights has no place`() throws {
-    let attach = PassOptions.attach(AttachOptions(kind: .pooled, rank: 4))
+    let attach = PassOptions.attach(
+      AttachOptions {
+        $0.kind = .pooled
+        $0.rank = 4
+      })
     let error = #expect(throws: FormatError.self) { try run([quantize, attach]) }
     #expect(error?.description.contains("'rilq merge' folds them in") == true)
     #expect(try bench.folder.names() == ["model"])

@@ -269,9 +269,17 @@ import Testing
   /// Of the linears of a layer two are dense; of the packed ones some have an adapter whose B is not zero.
   private func mixedStudent(_ kind: AdapterParameters.Kind, _ bench: Workbench) throws -> Transformer {
     let result = try bench.run(
-      .quantize(QuantizeOptions(groupSize: 32, ignore: try patterns("k_proj", "up_proj"))),
+      .quantize(
+        try QuantizeOptions {
+          $0.groupSize = 32
+          $0.ignore = try patterns("k_proj", "up_proj")
+        }),
       .attach(
-        AttachOptions(kind: kind, rank: 4, targets: try patterns("q_proj", "v_proj", "down_proj"))))
+        try AttachOptions {
+          $0.kind = kind
+          $0.rank = 4
+          $0.targets = try patterns("q_proj", "v_proj", "down_proj")
+        }))
     var student = try Transformer(result.checkpoint)
     student.updateLayerLinears { linear in
       guard var adapter = linear.adapter else { return }

@@ -8,7 +8,11 @@ import Testing
   private static let text = PathOption(Fixtures.path("tiny-llama/calibration.txt"))
 
   private func quantize(_ change: (inout QuantizeOptions) -> Void) -> PassOptions {
-    var options = QuantizeOptions(method: .search, samples: 4, length: 64)
+    var options = QuantizeOptions {
+      $0.method = .search
+      $0.samples = 4
+      $0.length = 64
+    }
     change(&options)
     return .quantize(options)
   }

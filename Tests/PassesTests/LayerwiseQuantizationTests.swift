@@ -11,7 +11,12 @@ import Testing
   private func options(_ method: QuantizeMethod, _ change: (inout QuantizeOptions) -> Void = { _ in })
     -> QuantizeOptions
   {
-    var options = QuantizeOptions(method: method, text: Self.text, samples: 16, length: 128)
+    var options = QuantizeOptions {
+      $0.method = method
+      $0.texts = [Self.text]
+      $0.samples = 16
+      $0.length = 128
+    }
     change(&options)
     return options
   }
@@ -27,7 +32,8 @@ import Testing
   @Test func `each method is better than the one before it`() throws {
     let bench = try Workbench(fixture: "tiny-llama")
     let rtn = try bench.run(.quantize(QuantizeOptions()), to: "rtn.rilq")
-    let plain = try bench.run(.quantize(QuantizeOptions(method: .search)), to: "plain.rilq")
+    let plain = try bench.run(
+      .quantize(QuantizeOptions { $0.method = .search }), to: "plain.rilq")
     let search = try bench.run(.quantize(options(.search)), to: "search.rilq")
     let gptq = try bench.run(.quantize(options(.gptq)), to: "gptq.rilq")
     let perplexities = try [rtn, plain, search, gptq].map { try perplexity(of: $0.checkpoint) }

@@ -15,7 +15,13 @@ import Testing
     _ bench: Workbench, _ kind: AdapterParameters.Kind = .pooled, tables: DType = .f32, deltas: Bool = true
   ) throws -> Checkpoint {
     let attached = try bench.run(
-      .quantize(QuantizeOptions(tables: tables)), .attach(AttachOptions(kind: kind, rank: 4, alpha: 8)),
+      .quantize(QuantizeOptions { $0.tables = tables }),
+      .attach(
+        AttachOptions {
+          $0.kind = kind
+          $0.rank = 4
+          $0.alpha = 8
+        }),
       to: "attached.rilq"
     ).checkpoint
     let quantized = attached.contents.quantization.keys.sorted()
@@ -72,7 +78,8 @@ import Testing
   func `reports what rounding tables costs`(type: DType) throws {
     let bench = try Workbench()
     let before = try unmerged(bench)
-    let result = try bench.run(.merge(MergeOptions(tables: type)), on: before)
+    let result = try bench.run(
+      .merge(MergeOptions { $0.tables = type }), on: before)
     #expect(result.checkpoint.tensor(named: "model.layers.0.mlp.up_proj.biases")?.dtype == type)
     let rounding = try #require(result["largest_table_rounding_in_steps"]?.double)
     // A bias is up to three steps from zero, so half a unit of its last place is at most 2^-9 of about four.
@@ -92,7 +99,7 @@ import Testing
     let bench = try Workbench()
     let before = try unmerged(bench, .dense, deltas: false)
     let error = #expect(throws: PassError.self) { try bench.run(merge, on: before) }
-    #expect(error?.exitCode == 3)
+    #expect(error?.isNotExact == true)
     let text = error?.description ?? ""
     #expect(text.contains("to keep it beside them"))
     #expect(text.contains("--requantize"))
@@ -102,7 +109,8 @@ import Testing
   @Test func `requantizes the sum when that is allowed, and reports the loss`() throws {
     let bench = try Workbench()
     let before = try unmerged(bench, .dense, deltas: false)
-    let result = try bench.run(.merge(MergeOptions(requantize: true)), on: before)
+    let result = try bench.run(
+      .merge(MergeOptions { $0.requantize = true }), on: before)
     #expect(result["requantized_modules"]?.integer == 14)
     #expect(result.checkpoint.contents.adapter == nil)
     let sums = try Transformer(before).layerLinears.flatMap { $0.foldedWeight.values }
@@ -116,7 +124,12 @@ import Testing
   func `a dense adapter on dense weights gives their sum, rounded once`(type: DType) throws {
     let bench = try Workbench(TinyModel { $0.dtype = type })
     let attached = try bench.run(
-      .attach(AttachOptions(kind: .dense, rank: 4, alpha: 8)), to: "attached.rilq"
+      .attach(
+        AttachOptions {
+          $0.kind = .dense
+          $0.rank = 4
+          $0.alpha = 8
+        }), to: "attached.rilq"
     ).checkpoint
     let before = try attached.copy(to: bench.folder.path("before.rilq")) { name, values in
       if name.hasSuffix(".lora_B.weight") { values = noise(name, count: values.count, size: 0.3) }
@@ -160,7 +173,7 @@ import Testing
   @Test func `refuses when there is nothing to merge`() throws {
     let bench = try Workbench()
     let error = #expect(throws: PassError.self) { try bench.run(.quantize(QuantizeOptions()), merge) }
-    #expect(error?.exitCode == 64)
+    #expect(error?.isUsage == true)
     #expect(error?.description.contains("no adapter and no trained change") == true)
   }
 
@@ -173,7 +186,8 @@ import Testing
     }
     let biases = String(name.dropLast("_delta".count))
     #expect(throws: PassError.notFinite(tensor: biases, index: 3)) {
-      try bench.run(.merge(MergeOptions(tables: .f16)), on: large)
+      try bench.run(
+        .merge(MergeOptions { $0.tables = .f16 }), on: large)
     }
   }
 }

@@ -14,13 +14,14 @@ import Testing
   /// width in groups of 128.
   private func mixed(otherBits: Int = 4) throws -> PassOptions {
     .quantize(
-      QuantizeOptions(
-        tables: .f16,
-        overrides: [
+      try QuantizeOptions {
+        $0.tables = .f16
+        $0.overrides = [
           QuantizeOverride(targets: try patterns("*.mlp.*"), bits: 3),
           QuantizeOverride(targets: try patterns("v_proj"), bits: 4, groupSize: 32),
           QuantizeOverride(targets: try patterns(Self.vProjection), bits: otherBits, groupSize: 128),
-        ]))
+        ]
+      })
   }
 
   @discardableResult

@@ -20,7 +20,7 @@ import Testing
 
   @Test func `weights stay dense in their own type, and plan and report say so`() throws {
     let bench = try Workbench()
-    let options = QuantizeOptions(method: .nf2)
+    let options = QuantizeOptions { $0.method = .nf2 }
     let output = try bench.run(.quantize(options), to: "nf2.rilq")
     #expect(output["stored"] == .string("dense") && output["modules"] == .integer(14))
     #expect(output.checkpoint.contents.quantization.isEmpty)
@@ -45,7 +45,8 @@ import Testing
       if tensor == name { values[128 * 70 + 5] = .nan }
     }
     #expect(throws: PassError.notFinite(tensor: name, index: 128 * 70 + 5)) {
-      try bench.run(.quantize(QuantizeOptions(method: .nf2)))
+      try bench.run(
+        .quantize(QuantizeOptions { $0.method = .nf2 }))
     }
   }
 

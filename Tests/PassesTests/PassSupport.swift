@@ -33,7 +33,7 @@ struct Workbench {
     let options = Pipeline.Options(
       force: force, version: "0.0.0", logPath: log.map(folder.path), memoryLimit: memoryLimit)
     let report = try Pipeline(recipe, options).run()
-    return PassResult(checkpoint: try Checkpoint.open(path: path), reports: report.passes.map(\.report))
+    return PassResult(checkpoint: try Checkpoint.open(path: path), reports: report.passes.map(\.report.json))
   }
 }
 
@@ -73,4 +73,26 @@ func largestDifference(_ a: [Float], _ b: [Float]) -> Float {
 func noise(_ name: String, count: Int, size: Float) -> [Float] {
   var random = SplitMix64(seed: name.utf8.reduce(7) { $0 &* 31 &+ UInt64($1) })
   return (0..<count).map { _ in Float.random(in: -size...size, using: &random) }
+}
+
+extension PassError {
+  /// Whether a command was used wrongly, or a recipe is wrong.
+  var isUsage: Bool {
+    switch self {
+    case .usage, .recipe, .unmatchedPattern, .emptySelection: true
+    case .divisibility, .notFinite, .notExact, .checkFailed: false
+    }
+  }
+
+  /// Whether a loss was not allowed.
+  var isNotExact: Bool {
+    guard case .notExact = self else { return false }
+    return true
+  }
+
+  /// Whether a check was not passed.
+  var isFailedCheck: Bool {
+    guard case .checkFailed = self else { return false }
+    return true
+  }
 }

@@ -35,7 +35,7 @@ import Testing
   }
 
   private func merge(_ name: String) -> PassOptions {
-    .merge(MergeOptions(adapter: AdapterSource(path: PathOption(Fixtures.path("peft/" + name)))))
+    .merge(MergeOptions { $0.adapter = AdapterSource(path: PathOption(Fixtures.path("peft/" + name))) })
   }
 
   @Test(arguments: cases, [DType.f32, .bf16])

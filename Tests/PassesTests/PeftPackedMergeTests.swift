@@ -26,7 +26,9 @@ import Testing
   }
 
   private func quantized(_ bench: Workbench, groupSize: Int = 32) throws -> Checkpoint {
-    try bench.run(.quantize(QuantizeOptions(groupSize: groupSize)), to: "q.rilq").checkpoint
+    try bench.run(
+      .quantize(QuantizeOptions { $0.groupSize = groupSize }), to: "q.rilq"
+    ).checkpoint
   }
 
   @Test(
@@ -40,7 +42,7 @@ import Testing
     let bench = try Workbench()
     let base = try quantized(bench)
     let adapter = try adapter(pool: which.pool, in: bench.folder, qalora: qalora)
-    let options = MergeOptions(adapter: source(adapter, which.pooling))
+    let options = MergeOptions { $0.adapter = source(adapter, which.pooling) }
     let result = try bench.run(.merge(options), on: base)
     let a = try adapter.floats(module + ".lora_A.weight")
     let b = try adapter.floats(module + ".lora_B.weight")
@@ -62,17 +64,23 @@ import Testing
     let bench = try Workbench()
     let base = try quantized(bench)
     let source = source(try adapter(pool: 32, in: bench.folder))
-    let attached = try bench.run(.attach(AttachOptions(adapter: source)), on: base, to: "a.rilq").checkpoint
+    let attached = try bench.run(
+      .attach(AttachOptions { $0.adapter = source }), on: base, to: "a.rilq"
+    ).checkpoint
     #expect(attached.contents.adapter == AdapterParameters(kind: .pooled, rank: 4, alpha: 24))
     let twice = try bench.run(.merge(MergeOptions()), on: attached, to: "m.rilq").checkpoint
-    let once = try bench.run(.merge(MergeOptions(adapter: source)), on: base, to: "o.rilq").checkpoint
+    let once = try bench.run(
+      .merge(MergeOptions { $0.adapter = source }), on: base, to: "o.rilq"
+    ).checkpoint
     try expectSameTensors(twice, once)
   }
 
   @Test func `a dense adapter beside dense weights keeps its values`() throws {
     let bench = try Workbench()
     let adapter = try adapter(pool: nil, in: bench.folder)
-    let attached = try bench.run(.attach(AttachOptions(adapter: source(adapter)))).checkpoint
+    let attached = try bench.run(
+      .attach(AttachOptions { $0.adapter = source(adapter) })
+    ).checkpoint
     #expect(attached.contents.adapter == AdapterParameters(kind: .dense, rank: 4, alpha: 6))
     let name = module + ".lora_A.weight"
     #expect(try Fixtures.floats(name, in: attached) == adapter.floats(name))
@@ -82,7 +90,9 @@ import Testing
   @Test func `a pooled adapter on dense weights adds the same to every column of a pool`() throws {
     let bench = try Workbench(TinyModel { $0.dtype = .f32 })
     let adapter = try adapter(pool: 16, in: bench.folder)
-    let merged = try bench.run(.merge(MergeOptions(adapter: source(adapter)))).checkpoint
+    let merged = try bench.run(
+      .merge(MergeOptions { $0.adapter = source(adapter) })
+    ).checkpoint
     let a = try adapter.floats(module + ".lora_A.weight")
     let b = try adapter.floats(module + ".lora_B.weight")
     let before = try Fixtures.floats(module + ".weight", in: bench.input)
@@ -100,26 +110,29 @@ import Testing
   @Test func `refuses a pool that is no multiple of a group`() throws {
     let bench = try Workbench()
     let base = try quantized(bench)
-    let options = MergeOptions(adapter: source(try adapter(pool: 16, in: bench.folder)))
+    let options = try MergeOptions { $0.adapter = source(try adapter(pool: 16, in: bench.folder)) }
     let error = #expect(throws: PassError.self) { try bench.run(.merge(options), on: base) }
-    #expect(error?.exitCode == 3)
+    #expect(error?.isNotExact == true)
     #expect(
       error?.description.contains("over groups of 16 cannot be merged into tables over groups of 32") == true)
   }
 
   @Test func `refuses a dtype for tables where none is merged`() throws {
     let bench = try Workbench()
-    let options = MergeOptions(tables: .f16, adapter: source(try adapter(pool: nil, in: bench.folder)))
+    let options = try MergeOptions {
+      $0.tables = .f16
+      $0.adapter = source(try adapter(pool: nil, in: bench.folder))
+    }
     let error = #expect(throws: PassError.self) { try bench.run(.merge(options)) }
-    #expect(error?.exitCode == 64)
+    #expect(error?.isUsage == true)
   }
 
   @Test func `refuses a dense adapter and names both ways out`() throws {
     let bench = try Workbench()
     let base = try quantized(bench)
-    let options = MergeOptions(adapter: source(try adapter(pool: nil, in: bench.folder)))
+    let options = try MergeOptions { $0.adapter = source(try adapter(pool: nil, in: bench.folder)) }
     let error = #expect(throws: PassError.self) { try bench.run(.merge(options), on: base) }
-    #expect(error?.exitCode == 3)
+    #expect(error?.isNotExact == true)
     #expect(error?.description.contains("'rilq attach --adapter' keeps it beside them") == true)
     #expect(error?.description.contains("--requantize") == true)
   }
@@ -128,7 +141,10 @@ import Testing
   func `requantizes the sum when that is allowed`(pool: Int?) throws {
     let bench = try Workbench()
     let base = try quantized(bench)
-    let options = MergeOptions(requantize: true, adapter: source(try adapter(pool: pool, in: bench.folder)))
+    let options = try MergeOptions {
+      $0.requantize = true
+      $0.adapter = source(try adapter(pool: pool, in: bench.folder))
+    }
     let result = try bench.run(.merge(options), on: base)
     #expect(result["requantized_modules"]?.integer == 1)
     #expect(try #require(result["requantization_relative_error"]?.double) > 0.01)
@@ -136,10 +152,10 @@ import Testing
   }
 
   @Test func `is not compared with a state that never was`() throws {
-    let merge = PassOptions.merge(MergeOptions(adapter: AdapterSource(path: PathOption("a"))))
-    let verify = PassOptions.verify(VerifyOptions(text: PathOption("t")))
+    let merge = PassOptions.merge(MergeOptions { $0.adapter = AdapterSource(path: PathOption("a")) })
+    let verify = PassOptions.verify(VerifyOptions { $0.text = PathOption("t") })
     let recipe = Recipe(input: PathOption("i"), output: PathOption("o"), passes: [merge, verify])
-    guard case .verify(let options) = recipe.passes[1] else { return #expect(Bool(false)) }
+    let options = try #require(recipe.passes[1].options(of: VerifyPass.self))
     #expect(options.against == .input)
   }
 }

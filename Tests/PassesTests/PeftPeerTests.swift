@@ -17,7 +17,12 @@ struct PeftPeerTests {
   @Test func `PEFT computes the logits of a dense adapter that we write`() throws {
     let bench = try Workbench(fixture: "tiny-llama")
     let attached = try bench.run(
-      .attach(AttachOptions(kind: .dense, rank: 4, alpha: 9)), to: "attached.rilq"
+      .attach(
+        AttachOptions {
+          $0.kind = .dense
+          $0.rank = 4
+          $0.alpha = 9
+        }), to: "attached.rilq"
     ).checkpoint
     let moved = try attached.copy(to: bench.folder.path("moved.rilq")) { name, values in
       if name.hasSuffix(".lora_B.weight") { values = noise(name, count: values.count, size: 0.3) }
@@ -45,7 +50,13 @@ struct PeftPeerTests {
   @Test func `PEFT's pooled forward gives the update that we merge`() throws {
     let bench = try Workbench()
     let attached = try bench.run(
-      .quantize(QuantizeOptions(groupSize: 32)), .attach(AttachOptions(kind: .pooled, rank: 4, alpha: 9)),
+      .quantize(QuantizeOptions { $0.groupSize = 32 }),
+      .attach(
+        AttachOptions {
+          $0.kind = .pooled
+          $0.rank = 4
+          $0.alpha = 9
+        }),
       to: "attached.rilq"
     ).checkpoint
     let moved = try attached.copy(to: bench.folder.path("moved.rilq")) { name, values in
@@ -88,7 +99,9 @@ struct PeftPeerTests {
     let adapter = Fixtures.path("peft/" + name)
     let recipe = Recipe(
       input: PathOption(base), output: PathOption(bench.folder.path("merged")),
-      passes: [.merge(MergeOptions(adapter: AdapterSource(path: PathOption(adapter))))])
+      passes: [
+        .merge(MergeOptions { $0.adapter = AdapterSource(path: PathOption(adapter)) })
+      ])
     _ = try Pipeline(recipe, Pipeline.Options(version: "0.0.0")).run()
     try PeftPeer.run(
       """

@@ -8,12 +8,24 @@ import Testing
 @Suite struct PipelineTests {
   private static let text = PathOption(Fixtures.path("tiny-llama/evaluation.txt"))
   private let quantize = PassOptions.quantize(QuantizeOptions())
-  private let attach = PassOptions.attach(AttachOptions(kind: .pooled, rank: 4))
+  private let attach = PassOptions.attach(
+    AttachOptions {
+      $0.kind = .pooled
+      $0.rank = 4
+    })
   private let merge = PassOptions.merge(MergeOptions())
   private let calibrate = PassOptions.calibrate(
-    CalibrateOptions(
-      text: PathOption(Fixtures.path("tiny-llama/calibration.txt")), samples: 8, length: 64, updates: 8,
-      batch: 4, learningRate: 2e-3, validation: 4, validateEvery: 4, train: Trainable.allCases))
+    CalibrateOptions {
+      $0.texts = [PathOption(Fixtures.path("tiny-llama/calibration.txt"))]
+      $0.samples = 8
+      $0.length = 64
+      $0.updates = 8
+      $0.batch = 4
+      $0.learningRate = 2e-3
+      $0.validation = 4
+      $0.validateEvery = 4
+      $0.train = Trainable.allCases
+    })
 
   private func pipeline(
     _ bench: Workbench, _ passes: [PassOptions], to name: String = "out.rilq", force: Bool = false
@@ -26,15 +38,20 @@ import Testing
   @Test func `every pass writes what it planned`() throws {
     let bench = try Workbench()
     let start = try bench.run(quantize, attach, to: "attached.rilq").checkpoint
-    let attached = try AttachPass(AttachOptions(kind: .pooled, rank: 4))
-      .plan(try bench.run(quantize, to: "q.rilq").checkpoint).contents
+    let attached = try AttachPass(
+      AttachOptions {
+        $0.kind = .pooled
+        $0.rank = 4
+      }
+    )
+    .plan(try bench.run(quantize, to: "q.rilq").checkpoint).contents
     #expect(start.contents.tensors == attached.tensors)
     #expect(start.contents.adapter == attached.adapter)
     let merged = try bench.run(merge, on: start).checkpoint.contents
     let plan = try MergePass(MergeOptions()).plan(start)
     #expect(merged.tensors == plan.contents.tensors)
     #expect(merged.quantization == plan.contents.quantization)
-    #expect(plan.changes.count == 14)
+    #expect(plan.replacements.count == 14)
   }
 
   @Test func `the plan of a recipe has the sizes of its output`() throws {
@@ -112,7 +129,13 @@ import Testing
   @Test func `merging is verified against the state before it`() throws {
     let bench = try Workbench(fixture: "tiny-llama")
     let verify = PassOptions.verify(
-      VerifyOptions(text: Self.text, window: 64, maxTokens: 256, maxMeanKL: 1e-6, maxLogitDifference: 1e-4))
+      VerifyOptions {
+        $0.text = Self.text
+        $0.window = 64
+        $0.maxTokens = 256
+        $0.maxMeanKL = 1e-6
+        $0.maxLogitDifference = 1e-4
+      })
     let result = try bench.run(quantize, attach, calibrate, merge, verify)
     #expect(result["passed"]?.bool == true)
     #expect(result["mean_kl"]?.double ?? 1 < 1e-6)
@@ -122,11 +145,17 @@ import Testing
     let bench = try Workbench()
     try bench.folder.write("out.rilq", "precious")
     let verify = PassOptions.verify(
-      VerifyOptions(text: Self.text, against: .input, window: 64, maxTokens: 256, maxKL: 1e-9))
+      VerifyOptions {
+        $0.text = Self.text
+        $0.against = .input
+        $0.window = 64
+        $0.maxTokens = 256
+        $0.maxKL = 1e-9
+      })
     let error = #expect(throws: PassError.self) {
       try pipeline(bench, [quantize, verify], force: true).run()
     }
-    #expect(error?.exitCode == 1)
+    #expect(error?.isFailedCheck == true)
     #expect(try bench.folder.read("out.rilq") == Array("precious".utf8))
     #expect(try bench.folder.names() == ["model", "out.rilq"])
   }

@@ -10,14 +10,16 @@ import Testing
   private static let text = PathOption(Fixtures.path("tiny-llama/calibration.txt"))
 
   private func mixed(_ method: QuantizeMethod = .rtn) throws -> QuantizeOptions {
-    var options = QuantizeOptions(
-      method: method, tables: .bf16,
-      overrides: [
+    var options = try QuantizeOptions {
+      $0.method = method
+      $0.tables = .bf16
+      $0.overrides = [
         QuantizeOverride(targets: try patterns("*.mlp.*"), bits: 3),
         QuantizeOverride(
           targets: try patterns("v_proj", "model.layers.0.mlp.up_proj"), bits: 4, groupSize: 32),
         QuantizeOverride(targets: try patterns("model.layers.0.mlp.up_proj"), groupSize: 128),
-      ])
+      ]
+    }
     if method == .gptq { (options.texts, options.samples, options.length) = ([Self.text], 4, 64) }
     return options
   }
@@ -51,7 +53,12 @@ import Testing
     let output = try bench.run(.quantize(try mixed()), to: name)
     expectMixture(output.checkpoint)
     let alone = try bench.run(
-      .quantize(QuantizeOptions(bits: 4, groupSize: 128, tables: .bf16)), to: "alone.rilq"
+      .quantize(
+        QuantizeOptions {
+          $0.bits = 4
+          $0.groupSize = 128
+          $0.tables = .bf16
+        }), to: "alone.rilq"
     ).checkpoint
     let weight = "model.layers.0.mlp.up_proj.weight"
     #expect(try output.checkpoint.copiedBytes(of: weight) == alone.copiedBytes(of: weight))
@@ -74,11 +81,25 @@ import Testing
   @Test func `a mixed model is attached to, calibrated, merged and verified`() throws {
     let bench = try Workbench()
     let result = try bench.run(
-      .quantize(try mixed()), .attach(AttachOptions(rank: 2)),
+      .quantize(try mixed()),
+      .attach(AttachOptions { $0.rank = 2 }),
       .calibrate(
-        CalibrateOptions(text: Self.text, samples: 4, length: 32, updates: 2, batch: 2, validation: 2)),
-      .merge(MergeOptions(tables: .f32)),
-      .verify(VerifyOptions(text: Self.text, against: .unmerged, window: 64, maxTokens: 256)),
+        CalibrateOptions {
+          $0.texts = [Self.text]
+          $0.samples = 4
+          $0.length = 32
+          $0.updates = 2
+          $0.batch = 2
+          $0.validation = 2
+        }),
+      .merge(MergeOptions { $0.tables = .f32 }),
+      .verify(
+        VerifyOptions {
+          $0.text = Self.text
+          $0.against = .unmerged
+          $0.window = 64
+          $0.maxTokens = 256
+        }),
       to: "whole.rilq")
     expectMixture(result.checkpoint)
     #expect(result["passed"] == .bool(true))
@@ -100,8 +121,9 @@ import Testing
 
   @Test func `a group size of an override must divide the columns`() throws {
     let bench = try Workbench(TinyModel { $0.hiddenSize = 192 })
-    let options = QuantizeOptions(
-      overrides: [QuantizeOverride(targets: try patterns("q_proj"), groupSize: 128)])
+    let options = try QuantizeOptions {
+      $0.overrides = [QuantizeOverride(targets: try patterns("q_proj"), groupSize: 128)]
+    }
     let name = "model.layers.0.self_attn.q_proj.weight"
     #expect(throws: PassError.divisibility(tensor: name, columns: 192, groupSize: 128, fitting: [64, 32])) {
       try bench.run(.quantize(options))
@@ -119,7 +141,10 @@ import Testing
       QuantizeOverride(targets: try patterns("*.mlp.*"), bits: 3),
       QuantizeOverride(targets: try patterns("v_proj"), groupSize: 32),
     ]
-    #expect(recipe.passes == [.quantize(QuantizeOptions(overrides: overrides))])
+    #expect(
+      recipe.passes == [
+        .quantize(QuantizeOptions { $0.overrides = overrides })
+      ])
   }
 
   @Test func `a pattern without a match names its line`() throws {

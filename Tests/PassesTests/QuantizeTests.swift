@@ -20,7 +20,13 @@ import Testing
   @Test(arguments: QuantizeOptions.allowedBits, QuantizeOptions.allowedGroupSizes)
   func `every weight is at most half a step away`(bits: Int, groupSize: Int) throws {
     let bench = try Workbench(TinyModel { $0.dtype = .f32 })
-    let output = try bench.run(.quantize(QuantizeOptions(bits: bits, groupSize: groupSize))).checkpoint
+    let output = try bench.run(
+      .quantize(
+        QuantizeOptions {
+          $0.bits = bits
+          $0.groupSize = groupSize
+        })
+    ).checkpoint
     let model = try Transformer(output)
     #expect(model.layerLinears.count == 14)
     for linear in model.layerLinears {
@@ -50,8 +56,10 @@ import Testing
   }
 
   @Test func `quantizes what targets select without what ignore names`() throws {
-    let options = QuantizeOptions(
-      targets: try patterns("*.mlp.*"), ignore: try patterns("re:.*\\.1\\.mlp\\.up_proj"))
+    let options = try QuantizeOptions {
+      $0.targets = try patterns("*.mlp.*")
+      $0.ignore = try patterns("re:.*\\.1\\.mlp\\.up_proj")
+    }
     let output = try Workbench().run(.quantize(options)).checkpoint
     let expected = [
       "model.layers.0.mlp.down_proj", "model.layers.0.mlp.gate_proj", "model.layers.0.mlp.up_proj",
@@ -98,7 +106,9 @@ import Testing
   func `stores tables in the type that is asked for`(type: DType) throws {
     let bench = try Workbench()
     let exact = try bench.run(.quantize(QuantizeOptions())).checkpoint
-    let output = try bench.run(.quantize(QuantizeOptions(tables: type)), to: "narrow.rilq").checkpoint
+    let output = try bench.run(
+      .quantize(QuantizeOptions { $0.tables = type }), to: "narrow.rilq"
+    ).checkpoint
     let name = "model.layers.0.mlp.up_proj.scales"
     #expect(output.tensor(named: name)?.dtype == type)
     let rounded = TensorBytes(try Fixtures.floats(name, in: exact), as: type).withSpan { $0.copiedBytes() }
@@ -115,7 +125,9 @@ import Testing
       })
     let shardCount = try bench.input.files.count { $0.name.hasSuffix(".safetensors") }
     #expect((shardCount > 1) == ties)
-    let output = try bench.run(.quantize(QuantizeOptions(bits: 8))).checkpoint
+    let output = try bench.run(
+      .quantize(QuantizeOptions { $0.bits = 8 })
+    ).checkpoint
     let difference = relativeError(try output.logits(sampleTokens), try bench.input.logits(sampleTokens))
     #expect(difference < 0.05)
   }

@@ -12,29 +12,25 @@ import Testing
     document = try String(contentsOfFile: Fixtures.root + "/Formats/recipe.md", encoding: .utf8)
   }
 
-  @Test(arguments: PassOptions.names)
-  func `lists the keys of a pass in the order they are written`(pass: String) throws {
-    let flags = ["calibrate", "verify"].contains(pass) ? [PassFlag("text", "t")] : []
-    let options = try PassOptions(name: pass, flags: flags).options
-    let heading = try #require(document.firstRange(of: "### `\(pass)`"))
-    let rows = document[heading.upperBound...].split(separator: "\n").prefix { !$0.hasPrefix("#") }
-    let keys = rows.compactMap { $0.wholeMatch(of: /\| `(\w+)` \|.*/).map { String($0.1) } }
-    #expect(keys == options.object?.map(\.key))
+  @Test(arguments: PassRegistry.standard.names)
+  func `has the table of every pass as its options are declared`(name: String) throws {
+    let expected = try #require(PassRegistry.standard[name]).optionTable
+    let heading = try #require(document.firstRange(of: "### `\(name)`\n"))
+    let section = document[heading.upperBound...].split(separator: "\n").prefix { !$0.hasPrefix("### ") }
+    let table = section.prefix { !$0.hasPrefix("## ") }.filter { $0.hasPrefix("|") }.joined(separator: "\n")
+    #expect(table == expected, "the table should be:\n\(expected)\n")
   }
 
   @Test func `has an example that reads`() throws {
     let block = try #require(document.firstMatch(of: /```yaml\n((?:.|\n)*?)```/))
-    #expect(try parse(String(block.1)).passes.map(\.name) == PassOptions.names)
+    #expect(try parse(String(block.1)).passes.map(\.name) == PassRegistry.standard.names)
   }
 
   @Test(arguments: ["best", "balanced", "fast"])
   func `recipes store 2.5 bits a weight`(name: String) throws {
     let recipe = try Recipe(contentsOf: Fixtures.root + "/Recipes/\(name).yaml")
-    guard case .quantize(let quantize) = recipe.passes.first, case .merge(let merge) = recipe.passes.last
-    else {
-      Issue.record("\(name) does not begin with quantize and end with merge")
-      return
-    }
+    let quantize = try #require(recipe.passes.first?.options(of: QuantizePass.self))
+    let merge = try #require(recipe.passes.last?.options(of: MergePass.self))
     #expect(quantize.bits == 2 && quantize.groupSize == 64)
     #expect(quantize.tables == .f16 && merge.tables == .f16)
   }

@@ -336,6 +336,6 @@ import Testing
 
   @Test func `is wrong usage`() throws {
     let error = #expect(throws: PassError.self) { try parse("input: in") }
-    #expect(error?.exitCode == 64)
+    #expect(error?.isUsage == true)
   }
 }

@@ -57,7 +57,13 @@ import Testing
 
   @Test func `takes a path of a pass from the current folder`() throws {
     let recipe = try parse(Self.yaml, "passes.1.verify.text=here.txt")
-    #expect(recipe.passes[1] == .verify(VerifyOptions(text: PathOption("here.txt"), against: .input)))
+    #expect(
+      recipe.passes[1]
+        == .verify(
+          VerifyOptions {
+            $0.text = PathOption("here.txt")
+            $0.against = .input
+          }))
   }
 
   @Test func `gives an input that the recipe leaves out`() throws {
@@ -110,7 +116,9 @@ import Testing
   }
 
   private func quantize(groupSize: Int) throws -> QuantizeOptions {
-    QuantizeOptions(
-      groupSize: groupSize, ignore: [try ModulePattern("lm_head"), try ModulePattern("up_proj")])
+    try QuantizeOptions {
+      $0.groupSize = groupSize
+      $0.ignore = [try ModulePattern("lm_head"), try ModulePattern("up_proj")]
+    }
   }
 }

@@ -25,20 +25,41 @@ import Testing
     #expect(recipe.variables.isEmpty)
     #expect(
       recipe.passes == [
-        .rotate(RotateOptions(parts: [.heads], seed: 3, dtype: .f16)),
+        .rotate(
+          RotateOptions {
+            $0.parts = [.heads]
+            $0.seed = 3
+            $0.dtype = .f16
+          }),
         .quantize(
-          QuantizeOptions(
-            method: .rtn, bits: 2, groupSize: 64,
-            ignore: [try ModulePattern("lm_head"), try ModulePattern("model.embed_tokens")])),
-        .attach(AttachOptions(kind: .pooled, rank: 16)),
+          try QuantizeOptions {
+            $0.method = .rtn
+            $0.bits = 2
+            $0.groupSize = 64
+            $0.ignore = [try ModulePattern("lm_head"), try ModulePattern("model.embed_tokens")]
+          }),
+        .attach(
+          AttachOptions {
+            $0.kind = .pooled
+            $0.rank = 16
+          }),
         .calibrate(
-          CalibrateOptions(
-            text: PathOption("\(fixture)/calibration.txt"), samples: 256, length: 128, updates: 200, seed: 1)),
+          CalibrateOptions {
+            $0.texts = [PathOption("\(fixture)/calibration.txt")]
+            $0.samples = 256
+            $0.length = 128
+            $0.updates = 200
+            $0.seed = 1
+          }),
         .merge(MergeOptions()),
         .verify(
-          VerifyOptions(text: PathOption("\(fixture)/evaluation.txt"), against: .unmerged, maxKL: 1e-4)),
+          VerifyOptions {
+            $0.text = PathOption("\(fixture)/evaluation.txt")
+            $0.against = .unmerged
+            $0.maxKL = 1e-4
+          }),
       ])
-    #expect(recipe.passes.map(\.name) == PassOptions.names)
+    #expect(recipe.passes.map(\.name) == PassRegistry.standard.names)
   }
 
   @Test func `takes a recipe without passes`() throws {
@@ -64,8 +85,10 @@ import Testing
     #expect(
       recipe.passes == [
         .verify(
-          VerifyOptions(
-            text: PathOption("t.txt", in: "recipes"), against: .path(PathOption("other", in: "recipes"))))
+          VerifyOptions {
+            $0.text = PathOption("t.txt", in: "recipes")
+            $0.against = .path(PathOption("other", in: "recipes"))
+          })
       ])
   }
 
@@ -80,7 +103,11 @@ import Testing
     #expect(
       pass
         == .verify(
-          VerifyOptions(text: PathOption("t", in: "recipes"), against: .input, maxKL: value)))
+          VerifyOptions {
+            $0.text = PathOption("t", in: "recipes")
+            $0.against = .input
+            $0.maxKL = value
+          }))
   }
 
   @Test func `reads every option of every pass`() throws {
@@ -88,15 +115,41 @@ import Testing
     #expect(
       try parsePass("quantize: {bits: 3, group_size: 32, targets: ['*_proj'], tables: bf16}")
         == .quantize(
-          QuantizeOptions(bits: 3, groupSize: 32, targets: [try ModulePattern("*_proj")], tables: .bf16)))
+          try QuantizeOptions {
+            $0.bits = 3
+            $0.groupSize = 32
+            $0.targets = [try ModulePattern("*_proj")]
+            $0.tables = .bf16
+          }))
     #expect(
       try parsePass("attach: {kind: dense, rank: 8, alpha: 32, ignore: [up_proj], seed: 7}")
         == .attach(
-          AttachOptions(kind: .dense, rank: 8, alpha: 32, ignore: [try ModulePattern("up_proj")], seed: 7)))
-    var calibrate = CalibrateOptions(
-      text: text, samples: 1, length: 2, updates: 3, batch: 4, learningRate: 1e-3, validation: 0,
-      patience: 6, validateEvery: 7, seed: 8, modelWeight: 0, groundTruthWeight: 1, klWeight: 2,
-      scope: .layer, schedule: .cosine, warmup: 2, train: [.scale, .bias])
+          try AttachOptions {
+            $0.kind = .dense
+            $0.rank = 8
+            $0.alpha = 32
+            $0.ignore = [try ModulePattern("up_proj")]
+            $0.seed = 7
+          }))
+    var calibrate = CalibrateOptions {
+      $0.texts = [text]
+      $0.samples = 1
+      $0.length = 2
+      $0.updates = 3
+      $0.batch = 4
+      $0.learningRate = 1e-3
+      $0.validation = 0
+      $0.patience = 6
+      $0.validateEvery = 7
+      $0.seed = 8
+      $0.modelWeight = 0
+      $0.groundTruthWeight = 1
+      $0.klWeight = 2
+      $0.scope = .layer
+      $0.schedule = .cosine
+      $0.warmup = 2
+      $0.train = [.scale, .bias]
+    }
     (calibrate.klTopK, calibrate.klTemperature, calibrate.products) = (9, 1.5, .bf16)
     #expect(
       try parsePass(
@@ -109,7 +162,11 @@ import Testing
         == .calibrate(calibrate))
     #expect(
       try parsePass("merge: {requantize: true, tables: f16}")
-        == .merge(MergeOptions(requantize: true, tables: .f16)))
+        == .merge(
+          MergeOptions {
+            $0.requantize = true
+            $0.tables = .f16
+          }))
     #expect(
       try parsePass(
         """
@@ -117,9 +174,17 @@ import Testing
              max_logit_difference: 3, min_top1_agreement: 0.5, max_perplexity_ratio: 1.1}
         """)
         == .verify(
-          VerifyOptions(
-            text: text, against: .input, window: 8, maxTokens: 9, maxKL: 1, maxMeanKL: 2,
-            maxLogitDifference: 3, minTop1Agreement: 0.5, maxPerplexityRatio: 1.1)))
+          VerifyOptions {
+            $0.text = text
+            $0.against = .input
+            $0.window = 8
+            $0.maxTokens = 9
+            $0.maxKL = 1
+            $0.maxMeanKL = 2
+            $0.maxLogitDifference = 3
+            $0.minTop1Agreement = 0.5
+            $0.maxPerplexityRatio = 1.1
+          }))
   }
 
   @Test func `takes null for a key that may be left out`() throws {
@@ -127,17 +192,19 @@ import Testing
   }
 
   @Test func `limits KL and logits when no limit is given`() {
-    let options = VerifyOptions(text: PathOption("t"))
+    let options = VerifyOptions { $0.text = PathOption("t") }
     #expect(options.maxMeanKL == 1e-6 && options.maxKL == 1e-4 && options.maxLogitDifference == 1e-3)
-    let limited = VerifyOptions(text: PathOption("t"), maxKL: 1)
+    let limited = VerifyOptions {
+      $0.text = PathOption("t")
+      $0.maxKL = 1
+    }
     #expect(limited.maxMeanKL == nil && limited.maxLogitDifference == nil)
   }
 
   @Test func `compares with the input unless a merge comes before`() throws {
     let recipe = try parse(recipeText(passes: "verify: {text: t}", "merge: {}", "verify: {text: t}"))
     let references = recipe.passes.compactMap { pass -> VerifyReference? in
-      guard case .verify(let options) = pass else { return nil }
-      return options.against
+      pass.options(of: VerifyPass.self)?.against
     }
     #expect(references == [.input, .unmerged])
   }
@@ -145,10 +212,7 @@ import Testing
   @Test func `follows aliases`() throws {
     let recipe = try parse(
       recipeText(passes: "verify: &same {text: t, max_kl: 1}", "merge: {}", "verify: *same"))
-    guard case .verify(let last) = recipe.passes[2] else {
-      Issue.record("the last pass is \(recipe.passes[2].name)")
-      return
-    }
+    let last = try #require(recipe.passes[2].options(of: VerifyPass.self))
     #expect(last.maxKL == 1)
   }
 

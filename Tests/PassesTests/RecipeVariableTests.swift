@@ -25,9 +25,15 @@ import Testing
         - calibrate: {text: "${name}"}
       """
     let recipe = try PassesTests.parse(yaml)
-    #expect(recipe.passes[0] == .quantize(QuantizeOptions(bits: 3)))
-    #expect(recipe.passes[1] == .quantize(QuantizeOptions(bits: 3)))
-    #expect(recipe.passes[2] == .calibrate(CalibrateOptions(text: PathOption("7", in: "recipes"))))
+    #expect(
+      recipe.passes[0]
+        == .quantize(QuantizeOptions { $0.bits = 3 }))
+    #expect(
+      recipe.passes[1]
+        == .quantize(QuantizeOptions { $0.bits = 3 }))
+    #expect(
+      recipe.passes[2]
+        == .calibrate(CalibrateOptions { $0.texts = [PathOption("7", in: "recipes")] }))
   }
 
   @Test func `fills in a variable with those above it`() throws {

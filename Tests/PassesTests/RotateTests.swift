@@ -16,7 +16,8 @@ import Testing
       $0.dtype = .f32
     }
     let bench = try Workbench(model)
-    let result = try bench.run(.rotate(RotateOptions(parts: parts)))
+    let result = try bench.run(
+      .rotate(RotateOptions { $0.parts = parts }))
     let logits = try bench.input.logits(sampleTokens)
     #expect(largestDifference(try result.checkpoint.logits(sampleTokens), logits) < 2e-4)
     let values = "model.layers.1.self_attn.v_proj.weight"
@@ -39,7 +40,9 @@ import Testing
 
   @Test func `leaves the norms and the stream when heads alone are rotated`() throws {
     let bench = try Workbench(TinyModel { $0.tiesEmbeddings = true })
-    let rotated = try bench.run(.rotate(RotateOptions(parts: [.heads]))).checkpoint
+    let rotated = try bench.run(
+      .rotate(RotateOptions { $0.parts = [.heads] })
+    ).checkpoint
     try expectSameTensors(bench.input, rotated) { $0.contains("v_proj") || $0.contains("o_proj") }
     #expect(try ModelConfiguration(of: rotated).tiesEmbeddings)
     #expect(rotated.tensor(named: "lm_head.weight") == nil)
@@ -48,7 +51,8 @@ import Testing
   @Test func `a dtype with more digits rounds less`() throws {
     let bench = try Workbench()
     let kept = try bench.run(.rotate(RotateOptions()), to: "kept.rilq")
-    let half = try bench.run(.rotate(RotateOptions(dtype: .f16)), to: "half.rilq")
+    let half = try bench.run(
+      .rotate(RotateOptions { $0.dtype = .f16 }), to: "half.rilq")
     #expect(kept.checkpoint.tensor(named: "lm_head.weight")?.dtype == .bf16)
     #expect(half.checkpoint.tensor(named: "lm_head.weight")?.dtype == .f16)
     let (coarse, fine) = try (
@@ -65,7 +69,12 @@ import Testing
     configuration.set("dtype", to: .string("bfloat16"))
     try bench.folder.write("model/config.json", configuration.compactText)
     for (parts, name) in [([RotateOptions.Part.residual], "float16"), ([.heads], "bfloat16")] {
-      try bench.run(.rotate(RotateOptions(parts: parts, dtype: .f16)), to: name)
+      try bench.run(
+        .rotate(
+          RotateOptions {
+            $0.parts = parts
+            $0.dtype = .f16
+          }), to: name)
       let written = try JSONValue(contentsOf: bench.folder.path("\(name)/config.json"))
       #expect(written["dtype"]?.string == name)
       #expect(written["torch_dtype"] == nil)
@@ -75,7 +84,9 @@ import Testing
   /// What a later step is planned for has the output head, and a configuration that says so.
   @Test func `an output head of its own goes to GGUF in the same recipe`() throws {
     let bench = try Workbench(TinyModel { $0.tiesEmbeddings = true })
-    let file = try bench.run(.rotate(RotateOptions(dtype: .f32)), to: "out.gguf").checkpoint
+    let file = try bench.run(
+      .rotate(RotateOptions { $0.dtype = .f32 }), to: "out.gguf"
+    ).checkpoint
     #expect(file.tensor(named: "lm_head.weight")?.shape == [1024, 128])
     let logits = try bench.input.logits(sampleTokens)
     #expect(largestDifference(try file.logits(sampleTokens), logits) < 2e-4)
@@ -85,7 +96,9 @@ import Testing
     let bench = try Workbench()
     let name = "model.layers.0.mlp.up_proj.weight"
     let weights = try [3, 3, 4].enumerated().map { i, seed in
-      try bench.run(.rotate(RotateOptions(seed: UInt64(seed))), to: "\(i).rilq").checkpoint.copiedBytes(
+      try bench.run(
+        .rotate(RotateOptions { $0.seed = UInt64(seed) }), to: "\(i).rilq"
+      ).checkpoint.copiedBytes(
         of: name)
     }
     #expect(weights[0] == weights[1])
@@ -109,9 +122,16 @@ import Testing
   /// What is calibrated afterwards is compared with the rotated model, whose hidden states are rotated, too.
   @Test func `one recipe makes what two make, one after the other`() throws {
     let bench = try Workbench(fixture: "tiny-llama")
-    let rotate = PassOptions.rotate(RotateOptions(dtype: .f32))
-    var calibration = CalibrateOptions(
-      text: Self.text, samples: 8, length: 64, updates: 4, batch: 2, learningRate: 2e-3, validation: 0)
+    let rotate = PassOptions.rotate(RotateOptions { $0.dtype = .f32 })
+    var calibration = CalibrateOptions {
+      $0.texts = [Self.text]
+      $0.samples = 8
+      $0.length = 64
+      $0.updates = 4
+      $0.batch = 2
+      $0.learningRate = 2e-3
+      $0.validation = 0
+    }
     calibration.train = [.bias, .scale]
     let (quantize, calibrate) = (PassOptions.quantize(QuantizeOptions()), PassOptions.calibrate(calibration))
     let whole = try bench.run(rotate, quantize, calibrate, to: "whole.rilq")
@@ -124,15 +144,21 @@ import Testing
   @Test(arguments: RotateOptions.Part.allCases)
   func `an original in another basis is refused`(part: RotateOptions.Part) throws {
     let bench = try Workbench(fixture: "tiny-llama")
-    let rotate = PassOptions.rotate(RotateOptions(parts: [part]))
+    let rotate = PassOptions.rotate(RotateOptions { $0.parts = [part] })
     let student = try bench.run(rotate, .quantize(QuantizeOptions()), to: "q.rilq").checkpoint
-    var options = CalibrateOptions(text: Self.text, samples: 8, length: 64, updates: 1, batch: 2)
+    var options = CalibrateOptions {
+      $0.texts = [Self.text]
+      $0.samples = 8
+      $0.length = 64
+      $0.updates = 1
+      $0.batch = 2
+    }
     options.teacher = PathOption(bench.input.path)
     let text = message { try bench.run(.calibrate(options), on: student) }
     let name = part == .residual ? "embeddings" : "values in the first layer"
     #expect(
       text.contains("the \(name) of the two models have nothing in common; if one was rotated"), "\(text)")
-    var attach = AttachOptions(kind: .dense)
+    var attach = AttachOptions { $0.kind = .dense }
     attach.initialization = .loftq
     attach.teacher = PathOption(bench.input.path)
     #expect(throws: ModelError.self) { try bench.run(.attach(attach), on: student) }
@@ -144,7 +170,10 @@ import Testing
     #expect(
       message { try bench.run(.quantize(QuantizeOptions()), rotate) }
         == "rotate: module 'model.layers.0.mlp.down_proj' is quantized; 'rotate' comes before 'quantize'")
-    let text = message { try bench.run(.attach(AttachOptions(kind: .dense)), rotate) }
+    let text = message {
+      try bench.run(
+        .attach(AttachOptions { $0.kind = .dense }), rotate)
+    }
     #expect(text.hasSuffix("has an adapter; merge it first"))
     #expect(try bench.folder.names() == ["model"])
   }
@@ -164,7 +193,10 @@ import Testing
     let broken = try Workbench { if $0 == name { $1[7] = .nan } }
     #expect(message { try broken.run(.rotate(RotateOptions())) } == "tensor '\(name)': value 7 is not finite")
     let large = try Workbench { if $0 == name { $1[7] = 1e9 } }
-    let text = message { try large.run(.rotate(RotateOptions(dtype: .f16))) }
+    let text = message {
+      try large.run(
+        .rotate(RotateOptions { $0.dtype = .f16 }))
+    }
     #expect(text.hasPrefix("tensor '\(name)': value ") && text.hasSuffix(" is not finite"))
     #expect(try large.folder.names() == ["model"])
   }

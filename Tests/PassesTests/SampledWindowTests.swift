@@ -113,9 +113,21 @@ import Testing
 
   @Test func `a recipe without any text quantizes and calibrates`() throws {
     let bench = try Workbench(fixture: "tiny-llama")
-    let quantize = QuantizeOptions(method: .gptq, samples: 8, length: 32, sampled: 8)
-    let calibrate = CalibrateOptions(
-      text: nil, samples: 6, length: 32, updates: 2, batch: 2, learningRate: 1e-3, validation: 2, sampled: 6)
+    let quantize = QuantizeOptions {
+      $0.method = .gptq
+      $0.samples = 8
+      $0.length = 32
+      $0.sampled = 8
+    }
+    let calibrate = CalibrateOptions {
+      $0.samples = 6
+      $0.length = 32
+      $0.updates = 2
+      $0.batch = 2
+      $0.learningRate = 1e-3
+      $0.validation = 2
+      $0.sampled = 6
+    }
     let result = try bench.run(.quantize(quantize), .calibrate(calibrate))
     #expect(result["updates"] == .integer(2))
     #expect(try bench.folder.names() == ["out.rilq"])

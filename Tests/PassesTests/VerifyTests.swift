@@ -8,7 +8,11 @@ import Testing
   private static let text = PathOption(Fixtures.path("tiny-llama/evaluation.txt"))
 
   private func options(_ change: (inout VerifyOptions) -> Void = { _ in }) -> VerifyOptions {
-    var options = VerifyOptions(text: Self.text, window: 64, maxTokens: 256)
+    var options = VerifyOptions {
+      $0.text = Self.text
+      $0.window = 64
+      $0.maxTokens = 256
+    }
     change(&options)
     return options
   }

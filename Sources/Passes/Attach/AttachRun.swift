@@ -66,7 +66,8 @@ struct CompensationRun: PassRun {
     return try replacement.outputs.map { tensor in
       if let bytes = found[tensor.name] { return bytes }
       // The module is no linear that the model computes with.
-      return try rewritten.contains(tensor.name) ? input.bytes(of: tensor.name) : options.initialFactor(tensor)
+      return try rewritten.contains(tensor.name)
+        ? input.bytes(of: tensor.name) : options.initialFactor(tensor)
     }
   }
 

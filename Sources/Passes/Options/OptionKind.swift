@@ -32,38 +32,64 @@ public struct OptionKind<Value>: Sendable {
 extension OptionKind<Int> {
   /// A whole number in a range.
   public static func integer(in range: ClosedRange<Int>) -> Self {
-    Self("integer, \(range.phrase)") { try $0.integer(in: range) } write: { .integer($0) }
+    Self("integer, \(range.phrase)") {
+      try $0.integer(in: range)
+    } write: {
+      .integer($0)
+    }
   }
 
   /// One of a few whole numbers.
   public static func integer(among allowed: [Int]) -> Self {
-    Self(allowed.alternatives()) { try $0.integer(among: allowed) } write: { .integer($0) }
+    Self(allowed.alternatives()) {
+      try $0.integer(among: allowed)
+    } write: {
+      .integer($0)
+    }
   }
 }
 
 extension OptionKind<UInt64> {
   /// The seed of everything that is drawn.
-  public static var seed: Self { Self("integer, at least 0") { try $0.seed() } write: { .seed($0) } }
+  public static var seed: Self {
+    Self("integer, at least 0") {
+      try $0.seed()
+    } write: {
+      .seed($0)
+    }
+  }
 }
 
 extension OptionKind<Double> {
   /// A finite number within limits.
   public static func number(_ limits: NumberLimits) -> Self {
-    Self("number, \(limits.tablePhrase)") { try $0.number(limits) } write: { .double($0) }
+    Self("number, \(limits.tablePhrase)") {
+      try $0.number(limits)
+    } write: {
+      .double($0)
+    }
   }
 }
 
 extension OptionKind<Bool> {
   /// A truth value.
   public static var toggle: Self {
-    Self("`true`, `false`", flag: .toggle) { try $0.flag() } write: { .bool($0) }
+    Self("`true`, `false`", flag: .toggle) {
+      try $0.flag()
+    } write: {
+      .bool($0)
+    }
   }
 }
 
 extension OptionKind where Value: RawRepresentable<String> & CaseIterable & Equatable & Sendable {
   /// One of the words of an enumeration.
   public static var word: Self {
-    Self(Value.allWords) { try $0.choice() } write: { .string($0.rawValue) }
+    Self(Value.allWords) {
+      try $0.choice()
+    } write: {
+      .string($0.rawValue)
+    }
   }
 }
 
@@ -77,7 +103,9 @@ extension OptionKind {
   where Word: RawRepresentable<String> & CaseIterable & Equatable & Sendable, Value == [Word] {
     Self("list of \(Word.allWords), each once, at least one", flag: .list(repeated: false)) {
       try $0.choices(elseDoing: nothing)
-    } write: { .array($0.map { .string($0.rawValue) }) }
+    } write: {
+      .array($0.map { .string($0.rawValue) })
+    }
   }
 }
 
@@ -89,7 +117,11 @@ extension RawRepresentable<String> where Self: CaseIterable {
 extension OptionKind<DType> {
   /// The dtype of scales and biases, or of weights.
   public static var floatType: Self {
-    Self("`f32`, `f16`, `bf16`") { try $0.tableType() } write: { .string($0.recipeWord) }
+    Self("`f32`, `f16`, `bf16`") {
+      try $0.tableType()
+    } write: {
+      .string($0.recipeWord)
+    }
   }
 }
 
@@ -104,7 +136,11 @@ extension OptionKind<PathOption> {
   static var adapter: Self { path(.adapter) }
 
   private static func path(_ role: OptionPath.Role) -> Self {
-    var kind = Self("path") { try $0.path() } write: { .recipeText($0.written) }
+    var kind = Self("path") {
+      try $0.path()
+    } write: {
+      .recipeText($0.written)
+    }
     kind.paths = { [OptionPath(path: $0, role: role)] }
     kind.movePaths = { path, move in move(path) }
     return kind
@@ -116,7 +152,9 @@ extension OptionKind<[PathOption]> {
   public static var texts: Self {
     var kind = Self("path, or list of paths, each once", flag: .list(repeated: true)) {
       $0.node.isNull ? [] : try $0.texts()
-    } write: { .texts($0) }
+    } write: {
+      .texts($0)
+    }
     kind.paths = { $0.map { OptionPath(path: $0, role: .read) } }
     kind.movePaths = { paths, move in paths.map(move) }
     return kind
@@ -126,14 +164,20 @@ extension OptionKind<[PathOption]> {
 extension OptionKind<[ModulePattern]> {
   /// Patterns over module names.
   public static var patterns: Self {
-    Self("patterns", flag: .list(repeated: false)) { try $0.patterns() } write: { .patterns($0) }
+    Self("patterns", flag: .list(repeated: false)) {
+      try $0.patterns()
+    } write: {
+      .patterns($0)
+    }
   }
 
   /// Patterns over module names, of which there must be one.
   public static var targets: Self {
     Self("patterns, at least one", flag: .list(repeated: false)) {
       try $0.targets()
-    } write: { .patterns($0) }
+    } write: {
+      .patterns($0)
+    }
   }
 }
 

@@ -4,14 +4,14 @@ extension PassOption where Options: PassOptionValues {
   /// The flag as it is typed, without its dashes: `group-size`.
   package var flagName: String { key.replacing("_", with: "-") }
 
-  /// What `--help` says: meaning, values and default.
+  /// What `--help` says: meaning, and in parentheses values and default.
   package var flagHelp: String {
-    let values = type.replacing("`", with: "")
-    let typed = isWordy ? ": \(values)" : ""
-    let meaning = help.replacing("`", with: "")
-    let standing = defaultWords.replacing("`", with: "")
-    let byDefault = standing.isEmpty ? "" : " (default: \(standing))"
-    return meaning.prefix(1).uppercased() + meaning.dropFirst() + typed + byDefault + "."
+    let standing = defaultWords.isEmpty ? nil : "default: \(defaultWords)"
+    let remarks = [isWordy ? type : nil, standing].compactMap(\.self).joined(separator: "; ")
+    let text = help + (remarks.isEmpty ? "" : " (\(remarks))") + "."
+    let isName = text.hasPrefix("`")
+    let plain = text.replacing("`", with: "")
+    return isName ? plain : plain.prefix(1).uppercased() + plain.dropFirst()
   }
 
   /// Whether help lists the values: for words and numbers, not for paths, patterns and truth values.
@@ -38,15 +38,16 @@ extension PassOption where Options: PassOptionValues {
   /// The row of a table: key, type and range, default, meaning.
   fileprivate var row: String {
     let value = tableDefault
-    let byDefault = defaultPhrase.map { value == "`null`" && $0 != "required" ? "`null`: \($0)" : $0 } ?? value
+    let byDefault =
+      defaultPhrase.map { value == "`null`" && $0 != "required" ? "`null`: \($0)" : $0 } ?? value
     return "| `\(key)` | \(type) | \(byDefault) | \(help) |"
   }
 }
 
-extension PassOptionValues {
+extension Pass {
   /// The table of all options in `Formats/recipe.md`.
-  package static var table: String {
-    (["| key | type, range | default | meaning |", "| --- | --- | --- | --- |"] + declarations.map(\.row))
-      .joined(separator: "\n")
+  package static var optionTable: String {
+    let head = ["| key | type, range | default | meaning |", "| --- | --- | --- | --- |"]
+    return (head + Options.declarations.map(\.row)).joined(separator: "\n")
   }
 }

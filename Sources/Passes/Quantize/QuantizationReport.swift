@@ -37,7 +37,9 @@ public struct QuantizationReport: PassReport {
       ReportItem("modules", .integer(modules)), ReportItem("weights", .integer(weights)),
       ReportItem("relative_error", .number(relativeError)),
     ]
-    if let relativeOutputError { items.append(ReportItem("relative_output_error", .number(relativeOutputError))) }
+    if let relativeOutputError {
+      items.append(ReportItem("relative_output_error", .number(relativeOutputError)))
+    }
     if let damping { items.append(ReportItem("damping", .number(damping))) }
     if let layerLoss {
       items.append(ReportItem("layer_loss_before", .number(layerLoss.before)))

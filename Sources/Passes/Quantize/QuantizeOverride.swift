@@ -44,7 +44,9 @@ extension OptionKind<[QuantizeOverride]> {
   static var overrides: Self {
     Self("list of maps with `targets` and `bits`, `group_size` or both", flag: nil) {
       try $0.list(of: "overrides").map(QuantizeOverride.init)
-    } write: { .array($0.map(\.json)) }
+    } write: {
+      .array($0.map(\.json))
+    }
   }
 }
 

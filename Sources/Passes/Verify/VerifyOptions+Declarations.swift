@@ -79,7 +79,9 @@ extension OptionKind<VerifyReference> {
       case "input": .input
       default: .path(try reader.path())
       }
-    } write: { .recipeText($0.word) }
+    } write: {
+      .recipeText($0.word)
+    }
     kind.paths = { reference in
       guard case .path(let path) = reference else { return [] }
       return [OptionPath(path: path, role: .read)]

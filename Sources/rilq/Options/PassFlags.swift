@@ -20,7 +20,8 @@ struct PassFlags<P: Pass>: ParsableArguments, CustomReflectable {
     given = try P.Options.declarations.compactMap { option in
       let key = Key(stringValue: option.key)
       switch option.flag {
-      case .value: return try values.decodeIfPresent(String.self, forKey: key).map { PassFlag(option.key, $0) }
+      case .value:
+        return try values.decodeIfPresent(String.self, forKey: key).map { PassFlag(option.key, $0) }
       case .list:
         return try values.given([String].self, key).map { PassFlag(option.key, list: $0) }
       case .map: return try values.given([String].self, key).map { PassFlag(option.key, map: $0) }
