@@ -15,6 +15,8 @@ struct GGUFOutput {
   struct Written {
     let byteCount: Int
     let bitsPerWeight: Double
+    /// What was written, by the names that a reader of the file gives its tensors.
+    let source: Checkpoint
     /// The tensors that the file has no need of.
     let redundantTensors: Set<String>
     /// For the report: `types`, `left_out`, and `lossy` when something was rounded.
@@ -28,6 +30,7 @@ struct GGUFOutput {
   ///   - path: The path for errors.
   /// - Throws: `FormatError`; what is understood but has no place in a GGUF file is `.notExact`.
   init(_ checkpoint: Checkpoint, path: String) throws {
+    let checkpoint = try Self.representable { try checkpoint.withUsualNames() }
     self.checkpoint = checkpoint
     plan = try Self.representable {
       let json = try Self.json(ModelConfiguration.fileName, of: checkpoint)
@@ -60,7 +63,7 @@ struct GGUFOutput {
     try writeTensors(of: export.contents, from: checkpoint, into: writer) { _ in nil }
     let byteCount = try writer.finish()
     return Written(
-      byteCount: byteCount, bitsPerWeight: export.bitsPerWeight,
+      byteCount: byteCount, bitsPerWeight: export.bitsPerWeight, source: checkpoint,
       redundantTensors: Set(plan.redundantTensors), details: details(of: export))
   }
 

@@ -187,14 +187,14 @@ extension PipelineRun {
     let path = workspace.path(Self.unfinishedName)
     var byteCount: Int
     var report = JSONValue.object([])
-    var redundant: Set<String> = []
+    var (source, redundant) = (current, Set<String>())
     if recipe.outputFormat == .gguf {
       var contents = current.contents
       contents.metadata = try origin.added(to: contents.metadata)
       let output = try GGUFOutput(current.replacing(contents: contents), path: recipe.output.resolved)
       let written = try output.write(to: path, options.gguf)
       byteCount = written.byteCount
-      redundant = written.redundantTensors
+      (source, redundant) = (written.source, written.redundantTensors)
       report = .object(
         written.details + [JSONValue.Member("bits_per_weight", .double(written.bitsPerWeight))])
     } else {
@@ -204,14 +204,17 @@ extension PipelineRun {
     }
     report.set(
       "proof",
-      to: try proof(of: try Checkpoint.open(path: path, access: options.access), besides: redundant))
+      to: try proof(
+        of: try Checkpoint.open(path: path, access: options.access), from: source, besides: redundant))
     try workspace.complete(Self.unfinishedName, as: Self.outputName)
     return (byteCount, report)
   }
 
   /// Compares every tensor of the output with the one it was made from, both unpacked; `redundant` ones need not be there.
-  private func proof(of output: Checkpoint, besides redundant: Set<String>) throws -> JSONValue {
-    let difference = try CheckpointDifference(current, output, progress: progress)
+  private func proof(of output: Checkpoint, from source: Checkpoint, besides redundant: Set<String>) throws
+    -> JSONValue
+  {
+    let difference = try CheckpointDifference(source, output, progress: progress)
     let missing =
       difference.tensors.inFirst.filter { !redundant.contains($0) } + difference.tensors.inSecond
     let unequal = missing + difference.pairs.filter { !$0.isWithin(0) }.map(\.first.name)

@@ -15,7 +15,7 @@ package struct PeftAttachPass: Pass {
     let parameters = try matched.adapter.parameters(source.pooling ?? .peft)
     let modules = matched.adapter.modules
     try AttachPass.checkTrainable(
-      modules.map(\.name), among: ModuleDescription.matrices(of: input.contents))
+      modules.map(\.name), among: ModuleDescription.matrices(of: input))
     var editor = ContentsEditor(input.contents)
     for module in modules {
       try checkGroups(module, matched, in: input)
