@@ -201,17 +201,19 @@ def add_configurations(catalogue):
     change("rope-factor-0", "key 'rope_scaling.factor'", rope_scaling={"type": "linear", "factor": 0})
     change("rope-factor-missing", "key 'rope_scaling.factor'", rope_scaling={"type": "linear"})
     llama3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
-    change("rope-context-missing", "key 'rope_scaling.original_max_position_embeddings'", rope_scaling=llama3)
+    without = llama3 | {"original_max_position_embeddings": 0}
+    change("rope-context-0", "key 'rope_scaling.original_max_position_embeddings'", rope_scaling=without)
     equal = llama3 | {"high_freq_factor": 1.0, "original_max_position_embeddings": 64}
     change("rope-frequencies-equal", "key 'rope_scaling.high_freq_factor'", rope_scaling=equal)
     change("begin-token-text", "key 'bos_token_id': must be a token id", bos_token_id="<s>")
     change("end-token-negative", "key 'eos_token_id': must be a token id", eos_token_id=[31, -1])
     shape("more-layers-than-tensors", ["tensor 'model.layers.2.input_layernorm.weight' is missing"], num_hidden_layers=3)
-    shape("2-to-24-layers", ["tensor 'model.layers.2.input_layernorm.weight' is missing"], num_hidden_layers=1 << 24)
+    shape("2-to-24-layers", ["key 'num_hidden_layers': must be a whole number from 1 to 4096"], num_hidden_layers=1 << 24)
+    shape("4096-layers", ["tensor 'model.layers.2.input_layernorm.weight' is missing"], num_hidden_layers=4096)
     wide = "expected [64, 32]"
     shape("wider-than-tensors", ["tensor 'model.layers.0.mlp.gate_proj.weight'", wide], intermediate_size=64)
     shape("vocabulary-larger-than-embedding", ["tensor 'model.embed_tokens.weight'", wide], vocab_size=64)
-    shape("head-of-2-to-24", ["tensor 'model.layers.0.self_attn.q_proj.weight'"], head_dim=1 << 24)
+    shape("head-of-2-to-24", ["key 'head_dim': 2 heads of 16777216 are wider"], head_dim=1 << 24)
     shape("head-not-tied", ["tensor 'lm_head.weight' is missing"], tie_word_embeddings=False)
     catalogue.add(
         "config/missing", {"notes.txt": "no configuration\n"}, EVALUATE, ["missing: config.json is missing"], over="base",

@@ -69,6 +69,25 @@ public struct Checkpoint: Sendable {
       store: assets.isEmpty ? store : StoreWithAssets(base: store, assets: assets))
   }
 
+  /// The same checkpoint whose tensors and modules have other names.
+  ///
+  /// - Parameter rename: Gives each name another one; no two get the same.
+  /// - Returns: A checkpoint of which everything else is this one's.
+  package func renamingTensors(_ rename: (String) -> String) -> Checkpoint {
+    var contents = contents
+    var originals: [String: TensorInfo] = [:]
+    contents.tensors = contents.tensors.map { tensor in
+      let renamed = TensorInfo(name: rename(tensor.name), dtype: tensor.dtype, shape: tensor.shape)
+      originals[renamed.name] = tensor
+      return renamed
+    }
+    contents.quantization = Dictionary(
+      contents.quantization.map { (rename($0), $1) }, uniquingKeysWith: { first, _ in first })
+    return Checkpoint(
+      path: path, format: format, contents: contents,
+      store: StoreWithOtherNames(base: store, originals: originals))
+  }
+
   /// The files the checkpoint consists of, by their names inside it, sorted.
   package var files: [(name: String, path: String)] {
     get throws {
@@ -196,6 +215,21 @@ private struct StoreWithAssets: TensorStore {
   func bytes(of tensor: TensorInfo) throws -> TensorBytes { try base.bytes(of: tensor) }
 
   func bytes(of asset: Asset) throws -> TensorBytes { try assets[asset.name] ?? base.bytes(of: asset) }
+
+  var weightFileNames: [String] { base.weightFileNames }
+}
+
+/// A store whose tensors have other names.
+private struct StoreWithOtherNames: TensorStore {
+  let base: any TensorStore
+  /// The tensors of the store by their new names.
+  let originals: [String: TensorInfo]
+
+  func bytes(of tensor: TensorInfo) throws -> TensorBytes {
+    try base.bytes(of: originals[tensor.name] ?? tensor)
+  }
+
+  func bytes(of asset: Asset) throws -> TensorBytes { try base.bytes(of: asset) }
 
   var weightFileNames: [String] { base.weightFileNames }
 }

@@ -8,7 +8,8 @@ struct GGUFOutput {
     "config.json", "tokenizer.json", "tokenizer_config.json", GGUFKeptTokenizer.fileName,
   ]
 
-  private let checkpoint: Checkpoint
+  /// What is written, by the names that a reader of the file gives its tensors.
+  let checkpoint: Checkpoint
   private let plan: GGUFExportPlan
 
   /// Finds a place for everything, from headers, configuration and tokenizer.
@@ -18,6 +19,7 @@ struct GGUFOutput {
   ///   - path: The path for errors.
   /// - Throws: `FormatError`; what is understood but has no place in a GGUF file is `.notExact`.
   init(_ checkpoint: Checkpoint, path: String) throws {
+    let checkpoint = try Self.representable { try checkpoint.withUsualNames() }
     self.checkpoint = checkpoint
     plan = try Self.representable {
       let json = try Self.json(ModelConfiguration.fileName, of: checkpoint)

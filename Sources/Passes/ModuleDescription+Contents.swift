@@ -2,21 +2,32 @@ package import Checkpoints
 
 extension ModuleDescription {
   /// The modules with a matrix `<module>.weight` that is not packed, in the order of the file.
-  package static func denseMatrices(of contents: CheckpointContents) -> [ModuleDescription] {
-    matrices(of: contents).filter { contents.quantization[$0.name] == nil }
+  package static func denseMatrices(of checkpoint: Checkpoint) -> [ModuleDescription] {
+    matrices(of: checkpoint).filter { checkpoint.contents.quantization[$0.name] == nil }
   }
 
   /// The modules with a matrix `<module>.weight`, packed or not, in the order of the file.
-  package static func matrices(of contents: CheckpointContents) -> [ModuleDescription] {
-    contents.tensors.compactMap { tensor in
-      guard tensor.shape.count == 2, tensor.name.hasSuffix(".weight") else { return nil }
-      let name = String(tensor.name.dropLast(".weight".count))
-      guard !name.hasSuffix(".lora_A"), !name.hasSuffix(".lora_B") else { return nil }
-      return ModuleDescription(name: name, isLayerLinear: isLayerLinear(name))
+  ///
+  /// The linears of the layers are those that the model's architecture names. Of an architecture that is not understood
+  /// every matrix below a numbered layer counts as one.
+  package static func matrices(of checkpoint: Checkpoint) -> [ModuleDescription] {
+    let layout = try? ModelLayout(of: checkpoint)
+    return names(of: checkpoint.contents).map { name in
+      ModuleDescription(
+        name: name, isLayerLinear: layout?.isLayerLinear(name) ?? isBelowNumberedLayer(name))
     }
   }
 
-  private static func isLayerLinear(_ name: String) -> Bool {
+  /// The names of the modules with a matrix, in the order of the file.
+  package static func names(of contents: CheckpointContents) -> [String] {
+    contents.tensors.compactMap { tensor in
+      guard tensor.shape.count == 2, let (module, part) = ModuleTensor.split(tensor.name), part == .weight
+      else { return nil }
+      return module
+    }
+  }
+
+  private static func isBelowNumberedLayer(_ name: String) -> Bool {
     let parts = name.split(separator: ".")
     guard let layers = parts.firstIndex(of: "layers"), layers + 1 < parts.count else { return false }
     return Int(parts[layers + 1]) != nil

@@ -177,15 +177,21 @@ extension PipelineRun {
   /// Writes the checkpoint as it is in the format of the output, reads it back and compares.
   private func copy() throws -> (byteCount: Int, report: OutputReport) {
     let path = workspace.path(Self.unfinishedName)
-    var (byteCount, report, redundant) =
-      try recipe.outputFormat == .gguf ? writeGGUF(path) : writeCopy(path)
-    try prove(try Checkpoint.open(path: path, access: options.access), besides: redundant, in: &report)
+    var copied = try recipe.outputFormat == .gguf ? writeGGUF(path) : writeCopy(path)
+    try prove(try Checkpoint.open(path: path, access: options.access), &copied)
     try workspace.complete(Self.unfinishedName, as: Self.outputName)
-    return (byteCount, report)
+    return (copied.byteCount, copied.report)
   }
 
-  /// A copy that was written, its report, and the tensors that it has no need of.
-  private typealias Copied = (byteCount: Int, report: OutputReport, redundant: Set<String>)
+  /// A copy that was written.
+  private struct Copied {
+    let byteCount: Int
+    var report: OutputReport
+    /// What was written, by the names that a reader of the output gives its tensors.
+    let source: Checkpoint
+    /// The tensors that the output has no need of.
+    var redundant: Set<String> = []
+  }
 
   private func writeGGUF(_ path: String) throws -> Copied {
     var contents = state.current.contents
@@ -193,7 +199,9 @@ extension PipelineRun {
     let output = try GGUFOutput(
       state.current.replacing(contents: contents), path: recipe.output.resolved)
     let (byteCount, report) = try output.write(to: path, options.gguf)
-    return (byteCount, report, output.redundantTensors)
+    return Copied(
+      byteCount: byteCount, report: report, source: output.checkpoint,
+      redundant: output.redundantTensors)
   }
 
   private func writeCopy(_ path: String) throws -> Copied {
@@ -203,24 +211,22 @@ extension PipelineRun {
     let byteCount = try finish(writer, contents, recordsOrigin: true)
     var report = OutputReport()
     report.representation = (writer as? IntegerFolderWriter)?.report
-    return (byteCount, report, [])
+    return Copied(byteCount: byteCount, report: report, source: state.current)
   }
 
-  /// Compares every tensor of the output with the one it was made from, both unpacked; `redundant` ones need not be there.
-  private func prove(
-    _ output: Checkpoint, besides redundant: Set<String>, in report: inout OutputReport
-  ) throws {
-    let difference = try CheckpointDifference(state.current, output, progress: progress)
+  /// Compares every tensor of the output with the one it was made from, both unpacked; redundant ones need not be there.
+  private func prove(_ output: Checkpoint, _ copied: inout Copied) throws {
+    let difference = try CheckpointDifference(copied.source, output, progress: progress)
     let missing =
-      difference.tensors.inFirst.filter { !redundant.contains($0) } + difference.tensors.inSecond
+      difference.tensors.inFirst.filter { !copied.redundant.contains($0) } + difference.tensors.inSecond
     let unequal = missing + difference.pairs.filter { !$0.isWithin(0) }.map(\.first.name)
     if let name = unequal.first, !options.isLossy {
       throw PassError.notExact(
         "\(recipe.output.resolved): tensor '\(name)': what was written gives other values, as do "
           + "\(unequal.count - 1) more tensors; this is a fault of rilq")
     }
-    report.isProven = unequal.isEmpty
-    report.proof = difference.pairs.map {
+    copied.report.isProven = unequal.isEmpty
+    copied.report.proof = difference.pairs.map {
       OutputReport.Proof(tensor: $0.first.name, isEqual: $0.isWithin(0))
     }
   }

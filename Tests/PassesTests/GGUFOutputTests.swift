@@ -1,4 +1,5 @@
 import Checkpoints
+import Foundation
 import Passes
 import TestSupport
 import Testing
@@ -141,6 +142,87 @@ import Testing
     // The tensor is the file's last: 16 factors, the fastest frequency kept, the slowest divided by 8.
     #expect(bytes.suffix(64).prefix(4) == [0, 0, 0x80, 0x3F])
     #expect(bytes.suffix(4) == [0, 0, 0, 0x41])
+  }
+
+  /// Writes a changed copy of the model in its place.
+  private func change(_ change: (inout FolderChanges) -> Void) throws {
+    try bench.input.writeFolder(to: bench.folder.path("changed"), changing: change)
+    try FileManager.default.removeItem(atPath: bench.folder.path("model"))
+    try FileManager.default.moveItem(
+      atPath: bench.folder.path("changed"), toPath: bench.folder.path("model"))
+  }
+
+  @Test func `a head that is the embedding is left out and named, another one is written`() throws {
+    let embedding = try #require(bench.input.tensor(named: "model.embed_tokens.weight"))
+    let bytes = try bench.input.copiedBytes(of: embedding.name)
+    try change { $0.tieEmbeddings(beside: bytes, like: embedding) }
+    let equal = try run([], to: "equal.gguf").json
+    #expect(equal["left_out"]?.array == [.string("lm_head.weight")])
+    #expect(equal["notices"] == nil)
+    #expect(equal["proof"]?["equal"] == .bool(true))
+    #expect(try Checkpoint.open(path: bench.folder.path("equal.gguf")).tensor(named: "lm_head.weight") == nil)
+
+    try change { $0.tieEmbeddings() }
+    let different = try run([quantize], to: "different.gguf").json
+    #expect(different["left_out"]?.array == [])
+    #expect(different["notices"]?.array?.count == 1)
+    let written = try Checkpoint.open(path: bench.folder.path("different.gguf"))
+    #expect(try written.copiedBytes(of: "lm_head.weight") == bench.input.copiedBytes(of: "lm_head.weight"))
+    #expect(try ModelConfiguration(of: written).tiesEmbeddings == false)
+  }
+
+  @Test(arguments: [true, false])
+  func `rotary frequencies are left out and named, or refused when they are others`(isEqual: Bool) throws {
+    let name = "model.layers.1.self_attn.rotary_emb.inv_freq"
+    let rotary = RotaryParameters(theta: isEqual ? 10_000 : 500_000)
+    let frequencies = rotary.frequencies(headSize: 32)
+    try change {
+      $0.added = [
+        (
+          TensorInfo(name: name, dtype: .f32, shape: [16]),
+          TensorBytes(frequencies, as: .f32).withSpan { $0.copiedBytes() }
+        )
+      ]
+    }
+    guard isEqual else {
+      let error = #expect(throws: FormatError.self) { try run([]) }
+      #expect(error?.place == "tensor '\(name)'")
+      #expect(error?.description.contains("other rotary frequencies") == true)
+      return
+    }
+    let document = try run([]).json
+    #expect(document["left_out"]?.array == [.string(name)])
+    #expect(document["proof"]?["equal"] == .bool(true))
+  }
+
+  @Test(arguments: [true, false])
+  func `a model without the usual prefix becomes the same file`(isQuantized: Bool) throws {
+    let passes = isQuantized ? [quantize] : []
+    _ = try run(passes, to: "usual.gguf")
+    try change { $0.rename = { $0.hasPrefix("model.") ? String($0.dropFirst("model.".count)) : $0 } }
+    let document = try run(passes, to: "bare.gguf").json
+    #expect(document["proof"]?["equal"] == .bool(true))
+    let (usual, bare) = (
+      try Checkpoint.open(path: bench.folder.path("usual.gguf")),
+      try Checkpoint.open(path: bench.folder.path("bare.gguf"))
+    )
+    #expect(usual.contents.tensors.count == bare.contents.tensors.count)
+    try expectSameTensors(usual, bare)
+  }
+
+  @Test func `MLX, which finds nothing without the prefix, refuses such a model`() throws {
+    try change { $0.rename = { $0.hasPrefix("model.") ? String($0.dropFirst("model.".count)) : $0 } }
+    let error = #expect(throws: FormatError.self) { try run([quantize], to: "mlx", as: .mlx) }
+    #expect(error?.place == "tensor 'embed_tokens.weight'")
+    #expect(error?.description.contains("'model.'") == true)
+  }
+
+  @Test func `an MLX folder says that a head of its own is one`() throws {
+    try change { $0.tieEmbeddings() }
+    let report = try run([quantize], to: "mlx", as: .mlx)
+    #expect(report.notices.count == 1)
+    let written = try Checkpoint.open(path: bench.folder.path("mlx"))
+    #expect(try ModelConfiguration(of: written).tiesEmbeddings == false)
   }
 
   @Test(.enabled(if: PythonPeer.has("gguf", "numpy"), "skipped: no Python with gguf and numpy"))

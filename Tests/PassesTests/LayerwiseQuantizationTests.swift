@@ -237,17 +237,18 @@ import Testing
       model.forward(layer, &whole, rotary: rotary)
       var sum = window.hidden
       var inputs: [Matrix] = []
-      for step in 0..<Transformer.stepCount {
-        model.advance(&window, through: layer, step: step, rotary: rotary)
-        if step < Transformer.stepCount - 1 { inputs.append(model.input(of: window, layer, step: step)) }
+      for group in layer.groupKinds {
+        model.advance(&window, through: layer, to: .before(group), rotary: rotary)
+        inputs.append(model.input(of: window, layer, before: group))
       }
+      model.advance(&window, through: layer, to: layer.end, rotary: rotary)
       // The inputs are those of the layer: what its second and its last group make of theirs is what it adds.
-      for (input, group) in [(inputs[1], layer.attentionOutput), (inputs[3], layer.down)] {
+      for (input, group) in [(inputs[1], layer[.attentionOutput]), (inputs[3], layer[.down])] {
         var values = sum.values.mutableSpan
         addScaled(group(input).values.span, scale: 1, to: &values)
       }
       #expect(sum == whole)
-      #expect(inputs[3] == model.gated(layer.gateAndUp(inputs[2])))
+      #expect(inputs[3] == model.gated(layer[.gateAndUp](inputs[2])))
     }
     #expect(window.hidden == whole)
   }

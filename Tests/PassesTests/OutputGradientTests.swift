@@ -20,8 +20,8 @@ import Testing
   }
 
   /// The gradients of the weights of a layer's groups, `[out, in]`.
-  private func weightGradients(layer: Int) throws -> [Matrix] {
-    var gradients = [Matrix](repeating: Matrix(rows: 0, columns: 0), count: 4)
+  private func weightGradients(layer: Int) throws -> [LinearGroupKind: Matrix] {
+    var gradients: [LinearGroupKind: Matrix] = [:]
     let rotary = model.rotaryEmbedding(positions: sampleTokens.count)
     model.outputGradients(
       of: sampleTokens, hidden: try hidden(before: layer, in: model), layer: layer, rotary: rotary
@@ -39,28 +39,27 @@ import Testing
   }
 
   /// The model with a multiple of a direction added to the weights of a group.
-  private func moved(_ group: Int, _ layer: Int, along direction: Matrix, by size: Double) throws
+  private func moved(_ group: LinearGroupKind, _ layer: Int, along direction: Matrix, by size: Double) throws
     -> Transformer
   {
     var moved = model
-    let path = Transformer.DecoderLayer.groups[group]
     var row = 0
-    for index in moved.layers[layer][keyPath: path].linears.indices {
-      let linear = moved.layers[layer][keyPath: path].linears[index]
+    for index in moved.layers[layer][group].linears.indices {
+      let linear = moved.layers[layer][group].linears[index]
       var weight = linear.foldedWeight
       let start = row * direction.columnCount
       for i in weight.values.indices { weight.values[i] += Float(size) * direction.values[start + i] }
       row += weight.rowCount
-      moved.layers[layer][keyPath: path].linears[index].weight = Weight(
+      moved.layers[layer][group].linears[index].weight = Weight(
         rows: weight.rowCount, columns: weight.columnCount,
         values: .dense(TensorBytes(weight.values, as: .f32), .f32))
     }
     return moved
   }
 
-  @Test(arguments: [0, 1], [0, 1, 2, 3])
-  func `the gradients are those of finite differences`(layer: Int, group: Int) throws {
-    let gradient = try weightGradients(layer: layer)[group]
+  @Test(arguments: [0, 1], LinearGroupKind.allCases)
+  func `the gradients are those of finite differences`(layer: Int, group: LinearGroupKind) throws {
+    let gradient = try #require(try weightGradients(layer: layer)[group])
     let norm = DoubleMatrix(gradient).squaredNorm.squareRoot()
     #expect(norm > 0.1)
     // Along the gradient the loss rises by its norm for each unit; the step is far above the rounding of singles.

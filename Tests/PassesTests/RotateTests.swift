@@ -201,3 +201,55 @@ import Testing
     #expect(try large.folder.names() == ["model"])
   }
 }
+
+/// Models whose configuration ties the embeddings and that have a head all the same, or none of the usual names.
+@Suite struct RotateOddModelTests {
+  private let bench: Workbench
+
+  init() throws { bench = try Workbench() }
+
+  private func worstLogitDifference(_ a: Checkpoint, _ b: Checkpoint) throws -> Float {
+    zip(try a.logits(sampleTokens), try b.logits(sampleTokens)).map { abs($0 - $1) }.max() ?? .infinity
+  }
+
+  @Test func `keeps a head of other values beside tied embeddings`() throws {
+    let input = try bench.input.writeFolder(to: bench.folder.path("different")) { $0.tieEmbeddings() }
+    let rotated = try bench.run(.rotate(RotateOptions(dtype: .f32)), on: input)
+    #expect(rotated["adds_output_head"] == .bool(false))
+    #expect(try ModelConfiguration(of: rotated.checkpoint).tiesEmbeddings == false)
+    #expect(rotated.checkpoint.notices == [])
+    // Rounding of singles, as in `leaves what the model computes`.
+    #expect(try worstLogitDifference(rotated.checkpoint, input) < 2e-3)
+  }
+
+  @Test func `makes the head anew that is equal to the embedding`() throws {
+    let embedding = try #require(bench.input.tensor(named: "model.embed_tokens.weight"))
+    let bytes = try bench.input.copiedBytes(of: embedding.name)
+    let input = try bench.input.writeFolder(to: bench.folder.path("equal")) {
+      $0.tieEmbeddings(beside: bytes, like: embedding)
+    }
+    let rotated = try bench.run(.rotate(RotateOptions(dtype: .f32)), on: input)
+    #expect(rotated["adds_output_head"] == .bool(true))
+    #expect(try worstLogitDifference(rotated.checkpoint, input) < 2e-3)
+  }
+
+  @Test func `rotates a model without the usual prefix`() throws {
+    let bare = try bench.input.writeFolder(to: bench.folder.path("bare")) {
+      $0.rename = { $0.hasPrefix("model.") ? String($0.dropFirst("model.".count)) : $0 }
+    }
+    let rotated = try bench.run(.rotate(RotateOptions(dtype: .f32)), on: bare).checkpoint
+    #expect(try worstLogitDifference(rotated, bare) < 2e-3)
+    #expect(try rotated.copiedBytes(of: "embed_tokens.weight") != bare.copiedBytes(of: "embed_tokens.weight"))
+  }
+
+  @Test(arguments: [4096, 16_777_216])
+  func `a configuration of many layers is refused at once`(layerCount: Int) throws {
+    let hostile = try bench.input.writeFolder(to: bench.folder.path("hostile")) {
+      $0.configuration["num_hidden_layers"] = .integer(layerCount)
+    }
+    let text = message { try bench.run(.rotate(RotateOptions()), on: hostile) }
+    let expected =
+      layerCount > 4096 ? "key 'num_hidden_layers'" : "tensor 'model.layers.2.input_layernorm.weight' is missing"
+    #expect(text.contains(expected), "\(text)")
+  }
+}

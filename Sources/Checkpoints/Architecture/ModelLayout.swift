@@ -31,6 +31,8 @@ package struct ModelLayout: Sendable, Equatable {
   package let configuration: ModelConfiguration
   /// What the modules but for the head begin with: `model.`, or nothing in a checkpoint of the model without its head.
   package let prefix: String
+  /// The linears of a layer, below it.
+  private let linearModules: Set<String>
   private var family: ModelFamily { configuration.family }
 
   /// Finds out what the modules of a checkpoint begin with.
@@ -44,6 +46,7 @@ package struct ModelLayout: Sendable, Equatable {
     prefix =
       family.prefixes.first { has(ModuleTensor.weight.name(of: $0 + family.embedding.module)) }
       ?? family.prefixes[0]
+    linearModules = Set(family.layer.entries.filter { $0.group != nil }.map(\.slot.module))
   }
 
   /// Reads a checkpoint's configuration and finds its tensors.
@@ -136,6 +139,22 @@ extension CheckpointContents {
   }
 }
 
+extension Checkpoint {
+  /// The checkpoint with the usual prefix before the names of its modules, the head aside.
+  ///
+  /// - Throws: What `ModelLayout.init` throws.
+  package func withUsualNames() throws -> Checkpoint {
+    let layout = try ModelLayout(of: self)
+    let family = layout.configuration.family
+    guard layout.prefix != family.prefixes[0] else { return self }
+    let (old, new, head) = (layout.prefix, family.prefixes[0], family.head.module)
+    return renamingTensors { name in
+      let isHead = name == head || name.hasPrefix(head + ".")
+      return isHead || !name.hasPrefix(old) ? name : new + name.dropFirst(old.count)
+    }
+  }
+}
+
 extension ModelLayout {
   /// Whether a module is a linear of a layer.
   package func isLayerLinear(_ module: String) -> Bool {
@@ -145,7 +164,6 @@ extension ModelLayout {
     guard let dot = rest.firstIndex(of: "."), let index = Int(rest[..<dot]),
       (0..<configuration.layerCount).contains(index), "\(index)" == rest[..<dot]
     else { return false }
-    let name = rest[rest.index(after: dot)...]
-    return family.layer.entries.contains { $0.group != nil && $0.slot.module == name }
+    return linearModules.contains(String(rest[rest.index(after: dot)...]))
   }
 }

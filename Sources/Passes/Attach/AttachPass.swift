@@ -22,7 +22,7 @@ public struct AttachPass: Pass {
       throw PassError.usage("\(input.path): has an adapter already; merge it before attaching another")
     }
     var editor = PlanEditor(input)
-    let candidates = ModuleDescription.matrices(of: input.contents)
+    let candidates = ModuleDescription.matrices(of: input)
     let modules = try ModuleSelection(targets: options.targets, ignore: options.ignore).select(
       from: candidates)
     try Self.checkTrainable(modules, among: candidates)

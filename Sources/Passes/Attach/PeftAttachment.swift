@@ -14,7 +14,7 @@ struct PeftAttachment {
     let parameters = try matched.adapter.parameters(source.pooling ?? .peft)
     let modules = matched.adapter.modules
     try AttachPass.checkTrainable(
-      modules.map(\.name), among: ModuleDescription.matrices(of: input.contents))
+      modules.map(\.name), among: ModuleDescription.matrices(of: input))
     var editor = PlanEditor(input)
     for module in modules {
       try checkGroups(module, matched, in: input)

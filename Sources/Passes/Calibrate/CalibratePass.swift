@@ -50,7 +50,7 @@ public struct CalibratePass: Pass {
 
   /// The linears of layers, which are what calibration trains; a quantized head stays as it is.
   private func layerLinears(of input: Checkpoint) -> [String] {
-    ModuleDescription.matrices(of: input.contents).filter(\.isLayerLinear).map(\.name)
+    ModuleDescription.matrices(of: input).filter(\.isLayerLinear).map(\.name)
   }
 
   private func quantizedLinears(of input: Checkpoint) -> [String] {

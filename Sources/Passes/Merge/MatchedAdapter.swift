@@ -78,7 +78,7 @@ extension MatchedAdapter {
   private func checkTargets() throws(FormatError) {
     let isTarget = adapter.targetMatcher()
     let path = adapter.configurationPath
-    let names = ModuleDescription.matrices(of: base.contents).map(\.name)
+    let names = ModuleDescription.names(of: base.contents)
     for module in names where isTarget(module) && modules[module] == nil {
       throw FormatError(
         path, at: "key 'target_modules'",
@@ -99,7 +99,7 @@ extension MatchedAdapter {
 
   private func check(_ module: PeftModule) throws(FormatError) {
     guard let weight = base.tensor(named: module.name + ".weight"), weight.shape.count == 2 else {
-      let names = ModuleDescription.matrices(of: base.contents).map(\.name)
+      let names = ModuleDescription.names(of: base.contents)
       throw error(
         module.loraA,
         .malformed("matches no module with a matrix in '\(base.path)'" + nearest(module.name, names)))

@@ -54,7 +54,7 @@ public struct MergePass: Pass {
   }
 
   private func mergeableModules(of input: Checkpoint) -> [String] {
-    ModuleDescription.matrices(of: input.contents).map(\.name)
+    ModuleDescription.names(of: input.contents)
   }
 
   private var tables: MergedTables { MergedTables(dtype: options.tables) }

@@ -101,9 +101,9 @@ extension Checkpoint {
   /// The input features of every linear, packed or not.
   fileprivate var inputCounts: [String: Int] {
     var counts: [String: Int] = [:]
-    for module in ModuleDescription.matrices(of: contents) {
-      guard let shape = tensor(named: module.name + ".weight")?.shape else { continue }
-      counts[module.name] = contents.quantization[module.name].map { shape[1] * 32 / $0.bits } ?? shape[1]
+    for module in ModuleDescription.names(of: contents) {
+      guard let shape = tensor(named: ModuleTensor.weight.name(of: module))?.shape else { continue }
+      counts[module] = contents.quantization[module].map { shape[1] * 32 / $0.bits } ?? shape[1]
     }
     return counts
   }

@@ -117,7 +117,7 @@ public struct QuantizePass: Pass {
   }
 
   func selectedModules(of input: Checkpoint) throws -> [String] {
-    let modules = ModuleDescription.denseMatrices(of: input.contents)
+    let modules = ModuleDescription.denseMatrices(of: input)
     return try ModuleSelection(targets: options.targets, ignore: options.ignore).select(from: modules)
   }
 

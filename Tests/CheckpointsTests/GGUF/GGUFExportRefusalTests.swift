@@ -74,7 +74,7 @@ import Testing
 
   @Test(arguments: [
     ("model.layers.0.mlp.up_proj.scales_delta", DType.f32, [128, 2], "no trained changes"),
-    ("model.layers.0.self_attn.rotary_emb.inv_freq", .f32, [32], "has no place"),
+    ("model.layers.0.self_attn.rotary_emb.inv_freq", .f32, [32], "has other rotary frequencies"),
     ("lm_head.weight", .bf16, [5, 128], "has no place"),
   ])
   func `refuses a tensor without a place`(name: String, dtype: DType, shape: [Int], reason: String) throws {
@@ -96,8 +96,7 @@ import Testing
   }
 
   @Test func `a tensor of another shape is refused with both`() throws {
-    var model = GGUFSample.model
-    model.keyValueHeadCount = 2
+    let model = try GGUFSample.model([JSONValue.Member("num_key_value_heads", .integer(2))])
     #expect(
       throws: FormatError(
         "out.gguf", at: "tensor 'model.layers.0.self_attn.k_proj.weight'",

@@ -13,11 +13,26 @@ struct GGUFSample: Sendable {
   var firstScale: Float?
   var seed: UInt64 = 5
 
-  static let model = GGUFExportModel(
-    name: "sample", contextLength: 64, embeddingLength: 128, blockCount: 1, feedForwardLength: 128,
-    headCount: 2,
-    keyValueHeadCount: 1, headSize: 64, vocabularySize: 5, normEpsilon: 1e-5, rotaryBase: 10_000,
-    tiesEmbeddings: true)
+  /// The configuration, with some values changed.
+  static func configuration(_ changes: [JSONValue.Member] = []) throws -> ModelConfiguration {
+    var json = JSONValue.object([
+      JSONValue.Member("hidden_size", .integer(128)), JSONValue.Member("intermediate_size", .integer(128)),
+      JSONValue.Member("num_hidden_layers", .integer(1)),
+      JSONValue.Member("num_attention_heads", .integer(2)),
+      JSONValue.Member("num_key_value_heads", .integer(1)), JSONValue.Member("head_dim", .integer(64)),
+      JSONValue.Member("vocab_size", .integer(5)), JSONValue.Member("max_position_embeddings", .integer(64)),
+      JSONValue.Member("rms_norm_eps", .double(1e-5)), JSONValue.Member("tie_word_embeddings", .bool(true)),
+    ])
+    for change in changes { json.set(change.key, to: change.value) }
+    return try ModelConfiguration(json, path: "config.json")
+  }
+
+  /// The model of the sample, with some values of its configuration changed.
+  static func model(
+    _ changes: [JSONValue.Member] = [], head: OutputHead = .embedding
+  ) throws -> GGUFExportModel {
+    GGUFExportModel(name: "sample", ModelLayout(try configuration(changes)), head: head)
+  }
 
   static let tokenizer = """
     {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
@@ -77,9 +92,10 @@ struct GGUFSample: Sendable {
   }
 
   /// What is to be written, without looking at values.
-  static func plan(_ contents: CheckpointContents, _ model: GGUFExportModel = model) throws -> GGUFExportPlan
-  {
-    try GGUFExportPlan(contents, model, try vocabulary(), path: "out.gguf")
+  static func plan(
+    _ contents: CheckpointContents, _ model: GGUFExportModel? = nil
+  ) throws -> GGUFExportPlan {
+    try GGUFExportPlan(contents, try model ?? Self.model(), try vocabulary(), path: "out.gguf")
   }
 
   static func vocabulary(
