@@ -11,9 +11,11 @@ extension Checkpoint {
   public static func open(path: String, access: FileAccess = .mapped) throws -> Checkpoint {
     switch try FileSystem.kind(of: path) {
     case .folder: return try SafetensorsFolder.open(path: path, access: access)
-    case .file: return try openFile(path: path, access)
+    case .file(let byteCount):
+      try GitPointer.refuse(at: path, byteCount: byteCount)
+      return try openFile(path: path, access)
     case .other: throw FormatError(path, .malformed("is neither a file nor a folder"))
-    case nil: throw FormatError(path, .missing("the file or folder"))
+    case nil: throw FormatError(path, .notFound("the file or folder"))
     }
   }
 
@@ -30,7 +32,7 @@ extension Checkpoint {
         throw FormatError(
           path, .unsupported("is a pickle, which can run code; safetensors files are needed"))
       }
-      throw FormatError(path, .unsupported("not a kind of checkpoint that is read"))
+      throw FormatError(path, .unsupported("is not a kind of checkpoint that is read"))
     }
     var store = SafetensorsStore(path: path, access: access)
     try store.add(try SafetensorsFile(path: path, access: access))

@@ -109,6 +109,8 @@ public struct CheckpointContents: Sendable, Equatable {
   public var assets: [Asset]
   /// What is recorded about the origin: an object.
   public var metadata: JSONValue
+  /// What a user should know about how the checkpoint was read, a sentence each; not written to any file.
+  public var notices: [String] = []
 
   /// Describes a checkpoint.
   public init(

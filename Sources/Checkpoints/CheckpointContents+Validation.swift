@@ -66,7 +66,7 @@ private struct ModuleCheck {
     let (bits, groupSize) = (parameters.bits, parameters.groupSize)
     let place = "module '\(module)' of \(bits) bits in groups of \(groupSize)"
     guard [2, 3, 4, 8].contains(bits) else {
-      throw FormatError(path, at: place, .unsupported("\(bits)-bit codes"))
+      throw FormatError(path, at: place, .unsupported("\(bits)-bit codes are not supported"))
     }
     guard (1...Self.groupSizeLimit).contains(groupSize) else {
       throw FormatError(path, at: place, .malformed("groups of \(groupSize) columns"))

@@ -36,7 +36,7 @@ package enum FileSystem {
     case .file(let byteCount): return (byteCount, path)
     case .folder: throw FormatError(path, .malformed("is a folder, not a file"))
     case .other: throw FormatError(path, .malformed("is not a regular file"))
-    case nil: throw FormatError(path, .missing("the file"))
+    case nil: throw FormatError(path, .notFound("the file"))
     }
   }
 
@@ -81,16 +81,32 @@ package enum FileSystem {
 
   /// The path of something in a folder, whose links may not lead out of the folder.
   ///
+  /// In a snapshot of the Hugging Face cache they may lead anywhere in the folder of that model, which is where the
+  /// files of its snapshots are.
+  ///
   /// - Throws: `FormatError` when it is a link that leaves the folder, or when nothing is there.
   package static func pathInside(_ folder: String, _ name: String) throws -> String {
     let path = join(folder, name)
     guard try isLink(path) else { return path }
     guard let target = resolvedPath(path) else { throw FormatError(path, .missing("what the link leads to")) }
-    guard let root = resolvedPath(folder), target == root || isBelow(target, root) else {
+    guard let root = resolvedPath(folder).map(linkRoot), target == root || isBelow(target, root) else {
       throw FormatError(
         path, .unsupported("is a link that leaves the folder; a copy of the file is needed there"))
     }
     return path
+  }
+
+  /// The folder that the links of a folder may lead into.
+  ///
+  /// - Parameter folder: A path with links resolved.
+  /// - Returns: `…/models--ORG--NAME` for `…/models--ORG--NAME/snapshots/REVISION` and what is below; otherwise the
+  ///   folder itself.
+  static func linkRoot(of folder: String) -> String {
+    let parts = folder.split(separator: "/", omittingEmptySubsequences: false)
+    let root = parts.indices.last { i in
+      parts[i].hasPrefix("models--") && i + 2 < parts.count && parts[i + 1] == "snapshots"
+    }
+    return root.map { parts[...$0].joined(separator: "/") } ?? folder
   }
 
   /// Whether a path with links resolved is in a folder with links resolved, at any depth.
@@ -175,11 +191,6 @@ package enum FileSystem {
   /// The reason of the last failed system call.
   package static func systemError(_ path: String) -> FormatError {
     FormatError(path, .system(unsafe String(cString: strerror(errno)).lowercasedFirst))
-  }
-
-  /// The path with `.`, `..` and links resolved, for comparing; the path itself when it does not exist.
-  package static func canonicalPath(_ path: String) -> String {
-    URL(filePath: path).resolvingSymlinksInPath().standardizedFileURL.path(percentEncoded: false)
   }
 }
 

@@ -20,8 +20,11 @@ public struct FormatError: Error, Equatable, CustomStringConvertible {
   }
 
   /// One line: path, place, reason; names from files are escaped.
-  public var description: String {
-    var parts = [path.escapedForDisplay]
+  public var description: String { path.escapedForDisplay + ": " + reason }
+
+  /// The place and the reason, without the path.
+  package var reason: String {
+    var parts: [String] = []
     if let byteOffset { parts.append("byte \(byteOffset)") }
     if let place { parts.append(place.shortened.escapedForDisplay) }
     parts.append(problem.description.shortened)
@@ -36,14 +39,18 @@ extension FormatError {
     case malformed(String)
     /// More bytes are declared than the file has.
     case truncated(needed: Int, available: Int)
-    /// The contents are valid but of a kind that is not handled.
+    /// The contents are valid but not handled; the reason is a sentence.
     case unsupported(String)
+    /// The contents are valid but of a kind that is not handled: its name, and the kinds that are.
+    case unsupportedKind(String, supported: [String] = [])
     /// What is to be written has no exact place in the format, and nobody allowed a loss.
     case notExact(String)
     /// A tensor has another shape than the model needs.
     case shape(expected: [Int], found: [Int])
-    /// A required file, tensor or key is not there.
+    /// A required file, tensor or key of something that was opened is not there.
     case missing(String)
+    /// There is nothing at a path that the user named.
+    case notFound(String)
     /// A stored checksum differs from that of the bytes.
     case checksum(stored: String, computed: String)
     /// Something is there already and may not be replaced.
@@ -58,10 +65,19 @@ extension FormatError {
         reason.escapedForDisplay
       case .truncated(let needed, let available): "needs \(needed) bytes, \(available) are left"
       case .shape(let expected, let found): "shape is \(found), expected \(expected)"
-      case .missing(let what): "\(what.escapedForDisplay) is missing"
+      case .unsupportedKind(let name, let supported):
+        "\(name.escapedForDisplay) is not supported" + Self.clause(supported)
+      case .missing(let what), .notFound(let what): "\(what.escapedForDisplay) is missing"
       case .checksum(let stored, let computed): "checksum is \(computed), stored is \(stored)"
       case .exists: "exists already; --force replaces it"
       }
+    }
+
+    /// What is supported instead: `; a is`, `; a and b are`.
+    private static func clause(_ supported: [String]) -> String {
+      guard let last = supported.last else { return "" }
+      let others = supported.dropLast().joined(separator: ", ")
+      return supported.count == 1 ? "; \(last) is" : "; \(others) and \(last) are"
     }
   }
 }

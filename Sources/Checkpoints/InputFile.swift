@@ -100,9 +100,14 @@ package final class InputFile: Sendable {
   }
 
   /// The contents of a small file, read into memory.
+  ///
+  /// - Throws: `FormatError` when it cannot be read, or is a Git LFS pointer.
   package static func contents(of path: String) throws -> [UInt8] {
     let reader = try FileReader(path: path)
-    return try reader.read(0..<reader.byteCount).withSpan { $0.copiedBytes() }
+    return try reader.read(0..<reader.byteCount).withSpan { bytes throws(FormatError) in
+      try GitPointer.refuse(bytes, path: path)
+      return bytes.copiedBytes()
+    }
   }
 }
 

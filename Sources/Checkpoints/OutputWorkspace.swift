@@ -14,13 +14,16 @@ package final class OutputWorkspace {
   /// The folders of all workspaces of this process, and the names in them that stay when they are discarded.
   private static let liveFolders = Mutex<[String: Set<String>]>([:])
 
-  private static let isEnding = Atomic<Bool>(false)
+  /// What becomes of a thread that asks for a path after all workspaces were discarded; nil until then.
+  private static let latecomer = Mutex<(@Sendable () -> Never)?>(nil)
 
-  /// Discards every workspace of this process, which is about to end; a thread that asks for a path in one never gets it.
+  /// Discards every workspace of this process, which is about to end.
   ///
+  /// - Parameter stop: Called by a thread that asks for a path in a workspace from now on: nothing new may appear in a
+  ///   folder that is being cleared.
   /// - Returns: Whether something was kept.
-  package static func discardAll() -> Bool {
-    isEnding.store(true, ordering: .sequentiallyConsistent)
+  package static func discardAll(stopping stop: @escaping @Sendable () -> Never) -> Bool {
+    latecomer.withLock { $0 = stop }
     return liveFolders.withLock { folders in
       // Another thread may have got its path just before: a second try takes what appeared during the first.
       for pause: UInt32 in [0, 20_000] {
@@ -75,8 +78,7 @@ package final class OutputWorkspace {
   /// The path of something in the workspace.
   package func path(_ name: String) -> String {
     precondition(FileSystem.isPlainName(name) && name != Self.lockName, "'\(name)' is not a name")
-    // Nothing new may appear in a folder that is being cleared.
-    while Self.isEnding.load(ordering: .sequentiallyConsistent) { sleep(1) }
+    if let stop = Self.latecomer.withLock({ $0 }) { stop() }
     return folder + "/" + name
   }
 
@@ -219,7 +221,7 @@ private struct OutputPlace {
     } else {
       let (folder, last) = Self.split(trimmed)
       guard let resolved = FileSystem.resolvedPath(folder) else {
-        throw FormatError(target, .missing("the folder '\(folder)'"))
+        throw FormatError(target, .notFound("the folder '\(folder)'"))
       }
       (parent, name) = (resolved, last)
     }

@@ -49,7 +49,7 @@ package struct ModelReader: Sendable {
     guard parameters.groupSize % 8 == 0 else {
       throw FormatError(
         checkpoint.path, at: "module '\(module)'",
-        .unsupported("groups of \(parameters.groupSize) columns; multiples of 8 are supported"))
+        .unsupported("groups of \(parameters.groupSize) columns are not supported; multiples of 8 are"))
     }
     _ = try requireTensor(module + ".weight", shape: [rows, columns * parameters.bits / 32])
     let shape = [rows, columns / parameters.groupSize]

@@ -5,12 +5,41 @@ extension Tokenizer {
   ///
   /// - Throws: `FormatError` when `tokenizer.json` is missing, malformed or of a kind that is not supported.
   public convenience init(of checkpoint: Checkpoint) throws {
-    guard let bytes = try checkpoint.asset(named: "tokenizer.json") else {
-      throw FormatError(checkpoint.path, .missing("tokenizer.json"))
-    }
     let path = Self.path(in: checkpoint)
-    let contents = bytes.withSpan { $0.copiedBytes() }
+    let contents = try Self.document(of: checkpoint)
     try self.init(parsing: unsafe contents.span.bytes, path: path)
+  }
+
+  private static func document(of checkpoint: Checkpoint) throws -> [UInt8] {
+    if let bytes = try checkpoint.asset(named: "tokenizer.json") {
+      return bytes.withSpan { $0.copiedBytes() }
+    }
+    if let kept = try GGUFKeptTokenizer(of: checkpoint) { return try kept.document() }
+    throw FormatError(checkpoint.path, .missing("tokenizer.json"))
+  }
+
+  /// Reads the tokenizer of whatever is at a path; of a folder with a `tokenizer.json` nothing else is looked at.
+  ///
+  /// - Parameters:
+  ///   - path: A folder with a `tokenizer.json`, that file itself, or a checkpoint.
+  ///   - access: Whether the files of a checkpoint are mapped or read.
+  /// - Throws: `FormatError` when there is no tokenizer, or it is malformed or of a kind that is not supported.
+  public convenience init(openedAt path: String, access: FileAccess = .mapped) throws {
+    let fileName = "tokenizer.json"
+    switch try FileSystem.kind(of: path) {
+    case .folder:
+      let names = try FileSystem.names(in: path)
+      if names.contains(fileName) {
+        try self.init(contentsOf: FileSystem.pathInside(path, fileName))
+        return
+      }
+      guard names.contains(GGUFKeptTokenizer.fileName) else { throw FormatError(path, .missing(fileName)) }
+    case .file where FileSystem.fileExtension(path) == "json":
+      try self.init(contentsOf: path)
+      return
+    default: break
+    }
+    try self.init(of: Checkpoint.open(path: path, access: access))
   }
 
   /// The path of a checkpoint's tokenizer, as errors name it.

@@ -6,7 +6,7 @@ import Models
 struct GGUFOutput {
   /// The files of a checkpoint whose contents a GGUF file has in its metadata.
   private static let translatedAssets: Set<String> = [
-    "config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
+    "config.json", "tokenizer.json", "tokenizer_config.json", GGUFKeptTokenizer.fileName,
   ]
 
   private let checkpoint: Checkpoint
@@ -30,17 +30,26 @@ struct GGUFOutput {
     self.checkpoint = checkpoint
     plan = try Self.representable {
       let configuration = try LlamaConfiguration(of: checkpoint)
-      // Reads the whole tokenizer, so that the parts that are taken over belong together.
-      _ = try Tokenizer(of: checkpoint)
       let json = try Self.json("config.json", of: checkpoint)
-      let tokenizer = try GGUFExportTokenizer(
-        tokenizer: Self.json("tokenizer.json", of: checkpoint),
-        settings: Self.json("tokenizer_config.json", of: checkpoint), configuration: json,
-        chatTemplate: Self.text("chat_template.jinja", of: checkpoint),
-        vocabularySize: configuration.vocabularySize, path: path)
       return try GGUFExportPlan(
-        checkpoint.contents, GGUFExportModel(configuration, name: Self.name(in: json)), tokenizer, path: path)
+        checkpoint.contents, GGUFExportModel(configuration, name: Self.name(in: json)),
+        Self.tokenizer(of: checkpoint, json, vocabularySize: configuration.vocabularySize, path: path),
+        path: path)
     }
+  }
+
+  private static func tokenizer(
+    of checkpoint: Checkpoint, _ configuration: JSONValue, vocabularySize: Int, path: String
+  ) throws -> GGUFExportTokenizer {
+    if let kept = try GGUFKeptTokenizer(of: checkpoint) {
+      return try kept.export(vocabularySize: vocabularySize)
+    }
+    // Reads the whole tokenizer, so that the parts that are taken over belong together.
+    _ = try Tokenizer(of: checkpoint)
+    return try GGUFExportTokenizer(
+      tokenizer: json("tokenizer.json", of: checkpoint),
+      settings: json("tokenizer_config.json", of: checkpoint), configuration: configuration,
+      templates: chatTemplates(of: checkpoint), vocabularySize: vocabularySize, path: path)
   }
 
   /// Refuses what needs no values to be known as impossible.
@@ -65,7 +74,9 @@ struct GGUFOutput {
 
   private func details(of export: GGUFExport) -> [JSONValue.Member] {
     let types = export.typeCounts.map { JSONValue.Member($0.type, .integer($0.count)) }
-    let leftOut = checkpoint.contents.assets.map(\.name).filter { !Self.translatedAssets.contains($0) }
+    let leftOut = checkpoint.contents.assets.map(\.name).filter {
+      !Self.translatedAssets.contains($0) && !ChatTemplates.isFile($0)
+    }
     var members = [
       JSONValue.Member("types", .object(types)),
       JSONValue.Member("left_out", .array(leftOut.map { .string($0) })),
@@ -88,6 +99,14 @@ struct GGUFOutput {
     }
   }
 
+  private static func chatTemplates(of checkpoint: Checkpoint) throws -> ChatTemplates {
+    let names = checkpoint.contents.assets.map(\.name).filter(ChatTemplates.isFile)
+    let files = try names.map { (name: $0, text: try Self.text($0, of: checkpoint) ?? "") }
+    let settings = "tokenizer_config.json"
+    return try ChatTemplates(
+      files: files, settings: json(settings, of: checkpoint), path: checkpoint.path + "/" + settings)
+  }
+
   private static func text(_ name: String, of checkpoint: Checkpoint) throws -> String? {
     guard let bytes = try checkpoint.asset(named: name) else { return nil }
     guard let text = bytes.withSpan({ $0.string(in: 0..<$0.byteCount) }) else {
@@ -101,8 +120,12 @@ struct GGUFOutput {
     do {
       return try body()
     } catch let error as FormatError {
-      guard case .unsupported(let reason) = error.problem else { throw error }
-      throw FormatError(error.path, byte: error.byteOffset, at: error.place, .notExact(reason))
+      switch error.problem {
+      case .unsupported, .unsupportedKind:
+        throw FormatError(
+          error.path, byte: error.byteOffset, at: error.place, .notExact(error.problem.description))
+      default: throw error
+      }
     }
   }
 }

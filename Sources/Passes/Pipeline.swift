@@ -63,6 +63,7 @@ public struct Pipeline {
   public func plan() throws -> PipelinePlan {
     try requireMeaningfulOptions()
     let input = try Checkpoint.open(path: recipe.input.resolved, access: options.access)
+    try input.requireWholeAssets()
     var current = input
     var plan = PipelinePlan(input: input)
     for passOptions in recipe.passes {

@@ -51,9 +51,9 @@ extension FormatError: CommandFailure {
 
   fileprivate var exitCode: Int32 {
     switch problem {
-    case .system, .exists: 4
+    case .system, .exists, .notFound: 4
     case .notExact: 3
-    case .malformed, .truncated, .unsupported, .shape, .missing, .checksum: 2
+    case .malformed, .truncated, .unsupported, .unsupportedKind, .shape, .missing, .checksum: 2
     }
   }
 }

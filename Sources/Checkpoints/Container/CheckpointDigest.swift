@@ -26,7 +26,7 @@ package struct CheckpointDigest: Sendable {
     let infos = contents.tensors.sorted { precedes($0.name, $1.name) }
     for tensor in infos where tensor.shape.count > Self.rankLimit {
       throw FormatError(
-        checkpoint.path, at: "tensor '\(tensor.name)'", .unsupported("rank \(tensor.shape.count)"))
+        checkpoint.path, at: "tensor '\(tensor.name)'", .unsupportedKind("rank \(tensor.shape.count)"))
     }
     let digests = try parallelMap(infos.count) { i in
       try checkpoint.bytes(of: infos[i].name).withSpan { Digest256(hashing: $0) }

@@ -33,10 +33,10 @@ enum ContainerHeader {
       throw FormatError(path, byte: end, at: "header", error.problem)
     }
     let major = header.integer(at: 8, as: UInt16.self)
-    try require(major == ContainerFormat.majorVersion, byte: 8, .unsupported("major version \(major)"))
+    try require(major == ContainerFormat.majorVersion, byte: 8, .unsupportedKind("major version \(major)"))
     let features = header.integer(at: 16, as: UInt64.self)
     try require(
-      features == 0, byte: 16, .unsupported("required feature bit \(features.trailingZeroBitCount)"))
+      features == 0, byte: 16, .unsupportedKind("required feature bit \(features.trailingZeroBitCount)"))
     let stray = header.firstNonzero(in: 12..<16) ?? header.firstNonzero(in: 24..<end)
     try require(stray == nil, byte: stray ?? 0, .malformed("must be zero"))
   }

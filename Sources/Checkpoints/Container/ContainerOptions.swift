@@ -41,11 +41,11 @@ public struct ContainerOptions: Sendable, Equatable {
   /// Checks that a container can be written so.
   func validate(path: String) throws(FormatError) {
     if case .zstd(let level) = compression, !ContainerCompression.zstdLevels.contains(level) {
-      throw FormatError(path, .unsupported("zstd level \(level)"))
+      throw FormatError(path, .unsupportedKind("zstd level \(level)"))
     }
     guard ContainerFormat.blockByteRange.contains(blockByteCount),
       blockByteCount % ContainerFormat.alignment == 0
-    else { throw FormatError(path, .unsupported("a block size of \(blockByteCount) bytes")) }
+    else { throw FormatError(path, .unsupportedKind("a block size of \(blockByteCount) bytes")) }
   }
 
   /// How a section is stored if it shrinks so.

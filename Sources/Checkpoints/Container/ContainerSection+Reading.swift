@@ -157,7 +157,7 @@ private struct FixedPart {
 
   private static func named<T>(_ what: String, _ code: UInt8, _ make: (UInt8) -> T?) throws(RecordDefect) -> T
   {
-    guard let value = make(code) else { throw RecordDefect(nil, .unsupported("unknown \(what) \(code)")) }
+    guard let value = make(code) else { throw RecordDefect(nil, .unsupportedKind("\(what) \(code)")) }
     return value
   }
 
@@ -170,7 +170,7 @@ private struct FixedPart {
 
   func readShape(_ table: RawSpan, _ cursor: inout RecordCursor) throws(RecordDefect) -> [Int] {
     guard rank <= ContainerFormat.rankLimit else {
-      throw RecordDefect(nil, .unsupported("rank \(rank)"))
+      throw RecordDefect(nil, .unsupportedKind("rank \(rank)"))
     }
     guard rank > 0 else { return [] }
     let start = try cursor.take(rank * 8, at: "dimensions")
@@ -192,7 +192,7 @@ private struct FixedPart {
   func subject(name: String, shape: [Int]) throws(RecordDefect) -> ContainerSubject {
     guard kind == .tensor else { return try subjectWithoutShape(name: name) }
     guard let dtype = DType(containerCode: dtypeCode) else {
-      throw RecordDefect("tensor '\(name)'", .unsupported("unknown dtype \(dtypeCode)"))
+      throw RecordDefect("tensor '\(name)'", .unsupportedKind("dtype \(dtypeCode)"))
     }
     guard let tensor = TensorInfo(checking: name, dtype: dtype, shape: shape) else {
       throw RecordDefect("tensor '\(name)'", .malformed("shape \(shape) overflows or is not whole bytes"))
@@ -219,7 +219,7 @@ private struct FixedPart {
     default:
       guard name.isEmpty else { throw RecordDefect(subject.place, .malformed("has a name")) }
       guard rawByteCount <= ContainerFormat.manifestByteLimit else {
-        throw RecordDefect(subject.place, .unsupported("\(rawByteCount) bytes, more than 64 MiB"))
+        throw RecordDefect(subject.place, .unsupported("has \(rawByteCount) bytes, more than 64 MiB"))
       }
     }
     return subject

@@ -116,7 +116,7 @@ extension CheckpointContents {
   fileprivate func manifestText(path: String) throws(FormatError) -> String {
     let text = manifest.text
     guard text.utf8.count <= ContainerFormat.manifestByteLimit else {
-      throw FormatError(path, at: "manifest", .unsupported("\(text.utf8.count) bytes, more than 64 MiB"))
+      throw FormatError(path, at: "manifest", .unsupported("has \(text.utf8.count) bytes, more than 64 MiB"))
     }
     _ = try ContainerManifest(parsing: Array(text.utf8), path: path)
     return text
@@ -125,10 +125,11 @@ extension CheckpointContents {
   /// Checks the limits of the format.
   fileprivate func validateForContainer(path: String) throws(FormatError) {
     guard tensors.count + assets.count < ContainerFormat.sectionLimit else {
-      throw FormatError(path, .unsupported("\(tensors.count) tensors and \(assets.count) assets"))
+      throw FormatError(
+        path, .unsupported("has \(tensors.count) tensors and \(assets.count) assets, too many for the table"))
     }
     for tensor in tensors where tensor.shape.count > ContainerFormat.rankLimit {
-      throw FormatError(path, at: "tensor '\(tensor.name)'", .unsupported("rank \(tensor.shape.count)"))
+      throw FormatError(path, at: "tensor '\(tensor.name)'", .unsupportedKind("rank \(tensor.shape.count)"))
     }
     for asset in assets where !asset.hasSafeName {
       throw FormatError(
@@ -145,7 +146,7 @@ extension CheckpointContents {
     var seen: Set<String> = []
     for name in names {
       guard name.utf8.count <= ContainerFormat.nameByteLimit else {
-        throw FormatError(path, .unsupported("a name of \(name.utf8.count) bytes"))
+        throw FormatError(path, .unsupportedKind("a name of \(name.utf8.count) bytes"))
       }
       guard seen.insert(name).inserted else {
         throw FormatError(path, at: "\(kind) '\(name)'", .malformed("there are two of this name"))

@@ -8,7 +8,8 @@ extension Checkpoint {
   ///   - path: A file.
   ///   - access: Whether it is mapped or read.
   /// - Returns: The checkpoint.
-  /// - Throws: `FormatError` when the file is malformed or its model of a kind that is not read.
+  /// - Throws: `FormatError` when the file is malformed or its model of a kind that is not read. A tokenizer that is not
+  ///   read is no error: it is kept as the asset `GGUFKeptTokenizer.fileName`.
   package static func openGGUF(path: String, access: FileAccess = .mapped) throws -> Checkpoint {
     try openGGUF(InputFile(path: path, access: access))
   }
@@ -29,11 +30,16 @@ extension Checkpoint {
     let document = configuration.json(
       dtype: plan.dtype, tensors: plan.tensors, vocabularySize: vocabularySize)
     var files = [("config.json", Array(document.prettyText.utf8))]
-    files += try GGUFTokenizer(keys, vocabularySize: vocabularySize)?.files ?? []
+    let tokenizer = try GGUFTokenizer.files(keys, vocabularySize: vocabularySize)
+    files += tokenizer.files
     files.sort { precedes($0.0, $1.0) }
-    let contents = CheckpointContents(
+    var contents = CheckpointContents(
       tensors: plan.tensors, quantization: plan.quantization,
       assets: files.map { Asset(name: $0.0, byteCount: $0.1.count) }, metadata: try keys.checkpointMetadata())
+    if let refusal = tokenizer.refusal {
+      contents.notices.append(
+        "the tokenizer is kept as it is, and no text can be read with it: \(refusal.reason)")
+    }
     let store = GGUFStore(
       file, sources: plan.sources,
       assets: Dictionary(files.map { ($0.0, TensorBytes($0.1)) }, uniquingKeysWith: { first, _ in first }))

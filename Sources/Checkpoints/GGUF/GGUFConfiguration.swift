@@ -55,13 +55,14 @@ struct GGUFConfiguration {
     }
     guard architecture == Self.architecture else {
       throw keys.error(
-        "general.architecture", .unsupported("architecture '\(architecture)'; 'llama' is read"))
+        "general.architecture", .unsupportedKind("architecture '\(architecture)'", supported: ["llama"]))
     }
     if let type = try keys.string("general.type"), type != "model" {
       throw keys.error("general.type", .unsupported("'\(type)' is no model"))
     }
     if let count = try keys.integer("split.count"), count > 1 {
-      throw keys.error("split.count", .unsupported("one of \(count) files of a model"))
+      throw keys.error(
+        "split.count", .unsupported("is one of \(count) files of a model, which are not supported"))
     }
     for key in keys.metadata.keys where key.hasPrefix("llama.") {
       guard knownKeys.contains(String(key.dropFirst("llama.".count))) else {
@@ -69,11 +70,11 @@ struct GGUFConfiguration {
       }
     }
     if let count = try keys.integer("llama.expert_count"), count > 0 {
-      throw keys.error("llama.expert_count", .unsupported("a mixture of \(count) experts"))
+      throw keys.error("llama.expert_count", .unsupportedKind("a mixture of \(count) experts"))
     }
     let layout = "llama.tensor_data_layout"
     if let text = try keys.string(layout), text != "Meta AI original pth" {
-      throw keys.error(layout, .unsupported("layout '\(text)'"))
+      throw keys.error(layout, .unsupportedKind("layout '\(text)'"))
     }
   }
 
@@ -92,7 +93,7 @@ struct GGUFConfiguration {
     }
     for key in ["llama.attention.value_length", "llama.rope.dimension_count"] {
       if let other = try keys.optionalSize(key), other != size {
-        throw keys.error(key, .unsupported("\(other) where the width of a head is \(size)"))
+        throw keys.error(key, .unsupported("is \(other), but the width of a head is \(size)"))
       }
     }
     guard size % 2 == 0 else {

@@ -13,11 +13,12 @@ package struct GGUFExportPlan: Sendable {
   /// - Parameters:
   ///   - contents: The checkpoint; its metadata are recorded, its assets are not.
   ///   - model: Its hyperparameters.
-  ///   - tokenizer: Its tokenizer.
+  ///   - tokenizer: Its tokenizer; made when the embedding was found to have the rows that the model says.
   ///   - path: The path for errors.
   /// - Throws: `FormatError` for a tensor that is missing, of another shape or without a place.
   package init(
-    _ contents: CheckpointContents, _ model: GGUFExportModel, _ tokenizer: GGUFExportTokenizer, path: String
+    _ contents: CheckpointContents, _ model: GGUFExportModel,
+    _ tokenizer: @autoclosure () throws -> GGUFExportTokenizer, path: String
   ) throws {
     try contents.validateQuantization(path: path)
     self.contents = contents
@@ -29,7 +30,7 @@ package struct GGUFExportPlan: Sendable {
         path, at: "module '\(module)'",
         .notExact("no type of GGUF holds groups of \(parameters.groupSize) columns"))
     }
-    members = model.members + tokenizer.members
+    members = model.members + (try tokenizer().members)
   }
 
   /// Refuses packed tensors that no type holds, whatever their values are.

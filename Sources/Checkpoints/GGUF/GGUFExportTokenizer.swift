@@ -5,18 +5,21 @@ package struct GGUFExportTokenizer: Sendable {
   /// The metadata, in the order in which they are written.
   package let members: [GGUFExportMember]
 
+  /// Takes metadata over.
+  init(members: [GGUFExportMember]) { self.members = members }
+
   /// Reads the files of a checkpoint.
   ///
   /// - Parameters:
   ///   - tokenizer: `tokenizer.json`.
   ///   - settings: `tokenizer_config.json`; an empty object when there is none.
   ///   - configuration: `config.json`, for the ids that the settings leave out.
-  ///   - chatTemplate: `chat_template.jinja`, when there is one.
+  ///   - templates: The chat templates.
   ///   - vocabularySize: The rows of the embedding; tokens that nothing names are marked as unused.
   ///   - path: The path for errors.
   /// - Throws: `FormatError.notExact` when llama.cpp would not split text as this tokenizer does.
   package init(
-    tokenizer: JSONValue, settings: JSONValue, configuration: JSONValue, chatTemplate: String?,
+    tokenizer: JSONValue, settings: JSONValue, configuration: JSONValue, templates: ChatTemplates,
     vocabularySize: Int, path: String
   ) throws {
     let file = GGUFExportTokenizerFile(json: tokenizer, path: path)
@@ -42,10 +45,7 @@ package struct GGUFExportTokenizer: Sendable {
     members.append(.init("tokenizer.ggml.add_bos_token", .bool(added.begin)))
     members.append(.init("tokenizer.ggml.add_eos_token", .bool(added.end)))
     members.append(.init("tokenizer.ggml.add_space_prefix", .bool(false)))
-    if let template = chatTemplate ?? settings["chat_template"]?.string {
-      members.append(.init("tokenizer.chat_template", .string(template)))
-    }
-    self.members = members
+    self.members = members + (try templates.members(path: path))
   }
 
   /// The special tokens: the beginning of their key in Hugging Face's files, and that in GGUF.
@@ -73,10 +73,6 @@ struct GGUFExportTokenizerFile {
   let json: JSONValue
   let path: String
 
-  /// The pattern of Llama 3, as its `tokenizer.json` spells it.
-  private static let llama3Pattern =
-    #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
-
   /// llama.cpp's name for how text is split.
   ///
   /// - Throws: `FormatError.notExact` when it has none.
@@ -84,40 +80,46 @@ struct GGUFExportTokenizerFile {
     guard json["model"]?["type"]?.string == "BPE" else {
       throw refusal("model", "'\(json["model"]?["type"]?.string ?? "none")' is no byte-level BPE")
     }
-    if let normalizer = json["normalizer"], !normalizer.isNull {
-      throw refusal("normalizer", "'\(normalizer["type"]?.string ?? "")' is not applied by llama.cpp")
+    let component = json["pre_tokenizer"] ?? .null
+    let candidates = GGUFPreTokenizer.matching(component)
+    guard !candidates.isEmpty else {
+      let kinds = (component["pretokenizers"]?.array ?? [component]).map { $0["type"]?.string ?? "unknown" }
+      throw refusal(
+        "pre_tokenizer", "llama.cpp has no name for this one (\(kinds.joined(separator: ", ")))")
     }
-    let parts = json["pre_tokenizer"].map { $0["pretokenizers"]?.array ?? [$0] } ?? []
-    guard let name = Self.name(of: parts) else {
-      let kinds = parts.map { $0["type"]?.string ?? "unknown" }.joined(separator: ", ")
-      throw refusal("pre_tokenizer", "llama.cpp has no name for this one (\(kinds))")
+    let normalizer = try normalizer()
+    // llama.cpp applies no normalizer; it runs these models all the same.
+    let normalized = candidates.filter { normalizer == nil || $0.normalizer == normalizer }
+    guard !normalized.isEmpty else {
+      throw refusal("normalizer", "'\(normalizer ?? "")' is not applied by llama.cpp")
     }
     // llama.cpp decides by the name whether a word that is a token is merged from its bytes all the same.
     let ignoresMerges = json["model"]?["ignore_merges"]?.bool ?? false
-    guard ignoresMerges == (name == "llama-bpe") else {
+    guard let name = normalized.first(where: { $0.ignoresMerges == ignoresMerges })?.names.first else {
+      let name = normalized.first?.names.first ?? ""
       throw refusal(
         "model.ignore_merges", "is \(ignoresMerges), and llama.cpp takes the opposite for '\(name)'")
     }
     return name
   }
 
-  private static func name(of parts: [JSONValue]) -> String? {
-    guard let bytes = parts.last, bytes["type"]?.string == "ByteLevel",
-      bytes["add_prefix_space"]?.bool == false
-    else { return nil }
-    let usesPattern = bytes["use_regex"]?.bool ?? true
-    guard let first = parts.dropLast().first else { return usesPattern ? "gpt-2" : nil }
-    guard parts.count == 2 else { return nil }
-    switch first["type"]?.string {
-    case "Digits" where usesPattern && first["individual_digits"]?.bool == true: return "smollm"
-    case "Split" where !usesPattern && first["pattern"]?["Regex"]?.string == llama3Pattern:
-      let isPlain = first["behavior"]?.string == "Isolated" && first["invert"]?.bool != true
-      return isPlain ? "llama-bpe" : nil
-    default: return nil
+  /// The kind of the normalizer, or nil when there is none.
+  private func normalizer() throws(FormatError) -> String? {
+    guard let component = json["normalizer"], !component.isNull else { return nil }
+    let parts = component["normalizers"]?.array ?? [component]
+    let kinds = parts.map { $0["type"]?.string ?? "unknown" }
+    guard kinds.count <= 1 else {
+      throw refusal(
+        "normalizer", "\(kinds.map { "'\($0)'" }.joined(separator: ", ")) are not applied by llama.cpp")
     }
+    return kinds.first
   }
 
   /// The tokens by their ids.
+  ///
+  /// - Parameter count: The rows of an embedding that is there, so that there is room for as many texts.
+  /// - Returns: As many tokens; those that nothing names are unused.
+  /// - Throws: `FormatError` for an id outside the embedding, or an added token that GGUF does not hold.
   func tokens(count: Int) throws(FormatError) -> [GGUFExportToken] {
     var tokens = (0..<count).map { GGUFExportToken(text: "[PAD\($0)]", kind: .unused) }
     for member in json["model"]?["vocab"]?.object ?? [] {

@@ -53,8 +53,8 @@ struct GGUFHeaderReader {
     switch version {
     case 2, 3: break
     case let swapped where (1...0xFFFF).contains(swapped.byteSwapped):
-      throw cursor.error(.unsupported("a big-endian file"), byte: start)
-    default: throw cursor.error(.unsupported("version \(version); 2 and 3 are read"), byte: start)
+      throw cursor.error(.unsupportedKind("a big-endian file"), byte: start)
+    default: throw cursor.error(.unsupportedKind("version \(version)", supported: ["2", "3"]), byte: start)
     }
     let tensors = try cursor.count(file, of: "tensors", atLeast: Self.declarationByteCount)
     let keys = try cursor.count(file, of: "keys", atLeast: Self.keyByteCount)
@@ -118,12 +118,13 @@ struct GGUFHeaderReader {
   private mutating func readArray(_ file: RawSpan) throws(FormatError) -> GGUFValue {
     let start = cursor.position
     let type = try readType(file)
-    guard type != .array else { throw cursor.error(.unsupported("an array of arrays"), byte: start) }
+    guard type != .array else { throw cursor.error(.unsupportedKind("an array of arrays"), byte: start) }
     let count = try cursor.count(file, of: "values", atLeast: type.leastByteCount)
     arrayValueCount += count
     guard arrayValueCount <= Self.arrayValueLimit else {
       throw cursor.error(
-        .unsupported("\(arrayValueCount) values in arrays, the limit is \(Self.arrayValueLimit)"), byte: start
+        .unsupported("has \(arrayValueCount) values in arrays, the limit is \(Self.arrayValueLimit)"),
+        byte: start
       )
     }
     var values: [GGUFValue] = []
@@ -174,7 +175,8 @@ struct GGUFHeaderReader {
     let typePosition = cursor.position
     let number: UInt32 = try cursor.integer(file)
     guard let type = GGUFTensorType(rawValue: number) else {
-      throw cursor.error(.unsupported("tensor type \(GGUFTensorType.describe(number))"), byte: typePosition)
+      throw cursor.error(
+        .unsupportedKind("tensor type \(GGUFTensorType.describe(number))"), byte: typePosition)
     }
     let byteCount = try byteCount(of: shape, type, at: shapePosition)
     let offsetPosition = cursor.position

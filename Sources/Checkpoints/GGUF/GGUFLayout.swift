@@ -111,6 +111,6 @@ struct GGUFLayout {
   private func olderBlocks(_ declaration: GGUFHeaderReader.Declaration) -> FormatError {
     FormatError(
       path, byte: declaration.offsetPosition, at: "tensor '\(declaration.name)'",
-      .unsupported("type 42 in its older blocks of 128 weights; the sizes are not those of Q2_0"))
+      .unsupported("is of type 42 in its older blocks of 128 weights; the sizes are not those of Q2_0"))
   }
 }

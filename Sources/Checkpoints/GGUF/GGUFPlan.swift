@@ -120,7 +120,7 @@ struct GGUFPlan {
         .malformed("shape \(entry.shape) is not that of \(heads) heads of \(configuration.headSize) rows"))
     }
     guard match.ending == .weight || entry.type.dtype != nil else {
-      throw refused(entry, .unsupported("a bias of type \(entry.type.name)"))
+      throw refused(entry, .unsupportedKind("a bias of type \(entry.type.name)"))
     }
     return configuration.headSize
   }

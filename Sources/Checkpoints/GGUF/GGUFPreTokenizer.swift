@@ -1,40 +1,111 @@
-/// The ways to cut text into words that `tokenizer.ggml.pre` names, as `tokenizer.json` describes them.
-struct GGUFPreTokenizer {
-  /// The component `pre_tokenizer`.
-  let json: JSONValue
-  /// The component `normalizer`.
-  let normalizer: JSONValue
-  /// Whether a word that is a token is not put together from merges.
+/// A way to cut text into words that `tokenizer.ggml.pre` names, as `tokenizer.json` describes it.
+///
+/// One table serves both directions: what a name means when a file is read, and which name is written for a
+/// `tokenizer.json`. Source: `src/llama-vocab.cpp` of llama.cpp; the tokenizers of the models that the names are of.
+struct GGUFPreTokenizer: Sendable {
+  /// A component before `ByteLevel`.
+  enum Part: Sendable, Equatable {
+    /// `Split`: every match of the expression is a word, and so is what lies between two matches.
+    case split(String)
+    /// `Digits`: every digit is a word.
+    case digits
+  }
+
+  /// The names that mean this way; the first one is written.
+  let names: [String]
+  /// The components before `ByteLevel`, which uses its own expression unless one of them is a split.
+  let parts: [Part]
+  /// The component `normalizer` of the models that have such a tokenizer; llama.cpp applies none.
+  let normalizer: String?
+  /// Whether a word that is a token is taken as it is, and not put together from merges.
   let ignoresMerges: Bool
   /// Whether a text begins with the token for that unless the file says otherwise.
   let addsBeginToken: Bool
 
-  /// Describes the way of a name; nil for one that is not known for certain.
-  init?(_ name: String, addsPrefixSpace: Bool) {
-    normalizer = name == "qwen2" ? Self.component("NFC") : .null
-    ignoresMerges = Self.llama3Names.contains(name)
-    addsBeginToken = ignoresMerges
-    switch name {
-    case "gpt-2": json = Self.byteLevel(addsPrefixSpace, usesRegex: true)
-    case "smollm", "starcoder":
-      let digits = Self.component("Digits", [JSONValue.Member("individual_digits", .bool(true))])
-      json = Self.sequence(digits, Self.byteLevel(addsPrefixSpace, usesRegex: true))
-    case "qwen2":
-      json = Self.sequence(Self.split(digits: ""), Self.byteLevel(addsPrefixSpace, usesRegex: false))
-    case _ where ignoresMerges:
-      json = Self.sequence(Self.split(digits: "{1,3}"), Self.byteLevel(addsPrefixSpace, usesRegex: false))
-    default: return nil
-    }
+  private init(
+    _ names: [String], _ parts: [Part], normalizer: String? = nil, ignoresMerges: Bool = false,
+    addsBeginToken: Bool = false
+  ) {
+    self.names = names
+    self.parts = parts
+    self.normalizer = normalizer
+    self.ignoresMerges = ignoresMerges
+    self.addsBeginToken = addsBeginToken
   }
 
-  private static let llama3Names: Set = ["llama-bpe", "llama3", "llama-v3"]
+  /// Every way that is known.
+  ///
+  /// Where several fit a `tokenizer.json`, the first one is written.
+  static let all = [
+    GGUFPreTokenizer(["gpt-2", "phi-2"], []),
+    GGUFPreTokenizer(["smollm", "starcoder", "refact"], [.digits]),
+    GGUFPreTokenizer(["command-r"], [.digits], normalizer: "NFC"),
+    GGUFPreTokenizer(
+      ["llama-bpe", "llama3", "llama-v3"], [.split(words(digits: "{1,3}"))], ignoresMerges: true,
+      addsBeginToken: true),
+    GGUFPreTokenizer(["smaug-bpe", "dbrx", "glm4", "chatglm-bpe"], [.split(words(digits: "{1,3}"))]),
+    GGUFPreTokenizer(["qwen2"], [.split(words(digits: ""))], normalizer: "NFC"),
+    GGUFPreTokenizer(["qwen35"], [.split(wordsWithMarks)], normalizer: "NFC"),
+    GGUFPreTokenizer(
+      ["tekken"], [.split(casedWords(contractions: "", digits: ""))], ignoresMerges: true,
+      addsBeginToken: true),
+    GGUFPreTokenizer(
+      ["gpt-4o", "llama4"],
+      [.split(casedWords(contractions: "(?i:'s|'t|'re|'ve|'m|'ll|'d)?", digits: "{1,3}"))]),
+    GGUFPreTokenizer(["deepseek-v3"], deepSeek.map(Part.split)),
+  ]
 
-  private static func component(_ type: String, _ members: [JSONValue.Member] = []) -> JSONValue {
+  /// The way of a name; nil for a name that is not known for certain.
+  static func named(_ name: String) -> GGUFPreTokenizer? { all.first { $0.names.contains(name) } }
+
+  /// The expression of Llama 3 and Qwen 2, which differ in how many digits stay together.
+  private static func words(digits: String) -> String {
+    #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"# + digits
+      + #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+  }
+
+  /// The expression of Qwen 3.5.
+  private static let wordsWithMarks =
+    #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}"#
+    + #"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+
+  /// The expressions of Tekken and of GPT-4o.
+  private static func casedWords(contractions: String, digits: String) -> String {
+    let upper = #"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"#
+    let lower = #"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"#
+    let before = #"[^\r\n\p{L}\p{N}]?"#
+    return "\(before)\(upper)*\(lower)+\(contractions)|\(before)\(upper)+\(lower)*\(contractions)"
+      + #"|\p{N}"# + digits + #"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+  }
+
+  /// The expressions of DeepSeek-V3, one applied to the pieces of the other; line breaks stand in them as themselves.
+  private static let deepSeek = [
+    #"\p{N}{1,3}"#, "[一-龥぀-ゟ゠-ヿ]+",
+    ##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^"## + "\r\n" + #"\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"#
+      + #"| ?[\p{P}\p{S}]+["# + "\r\n" + #"]*|\s*["# + "\r\n" + #"]+|\s+(?!\S)|\s+"#,
+  ]
+}
+
+/// As the components of a `tokenizer.json`.
+extension GGUFPreTokenizer {
+  private var usesRegex: Bool { parts.allSatisfy { $0 == .digits } }
+
+  /// The component `normalizer`.
+  var normalizerJSON: JSONValue { normalizer.map { Self.component($0) } ?? .null }
+
+  /// The component `pre_tokenizer`.
+  ///
+  /// - Parameter addsPrefixSpace: Whether a space is put before a text that does not begin with one.
+  /// - Returns: An object.
+  func json(addsPrefixSpace: Bool) -> JSONValue {
+    let bytes = Self.byteLevel(addsPrefixSpace, usesRegex: usesRegex)
+    guard !parts.isEmpty else { return bytes }
+    return Self.component(
+      "Sequence", [JSONValue.Member("pretokenizers", .array(parts.map(\.json) + [bytes]))])
+  }
+
+  fileprivate static func component(_ type: String, _ members: [JSONValue.Member] = []) -> JSONValue {
     .object([JSONValue.Member("type", .string(type))] + members)
-  }
-
-  private static func sequence(_ parts: JSONValue...) -> JSONValue {
-    component("Sequence", [JSONValue.Member("pretokenizers", .array(parts))])
   }
 
   /// The component `ByteLevel`.
@@ -47,16 +118,52 @@ struct GGUFPreTokenizer {
       ])
   }
 
-  /// The expression of Llama 3 and Qwen 2, which differ in how many digits stay together.
-  private static func split(digits: String) -> JSONValue {
-    let regex =
-      #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"# + digits
-      + #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
-    return component(
-      "Split",
-      [
-        JSONValue.Member("pattern", .object([JSONValue.Member("Regex", .string(regex))])),
-        JSONValue.Member("behavior", .string("Isolated")), JSONValue.Member("invert", .bool(false)),
-      ])
+  /// The ways that cut text as a component `pre_tokenizer` does, whatever is done before and after.
+  static func matching(_ json: JSONValue) -> [GGUFPreTokenizer] {
+    let components = json["pretokenizers"]?.array ?? [json]
+    guard let bytes = components.last, bytes["type"]?.string == "ByteLevel",
+      bytes["add_prefix_space"]?.bool == false
+    else { return [] }
+    let parts = components.dropLast().map { Part($0, isOnly: components.count == 2) }
+    let usesRegex = bytes["use_regex"]?.bool ?? true
+    return all.filter { $0.parts == parts && $0.usesRegex == usesRegex }
+  }
+}
+
+extension GGUFPreTokenizer.Part {
+  fileprivate var json: JSONValue {
+    switch self {
+    case .digits:
+      GGUFPreTokenizer.component("Digits", [JSONValue.Member("individual_digits", .bool(true))])
+    case .split(let regex):
+      GGUFPreTokenizer.component(
+        "Split",
+        [
+          JSONValue.Member("pattern", .object([JSONValue.Member("Regex", .string(regex))])),
+          JSONValue.Member("behavior", .string("Isolated")), JSONValue.Member("invert", .bool(false)),
+        ])
+    }
+  }
+
+  /// Reads a component; nil for another kind.
+  ///
+  /// - Parameters:
+  ///   - json: The component.
+  ///   - isOnly: Whether no other one cuts text. The expressions of those match every text as a whole, so that
+  ///     removing what lies between matches is isolating them.
+  fileprivate init?(_ json: JSONValue, isOnly: Bool) {
+    switch json["type"]?.string {
+    case "Digits" where json["individual_digits"]?.bool == true: self = .digits
+    case "Split":
+      let isInverted = json["invert"]?.bool ?? false
+      switch (json["behavior"]?.string, isInverted) {
+      case ("Isolated", false): break
+      case ("Removed", true) where isOnly: break
+      default: return nil
+      }
+      guard let regex = json["pattern"]?["Regex"]?.string else { return nil }
+      self = .split(regex)
+    default: return nil
+    }
   }
 }

@@ -33,7 +33,7 @@ struct GGUFRotary {
       else {
         throw FormatError(
           keys.path, at: "tensor '\(GGUFTensorNames.frequencies)'",
-          .unsupported("factors of frequencies other than those of Llama 3"))
+          .unsupported("has factors other than those of Llama 3"))
       }
       members.append(JSONValue.Member("rope_scaling", scaling))
     }
@@ -43,7 +43,7 @@ struct GGUFRotary {
   private static func linearScaling(_ keys: GGUFKeys) throws(FormatError) -> JSONValue? {
     let kind = try keys.string(scalingType)
     guard kind == nil || kind == "none" || kind == "linear" else {
-      throw keys.error(scalingType, .unsupported("scaling '\(kind ?? "")'"))
+      throw keys.error(scalingType, .unsupportedKind("scaling '\(kind ?? "")'"))
     }
     let older = try keys.number("llama.rope.scale_linear")
     let stated = kind == "linear" ? try keys.number("llama.rope.scaling.factor") : kind == nil ? older : nil

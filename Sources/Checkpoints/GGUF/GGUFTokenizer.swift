@@ -12,10 +12,11 @@ struct GGUFTokenizer {
   private let kinds: [Kind]
   private let merges: [(String, String)]
   private let preTokenizer: GGUFPreTokenizer
+  private let addsPrefixSpace: Bool
   private let beginToken: Int?
   private let endToken: Int?
   private let specialTokens: [(name: String, id: Int)]
-  private let chatTemplate: String?
+  private let templates: ChatTemplates
   private let contextLength: Int?
 
   /// Reads the keys.
@@ -29,9 +30,10 @@ struct GGUFTokenizer {
   init?(_ keys: GGUFKeys, vocabularySize: Int) throws(FormatError) {
     guard let model = try keys.string(Self.key("model")) else { return nil }
     guard model == "gpt2" else {
-      throw keys.error(Self.key("model"), .unsupported("tokenizer '\(model)'; 'gpt2' is read"))
+      throw keys.error(Self.key("model"), .unsupportedKind("tokenizer '\(model)'", supported: ["gpt2"]))
     }
     preTokenizer = try Self.preTokenizer(keys)
+    addsPrefixSpace = try keys.bool(Self.key("add_space_prefix")) ?? false
     tokens = try Self.readTokens(keys, count: vocabularySize)
     kinds = try Self.readKinds(keys, count: tokens.count)
     merges = try Self.readMerges(keys)
@@ -49,19 +51,19 @@ struct GGUFTokenizer {
     self.specialTokens = specialTokens
     beginToken = addsBegin ? specialTokens.first { $0.name == "bos_token" }?.id : nil
     endToken = addsEnd ? specialTokens.first { $0.name == "eos_token" }?.id : nil
-    chatTemplate = try keys.string("tokenizer.chat_template")
+    templates = try ChatTemplates(keys)
     contextLength = try keys.integer("llama.context_length")
   }
 
   private static func key(_ name: String) -> String { "tokenizer.ggml." + name }
 
   private static func preTokenizer(_ keys: GGUFKeys) throws(FormatError) -> GGUFPreTokenizer {
+    // Files from before May 2024 do not say it, and nothing else tells how their text is split.
     guard let name = try keys.string(key("pre")) else {
-      throw FormatError(keys.path, .missing("key '\(key("pre"))'"))
+      throw FormatError(keys.path, .unsupported("a tokenizer without key '\(key("pre"))' is not supported"))
     }
-    let addsPrefixSpace = try keys.bool(key("add_space_prefix")) ?? false
-    guard let preTokenizer = GGUFPreTokenizer(name, addsPrefixSpace: addsPrefixSpace) else {
-      throw keys.error(key("pre"), .unsupported("pre-tokenizer '\(name)'"))
+    guard let preTokenizer = GGUFPreTokenizer.named(name) else {
+      throw keys.error(key("pre"), .unsupportedKind("pre-tokenizer '\(name)'"))
     }
     return preTokenizer
   }
@@ -96,7 +98,7 @@ struct GGUFTokenizer {
     kinds.reserveCapacity(count)
     for (id, number) in numbers.enumerated() {
       guard let kind = Kind(rawValue: number) else {
-        throw keys.error(key("token_type"), .unsupported("token \(id) of type \(number)"))
+        throw keys.error(key("token_type"), .unsupportedKind("token \(id) of type \(number)"))
       }
       kinds.append(kind)
     }
@@ -121,13 +123,33 @@ struct GGUFTokenizer {
 }
 
 extension GGUFTokenizer {
+  /// The files for the tokenizer of a GGUF file.
+  ///
+  /// - Parameters:
+  ///   - keys: The metadata.
+  ///   - vocabularySize: The rows of the embedding.
+  /// - Returns: Hugging Face's files; for a tokenizer that is not understood the one that keeps it, and why.
+  /// - Throws: `FormatError` with the key that is malformed.
+  static func files(
+    _ keys: GGUFKeys, vocabularySize: Int
+  ) throws(FormatError) -> (files: [(name: String, bytes: [UInt8])], refusal: FormatError?) {
+    do throws(FormatError) {
+      return (try GGUFTokenizer(keys, vocabularySize: vocabularySize)?.files ?? [], nil)
+    } catch {
+      switch error.problem {
+      case .unsupported, .unsupportedKind: return ([GGUFKeptTokenizer.file(keys)], error)
+      default: throw error
+      }
+    }
+  }
+
   /// The files, in the order of their names.
   var files: [(name: String, bytes: [UInt8])] {
     var files = [
       ("tokenizer.json", document.compactText), ("tokenizer_config.json", configuration.prettyText),
     ]
-    if let chatTemplate { files.insert(("chat_template.jinja", chatTemplate), at: 0) }
-    return files.map { ($0.0, Array($0.1.utf8)) }
+    files += templates.files
+    return files.sorted { precedes($0.0, $1.0) }.map { ($0.0, Array($0.1.utf8)) }
   }
 
   private var document: JSONValue {
@@ -136,8 +158,8 @@ extension GGUFTokenizer {
       JSONValue.Member("truncation", .null),
       JSONValue.Member("padding", .null),
       JSONValue.Member("added_tokens", .array(tokens.indices.compactMap(addedToken))),
-      JSONValue.Member("normalizer", preTokenizer.normalizer),
-      JSONValue.Member("pre_tokenizer", preTokenizer.json),
+      JSONValue.Member("normalizer", preTokenizer.normalizerJSON),
+      JSONValue.Member("pre_tokenizer", preTokenizer.json(addsPrefixSpace: addsPrefixSpace)),
       JSONValue.Member("post_processor", postProcessor),
       JSONValue.Member("decoder", GGUFPreTokenizer.byteLevel(true, usesRegex: true)),
       JSONValue.Member("model", model),
@@ -205,7 +227,7 @@ extension GGUFTokenizer {
   private var configuration: JSONValue {
     var members = specialTokens.map { JSONValue.Member($0.name, .string(tokens[$0.id])) }
     if let contextLength { members.append(JSONValue.Member("model_max_length", .integer(contextLength))) }
-    if let chatTemplate { members.append(JSONValue.Member("chat_template", .string(chatTemplate))) }
+    if let setting = templates.setting { members.append(setting) }
     members.append(JSONValue.Member("tokenizer_class", .string("PreTrainedTokenizerFast")))
     return .object(members.sorted { precedes($0.key, $1.key) })
   }

@@ -50,7 +50,7 @@ enum AutoRoundConfiguration {
       throw place.error(.missing("'packing_format'"))
     }
     guard let packing = packings[name] else {
-      throw place.error(.unsupported("packing '\(name)'"), at: "packing_format")
+      throw place.error(.unsupportedKind("packing '\(name)'"), at: "packing_format")
     }
     try checkKind(of: block, at: place)
     return IntegerQuantization(
@@ -77,10 +77,10 @@ enum AutoRoundConfiguration {
   private static func checkKind(of block: JSONValue, at place: ConfigurationPlace) throws(FormatError) {
     if let type = try place.string("data_type", of: block), type != "int", (block["bits"]?.integer ?? 0) < 16
     {
-      throw place.error(.unsupported("type '\(type)'"), at: "data_type")
+      throw place.error(.unsupportedKind("type '\(type)'"), at: "data_type")
     }
     if let bits = try place.integer("act_bits", of: block), bits < 16 {
-      throw place.error(.unsupported("activations of \(bits) bits"), at: "act_bits")
+      throw place.error(.unsupported("activations of \(bits) bits are not supported"), at: "act_bits")
     }
     for key in ["super_bits", "super_group_size", "rotation_config", "hadamard_config"]
     where block[key].map({ !$0.isNull && $0 != .object([]) }) == true {
@@ -117,7 +117,7 @@ private struct ExtraConfiguration {
     _ text: String, _ key: String, _ place: ConfigurationPlace
   ) throws(FormatError) -> NamePattern {
     guard let pattern = NamePattern(text) else {
-      throw place.error(.unsupported("expression '\(text)'"), at: key)
+      throw place.error(.unsupportedKind("expression '\(text)'"), at: key)
     }
     return pattern
   }

@@ -12,10 +12,11 @@ enum CompressedTensorsConfiguration {
   {
     let format = try place.string("format", of: block) ?? ""
     guard format == "pack-quantized" else {
-      throw place.error(.unsupported("format '\(format)'"), at: "format")
+      throw place.error(.unsupportedKind("format '\(format)'", supported: ["pack-quantized"]), at: "format")
     }
     if let status = try place.string("quantization_status", of: block), status != "compressed" {
-      throw place.error(.unsupported("status '\(status)'"), at: "quantization_status")
+      throw place.error(
+        .unsupportedKind("status '\(status)'", supported: ["compressed"]), at: "quantization_status")
     }
     try refuse(
       ["kv_cache_scheme", "sparsity_config", "transform_config", "moe_sparsity_config"], of: block, place)
@@ -91,12 +92,12 @@ private struct TargetGroups {
       // A class is named in upper case; which modules have it, only the program of the model says.
       if text == "Linear", key == "targets" { return .linear }
       guard text.first?.isUppercase != true else {
-        throw place.error(.unsupported("class '\(text)'"), at: key)
+        throw place.error(.unsupportedKind("class '\(text)'", supported: ["Linear"]), at: key)
       }
       return .name(text)
     }
     guard let pattern = NamePattern(String(text.dropFirst(3))) else {
-      throw place.error(.unsupported("expression '\(text)'"), at: key)
+      throw place.error(.unsupportedKind("expression '\(text)'"), at: key)
     }
     return .expression(pattern)
   }
@@ -106,17 +107,17 @@ private struct TargetGroups {
   ) throws(FormatError) -> IntegerQuantization.Scheme {
     try CompressedTensorsConfiguration.refuse(["input_activations", "output_activations"], of: group, place)
     if let format = try place.string("format", of: group), format != "pack-quantized" {
-      throw place.error(.unsupported("format '\(format)'"), at: "format")
+      throw place.error(.unsupportedKind("format '\(format)'", supported: ["pack-quantized"]), at: "format")
     }
     guard let weights = group["weights"], weights.object != nil else {
       throw place.error(.missing("object 'weights'"))
     }
     let inner = ConfigurationPlace(path: place.path, key: "\(place.key): 'weights'")
     if let type = try inner.string("type", of: weights), type != "int" {
-      throw inner.error(.unsupported("type '\(type)'"), at: "type")
+      throw inner.error(.unsupportedKind("type '\(type)'", supported: ["int"]), at: "type")
     }
     if let dynamic = weights["dynamic"], dynamic != .bool(false), !dynamic.isNull {
-      throw inner.error(.unsupported("codes found while running"), at: "dynamic")
+      throw inner.error(.unsupported("codes that are found while running are not supported"), at: "dynamic")
     }
     guard let bits = try inner.integer("num_bits", of: weights) else {
       throw inner.error(.missing("integer 'num_bits'"))
@@ -136,7 +137,7 @@ private struct TargetGroups {
     case "group", nil:
       guard let number else { throw place.error(.missing("integer 'group_size'")) }
       return try place.groupSize(number)
-    case let strategy?: throw place.error(.unsupported("strategy '\(strategy)'"), at: "strategy")
+    case let strategy?: throw place.error(.unsupportedKind("strategy '\(strategy)'"), at: "strategy")
     }
   }
 

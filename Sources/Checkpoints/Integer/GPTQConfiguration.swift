@@ -17,7 +17,8 @@ enum GPTQConfiguration {
       throw place.error(.unsupported("a checkpoint with it is not read"), at: key)
     }
     if let packing = try place.string("pack_dtype", of: block), packing != "int32" {
-      throw place.error(.unsupported("packing in words of \(packing)"), at: "pack_dtype")
+      throw place.error(
+        .unsupportedKind("packing in words of \(packing)", supported: ["int32"]), at: "pack_dtype")
     }
     let format = try formatName(block, at: place)
     let dynamic = try DynamicOverrides(block["dynamic"], at: place)
@@ -31,7 +32,9 @@ enum GPTQConfiguration {
       guard let block = override.block else { return nil }
       let scheme = try place.scheme(of: block, defaults: common)
       // The planes of this format are consecutive bits only where codes divide a word.
-      if format == "gptq_p", scheme?.bits == 3 { throw place.error(.unsupported("3-bit codes in planes")) }
+      if format == "gptq_p", scheme?.bits == 3 {
+        throw place.error(.unsupported("3-bit codes in planes are not supported"))
+      }
       return scheme
     }
   }
@@ -48,10 +51,10 @@ enum GPTQConfiguration {
     }
     let name = names.first ?? "gptq"
     guard ["gptq", "gptq_v2", "gptq_p"].contains(name) else {
-      throw place.error(.unsupported("format '\(name)'"), at: "checkpoint_format")
+      throw place.error(.unsupportedKind("format '\(name)'"), at: "checkpoint_format")
     }
     if name == "gptq_p", try place.integer("bits", of: block) == 3 {
-      throw place.error(.unsupported("3-bit codes in planes"), at: "checkpoint_format")
+      throw place.error(.unsupported("3-bit codes in planes are not supported"), at: "checkpoint_format")
     }
     return name
   }
@@ -74,7 +77,7 @@ private struct DynamicOverrides {
       let isNegative = member.key.hasPrefix("-:")
       let text = isNegative || member.key.hasPrefix("+:") ? String(member.key.dropFirst(2)) : member.key
       guard let pattern = NamePattern(text) else {
-        throw place.error(.unsupported("expression '\(member.key)'"), at: "dynamic")
+        throw place.error(.unsupportedKind("expression '\(member.key)'"), at: "dynamic")
       }
       guard member.value.object != nil else {
         throw place.error(.malformed("'\(member.key)' is not an object"), at: "dynamic")

@@ -39,7 +39,10 @@ enum IntegerFolder {
     case .gptq: return try GPTQConfiguration.read(block, at: place)
     case .autoRound: return try AutoRoundConfiguration.read(block, at: place)
     case .compressedTensors: return try CompressedTensorsConfiguration.read(block, at: place)
-    case nil: throw place.error(.unsupported("method '\(name)'"), at: "quant_method")
+    case nil:
+      throw place.error(
+        .unsupportedKind("'\(name)'", supported: IntegerQuantization.Method.allCases.map(\.rawValue)),
+        at: "quant_method")
     }
   }
 

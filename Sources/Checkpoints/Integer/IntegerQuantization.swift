@@ -3,7 +3,7 @@
 /// `Formats/gptq.md` and `Formats/compressed-tensors.md` have the layouts.
 struct IntegerQuantization {
   /// Who made the checkpoint, by the `quant_method` of its configuration.
-  enum Method: String {
+  enum Method: String, CaseIterable {
     case gptq
     case autoRound = "auto-round"
     case compressedTensors = "compressed-tensors"
@@ -122,7 +122,9 @@ extension ConfigurationPlace {
 
   /// Refuses widths of codes that are not read.
   func check(bits: Int) throws(FormatError) {
-    guard [2, 3, 4, 8].contains(bits) else { throw error(.unsupported("\(bits)-bit codes")) }
+    guard [2, 3, 4, 8].contains(bits) else {
+      throw error(.unsupported("\(bits)-bit codes are not supported"))
+    }
   }
 
   /// A size of groups, nil for whole rows.

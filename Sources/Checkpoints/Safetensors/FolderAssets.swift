@@ -7,7 +7,7 @@ enum FolderAssets {
 
   /// Lists every regular file below a folder that is neither hidden nor weights, sorted by name.
   ///
-  /// A link to a file is followed when the file is in the folder too; linked folders are not entered.
+  /// A link to a file is followed when `FileSystem.pathInside` allows it; linked folders are not entered.
   ///
   /// - Parameters:
   ///   - folder: The folder.
@@ -35,6 +35,7 @@ enum FolderAssets {
 
   /// Whether a file holds weights, or is the index of files that do.
   private static func isWeights(_ name: String) -> Bool {
+    if name == GGUFKeptTokenizer.fileName { return false }
     let ending = FileSystem.fileExtension(name)
     return weightExtensions.contains(ending) || name.lowercased().hasSuffix(".bin.index.json")
   }

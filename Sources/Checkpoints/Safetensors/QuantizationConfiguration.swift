@@ -46,7 +46,7 @@ struct QuantizationConfiguration {
     of object: JSONValue, at place: String, path: String
   ) throws(FormatError) -> QuantizationParameters {
     if let mode = object["mode"], mode.string != "affine" {
-      throw FormatError(path, at: place, .unsupported("mode \(mode.compactText)"))
+      throw FormatError(path, at: place, .unsupportedKind("mode \(mode.compactText)", supported: ["affine"]))
     }
     guard let bits = object["bits"]?.integer else {
       throw FormatError(path, at: place, .missing("integer 'bits'"))

@@ -73,9 +73,7 @@ package struct SafetensorsHeader: Sendable {
   static func textRange(
     of file: RawSpan, fileByteCount: Int, path: String
   ) throws(FormatError) -> Range<Int> {
-    if file.starts(with: "version https://git-lfs.github.com/") {
-      throw FormatError(path, .unsupported("is a Git LFS pointer; 'git lfs pull' fetches the file itself"))
-    }
+    try GitPointer.refuse(file, path: path)
     guard file.byteCount >= 8 else {
       throw FormatError(path, byte: 0, .truncated(needed: 8, available: file.byteCount))
     }

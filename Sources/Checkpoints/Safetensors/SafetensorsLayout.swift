@@ -52,7 +52,7 @@ struct SafetensorsLayout {
     guard text.count <= SafetensorsHeader.byteCountLimit else {
       throw FormatError(
         path,
-        .unsupported("header of \(text.count) bytes, the limit is \(SafetensorsHeader.byteCountLimit)"))
+        .unsupported("its header has \(text.count) bytes, the limit is \(SafetensorsHeader.byteCountLimit)"))
     }
     return (0..<8).map { UInt8(truncatingIfNeeded: text.count >> (8 * $0)) } + text
   }

@@ -106,7 +106,7 @@ extension SafetensorsListing.Declaration {
     guard let dtype else { throw error(.missing("field 'dtype'"), path) }
     guard let shape else { throw error(.missing("field 'shape'"), path) }
     guard let offsets else { throw error(.missing("field 'data_offsets'"), path) }
-    guard let type = DType(rawValue: dtype) else { throw error(.unsupported("dtype '\(dtype)'"), path) }
+    guard let type = DType(rawValue: dtype) else { throw error(.unsupportedKind("dtype '\(dtype)'"), path) }
     guard let tensor = TensorInfo(checking: name, dtype: type, shape: shape) else {
       throw error(.malformed("shape \(shape) of \(dtype) is too large or not whole bytes"), path)
     }

@@ -72,7 +72,9 @@ struct SafetensorsStore: TensorStore {
     guard file.byteCount == asset.byteCount else {
       throw FormatError(file.path, .system("was changed while it was read"))
     }
-    return try file.bytes(in: 0..<file.byteCount)
+    let bytes = try file.bytes(in: 0..<file.byteCount)
+    try bytes.withSpan { span throws(FormatError) in try GitPointer.refuse(span, path: file.path) }
+    return bytes
   }
 }
 

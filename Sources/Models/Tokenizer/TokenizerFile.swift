@@ -23,7 +23,7 @@ struct TokenizerFile {
     guard try root.string("version", default: "1.0") == "1.0" else {
       throw root.unsupported("a version other than 1.0")
     }
-    isNFC = try Self.readNormalizer(root)
+    isNFC = try Self.isNFC(root.component("normalizer"))
     preTokenizer = try PreTokenizer(root)
     try Self.checkDecoder(root.component("decoder"), root)
     model = try BytePairModel(root.require("model"))
@@ -33,12 +33,15 @@ struct TokenizerFile {
       idBound: max(model.vocabulary.idBound, 1 + Int(addedTokens.map(\.id).max() ?? -1)))
   }
 
-  private static func readNormalizer(_ root: TokenizerComponent) throws -> Bool {
-    guard let normalizer = try root.component("normalizer") else { return false }
+  private static func isNFC(_ normalizer: TokenizerComponent?) throws -> Bool {
+    guard let normalizer else { return false }
     switch try normalizer.type() {
     case "NFC":
       try normalizer.allow(["type"])
       return true
+    case "Sequence":
+      try normalizer.allow(["type", "normalizers"])
+      return try normalizer.components("normalizers").map(isNFC).contains(true)
     case let type: throw normalizer.unsupported("'\(type)'")
     }
   }

@@ -40,7 +40,7 @@ package struct CheckpointSummary: Sendable {
 
   /// Summarizes a checkpoint.
   ///
-  /// - Throws: `FormatError` when configuration, tokenizer or quantization are malformed.
+  /// - Throws: `FormatError` when configuration or quantization are malformed.
   package init(_ checkpoint: Checkpoint) throws {
     self.checkpoint = checkpoint
     tensors = try checkpoint.logicalTensors()
@@ -48,7 +48,7 @@ package struct CheckpointSummary: Sendable {
       (file.name, try FileSystem.requireRegularFile(file.path).byteCount)
     }
     architecture = try ArchitectureSummary(of: checkpoint)
-    tokenizer = try TokenizerSummary(of: checkpoint)
+    tokenizer = TokenizerSummary(of: checkpoint)
     packings = Self.packings(tensors)
     adaptedModuleCount =
       checkpoint.contents.adapter == nil

@@ -57,7 +57,9 @@ struct ImportanceFile {
         path, .unsupported("its format is not '\(Self.format)', as importance written by rilq has"))
     }
     let version = file.header.metadata["version"] ?? ""
-    guard version == Self.version else { throw FormatError(path, .unsupported("version '\(version)'")) }
+    guard version == Self.version else {
+      throw FormatError(path, .unsupportedKind("version '\(version)'", supported: [Self.version]))
+    }
     let columns = checkpoint.inputCounts
     var values: [String: [Float]] = [:]
     for entry in file.header.entries {
@@ -84,7 +86,7 @@ struct ImportanceFile {
       throw failure(.malformed("names no linear of the checkpoint"))
     }
     guard tensor.dtype == .f32 else {
-      throw failure(.unsupported("dtype \(tensor.dtype.rawValue), expected F32"))
+      throw failure(.unsupportedKind("dtype \(tensor.dtype.rawValue)", supported: ["F32"]))
     }
     guard tensor.shape == [count] else { throw failure(.shape(expected: [count], found: tensor.shape)) }
     let values = try file.bytes(of: entry).withSpan { widened($0, from: .f32) }

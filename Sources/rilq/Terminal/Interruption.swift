@@ -13,7 +13,11 @@ enum Interruption {
   ///
   /// The files that the interruption removes may be what the work then misses.
   static func waitIfBegun() {
-    while hasBegun.load(ordering: .acquiring) { sleep(1) }
+    if hasBegun.load(ordering: .acquiring) { waitForEnd() }
+  }
+
+  private static func waitForEnd() -> Never {
+    while true { sleep(1) }
   }
 
   /// Starts to listen; called once, before any work.
@@ -26,7 +30,7 @@ enum Interruption {
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global(qos: .userInteractive))
       source.setEventHandler {
         hasBegun.store(true, ordering: .releasing)
-        let isKept = OutputWorkspace.discardAll()
+        let isKept = OutputWorkspace.discardAll { waitForEnd() }
         Terminal.write("\n")
         Terminal.writeError(
           "interrupted; nothing is written" + (isKept ? ", finished steps are kept for --resume" : ""))

@@ -83,11 +83,14 @@ struct GGUFSample: Sendable {
   }
 
   static func vocabulary(
-    _ json: String = tokenizer, settings: String = #"{"bos_token": {"content": "<s>"}}"#, count: Int = 5
+    _ json: String = tokenizer, settings: String = #"{"bos_token": {"content": "<s>"}}"#, count: Int = 5,
+    templates: [(name: String, text: String)] = []
   ) throws -> GGUFExportTokenizer {
-    try GGUFExportTokenizer(
-      tokenizer: JSONValue(parsing: Array(json.utf8)), settings: JSONValue(parsing: Array(settings.utf8)),
-      configuration: .object([JSONValue.Member("eos_token_id", .array([.integer(2)]))]), chatTemplate: nil,
+    let settings = try JSONValue(parsing: Array(settings.utf8))
+    return try GGUFExportTokenizer(
+      tokenizer: JSONValue(parsing: Array(json.utf8)), settings: settings,
+      configuration: .object([JSONValue.Member("eos_token_id", .array([.integer(2)]))]),
+      templates: ChatTemplates(files: templates, settings: settings, path: "tokenizer_config.json"),
       vocabularySize: count, path: "out.gguf")
   }
 
