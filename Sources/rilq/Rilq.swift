@@ -22,6 +22,7 @@ struct Rilq: ParsableCommand {
     subcommands: [
       Convert.self, Rotate.self, Quantize.self, Attach.self, Calibrate.self, Merge.self, Verify.self,
       Eval.self, Generate.self, Inspect.self, Analyze.self, Plot.self, Diff.self, Hash.self,
+      Tokenize.self,
     ])
 
   static func main() {

@@ -119,7 +119,7 @@ import Testing
     ["eval", "model", "--text", "none"], ["quantize", "none", "out.rilq"],
     ["quantize", "model", "none/out.rilq"],
     ["convert", "none.yaml"], ["convert", "model", "none/out"], ["merge", "model", "none", "out.rilq"],
-    ["verify", "model", "none", "--text", "none"],
+    ["verify", "model", "none", "--text", "none"], ["tokenize", "none", "--text", "none"],
     ["quantize", "model", "out.rilq", "--method", "gptq", "--text", "none"],
   ])
   func `what is not there is an error of reading or writing`(arguments: [String]) throws {

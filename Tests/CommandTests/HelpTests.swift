@@ -5,7 +5,7 @@ import Testing
 @Suite struct HelpTests {
   private static let commands = [
     "convert", "rotate", "quantize", "attach", "calibrate", "merge", "verify", "eval", "generate", "inspect",
-    "analyze", "plot", "diff", "hash",
+    "analyze", "plot", "diff", "hash", "tokenize",
   ]
 
   /// After a change on purpose: `COLUMNS=80 rilq --help > Tests/CommandTests/Snapshots/help.txt`.
