@@ -226,13 +226,13 @@ def add_records(add):
 
     weight, config, last = 0, 3, 4
     here = f"byte {sample().table}: "
-    field("kind-0", weight, 0, "B", 0, here, "unknown section kind 0")
-    field("kind-4", weight, 0, "B", 4, here, "unknown section kind 4")
-    field("dtype-0", weight, 1, "B", 0, "tensor 'm.weight': unknown dtype 0")
-    field("dtype-23", weight, 1, "B", 23, "tensor 'm.weight': unknown dtype 23")
+    field("kind-0", weight, 0, "B", 0, here, "section kind 0 is not supported")
+    field("kind-4", weight, 0, "B", 4, here, "section kind 4 is not supported")
+    field("dtype-0", weight, 1, "B", 0, "tensor 'm.weight': dtype 0 is not supported")
+    field("dtype-23", weight, 1, "B", 23, "tensor 'm.weight': dtype 23 is not supported")
     field("dtype-of-another-size", weight, 1, "B", BF16, "tensor 'm.weight': raw size is 8, BF16 [1, 2] has 4")
-    field("codec-3", weight, 2, "B", 3, here, "unknown codec 3")
-    field("filter-1", weight, 3, "B", 1, here, "unknown filter 1")
+    field("codec-3", weight, 2, "B", 3, here, "codec 3 is not supported")
+    field("filter-1", weight, 3, "B", 1, here, "filter 1 is not supported")
     field("filter-of-raw-bytes", weight, 3, "B", 2, "tensor 'm.weight': filter 2")
     field("rank-9", weight, 4, "B", 9, here, "rank 9")
     field("rank-255", weight, 4, "B", 255, here, "rank 255")
@@ -263,7 +263,7 @@ def add_records(add):
     field("asset-with-filter", config, 3, "B", 2, "asset 'config.json': filter 2")
     field("asset-of-2-to-62-bytes", config, 24, "Q", 1 << 62, "asset 'config.json': needs")
     field("manifest-with-dtype", last, 1, "B", U8, "manifest: dtype and rank must be zero")
-    field("manifest-over-64-mib", last, 24, "Q", (1 << 26) + 1, "manifest: 67108865 bytes, more than 64 MiB")
+    field("manifest-over-64-mib", last, 24, "Q", (1 << 26) + 1, "manifest: has 67108865 bytes, more than 64 MiB")
     field("manifest-as-asset", last, 0, "B", ASSET, "the name is no path inside a folder")
     huge = Section(TENSOR, "t", b"", U8, [1 << 41], raw_size=1 << 41)
     add("tensor-of-2-to-41-bytes", with_sections(huge, manifest("{}")), "tensor 't': needs 16777216 bytes")

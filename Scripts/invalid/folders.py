@@ -3,7 +3,7 @@ import copy
 import json
 import struct
 
-from catalogue import EVALUATE, INSPECT, QUANTIZE
+from catalogue import CONVERT, EVALUATE, INSPECT, QUANTIZE
 from safetensors import file
 
 HIDDEN, LAYERS, HEADS, KEY_HEADS = 32, 2, 2, 1
@@ -248,6 +248,9 @@ def add_quantizations(catalogue):
         catalogue.add("config/quantization-" + label, files, INSPECT, ["module 'm' of", says], over="base")
 
 
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "4d7a2146" * 8 + "\nsize 9085657\n"
+
+
 def add_tokenizers(catalogue):
     def add(label, text, *says, command=EVALUATE):
         catalogue.add(
@@ -284,7 +287,8 @@ def add_tokenizers(catalogue):
     add("is-array", "[]\n", "the document: is not an object")
     add("byte-order-mark", "\ufeff" + text, "byte 0: ")
     add("text-after-it", text + "{}\n", "there is text after the end of the value")
-    add("text-after-it-in-inspect", text + "{}\n", "there is text after the end of the value", command=INSPECT)
+    add("git-lfs-pointer", POINTER, "is a Git LFS pointer")
+    add("git-lfs-pointer-converted", POINTER, "is a Git LFS pointer", command=CONVERT)
     add("nesting-of-200", '{"model":' + "[" * 200 + "]" * 200 + "}", "nested deeper than 64")
     add("duplicate-token", text.replace('"a": 1,', '"a": 1, "a": 2,', 1), "duplicate key 'a'")
     add("lone-surrogate", text.replace('"a": 1,', '"\\ud800": 1,', 1), "lone surrogate")

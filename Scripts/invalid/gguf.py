@@ -1,7 +1,7 @@
 """GGUF files, Formats/gguf.md: the catalogue of test-gguf in llama.cpp, and what a model of the Llama family needs."""
 import struct
 
-from catalogue import HASH, INSPECT
+from catalogue import EVALUATE, HASH, INSPECT
 
 FOLDER = "gguf/"
 U8, I8, U16, I16, U32, I32, F32, BOOL, TEXT, ARRAY, U64, I64, F64 = range(13)
@@ -157,7 +157,7 @@ def add_tensors(add):
     one("offset-not-aligned", tensor("a", [4], 4), "tensor 'a': its offset is 4")
     one("offset-minus-1", tensor("a", [4], huge), "tensor 'a': its offset is 18446744073709551615")
     older = tensor("a", [128], 0, T_Q2_0)
-    one("older-blocks-of-type-42", older, "tensor 'a': type 42 in its older blocks of 128 weights", data=bytes(34))
+    one("older-blocks-of-type-42", older, "tensor 'a': is of type 42 in its older blocks of 128 weights", data=bytes(34))
     cut = start(tensors=1) + tensor("a", [4], 0)[:-1]
     add("tensor-cut-short", cut, "tensor 'a': needs 8 bytes, 7 are left")
 
@@ -194,7 +194,7 @@ def add_models(add):
     change("of-another-architecture", {"general.architecture": (TEXT, "gemma")}, "key 'general.architecture': architecture 'gemma'")
     change("architecture-is-number", {"general.architecture": (U32, 1)}, "key 'general.architecture': is no text")
     change("is-an-adapter", {"general.type": (TEXT, "adapter")}, "key 'general.type': 'adapter' is no model")
-    change("in-3-files", {"split.count": (U16, 3)}, "key 'split.count': one of 3 files")
+    change("in-3-files", {"split.count": (U16, 3)}, "key 'split.count': is one of 3 files")
     change("of-8-experts", {"llama.expert_count": (U32, 8)}, "key 'llama.expert_count': a mixture of 8 experts")
     change("with-unknown-key", {"llama.logit_scale": (F32, 2)}, "key 'llama.logit_scale': a model with this key")
     change("without-layers", {"llama.block_count": None}, "key 'llama.block_count' is missing")
@@ -216,7 +216,7 @@ def add_models(add):
     change("with-tensor-of-layer-9", {}, "tensor 'blk.9.ffn_up.weight': no such tensor", shapes=parts() | {"blk.9.ffn_up.weight": [4, 4]})
     change("queries-of-another-shape", {}, "tensor 'blk.0.attn_q.weight': shape [2, 4] is not that of 2 heads of 2 rows",
            shapes=parts() | {"blk.0.attn_q.weight": [4, 2]})  # fmt: skip
-    change("frequencies-of-another-kind", {}, "factors of frequencies other than those of Llama 3",
+    change("frequencies-of-another-kind", {}, "has factors other than those of Llama 3",
            shapes=parts() | {"rope_freqs.weight": [2]})  # fmt: skip
     add("statement-not-json", model(more=[key("rilq.quantization", TEXT, "{")]), "key 'rilq.quantization'")
     add("statement-of-unknown-module", model(more=[key("rilq.quantization", TEXT, '{"modules":{"m":{"bits":2,"group_size":64}}}')]),
@@ -233,20 +233,20 @@ TOKENIZER = {
 
 
 def add_tokenizers(add):
-    def change(name, part, entry, *says):
+    def change(name, part, entry, *says, command=INSPECT):
         table = TOKENIZER | {"tokenizer.ggml." + part: entry}
-        add("tokenizer-" + name, model(table), *says)
+        add("tokenizer-" + name, model(table), *says, command=command)
 
-    change("of-another-kind", "model", (TEXT, "llama"), "tokenizer 'llama'; 'gpt2' is read")
-    change("pre-unknown", "pre", (TEXT, "mystery"), "pre-tokenizer 'mystery'")
-    change("pre-missing", "pre", None, "key 'tokenizer.ggml.pre' is missing")
+    change("of-another-kind", "model", (TEXT, "llama"), "tokenizer 'llama' is not supported", command=EVALUATE)
+    change("pre-unknown", "pre", (TEXT, "mystery"), "pre-tokenizer 'mystery'", command=EVALUATE)
+    change("pre-missing", "pre", None, "without key 'tokenizer.ggml.pre'", command=EVALUATE)
     change("tokens-missing", "tokens", None, "key 'tokenizer.ggml.tokens' is missing")
     change("tokens-are-numbers", "tokens", (ARRAY, (U32, [1, 2, 3, 4])), "is no list of texts")
     change("tokens-too-few", "tokens", (ARRAY, (TEXT, ["a", "b"])), "2 tokens, the embedding has 4")
     change("token-empty", "tokens", (ARRAY, (TEXT, ["a", "", "ab", "c"])), "token 1 is empty")
     change("token-twice", "tokens", (ARRAY, (TEXT, ["a", "b", "ab", "a"])), "tokens 0 and 3 are the same, 'a'")
     change("types-too-few", "token_type", (ARRAY, (I32, [1])), "1 types of 4 tokens")
-    change("type-unknown", "token_type", (ARRAY, (I32, [1, 1, 77, 1])), "token 2 of type 77")
+    change("type-unknown", "token_type", (ARRAY, (I32, [1, 1, 77, 1])), "token 2 of type 77", command=EVALUATE)
     change("merges-missing", "merges", None, "key 'tokenizer.ggml.merges' is missing")
     change("merge-of-one-part", "merges", (ARRAY, (TEXT, ["ab"])), "merge 0, 'ab', is not two parts")
     change("merge-of-three-parts", "merges", (ARRAY, (TEXT, ["a b c"])), "merge 0, 'a b c', is not two parts")
@@ -267,6 +267,8 @@ def add_odd(catalogue):
     add("control-characters-in-key", model({"a\x1b[2J": (TEXT, "\x00")}), '"metadata"')
     add("alignment-of-8", eight(), "content", command=HASH)
     add("tokenizer", model(TOKENIZER), '"tokenizer"')
+    other = model(TOKENIZER | {"tokenizer.ggml.model": (TEXT, "llama")})
+    add("tokenizer-of-another-kind", other, '"model": "llama"', '"vocabulary_size": 4', "tokenizer 'llama' is not supported")
 
 
 def eight():

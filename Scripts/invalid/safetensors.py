@@ -179,8 +179,8 @@ def add_layouts(add):
 def add_other_kinds(catalogue):
     catalogue.add("other/pickle.bin", b"\x80\2}q\0.", INSPECT, ["pickle.bin: is a pickle"])
     catalogue.add("other/pickle.pt", b"PK\3\4" + b"\0" * 26, INSPECT, ["pickle.pt: is a pickle"])
-    catalogue.add("other/text.txt", "weights\n", INSPECT, ["text.txt: not a kind of checkpoint that is read"])
-    catalogue.add("other/no-ending", b"\0" * 100, INSPECT, ["no-ending: not a kind of checkpoint that is read"])
+    catalogue.add("other/text.txt", "weights\n", INSPECT, ["text.txt: is not a kind of checkpoint that is read"])
+    catalogue.add("other/no-ending", b"\0" * 100, INSPECT, ["no-ending: is not a kind of checkpoint that is read"])
 
 
 DTYPES = {

@@ -7,6 +7,7 @@ enum GitPointer {
   /// Whether a file is a pointer.
   ///
   /// - Parameter bytes: The file, or its first 64 bytes or more.
+  /// - Returns: Whether it begins like one.
   static func isPointer(_ bytes: RawSpan) -> Bool { bytes.starts(with: start) }
 
   /// Refuses a pointer.

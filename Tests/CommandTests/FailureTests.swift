@@ -88,10 +88,10 @@ import Testing
       arguments: ["eval", "model", "--text", "short.txt"]
     ) { try $0.write("short.txt", "a") },
     Failure(
-      name: "no text", code: 2, parts: ["none.txt: the file is missing"],
+      name: "no text", code: 4, parts: ["none.txt: the file is missing"],
       arguments: ["eval", "model", "--text", "none.txt"]),
     Failure(
-      name: "no input", code: 2, parts: ["none: the file or folder is missing"],
+      name: "no input", code: 4, parts: ["none: the file or folder is missing"],
       arguments: ["quantize", "none", "out.rilq"]),
     Failure(
       name: "input of no kind that is read", code: 2, parts: ["notes.txt: "],

@@ -60,7 +60,7 @@ import Testing
     #expect(try rilq("diff", model, "copy.rilq", "--files").code == 0)
     #expect(try rilq("diff", model, "quantized.rilq").code == 1)
     #expect(try rilq("diff", model, "quantized.rilq", "--tolerance", "0.6").code == 0)
-    #expect(try rilq("diff", model, "missing.rilq").code == 2)
+    #expect(try rilq("diff", model, "missing.rilq").code == 4)
   }
 
   @Test func `hash checks what it prints`() throws {

@@ -17,6 +17,13 @@ package enum PythonPeer {
     try run(["-B", Fixtures.root + "/Scripts/" + name] + arguments)
   }
 
+  /// Runs a program at a path.
+  ///
+  /// - Returns: What it printed, complaints included, and its exit code.
+  package static func run(_ path: String, _ arguments: String...) throws -> (text: String, code: Int32) {
+    try run(["-B", path] + arguments)
+  }
+
   private static func run(_ arguments: [String]) throws -> (text: String, code: Int32) {
     let folder = try TemporaryFolder()
     let output = try folder.write("output", "")

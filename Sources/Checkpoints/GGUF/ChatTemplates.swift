@@ -119,6 +119,7 @@ extension ChatTemplates {
   /// The metadata of a file; in names, what is no ASCII letter or digit becomes `_`, as llama.cpp's converter has it.
   ///
   /// - Parameter path: The path for errors.
+  /// - Returns: The keys with their values, the template that is used by default first.
   /// - Throws: `FormatError.notExact` when two names become one.
   func members(path: String) throws(FormatError) -> [GGUFExportMember] {
     var members = common.map { [GGUFExportMember(Self.key, .string($0))] } ?? []

@@ -118,6 +118,8 @@ struct GGUFExportTokenizerFile {
   /// The tokens by their ids.
   ///
   /// - Parameter count: The rows of an embedding that is there, so that there is room for as many texts.
+  /// - Returns: As many tokens; those that nothing names are unused.
+  /// - Throws: `FormatError` for an id outside the embedding, or an added token that GGUF does not hold.
   func tokens(count: Int) throws(FormatError) -> [GGUFExportToken] {
     var tokens = (0..<count).map { GGUFExportToken(text: "[PAD\($0)]", kind: .unused) }
     for member in json["model"]?["vocab"]?.object ?? [] {

@@ -62,6 +62,7 @@ package struct GGUFKeptTokenizer: Sendable {
   /// The metadata for a GGUF file, unchanged.
   ///
   /// - Parameter vocabularySize: The rows of the embedding.
+  /// - Returns: The keys in their order.
   /// - Throws: `FormatError` when there are not as many tokens.
   package func export(vocabularySize: Int) throws -> GGUFExportTokenizer {
     guard tokenCount == vocabularySize else {

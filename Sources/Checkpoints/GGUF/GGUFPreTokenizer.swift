@@ -33,7 +33,9 @@ struct GGUFPreTokenizer: Sendable {
     self.addsBeginToken = addsBeginToken
   }
 
-  /// Every way that is known. Where several fit a `tokenizer.json`, the first one is written.
+  /// Every way that is known.
+  ///
+  /// Where several fit a `tokenizer.json`, the first one is written.
   static let all = [
     GGUFPreTokenizer(["gpt-2", "phi-2"], []),
     GGUFPreTokenizer(["smollm", "starcoder", "refact"], [.digits]),
@@ -94,6 +96,7 @@ extension GGUFPreTokenizer {
   /// The component `pre_tokenizer`.
   ///
   /// - Parameter addsPrefixSpace: Whether a space is put before a text that does not begin with one.
+  /// - Returns: An object.
   func json(addsPrefixSpace: Bool) -> JSONValue {
     let bytes = Self.byteLevel(addsPrefixSpace, usesRegex: usesRegex)
     guard !parts.isEmpty else { return bytes }

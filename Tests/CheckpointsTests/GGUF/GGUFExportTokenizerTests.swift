@@ -38,6 +38,71 @@ import Testing
     #expect(value("chat_template", tokenizer) == .string("{{ x }}"))
   }
 
+  @Test func `a list of chat templates becomes a key each and their names`() throws {
+    let settings =
+      #"{"chat_template": [{"name": "tool-use", "template": "b"}, {"name": "default", "template": "a"}]}"#
+    let tokenizer = try GGUFSample.vocabulary(settings: settings)
+    #expect(value("chat_template", tokenizer) == .string("a"))
+    #expect(value("chat_template.tool_use", tokenizer) == .string("b"))
+    #expect(value("chat_templates", tokenizer)?.array == [.string("tool_use")])
+  }
+
+  @Test func `files of chat templates take the place of the settings`() throws {
+    let tokenizer = try GGUFSample.vocabulary(
+      settings: #"{"chat_template": [{"name": "old", "template": "b"}]}"#,
+      templates: [("chat_template.jinja", "new"), ("additional_chat_templates/rag.jinja", "c")])
+    #expect(value("chat_template", tokenizer) == .string("new"))
+    #expect(value("chat_template.rag", tokenizer) == .string("c"))
+    #expect(value("chat_template.old", tokenizer) == nil)
+  }
+
+  @Test(arguments: [
+    (#"{"chat_template": 1}"#, "is neither a text nor a list"),
+    (#"{"chat_template": [{"name": "a"}]}"#, "is neither a text nor a list"),
+    (
+      #"{"chat_template": [{"name": "a", "template": ""}, {"name": "a", "template": ""}]}"#,
+      "'a' is there twice"
+    ),
+    (
+      #"{"chat_template": [{"name": "a-b", "template": ""}, {"name": "a.b", "template": ""}]}"#,
+      "another one is called 'a_b'"
+    ),
+  ])
+  func `refuses chat templates that are no templates`(settings: String, reason: String) {
+    let error = #expect(throws: FormatError.self) { try GGUFSample.vocabulary(settings: settings) }
+    #expect(error?.description.contains(reason) == true, "\(error?.description ?? "")")
+  }
+
+  /// The sample's tokenizer with another expression before its bytes.
+  private func splitting(_ regex: String, normalizer: String = "null", _ more: String = "") throws -> String {
+    let regex = JSONValue.string(regex).compactText
+    return """
+      {"normalizer": \(normalizer),
+       "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+         {"type": "Split", "pattern": {"Regex": \(regex)}, "behavior": "Isolated", "invert": false},
+         {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}]},
+       "model": {"type": "BPE", \(more) "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}}
+      """
+  }
+
+  private static func words(_ digits: String) -> String {
+    #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"# + digits
+      + #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+  }
+
+  @Test(arguments: [
+    (words(""), "null", "", "qwen2"), (words(""), #"{"type": "NFC"}"#, "", "qwen2"),
+    (words(""), #"{"type": "Sequence", "normalizers": []}"#, "", "qwen2"),
+    (words("{1,3}"), "null", "", "smaug-bpe"),
+    (words("{1,3}"), "null", #""ignore_merges": true,"#, "llama-bpe"),
+  ])
+  func `an expression is known by its name`(
+    regex: String, normalizer: String, model: String, name: String
+  ) throws {
+    let tokenizer = try GGUFSample.vocabulary(splitting(regex, normalizer: normalizer, model))
+    #expect(value("ggml.pre", tokenizer) == .string(name))
+  }
+
   @Test(arguments: [("smollm2-tokenizer", "smollm"), ("tiny-llama", "llama-bpe")])
   func `names how text is split`(fixture: String, name: String) throws {
     let tokenizer = try GGUFExportTokenizer(

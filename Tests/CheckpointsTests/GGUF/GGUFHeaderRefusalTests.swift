@@ -36,10 +36,10 @@ extension GGUFLie {
   static let start = [
     GGUFLie("empty", "byte 0: does not begin with 'GGUF'", []),
     GGUFLie("another magic", "byte 0: does not begin with 'GGUF'") { $0.magic = Array("GGML".utf8) },
-    GGUFLie("version 0", "byte 4: version 0; 2 and 3 are read") { $0.version = 0 },
-    GGUFLie("version 1", "byte 4: version 1; 2 and 3 are read") { $0.version = 1 },
-    GGUFLie("version 4", "byte 4: version 4; 2 and 3 are read") { $0.version = 4 },
-    GGUFLie("big-endian", "byte 4: a big-endian file") { $0.version = 0x0300_0000 },
+    GGUFLie("version 0", "byte 4: version 0 is not supported; 2 and 3 are") { $0.version = 0 },
+    GGUFLie("version 1", "byte 4: version 1 is not supported; 2 and 3 are") { $0.version = 1 },
+    GGUFLie("version 4", "byte 4: version 4 is not supported; 2 and 3 are") { $0.version = 4 },
+    GGUFLie("big-endian", "byte 4: a big-endian file is not supported") { $0.version = 0x0300_0000 },
     GGUFLie("-1 tensors", "byte 8: 18446744073709551615 tensors, the file has room for 0") {
       $0.tensorCount = .max
     },
@@ -76,7 +76,7 @@ extension GGUFLie {
       "a text that is not UTF-8", "byte 45: key 'a': the text is not UTF-8",
       key([0x61], GGUFBytes.number(UInt32(8)) + GGUFBytes.number(UInt64(1)) + [0xFF])),
     GGUFLie(
-      "an array of arrays", "byte 37: key 'a': an array of arrays",
+      "an array of arrays", "byte 37: key 'a': an array of arrays is not supported",
       key([0x61], GGUFBytes.number(UInt32(9)) + GGUFBytes.number(UInt32(9)) + GGUFBytes.number(UInt64(0)))),
     GGUFLie(
       "an array longer than the file",
@@ -122,8 +122,11 @@ extension GGUFLie {
     GGUFLie(
       "a size in bytes that overflows", "byte 33: tensor 'a': shape [2305843009213693952] overflows",
       one { $0.dimensions = [1 << 61] }),
-    GGUFLie("a type that is none", "byte 45: tensor 'a': tensor type 4242", one { $0.type = 4242 }),
-    GGUFLie("a type that is not read", "byte 45: tensor 'a': tensor type 16 (IQ2_XXS)", one { $0.type = 16 }),
+    GGUFLie(
+      "a type that is none", "byte 45: tensor 'a': tensor type 4242 is not supported", one { $0.type = 4242 }),
+    GGUFLie(
+      "a type that is not read", "byte 45: tensor 'a': tensor type 16 (IQ2_XXS) is not supported",
+      one { $0.type = 16 }),
     GGUFLie(
       "a row that is no whole block", "byte 33: tensor 'a': rows of 16 values are no whole Q4_1 blocks of 32",
       one {
@@ -165,7 +168,7 @@ extension GGUFLie {
       GGUFBytes().bytes + [UInt8](repeating: 0, count: 33)),
     GGUFLie(
       "type 42 in blocks of 34 bytes",
-      "byte 90: tensor 'b': type 42 in its older blocks of 128 weights; the sizes are not those of Q2_0"
+      "byte 90: tensor 'b': is of type 42 in its older blocks of 128 weights; the sizes are not those of Q2_0"
     ) {
       $0.tensors = [
         .init("a", [128, 16], type: 42, [UInt8](repeating: 0, count: 544)), .init("b", [1], [1, 2, 3, 4]),
@@ -173,7 +176,7 @@ extension GGUFLie {
     },
     GGUFLie(
       "type 42 in blocks of 34 bytes in the last tensor",
-      "byte 57: tensor 'a': type 42 in its older blocks of 128 weights; the sizes are not those of Q2_0",
+      "byte 57: tensor 'a': is of type 42 in its older blocks of 128 weights; the sizes are not those of Q2_0",
       one {
         $0.dimensions = [128, 16]; $0.type = 42; $0.data = [UInt8](repeating: 0, count: 544)
       }),

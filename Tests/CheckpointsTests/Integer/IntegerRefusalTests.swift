@@ -16,20 +16,20 @@ import Testing
   }
 
   @Test(arguments: [
-    (#", "checkpoint_format": "marlin""#, "'checkpoint_format': format 'marlin'"),
+    (#", "checkpoint_format": "marlin""#, "'checkpoint_format': format 'marlin' is not supported"),
     (
       #", "checkpoint_format": "gptq", "format": "gptq_v2""#,
       "'checkpoint_format': is 'gptq', and 'format' is 'gptq_v2'"
     ),
-    (#", "pack_dtype": "int64""#, "'pack_dtype': packing in words of int64"),
+    (#", "pack_dtype": "int64""#, "'pack_dtype': packing in words of int64 is not supported; int32 is"),
     (#", "pack_dtype": 32"#, "'pack_dtype': is not a string"),
     (#", "dynamic": []"#, "'dynamic': is not an object"),
-    (#", "dynamic": {"(": {}}"#, "'dynamic': expression '('"),
-    (#", "dynamic": {"a++": {}}"#, "'dynamic': expression 'a++'"),
-    (#", "dynamic": {"(?!m)": {}}"#, "'dynamic': expression '(?!m)'"),
-    (#", "dynamic": {"m{5000}{5000}": {}}"#, "'dynamic': expression 'm{5000}{5000}'"),
+    (#", "dynamic": {"(": {}}"#, "'dynamic': expression '(' is not supported"),
+    (#", "dynamic": {"a++": {}}"#, "'dynamic': expression 'a++' is not supported"),
+    (#", "dynamic": {"(?!m)": {}}"#, "'dynamic': expression '(?!m)' is not supported"),
+    (#", "dynamic": {"m{5000}{5000}": {}}"#, "'dynamic': expression 'm{5000}{5000}' is not supported"),
     (#", "dynamic": {"m": 1}"#, "'dynamic': 'm' is not an object"),
-    (#", "dynamic": {"m": {"bits": 5}}"#, "5-bit codes"),
+    (#", "dynamic": {"m": {"bits": 5}}"#, "5-bit codes are not supported"),
     (#", "adapter": {"name": "lora"}"#, "'adapter': a checkpoint with it is not read"),
   ])
   func `refuses a configuration of GPTQ`(more: String, reason: String) {
@@ -40,12 +40,15 @@ import Testing
   @Test(arguments: [
     ("\"bits\": 2,", "", ": integer 'bits' is missing"),
     ("\"bits\": 2,", "\"bits\": 2.0,", ": 'bits': is not an integer"),
-    ("\"bits\": 2,", "\"bits\": 5,", ": 5-bit codes"),
+    ("\"bits\": 2,", "\"bits\": 5,", ": 5-bit codes are not supported"),
     ("\"bits\": 2,", "\"bits\": 16,", ": 'bits': codes of 16 bits or more are no quantization"),
     ("\"group_size\": 32,", "", ": integer 'group_size' is missing"),
     ("\"group_size\": 32,", "\"group_size\": 0,", ": groups of 0 columns"),
     ("\"sym\": false", "\"sym\": 0", ": 'sym': is neither true nor false"),
-    ("\"gptq\"", "\"awq\"", ": 'quant_method': method 'awq'"),
+    (
+      "\"gptq\"", "\"awq\"",
+      ": 'quant_method': 'awq' is not supported; gptq, auto-round and compressed-tensors are"
+    ),
     ("\"gptq\"", "1", ": 'quant_method': is not a string"),
   ])
   func `refuses a wrong value`(text: String, replacement: String, reason: String) {
@@ -161,7 +164,10 @@ import Testing
     ("", #", "kv_cache_scheme": {"num_bits": 8}"#, "'kv_cache_scheme': a checkpoint with it is not read"),
     ("", #", "sparsity_config": {"format": "x"}"#, "'sparsity_config': a checkpoint with it is not read"),
     ("", #", "transform_config": {"x": 1}"#, "'transform_config': a checkpoint with it is not read"),
-    (#", "dynamic": true"#, "", "'group_0': 'weights': 'dynamic': codes found while running"),
+    (
+      #", "dynamic": true"#, "",
+      "'group_0': 'weights': 'dynamic': codes that are found while running are not supported"
+    ),
   ])
   func `refuses more than weights`(weights: String, more: String, reason: String) {
     let found = problem(.compressedTensors(sample, isSymmetric: false, weights: weights, adding: more))
@@ -176,7 +182,7 @@ import Testing
     ("\"num_bits\": 2", "\"num_bits\": 6", "'weights': 6-bit codes"),
     ("\"num_bits\": 2,", "", "'weights': integer 'num_bits' is missing"),
     ("\"Linear\"", "\"Conv1D\"", "'group_0': 'targets': class 'Conv1D'"),
-    ("\"Linear\"", "\"re:(\"", "'group_0': 'targets': expression 're:('"),
+    ("\"Linear\"", "\"re:(\"", "'group_0': 'targets': expression 're:(' is not supported"),
     ("\"input_activations\": null", "\"input_activations\": {}", ""),
     (
       "\"input_activations\": null", "\"input_activations\": {\"num_bits\": 8}",
@@ -226,12 +232,18 @@ import Testing
   }
 
   @Test(arguments: [
-    ("auto_round:auto_awq", "", "'packing_format': packing 'auto_round:auto_awq'"),
-    ("auto_round", #", "act_bits": 8"#, "'act_bits': activations of 8 bits"),
+    ("auto_round:auto_awq", "", "'packing_format': packing 'auto_round:auto_awq' is not supported"),
+    ("auto_round", #", "act_bits": 8"#, "'act_bits': activations of 8 bits are not supported"),
     ("auto_round", #", "super_bits": 6"#, "'super_bits': a checkpoint with it is not read"),
     ("auto_round", #", "extra_config": 1"#, "'extra_config': is not an object"),
-    ("auto_round", #", "extra_config": {"m": {"data_type": "mx_fp"}}"#, "'data_type': type 'mx_fp'"),
-    ("auto_round", #", "modules_to_not_convert": ["("]"#, "'modules_to_not_convert': expression '('"),
+    (
+      "auto_round", #", "extra_config": {"m": {"data_type": "mx_fp"}}"#,
+      "'data_type': type 'mx_fp' is not supported"
+    ),
+    (
+      "auto_round", #", "modules_to_not_convert": ["("]"#,
+      "'modules_to_not_convert': expression '(' is not supported"
+    ),
   ])
   func `refuses a configuration of AutoRound`(packing: String, more: String, reason: String) {
     let fixture = IntegerFixture.autoRound(

@@ -139,7 +139,7 @@ import Testing
     let path = try folder.write("x.txt", "text")
     #expect(
       message(in: folder) { _ = try Checkpoint.open(path: path) }
-        == "/x.txt: not a kind of checkpoint that is read")
+        == "/x.txt: is not a kind of checkpoint that is read")
   }
 
   @Test func `refuses a shard that is a link out of the folder`() throws {
