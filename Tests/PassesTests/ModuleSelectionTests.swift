@@ -62,7 +62,7 @@ import Testing
 
   @Test func `names the line of a pattern from a recipe`() throws {
     let pass = try parsePass("quantize: {ignore: [lm_head, up_prj]}")
-    guard case .quantize(let options) = pass else { return }
+    let options = try #require(pass.quantizeOptions)
     let selection = ModuleSelection(targets: options.targets, ignore: options.ignore)
     #expect(
       message { _ = try selection.select(from: Self.modules) }

@@ -16,6 +16,14 @@ func parsePass(_ pass: String) throws -> PassOptions {
   try #require(try parse(recipeText(passes: pass)).passes.first)
 }
 
+extension PassOptions {
+  /// The options of a quantization, nil for every other pass.
+  var quantizeOptions: QuantizeOptions? {
+    guard case .quantize(let options) = self else { return nil }
+    return options
+  }
+}
+
 /// The message of the error that a body throws, or a text that no test expects.
 func message(of body: () throws -> Void) -> String {
   do {

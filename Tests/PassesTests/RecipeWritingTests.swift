@@ -143,12 +143,12 @@ import Testing
       recipeText(
         passes: "quantize: {method: search, text: [a.txt, b.jsonl], importance_output: i.safetensors}"))
     let moved = list.moved(to: "r.yaml")
-    guard case .quantize(let options) = try #require(moved.passes.first) else { return }
+    let options = try #require(moved.passes.first?.quantizeOptions)
     #expect(options.texts.map(\.written) == ["recipes/a.txt", "recipes/b.jsonl"])
     #expect(options.importanceOutput?.written == "recipes/i.safetensors")
     let file = try parse(recipeText(passes: "quantize: {method: search, importance: i.safetensors}"))
-    guard case .quantize(let options) = try #require(file.moved(to: "r.yaml").passes.first) else { return }
-    #expect(options.importance?.written == "recipes/i.safetensors")
+    let fromFile = try #require(file.moved(to: "r.yaml").passes.first?.quantizeOptions)
+    #expect(fromFile.importance?.written == "recipes/i.safetensors")
   }
 
   @Test(arguments: [
