@@ -1,24 +1,19 @@
 #!/usr/bin/env bash
-# Tries a reader with inputs that libFuzzer makes up: safetensors, container, gguf, json, jsonl or tokenizer.
+# Tries a reader with inputs that libFuzzer makes up: safetensors, container, gguf, json, jsonl, tokenizer, adapter, integer,
+# importance, recipe, log, journal or plan.
 # Fails on a crash, on an input that takes more than a second by the clock (so the machine must have time to spare), and on
 # more than 256 MB of memory; the input is kept in .build-fuzz/found/TARGET. Inputs that reach new code are kept in
 # .build-fuzz/corpus/TARGET; with --keep those of the smallest set that reaches the same code replace Fixtures/fuzz/TARGET.
+# RILQ_FUZZ_TIMEOUT gives inputs more seconds on a machine that is busy.
 # usage: Scripts/fuzz.sh TARGET SECONDS [--keep]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-[ $# -ge 2 ] || { sed -n '2,6s/^# //p' "${BASH_SOURCE[0]}" >&2; exit 64; }
+[ $# -ge 2 ] || { sed -n '2,8s/^# //p' "${BASH_SOURCE[0]}" >&2; exit 64; }
 target=$1 seconds=$2 keep=${3-}
 kept=Fixtures/fuzz/$target corpus=.build-fuzz/corpus/$target found=.build-fuzz/found/$target
-limits=(-rss_limit_mb=256 -timeout=1 -max_len=65536)
+limits=(-rss_limit_mb=256 "-timeout=${RILQ_FUZZ_TIMEOUT:-1}" -max_len=65536)
 words=Fuzz/words.dict
-
-build() {
-  RILQ_FUZZ=1 nice -n 19 swift build -c release --product rilq-fuzz --scratch-path .build-fuzz \
-    -Xswiftc -sanitize=fuzzer,address -Xlinker -lstdc++
-}
-build >&2
-mkdir -p "$corpus" "$found" "$kept"
 
 # Seeds: the corpus that is kept, and the files that readers must refuse or accept.
 case $target in
@@ -28,8 +23,23 @@ case $target in
   json) seeds=(Fixtures/invalid/base Fixtures/invalid/config Fixtures/invalid/adapter Fixtures/invalid/index) ;;
   jsonl) seeds=(Fixtures/invalid/base Fixtures/invalid/config) ;;
   tokenizer) seeds=(Fixtures/invalid/base Fixtures/invalid/tokenizer) ;;
+  recipe) seeds=(Fixtures/invalid/recipe Recipes) ;;
+  plan) seeds=(Fixtures/invalid/config) ;;
+  adapter | integer | importance | log | journal) seeds=() ;;
   *) echo "fuzz.sh: there is no target '$target'" >&2; exit 64 ;;
 esac
+
+build() {
+  RILQ_FUZZ=1 nice -n 19 swift build -c release --product rilq-fuzz --scratch-path .build-fuzz \
+    -Xswiftc -sanitize=fuzzer,address -Xlinker -lstdc++
+}
+build >&2
+mkdir -p "$corpus" "$found" "$kept"
+
+# Some readers write files around an input: in memory, where that is possible.
+TMPDIR=$(mktemp -d /dev/shm/rilq-fuzz.XXXXXX 2>/dev/null || mktemp -d)
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
 
 # Leaks are not looked for: the runtime keeps caches for good.
 export RILQ_FUZZ_TARGET=$target ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16 SWIFT_BACKTRACE=enable=no

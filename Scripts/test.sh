@@ -1,29 +1,47 @@
 #!/usr/bin/env bash
 # Installs what is missing, checks the format of the sources, builds and runs all tests in release.
-# Tests that compare with Python packages run when those can be installed, and are skipped, said so, when not.
+# Tests that compare with Python packages run where these can be installed, and are skipped otherwise: the small packages
+# of Scripts/peers-small.txt, and with --peers those of Scripts/peers.txt, too. With --peers a package that is missing is a
+# failure, and nothing is skipped for want of one.
+# usage: Scripts/test.sh [--peers]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+lists=(peers-small)
+case $#:${1-} in
+  0:) ;;
+  1:--peers) lists+=(peers) ;;
+  *) sed -n '2,6s/^# //p' "${BASH_SOURCE[0]}" >&2; exit 64 ;;
+esac
 
 Scripts/install.sh
 swift format lint --strict --recursive Sources Tests Package.swift
 
-# The packages to compare with live in the build folder; Debian's own Python stays as it is.
-peers=.build/peers
-packages=(numpy safetensors tokenizers zstandard)
+# The packages live in the build folder; Debian's own Python stays as it is.
+python=.build/peers/bin/python3
+
+# install_peers LIST: installs the packages of Scripts/LIST.txt unless the same list is installed.
 install_peers() {
+  local list=Scripts/$1.txt installed=.build/peers/$1.installed
   command -v python3 >/dev/null || return 1
-  [ -x $peers/bin/python3 ] || python3 -m venv $peers || return 1
-  $peers/bin/python3 -c 'import numpy, safetensors, tokenizers, zstandard' 2>/dev/null && return
-  $peers/bin/python3 -m pip install --quiet --disable-pip-version-check --timeout 20 --retries 1 \
-    --only-binary :all: "${packages[@]}"
+  [ -x $python ] || python3 -m venv .build/peers || return 1
+  cmp -s "$list" "$installed" && return
+  $python -m pip install --quiet --disable-pip-version-check --timeout 30 --retries 5 --only-binary :all: \
+    --requirement "$list" || return 1
+  cp "$list" "$installed"
 }
+
 mkdir -p .build
-if install_peers >.build/peers.log 2>&1; then
-  PATH=$PWD/$peers/bin:$PATH
-  export PATH
-else
-  echo "test.sh: cannot install ${packages[*]} (see .build/peers.log): tests that compare with them are skipped" >&2
-fi
+for list in "${lists[@]}"; do
+  echo "Installing the packages of Scripts/$list.txt" >&2
+  if ! install_peers "$list" >".build/$list.log" 2>&1; then
+    echo "test.sh: cannot install the packages of Scripts/$list.txt (see .build/$list.log)" >&2
+    [ ${#lists[@]} = 1 ] || exit 1
+    echo "test.sh: tests that compare with them are skipped" >&2
+  fi
+done
+[ ! -x $python ] || export RILQ_PYTHON=${RILQ_PYTHON:-$PWD/$python}
+[ ${#lists[@]} = 1 ] || export RILQ_REQUIRE_PEERS=1
 
 # Building and running must agree on everything that changes the code, or everything would be built twice.
 swift build -c release --build-tests

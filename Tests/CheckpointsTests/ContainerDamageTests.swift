@@ -1,4 +1,5 @@
 import Checkpoints
+import TestSupport
 import Testing
 
 @Suite struct ContainerDamageTests {
@@ -19,8 +20,8 @@ import Testing
       assets: [text])
   }
 
-  private func isRefused(_ bytes: [UInt8], in folder: ContainerFolder) throws -> Bool {
-    let path = try folder.file(bytes)
+  private func isRefused(_ bytes: [UInt8], in folder: TemporaryFolder) throws -> Bool {
+    let path = try folder.write("a.rilq", bytes)
     do {
       try ContainerFile(path: path).verify()
       return false
@@ -32,7 +33,7 @@ import Testing
   @Test func `has samples`() { #expect(Self.samples.count == 3) }
 
   @Test(arguments: samples.indices) func `notices one changed bit in any byte`(sample: Int) throws {
-    let folder = try ContainerFolder()
+    let folder = try TemporaryFolder()
     var bytes = Self.samples[sample]
     var unnoticed: [Int] = []
     for offset in bytes.indices {
@@ -44,23 +45,23 @@ import Testing
   }
 
   @Test(arguments: samples.indices) func `notices every truncation`(sample: Int) throws {
-    let folder = try ContainerFolder()
+    let folder = try TemporaryFolder()
     let bytes = Self.samples[sample]
     let unnoticed = try bytes.indices.filter { try !isRefused(Array(bytes[..<$0]), in: folder) }
     #expect(unnoticed == [])
   }
 
   @Test(arguments: samples.indices) func `notices bytes at the end`(sample: Int) throws {
-    let folder = try ContainerFolder()
+    let folder = try TemporaryFolder()
     #expect(try isRefused(Self.samples[sample] + [0], in: folder))
     #expect(try isRefused(Self.samples[sample] + Self.samples[sample], in: folder))
   }
 
   @Test func `says when a transfer as text has changed the file`() throws {
-    let folder = try ContainerFolder()
+    let folder = try TemporaryFolder()
     var bytes = Self.samples[0]
     bytes.remove(at: 4)
-    let path = try folder.file(bytes)
+    let path = try folder.write("a.rilq", bytes)
     #expect(
       throws: FormatError(
         path, byte: 4, at: "header", .malformed("the magic is damaged, as by a transfer as text"))
@@ -70,10 +71,10 @@ import Testing
   }
 
   @Test func `names the section and the block of a damaged byte`() throws {
-    let folder = try ContainerFolder()
+    let folder = try TemporaryFolder()
     var bytes = Self.samples[0]
     bytes[128] ^= 1
-    let checkpoint = try Checkpoint.openContainer(path: folder.file(bytes))
+    let checkpoint = try Checkpoint.openContainer(path: folder.write("a.rilq", bytes))
     #expect(try checkpoint.bytes(of: "m.weight").count == 8)
     let error = #expect(throws: FormatError.self) { try checkpoint.bytes(of: "m.scales") }
     #expect(error?.byteOffset == 128)

@@ -1,11 +1,12 @@
 import Checkpoints
 import Foundation
+import TestSupport
 import Testing
 
 @Suite struct ContainerGoldenTests {
   /// The hex dump at the end of the document: offset, then up to 16 bytes a line.
   private func documentedBytes() throws -> [UInt8] {
-    let document = try String(contentsOfFile: repositoryRoot + "/Formats/container.md", encoding: .utf8)
+    let document = try String(contentsOfFile: Fixtures.root + "/Formats/container.md", encoding: .utf8)
     let example = try #require(document.components(separatedBy: "## Worked example").last)
     var bytes: [UInt8] = []
     for line in example.split(separator: "\n") {
@@ -24,8 +25,8 @@ import Testing
   }
 
   @Test func `reads the worked example`() throws {
-    let folder = try ContainerFolder()
-    let path = try folder.file(documentedBytes())
+    let folder = try TemporaryFolder()
+    let path = try folder.write("a.rilq", documentedBytes())
     #expect(try ContainerSample(reading: path) == .worked)
     #expect(try Checkpoint.openContainer(path: path).format == .rilq)
   }

@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import TestSupport
 import Testing
 
 /// A file whose checksums are right and whose contents are not.
@@ -19,7 +20,7 @@ struct ContainerLie: Sendable, CustomTestStringConvertible {
   func bytes() throws -> [UInt8] {
     var bytes = try ContainerSample.worked.fileBytes(.init(compression: .none))
     edit(&bytes)
-    bytes.seal()
+    ContainerSeal.seal(&bytes, includingBlocks: false)
     return bytes
   }
 }
@@ -126,8 +127,8 @@ extension ContainerLie {
 
 @Suite struct ContainerRefusalTests {
   @Test(arguments: ContainerLie.all) func `refuses`(lie: ContainerLie) throws {
-    let folder = try ContainerFolder()
-    let path = try folder.file(lie.bytes())
+    let folder = try TemporaryFolder()
+    let path = try folder.write("a.rilq", lie.bytes())
     let error = #expect(throws: FormatError.self) { try ContainerFile(path: path) }
     #expect(error?.description.contains(lie.reason) == true, "\(error.map(\.description) ?? "")")
   }
@@ -141,7 +142,7 @@ extension ContainerLie {
     let second = bytes.tableOffset + 64 + 1 + 8
     bytes[second] = 1
     bytes[second + 1] = 2
-    bytes.seal()
+    ContainerSeal.seal(&bytes, includingBlocks: false)
     try expectError("out of order", bytes)
   }
 
@@ -152,14 +153,14 @@ extension ContainerLie {
     var bytes = try zeros.fileBytes()
     bytes.set(2048, at: bytes.tableOffset + 24, bytes: 8)
     bytes.set(2048, at: bytes.tableOffset + 64, bytes: 8)
-    bytes.seal()
+    ContainerSeal.seal(&bytes, includingBlocks: false)
     try expectError("does not decompress to its 2048 bytes", bytes)
   }
 
   @Test func `refuses a digest that the bytes do not have`() throws {
     var bytes = try ContainerSample.worked.fileBytes(.init(compression: .none))
     bytes[0x1E0] ^= 1
-    bytes.seal()
+    ContainerSeal.seal(&bytes, includingBlocks: false)
     try expectError("tensor 'm.weight': checksum is 50ee", bytes)
   }
 
@@ -167,15 +168,15 @@ extension ContainerLie {
     var bytes = try ContainerSample.worked.fileBytes(.init(compression: .none))
     bytes.replaceSubrange(0x172..<0x17A, with: Array("whatever".utf8))
     bytes.set(UInt64(bytes[0x140..<0x198].crc32), at: bytes.count - 84, bytes: 4)
-    bytes.seal()
-    let folder = try ContainerFolder()
-    let contents = try Checkpoint.openContainer(path: folder.file(bytes)).contents
+    ContainerSeal.seal(&bytes, includingBlocks: false)
+    let folder = try TemporaryFolder()
+    let contents = try Checkpoint.openContainer(path: folder.write("a.rilq", bytes)).contents
     #expect(contents.metadata["whatever"]?["source"]?.string == "worked example")
   }
 
   private func expectError(_ reason: String, _ bytes: [UInt8]) throws {
-    let folder = try ContainerFolder()
-    let path = try folder.file(bytes)
+    let folder = try TemporaryFolder()
+    let path = try folder.write("a.rilq", bytes)
     let error = #expect(throws: FormatError.self) { try ContainerSample(reading: path) }
     #expect(error?.description.contains(reason) == true, "\(error.map(\.description) ?? "")")
   }
@@ -185,8 +186,8 @@ extension ContainerLie {
   private func expectRefused(
     _ contents: CheckpointContents, _ reason: String, _ options: ContainerOptions = .init()
   ) throws {
-    let folder = try ContainerFolder()
-    let path = folder.path + "/a.rilq"
+    let folder = try TemporaryFolder()
+    let path = folder.path("a.rilq")
     let error = #expect(throws: FormatError.self) {
       try ContainerWriter(contents, path: path, options: options)
     }

@@ -15,10 +15,10 @@ import Testing
   }
 
   @Test(arguments: options) func `reads back what was written`(options: ContainerOptions) throws {
-    let folder = try ContainerFolder()
+    let folder = try TemporaryFolder()
     let sample = ContainerSample.everything(seed: 11)
-    try sample.write(to: folder.path + "/a.rilq", options)
-    #expect(try ContainerSample(reading: folder.path + "/a.rilq") == sample)
+    try sample.write(to: folder.path("a.rilq"), options)
+    #expect(try ContainerSample(reading: folder.path("a.rilq")) == sample)
   }
 
   @Test(arguments: 1...8) func `reads back random tensors`(seed: UInt64) throws {
@@ -35,15 +35,15 @@ import Testing
     }
     let sample = ContainerSample(CheckpointContents(tensors: infos), tensors: tensors, assets: [])
     let options = try #require(Self.options.randomElement(using: &random))
-    let folder = try ContainerFolder()
-    try sample.write(to: folder.path + "/a.rilq", options)
-    #expect(try ContainerSample(reading: folder.path + "/a.rilq") == sample)
+    let folder = try TemporaryFolder()
+    try sample.write(to: folder.path("a.rilq"), options)
+    #expect(try ContainerSample(reading: folder.path("a.rilq")) == sample)
   }
 
   @Test func `holds an empty checkpoint`() throws {
     let sample = ContainerSample(CheckpointContents(tensors: []), tensors: [], assets: [])
-    let folder = try ContainerFolder()
-    #expect(try ContainerSample(reading: folder.file(sample.fileBytes())) == sample)
+    let folder = try TemporaryFolder()
+    #expect(try ContainerSample(reading: folder.write("a.rilq", sample.fileBytes())) == sample)
   }
 
   @Test func `shrinks 16-bit weights and leaves packed codes as they are`() throws {
@@ -67,18 +67,18 @@ import Testing
     let sample = ContainerSample(
       CheckpointContents(tensors: [TensorInfo(name: "\u{E9}", dtype: .u8, shape: [1])]), tensors: [[7]],
       assets: [])
-    let folder = try ContainerFolder()
-    let checkpoint = try Checkpoint.openContainer(path: folder.file(sample.fileBytes()))
+    let folder = try TemporaryFolder()
+    let checkpoint = try Checkpoint.openContainer(path: folder.write("a.rilq", sample.fileBytes()))
     #expect(try checkpoint.bytes(of: "e\u{301}").withSpan { $0.copiedBytes() } == [7])
   }
 
   @Test func `tells containers from other files`() throws {
-    let folder = try ContainerFolder()
-    #expect(try Checkpoint.isContainer(path: folder.file(ContainerSample.worked.fileBytes())))
-    #expect(try !Checkpoint.isContainer(path: folder.file([0x52, 0x49, 0x4C])))
-    #expect(try !Checkpoint.isContainer(path: folder.file(Array("GGUF....".utf8))))
+    let folder = try TemporaryFolder()
+    #expect(try Checkpoint.isContainer(path: folder.write("a.rilq", ContainerSample.worked.fileBytes())))
+    #expect(try !Checkpoint.isContainer(path: folder.write("a.rilq", [0x52, 0x49, 0x4C])))
+    #expect(try !Checkpoint.isContainer(path: folder.write("a.rilq", Array("GGUF....".utf8))))
     #expect(try !Checkpoint.isContainer(path: folder.path))
-    #expect(try !Checkpoint.isContainer(path: folder.path + "/missing"))
+    #expect(try !Checkpoint.isContainer(path: folder.path("missing")))
   }
 }
 
@@ -97,9 +97,9 @@ import Testing
 
 @Suite struct ContentDigestTests {
   private func digest(_ sample: ContainerSample, _ options: ContainerOptions = .init()) throws -> String {
-    let folder = try ContainerFolder()
-    let writer = try sample.write(to: folder.path + "/a.rilq", options)
-    let stated = try ContainerFile(path: folder.path + "/a.rilq").contentDigest
+    let folder = try TemporaryFolder()
+    let writer = try sample.write(to: folder.path("a.rilq"), options)
+    let stated = try ContainerFile(path: folder.path("a.rilq")).contentDigest
     #expect(writer.contentDigest == stated)
     return stated.description
   }

@@ -2,25 +2,6 @@ import Checkpoints
 import Foundation
 import TestSupport
 
-/// A folder of one test, removed with it.
-final class ContainerFolder {
-  let path: String
-
-  init() throws {
-    path = FileManager.default.temporaryDirectory.path + "/rilq-container-" + UUID().uuidString
-    try FileSystem.createFolder(path)
-  }
-
-  deinit { try? FileSystem.remove(path) }
-
-  /// Writes bytes to a file of the folder.
-  func file(_ bytes: [UInt8]) throws -> String {
-    let path = path + "/damaged.rilq"
-    try Data(bytes).write(to: URL(filePath: path))
-    return path
-  }
-}
-
 /// The contents of a container together with the bytes.
 struct ContainerSample {
   var contents: CheckpointContents
@@ -41,9 +22,9 @@ struct ContainerSample {
 
   /// The bytes of the sample as a file.
   func fileBytes(_ options: ContainerOptions = .init()) throws -> [UInt8] {
-    let folder = try ContainerFolder()
-    try write(to: folder.path + "/sample.rilq", options)
-    return try [UInt8](Data(contentsOf: URL(filePath: folder.path + "/sample.rilq")))
+    let folder = try TemporaryFolder()
+    try write(to: folder.path("sample.rilq"), options)
+    return try folder.read("sample.rilq")
   }
 
   /// What a file holds, read completely and verified.
@@ -116,19 +97,10 @@ extension [UInt8] {
   }
 
   mutating func set(_ value: UInt64, at offset: Int, bytes count: Int) {
-    for i in 0..<count { self[offset + i] = UInt8(truncatingIfNeeded: value >> (8 * UInt64(i))) }
+    replaceSubrange(offset..<offset + count, with: value.littleEndianBytes.prefix(count))
   }
 
   var tableOffset: Int { number(at: count - Self.trailerByteCount, bytes: 8) }
-
-  /// Computes the checksums of header, table and trailer again.
-  mutating func seal() {
-    let trailer = count - Self.trailerByteCount
-    set(UInt64(self[0..<60].crc32), at: 60, bytes: 4)
-    let table = Swift.max(0, Swift.min(tableOffset, trailer))
-    set(UInt64(self[table..<trailer].crc32), at: trailer + 28, bytes: 4)
-    set(UInt64(self[trailer..<trailer + 68].crc32), at: trailer + 68, bytes: 4)
-  }
 }
 
 extension ArraySlice<UInt8> {
@@ -139,6 +111,3 @@ extension ArraySlice<UInt8> {
     }
   }
 }
-
-/// The root of the repository.
-let repositoryRoot = String(#filePath.split(separator: "/Tests/", omittingEmptySubsequences: false)[0])

@@ -107,16 +107,17 @@ import Testing
       output: out.rilq
       passes:
         - quantize: {}
-        - calibrate: {text: text.txt, samples: 16, length: 64, updates: 40, learning_rate: 2e-3}
+        - calibrate: {text: text.txt, samples: 16, length: 64, updates: 2, validation: 0, learning_rate: 2e-3}
         - verify: {text: text.txt, window: 64, max_tokens: 512, against: input, max_mean_kl: 1}
 
       """)
-    let program = try Program(["convert", "r.yaml", "--quiet"] + flags, in: folder)
-    let step = folder.path(".out.rilq.partial/step-0.rilq")
-    while program.isRunning, !FileManager.default.fileExists(atPath: step) { usleep(500) }
-    // Verification, if not calibration, reads it after this.
+    let program = try Program(
+      ["convert", "r.yaml", "--quiet"] + flags, in: folder, stoppingAfter: "calibrate:1")
+    try program.waitUntilStopped()
+    // Verification reads it after this.
     for name in try FileManager.default.contentsOfDirectory(atPath: folder.path("model"))
     where name.hasSuffix(".safetensors") { #expect(truncate(folder.path("model/" + name), 4096) == 0) }
+    program.send(SIGCONT)
     let result = try program.wait()
     #expect(result.code == 4)
     #expect(result.error.hasPrefix("rilq: ") && result.error.contains(reason), "\(result.error)")

@@ -2,28 +2,46 @@ import Foundation
 import TestSupport
 import Testing
 
+/// Help as it was; after a change on purpose `RILQ_UPDATE_SNAPSHOTS=1` makes the tests write `Snapshots` anew.
 @Suite struct HelpTests {
-  private static let commands = [
-    "convert", "rotate", "quantize", "attach", "calibrate", "merge", "verify", "eval", "generate", "inspect",
-    "analyze", "plot", "diff", "hash", "tokenize",
-  ]
+  private static let folder = Fixtures.root + "/Tests/CommandTests/Snapshots"
+  private static let updatesSnapshots =
+    ProcessInfo.processInfo.environment["RILQ_UPDATE_SNAPSHOTS"] == "1"
 
-  /// After a change on purpose: `COLUMNS=80 rilq --help > Tests/CommandTests/Snapshots/help.txt`.
-  @Test func `the help of the program is as it was`() throws {
-    let expected = try String(
-      contentsOfFile: Fixtures.root + "/Tests/CommandTests/Snapshots/help.txt", encoding: .utf8)
-    let result = try Program.run("--help", in: TemporaryFolder())
-    #expect(result.code == 0)
-    #expect(result.output == expected)
-    #expect(result.error.isEmpty)
+  /// The commands that the help of the program lists: lines of two spaces, a name and more spaces.
+  private static func commands() throws -> [String] {
+    let help = try Program.run("--help", in: TemporaryFolder()).output
+    let list = try #require(help.components(separatedBy: "SUBCOMMANDS:\n").last)
+    let names = list.matches(of: #/(?m)^\ {2}([a-z][a-z-]*)\ /#).map { String($0.1) }
+    return try #require(names.isEmpty ? nil : names)
   }
 
-  @Test(arguments: commands)
-  func `every command has help`(command: String) throws {
-    let result = try Program.run(command, "--help", in: TemporaryFolder())
+  private func expectSnapshot(_ arguments: [String], _ name: String) throws {
+    let result = try Program(arguments, in: TemporaryFolder()).wait()
     #expect(result.code == 0)
-    #expect(result.output.contains("USAGE: rilq \(command)"))
-    for flag in ["--json", "--quiet", "--threads", "--no-mmap"] { #expect(result.output.contains(flag)) }
+    #expect(result.error.isEmpty)
+    let path = Self.folder + "/" + name
+    if Self.updatesSnapshots { try result.output.write(toFile: path, atomically: false, encoding: .utf8) }
+    let expected = try #require(
+      try? String(contentsOfFile: path, encoding: .utf8),
+      "there is no snapshot \(name); RILQ_UPDATE_SNAPSHOTS=1 makes the tests write it")
+    #expect(result.output == expected)
+  }
+
+  @Test func `the help of the program is as it was`() throws { try expectSnapshot(["--help"], "help.txt") }
+
+  @Test(arguments: try commands()) func `the help of a command is as it was`(command: String) throws {
+    try expectSnapshot([command, "--help"], "help-\(command).txt")
+  }
+
+  @Test func `every snapshot is of a command`() throws {
+    let known = try ["help.txt"] + Self.commands().map { "help-\($0).txt" }
+    #expect(try Set(FileManager.default.contentsOfDirectory(atPath: Self.folder)).subtracting(known) == [])
+  }
+
+  @Test(arguments: try commands()) func `every command has the common flags`(command: String) throws {
+    let help = try Program.run(command, "--help", in: TemporaryFolder()).output
+    for flag in ["--json", "--quiet", "--threads", "--no-mmap"] { #expect(help.contains(flag)) }
   }
 
   @Test func `says its version`() throws {

@@ -32,7 +32,7 @@ import Testing
   @Test(arguments: ["invalid", "valid-oddities"])
   func `every file has an expectation`(catalogue: String) throws {
     let names = try Expectation.all(in: catalogue).map(\.name)
-    #expect(Set(names).count == names.count)
+    #expect(!names.isEmpty && Set(names).count == names.count)
     let known = Set(names)
     for file in try FileManager.default.subpathsOfDirectory(atPath: Fixtures.path(catalogue)) {
       var isFolder: ObjCBool = false
@@ -44,10 +44,5 @@ import Testing
       let owners = parts.indices.map { parts[...$0].joined(separator: "/") }
       #expect(owners.contains { known.contains($0) }, "\(file)")
     }
-  }
-
-  @Test func `there are enough of them`() throws {
-    #expect(try Expectation.all(in: "invalid").count >= 120)
-    #expect(try Expectation.all(in: "valid-oddities").count >= 15)
   }
 }

@@ -13,8 +13,12 @@ final class Program {
   ///   - arguments: What follows its name.
   ///   - folder: The current folder of the run.
   ///   - script: What the shell does instead, where the program is `"$0"` and the arguments are `"$@"`.
+  ///   - moment: Where the program stops itself, such as `calibrate:6`: a phase, and what is completed of it.
   /// - Throws: When it is not there or cannot be started.
-  init(_ arguments: [String], in folder: TemporaryFolder, script: String? = nil) throws {
+  init(
+    _ arguments: [String], in folder: TemporaryFolder, script: String? = nil,
+    stoppingAfter moment: String? = nil
+  ) throws {
     // Files rather than pipes: nobody has to read while the program runs.
     streams = try TemporaryFolder()
     let path = try Self.path()
@@ -22,6 +26,7 @@ final class Program {
     process.arguments = (script.map { ["-c", $0, path] } ?? []) + arguments
     process.currentDirectoryURL = URL(filePath: folder.path)
     process.environment = ProcessInfo.processInfo.environment.merging(["COLUMNS": "80"]) { $1 }
+    process.environment?["RILQ_STOP_AFTER"] = moment
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = try file("output")
     process.standardError = try file("error")
@@ -44,8 +49,29 @@ final class Program {
   /// Whether it has not ended yet.
   var isRunning: Bool { process.isRunning }
 
-  /// Sends a signal.
-  func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
+  /// Waits until the program has stopped itself.
+  ///
+  /// - Throws: When it ends before that.
+  func waitUntilStopped() throws {
+    while try !isStopped() {
+      try #require(isRunning, "the program has ended before the moment at which it should stop")
+      usleep(1000)
+    }
+  }
+
+  /// Whether every thread of the process stands still after SIGSTOP.
+  private func isStopped() throws -> Bool {
+    let path = "/proc/\(process.processIdentifier)/stat"
+    guard let status = try? String(contentsOfFile: path, encoding: .utf8) else { return false }
+    // The state follows the name, which is in parentheses.
+    return status.split(separator: ") ").last?.hasPrefix("T") ?? false
+  }
+
+  /// Sends a signal, to a program that has stopped itself, too, which goes on then.
+  func send(_ signal: Int32) {
+    kill(process.processIdentifier, signal)
+    kill(process.processIdentifier, SIGCONT)
+  }
 
   /// Waits for the end.
   func wait() throws -> Result {

@@ -26,8 +26,9 @@ import Testing
     let expected = try folder.read("out.rilq")
     try FileManager.default.removeItem(atPath: folder.path("out.rilq"))
 
-    let program = try Program(Self.convert, in: folder)
-    while program.isRunning, !FileManager.default.fileExists(atPath: folder.path(kept)) { usleep(500) }
+    let moment = phases.contains("teacher") ? "calibrate:1" : "quantize:1"
+    let program = try Program(Self.convert, in: folder, stoppingAfter: moment)
+    try program.waitUntilStopped()
     program.send(signal)
     try #require(try program.wait().code != 0)
     #expect(FileManager.default.fileExists(atPath: folder.path(kept)))

@@ -86,7 +86,7 @@ import Testing
       print(json.dumps({"ids": encoding.ids, "pieces": encoding.tokens, "count": len(encoding.ids)}))
       """
     let path = try folder.write("peer.py", script)
-    let peer = try PythonPeer.run(path, folder.path("t/tokenizer.json"), evaluationText)
+    let peer = try PythonPeer.runFile(path, folder.path("t/tokenizer.json"), evaluationText)
     #expect(peer.code == 0, "\(peer.text)")
     let result = try succeed("tokenize", "t", "--text", evaluationText, "--json", in: folder)
     #expect(

@@ -1,10 +1,11 @@
 import Checkpoints
 import Foundation
 import Models
+import TestSupport
 import Testing
 
 /// Comparison with the `tokenizers` library of the Python that is found first, where it has one.
-@Suite(.enabled(if: ReferenceTokenizers.isAvailable, "no python3 with the tokenizers package"))
+@Suite(.enabled(if: PythonPeer.has("tokenizers"), "skipped: no Python with tokenizers"))
 struct TokenizerReferenceTests {
   @Test(arguments: [TokenizerFixtures.tinyLlamaPath, TokenizerFixtures.smolLMPath])
   func `agrees on random texts`(path: String) throws {
@@ -141,8 +142,6 @@ struct TokenizerReferenceTests {
 private enum ReferenceTokenizers {
   struct Failure: Error {}
 
-  static let isAvailable = (try? python(["-c", "import tokenizers"])) != nil
-
   /// Writes the counts of tokens, all tokens, and the decoded texts as a list.
   private static let script = """
     import array, json, sys
@@ -157,15 +156,12 @@ private enum ReferenceTokenizers {
 
   /// The tokens of each text, and the text of the tokens that are not special.
   static func run(_ tokenizer: String, _ texts: [String]) throws -> [(tokens: [Int32], decoded: String)] {
-    let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    let paths = ["texts", "tokens", "decoded"].map { folder.appending(path: $0).path }
-    let json = JSONValue.array(texts.map { .string($0) }).compactText
-    try Data(json.utf8).write(to: URL(filePath: paths[0]))
-    try python(["-c", script, tokenizer] + paths)
+    let folder = try TemporaryFolder()
+    let paths = ["texts", "tokens", "decoded"].map(folder.path)
+    try folder.write("texts", JSONValue.array(texts.map { .string($0) }).compactText)
+    try PythonPeer.run(script, [tokenizer] + paths)
 
-    let bytes = try [UInt8](Data(contentsOf: URL(filePath: paths[1])))
+    let bytes = try folder.read("tokens")
     let numbers = stride(from: 0, to: bytes.count, by: 4).map { i in
       (0..<4).reduce(Int32(0)) { $0 | Int32(bytes[i + $1]) << (8 * $1) }
     }
@@ -176,15 +172,5 @@ private enum ReferenceTokenizers {
       defer { start += Int(numbers[i]) }
       return (Array(numbers[start..<start + Int(numbers[i])]), decoded[i].string ?? "")
     }
-  }
-
-  private static func python(_ arguments: [String]) throws {
-    let process = Process()
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = ["python3"] + arguments
-    process.standardError = FileHandle.nullDevice
-    try process.run()
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else { throw Failure() }
   }
 }

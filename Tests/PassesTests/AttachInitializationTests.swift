@@ -31,13 +31,6 @@ import Testing
     try bench.run(.quantize(QuantizeOptions()), .attach(options), to: name)
   }
 
-  private func perplexity(of checkpoint: Checkpoint) throws -> Double {
-    let tokens = try Tokenizer(of: checkpoint).encode(contentsOf: Fixtures.path("tiny-llama/evaluation.txt"))
-    return try Transformer(checkpoint).evaluate(
-      try windows(of: Array(tokens.prefix(8_192)), length: 256, path: "text")
-    ).perplexity
-  }
-
   @Test(arguments: AdapterParameters.Kind.allCases)
   func `each initialization is better than the one before it`(kind: AdapterParameters.Kind) throws {
     let perplexities = try [AdapterInitialization.zero, .loftq, .qera].map {

@@ -65,13 +65,6 @@ import Testing
     return options
   }
 
-  private func perplexity(of checkpoint: Checkpoint) throws -> Double {
-    let tokens = try Tokenizer(of: checkpoint).encode(contentsOf: Fixtures.path("tiny-llama/evaluation.txt"))
-    return try Transformer(checkpoint).evaluate(
-      try windows(of: Array(tokens.prefix(8_192)), length: 256, path: "text")
-    ).perplexity
-  }
-
   @Test func `distributed bits are better than as many bits everywhere`() throws {
     let bench = try Workbench(fixture: "tiny-llama")
     let mixed = try bench.run(.quantize(budget(3.5)), to: "mixed.rilq")

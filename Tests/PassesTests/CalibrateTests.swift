@@ -173,7 +173,7 @@ import Testing
           try checkpoints[0].copiedBytes(of: tensor.name) == checkpoints[1].copiedBytes(of: tensor.name))
         continue
       }
-      let values = try checkpoints.map { try floats(of: tensor.name, in: $0) }
+      let values = try checkpoints.map { try Fixtures.floats(tensor.name, in: $0) }
       let size = values[0].map(abs).max() ?? 0
       let difference = zip(values[0], values[1]).map { abs($0 - $1) }.max() ?? 0
       #expect(difference <= 1e-3 * size, "\(tensor.name): \(difference) of \(size)")
@@ -191,7 +191,7 @@ import Testing
       return try bench.run(quantize, calibrate, to: "\(share).rilq").checkpoint
     }
     let module = "model.layers.1.mlp.up_proj"
-    let biases = try outputs.map { try floats(of: module + ".biases_delta", in: $0) }
+    let biases = try outputs.map { try Fixtures.floats(module + ".biases_delta", in: $0) }
     #expect(zip(biases[0], biases[1]).allSatisfy { abs($0 - 2 * $1) <= 1e-4 * abs($0) + 1e-9 })
     let scales = try outputs.map { try $0.copiedBytes(of: module + ".scales_delta") }
     #expect(scales[0] == scales[1])
@@ -389,10 +389,6 @@ import Testing
     let dense = PassOptions.attach(AttachOptions { $0.kind = .dense })
     let noTables = message { try bench.run(dense, options { $0.train = [.scale] }) }
     #expect(noTables.contains("has no quantized weights"))
-  }
-
-  private func floats(of name: String, in checkpoint: Checkpoint) throws -> [Float] {
-    try checkpoint.bytes(of: name).withSpan { widened($0, from: .f32) }
   }
 
   private func logLines(_ bench: Workbench) throws -> [JSONValue] {

@@ -78,9 +78,9 @@ import Testing
     let linears = [zeros, bytes].map {
       Linear(name: name, weight: Weight(rows: shape[0], columns: shape[1], values: .dense($0, .f32)))
     }
-    var moments = SecondMoments(order: shape[1])
     let inputs = try Fixtures.floats(name + ".inputs", in: golden)
-    moments.add(Matrix(rows: inputs.count / shape[1], columns: shape[1], values: inputs))
+    let moments = SecondMoments(
+      of: Matrix(rows: inputs.count / shape[1], columns: shape[1], values: inputs))
     let errors = try LinearErrors(of: linears[0], original: linears[1], moments: DoubleMatrix(moments))
     #expect(errors.relativeError == 1)
     let outputs = try #require(errors.outputs)

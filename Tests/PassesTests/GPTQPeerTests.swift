@@ -26,8 +26,8 @@ import Testing
     if let zeroColumn {
       for i in stride(from: zeroColumn, to: inputs.count, by: Self.columns) { inputs[i] = 0 }
     }
-    var moments = SecondMoments(order: Self.columns)
-    moments.add(Matrix(rows: inputs.count / Self.columns, columns: Self.columns, values: inputs))
+    let moments = SecondMoments(
+      of: Matrix(rows: inputs.count / Self.columns, columns: Self.columns, values: inputs))
     let feedback = GPTQFeedback(moments: moments, damping: 0.01, activationOrder: activationOrder)
     return try GPTQ(grid: grid, feedback).quantizeRows(try floats("weights"), columns: Self.columns)
   }

@@ -21,14 +21,6 @@ import Testing
     return options
   }
 
-  private func perplexity(of checkpoint: Checkpoint) throws -> Double {
-    let tokens = try Tokenizer(of: checkpoint).encode(contentsOf: Fixtures.path("tiny-llama/evaluation.txt"))
-    return try Transformer(checkpoint).evaluate(
-      try windows(of: Array(tokens.prefix(8_192)), length: 256, path: "text")
-    )
-    .perplexity
-  }
-
   @Test func `each method is better than the one before it`() throws {
     let bench = try Workbench(fixture: "tiny-llama")
     let rtn = try bench.run(.quantize(QuantizeOptions()), to: "rtn.rilq")

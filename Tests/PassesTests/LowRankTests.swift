@@ -27,10 +27,7 @@ import Testing
   private func matrix(_ name: String) throws -> DoubleMatrix { DoubleMatrix(try floatMatrix(name)) }
 
   private func moments(_ name: String) throws -> DoubleMatrix {
-    let inputs = try floatMatrix(name + ".inputs")
-    var moments = SecondMoments(order: inputs.columnCount)
-    moments.add(inputs)
-    return DoubleMatrix(moments)
+    DoubleMatrix(SecondMoments(of: try floatMatrix(name + ".inputs")))
   }
 
   private func expect(
@@ -130,11 +127,9 @@ import Testing
     let (inputs, originals, gradients) = try (
       floatMatrix(name + ".inputs"), floatMatrix(name + ".original_inputs"), floatMatrix(name + ".gradients")
     )
-    var (x, g) = (SecondMoments(order: inputs.columnCount), SecondMoments(order: gradients.columnCount))
+    let (x, g) = (SecondMoments(of: inputs), SecondMoments(of: gradients))
     var cross = CrossMoments(rows: inputs.columnCount, columns: inputs.columnCount)
     var slope = CrossMoments(rows: gradients.columnCount, columns: inputs.columnCount)
-    x.add(inputs)
-    g.add(gradients)
     cross.add(originals, 0..<inputs.columnCount, inputs)
     slope.add(gradients, 0..<gradients.columnCount, inputs)
     let aligned = LowRankFactors.aligning(

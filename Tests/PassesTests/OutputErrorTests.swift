@@ -36,12 +36,6 @@ import Testing
       values: Array(matrix.values[range.lowerBound * columns..<range.upperBound * columns]))
   }
 
-  private func moments(_ inputs: Matrix) -> SecondMoments {
-    var moments = SecondMoments(order: inputs.columnCount)
-    moments.add(inputs)
-    return moments
-  }
-
   @Test(arguments: [0, 0.001, 0.5])
   func `outputs on changed inputs are compared with the original ones on theirs`(size: Float) {
     let (original, inputs) = (
@@ -64,7 +58,7 @@ import Testing
 
   @Test func `errors of several linears are those of all outputs together`() {
     let inputs = matrix("x", rows: Self.tokens, columns: Self.columns)
-    let means = moments(inputs).means.map { Float($0) }
+    let means = SecondMoments(of: inputs).means.map { Float($0) }
     var error = OutputError()
     var (found, expected): ([Float], [Float]) = ([], [])
     for (name, size) in [("a", Float(1)), ("b", 3)] {

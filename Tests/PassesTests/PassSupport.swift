@@ -1,4 +1,5 @@
 import Checkpoints
+import Kernels
 import Models
 import Passes
 import TestSupport
@@ -44,6 +45,22 @@ struct PassResult {
 
   /// A value of the last pass's report.
   subscript(key: String) -> JSONValue? { reports.last?[key] }
+}
+
+/// The perplexity of the first windows of the fixture's evaluation text.
+func perplexity(of checkpoint: Checkpoint) throws -> Double {
+  let tokens = try Tokenizer(of: checkpoint).encode(contentsOf: Fixtures.path("tiny-llama/evaluation.txt"))
+  return try Transformer(checkpoint).evaluate(
+    try windows(of: Array(tokens.prefix(8_192)), length: 256, path: "text")
+  ).perplexity
+}
+
+extension SecondMoments {
+  /// The moments of inputs, `[tokens, features]`.
+  init(of inputs: Matrix) {
+    self.init(order: inputs.columnCount)
+    add(inputs)
+  }
 }
 
 /// Patterns, none of which is malformed.

@@ -8,8 +8,9 @@ import Testing
 
 /// What PEFT itself makes of adapters that we write, where a Python with it is found.
 @Suite(
-  .enabled(if: PeftPeer.isAvailable, "skipped: no python3 (or RILQ_PYTHON) with peft, transformers and torch")
-)
+  .enabled(
+    if: PythonPeer.has("peft", "transformers", "torch", "safetensors"),
+    "skipped: no Python with peft, transformers, torch and safetensors"))
 struct PeftPeerTests {
   /// Singles through four layers; sums are added in another order.
   private static let tolerance = 1e-5
@@ -29,7 +30,7 @@ struct PeftPeerTests {
     }
     let written = try bench.run(on: moved, to: "written").checkpoint
     let path = bench.folder.path("logits.safetensors")
-    try PeftPeer.run(
+    try runPeft(
       """
       from transformers import AutoModelForCausalLM
       from peft import PeftModel
@@ -66,7 +67,7 @@ struct PeftPeerTests {
     let path = bench.folder.path("update.safetensors")
     let module = "model.layers.1.mlp.down_proj"
     // PEFT has the variant on GPTQ layers only: its forward is called on a stand-in, with every unit vector.
-    try PeftPeer.run(
+    try runPeft(
       """
       import types
       from peft import LoraConfig
@@ -103,7 +104,7 @@ struct PeftPeerTests {
         .merge(MergeOptions { $0.adapter = AdapterSource(path: PathOption(adapter)) })
       ])
     _ = try Pipeline(recipe, Pipeline.Options(version: "0.0.0")).run()
-    try PeftPeer.run(
+    try runPeft(
       """
       from transformers import AutoModelForCausalLM
       from peft import PeftModel
@@ -118,29 +119,8 @@ struct PeftPeerTests {
   }
 }
 
-/// A Python with PEFT.
-private enum PeftPeer {
-  struct Failure: Error, CustomStringConvertible {
-    let description: String
-  }
-
-  static let isAvailable = (try? run("import peft, transformers")) != nil
-
-  /// Runs a program with `torch` and the functions of safetensors at hand.
-  static func run(_ program: String, _ arguments: String...) throws {
-    let process = Process()
-    let python = ProcessInfo.processInfo.environment["RILQ_PYTHON"] ?? "python3"
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    let imports = "import sys, torch\nfrom safetensors.torch import load_file, save_file\n"
-    process.arguments = [python, "-c", imports + program] + arguments
-    let folder = try TemporaryFolder()
-    let errors = try #require(FileHandle(forWritingAtPath: try folder.write("errors", "")))
-    process.standardError = errors
-    process.standardOutput = FileHandle.nullDevice
-    try process.run()
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else {
-      throw Failure(description: String(decoding: try folder.read("errors"), as: UTF8.self))
-    }
-  }
+/// Runs a program with PEFT, with `torch` and the functions of safetensors at hand.
+private func runPeft(_ program: String, _ arguments: String...) throws {
+  let imports = "import sys, torch\nfrom safetensors.torch import load_file, save_file\n"
+  try PythonPeer.run(imports + program, arguments)
 }

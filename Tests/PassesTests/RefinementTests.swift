@@ -15,9 +15,7 @@ import Testing
       inputs[i] *= i % order % 40 == 7 ? 20 : 1
     }
     for i in stride(from: 5, to: inputs.count, by: order) { inputs[i] = 0 }
-    var moments = SecondMoments(order: order)
-    moments.add(Matrix(rows: 300, columns: order, values: inputs))
-    return moments
+    return SecondMoments(of: Matrix(rows: 300, columns: order, values: inputs))
   }
 
   private func codes(of packed: PackedTensor, bits: Int) -> [UInt8] {

@@ -85,6 +85,6 @@ package struct ContainerBytes {
 
 extension [UInt8] {
   fileprivate mutating func append(_ value: Int, byteCount: Int) {
-    for i in 0..<byteCount { append(UInt8(truncatingIfNeeded: value >> (8 * i))) }
+    self += value.littleEndianBytes.prefix(byteCount)
   }
 }

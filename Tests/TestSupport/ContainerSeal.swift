@@ -9,12 +9,16 @@ package enum ContainerSeal {
   private static let recordByteCount = 64
 
   /// Computes the checksums of blocks, table, header and trailer, in this order.
-  package static func seal(_ file: inout [UInt8]) {
+  ///
+  /// - Parameters:
+  ///   - file: The whole file.
+  ///   - includingBlocks: Whether those of blocks are computed, too.
+  package static func seal(_ file: inout [UInt8], includingBlocks: Bool = true) {
     guard file.count >= headerByteCount + trailerByteCount else { return }
     let trailer = file.count - trailerByteCount
     let table = file.number(at: trailer, byteCount: 8)
     if (headerByteCount...trailer).contains(table) {
-      sealBlocks(&file, records: table..<trailer)
+      if includingBlocks { sealBlocks(&file, records: table..<trailer) }
       file.set(Checksum.crc32(Array(file[table..<trailer])), at: trailer + 28)
     }
     file.set(Checksum.crc32(Array(file[0..<headerByteCount - 4])), at: headerByteCount - 4)
@@ -52,6 +56,6 @@ extension [UInt8] {
   }
 
   fileprivate mutating func set(_ checksum: UInt32, at offset: Int) {
-    for i in 0..<4 { self[offset + i] = UInt8(truncatingIfNeeded: checksum >> (8 * UInt32(i))) }
+    replaceSubrange(offset..<offset + 4, with: checksum.littleEndianBytes)
   }
 }

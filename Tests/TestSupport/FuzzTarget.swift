@@ -11,6 +11,13 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   case json
   case jsonl
   case tokenizer
+  case adapter
+  case integer
+  case importance
+  case recipe
+  case log
+  case journal
+  case plan
 
   /// Reads bytes; returns whether they were accepted.
   @discardableResult
@@ -22,6 +29,13 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case .json: Self.readJSON(bytes)
     case .jsonl: Self.readJSONLines(bytes)
     case .tokenizer: Self.readTokenizer(bytes)
+    case .adapter: Self.readAdapter(bytes)
+    case .integer: Self.readInteger(bytes)
+    case .importance: Self.readImportance(bytes)
+    case .recipe: Self.readRecipe(bytes)
+    case .log: Self.readLog(bytes)
+    case .journal: Self.readJournal(bytes)
+    case .plan: Self.readPlan(bytes)
     }
   }
 
@@ -142,7 +156,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   }
 
   /// Words an error, which must stay on one line.
-  private static func describe(_ error: any Error) -> Bool {
+  static func describe(_ error: any Error) -> Bool {
     let text = String(describing: error)
     precondition(error is JSONError || !text.contains(where: \.isNewline), "\(text)")
     return false

@@ -50,7 +50,7 @@ package struct SampleAdapter {
       values += narrowed(floats, to: .f32)
     }
     let text = Array(JSONValue.object(header).compactText.utf8)
-    let length = (0..<8).map { UInt8(truncatingIfNeeded: text.count >> (8 * $0)) }
+    let length = UInt64(text.count).littleEndianBytes
     try folder.write(name + "/adapter_model.safetensors", length + text + values)
     return try PeftAdapter.open(folder.path(name))
   }

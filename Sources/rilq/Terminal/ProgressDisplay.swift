@@ -22,6 +22,7 @@ final class ProgressDisplay: Sendable {
 
   /// Shows a moment, if it is time to.
   func show(_ progress: Models.Progress) {
+    ProgressStop.stop(at: progress)
     guard !isQuiet else { return }
     state.withLock { state in
       let now = ContinuousClock.now

@@ -1,4 +1,5 @@
 import Checkpoints
+import TestSupport
 
 /// The bytes of a GGUF file, sound unless told otherwise.
 struct GGUFBytes {
@@ -66,7 +67,7 @@ struct GGUFBytes {
 
   /// The bytes of an integer, lowest first.
   static func number<T: FixedWidthInteger>(_ value: T) -> [UInt8] {
-    (0..<T.bitWidth / 8).map { UInt8(truncatingIfNeeded: value >> T($0 * 8)) }
+    value.littleEndianBytes
   }
 
   static func text(_ text: String) -> [UInt8] { number(UInt64(text.utf8.count)) + Array(text.utf8) }

@@ -52,16 +52,18 @@ struct GGUFCheckpointTests {
         ("ffn_norm", "post_attention_layernorm"),
       ]
       for (name, module) in plain {
-        #expect(try checkpoint.floats(of: "\(to)\(module).weight") == model.values("\(from)\(name).weight"))
+        #expect(
+          try Fixtures.floats("\(to)\(module).weight", in: checkpoint)
+            == model.values("\(from)\(name).weight"))
       }
       for (name, module, heads) in [
         ("attn_q", "q_proj", model.headCount), ("attn_k", "k_proj", model.keyValueHeadCount),
       ] {
         let expected = model.reordered(try model.values("\(from)\(name).weight"), heads: heads)
-        #expect(try checkpoint.floats(of: "\(to)self_attn.\(module).weight") == expected)
+        #expect(try Fixtures.floats("\(to)self_attn.\(module).weight", in: checkpoint) == expected)
       }
     }
-    #expect(try checkpoint.floats(of: "lm_head.weight") == model.values("output.weight"))
+    #expect(try Fixtures.floats("lm_head.weight", in: checkpoint) == model.values("output.weight"))
   }
 
   @Test(arguments: GGUFTensorType.allCases.filter { $0.blockElementCount > 1 && $0 != .q2_0 && $0 != .tq2_0 })
@@ -97,7 +99,7 @@ struct GGUFCheckpointTests {
     }
     let checkpoint = try model.open(in: folder)
     #expect(checkpoint.tensor(named: "model.norm.weight")?.dtype == .f32)
-    #expect(try checkpoint.floats(of: "model.layers.0.input_layernorm.weight")[0] == 0.1)
+    #expect(try Fixtures.floats("model.layers.0.input_layernorm.weight", in: checkpoint)[0] == 0.1)
   }
 
   @Test func `metadata that becomes nothing else is kept`() throws {

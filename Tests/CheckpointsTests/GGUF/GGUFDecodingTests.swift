@@ -40,7 +40,7 @@ struct GGUFDecodingTests {
   }
 }
 
-@Suite(.enabled(if: PythonGGUF.isAvailable, "no Python with gguf and numpy"))
+@Suite(.enabled(if: PythonPeer.has("gguf", "numpy"), "skipped: no Python with gguf and numpy"))
 struct `Python's gguf` {
   private struct Source {
     var random: SplitMix64
@@ -51,7 +51,7 @@ struct `Python's gguf` {
       for _ in 0..<count {
         var block = (0..<type.blockByteCount).map { _ in UInt8.random(in: 0...255, using: &random) }
         // A half with its uppermost exponent bit cleared is finite; other bytes may lose a bit too.
-        for i in PythonGGUF.scaleBytes(type) { block[i] &= 0xBF }
+        for i in type.scaleUpperBytes { block[i] &= 0xBF }
         blocks += block
       }
       return blocks
@@ -72,33 +72,15 @@ struct `Python's gguf` {
       data = numpy.fromfile(sys.argv[1], dtype=numpy.uint8).reshape(500, -1)
       dequantize(data, GGMLQuantizationType(int(sys.argv[2]))).astype(numpy.float32).tofile(sys.argv[1] + ".values")
       """
-    #expect(PythonGGUF.run(program, path, "\(type.rawValue)"))
+    try PythonPeer.run(program, [path, "\(type.rawValue)"])
     #expect(narrowed(GGUFDecodingTests.decode(type, blocks), to: .f32) == (try folder.read("blocks.values")))
   }
 }
 
-/// A Python that has gguf: the one `RILQ_PYTHON` names, or `python3`.
-enum PythonGGUF {
-  static let isAvailable = run("import gguf, numpy")
-
-  /// Runs a program.
-  ///
-  /// - Returns: Whether it ended well.
-  static func run(_ program: String, _ arguments: String...) -> Bool {
-    let process = Process()
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    let python = ProcessInfo.processInfo.environment["RILQ_PYTHON"] ?? "python3"
-    process.arguments = [python, "-c", program] + arguments
-    process.standardOutput = FileHandle.nullDevice
-    process.standardError = FileHandle.nullDevice
-    guard (try? process.run()) != nil else { return false }
-    process.waitUntilExit()
-    return process.terminationStatus == 0
-  }
-
+extension GGUFTensorType {
   /// The upper bytes of the half-precision numbers of a block.
-  static func scaleBytes(_ type: GGUFTensorType) -> [Int] {
-    switch type {
+  var scaleUpperBytes: [Int] {
+    switch self {
     case .f16, .q4_0, .q5_0, .q8_0, .q2_0: [1]
     case .q4_1, .q5_1, .q4K, .q5K: [1, 3]
     case .q2K: [81, 83]

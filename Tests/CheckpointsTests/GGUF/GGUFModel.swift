@@ -72,7 +72,7 @@ struct GGUFModel {
     var data: [UInt8] = []
     for _ in 0..<count {
       var block = (0..<type.blockByteCount).map { _ in UInt8.random(in: 0...255, using: &random) }
-      for i in PythonGGUF.scaleBytes(type) { block[i] &= 0xBF }
+      for i in type.scaleUpperBytes { block[i] &= 0xBF }
       data += block
     }
     return data
@@ -123,17 +123,10 @@ extension Checkpoint {
     var codes = [UInt8](repeating: 0, count: bytes.count * 8 / parameters.bits)
     var span = codes.mutableSpan
     TensorBytes(bytes).withSpan { unpackCodes($0, bits: parameters.bits, into: &span) }
-    let scales = try floats(of: module + ".scales")
-    let biases = try floats(of: module + ".biases")
+    let scales = try Fixtures.floats(module + ".scales", in: self)
+    let biases = try Fixtures.floats(module + ".biases", in: self)
     return codes.indices.map { i in
       scales[i / parameters.groupSize] * Float(codes[i]) + biases[i / parameters.groupSize]
     }
-  }
-
-  /// The values of a tensor of floats.
-  func floats(of name: String) throws -> [Float] {
-    let dtype = try #require(tensor(named: name)).dtype
-    let format: FloatFormat = dtype == .bf16 ? .bf16 : dtype == .f16 ? .f16 : .f32
-    return widened(try copiedBytes(of: name), from: format)
   }
 }

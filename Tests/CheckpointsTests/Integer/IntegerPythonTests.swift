@@ -3,34 +3,12 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The Python with the libraries: `$RILQ_PYTHON`, or the one of the path.
-private enum Python {
-  static let readers = Fixtures.root + "/Tests/Readers/"
-
-  static func run(_ arguments: [String]) -> Bool {
-    let process = Process()
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = [ProcessInfo.processInfo.environment["RILQ_PYTHON"] ?? "python3", "-B"] + arguments
-    process.standardOutput = FileHandle.nullDevice
-    process.standardError = FileHandle.nullDevice
-    guard (try? process.run()) != nil else { return false }
-    process.waitUntilExit()
-    return process.terminationStatus == 0
-  }
-
-  static let hasNumpy = run(["-c", "import numpy"])
-  static let hasCompressedTensors = run([
-    "-c", "import safetensors, torch; import compressed_tensors.compressors.pack_quantized.base",
-  ])
-  static let hasAutoRound = run([
-    "-c", "import safetensors, torch; import auto_round_extension.torch.qlinear_torch_zp",
-  ])
-}
-
 /// The libraries that are there, and what is written for them.
 private let peerCases: [(String, IntegerFormat)] =
-  (Python.hasCompressedTensors ? [("compressed-tensors", .compressedTensors)] : [])
-  + (Python.hasAutoRound ? [("auto-round", .autoRound)] : [])
+  (PythonPeer.has("safetensors", "torch", "compressed_tensors.compressors.pack_quantized.base")
+    ? [("compressed-tensors", .compressedTensors)] : [])
+  + (PythonPeer.has("safetensors", "torch", "auto_round_extension.torch.qlinear_torch_zp")
+    ? [("auto-round", .autoRound)] : [])
 
 /// The weights of module `m` as this package computes them, in f32.
 private func weights(of checkpoint: Checkpoint) throws -> [Float] {
@@ -72,14 +50,14 @@ private func weights(of checkpoint: Checkpoint) throws -> [Float] {
   }
 
   @Test(
-    .enabled(if: Python.hasNumpy, "python3 has no numpy"), arguments: [2, 3, 4, 8],
+    .enabled(if: PythonPeer.has("numpy"), "skipped: no Python with numpy"), arguments: [2, 3, 4, 8],
     [IntegerFormat.gptq, .gptqV2, .autoRound, .compressedTensors])
   func `an independent decoder finds the same weights`(bits: Int, format: IntegerFormat) throws {
     for isSymmetric in [false, true] {
       let checkpoint = try source(bits, isSymmetric)
       let name = "written-\(isSymmetric)"
       try checkpoint.write(format, to: folder.path(name))
-      #expect(Python.run([Python.readers + "integer_reader.py", folder.path(name), folder.path(name)]))
+      try PythonPeer.runReader("integer_reader.py", [folder.path(name), folder.path(name)])
       #expect(try found(name) == weights(of: checkpoint))
     }
   }
@@ -88,23 +66,23 @@ private func weights(of checkpoint: Checkpoint) throws -> [Float] {
   private static let cases = [2, 3, 4].flatMap { [($0, false), ($0, true)] }
 
   @Test(
-    .enabled(if: !peerCases.isEmpty, "python3 has neither compressed_tensors nor auto_round"),
+    .enabled(if: !peerCases.isEmpty, "skipped: no Python with compressed_tensors or auto_round"),
     arguments: peerCases)
   func `the libraries read what we write`(library: String, format: IntegerFormat) throws {
     let checkpoints = try Self.cases.map(source)
     let names = Self.cases.map { "written-\($0)-\($1)" }
     for (checkpoint, name) in zip(checkpoints, names) { try checkpoint.write(format, to: folder.path(name)) }
-    #expect(Python.run([Python.readers + "integer_peers.py", library, "read"] + names.map(folder.path)))
+    try PythonPeer.runReader("integer_peers.py", [library, "read"] + names.map(folder.path))
     for (checkpoint, name) in zip(checkpoints, names) {
       #expect(try found(name) == weights(of: checkpoint), "\(name)")
     }
   }
 
   @Test(
-    .enabled(if: !peerCases.isEmpty, "python3 has neither compressed_tensors nor auto_round"),
+    .enabled(if: !peerCases.isEmpty, "skipped: no Python with compressed_tensors or auto_round"),
     arguments: peerCases)
   func `reads what the libraries write`(library: String, format: IntegerFormat) throws {
-    #expect(Python.run([Python.readers + "integer_peers.py", library, "write", folder.path("theirs")]))
+    try PythonPeer.runReader("integer_peers.py", [library, "write", folder.path("theirs")])
     for (bits, isSymmetric) in Self.cases {
       let name = "theirs/\(bits)-\(isSymmetric)"
       #expect(try weights(of: Checkpoint.open(path: folder.path(name))) == found(name), "\(name)")

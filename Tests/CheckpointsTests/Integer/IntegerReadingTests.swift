@@ -16,7 +16,7 @@ import Testing
         "m": QuantizationParameters(bits: sample.bits, groupSize: sample.groupSize)
       ], sourceLocation: sourceLocation)
     let words = try checkpoint.copiedBytes(of: "m.weight")
-    #expect(words == sample.codeWords.flatMap(\.bytes), sourceLocation: sourceLocation)
+    #expect(words == sample.codeWords.flatMap(\.littleEndianBytes), sourceLocation: sourceLocation)
     let scales = try Fixtures.floats("m.scales", in: checkpoint)
     let biases = try Fixtures.floats("m.biases", in: checkpoint)
     #expect(scales == sample.scales, sourceLocation: sourceLocation)
@@ -32,8 +32,12 @@ import Testing
     var fixture = IntegerFixture.gptq(.worked, isSymmetric: true)
     fixture.set(
       "m.qweight", .i32, [2, 32],
-      (0..<2).flatMap { word in (0..<32).flatMap { _ in [0xfa50_1be4 as UInt32, 0x05af_728d][word].bytes } })
-    fixture.set("m.qzeros", .i32, [1, 2], (0x5555_5555 as UInt32).bytes + (0x5555_5555 as UInt32).bytes)
+      (0..<2).flatMap { word in
+        (0..<32).flatMap { _ in [0xfa50_1be4 as UInt32, 0x05af_728d][word].littleEndianBytes }
+      })
+    fixture.set(
+      "m.qzeros", .i32, [1, 2],
+      (0x5555_5555 as UInt32).littleEndianBytes + (0x5555_5555 as UInt32).littleEndianBytes)
     let checkpoint = try fixture.open(in: folder)
     try expect(checkpoint, is: .worked)
     #expect(try Fixtures.floats("m.biases", in: checkpoint) == [Float](repeating: -0.125, count: 32))
@@ -43,7 +47,9 @@ import Testing
     var fixture = IntegerFixture.compressedTensors(.worked, isSymmetric: true)
     fixture.set(
       "m.weight_packed", .i32, [32, 2],
-      (0..<32).flatMap { _ in (0xfa50_1be4 as UInt32).bytes + (0x05af_728d as UInt32).bytes })
+      (0..<32).flatMap { _ in
+        (0xfa50_1be4 as UInt32).littleEndianBytes + (0x05af_728d as UInt32).littleEndianBytes
+      })
     try expect(try fixture.open(in: folder), is: .worked)
   }
 

@@ -106,7 +106,7 @@ import Testing
   func `refuses reordered columns`(column: Int, group: Int, reason: String) {
     var fixture = IntegerFixture.gptq(sample)
     let index = (0..<64).map { $0 == column ? group : $0 / 32 }
-    fixture.set("m.g_idx", .i32, [64], index.flatMap { UInt32(truncatingIfNeeded: $0).bytes })
+    fixture.set("m.g_idx", .i32, [64], index.flatMap { UInt32(truncatingIfNeeded: $0).littleEndianBytes })
     #expect(problem(fixture) == "/source: tensor 'm.g_idx': " + reason)
   }
 

@@ -83,11 +83,14 @@ struct IntegerSample {
       (0..<outputCount).map { scales[$0 * groupCount + group] }
     }
     let tensors: [(TensorInfo, [UInt8])] = [
-      (info(module + ".qweight", .i32, [wordCount, outputCount]), qweight.flatMap(\.bytes)),
-      (info(module + ".qzeros", .i32, [groupCount, outputCount * bits / 32]), qzeros.flatMap(\.bytes)),
+      (info(module + ".qweight", .i32, [wordCount, outputCount]), qweight.flatMap(\.littleEndianBytes)),
+      (
+        info(module + ".qzeros", .i32, [groupCount, outputCount * bits / 32]),
+        qzeros.flatMap(\.littleEndianBytes)
+      ),
       (info(module + ".scales", .f16, [groupCount, outputCount]), TensorBytes(scaleRows, as: .f16).array),
     ]
-    let index = (0..<inputCount).flatMap { UInt32($0 / groupSize).bytes }
+    let index = (0..<inputCount).flatMap { UInt32($0 / groupSize).littleEndianBytes }
     return groupIndex ? tensors + [(info(module + ".g_idx", .i32, [inputCount]), index)] : tensors
   }
 
@@ -95,11 +98,11 @@ struct IntegerSample {
   func compressedTensors(
     _ module: String, isSymmetric: Bool, scales dtype: DType = .bf16
   ) -> [(TensorInfo, [UInt8])] {
-    let shape = [outputCount, 0, inputCount, 0].flatMap { UInt32($0).bytes }
+    let shape = [outputCount, 0, inputCount, 0].flatMap { UInt32($0).littleEndianBytes }
     let tensors: [(TensorInfo, [UInt8])] = [
       (
         info(module + ".weight_packed", .i32, [outputCount, inputCount * bits / 32]),
-        codeWords.flatMap(\.bytes)
+        codeWords.flatMap(\.littleEndianBytes)
       ),
       (
         info(module + ".weight_scale", dtype, [outputCount, groupCount]), TensorBytes(scales, as: dtype).array
@@ -112,7 +115,10 @@ struct IntegerSample {
     }
     let words = runs[0].indices.flatMap { word in runs.map { $0[word] } }
     return tensors + [
-      (info(module + ".weight_zero_point", .i32, [runs[0].count, groupCount]), words.flatMap(\.bytes))
+      (
+        info(module + ".weight_zero_point", .i32, [runs[0].count, groupCount]),
+        words.flatMap(\.littleEndianBytes)
+      )
     ]
   }
 
@@ -127,11 +133,6 @@ struct IntegerSample {
       return scales[group] * Float(codes[i] - zeroPoints[group])
     }
   }
-}
-
-extension UInt32 {
-  /// The bytes, lowest first.
-  var bytes: [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: self >> (8 * $0)) } }
 }
 
 /// A folder with packed tensors and a configuration.

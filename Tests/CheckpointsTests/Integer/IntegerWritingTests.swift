@@ -21,7 +21,7 @@ import Testing
     try source.write(.gptq, to: folder.path("v1"))
     try source.write(.gptqV2, to: folder.path("v2"))
     let words = (0..<2).flatMap { word in
-      (0..<32).flatMap { _ in [0xfa50_1be4 as UInt32, 0x05af_728d][word].bytes }
+      (0..<32).flatMap { _ in [0xfa50_1be4 as UInt32, 0x05af_728d][word].littleEndianBytes }
     }
     #expect(try stored("v1")["m.qweight I32 [2, 32]"] == words)
     #expect(try stored("v1")["m.qzeros I32 [1, 2]"] == [UInt8](repeating: 0x55, count: 8))
@@ -30,7 +30,9 @@ import Testing
     // 0.0625 in half precision.
     #expect(try stored("v1")["m.scales F16 [1, 32]"] == (0..<32).flatMap { _ in [0x00, 0x2c] as [UInt8] })
     try source.write(.compressedTensors, to: folder.path("ct"))
-    let rows = (0..<32).flatMap { _ in (0xfa50_1be4 as UInt32).bytes + (0x05af_728d as UInt32).bytes }
+    let rows = (0..<32).flatMap { _ in
+      (0xfa50_1be4 as UInt32).littleEndianBytes + (0x05af_728d as UInt32).littleEndianBytes
+    }
     #expect(try stored("ct")["m.weight_packed I32 [32, 2]"] == rows)
     #expect(try stored("ct").count == 3)
   }

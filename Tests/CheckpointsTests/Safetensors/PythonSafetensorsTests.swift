@@ -1,27 +1,8 @@
 import Checkpoints
-import Foundation
 import TestSupport
 import Testing
 
-/// Runs a Python program.
-///
-/// - Returns: What it printed, or nil when it failed or there is no Python.
-private func python(_ program: String, _ arguments: String...) -> String? {
-  let process = Process()
-  process.executableURL = URL(filePath: "/usr/bin/env")
-  process.arguments = ["python3", "-c", program] + arguments
-  let output = Pipe()
-  process.standardOutput = output
-  process.standardError = FileHandle.nullDevice
-  guard (try? process.run()) != nil else { return nil }
-  let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-  process.waitUntilExit()
-  return process.terminationStatus == 0 ? text : nil
-}
-
-private let hasSafetensors = python("import safetensors, numpy") != nil
-
-@Suite(.enabled(if: hasSafetensors, "python3 has no safetensors and numpy"))
+@Suite(.enabled(if: PythonPeer.has("safetensors", "numpy"), "skipped: no Python with safetensors and numpy"))
 struct `Python's safetensors` {
   private let folder: TemporaryFolder
 
@@ -46,7 +27,7 @@ struct `Python's safetensors` {
       """
     func bytes(_ name: String) -> String { "\(sample.values[name] ?? [])" }
     #expect(
-      python(program, folder.path("model.safetensors")) == #"""
+      try PythonPeer.run(program, [folder.path("model.safetensors")]) == #"""
         {'format': 'pt'}
         b'a' int32 (2, 2) \#(bytes("a"))
         b'b' uint8 (3,) \#(bytes("b"))
@@ -64,7 +45,7 @@ struct `Python's safetensors` {
                 sys.argv[1], {"x": "y"})
       """
     let path = folder.path("x.safetensors")
-    #expect(python(program, path) != nil)
+    try PythonPeer.run(program, [path])
     let checkpoint = try Checkpoint.open(path: path)
     #expect(checkpoint.tensor(named: "a") == TensorInfo(name: "a", dtype: .f16, shape: [2, 3]))
     #expect(try checkpoint.bytes(of: "a").array == [0, 0, 0, 0x3C, 0, 0x40, 0, 0x42, 0, 0x44, 0, 0x45])

@@ -1,3 +1,5 @@
+import TestSupport
+
 /// The bytes of a safetensors file: a header as it is given, then data.
 func safetensors(_ header: String, _ data: [UInt8] = []) -> [UInt8] {
   safetensors(headerBytes: Array(header.utf8), data)
@@ -5,7 +7,7 @@ func safetensors(_ header: String, _ data: [UInt8] = []) -> [UInt8] {
 
 /// The bytes of a safetensors file whose header need not be text.
 func safetensors(headerBytes: [UInt8], _ data: [UInt8] = []) -> [UInt8] {
-  (0..<8).map { UInt8(truncatingIfNeeded: headerBytes.count >> (8 * $0)) } + headerBytes + data
+  UInt64(headerBytes.count).littleEndianBytes + headerBytes + data
 }
 
 /// A header entry.
