@@ -109,6 +109,9 @@ public struct CheckpointContents: Sendable, Equatable {
   public var assets: [Asset]
   /// What is recorded about the origin: an object.
   public var metadata: JSONValue
+  /// What a user should know about how the file was read, one line each: values that were rounded, contradictions
+  /// and how they were resolved. No format stores them.
+  public var notices: [String] = []
 
   /// Describes a checkpoint.
   public init(
