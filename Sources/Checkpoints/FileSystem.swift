@@ -30,10 +30,12 @@ package enum FileSystem {
 
   /// Checks that a path is a regular file.
   ///
+  /// - Returns: Its size.
   /// - Throws: `FormatError.missing` when nothing is there, `.malformed` when it is something else.
-  package static func requireRegularFile(_ path: String) throws -> (byteCount: Int, path: String) {
+  @discardableResult
+  package static func requireRegularFile(_ path: String) throws -> Int {
     switch try kind(of: path) {
-    case .file(let byteCount): return (byteCount, path)
+    case .file(let byteCount): return byteCount
     case .folder: throw FormatError(path, .malformed("is a folder, not a file"))
     case .other: throw FormatError(path, .malformed("is not a regular file"))
     case nil: throw FormatError(path, .missing("the file"))
@@ -175,11 +177,6 @@ package enum FileSystem {
   /// The reason of the last failed system call.
   package static func systemError(_ path: String) -> FormatError {
     FormatError(path, .system(unsafe String(cString: strerror(errno)).lowercasedFirst))
-  }
-
-  /// The path with `.`, `..` and links resolved, for comparing; the path itself when it does not exist.
-  package static func canonicalPath(_ path: String) -> String {
-    URL(filePath: path).resolvingSymlinksInPath().standardizedFileURL.path(percentEncoded: false)
   }
 }
 

@@ -6,6 +6,15 @@ extension ModuleDescription {
     matrices(of: contents).filter { contents.quantization[$0.name] == nil }
   }
 
+  /// The modules whose matrix can be quantized to some bits, in the order of the file.
+  ///
+  /// They are those that are not packed, and those that are packed with more bits: their values are exact.
+  package static func quantizableMatrices(
+    of contents: CheckpointContents, bits: Int
+  ) -> [ModuleDescription] {
+    matrices(of: contents).filter { contents.quantization[$0.name].map { $0.bits > bits } ?? true }
+  }
+
   /// The modules with a matrix `<module>.weight`, packed or not, in the order of the file.
   package static func matrices(of contents: CheckpointContents) -> [ModuleDescription] {
     contents.tensors.compactMap { tensor in

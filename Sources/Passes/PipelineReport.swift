@@ -26,6 +26,8 @@ public struct PipelineReport: Sendable {
   public let bitsPerWeight: Double
   /// What there is to say about the output of this format.
   public let details: [JSONValue.Member]
+  /// What a user should know about how the input was read, one line each.
+  public let notices: [String]
 
   /// The keys that other programs rely on, but for the memory, which only the program knows.
   public var json: JSONValue {
@@ -34,7 +36,8 @@ public struct PipelineReport: Sendable {
         JSONValue.Member("input", .string(input)), JSONValue.Member("output", .string(output)),
         JSONValue.Member("passes", .array(passes.map(\.json))), JSONValue.Member("bytes", .integer(bytes)),
         JSONValue.Member("bits_per_weight", .double(bitsPerWeight)),
-      ] + details)
+      ] + details
+        + (notices.isEmpty ? [] : [JSONValue.Member("notices", .array(notices.map(JSONValue.string)))]))
   }
 }
 

@@ -39,7 +39,8 @@ struct PipelineRun {
     PipelineReport(
       input: recipe.input.resolved, output: recipe.output.resolved, passes: passes, bytes: bytes,
       bitsPerWeight: copyReport["bits_per_weight"]?.double ?? current.contents.bitsPerWeight,
-      details: (copyReport.object ?? []).filter { $0.key != "bits_per_weight" })
+      details: (copyReport.object ?? []).filter { $0.key != "bits_per_weight" },
+      notices: input.contents.notices)
   }
 
   /// Does every step that is not finished yet.

@@ -18,9 +18,7 @@ extension Checkpoint {
   /// - Throws: `FormatError` when the file is malformed or its model of a kind that is not read.
   package static func openGGUF(_ file: InputFile) throws -> Checkpoint {
     let path = file.path
-    let header = try file.withBytes(in: 0..<file.byteCount) { bytes throws(FormatError) in
-      try GGUFHeader(parsing: bytes, path: path)
-    }
+    let header = try GGUFHeader(of: file)
     let keys = GGUFKeys(metadata: header.metadata, path: path)
     let configuration = try GGUFConfiguration(keys, frequencies: frequencies(header, file))
     let plan = try GGUFPlan(header, keys, configuration, file: file)
@@ -31,9 +29,10 @@ extension Checkpoint {
     var files = [("config.json", Array(document.prettyText.utf8))]
     files += try GGUFTokenizer(keys, vocabularySize: vocabularySize)?.files ?? []
     files.sort { precedes($0.0, $1.0) }
-    let contents = CheckpointContents(
+    var contents = CheckpointContents(
       tensors: plan.tensors, quantization: plan.quantization,
       assets: files.map { Asset(name: $0.0, byteCount: $0.1.count) }, metadata: try keys.checkpointMetadata())
+    contents.notices = plan.notices
     let store = GGUFStore(
       file, sources: plan.sources,
       assets: Dictionary(files.map { ($0.0, TensorBytes($0.1)) }, uniquingKeysWith: { first, _ in first }))

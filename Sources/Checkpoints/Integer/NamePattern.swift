@@ -182,8 +182,9 @@ private struct Compiler {
   /// An atom with the repetition that follows it.
   private mutating func repeated(_ atom: [NamePattern.Step]) -> [NamePattern.Step]? {
     guard let (least, most) = repetition() else { return nil }
-    // A lazy or possessive mark changes what is captured, not what matches, or is not understood.
-    _ = most != 1 || least != 1 ? take("?") : false
+    // A mark that makes a repetition lazy changes what is captured, not what matches.
+    let isRepeated = (least, most) != (1, 1)
+    if isRepeated { _ = take("?") }
     guard !["*", "+", "?", "{"].contains(peek()) else { return nil }
     var steps: [NamePattern.Step] = []
     for _ in 0..<least {

@@ -101,7 +101,8 @@ extension Checkpoint {
     var counts: [String: Int] = [:]
     for module in ModuleDescription.matrices(of: contents) {
       guard let shape = tensor(named: module.name + ".weight")?.shape else { continue }
-      counts[module.name] = contents.quantization[module.name].map { shape[1] * 32 / $0.bits } ?? shape[1]
+      counts[module.name] =
+        contents.quantization[module.name].map { $0.columnCount(wordCount: shape[1]) ?? 0 } ?? shape[1]
     }
     return counts
   }

@@ -48,7 +48,7 @@ extension QuantizePass {
     -> JSONValue
   {
     let plan = try plan(input)
-    let modules = try options.parameters(of: try selectedModules(of: input))
+    let modules = try selectedParameters(of: input)
     let groupSizes = Dictionary(
       modules.map { ($0.module + ".weight", $0.parameters.groupSize) },
       uniquingKeysWith: { first, _ in first })

@@ -88,7 +88,9 @@ package struct RotatePass: Pass {
   /// What becomes of the tensors; all it needs are there, dense, and of the right shapes.
   private func rotation(of input: Checkpoint) throws -> ModelRotation {
     if let module = input.contents.quantization.keys.min(by: precedes) {
-      throw PassError.usage("rotate: module '\(module)' is quantized; 'rotate' comes before 'quantize'")
+      throw PassError.usage(
+        "rotate: module '\(module)' is quantized; put 'rotate' before 'quantize', or begin with the model in F16 or BF16"
+      )
     }
     guard input.contents.adapter == nil else {
       throw PassError.usage("rotate: \(input.path) has an adapter; merge it first")
@@ -131,7 +133,9 @@ package struct RotatePass: Pass {
     guard options.parts.contains(.residual), let bytes = try input.asset(named: Self.configurationName) else {
       return nil
     }
-    let before = try bytes.withSpan { span in try JSONValue(parsing: span) }
+    let before = try bytes.withSpan { span throws(FormatError) in
+      try JSONValue(parsing: span, path: input.path + "/" + Self.configurationName)
+    }
     var json = before
     if rotation.newHead != nil { json.set("tie_word_embeddings", to: .bool(false)) }
     if let name = options.dtype?.configurationName {
