@@ -1,8 +1,7 @@
 /// A checkpoint on disk: what is in it, and each tensor's bytes on demand.
 ///
-/// Describing it reads headers only. A quantized weight of a module `m` is three tensors, as in MLX:
-/// `m.weight` (`U32`, `[out, in * bits / 32]`), `m.scales` and `m.biases` (`[out, in / groupSize]`); an adapter
-/// is `m.lora_A.weight` and `m.lora_B.weight`; trained changes of the tables are `m.scales_delta` and
+/// Describing it reads headers only. A quantized weight of a module is the tensors that its `QuantizedLayout` says; an
+/// adapter is `m.lora_A.weight` and `m.lora_B.weight`; trained changes of the tables are `m.scales_delta` and
 /// `m.biases_delta`.
 public struct Checkpoint: Sendable {
   /// The folder or file.
@@ -54,6 +53,9 @@ public struct Checkpoint: Sendable {
     }
     return try store.bytes(of: tensor)
   }
+
+  /// How the file really stores a tensor of this checkpoint, or nil where its description says so.
+  package func storedForm(of tensor: TensorInfo) -> StoredForm? { store.storedForm(of: tensor) }
 
   /// The same bytes under another description, for planning steps that have not run, or with other files.
   ///
@@ -121,19 +123,21 @@ public struct CheckpointContents: Sendable, Equatable {
   /// The tensors in the order of the file; names are unique.
   public var tensors: [TensorInfo]
   /// The quantized modules, by module name (`model.layers.0.mlp.up_proj`).
-  public var quantization: [String: QuantizationParameters]
+  public var quantization: [String: QuantizedLayout]
   /// What the adapter tensors mean, when there are some.
   public var adapter: AdapterParameters?
   /// The files that are not weights.
   public var assets: [Asset]
   /// What is recorded about the origin: an object.
   public var metadata: JSONValue
-  /// What a user should know about how the checkpoint was read, a sentence each; not written to any file.
+  /// What a user should know about how the file was read, one line each; no format stores it.
+  ///
+  /// Values that were rounded, and contradictions with how they were resolved.
   public var notices: [String] = []
 
   /// Describes a checkpoint.
   public init(
-    tensors: [TensorInfo], quantization: [String: QuantizationParameters] = [:],
+    tensors: [TensorInfo], quantization: [String: QuantizedLayout] = [:],
     adapter: AdapterParameters? = nil, assets: [Asset] = [], metadata: JSONValue = .object([])
   ) {
     self.tensors = tensors
@@ -141,20 +145,6 @@ public struct CheckpointContents: Sendable, Equatable {
     self.adapter = adapter
     self.assets = assets
     self.metadata = metadata
-  }
-}
-
-/// How the codes of a module are packed.
-public struct QuantizationParameters: Sendable, Equatable {
-  /// The width of a code: 2, 3, 4 or 8.
-  public var bits: Int
-  /// The columns that share a scale and a bias.
-  public var groupSize: Int
-
-  /// Describes a packing.
-  public init(bits: Int, groupSize: Int) {
-    self.bits = bits
-    self.groupSize = groupSize
   }
 }
 
@@ -205,6 +195,20 @@ package protocol TensorStore: Sendable {
   func bytes(of asset: Asset) throws -> TensorBytes
   /// The files of a folder that hold tensors; empty when the store is one file.
   var weightFileNames: [String] { get }
+  /// How the file really stores a tensor, or nil where its description says so.
+  func storedForm(of tensor: TensorInfo) -> StoredForm?
+}
+
+extension TensorStore {
+  package func storedForm(of tensor: TensorInfo) -> StoredForm? { nil }
+}
+
+/// How a file stores a tensor that is translated when it is read.
+package struct StoredForm: Sendable, Equatable {
+  /// The type's name in the file's format: `Q4_1`.
+  package let type: String
+  /// The bytes that the tensor takes; of codes and tables that share blocks each has its own.
+  package let byteCount: Int
 }
 
 /// A store some of whose files that are not weights have other contents.
@@ -215,6 +219,8 @@ private struct StoreWithAssets: TensorStore {
   func bytes(of tensor: TensorInfo) throws -> TensorBytes { try base.bytes(of: tensor) }
 
   func bytes(of asset: Asset) throws -> TensorBytes { try assets[asset.name] ?? base.bytes(of: asset) }
+
+  func storedForm(of tensor: TensorInfo) -> StoredForm? { base.storedForm(of: tensor) }
 
   var weightFileNames: [String] { base.weightFileNames }
 }

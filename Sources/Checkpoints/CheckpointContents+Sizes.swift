@@ -1,6 +1,6 @@
 /// How large a checkpoint is, found in one walk over its tensors.
 public struct CheckpointSizes: Sendable, Equatable {
-  /// The bytes of all tensors, before compression.
+  /// The bytes of all tensors as the file stores them, before compression.
   public private(set) var byteCount = 0
   /// The parameters of the model: elements of tensors, for packed ones the weights behind the codes; tables, adapters
   /// and trained changes are none.
@@ -18,14 +18,21 @@ public struct CheckpointSizes: Sendable, Equatable {
   /// The bits of all tensors together for each parameter.
   public var bitsPerParameter: Double { Double(byteCount) * 8 / Double(max(parameterCount, 1)) }
 
-  fileprivate init(_ contents: CheckpointContents) {
+  /// Adds up the tensors of a checkpoint.
+  ///
+  /// - Parameters:
+  ///   - contents: The checkpoint.
+  ///   - storedByteCount: The bytes that a tensor really takes, where that is not its size.
+  fileprivate init(_ contents: CheckpointContents, _ storedByteCount: (TensorInfo) -> Int = { $0.byteCount })
+  {
     for tensor in contents.tensors {
-      byteCount += tensor.byteCount
+      let stored = storedByteCount(tensor)
+      byteCount += stored
       if contents.quantization.isEmpty {
         let isBesideWeight = ModuleTensor.part(of: tensor.name)?.isBesideWeight == true
         parameterCount += isBesideWeight ? 0 : tensor.elementCount
       } else if let (module, part) = ModuleTensor.split(tensor.name) {
-        add(tensor, part, contents.quantization[module])
+        add(tensor, stored, part, contents.quantization[module])
       } else {
         parameterCount += tensor.elementCount
       }
@@ -33,14 +40,16 @@ public struct CheckpointSizes: Sendable, Equatable {
   }
 
   /// Adds a tensor of a module.
-  private mutating func add(_ tensor: TensorInfo, _ part: ModuleTensor, _ packing: QuantizationParameters?) {
-    guard let packing, part != .bias else {
+  private mutating func add(
+    _ tensor: TensorInfo, _ stored: Int, _ part: ModuleTensor, _ layout: QuantizedLayout?
+  ) {
+    guard let layout, part != .bias else {
       parameterCount += part.isBesideWeight ? 0 : tensor.elementCount
       return
     }
-    quantizedByteCount += tensor.byteCount
+    quantizedByteCount += stored
     guard part == .weight else { return }
-    let weightCount = tensor.byteCount * 8 / packing.bits
+    let weightCount = layout.weightCount(ofStored: tensor)
     quantizedWeightCount += weightCount
     parameterCount += weightCount
   }
@@ -58,4 +67,11 @@ extension CheckpointContents {
 
   /// The bits of a quantized weight, or of any parameter where nothing is quantized.
   public var bitsPerWeight: Double { sizes.bitsPerWeight }
+}
+
+extension Checkpoint {
+  /// All sizes, of tensors as the file stores them, which a GGUF file does in blocks.
+  public var storedSizes: CheckpointSizes {
+    CheckpointSizes(contents) { storedForm(of: $0)?.byteCount ?? $0.byteCount }
+  }
 }

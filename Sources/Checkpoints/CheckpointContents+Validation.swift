@@ -1,8 +1,7 @@
 extension CheckpointContents {
   /// Checks that the tensors are those that `quantization` and `adapter` speak of.
   ///
-  /// A quantized module has `weight` `U32` `[out, in * bits / 32]` and `scales` and `biases`
-  /// `[out, in / groupSize]`; an adapted module has a `weight`, `lora_A.weight` `[rank, in]` or
+  /// A quantized module has the tensors of its layout; an adapted module has a `weight`, `lora_A.weight` `[rank, in]` or
   /// `[rank, in / groupSize]` and `lora_B.weight` `[out, rank]`; `scales_delta` and `biases_delta` are `F32`
   /// and have the tables' shape.
   ///
@@ -48,9 +47,6 @@ private struct AdapterNames {
 
 /// The rules of one checkpoint's modules.
 private struct ModuleCheck {
-  /// Far above any group there is, and far from overflow when multiplied by the bits.
-  private static let groupSizeLimit = 1 << 32
-
   let contents: CheckpointContents
   let path: String
   private let tensors: [String: TensorInfo]
@@ -62,38 +58,7 @@ private struct ModuleCheck {
   }
 
   func checkQuantized(_ module: String) throws(FormatError) {
-    guard let parameters = contents.quantization[module] else { return }
-    let (bits, groupSize) = (parameters.bits, parameters.groupSize)
-    let place = "module '\(module)' of \(bits) bits in groups of \(groupSize)"
-    guard [2, 3, 4, 8].contains(bits) else {
-      throw FormatError(path, at: place, .unsupported("\(bits)-bit codes are not supported"))
-    }
-    guard (1...Self.groupSizeLimit).contains(groupSize) else {
-      throw FormatError(path, at: place, .malformed("groups of \(groupSize) columns"))
-    }
-    let codes = try require(.weight, of: module)
-    guard codes.dtype == .u32, codes.shape.count == 2 else {
-      throw error(
-        codes, .malformed("is \(codes.dtype.rawValue) \(codes.shape); codes are U32 of 2 dimensions"))
-    }
-    let inputCount = codes.shape[1].multipliedReportingOverflow(by: 32)
-    guard !inputCount.overflow, inputCount.partialValue % (bits * groupSize) == 0 else {
-      throw error(
-        codes,
-        .malformed("\(codes.shape[1]) words a row are no whole groups of \(groupSize) \(bits)-bit codes"))
-    }
-    let tableShape = [codes.shape[0], inputCount.partialValue / bits / groupSize]
-    for kind in [ModuleTensor.scales, .biases] {
-      let table = try require(kind, of: module)
-      guard table.shape == tableShape else {
-        throw FormatError(
-          path, at: "tensor '\(table.name)' of \(bits) bits in groups of \(groupSize)",
-          .shape(expected: tableShape, found: table.shape))
-      }
-      guard table.dtype.isWeight else {
-        throw error(table, .malformed("is \(table.dtype.rawValue), not F16, BF16 or F32"))
-      }
-    }
+    try contents.quantization[module]?.validate(module, path: path) { tensors[$0] }
   }
 
   func checkDeltas(
@@ -141,11 +106,11 @@ private struct ModuleCheck {
   private func inputCount(
     of module: String, _ weight: TensorInfo, _ kind: AdapterParameters.Kind
   ) throws(FormatError) -> Int {
-    // The codes of a quantized module were checked before: the products fit.
+    // The codes of a quantized module were checked before.
     switch (kind, contents.quantization[module]) {
     case (.dense, nil): return weight.shape[1]
-    case (.dense, let parameters?): return weight.shape[1] * 32 / parameters.bits
-    case (.pooled, let parameters?): return weight.shape[1] * 32 / parameters.bits / parameters.groupSize
+    case (.dense, let layout?): return layout.shape(ofStored: weight)[1]
+    case (.pooled, let layout?): return layout.shape(ofStored: weight)[1] / layout.groupSize
     case (.pooled, nil):
       throw FormatError(
         path, at: "module '\(module)'", .malformed("has a pooled adapter but is not quantized in groups"))
@@ -165,5 +130,50 @@ private struct ModuleCheck {
 
   private func error(_ tensor: TensorInfo, _ problem: FormatError.Problem) -> FormatError {
     FormatError(path, at: "tensor '\(tensor.name)'", problem)
+  }
+}
+
+extension QuantizedLayout {
+  /// Checks that a module has the tensors of the layout.
+  ///
+  /// - Parameters:
+  ///   - module: The module's name.
+  ///   - path: The path for errors.
+  ///   - tensor: Finds a tensor by its name.
+  /// - Throws: `FormatError` with the tensor and the numbers.
+  func validate(
+    _ module: String, path: String, _ tensor: (String) -> TensorInfo?
+  ) throws(FormatError) {
+    let phrase = "of \(bits) bits in groups of \(groupSize)"
+    if let problem { throw FormatError(path, at: "module '\(module)' \(phrase)", problem) }
+    func require(_ kind: ModuleTensor) throws(FormatError) -> TensorInfo {
+      guard let tensor = tensor(kind.name(of: module)) else {
+        throw FormatError(path, at: "module '\(module)'", .missing("tensor '\(kind.name(of: module))'"))
+      }
+      return tensor
+    }
+    let codes = try require(.weight)
+    let place = "tensor '\(codes.name)'"
+    guard codes.dtype == .u32, codes.shape.count == 2 else {
+      throw FormatError(
+        path, at: place,
+        .malformed("is \(codes.dtype.rawValue) \(codes.shape); codes are U32 of 2 dimensions"))
+    }
+    guard let columnCount = columnCount(wordCount: codes.shape[1]) else {
+      throw FormatError(
+        path, at: place,
+        .malformed("\(codes.shape[1]) words a row are no whole groups of \(groupSize) \(bits)-bit codes"))
+    }
+    for part in parts(rows: codes.shape[0], columns: columnCount).dropFirst() {
+      let table = try require(part.kind)
+      guard table.shape == part.shape else {
+        throw FormatError(
+          path, at: "tensor '\(table.name)' \(phrase)", .shape(expected: part.shape, found: table.shape))
+      }
+      guard part.dtypes.contains(table.dtype) else {
+        throw FormatError(
+          path, at: "tensor '\(table.name)'", .malformed("is \(table.dtype.rawValue), not F16, BF16 or F32"))
+      }
+    }
   }
 }

@@ -30,10 +30,12 @@ package enum FileSystem {
 
   /// Checks that a path is a regular file.
   ///
+  /// - Returns: Its size.
   /// - Throws: `FormatError.missing` when nothing is there, `.malformed` when it is something else.
-  package static func requireRegularFile(_ path: String) throws -> (byteCount: Int, path: String) {
+  @discardableResult
+  package static func requireRegularFile(_ path: String) throws -> Int {
     switch try kind(of: path) {
-    case .file(let byteCount): return (byteCount, path)
+    case .file(let byteCount): return byteCount
     case .folder: throw FormatError(path, .malformed("is a folder, not a file"))
     case .other: throw FormatError(path, .malformed("is not a regular file"))
     case nil: throw FormatError(path, .notFound("the file"))

@@ -123,7 +123,7 @@ private final class FileReader: Sendable {
 
   init(path: String) throws {
     // Asked before opening, since opening a pipe would wait for a writer.
-    _ = try FileSystem.requireRegularFile(path)
+    try FileSystem.requireRegularFile(path)
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw FileSystem.systemError(path) }
     var status = stat()

@@ -24,9 +24,9 @@ public final class MappedFile: Sendable {
   /// - Parameter path: A regular file, or a link to one.
   /// - Throws: `FormatError` when the path is not a regular file or cannot be read.
   public init(path: String) throws {
-    let file = try FileSystem.requireRegularFile(path)
+    let byteCount = try FileSystem.requireRegularFile(path)
     self.path = path
-    isMapped = file.byteCount > 0
+    isMapped = byteCount > 0
     guard isMapped else {
       contents = Data()
       return

@@ -61,3 +61,10 @@ extension ModuleTensor {
     }
   }
 }
+
+extension ModuleTensor {
+  /// Whether a module is an embedding by its name: `model.embed_tokens`.
+  static func isEmbedding(_ module: String) -> Bool {
+    module.split(separator: ".").last?.hasPrefix("embed") == true
+  }
+}

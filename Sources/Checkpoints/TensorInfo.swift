@@ -11,8 +11,8 @@ public struct TensorInfo: Sendable, Equatable {
   /// The size of the values, without padding.
   public let byteCount: Int
 
-  /// Describes a tensor whose size is known to be representable.
-  public init(name: String, dtype: DType, shape: [Int]) {
+  /// Describes a tensor whose size is known to be representable; `init(checking:)` takes any numbers.
+  package init(name: String, dtype: DType, shape: [Int]) {
     guard let info = TensorInfo(checking: name, dtype: dtype, shape: shape) else {
       preconditionFailure("tensor '\(name)': shape \(shape) overflows or is not whole bytes")
     }

@@ -31,13 +31,16 @@ package struct ModelReader: Sendable {
 
   /// A linear: its weight, with trained changes of its tables applied, and its adapter.
   package func linear(_ module: String, rows: Int, columns: Int) throws -> Linear {
-    let weight =
-      if let parameters = checkpoint.contents.quantization[module] {
-        try packedWeight(module, rows: rows, columns: columns, parameters)
-      } else {
-        try denseWeight(module, rows: rows, columns: columns)
-      }
+    let weight = try weight(module, rows: rows, columns: columns)
     return Linear(name: module, weight: weight, adapter: try adapter(of: module, weight))
+  }
+
+  /// The weight of a module, dense or packed, with trained changes of its tables applied.
+  package func weight(_ module: String, rows: Int, columns: Int) throws -> Weight {
+    guard let layout = checkpoint.contents.quantization[module] else {
+      return try denseWeight(module, rows: rows, columns: columns)
+    }
+    return try packedWeight(module, rows: rows, columns: columns, layout)
   }
 
   private func denseWeight(_ module: String, rows: Int, columns: Int) throws -> Weight {
@@ -48,36 +51,39 @@ package struct ModelReader: Sendable {
   }
 
   private func packedWeight(
-    _ module: String, rows: Int, columns: Int, _ parameters: QuantizationParameters
+    _ module: String, rows: Int, columns: Int, _ layout: QuantizedLayout
   ) throws -> Weight {
-    guard columns % parameters.groupSize == 0, columns * parameters.bits % 32 == 0 else {
+    guard layout.fits(columns: columns) else {
       throw FormatError(
         checkpoint.path, at: "module '\(module)'",
-        .malformed("groups of \(parameters.groupSize) do not divide \(columns) columns"))
+        .malformed("groups of \(layout.groupSize) do not divide \(columns) columns"))
     }
-    // What the kernels need; the formats allow any group size.
-    guard parameters.groupSize % 8 == 0 else {
+    guard layout.isComputed else {
       throw FormatError(
         checkpoint.path, at: "module '\(module)'",
-        .unsupported("groups of \(parameters.groupSize) columns are not supported; multiples of 8 are"))
+        .unsupported("groups of \(layout.groupSize) columns are not supported; multiples of 8 are"))
     }
-    _ = try requireTensor(module + ".weight", shape: [rows, columns * parameters.bits / 32])
-    let shape = [rows, columns / parameters.groupSize]
-    let packed = PackedWeight(
-      codes: try checkpoint.bytes(of: module + ".weight"), bits: parameters.bits,
-      groupSize: parameters.groupSize, scales: try table(module, "scales", shape: shape),
-      biases: try table(module, "biases", shape: shape))
+    for part in layout.parts(rows: rows, columns: columns) {
+      _ = try requireTensor(part.kind.name(of: module), shape: part.shape)
+    }
+    guard let stored = try checkpoint.quantizedWeight(of: module) else {
+      preconditionFailure("module '\(module)' has a layout")
+    }
+    var packed = PackedWeight(stored)
+    try add(.scalesDelta, of: module, to: &packed.scales)
+    try add(.biasesDelta, of: module, to: &packed.biases)
     return Weight(rows: rows, columns: columns, values: .packed(packed))
   }
 
-  /// A table of a packed weight, plus its trained change if there is one.
-  private func table(_ module: String, _ kind: String, shape: [Int]) throws -> [Float] {
-    var values = try floats("\(module).\(kind)", shape: shape)
-    let change = "\(module).\(kind)_delta"
-    if checkpoint.tensor(named: change) != nil {
-      for (i, delta) in try floats(change, shape: shape).enumerated() { values[i] += delta }
+  /// Adds the trained change of a table, if there is one.
+  private func add(_ kind: ModuleTensor, of module: String, to table: inout [Float]) throws {
+    guard let change = checkpoint.tensor(named: kind.name(of: module)) else { return }
+    guard change.elementCount == table.count else {
+      throw FormatError(
+        checkpoint.path, at: "tensor '\(change.name)'",
+        .malformed("has not the table's \(table.count) values"))
     }
-    return values
+    for (i, delta) in try checkpoint.floats(of: change.name).enumerated() { table[i] += delta }
   }
 
   private func adapter(of module: String, _ weight: Weight) throws -> LowRankAdapter? {
@@ -131,26 +137,5 @@ package struct ModelReader: Sendable {
   package func floats(_ name: String, shape: [Int]) throws -> [Float] {
     let format = try format(of: name, shape: shape)
     return try checkpoint.bytes(of: name).withSpan { bytes in widened(bytes, from: format) }
-  }
-}
-
-extension FloatFormat {
-  /// The arithmetic format of a dtype, if it is one.
-  package init?(_ dtype: DType) {
-    switch dtype {
-    case .f32: self = .f32
-    case .f16: self = .f16
-    case .bf16: self = .bf16
-    default: return nil
-    }
-  }
-
-  /// The dtype of the format.
-  package var dtype: DType {
-    switch self {
-    case .f32: .f32
-    case .f16: .f16
-    case .bf16: .bf16
-    }
   }
 }

@@ -106,6 +106,13 @@ package struct PackedWeight: Sendable {
     self.biases = biases
   }
 
+  /// Takes over a weight of a checkpoint.
+  package init(_ stored: QuantizedWeight) {
+    self.init(
+      codes: stored.codes, bits: stored.layout.bits, groupSize: stored.layout.groupSize,
+      scales: stored.scales, biases: stored.biases)
+  }
+
   /// The codes of some rows, as bytes.
   package func codeRange(rows: Range<Int>, columnCount: Int) -> Range<Int> {
     let rowBytes = columnCount * bits / 8
@@ -118,10 +125,10 @@ package struct PackedWeight: Sendable {
     let groupCount = columnCount / groupSize
     let tableRange = rows.lowerBound * groupCount..<rows.upperBound * groupCount
     codes.withSpan { span in
-      dequantize(
-        codes: span.extracting(codeRange(rows: rows, columnCount: columnCount)), bits: bits,
-        groupSize: groupSize, columnCount: columnCount,
+      QuantizedLayout.affine(bits: bits, groupSize: groupSize).decode(
+        codes: span.extracting(codeRange(rows: rows, columnCount: columnCount)),
         scales: scales.span.extracting(tableRange), biases: biases.span.extracting(tableRange),
+        columnCount: columnCount,
         groups: columns.lowerBound / groupSize..<columns.upperBound / groupSize, into: &tile)
     }
   }

@@ -87,12 +87,7 @@ struct GGUFOutput {
   }
 
   private static func json(_ name: String, of checkpoint: Checkpoint) throws -> JSONValue {
-    guard let bytes = try checkpoint.asset(named: name) else { return .object([]) }
-    do throws(JSONError) {
-      return try bytes.withSpan { span throws(JSONError) in try JSONValue(parsing: span) }
-    } catch {
-      throw FormatError(checkpoint.path + "/" + name, byte: error.byteOffset, .malformed(error.reason))
-    }
+    try checkpoint.json(named: name) ?? .object([])
   }
 
   private static func chatTemplates(of checkpoint: Checkpoint) throws -> ChatTemplates {

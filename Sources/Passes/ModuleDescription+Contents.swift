@@ -6,6 +6,17 @@ extension ModuleDescription {
     matrices(of: checkpoint).filter { checkpoint.contents.quantization[$0.name] == nil }
   }
 
+  /// The modules whose matrix can be quantized to some bits, in the order of the file.
+  ///
+  /// They are those that are not packed, and those that are packed with more bits: their values are exact.
+  package static func quantizableMatrices(
+    of checkpoint: Checkpoint, bits: Int
+  ) -> [ModuleDescription] {
+    matrices(of: checkpoint).filter {
+      checkpoint.contents.quantization[$0.name].map { $0.bits > bits } ?? true
+    }
+  }
+
   /// The modules with a matrix `<module>.weight`, packed or not, in the order of the file.
   ///
   /// The linears of the layers are those that the model's architecture names. Of an architecture that is not understood

@@ -136,7 +136,7 @@ public struct Pipeline {
     switch recipe.outputFormat {
     case .gguf:
       // What was packed before may have tables that F16 holds; those of a pass are not made for it.
-      let packed = Set(result.contents.quantization.keys).subtracting(input.quantization.keys)
+      let packed = Set(result.contents.quantization.filter { input.quantization[$0.key] != $0.value }.keys)
       try GGUFOutput(result, path: recipe.output.resolved).requireRepresentable(options.gguf, packing: packed)
     case .mlx: try result.contents.validateForMLX(path: recipe.output.resolved)
     case .rilq, .safetensors, .gptq, .gptqV2, .autoRound, .compressedTensors: break

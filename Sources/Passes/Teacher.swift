@@ -4,10 +4,20 @@ import Models
 extension PassContext {
   /// The original model that a pass compares with: the one that is named, otherwise the recipe's input.
   ///
-  /// - Throws: `PassError.usage` when it is quantized itself, `FormatError` when it cannot be opened.
-  func teacher(_ named: PathOption?) throws -> Checkpoint {
+  /// It may be packed, but then some module has to have more bits in it than in the model that learns from it.
+  ///
+  /// - Parameters:
+  ///   - named: The path that was given.
+  ///   - student: The checkpoint that is compared with it.
+  /// - Returns: The original model.
+  /// - Throws: `PassError.usage` when it is quantized as the student is, `FormatError` when it cannot be opened.
+  func teacher(_ named: PathOption?, of student: Checkpoint) throws -> Checkpoint {
     let teacher = try named.map { try Checkpoint.open(path: $0.resolved, access: access) } ?? original
-    guard teacher.contents.quantization.isEmpty else {
+    let layouts = teacher.contents.quantization
+    let isFiner = student.contents.quantization.contains { module, layout in
+      layouts[module].map { $0.bits > layout.bits } ?? true
+    }
+    guard layouts.isEmpty || isFiner else {
       throw PassError.usage("\(teacher.path): is quantized itself; name the original model with 'teacher'")
     }
     return teacher

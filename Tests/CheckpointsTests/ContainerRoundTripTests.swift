@@ -125,7 +125,7 @@ import Testing
     changed[0].tensors[0][0] ^= 1
     changed[1].contents.tensors[0] = TensorInfo(name: "m.weighs", dtype: .u32, shape: [1, 2])
     changed[2].contents.adapter?.alpha = 33
-    changed[3].contents.quantization["m"]?.bits = 4
+    changed[3].contents.quantization["m"] = .affine(bits: 4, groupSize: 32)
     changed[4].assets[0][0] ^= 1
     #expect(Set(try (changed + [original]).map { try digest($0) }).count == 6)
   }

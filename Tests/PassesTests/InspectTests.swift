@@ -130,6 +130,25 @@ import Testing
         == #"{"name":"m.weight","dtype":"U32","shape":[1,2],"bytes":8,"bits":2,"group_size":32}"#)
   }
 
+  @Test func `counts what a GGUF file stores, not what the codes take`() throws {
+    let folder = try TemporaryFolder()
+    let made = try convert(
+      tinyLlama, to: folder.path("out.gguf"), passes: "[{quantize: {bits: 2, tables: f16}}]")
+    let inspection = try Inspection(made)
+    let json = inspection.json
+    #expect(json["bits_per_weight"]?.double == 5)
+    let tensors = json["tensors"]?.array ?? []
+    #expect(tensors.reduce(0) { $0 + ($1["bytes"]?.integer ?? 0) } == json["bytes"]?.integer)
+    let up = tensors.filter { $0["name"]?.string?.hasPrefix("model.layers.0.mlp.up_proj.") == true }
+    // 384 rows of 4 blocks, of which 16 bytes are codes, 2 a scale and 2 a bias.
+    #expect(up.map { $0["bytes"]?.integer } == [384 * 4 * 16, 384 * 4 * 2, 384 * 4 * 2])
+    #expect(up.allSatisfy { $0["stored_as"]?.string == "Q4_1" })
+    #expect(up.first?["bits"]?.integer == 2)
+    #expect(json["quantization"]?.array?.first?["stored_as"]?.string == "Q4_1")
+    #expect(inspection.text.contains("2 bits, groups of 64, in Q4_1"))
+    #expect(inspection.text.contains("5.00, tables and adapters included"))
+  }
+
   @Test func `refuses a container whose tables do not fit`() throws {
     var small = SmallCheckpoint()
     small.add("m.weight", .u32, [1, 2], [UInt8](repeating: 0, count: 8))

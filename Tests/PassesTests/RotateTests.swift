@@ -169,7 +169,8 @@ import Testing
     let rotate = PassOptions.rotate(RotateOptions())
     #expect(
       message { try bench.run(.quantize(QuantizeOptions()), rotate) }
-        == "rotate: module 'model.layers.0.mlp.down_proj' is quantized; 'rotate' comes before 'quantize'")
+        == "rotate: module 'model.layers.0.mlp.down_proj' is quantized; put 'rotate' before 'quantize', or begin with "
+        + "the model in F16 or BF16")
     let text = message {
       try bench.run(
         .attach(AttachOptions { $0.kind = .dense }), rotate)

@@ -129,13 +129,8 @@ extension ModelLayout {
 extension CheckpointContents {
   /// The shape of a module's weight, unpacked.
   package func logicalShape(of weight: TensorInfo, module: String) -> [Int] {
-    guard let parameters = quantization[module], weight.shape.count == 2, parameters.bits > 0 else {
-      return weight.shape
-    }
-    // A row of a tensor that exists is far below 2^58 words.
-    return [
-      weight.shape[0], weight.shape[1].multipliedReportingOverflow(by: 32).partialValue / parameters.bits,
-    ]
+    guard let layout = quantization[module], weight.shape.count == 2 else { return weight.shape }
+    return layout.shape(ofStored: weight)
   }
 }
 

@@ -1,6 +1,6 @@
 /// What a container says about its tensors, as JSON.
 struct ContainerManifest: Equatable {
-  var quantization: [String: QuantizationParameters]
+  var quantization: [String: QuantizedLayout]
   var adapter: AdapterParameters?
   /// An object.
   var metadata: JSONValue
@@ -14,7 +14,8 @@ extension ContainerManifest {
     var members: [JSONValue.Member] = []
     if !quantization.isEmpty {
       let modules = quantization.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
-      members.append(.init("quantization", .object(modules.map { .init($0.key, $0.value.manifestValue) })))
+      members.append(
+        .init("quantization", .object(modules.map { .init($0.key, JSONValue.object($0.value.members)) })))
     }
     if let adapter { members.append(.init("adapter", adapter.manifestValue)) }
     if metadata != .object([]) { members.append(.init("metadata", metadata)) }
@@ -44,14 +45,27 @@ extension ContainerManifest {
 
   private static func readQuantization(
     _ value: JSONValue?
-  ) throws(ManifestDefect) -> [String: QuantizationParameters] {
+  ) throws(ManifestDefect) -> [String: QuantizedLayout] {
     guard let value else { return [:] }
     guard let members = value.object else { throw ManifestDefect("'quantization' is not an object") }
-    var modules: [String: QuantizationParameters] = [:]
+    var modules: [String: QuantizedLayout] = [:]
     for member in members {
-      modules[member.key] = try QuantizationParameters(manifest: member.value, module: member.key)
+      modules[member.key] = try layout(member.value, of: member.key)
     }
     return modules
+  }
+}
+
+extension ContainerManifest {
+  private static func layout(_ value: JSONValue, of module: String) throws(ManifestDefect) -> QuantizedLayout
+  {
+    let place = "quantization of '\(module)'"
+    try value.requireKeys(QuantizedLayout.memberKeys, in: place)
+    do throws(LayoutDefect) {
+      return try QuantizedLayout(members: value)
+    } catch {
+      throw ManifestDefect("\(place): \(error.reason)")
+    }
   }
 }
 
@@ -69,26 +83,6 @@ extension JSONValue {
     for member in members where !keys.contains(member.key) {
       throw ManifestDefect("\(place) has an unknown key '\(member.key)'")
     }
-  }
-}
-
-extension QuantizationParameters {
-  fileprivate static let widths = [2, 3, 4, 8]
-
-  fileprivate var manifestValue: JSONValue {
-    .object([.init("bits", .integer(bits)), .init("group_size", .integer(groupSize))])
-  }
-
-  fileprivate init(manifest value: JSONValue, module: String) throws(ManifestDefect) {
-    let place = "quantization of '\(module)'"
-    try value.requireKeys(["bits", "group_size"], in: place)
-    guard let bits = value["bits"]?.integer, Self.widths.contains(bits) else {
-      throw ManifestDefect("\(place): 'bits' is not 2, 3, 4 or 8")
-    }
-    guard let groupSize = value["group_size"]?.integer, groupSize >= 1 else {
-      throw ManifestDefect("\(place): 'group_size' is no positive integer")
-    }
-    self.init(bits: bits, groupSize: groupSize)
   }
 }
 

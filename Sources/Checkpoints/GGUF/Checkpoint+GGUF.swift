@@ -19,9 +19,7 @@ extension Checkpoint {
   /// - Throws: `FormatError` when the file is malformed or its model of a kind that is not read.
   package static func openGGUF(_ file: InputFile) throws -> Checkpoint {
     let path = file.path
-    let header = try file.withBytes(in: 0..<file.byteCount) { bytes throws(FormatError) in
-      try GGUFHeader(parsing: bytes, path: path)
-    }
+    let header = try GGUFHeader(of: file)
     let keys = GGUFKeys(metadata: header.metadata, path: path)
     let configuration = try GGUFConfiguration(keys, frequencies: frequencies(header, file))
     let plan = try GGUFPlan(header, keys, configuration, file: file)
@@ -36,6 +34,7 @@ extension Checkpoint {
     var contents = CheckpointContents(
       tensors: plan.tensors, quantization: plan.quantization,
       assets: files.map { Asset(name: $0.0, byteCount: $0.1.count) }, metadata: try keys.checkpointMetadata())
+    contents.notices = plan.notices
     if let refusal = tokenizer.refusal {
       contents.notices.append(
         "the tokenizer is kept as it is, and no text can be read with it: \(refusal.reason)")

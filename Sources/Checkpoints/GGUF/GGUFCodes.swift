@@ -2,28 +2,56 @@
 ///
 /// | type | codes | scale | bias |
 /// | --- | --- | --- | --- |
+/// | Q4_0 | 0…15 | d | -8 d |
 /// | Q4_1 | 0…15 | d | m |
-/// | Q2_0, TQ2_0 | 0…3 | d | -d |
+/// | Q5_0 | 0…31 | d | -16 d |
+/// | Q5_1 | 0…31 | d | m |
 /// | Q8_0 | the signed byte + 128, 0…255 | d | -128 d |
+/// | Q2_0, TQ2_0 | 0…3 | d | -d |
+///
+/// `d` and `m` are half floats and a code has at most 8 bits, so products and sums are exact in single precision: a
+/// packed module has the very weights of the blocks.
 struct GGUFCodes {
-  private let type: GGUFTensorType
+  /// The type.
+  let type: GGUFTensorType
+  /// The greatest code that a block holds.
+  let greatestCode: Int
+  /// The widths of codes that modules written as this type may have; the last is that of a module that is read.
+  let moduleBits: ClosedRange<Int>
+  /// The code that stands for zero; nil when a block has a bias of its own, `m`.
+  let zeroPoint: Float?
+  /// Where the scale is in a block.
+  private let scaleOffset: Int
 
   /// Nil for a type that is not of this kind.
   init?(_ type: GGUFTensorType) {
-    guard [.q4_1, .q2_0, .tq2_0, .q8_0].contains(type) else { return nil }
     self.type = type
+    switch type {
+    case .q4_0: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (15, 4...4, 8, 0)
+    case .q4_1: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (15, 2...4, nil, 0)
+    case .q5_0: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (31, 8...8, 16, 0)
+    case .q5_1: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (31, 8...8, nil, 0)
+    case .q8_0: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (255, 8...8, 128, 0)
+    case .q2_0: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (3, 2...2, 1, 0)
+    case .tq2_0: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (3, 2...2, 1, 64)
+    default: return nil
+    }
   }
 
-  /// Whether a tensor of this type becomes a packed module without being told to.
-  var isTwoBit: Bool { type == .q2_0 || type == .tq2_0 }
-
-  /// Where the scale is in a block.
-  private var scaleOffset: Int { type == .tq2_0 ? 64 : 0 }
+  /// The bytes of a block that belong to a tensor of the packed module.
+  func byteCount(of kind: ModuleTensor) -> Int {
+    let biasByteCount = zeroPoint == nil ? 2 : 0
+    switch kind {
+    case .scales: return 2
+    case .biases: return biasByteCount
+    default: return type.blockByteCount - 2 - biasByteCount
+    }
+  }
 
   /// The bits of the table values of a block, which repeat within a group.
   func tableBits(_ row: RawSpan, block: Int) -> UInt32 {
     let start = block * type.blockByteCount + scaleOffset
-    return type == .q4_1 ? row.integer(at: start) : UInt32(row.integer(at: start, as: UInt16.self))
+    return zeroPoint == nil ? row.integer(at: start) : UInt32(row.integer(at: start, as: UInt16.self))
   }
 
   /// The scale of a block.
@@ -33,12 +61,9 @@ struct GGUFCodes {
 
   /// The bias of a block.
   func bias(_ row: RawSpan, block: Int) -> Float {
+    guard let zeroPoint else { return row.half(at: block * type.blockByteCount + 2) }
     // Subtracted from zero, so that a scale of zero gives a bias without a sign.
-    switch type {
-    case .q4_1: row.half(at: block * type.blockByteCount + 2)
-    case .q8_0: 0 - 128 * scale(row, block: block)
-    default: 0 - scale(row, block: block)
-    }
+    return 0 - zeroPoint * scale(row, block: block)
   }
 
   /// The codes of a row, one a byte.
@@ -47,12 +72,14 @@ struct GGUFCodes {
       let start = block * type.blockByteCount
       let first = block * type.blockElementCount
       switch type {
-      case .q4_1:
-        for j in 0..<16 {
-          let byte = row.byte(at: start + 4 + j)
-          codes[first + j] = byte & 15
-          codes[first + j + 16] = byte >> 4
-        }
+      case .q4_0: readNibbles(row, at: start + 2, into: &codes, first)
+      case .q4_1: readNibbles(row, at: start + 4, into: &codes, first)
+      case .q5_0:
+        readNibbles(row, at: start + 6, into: &codes, first)
+        addHighBits(row.integer(at: start + 2), to: &codes, first)
+      case .q5_1:
+        readNibbles(row, at: start + 8, into: &codes, first)
+        addHighBits(row.integer(at: start + 4), to: &codes, first)
       case .q8_0:
         for i in 0..<32 { codes[first + i] = row.byte(at: start + 2 + i) &+ 128 }
       case .q2_0:
@@ -63,5 +90,20 @@ struct GGUFCodes {
         }
       }
     }
+  }
+
+  /// Codes `j` and `j + 16` share a byte, the first in its low half.
+  private func readNibbles(_ row: RawSpan, at start: Int, into codes: inout MutableSpan<UInt8>, _ first: Int)
+  {
+    for j in 0..<16 {
+      let byte = row.byte(at: start + j)
+      codes[first + j] = byte & 15
+      codes[first + j + 16] = byte >> 4
+    }
+  }
+
+  /// Bit 4 of code `i` is bit `i` of a word.
+  private func addHighBits(_ bits: UInt32, to codes: inout MutableSpan<UInt8>, _ first: Int) {
+    for i in 0..<32 { codes[first + i] |= UInt8(bits >> UInt32(i) & 1) << 4 }
   }
 }

@@ -1,12 +1,19 @@
-/// A place in the header of a GGUF file; the file itself is passed to every call.
+/// A place in the header of a GGUF file; the beginning of the file is passed to every call.
 struct GGUFCursor {
   private let path: String
+  /// The size of the whole file.
+  private let fileByteCount: Int
+  /// Whether bytes were wanted that the file has and the beginning that was passed has not.
+  private(set) var wantsMore = false
   /// The byte that is read next, from the start of the file.
   private(set) var position = 0
   /// What is being read, for errors: `key 'x'`, `tensor 'x'`.
   var place: String?
 
-  init(path: String) { self.path = path }
+  init(path: String, fileByteCount: Int) {
+    self.path = path
+    self.fileByteCount = fileByteCount
+  }
 
   /// An error at a byte, or at the one that is read next.
   func error(_ problem: FormatError.Problem, byte: Int? = nil) -> FormatError {
@@ -14,15 +21,16 @@ struct GGUFCursor {
   }
 
   /// The bytes of the file that are left.
-  func remainingByteCount(_ file: RawSpan) -> Int { file.byteCount - position }
+  private var remainingByteCount: Int { fileByteCount - position }
 
   /// Passes bytes that must be there.
   ///
   /// - Returns: Where they begin.
-  /// - Throws: `FormatError` when the file ends before.
+  /// - Throws: `FormatError` when the file, or the beginning that is there, ends before.
   mutating func take(_ byteCount: Int, of file: RawSpan) throws(FormatError) -> Int {
-    guard byteCount <= remainingByteCount(file) else {
-      throw error(.truncated(needed: byteCount, available: remainingByteCount(file)))
+    guard byteCount <= file.byteCount - position else {
+      wantsMore = byteCount <= remainingByteCount
+      throw error(.truncated(needed: byteCount, available: remainingByteCount))
     }
     defer { position += byteCount }
     return position
@@ -38,7 +46,7 @@ struct GGUFCursor {
   /// Reads a count of things that take at least some bytes each, and checks that the file has room for them.
   ///
   /// - Parameters:
-  ///   - file: The file.
+  ///   - file: The beginning of the file.
   ///   - what: What is counted, for errors.
   ///   - byteCount: The fewest bytes of one.
   /// - Returns: The count.
@@ -48,7 +56,7 @@ struct GGUFCursor {
   ) throws(FormatError) -> Int {
     let start = position
     let count: UInt64 = try integer(file)
-    let limit = remainingByteCount(file) / byteCount
+    let limit = remainingByteCount / byteCount
     guard count <= UInt64(limit) else {
       throw error(.malformed("\(count) \(what), the file has room for \(limit)"), byte: start)
     }
@@ -59,9 +67,8 @@ struct GGUFCursor {
   mutating func string(_ file: RawSpan) throws(FormatError) -> String {
     let start = position
     let byteCount: UInt64 = try integer(file)
-    guard byteCount <= UInt64(remainingByteCount(file)) else {
-      throw error(
-        .truncated(needed: Int(clamping: byteCount), available: remainingByteCount(file)), byte: start)
+    guard byteCount <= UInt64(remainingByteCount) else {
+      throw error(.truncated(needed: Int(clamping: byteCount), available: remainingByteCount), byte: start)
     }
     let first = try take(Int(byteCount), of: file)
     guard let text = file.string(in: first..<position) else {

@@ -76,28 +76,9 @@ extension GGUFEncoding {
 
   /// The values that the bytes of a row stand for.
   package func decoded(_ bytes: [UInt8], columnCount: Int) -> [Float] {
-    switch type {
-    case .f32: return widened(bytes, from: .f32)
-    case .f16: return widened(bytes, from: .f16)
-    case .bf16: return widened(bytes, from: .bf16)
-    default: break
-    }
-    let (size, byteCount) = (type.blockElementCount, type.blockByteCount)
     var values = [Float](repeating: 0, count: columnCount)
-    for block in 0..<columnCount / size {
-      let start = block * byteCount
-      let tables = widened(Array(bytes[start..<start + (type == .q4_1 ? 4 : 2)]), from: .f16)
-      for i in 0..<size {
-        let value: Float
-        switch type {
-        case .q4_1:
-          value = Float(bytes[start + 4 + i % 16] >> UInt8(i / 16 * 4) & 15) * tables[0] + tables[1]
-        case .q2_0: value = (Float(bytes[start + 2 + i / 4] >> UInt8(i % 4 * 2) & 3) - 1) * tables[0]
-        default: value = Float(Int8(bitPattern: bytes[start + 2 + i])) * tables[0]
-        }
-        values[block * size + i] = value
-      }
-    }
+    var span = values.mutableSpan
+    TensorBytes(bytes).withSpan { type.decode($0, into: &span) }
     return values
   }
 }

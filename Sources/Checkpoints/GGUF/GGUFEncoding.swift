@@ -2,7 +2,7 @@ import Kernels
 
 /// How the rows of a matrix become rows of a GGUF tensor; `Formats/gguf.md` has the bytes of the blocks.
 package struct GGUFEncoding: Sendable, Equatable {
-  /// The type of the tensor: F32, F16, BF16, Q8_0, Q4_1 or Q2_0.
+  /// The type of the tensor: F32, F16, BF16, Q8_0, Q4_1 or Q2_0; where codes are kept also Q4_0, Q5_0 or Q5_1.
   package let type: GGUFTensorType
   /// Whether codes and tables are taken over as they are, rather than found anew from the values.
   package let keepsCodes: Bool
@@ -40,14 +40,14 @@ package struct GGUFEncoding: Sendable, Equatable {
   private func encode(
     _ rows: GGUFEncodingRows, row: Int, into bytes: inout MutableSpan<UInt8>, scratch: inout [Float]
   ) {
-    if keepsCodes, case .packed(let codes, let parameters, let scales, let biases) = rows.storage {
-      let groups = rows.groups(ofRow: row, parameters)
+    if keepsCodes, case .packed(let codes, let layout, let scales, let biases) = rows.storage {
+      let groups = rows.groups(ofRow: row, layout)
       codes.withSpan { all in
         takeOver(
-          all.extracting(rows.byteRange(ofRow: row, of: all)), parameters, scales.span.extracting(groups),
+          all.extracting(rows.byteRange(ofRow: row, of: all)), layout, scales.span.extracting(groups),
           biases.span.extracting(groups), into: &bytes)
       }
-    } else if case .dense(let stored, let format) = rows.storage, type == Self.type(of: format) {
+    } else if case .dense(let stored, let format) = rows.storage, type.dtype == format.dtype {
       // Copied, since widening makes NaNs quiet.
       stored.withSpan { all in
         let range = rows.byteRange(ofRow: row, of: all)
@@ -57,14 +57,6 @@ package struct GGUFEncoding: Sendable, Equatable {
       var values = scratch.mutableSpan
       rows.readValues(ofRow: row, into: &values)
       round(scratch.span, into: &bytes)
-    }
-  }
-
-  private static func type(of format: FloatFormat) -> GGUFTensorType {
-    switch format {
-    case .f32: .f32
-    case .f16: .f16
-    case .bf16: .bf16
     }
   }
 

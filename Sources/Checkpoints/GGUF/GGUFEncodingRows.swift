@@ -5,7 +5,7 @@ package struct GGUFEncodingRows: Sendable {
   /// How the values are stored in the checkpoint.
   package enum Storage: Sendable {
     case dense(TensorBytes, FloatFormat)
-    case packed(codes: TensorBytes, QuantizationParameters, scales: [Float], biases: [Float])
+    case packed(codes: TensorBytes, QuantizedLayout, scales: [Float], biases: [Float])
   }
 
   /// The rows.
@@ -29,21 +29,19 @@ package struct GGUFEncodingRows: Sendable {
       bytes.withSpan { bytes in
         widen(bytes.extracting(byteRange(ofRow: row, of: bytes)), from: format, into: &values)
       }
-    case .packed(let codes, let parameters, let scales, let biases):
-      let groups = groups(ofRow: row, parameters)
+    case .packed(let codes, let layout, let scales, let biases):
+      let groups = groups(ofRow: row, layout)
       codes.withSpan { bytes in
-        dequantize(
-          codes: bytes.extracting(byteRange(ofRow: row, of: bytes)), bits: parameters.bits,
-          groupSize: parameters.groupSize,
-          columnCount: columnCount, scales: scales.span.extracting(groups),
-          biases: biases.span.extracting(groups), into: &values)
+        layout.decode(
+          codes: bytes.extracting(byteRange(ofRow: row, of: bytes)), scales: scales.span.extracting(groups),
+          biases: biases.span.extracting(groups), columnCount: columnCount, into: &values)
       }
     }
   }
 
   /// The tables' entries of a row.
-  func groups(ofRow row: Int, _ parameters: QuantizationParameters) -> Range<Int> {
-    let count = columnCount / parameters.groupSize
+  func groups(ofRow row: Int, _ layout: QuantizedLayout) -> Range<Int> {
+    let count = columnCount / layout.groupSize
     return row * count..<(row + 1) * count
   }
 

@@ -84,9 +84,6 @@ package struct GGUFExport: Sendable {
 }
 
 extension GGUFExport {
-  static let quantizationKey = "rilq.quantization"
-  static let metadataKey = "rilq.metadata"
-
   /// What a reader needs to give the checkpoint back as it was.
   private static func returnMembers(
     _ plan: GGUFExportPlan, _ encodings: [GGUFEncoding], exact: Set<String>
@@ -98,9 +95,9 @@ extension GGUFExport {
       case .packed(let parameters, _, let scales, _) where encoding.keepsCodes:
         // Rounded tables are those of the file.
         let tables = exact.contains(tensor.module) ? scales.dtype : .f16
-        modules.append(JSONValue.Member(tensor.module, packing(parameters, tables)))
+        modules.append(GGUFPacking(layout: parameters, tables: tables).member(of: tensor.module))
       case .dense(let stored)
-      where exact.contains(tensor.module) && stored.dtype.rawValue != encoding.type.name:
+      where exact.contains(tensor.module) && stored.dtype != encoding.type.dtype:
         dtypes.append(JSONValue.Member(stored.name, .string(stored.dtype.rawValue)))
       default: continue
       }
@@ -108,21 +105,14 @@ extension GGUFExport {
     // Written even when it is empty: a file with it is ours, and its vectors have the dtypes that it says.
     var document = JSONValue.object([JSONValue.Member("modules", .object(modules))])
     if !dtypes.isEmpty { document.set("dtypes", to: .object(dtypes)) }
-    var members = [GGUFExportMember(quantizationKey, .string(document.compactText))]
+    var members = [GGUFExportMember(GGUFStatement.key, .string(document.compactText))]
     if case .llama3(let scaling) = plan.model.configuration.rotary.scaling {
       members.append(GGUFExportMember(Llama3Scaling.key, .string(scaling.statement.compactText)))
     }
     if plan.contents.metadata != .object([]) {
-      members.append(GGUFExportMember(metadataKey, .string(plan.contents.metadata.compactText)))
+      members.append(
+        GGUFExportMember(GGUFKeys.checkpointMetadataKey, .string(plan.contents.metadata.compactText)))
     }
     return members
-  }
-
-  private static func packing(_ parameters: QuantizationParameters, _ tables: DType) -> JSONValue {
-    .object([
-      JSONValue.Member("bits", .integer(parameters.bits)),
-      JSONValue.Member("group_size", .integer(parameters.groupSize)),
-      JSONValue.Member("tables", .string(tables.rawValue)),
-    ])
   }
 }

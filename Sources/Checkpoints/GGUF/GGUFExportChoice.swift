@@ -5,8 +5,8 @@ struct GGUFExportChoice {
   let options: GGUFExportOptions
   let path: String
 
-  /// Those that llama.cpp has known for longest come first.
-  static let packedTypes: [GGUFTensorType] = [.q4_1, .q8_0, .q2_0]
+  /// Smaller ones come before those that hold more; but first those that llama.cpp has known for longest.
+  static let packedTypes: [GGUFTensorType] = [.q4_0, .q4_1, .q8_0, .q5_0, .q5_1, .q2_0]
 
   /// The type that comes nearest to codes of a width when none holds them.
   static func nearestType(bits: Int) -> GGUFTensorType { bits > 4 ? .q8_0 : .q4_1 }
@@ -17,15 +17,14 @@ struct GGUFExportChoice {
   func encoding() throws -> (GGUFEncoding, GGUFEncodingLoss?) {
     switch tensor.storage {
     case .dense(let stored): try denseEncoding(stored)
-    case .packed(let parameters, _, let scales, let biases):
+    case .packed(let layout, let codes, let scales, let biases):
       try packedEncoding(
-        parameters, scales: GGUFExportTensor.floats(checkpoint.bytes(of: scales.name), of: scales),
-        biases: GGUFExportTensor.floats(checkpoint.bytes(of: biases.name), of: biases))
+        layout, codes, scales: checkpoint.floats(of: scales.name), biases: checkpoint.floats(of: biases.name))
     }
   }
 
   private func denseEncoding(_ stored: TensorInfo) throws -> (GGUFEncoding, GGUFEncodingLoss?) {
-    let own = GGUFExportTensor.type(of: stored) ?? .f32
+    let own = GGUFTensorType(stored.dtype) ?? .f32
     let type = tensor.shape.count == 1 ? .f32 : asked ?? own
     let encoding = GGUFEncoding(type: type, keepsCodes: false)
     // Every F16 and BF16 value is one of F32.
@@ -40,7 +39,7 @@ struct GGUFExportChoice {
   }
 
   private func packedEncoding(
-    _ parameters: QuantizationParameters, scales: [Float], biases: [Float]
+    _ layout: QuantizedLayout, _ codes: TensorInfo, scales: [Float], biases: [Float]
   ) throws -> (GGUFEncoding, GGUFEncodingLoss?) {
     if let asked, asked.blockElementCount == 1 {
       let encoding = GGUFEncoding(type: asked, keepsCodes: false)
@@ -48,28 +47,35 @@ struct GGUFExportChoice {
     }
     var reasons: [GGUFTensorType: String] = [:]
     for type in asked.map({ [$0] }) ?? Self.packedTypes {
-      guard let reason = obstacle(parameters, scales, biases, type) else {
+      guard let reason = try obstacle(layout, codes, scales, biases, type) else {
         return (GGUFEncoding(type: type, keepsCodes: true), nil)
       }
       reasons[type] = reason
     }
-    let type = asked ?? Self.nearestType(bits: parameters.bits)
+    let type = asked ?? Self.nearestType(bits: layout.bits)
     // Codes with rounded tables are as near as Q4_1 can come; the others would lose the bias.
-    let keepsCodes = type == .q4_1 && GGUFEncoding.obstacle(parameters, in: type) == nil
+    let keepsCodes = type == .q4_1 && GGUFEncoding.obstacle(layout, in: type) == nil
     let encoding = GGUFEncoding(type: type, keepsCodes: keepsCodes)
     return (encoding, try measured(encoding, because: reasons[type] ?? ""))
   }
 
   /// Why codes and tables cannot be taken over, or nil when that is exact.
   private func obstacle(
-    _ parameters: QuantizationParameters, _ scales: [Float], _ biases: [Float], _ type: GGUFTensorType
-  ) -> String? {
-    if let obstacle = GGUFEncoding.obstacle(parameters, in: type) { return obstacle }
-    guard
-      let (group, reason) = GGUFEncoding.levelsDiffer(bits: parameters.bits, scales, biases, in: type)
-    else { return nil }
-    let groupsPerRow = tensor.shape[1] / parameters.groupSize
-    return "row \(group / groupsPerRow), group \(group % groupsPerRow): \(reason)"
+    _ layout: QuantizedLayout, _ codes: TensorInfo, _ scales: [Float], _ biases: [Float],
+    _ type: GGUFTensorType
+  ) throws -> String? {
+    if let obstacle = GGUFEncoding.obstacle(layout, in: type) { return obstacle }
+    if let (group, reason) = GGUFEncoding.levelsDiffer(bits: layout.bits, scales, biases, in: type) {
+      let groupsPerRow = tensor.shape[1] / layout.groupSize
+      return "row \(group / groupsPerRow), group \(group % groupsPerRow): \(reason)"
+    }
+    // Of codes that are wider than those of the type every one has to be small.
+    guard layout.bits == 8, let greatest = GGUFCodes(type)?.greatestCode, greatest < 255 else { return nil }
+    let largest = try checkpoint.bytes(of: codes.name).withSpan { bytes in
+      (0..<bytes.byteCount).reduce(UInt8(0)) { max($0, bytes.byte(at: $1)) }
+    }
+    return largest > greatest
+      ? "\(type.name) holds codes up to \(greatest), and there is one of \(largest)" : nil
   }
 
   /// The loss of an encoding, or nil when there is none.

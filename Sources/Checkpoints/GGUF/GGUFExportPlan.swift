@@ -71,10 +71,10 @@ package struct GGUFExportPlan: Sendable {
 
   /// Why tables that are yet to be computed in some dtypes have no place in a type, or nil when they have.
   private static func obstacle(_ tables: [DType], in type: GGUFTensorType) -> String? {
-    if type == .q8_0 || type == .q2_0 {
-      let zero = type == .q2_0 ? "-scale" : "-128 * scale"
+    if let zero = GGUFCodes(type)?.biasPhrase {
       return "\(type.name) has no biases but \(zero), those to be computed are others"
     }
+    if type == .q5_1 { return "Q5_1 holds codes up to 31, those to be computed are others" }
     guard tables.contains(.f32) else { return nil }
     return "\(type.name) has F16 tables, those to be computed are F32; --tables f16 makes them so"
   }
@@ -101,8 +101,11 @@ package struct GGUFExportPlan: Sendable {
     let most = counts.max { ($0.value, $0.key.rawValue) < ($1.value, $1.key.rawValue) }
     return switch most?.key {
     case .f16: 1
+    case .q4_0: 2
     case .q4_1: 3
     case .q8_0: 7
+    case .q5_0: 8
+    case .q5_1: 9
     case .bf16: 32
     case .q2_0: 41
     default: 0

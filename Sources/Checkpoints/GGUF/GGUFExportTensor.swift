@@ -5,7 +5,7 @@ struct GGUFExportTensor: Sendable, Equatable {
   /// How the checkpoint holds it.
   enum Storage: Sendable, Equatable {
     case dense(TensorInfo)
-    case packed(QuantizationParameters, codes: TensorInfo, scales: TensorInfo, biases: TensorInfo)
+    case packed(QuantizedLayout, codes: TensorInfo, scales: TensorInfo, biases: TensorInfo)
   }
 
   /// The name in the GGUF file.
@@ -52,23 +52,11 @@ struct GGUFExportTensor: Sendable, Equatable {
     bytes.withSpan { widened($0, from: format(of: tensor)) }
   }
 
-  /// The GGUF type of the same values as a tensor of floats, or nil when it is none.
-  static func type(of tensor: TensorInfo) -> GGUFTensorType? {
-    switch tensor.dtype {
-    case .f32: .f32
-    case .f16: .f16
-    case .bf16: .bf16
-    default: nil
-    }
-  }
-
   private static func format(of tensor: TensorInfo) -> FloatFormat {
-    switch tensor.dtype {
-    case .f32: .f32
-    case .f16: .f16
-    case .bf16: .bf16
-    default: preconditionFailure("'\(tensor.name)' is \(tensor.dtype.rawValue)")
+    guard let format = FloatFormat(tensor.dtype) else {
+      preconditionFailure("'\(tensor.name)' is \(tensor.dtype.rawValue)")
     }
+    return format
   }
 }
 
@@ -101,10 +89,10 @@ extension GGUFExportModel {
         storage = .packed(
           parameters, codes: weight, scales: try take(.scales, tensor.module),
           biases: try take(.biases, tensor.module))
-        shape = contents.logicalShape(of: weight, module: tensor.module)
+        shape = parameters.shape(ofStored: weight)
       } else {
         storage = .dense(weight)
-        guard GGUFExportTensor.type(of: weight) != nil else {
+        guard weight.dtype.isWeight else {
           throw FormatError(
             path, at: "tensor '\(weight.name)'", .notExact("GGUF has no tensors of \(weight.dtype.rawValue)"))
         }

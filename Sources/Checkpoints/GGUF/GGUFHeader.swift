@@ -30,21 +30,52 @@ package struct GGUFHeader: Sendable {
   /// The key of the alignment.
   package static let alignmentKey = "general.alignment"
 
+  /// What is read at first; most headers are some megabytes, for their vocabulary.
+  private static let firstPieceByteCount = 1 << 20
+
+  /// Reads and validates the header of a file, of which no more is read than growing pieces that hold the header.
+  ///
+  /// - Parameter file: The file.
+  /// - Throws: `FormatError` with the byte and the key or tensor.
+  package init(of file: InputFile) throws(FormatError) {
+    var pieceByteCount = min(file.byteCount, Self.firstPieceByteCount)
+    while true {
+      let header = try file.withBytes(in: 0..<pieceByteCount) { bytes throws(FormatError) in
+        try GGUFHeader(parsing: bytes, fileByteCount: file.byteCount, path: file.path)
+      }
+      if let header {
+        self = header
+        return
+      }
+      // A piece that is the whole file lacks nothing.
+      pieceByteCount = min(file.byteCount, 4 * pieceByteCount)
+    }
+  }
+
   /// Reads and validates the header of a file.
   ///
+  /// Nil when the header goes on beyond the bytes, which are not the whole file then.
+  ///
   /// - Parameters:
-  ///   - file: The whole file; only the header is touched.
+  ///   - bytes: The beginning of the file.
+  ///   - fileByteCount: The size of the file.
   ///   - path: The path for errors.
   /// - Throws: `FormatError` with the byte and the key or tensor.
-  package init(parsing file: RawSpan, path: String) throws(FormatError) {
-    var reader = GGUFHeaderReader(path: path)
-    let counts = try reader.readStart(file)
-    version = counts.version
-    metadata = try reader.readMetadata(file, count: counts.keys)
-    alignment = try reader.alignment(metadata)
-    let declarations = try reader.readDeclarations(file, count: counts.tensors)
+  package init?(parsing bytes: RawSpan, fileByteCount: Int, path: String) throws(FormatError) {
+    var reader = GGUFHeaderReader(path: path, fileByteCount: fileByteCount)
+    let declarations: [GGUFHeaderReader.Declaration]
+    do throws(FormatError) {
+      let counts = try reader.readStart(bytes)
+      version = counts.version
+      metadata = try reader.readMetadata(bytes, count: counts.keys)
+      alignment = try reader.alignment(metadata)
+      declarations = try reader.readDeclarations(bytes, count: counts.tensors)
+    } catch {
+      if reader.wantsMore { return nil }
+      throw error
+    }
     var layout = try GGUFLayout(
-      headerByteCount: reader.position, alignment: alignment, fileByteCount: file.byteCount, path: path)
+      headerByteCount: reader.position, alignment: alignment, fileByteCount: fileByteCount, path: path)
     entries = try layout.place(declarations)
   }
 }

@@ -32,10 +32,13 @@ struct GGUFHeaderReader {
   private var cursor: GGUFCursor
   private var arrayValueCount = 0
 
-  init(path: String) {
+  init(path: String, fileByteCount: Int) {
     self.path = path
-    cursor = GGUFCursor(path: path)
+    cursor = GGUFCursor(path: path, fileByteCount: fileByteCount)
   }
+
+  /// Whether the last error is that the file goes on beyond the beginning that was passed.
+  var wantsMore: Bool { cursor.wantsMore }
 
   /// The bytes read so far.
   var position: Int { cursor.position }

@@ -9,8 +9,6 @@ struct GGUFLayout {
   private let start: Int
   /// Where the next tensor begins, from the start of the data.
   private var offset = 0
-  /// Where it would begin if type 42 had the blocks it had at first; nil when a row cannot have those.
-  private var olderOffset: Int? = 0
 
   /// Finds where the data begins.
   init(
@@ -34,7 +32,15 @@ struct GGUFLayout {
   ) throws(FormatError) -> [GGUFHeader.Entry] {
     var entries: [GGUFHeader.Entry] = []
     entries.reserveCapacity(declarations.count)
-    for declaration in declarations { entries.append(try place(declaration)) }
+    for (i, declaration) in declarations.enumerated() {
+      do throws(FormatError) {
+        entries.append(try place(declaration))
+      } catch {
+        let older = OlderQ2Blocks(declarations[...i], alignment: alignment)
+        let isOlder = older.explain(declaration, at: offset, leaving: fileByteCount - start)
+        throw isOlder ? Self.olderBlocks(declaration, path) : error
+      }
+    }
     let end = entries.last?.range.upperBound ?? min(start, fileByteCount)
     guard fileByteCount <= start + offset || fileByteCount <= end else {
       throw FormatError(
@@ -49,9 +55,6 @@ struct GGUFLayout {
   ) throws(FormatError) -> GGUFHeader.Entry {
     let place = "tensor '\(declaration.name)'"
     guard declaration.offset == UInt64(offset) else {
-      if let olderOffset, olderOffset != offset, declaration.offset == UInt64(olderOffset) {
-        throw olderBlocks(declaration)
-      }
       throw FormatError(
         path, byte: declaration.offsetPosition, at: place,
         .malformed("its offset is \(declaration.offset), the tensors before it end at \(offset)"))
@@ -59,7 +62,6 @@ struct GGUFLayout {
     guard start <= fileByteCount, offset <= fileByteCount - start,
       declaration.byteCount <= fileByteCount - start - offset
     else {
-      if endsAtOlderSize(declaration) { throw olderBlocks(declaration) }
       let available = fileByteCount > start ? max(0, fileByteCount - start - offset) : 0
       throw FormatError(
         path, byte: min(start, fileByteCount), at: place,
@@ -82,35 +84,60 @@ struct GGUFLayout {
         .malformed("its padding ends beyond any file"))
     }
     offset = next
-    olderOffset = olderOffset.flatMap { older in
-      olderByteCount(declaration).flatMap { Self.padded(older + $0, to: alignment) }
-    }
   }
 
-  private static func padded(_ byteCount: Int, to alignment: Int) -> Int? {
+  fileprivate static func padded(_ byteCount: Int, to alignment: Int) -> Int? {
     let (sum, overflow) = byteCount.addingReportingOverflow(alignment - 1)
     return overflow ? nil : sum & ~(alignment - 1)
   }
 
-  // Type 42 was first used for blocks of 128 weights in 34 bytes. Nothing in such a file says so but its sizes.
+  private static func olderBlocks(_ declaration: GGUFHeaderReader.Declaration, _ path: String) -> FormatError
+  {
+    FormatError(
+      path, byte: declaration.offsetPosition, at: "tensor '\(declaration.name)'",
+      .unsupported("is of type 42 in its older blocks of 128 weights; the sizes are not those of Q2_0"))
+  }
+}
 
-  private func olderByteCount(_ declaration: GGUFHeaderReader.Declaration) -> Int? {
+/// The sizes that tensors have if type 42 stands for blocks of 128 weights in 34 bytes, as it did at first.
+///
+/// Nothing in such a file says so but its sizes, so this is looked at once a tensor has no place.
+private struct OlderQ2Blocks {
+  private let alignment: Int
+  /// Where the last tensor begins, from the start of the data; nil when a row before it cannot have such blocks.
+  private var offset: Int? = 0
+
+  /// Adds up the sizes before the last of some tensors; all but the last have a place in the file.
+  init(_ declarations: ArraySlice<GGUFHeaderReader.Declaration>, alignment: Int) {
+    self.alignment = alignment
+    for declaration in declarations.dropLast() {
+      offset = offset.flatMap { offset in
+        Self.byteCount(declaration).flatMap { GGUFLayout.padded(offset + $0, to: alignment) }
+      }
+    }
+  }
+
+  private static func byteCount(_ declaration: GGUFHeaderReader.Declaration) -> Int? {
     guard declaration.type == .q2_0 else { return declaration.byteCount }
     guard let rowLength = declaration.shape.last, rowLength % 128 == 0 else { return nil }
     return declaration.byteCount / (2 * declaration.type.blockByteCount) * 34
   }
 
-  private func endsAtOlderSize(_ declaration: GGUFHeaderReader.Declaration) -> Bool {
-    guard declaration.type == .q2_0, let byteCount = olderByteCount(declaration),
-      let padded = Self.padded(byteCount, to: alignment)
-    else { return false }
-    let left = fileByteCount - start - offset
-    return left == byteCount || left == padded
-  }
-
-  private func olderBlocks(_ declaration: GGUFHeaderReader.Declaration) -> FormatError {
-    FormatError(
-      path, byte: declaration.offsetPosition, at: "tensor '\(declaration.name)'",
-      .unsupported("is of type 42 in its older blocks of 128 weights; the sizes are not those of Q2_0"))
+  /// Whether older blocks are why a tensor has no place.
+  ///
+  /// - Parameters:
+  ///   - declaration: The last tensor.
+  ///   - expected: Where it should begin, from the start of the data.
+  ///   - dataByteCount: The bytes of the file from the start of the data.
+  /// - Returns: Whether the sizes are those of the older blocks.
+  func explain(
+    _ declaration: GGUFHeaderReader.Declaration, at expected: Int, leaving dataByteCount: Int
+  ) -> Bool {
+    guard declaration.offset == UInt64(expected) else {
+      return offset != expected && offset.map { declaration.offset == UInt64($0) } == true
+    }
+    guard declaration.type == .q2_0, let byteCount = Self.byteCount(declaration) else { return false }
+    let left = dataByteCount - expected
+    return left == byteCount || left == GGUFLayout.padded(byteCount, to: alignment)
   }
 }

@@ -1,6 +1,6 @@
 /// How the codes of a GGUF tensor become a packed module.
 struct GGUFPacking: Sendable, Equatable {
-  let parameters: QuantizationParameters
+  let layout: QuantizedLayout
   /// The dtype of scales and biases.
   let tables: DType
 }
@@ -14,6 +14,7 @@ struct GGUFPacking: Sendable, Equatable {
 struct GGUFStatement {
   /// The key of the metadata.
   static let key = "rilq.quantization"
+  fileprivate static let tablesKey = "tables"
 
   /// Whether the file is one of our own writer, which says of every tensor that comes back in another dtype.
   let isOurs: Bool
@@ -59,26 +60,40 @@ struct GGUFStatement {
     _ module: JSONValue.Member, _ keys: GGUFKeys
   ) throws(FormatError) -> GGUFPacking {
     let place = "module '\(module.key)': "
-    let known: Set = ["bits", "group_size", "tables"]
     guard let members = module.value.object else { throw refused(keys, place + "is no object") }
-    if let other = members.first(where: { !known.contains($0.key) }) {
+    if let other = members.first(where: {
+      $0.key != tablesKey && !QuantizedLayout.memberKeys.contains($0.key)
+    }) {
       throw refused(keys, place + "key '\(other.key)'")
     }
-    guard let bits = module.value["bits"]?.integer, [2, 3, 4, 8].contains(bits) else {
-      throw refused(keys, place + "'bits' is not 2, 3, 4 or 8")
+    let layout: QuantizedLayout
+    do throws(LayoutDefect) {
+      layout = try QuantizedLayout(members: module.value)
+    } catch {
+      throw refused(keys, place + error.reason)
     }
-    guard let groupSize = module.value["group_size"]?.integer, (1...1 << 24).contains(groupSize) else {
-      throw refused(keys, place + "'group_size' is not from 1 to 2^24")
-    }
-    let tables = try dtype(module.value["tables"] ?? .string(DType.f16.rawValue), place + "tables", keys)
-    return GGUFPacking(parameters: .init(bits: bits, groupSize: groupSize), tables: tables)
+    let tables = try dtype(module.value[tablesKey] ?? .string(DType.f16.rawValue), place + tablesKey, keys)
+    return GGUFPacking(layout: layout, tables: tables)
   }
 }
 
 extension GGUFPacking {
-  /// The packing of a two-bit type that the file says nothing about: a group is a block.
-  static func natural(_ type: GGUFTensorType) -> GGUFPacking {
-    GGUFPacking(parameters: .init(bits: 2, groupSize: type.blockElementCount), tables: .f32)
+  /// The packing of a type with codes that the file says nothing about, or nil for another type: a group is a block.
+  ///
+  /// Scales are half floats in the blocks, and biases are their multiples: F16 holds them but for weights beyond all that
+  /// models have, which are refused when the tables are read. The tables of two-bit types are F32.
+  static func natural(_ type: GGUFTensorType) -> GGUFPacking? {
+    GGUFCodes(type).map { codes in
+      let bits = codes.moduleBits.upperBound
+      return GGUFPacking(
+        layout: .affine(bits: bits, groupSize: type.blockElementCount), tables: bits == 2 ? .f32 : .f16)
+    }
+  }
+
+  /// The packing as a member of the statement.
+  func member(of module: String) -> JSONValue.Member {
+    let tables = JSONValue.Member(GGUFStatement.tablesKey, .string(tables.rawValue))
+    return JSONValue.Member(module, .object(layout.members + [tables]))
   }
 }
 

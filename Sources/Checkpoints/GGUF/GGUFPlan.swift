@@ -5,9 +5,11 @@ struct GGUFPlan {
   /// In the order of the file; a packed module has its three tensors where the file has the one.
   private(set) var tensors: [TensorInfo] = []
   private(set) var sources: [String: GGUFSource] = [:]
-  private(set) var quantization: [String: QuantizationParameters] = [:]
+  private(set) var quantization: [String: QuantizedLayout] = [:]
   /// That of the matrices that are not packed.
   let dtype: DType
+  /// The tensors that are rounded, by their type, in the order of the types' first appearance.
+  private var rounded: [(type: GGUFTensorType, count: Int)] = []
 
   private let configuration: GGUFConfiguration
   private let path: String
@@ -55,6 +57,7 @@ struct GGUFPlan {
       try addPacked(match.module, entry, packing, headSize)
       return
     }
+    if entry.type.dtype == nil, statement.dtypes[match.name] == nil { countRounded(entry.type) }
     let isVector = entry.shape.count == 1 && entry.type == .f32
     let target =
       statement.dtypes[match.name] ?? (isVector ? vectorDType : entry.type.dtype ?? .bf16)
@@ -62,6 +65,19 @@ struct GGUFPlan {
     add(
       TensorInfo(name: match.name, dtype: target, shape: entry.shape),
       GGUFSource(entry: entry, content: content, headSize: headSize))
+  }
+
+  private mutating func countRounded(_ type: GGUFTensorType) {
+    if let i = rounded.firstIndex(where: { $0.type == type }) {
+      rounded[i].count += 1
+    } else {
+      rounded.append((type, 1))
+    }
+  }
+
+  /// What is not exact in the checkpoint, a line for each type.
+  var notices: [String] {
+    rounded.map { "\($0.type.name): \($0.count) tensor\($0.count == 1 ? "" : "s") rounded to BF16" }
   }
 
   private mutating func add(_ tensor: TensorInfo, _ source: GGUFSource) {
@@ -72,35 +88,31 @@ struct GGUFPlan {
   private mutating func addPacked(
     _ module: String, _ entry: GGUFHeader.Entry, _ packing: GGUFPacking, _ headSize: Int?
   ) throws(FormatError) {
-    let (bits, groupSize) = (packing.parameters.bits, packing.parameters.groupSize)
+    let layout = packing.layout
     let (rows, columns) = (entry.shape[0], entry.rowLength)
-    guard groupSize % entry.type.blockElementCount == 0, columns % groupSize == 0 else {
+    guard layout.groupSize % entry.type.blockElementCount == 0, layout.fits(columns: columns) else {
       throw refused(
         entry,
         .malformed(
-          "groups of \(groupSize) are no whole \(entry.type.name) blocks of rows of \(columns)"))
+          "groups of \(layout.groupSize) are no whole \(entry.type.name) blocks of rows of \(columns)"))
     }
-    func add(_ kind: ModuleTensor, _ dtype: DType, _ columns: Int, _ content: GGUFSource.Content) {
-      self.add(
-        TensorInfo(name: kind.name(of: module), dtype: dtype, shape: [rows, columns]),
-        GGUFSource(entry: entry, content: content, headSize: headSize))
+    let tensors = layout.tensors(of: module, rows: rows, columns: columns, tables: packing.tables)
+    for (kind, tensor) in zip(layout.partKinds, tensors) {
+      add(tensor, GGUFSource(entry: entry, content: .part(kind, packing), headSize: headSize))
     }
-    // A group is a multiple of 32 columns, so words are whole for any width of a code.
-    add(.weight, .u32, columns / 32 * bits, .codes(packing))
-    add(.scales, packing.tables, columns / groupSize, .scales(packing))
-    add(.biases, packing.tables, columns / groupSize, .biases(packing))
-    quantization[module] = packing.parameters
+    quantization[module] = layout
   }
 
   /// How a matrix is packed; nil when it becomes floats.
   private func packing(
     of match: GGUFTensorNames.Match, _ entry: GGUFHeader.Entry
   ) throws(FormatError) -> GGUFPacking? {
-    let codes = GGUFCodes(entry.type)
     guard let stated = statement.packings[match.module] else {
-      return codes?.isTwoBit == true && entry.shape.count == 2 ? .natural(entry.type) : nil
+      // A dtype that is stated holds the values of the blocks, which were chosen for it.
+      guard entry.shape.count == 2, statement.dtypes[match.name] == nil else { return nil }
+      return .natural(entry.type)
     }
-    guard codes != nil, entry.shape.count == 2 else {
+    guard GGUFCodes(entry.type) != nil, entry.shape.count == 2 else {
       throw refused(
         entry, .malformed("is \(entry.type.name), which has no codes for the packing that the file states"))
     }
@@ -138,7 +150,7 @@ struct GGUFPlan {
     _ entries: [GGUFHeader.Entry], matrices dtype: DType, _ file: InputFile
   ) throws(FormatError) -> DType {
     guard dtype != .f32 else { return .f32 }
-    let format: FloatFormat = dtype == .f16 ? .f16 : .bf16
+    let format = FloatFormat(dtype) ?? .bf16
     let vectors = entries.lazy.filter {
       $0.shape.count == 1 && $0.type == .f32 && $0.name != GGUFTensorNames.frequencies
     }
@@ -148,17 +160,5 @@ struct GGUFPlan {
       guard zip(values, restored).allSatisfy({ $0.bitPattern == $1.bitPattern }) else { return .f32 }
     }
     return dtype
-  }
-}
-
-extension GGUFTensorType {
-  /// The dtype of a type without blocks.
-  fileprivate var dtype: DType? {
-    switch self {
-    case .f32: .f32
-    case .f16: .f16
-    case .bf16: .bf16
-    default: nil
-    }
   }
 }

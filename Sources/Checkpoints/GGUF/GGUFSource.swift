@@ -8,12 +8,8 @@ struct GGUFSource: Sendable {
     case stored
     /// The values, rounded to nearest even where the dtype holds fewer digits.
     case rounded(DType)
-    /// The codes, packed.
-    case codes(GGUFPacking)
-    /// The scales of groups.
-    case scales(GGUFPacking)
-    /// The biases of groups.
-    case biases(GGUFPacking)
+    /// A tensor of a packed module: the codes, the scales or the biases.
+    case part(ModuleTensor, GGUFPacking)
   }
 
   let entry: GGUFHeader.Entry
@@ -25,7 +21,19 @@ struct GGUFSource: Sendable {
   var isFloats: Bool {
     switch content {
     case .stored, .rounded: true
-    case .codes, .scales, .biases: false
+    case .part: false
+    }
+  }
+
+  /// How the file stores what the tensor is made of, or nil when it stores it as it is.
+  var storedForm: StoredForm? {
+    switch content {
+    case .stored: return nil
+    case .rounded: return StoredForm(type: entry.type.name, byteCount: entry.range.count)
+    case .part(let kind, _):
+      let blockCount = entry.range.count / entry.type.blockByteCount
+      let byteCount = GGUFCodes(entry.type)?.byteCount(of: kind) ?? 0
+      return StoredForm(type: entry.type.name, byteCount: blockCount * byteCount)
     }
   }
 
@@ -98,15 +106,11 @@ extension GGUFSource {
       var values = scratch.floats.mutableSpan
       entry.type.decode(bytes, into: &values)
       narrow(scratch.floats.span, to: format, into: &out)
-    case .codes(let packing):
+    case .part(let kind, let packing):
+      let reader = GGUFRow(of: entry, row: row, packing, path: path)
+      guard kind == .weight else { return try reader.writeTable(bytes, isBias: kind == .biases, into: &out) }
       scratch.reserve(codes: rowLength)
-      try GGUFRow(bytes, of: entry, row: row, packing, path: path)
-        .writeCodes(bytes, &scratch.codes, into: &out)
-    case .scales(let packing):
-      try GGUFRow(bytes, of: entry, row: row, packing, path: path).writeTable(
-        bytes, isBias: false, into: &out)
-    case .biases(let packing):
-      try GGUFRow(bytes, of: entry, row: row, packing, path: path).writeTable(bytes, isBias: true, into: &out)
+      try reader.writeCodes(bytes, &scratch.codes, into: &out)
     }
   }
 }
@@ -133,7 +137,7 @@ private struct GGUFRow {
   private let packing: GGUFPacking
   private let path: String
 
-  init(_ bytes: RawSpan, of entry: GGUFHeader.Entry, row: Int, _ packing: GGUFPacking, path: String) {
+  init(of entry: GGUFHeader.Entry, row: Int, _ packing: GGUFPacking, path: String) {
     guard let reader = GGUFCodes(entry.type) else { preconditionFailure("\(entry.type.name) has no codes") }
     self.reader = reader
     self.entry = entry
@@ -152,7 +156,7 @@ private struct GGUFRow {
   ) throws(FormatError) {
     var span = codes.mutableSpan
     reader.read(bytes, into: &span)
-    let bits = packing.parameters.bits
+    let bits = packing.layout.bits
     var all: UInt8 = 0
     for i in span.indices { all |= span[i] }
     guard bits == 8 || all >> UInt8(bits) == 0 else { throw refused("a code does not fit \(bits) bits") }
@@ -163,7 +167,7 @@ private struct GGUFRow {
     _ bytes: RawSpan, isBias: Bool, into out: inout MutableSpan<UInt8>
   ) throws(FormatError) {
     guard let format = FloatFormat(packing.tables) else { preconditionFailure("no table of such a dtype") }
-    let blocksPerGroup = packing.parameters.groupSize / entry.type.blockElementCount
+    let blocksPerGroup = packing.layout.groupSize / entry.type.blockElementCount
     let blockCount = bytes.byteCount / entry.type.blockByteCount
     var table: [Float] = []
     for first in stride(from: 0, to: blockCount, by: blocksPerGroup) {
@@ -178,17 +182,5 @@ private struct GGUFRow {
       throw refused("\(value) is no \(packing.tables.rawValue) value")
     }
     for i in out.indices { out[i] = stored[i] }
-  }
-}
-
-extension FloatFormat {
-  /// The format of a dtype that holds weights.
-  fileprivate init?(_ dtype: DType) {
-    switch dtype {
-    case .f32: self = .f32
-    case .f16: self = .f16
-    case .bf16: self = .bf16
-    default: return nil
-    }
   }
 }

@@ -18,6 +18,8 @@ struct GGUFStore: TensorStore {
 
   var weightFileNames: [String] { [] }
 
+  func storedForm(of tensor: TensorInfo) -> StoredForm? { sources[tensor.name]?.storedForm }
+
   func bytes(of tensor: TensorInfo) throws -> TensorBytes {
     guard let source = sources[tensor.name] else {
       throw FormatError(file.path, .missing("tensor '\(tensor.name)'"))

@@ -47,6 +47,28 @@ package enum GGUFTensorType: UInt32, Sendable, CaseIterable {
 }
 
 extension GGUFTensorType {
+  /// The dtype with the same values, of types without blocks.
+  package var dtype: DType? {
+    switch self {
+    case .f32: .f32
+    case .f16: .f16
+    case .bf16: .bf16
+    default: nil
+    }
+  }
+
+  /// The type with the same values as a dtype, or nil when there is none.
+  package init?(_ dtype: DType) {
+    switch dtype {
+    case .f32: self = .f32
+    case .f16: self = .f16
+    case .bf16: self = .bf16
+    default: return nil
+    }
+  }
+}
+
+extension GGUFTensorType {
   /// The number of a type, and its name where ggml has one.
   package static func describe(_ number: UInt32) -> String {
     let names: [UInt32: String] = [

@@ -1,12 +1,8 @@
 /// The bytes of numbers, strings and metadata as a GGUF file has them: little-endian, without padding.
 extension [UInt8] {
-  mutating func appendGGUF<T: FixedWidthInteger>(_ value: T) {
-    for shift in stride(from: 0, to: T.bitWidth, by: 8) { append(UInt8(truncatingIfNeeded: value >> shift)) }
-  }
-
   /// The length in bytes, then UTF-8.
   mutating func appendGGUF(_ text: String) {
-    appendGGUF(UInt64(text.utf8.count))
+    appendInteger(UInt64(text.utf8.count))
     append(contentsOf: text.utf8)
   }
 
@@ -14,21 +10,21 @@ extension [UInt8] {
   mutating func appendGGUF(_ value: GGUFValue) {
     switch value {
     case .uint8(let value): append(value)
-    case .int8(let value): appendGGUF(value)
-    case .uint16(let value): appendGGUF(value)
-    case .int16(let value): appendGGUF(value)
-    case .uint32(let value): appendGGUF(value)
-    case .int32(let value): appendGGUF(value)
-    case .float32(let value): appendGGUF(value.bitPattern)
+    case .int8(let value): appendInteger(value)
+    case .uint16(let value): appendInteger(value)
+    case .int16(let value): appendInteger(value)
+    case .uint32(let value): appendInteger(value)
+    case .int32(let value): appendInteger(value)
+    case .float32(let value): appendInteger(value.bitPattern)
     case .bool(let value): append(value ? 1 : 0)
     case .string(let text): appendGGUF(text)
     case .array(let elementType, let values):
-      appendGGUF(elementType.rawValue)
-      appendGGUF(UInt64(values.count))
+      appendInteger(elementType.rawValue)
+      appendInteger(UInt64(values.count))
       for value in values { appendGGUF(value) }
-    case .uint64(let value): appendGGUF(value)
-    case .int64(let value): appendGGUF(value)
-    case .float64(let value): appendGGUF(value.bitPattern)
+    case .uint64(let value): appendInteger(value)
+    case .int64(let value): appendInteger(value)
+    case .float64(let value): appendInteger(value.bitPattern)
     }
   }
 }
@@ -67,22 +63,22 @@ package struct GGUFWriterLayout {
   /// Lays out a file.
   package init(_ members: [GGUFExportMember], _ entries: [Entry]) {
     var bytes = Array("GGUF".utf8)
-    bytes.appendGGUF(Self.version)
-    bytes.appendGGUF(UInt64(entries.count))
-    bytes.appendGGUF(UInt64(members.count))
+    bytes.appendInteger(Self.version)
+    bytes.appendInteger(UInt64(entries.count))
+    bytes.appendInteger(UInt64(members.count))
     for member in members {
       bytes.appendGGUF(member.key)
-      bytes.appendGGUF(member.value.type.rawValue)
+      bytes.appendInteger(member.value.type.rawValue)
       bytes.appendGGUF(member.value)
     }
     var end = 0
     var begins: [Int] = []
     for entry in entries {
       bytes.appendGGUF(entry.name)
-      bytes.appendGGUF(UInt32(entry.shape.count))
-      for dimension in entry.shape.reversed() { bytes.appendGGUF(UInt64(dimension)) }
-      bytes.appendGGUF(entry.type.rawValue)
-      bytes.appendGGUF(UInt64(end))
+      bytes.appendInteger(UInt32(entry.shape.count))
+      for dimension in entry.shape.reversed() { bytes.appendInteger(UInt64(dimension)) }
+      bytes.appendInteger(entry.type.rawValue)
+      bytes.appendInteger(UInt64(end))
       begins.append(end)
       end += Self.padded(entry.byteCount)
     }

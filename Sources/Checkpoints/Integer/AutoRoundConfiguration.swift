@@ -22,16 +22,16 @@ enum AutoRoundConfiguration {
   /// - Throws: `FormatError` when the configuration says that such a module is not quantized.
   static func mlxModules(
     _ block: JSONValue, among tensors: [TensorInfo], at place: ConfigurationPlace
-  ) throws(FormatError) -> [String: QuantizationParameters] {
+  ) throws(FormatError) -> [String: QuantizedLayout] {
     try checkKind(of: block, at: place)
     let scheme = try modules(of: block, at: place)
-    var modules: [String: QuantizationParameters] = [:]
+    var modules: [String: QuantizedLayout] = [:]
     for tensor in tensors {
       guard let module = ModuleTensor.scales.module(of: tensor.name) else { continue }
       guard let found = try scheme(module), let groupSize = found.groupSize else {
         throw place.error(.malformed("leaves out module '\(module)', which has scales"))
       }
-      modules[module] = QuantizationParameters(bits: found.bits, groupSize: groupSize)
+      modules[module] = QuantizedLayout(bits: found.bits, groupSize: groupSize)
     }
     return modules
   }

@@ -111,7 +111,7 @@ extension IntegerConfigurationBlock {
     let common = common
     // Embeddings are no linears: they are named, wherever their packing comes from.
     let isNamed = { (module: IntegerWritingPlan.Module) in
-      Scheme(module) != common || module.name.split(separator: ".").last?.hasPrefix("embed") == true
+      Scheme(module) != common || ModuleTensor.isEmbedding(module.name)
     }
     var groups: [(scheme: Scheme, targets: [String])] = []
     if !modules.allSatisfy(isNamed) { groups.append((common, ["Linear"])) }

@@ -69,7 +69,7 @@ enum IntegerFolder {
     contents.tensors = try replaced(contents.tensors, modules, quantization.layout, path: path)
     contents.quantization = Dictionary(
       uniqueKeysWithValues: modules.map {
-        ($0.name, QuantizationParameters(bits: $0.bits, groupSize: $0.groupSize))
+        ($0.name, $0.quantizedLayout)
       })
     contents.assets = contents.assets.compactMap { asset in
       if configurationNames.contains(asset.name) { return nil }
@@ -133,23 +133,26 @@ struct DetectedZeroPoints {
   init(
     _ quantization: IntegerQuantization, _ modules: [IntegerModule], _ store: SafetensorsStore, path: String
   ) throws {
+    let declared = quantization.zeroPoints
     let symmetric = modules.filter { $0.isSymmetric && $0.zeroPoints != nil }
-    let other: StoredZeroPoints = quantization.zeroPoints == .v1 ? .v2 : .v1
-    guard let failing = try symmetric.first(where: { try !Self.holds(quantization.zeroPoints, $0, store) })
+    for version in [declared, declared.other] {
+      if try symmetric.allSatisfy({ try Self.holds(version, $0, store) }) {
+        stored = version
+        return
+      }
+    }
+    let ofNeither = try symmetric.first {
+      try !Self.holds(declared, $0, store) && !Self.holds(declared.other, $0, store)
+    }
+    guard let module = try ofNeither ?? symmetric.first(where: { try !Self.holds(declared, $0, store) })
     else {
-      stored = quantization.zeroPoints
-      return
+      preconditionFailure("every module holds the declared version")
     }
-    if let mixed = try symmetric.first(where: { try !Self.holds(other, $0, store) }) {
-      // The module that is of neither version, or the first that is not of the declared one.
-      let module = try Self.holds(quantization.zeroPoints, mixed, store) ? failing : mixed
-      throw FormatError(
-        path, at: "tensor '\(module.zeroPoints?.name ?? module.name)'",
-        .malformed(
-          "symmetric \(module.bits)-bit codes have the zero point \(module.middle), stored as "
-            + "\(module.middle - 1) (v1) or \(module.middle) (v2) in all modules alike; here are others"))
-    }
-    stored = other
+    throw FormatError(
+      path, at: "tensor '\(module.zeroPoints?.name ?? module.name)'",
+      .malformed(
+        "symmetric \(module.bits)-bit codes have the zero point \(module.middle), stored as "
+          + "\(module.middle - 1) (v1) or \(module.middle) (v2) in all modules alike; here are others"))
   }
 
   private static func holds(

@@ -110,7 +110,7 @@ package final class IntegerFolderWriter: MetadataLastWriter {
 extension TensorInfo {
   /// The values of a table.
   fileprivate func floats(_ bytes: RawSpan) -> [Float] {
-    guard let format = dtype.floatFormat else { preconditionFailure("a table of \(dtype.rawValue)") }
+    guard let format = FloatFormat(dtype) else { preconditionFailure("a table of \(dtype.rawValue)") }
     return widened(bytes, from: format)
   }
 }

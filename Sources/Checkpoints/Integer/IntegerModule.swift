@@ -21,14 +21,11 @@ struct IntegerModule: Sendable {
 
   /// The three tensors that stand for the module in a checkpoint.
   var tensors: [TensorInfo] {
-    let table = [outputCount, groupCount]
-    return [
-      TensorInfo(
-        name: ModuleTensor.weight.name(of: name), dtype: .u32, shape: [outputCount, inputCount * bits / 32]),
-      TensorInfo(name: ModuleTensor.scales.name(of: name), dtype: .f32, shape: table),
-      TensorInfo(name: ModuleTensor.biases.name(of: name), dtype: .f32, shape: table),
-    ]
+    quantizedLayout.tensors(of: name, rows: outputCount, columns: inputCount, tables: .f32)
   }
+
+  /// How the module is laid out in a checkpoint.
+  var quantizedLayout: QuantizedLayout { .affine(bits: bits, groupSize: groupSize) }
 }
 
 extension IntegerQuantization.Layout {

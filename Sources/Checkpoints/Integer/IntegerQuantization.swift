@@ -44,6 +44,9 @@ enum StoredZeroPoints: String, Sendable {
   case v1
   /// The zero point.
   case v2
+
+  /// The version that it is not.
+  var other: StoredZeroPoints { self == .v1 ? .v2 : .v1 }
 }
 
 /// Where something is said about quantization.
@@ -122,7 +125,7 @@ extension ConfigurationPlace {
 
   /// Refuses widths of codes that are not read.
   func check(bits: Int) throws(FormatError) {
-    guard [2, 3, 4, 8].contains(bits) else {
+    guard QuantizedLayout.codeWidths.contains(bits) else {
       throw error(.unsupported("\(bits)-bit codes are not supported"))
     }
   }

@@ -38,6 +38,17 @@ struct IntegerStore: TensorStore {
     }
   }
 
+  func storedForm(of tensor: TensorInfo) -> StoredForm? {
+    guard let (name, part) = ModuleTensor.split(tensor.name), let module = modules[name] else { return nil }
+    let type = module.layout == .gptq ? "GPTQ" : "compressed-tensors"
+    switch part {
+    case .weight: return StoredForm(type: type, byteCount: module.codes.byteCount)
+    case .scales: return StoredForm(type: type, byteCount: module.scales.byteCount)
+    case .biases: return StoredForm(type: type, byteCount: module.zeroPoints?.byteCount ?? 0)
+    default: return nil
+    }
+  }
+
   private func codes(of module: IntegerModule) throws -> TensorBytes {
     let bytes = try base.bytes(of: module.codes)
     guard module.layout == .gptq else { return bytes }
@@ -50,7 +61,7 @@ struct IntegerStore: TensorStore {
 
   /// `[out, groups]`, finite.
   private func scales(of module: IntegerModule) throws -> [Float] {
-    guard let format = module.scales.dtype.floatFormat else {
+    guard let format = FloatFormat(module.scales.dtype) else {
       preconditionFailure("scales are \(module.scales.dtype.rawValue)")
     }
     let values = try base.bytes(of: module.scales).withSpan { widened($0, from: format) }
@@ -112,18 +123,6 @@ struct IntegerStore: TensorStore {
 
   private func error(_ tensor: TensorInfo, _ problem: FormatError.Problem) -> FormatError {
     FormatError(path, at: "tensor '\(tensor.name)'", problem)
-  }
-}
-
-extension DType {
-  /// How a float of this type is stored, or nil for what is no weight.
-  var floatFormat: FloatFormat? {
-    switch self {
-    case .f32: .f32
-    case .f16: .f16
-    case .bf16: .bf16
-    default: nil
-    }
   }
 }
 

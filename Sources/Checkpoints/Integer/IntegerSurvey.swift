@@ -26,6 +26,12 @@ struct IntegerSurvey {
     guard !contents.quantization.isEmpty else {
       throw FormatError(folder, .unsupported("nothing is quantized, which \(format.rawValue) needs"))
     }
+    // Their tools pack linears; compressed-tensors names what it packs.
+    if format.layout == .gptq, let module = names.first(where: ModuleTensor.isEmbedding) {
+      throw FormatError(
+        folder, at: "module '\(module)'",
+        .notExact("is a quantized embedding, which \(format.rawValue) does not have"))
+    }
     for tensor in contents.tensors where ModuleTensor.part(of: tensor.name)?.isBesideWeight == true {
       throw FormatError(
         folder, at: "tensor '\(tensor.name)'",
@@ -42,7 +48,7 @@ struct IntegerSurvey {
       tensor.dtype.isWeight
         && ModuleTensor.split(tensor.name).map { contents.quantization[$0.module] == nil } ?? true
     }
-    let own = dense?.dtype.floatFormat ?? .bf16
+    let own = dense.flatMap { FloatFormat($0.dtype) } ?? .bf16
     var candidates = [own, .bf16, .f16].filter { $0 != .f32 }
     for name in names {
       let scales = try floats(.scales, of: name)
@@ -90,7 +96,8 @@ struct IntegerSurvey {
     guard let parameters = contents.quantization[name],
       let codes = contents.tensors.first(where: { $0.name == ModuleTensor.weight.name(of: name) })
     else { preconditionFailure("module '\(name)' was validated before") }
-    let (outputCount, inputCount) = (codes.shape[0], codes.shape[1] * 32 / parameters.bits)
+    let shape = parameters.shape(ofStored: codes)
+    let (outputCount, inputCount) = (shape[0], shape[1])
     if format.layout == .gptq {
       for (count, what) in [(outputCount, "outputs"), (inputCount, "columns")] where count % 32 != 0 {
         throw FormatError(
@@ -104,11 +111,7 @@ struct IntegerSurvey {
   }
 
   private func floats(_ part: ModuleTensor, of name: String) throws -> [Float] {
-    let name = part.name(of: name)
-    guard let tensor = source.tensor(named: name), let format = tensor.dtype.floatFormat else {
-      throw FormatError(source.path, .missing("tensor '\(name)'"))
-    }
-    return try source.bytes(of: name).withSpan { widened($0, from: format) }
+    try source.floats(of: part.name(of: name))
   }
 
   /// The text of `config.json` with a description of the quantization in place of the one it has.
@@ -117,14 +120,10 @@ struct IntegerSurvey {
     guard let bytes = try source.asset(named: name) else {
       throw FormatError(folder, .missing("'\(name)', which says what is quantized,"))
     }
-    do throws(JSONError) {
-      var document = try bytes.withSpan { text throws(JSONError) in try JSONValue(parsing: text) }
-      guard document.object != nil else { throw JSONError(byteOffset: 0, reason: "is not an object") }
-      document = document.withoutQuantization
-      document.set("quantization_config", to: block)
-      return Array((document.prettyText + "\n").utf8)
-    } catch {
-      throw FormatError(folder + "/" + name, byte: error.byteOffset, .malformed(error.reason))
-    }
+    var document = try bytes.withSpan { text throws(FormatError) in
+      try JSONValue(parsingObject: text, path: folder + "/" + name)
+    }.withoutQuantization
+    document.set("quantization_config", to: block)
+    return Array((document.prettyText + "\n").utf8)
   }
 }

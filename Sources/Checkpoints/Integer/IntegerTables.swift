@@ -59,7 +59,7 @@ private struct GroupFitter {
 
   /// Why a group is not held exactly, or nil when it is.
   func loss(of group: IntegerGroup, _ scale: Float, stored: Float, bias: Float) -> String? {
-    if stored != scale { return "scale \(scale) is \(stored) in \(format.name)" }
+    if stored != scale { return "scale \(scale) is \(stored) in \(format.dtype.rawValue)" }
     // Sixteen-bit scales times codes and zero points are exact in f32, so one comparison says it for all levels.
     let isHeld =
       format == .f32 ? group.firstCode(of: bits, missing: bias) == nil : group.level(0) == bias
@@ -118,15 +118,6 @@ extension FloatFormat {
     case .f32: .greatestFiniteMagnitude
     case .f16: 65504
     case .bf16: 0x1.FEp127
-    }
-  }
-
-  /// The name as in files.
-  var name: String {
-    switch self {
-    case .f32: "F32"
-    case .f16: "F16"
-    case .bf16: "BF16"
     }
   }
 }

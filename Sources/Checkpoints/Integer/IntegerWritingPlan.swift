@@ -137,17 +137,11 @@ struct IntegerWritingPlan {
     return Array(zip(Self.packed(module, format, scaleFormat), values))
   }
 
-  private static func littleEndian<T: FixedWidthInteger & SignedInteger>(_ values: [T]) -> [UInt8] {
+  private static func littleEndian<T: FixedWidthInteger>(_ values: [T]) -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(values.count * T.bitWidth / 8)
-    for value in values { bytes.appendInteger(UInt64(truncatingIfNeeded: value), byteCount: T.bitWidth / 8) }
+    for value in values { bytes.appendInteger(value) }
     return bytes
-  }
-}
-
-extension [UInt8] {
-  fileprivate mutating func appendInteger(_ value: UInt64, byteCount: Int) {
-    for i in 0..<byteCount { append(UInt8(truncatingIfNeeded: value >> UInt64(8 * i))) }
   }
 }
 
@@ -158,17 +152,6 @@ extension IntegerFormat {
     case .gptq, .gptqV2: GPTQConfiguration.fileName
     case .autoRound: AutoRoundConfiguration.fileName
     case .compressedTensors: nil
-    }
-  }
-}
-
-extension FloatFormat {
-  /// The dtype of a tensor that is stored so.
-  var dtype: DType {
-    switch self {
-    case .f32: .f32
-    case .f16: .f16
-    case .bf16: .bf16
     }
   }
 }

@@ -9,9 +9,9 @@ struct QuantizationConfiguration {
   /// The key in `config.json`, and the one that repeats it.
   static let keys = ["quantization", "quantization_config"]
 
-  private var common: QuantizationParameters?
+  private var common: QuantizedLayout?
   /// What is said about single modules; nil says that the module is not quantized.
-  private var overrides: [(module: String, parameters: QuantizationParameters?)] = []
+  private var overrides: [(module: String, parameters: QuantizedLayout?)] = []
   private let path: String
 
   /// Reads the object from a configuration.
@@ -44,7 +44,7 @@ struct QuantizationConfiguration {
 
   private static func parameters(
     of object: JSONValue, at place: String, path: String
-  ) throws(FormatError) -> QuantizationParameters {
+  ) throws(FormatError) -> QuantizedLayout {
     if let mode = object["mode"], mode.string != "affine" {
       throw FormatError(path, at: place, .unsupportedKind("mode \(mode.compactText)", supported: ["affine"]))
     }
@@ -54,15 +54,15 @@ struct QuantizationConfiguration {
     guard let groupSize = object["group_size"]?.integer else {
       throw FormatError(path, at: place, .missing("integer 'group_size'"))
     }
-    return QuantizationParameters(bits: bits, groupSize: groupSize)
+    return QuantizedLayout(bits: bits, groupSize: groupSize)
   }
 
   /// The quantized modules among some tensors: those with scales.
   ///
   /// - Throws: `FormatError` when a module has scales and should not, or the other way round.
-  func modules(among tensors: [TensorInfo]) throws(FormatError) -> [String: QuantizationParameters] {
+  func modules(among tensors: [TensorInfo]) throws(FormatError) -> [String: QuantizedLayout] {
     let overrideByModule = Dictionary(overrides.map { ($0.module, $0.parameters) }, uniquingKeysWith: { $1 })
-    var modules: [String: QuantizationParameters] = [:]
+    var modules: [String: QuantizedLayout] = [:]
     for tensor in tensors {
       guard let module = ModuleTensor.scales.module(of: tensor.name) else { continue }
       guard let parameters = overrideByModule[module] ?? common else {
@@ -93,7 +93,7 @@ extension QuantizationConfiguration {
   ///
   /// The packing of most modules (among equals the one of fewest bits, then of the smallest groups) is stated
   /// once, every other one by module, in the order of names.
-  static func block(for modules: [String: QuantizationParameters]) -> JSONValue {
+  static func block(for modules: [String: QuantizedLayout]) -> JSONValue {
     let common = mostCommon(modules)
     var members = self.members(common)
     for module in modules.keys.sorted(by: precedes) {
@@ -103,30 +103,33 @@ extension QuantizationConfiguration {
     return .object(members)
   }
 
-  private static func members(_ parameters: QuantizationParameters) -> [JSONValue.Member] {
-    [
-      JSONValue.Member("group_size", .integer(parameters.groupSize)),
-      JSONValue.Member("bits", .integer(parameters.bits)),
-      JSONValue.Member("mode", .string("affine")),
-    ]
+  private static func members(_ layout: QuantizedLayout) -> [JSONValue.Member] {
+    switch layout {
+    case .affine(let bits, let groupSize):
+      [
+        JSONValue.Member("group_size", .integer(groupSize)), JSONValue.Member("bits", .integer(bits)),
+        JSONValue.Member("mode", .string("affine")),
+      ]
+    }
   }
 
-  private static func mostCommon(_ modules: [String: QuantizationParameters]) -> QuantizationParameters {
-    var counts: [[Int]: Int] = [:]
-    for parameters in modules.values { counts[[parameters.bits, parameters.groupSize], default: 0] += 1 }
-    let ranked = counts.sorted { first, second in
-      first.value != second.value
-        ? first.value > second.value : first.key.lexicographicallyPrecedes(second.key)
+  private static func mostCommon(_ modules: [String: QuantizedLayout]) -> QuantizedLayout {
+    var counts: [QuantizedLayout: Int] = [:]
+    for layout in modules.values { counts[layout, default: 0] += 1 }
+    let most = counts.min { first, second in
+      (-first.value, first.key.bits, first.key.groupSize) < (
+        -second.value, second.key.bits, second.key.groupSize
+      )
     }
-    guard let key = ranked.first?.key else { preconditionFailure("no quantized module") }
-    return QuantizationParameters(bits: key[0], groupSize: key[1])
+    guard let most else { preconditionFailure("no quantized module") }
+    return most.key
   }
 
   /// A configuration that says which modules are quantized, or nil when the given one says it already.
   ///
   /// Every other key, its place and the text of numbers stay.
   static func rewrite(
-    _ configuration: JSONValue, for modules: [String: QuantizationParameters]
+    _ configuration: JSONValue, for modules: [String: QuantizedLayout]
   ) -> JSONValue? {
     var rewritten = configuration
     if modules.isEmpty {

@@ -113,16 +113,11 @@ package final class SafetensorsFolderWriter: MetadataLastWriter {
 
   /// The text of a `config.json` with what is said about quantization brought up to date; nil when it is.
   private func configuration(_ bytes: RawSpan) throws -> String? {
-    let path = folder + "/" + SafetensorsFolder.configurationName
-    do throws(JSONError) {
-      let configuration = try JSONValue(parsing: bytes)
-      guard configuration.object != nil else { throw JSONError(byteOffset: 0, reason: "is not an object") }
-      let base = isForMLX ? contents.configurationForMLX(configuration) : configuration
-      let rewritten = QuantizationConfiguration.rewrite(base, for: contents.quantization) ?? base
-      return rewritten == configuration ? nil : rewritten.prettyText + "\n"
-    } catch {
-      throw FormatError(path, byte: error.byteOffset, .malformed(error.reason))
-    }
+    let configuration = try JSONValue(
+      parsingObject: bytes, path: folder + "/" + SafetensorsFolder.configurationName)
+    let base = isForMLX ? contents.configurationForMLX(configuration) : configuration
+    let rewritten = QuantizationConfiguration.rewrite(base, for: contents.quantization) ?? base
+    return rewritten == configuration ? nil : rewritten.prettyText + "\n"
   }
 
   package func finish() throws -> Int {

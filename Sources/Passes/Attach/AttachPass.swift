@@ -107,7 +107,7 @@ public struct AttachPass: Pass {
     }
     let quantization = input.contents.quantization[module]
     var columns = weight.shape[1]
-    if let quantization { columns = columns * 32 / quantization.bits }
+    if let quantization { columns = quantization.shape(ofStored: weight)[1] }
     if options.kind == .pooled {
       guard let quantization else {
         throw PassError.usage(

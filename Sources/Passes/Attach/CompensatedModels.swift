@@ -19,7 +19,7 @@ struct CompensatedModels {
   ///   - context: The original checkpoint, where no teacher is named.
   /// - Throws: `PassError.usage` without an original model to approximate, `FormatError` or `ModelError`.
   init(_ options: AttachOptions, input: Checkpoint, _ context: PassContext) throws {
-    let original = try context.teacher(options.teacher)
+    let original = try context.teacher(options.teacher, of: input)
     teacher = try Transformer(original)
     student = try Transformer(input)
     self.input = input

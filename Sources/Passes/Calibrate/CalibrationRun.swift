@@ -28,7 +28,7 @@ struct CalibrationRun {
     self.context = context
     updatesPerSave = parts.contains(.code) ? 25 : 5
     var student = try Transformer(input)
-    let original = try context.teacher(options.teacher)
+    let original = try context.teacher(options.teacher, of: input)
     var model = try Transformer(original)
     (student.operands, model.operands) = (options.products, options.products)
     try student.requireOriginal(model)

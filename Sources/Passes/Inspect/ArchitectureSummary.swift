@@ -15,13 +15,8 @@ package struct ArchitectureSummary: Sendable, Equatable {
   ///
   /// - Throws: `FormatError` when it is not JSON.
   package init?(of checkpoint: Checkpoint) throws {
-    guard let bytes = try checkpoint.asset(named: "config.json") else { return nil }
-    do {
-      self.init(try bytes.withSpan { span throws(JSONError) in try JSONValue(parsing: span) })
-    } catch {
-      throw FormatError(
-        checkpoint.path + "/config.json", byte: error.byteOffset, .malformed(error.reason))
-    }
+    guard let configuration = try checkpoint.json(named: "config.json") else { return nil }
+    self.init(configuration)
   }
 
   private init(_ configuration: JSONValue) {

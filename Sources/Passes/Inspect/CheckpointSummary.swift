@@ -5,14 +5,19 @@ import Models
 package struct CheckpointSummary: Sendable {
   /// Modules that are packed alike.
   package struct PackingCount: Sendable, Equatable {
-    /// Width of the codes and size of the groups.
-    package let parameters: QuantizationParameters
+    /// How codes and tables are laid out.
+    package let layout: QuantizedLayout
+    /// The type that the file stores them in, where that is another layout.
+    package let storedType: String?
     /// The modules.
     package private(set) var moduleCount = 0
     /// Their weights.
     package private(set) var weightCount = 0
-    /// The bytes of their codes and tables.
+    /// The bytes of their codes and tables in the file.
     package private(set) var byteCount = 0
+
+    /// Narrow codes come before wide ones, then small groups before large ones.
+    fileprivate var rank: (Int, Int, String) { (layout.bits, layout.groupSize, storedType ?? "") }
 
     fileprivate mutating func add(_ tensor: LogicalTensor) {
       moduleCount += 1
@@ -45,7 +50,7 @@ package struct CheckpointSummary: Sendable {
     self.checkpoint = checkpoint
     tensors = try checkpoint.logicalTensors()
     files = try checkpoint.files.map { file in
-      (file.name, try FileSystem.requireRegularFile(file.path).byteCount)
+      (file.name, try FileSystem.requireRegularFile(file.path))
     }
     architecture = try ArchitectureSummary(of: checkpoint)
     tokenizer = TokenizerSummary(of: checkpoint)
@@ -53,17 +58,25 @@ package struct CheckpointSummary: Sendable {
     adaptedModuleCount =
       checkpoint.contents.adapter == nil
       ? 0 : checkpoint.contents.tensors.count { ModuleTensor.part(of: $0.name) == .loraA }
-    sizes = checkpoint.contents.sizes
+    sizes = checkpoint.storedSizes
   }
 
   private static func packings(_ tensors: [LogicalTensor]) -> [PackingCount] {
-    var counts: [[Int]: PackingCount] = [:]
+    var counts: [PackingKind: PackingCount] = [:]
     for tensor in tensors {
-      guard let parameters = tensor.packing?.parameters else { continue }
-      counts[[parameters.bits, parameters.groupSize], default: PackingCount(parameters: parameters)].add(
-        tensor)
+      guard let layout = tensor.packing?.layout else { continue }
+      counts[
+        PackingKind(layout: layout, storedType: tensor.storedType),
+        default: PackingCount(layout: layout, storedType: tensor.storedType)
+      ].add(tensor)
     }
-    return counts.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map(\.value)
+    return counts.values.sorted { $0.rank < $1.rank }
+  }
+
+  /// What modules that are packed alike have in common.
+  private struct PackingKind: Hashable {
+    let layout: QuantizedLayout
+    let storedType: String?
   }
 
   /// The bytes of all files together.
@@ -89,12 +102,13 @@ package struct CheckpointSummary: Sendable {
         "\(contents.tensors.count.formattedCount), \(sizes.byteCount.formattedBytes), \(perParameter) bits a parameter"
       ))
     for packing in packings {
-      let parameters = packing.parameters
+      let layout = "\(packing.layout.bits) bits in groups of \(packing.layout.groupSize)"
       rows.append(
         (
           "quantization",
-          "\(parameters.bits) bits in groups of \(parameters.groupSize): \(counted(packing.moduleCount, "module")), "
-            + "\(packing.weightCount.formattedCount) weights, \(packing.byteCount.formattedBytes)"
+          "\(layout)\(packing.storedType.map { ", stored as \($0)" } ?? ""): "
+            + "\(counted(packing.moduleCount, "module")), \(packing.weightCount.formattedCount) weights, "
+            + packing.byteCount.formattedBytes
         ))
     }
     if !packings.isEmpty { rows.append(("bits a weight", "\(bits), tables and adapters included")) }
@@ -106,6 +120,7 @@ package struct CheckpointSummary: Sendable {
             + counted(adaptedModuleCount, "module")
         ))
     }
+    rows += contents.notices.map { ("notice", $0) }
     return rows + metadataRows
   }
 

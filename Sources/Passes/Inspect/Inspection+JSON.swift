@@ -20,6 +20,9 @@ extension Inspection {
     if let tokenizer = summary.tokenizer { members.append(JSONValue.Member("tokenizer", tokenizer.json)) }
     members.append(JSONValue.Member("quantization", .array(summary.packings.map(\.json))))
     if let adapter = contents.adapter { members.append(JSONValue.Member("adapter", adapterValue(adapter))) }
+    if !contents.notices.isEmpty {
+      members.append(JSONValue.Member("notices", .array(contents.notices.map(JSONValue.string))))
+    }
     members += [
       JSONValue.Member("assets", .array(contents.assets.map(\.json))),
       JSONValue.Member("metadata", contents.metadata),
@@ -32,16 +35,15 @@ extension Inspection {
   private func tensorValue(_ index: Int) -> JSONValue {
     let tensor = tensors[index]
     let stored = tensor.stored
+    let form = summary.checkpoint.storedForm(of: stored)
     var members = [
       JSONValue.Member("name", .string(stored.name)),
       JSONValue.Member("dtype", .string(stored.dtype.rawValue)),
       JSONValue.Member("shape", .array(stored.shape.map(JSONValue.integer))),
-      JSONValue.Member("bytes", .integer(stored.byteCount)),
+      JSONValue.Member("bytes", .integer(form?.byteCount ?? stored.byteCount)),
     ]
-    if let parameters = tensor.packing?.parameters {
-      members.append(JSONValue.Member("bits", .integer(parameters.bits)))
-      members.append(JSONValue.Member("group_size", .integer(parameters.groupSize)))
-    }
+    if let form { members.append(JSONValue.Member("stored_as", .string(form.type))) }
+    members += tensor.packing?.layout.members ?? []
     guard !values.isEmpty else { return .object(members) }
     members.append(JSONValue.Member("statistics", values[index].statistics.json))
     if let codes = values[index].codes { members.append(JSONValue.Member("codes", codes.json)) }
@@ -60,12 +62,13 @@ extension Inspection {
 
 extension CheckpointSummary.PackingCount {
   fileprivate var json: JSONValue {
-    .object([
-      JSONValue.Member("bits", .integer(parameters.bits)),
-      JSONValue.Member("group_size", .integer(parameters.groupSize)),
-      JSONValue.Member("modules", .integer(moduleCount)), JSONValue.Member("weights", .integer(weightCount)),
-      JSONValue.Member("bytes", .integer(byteCount)),
-    ])
+    let type = storedType.map { [JSONValue.Member("stored_as", .string($0))] } ?? []
+    return .object(
+      layout.members + type + [
+        JSONValue.Member("modules", .integer(moduleCount)),
+        JSONValue.Member("weights", .integer(weightCount)),
+        JSONValue.Member("bytes", .integer(byteCount)),
+      ])
   }
 }
 

@@ -8,40 +8,50 @@ package struct LogicalTensor: Sendable, Equatable {
   package let packing: Packing?
   /// The dimensions of the values, slowest first.
   package let shape: [Int]
-  /// The bytes, those of the tables included.
+  /// The bytes that the file stores, those of the tables included.
   package let byteCount: Int
+  /// The type that the file stores the values in, where that is not the dtype: `Q4_1`.
+  package let storedType: String?
 
   /// What is known of a packed weight.
   package struct Packing: Sendable, Equatable {
     /// The name without `.weight`.
     package let module: String
-    /// Width of the codes and size of the groups.
-    package let parameters: QuantizationParameters
+    /// How codes and tables are laid out.
+    package let layout: QuantizedLayout
   }
 
   /// The name of the tensor in the file.
   package var name: String { stored.name }
 
-  /// How values are stored, as a phrase: `BF16`, or `2 bits, groups of 64`.
+  /// How values are stored, as a phrase: `BF16`, `2 bits, groups of 64`, or `BF16 from Q4_K`.
   package var storage: String {
-    packing.map { "\($0.parameters.bits) bits, groups of \($0.parameters.groupSize)" }
-      ?? stored.dtype.rawValue
+    let phrase = packing.map(\.layout.description) ?? stored.dtype.rawValue
+    return storedType.map { packing == nil ? "\(phrase) from \($0)" : "\(phrase), in \($0)" } ?? phrase
   }
 
   /// A tensor that is no packed weight.
-  init(_ stored: TensorInfo) {
+  init(_ stored: TensorInfo, _ form: StoredForm? = nil) {
     self.stored = stored
     packing = nil
     shape = stored.shape
-    byteCount = stored.byteCount
+    byteCount = form?.byteCount ?? stored.byteCount
+    storedType = form?.type
   }
 
-  /// A packed weight of a checkpoint that is validated: codes are `[out, in * bits / 32]`.
-  init(codes: TensorInfo, _ packing: Packing, tableByteCount: Int) {
+  /// A packed weight of a checkpoint that is validated.
+  ///
+  /// - Parameters:
+  ///   - codes: The tensor of the codes.
+  ///   - packing: The module and its layout.
+  ///   - byteCount: The bytes of codes and tables in the file.
+  ///   - storedType: The type that the file stores them in, where that is another layout.
+  init(codes: TensorInfo, _ packing: Packing, byteCount: Int, storedType: String?) {
     stored = codes
     self.packing = packing
-    shape = [codes.shape[0], codes.shape[1] * 32 / packing.parameters.bits]
-    byteCount = codes.byteCount + tableByteCount
+    shape = packing.layout.shape(ofStored: codes)
+    self.byteCount = byteCount
+    self.storedType = storedType
   }
 }
 
@@ -50,30 +60,24 @@ extension Checkpoint {
   ///
   /// - Throws: `FormatError` when tensors are not what the quantization says.
   package func logicalTensors() throws -> [LogicalTensor] {
-    guard !contents.quantization.isEmpty else { return contents.tensors.map { LogicalTensor($0) } }
-    try contents.validateQuantization(path: path)
-    var tableBytes: [String: Int] = [:]
-    let parts = contents.tensors.map { tensor -> (module: String, part: ModuleTensor)? in
-      guard let split = ModuleTensor.split(tensor.name), contents.quantization[split.module] != nil else {
-        return nil
-      }
-      if split.part == .scales || split.part == .biases {
-        tableBytes[split.module, default: 0] += tensor.byteCount
-      }
-      return split
+    guard !contents.quantization.isEmpty else {
+      return contents.tensors.map { LogicalTensor($0, storedForm(of: $0)) }
     }
-    return zip(contents.tensors, parts).compactMap { tensor, split in
-      guard let split, let parameters = contents.quantization[split.module] else {
-        return LogicalTensor(tensor)
-      }
-      switch split.part {
-      case .weight:
-        return LogicalTensor(
-          codes: tensor, LogicalTensor.Packing(module: split.module, parameters: parameters),
-          tableByteCount: tableBytes[split.module] ?? 0)
-      case .scales, .biases: return nil
-      case .bias, .scalesDelta, .biasesDelta, .loraA, .loraB: return LogicalTensor(tensor)
-      }
+    try contents.validateQuantization(path: path)
+    var byteCounts: [String: Int] = [:]
+    let parts = contents.tensors.map { tensor -> (module: String, layout: QuantizedLayout, isCodes: Bool)? in
+      guard let (module, part) = ModuleTensor.split(tensor.name),
+        let layout = contents.quantization[module], layout.partKinds.contains(part)
+      else { return nil }
+      byteCounts[module, default: 0] += storedForm(of: tensor)?.byteCount ?? tensor.byteCount
+      return (module, layout, part == layout.partKinds[0])
+    }
+    return zip(contents.tensors, parts).compactMap { tensor, part in
+      guard let part else { return LogicalTensor(tensor, storedForm(of: tensor)) }
+      guard part.isCodes else { return nil }
+      return LogicalTensor(
+        codes: tensor, LogicalTensor.Packing(module: part.module, layout: part.layout),
+        byteCount: byteCounts[part.module] ?? 0, storedType: storedForm(of: tensor)?.type)
     }
   }
 }

@@ -92,11 +92,12 @@ package struct CodeStatistics: Sendable, Equatable {
   ///
   /// - Throws: `FormatError` when it is damaged.
   package init?(_ tensor: LogicalTensor, in checkpoint: Checkpoint) throws {
-    guard let packing = tensor.packing else { return nil }
-    let bits = packing.parameters.bits
-    histogram = Self.histogram(of: try checkpoint.bytes(of: tensor.name), bits: bits)
-    scales = Self.range(of: try TensorValues.table(.scales, of: packing.module, in: checkpoint))
-    biases = Self.range(of: try TensorValues.table(.biases, of: packing.module, in: checkpoint))
+    guard let packing = tensor.packing, let weight = try checkpoint.quantizedWeight(of: packing.module) else {
+      return nil
+    }
+    histogram = Self.histogram(of: weight.codes, bits: weight.layout.bits)
+    scales = Self.range(of: weight.scales)
+    biases = Self.range(of: weight.biases)
   }
 
   private static func range(of values: [Float]) -> (minimum: Float, maximum: Float) {

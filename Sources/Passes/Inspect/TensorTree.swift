@@ -223,6 +223,6 @@ extension LogicalTensor {
   /// Whether another differs in its name at most.
   fileprivate func isAlike(_ other: LogicalTensor) -> Bool {
     stored.dtype == other.stored.dtype && byteCount == other.byteCount && shape == other.shape
-      && packing?.parameters == other.packing?.parameters
+      && packing?.layout == other.packing?.layout && storedType == other.storedType
   }
 }

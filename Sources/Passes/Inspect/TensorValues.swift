@@ -24,35 +24,24 @@ struct TensorValues: Sendable {
   ///
   /// - Throws: `FormatError` when it is damaged, or packed in a way that is not computed with.
   init(_ tensor: LogicalTensor, in checkpoint: Checkpoint) throws {
-    let bytes = try checkpoint.bytes(of: tensor.name)
     guard let packing = tensor.packing else {
+      let bytes = try checkpoint.bytes(of: tensor.name)
       let decoder = ElementDecoder(tensor.stored.dtype)
       source = .dense(bytes, decoder)
       count = bytes.count * 8 / decoder.bitWidth
       return
     }
-    let parameters = packing.parameters
     let (rows, columns) = (tensor.shape[0], tensor.shape[1])
-    guard parameters.groupSize % 8 == 0, columns <= Self.columnLimit else {
+    guard packing.layout.isComputed, columns <= Self.columnLimit else {
       throw FormatError(
         checkpoint.path, at: "module '\(packing.module)'",
-        .unsupported("groups of \(parameters.groupSize) in rows of \(columns) are not computed with"))
+        .unsupported("groups of \(packing.layout.groupSize) in rows of \(columns) are not computed with"))
     }
-    let packed = PackedWeight(
-      codes: bytes, bits: parameters.bits, groupSize: parameters.groupSize,
-      scales: try Self.table(.scales, of: packing.module, in: checkpoint),
-      biases: try Self.table(.biases, of: packing.module, in: checkpoint))
-    source = .packed(Weight(rows: rows, columns: columns, values: .packed(packed)))
+    guard let weight = try checkpoint.quantizedWeight(of: packing.module) else {
+      preconditionFailure("module '\(packing.module)' has a layout")
+    }
+    source = .packed(Weight(rows: rows, columns: columns, values: .packed(PackedWeight(weight))))
     count = rows * columns
-  }
-
-  /// Reads a table of a packed weight.
-  static func table(_ part: ModuleTensor, of module: String, in checkpoint: Checkpoint) throws -> [Float] {
-    let name = part.name(of: module)
-    guard let tensor = checkpoint.tensor(named: name), let format = FloatFormat(tensor.dtype) else {
-      throw FormatError(checkpoint.path, at: "tensor '\(name)'", .malformed("is no table of floats"))
-    }
-    return try checkpoint.bytes(of: name).withSpan { widened($0, from: format) }
   }
 
   private var columnCount: Int? {

@@ -41,7 +41,7 @@ struct MatchedAdapter {
   /// The shape of a module's weight as it is applied, `[rows, columns]`, whether packed or not.
   private func weightShape(_ weight: TensorInfo, _ module: String) -> [Int] {
     guard let parameters = base.contents.quantization[module] else { return weight.shape }
-    return [weight.shape[0], weight.shape[1] * 32 / parameters.bits]
+    return parameters.shape(ofStored: weight)
   }
 
   /// Whether a module's weight is stored as `[in, out]`.

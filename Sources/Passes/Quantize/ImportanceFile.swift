@@ -103,7 +103,8 @@ extension Checkpoint {
     var counts: [String: Int] = [:]
     for module in ModuleDescription.names(of: contents) {
       guard let shape = tensor(named: ModuleTensor.weight.name(of: module))?.shape else { continue }
-      counts[module] = contents.quantization[module].map { shape[1] * 32 / $0.bits } ?? shape[1]
+      counts[module] =
+        contents.quantization[module].map { $0.columnCount(wordCount: shape[1]) ?? 0 } ?? shape[1]
     }
     return counts
   }

@@ -18,7 +18,7 @@ public enum QuantizeMethod: String, Sendable, CaseIterable {
 /// What the quantize pass does.
 public struct QuantizeOptions: PassOptionValues {
   /// The widths of a code that can be packed.
-  public static let allowedBits = [2, 3, 4, 8]
+  public static let allowedBits = QuantizedLayout.codeWidths
   /// The group sizes that can be packed.
   public static let allowedGroupSizes = [32, 64, 128]
 

@@ -8,7 +8,7 @@ extension QuantizePass {
   func widths(
     within budget: Double, for input: Checkpoint, _ context: PassContext
   ) throws -> [String: Int] {
-    let modules = try options.parameters(of: try selectedModules(of: input))
+    let modules = try selectedParameters(of: input)
     let open = modules.filter { !$0.hasOwnBits }
     let grids = Dictionary(
       open.map { ($0.module, grid($0.parameters)) }, uniquingKeysWith: { first, _ in first })
@@ -20,7 +20,7 @@ extension QuantizePass {
     try sensitivity.measure()
     let candidates = try open.map { module in
       BitAllocation.Module(
-        name: module.module, weightCount: try denseWeight(of: module.module, in: input).elementCount,
+        name: module.module, weightCount: try QuantizableWeight(module.module, in: input).elementCount,
         losses: try sensitivity.losses[module.module]
           ?? lossesAlone(module.module, in: input, module.parameters))
     }
@@ -36,7 +36,7 @@ extension QuantizePass {
   ) throws -> Int {
     var (weights, fixed, least) = (0, 0, 0)
     for module in modules {
-      let weight = try denseWeight(of: module.module, in: input)
+      let weight = try QuantizableWeight(module.module, in: input)
       let tables = 2 * weight.elementCount / module.parameters.groupSize * tables.byteWidth * 8
       weights += weight.elementCount
       fixed += tables + (module.hasOwnBits ? weight.elementCount * module.parameters.bits : 0)

@@ -31,23 +31,24 @@ public struct QuantizePass: Pass {
     var editor = PlanEditor(input)
     var largest = 0
     var grids: [String: QuantizationGrid] = [:]
-    let modules = try options.parameters(of: try selectedModules(of: input))
+    let modules = try selectedParameters(of: input)
     if let budget = options.bitsPerWeight { _ = try bitsForCodes(budget, modules, in: input) }
     for stated in modules {
       let (module, parameters) = (stated.module, resolved(stated, widths ?? [:]))
-      let weight = try denseWeight(of: module, in: input)
+      let weight = try QuantizableWeight(module, in: input)
       try checkDivisible(weight, by: parameters.groupSize)
       largest = max(largest, weight.elementCount)
       grids[module] = grid(parameters)
       guard options.method != .nf2 else {
-        let action = "nf2, groups of \(parameters.groupSize), written dense as \(weight.dtype.rawValue)"
-        editor.replace([weight.name], with: [weight], module: module, action: action)
+        let action =
+          "nf2, groups of \(parameters.groupSize), written dense as \(weight.stored[0].dtype.rawValue)"
+        editor.replace([weight.name], with: weight.stored, module: module, action: action)
         continue
       }
       let isOpen = options.bitsPerWeight != nil && !stated.hasOwnBits && widths == nil
       let bits = isOpen ? BitAllocation.widths.alternatives() : "\(parameters.bits)"
       editor.replace(
-        [weight.name], with: packedTensors(module, weight, parameters), module: module,
+        weight.stored.map(\.name), with: packedTensors(weight, parameters), module: module,
         action: "\(options.method.rawValue), \(bits) bits, groups of \(parameters.groupSize)")
       editor.update { $0.quantization[module] = parameters }
     }
@@ -103,9 +104,8 @@ public struct QuantizePass: Pass {
     _ stated: QuantizeOptions.ModuleParameters, _ widths: [String: Int]
   ) -> QuantizationParameters {
     guard options.bitsPerWeight != nil, !stated.hasOwnBits else { return stated.parameters }
-    var parameters = stated.parameters
-    parameters.bits = widths[stated.module] ?? BitAllocation.widths[0]
-    return parameters
+    return .affine(
+      bits: widths[stated.module] ?? BitAllocation.widths[0], groupSize: stated.parameters.groupSize)
   }
 
   /// The windows that go through the model.
@@ -116,25 +116,30 @@ public struct QuantizePass: Pass {
     ).tokens
   }
 
-  func selectedModules(of input: Checkpoint) throws -> [String] {
-    let modules = ModuleDescription.denseMatrices(of: input)
-    return try ModuleSelection(targets: options.targets, ignore: options.ignore).select(from: modules)
+  /// The selected modules and what each becomes; those that are packed with as many bits or fewer stay as they are.
+  ///
+  /// - Throws: `PassError` when a pattern has no match or nothing is left.
+  func selectedParameters(of input: Checkpoint) throws -> [QuantizeOptions.ModuleParameters] {
+    let modules =
+      options.method == .nf2
+      ? ModuleDescription.denseMatrices(of: input)
+      : ModuleDescription.quantizableMatrices(of: input, bits: leastBits)
+    let names = try ModuleSelection(targets: options.targets, ignore: options.ignore).select(from: modules)
+    let selected = try options.parameters(of: names).filter { stated in
+      input.contents.quantization[stated.module].map { $0.bits > resolved(stated, [:]).bits } ?? true
+    }
+    guard !selected.isEmpty else { throw PassError.emptySelection }
+    return selected
   }
 
-  func denseWeight(of module: String, in input: Checkpoint) throws -> TensorInfo {
-    guard let weight = input.tensor(named: module + ".weight") else {
-      throw FormatError(input.path, .missing("tensor '\(module).weight'"))
-    }
-    guard FloatFormat(weight.dtype) != nil else {
-      throw FormatError(
-        input.path, at: "tensor '\(weight.name)'",
-        .unsupported("dtype \(weight.dtype.rawValue) cannot be quantized; F32, F16 and BF16 can"))
-    }
-    return weight
+  /// The fewest bits that any module may get.
+  private var leastBits: Int {
+    let stated = options.overrides.compactMap(\.bits)
+    return (stated + [options.bitsPerWeight == nil ? options.bits : BitAllocation.widths[0]]).min() ?? 0
   }
 
-  private func checkDivisible(_ weight: TensorInfo, by groupSize: Int) throws {
-    let columns = weight.shape[1]
+  private func checkDivisible(_ weight: QuantizableWeight, by groupSize: Int) throws {
+    let columns = weight.columnCount
     guard columns % groupSize != 0 else { return }
     throw PassError.divisibility(
       tensor: weight.name, columns: columns, groupSize: groupSize,
@@ -142,29 +147,18 @@ public struct QuantizePass: Pass {
   }
 
   private func packedTensors(
-    _ module: String, _ weight: TensorInfo, _ parameters: QuantizationParameters
+    _ weight: QuantizableWeight, _ layout: QuantizedLayout
   ) -> [TensorInfo] {
-    let (rows, columns) = (weight.shape[0], weight.shape[1])
-    let table = [rows, columns / parameters.groupSize]
-    return [
-      TensorInfo(name: module + ".weight", dtype: .u32, shape: [rows, columns * parameters.bits / 32]),
-      TensorInfo(name: module + ".scales", dtype: options.tables, shape: table),
-      TensorInfo(name: module + ".biases", dtype: options.tables, shape: table),
-    ]
+    layout.tensors(
+      of: weight.module, rows: weight.rowCount, columns: weight.columnCount, tables: options.tables)
   }
 
   /// Codes and tables of a module by its weight alone.
   func quantizeAlone(
     _ module: String, in input: Checkpoint, _ quantizer: any RowQuantizer
   ) throws -> (module: PackedTensorStore.Module, packed: PackedTensor) {
-    let tensor = try denseWeight(of: module, in: input)
-    guard let format = FloatFormat(tensor.dtype) else {
-      preconditionFailure("a dtype that is no float was not refused")
-    }
-    let weight = Weight(
-      rows: tensor.shape[0], columns: tensor.shape[1],
-      values: .dense(try input.bytes(of: tensor.name), format))
-    let packed = try quantizer.quantize(weight, name: tensor.name)
+    let matrix = try QuantizableWeight(module, in: input)
+    let packed = try quantizer.quantize(try matrix.weight(in: input), name: matrix.name)
     let stored = PackedTensorStore.Module(
       codes: TensorBytes(packed.codes), scales: TensorBytes(narrowed(packed.scales, to: tables)),
       biases: TensorBytes(narrowed(packed.biases, to: tables)))

@@ -62,7 +62,9 @@ public struct RotatePass: Pass {
   /// What becomes of the tensors; all it needs are there, dense, and of the right shapes.
   private func rotation(of input: Checkpoint) throws -> ModelRotation {
     if let module = input.contents.quantization.keys.min(by: precedes) {
-      throw PassError.usage("rotate: module '\(module)' is quantized; 'rotate' comes before 'quantize'")
+      throw PassError.usage(
+        "rotate: module '\(module)' is quantized; put 'rotate' before 'quantize', or begin with the model in F16 or BF16"
+      )
     }
     guard input.contents.adapter == nil else {
       throw PassError.usage("rotate: \(input.path) has an adapter; merge it first")

@@ -96,8 +96,6 @@ struct GGUFBytes {
 extension GGUFHeader {
   /// Reads the header of a file in memory, called `x.gguf`.
   init(_ file: [UInt8]) throws {
-    self = try TensorBytes(file).withSpan { bytes throws(FormatError) in
-      try GGUFHeader(parsing: bytes, path: "x.gguf")
-    }
+    try self.init(of: InputFile(file, path: "x.gguf"))
   }
 }

@@ -1,4 +1,5 @@
 import Checkpoints
+import Foundation
 import TestSupport
 import Testing
 
@@ -35,6 +36,18 @@ struct GGUFHeaderTests {
     #expect(header.entries.map(\.type) == [.f32, .q8_0])
     #expect(header.entries.map(\.shape) == [[2, 1], [32]])
     #expect(header.entries.map(\.range) == [192..<200, 224..<258])
+  }
+
+  @Test(arguments: [FileAccess.mapped, .read])
+  func `no more than the header is read of a file larger than any memory`(access: FileAccess) throws {
+    let folder = try TemporaryFolder()
+    // Longer than what is read at first, so that it is read in growing pieces.
+    var file = GGUFBytes { $0.add("long", .string(String(repeating: "x", count: 3 << 20))) }
+    file.tensors = [.init("t", [1 << 20, 1 << 18], type: GGUFTensorType.f32.rawValue, [])]
+    let path = try folder.write("x.gguf", file.bytes)
+    #expect(truncate(path, off_t(file.bytes.count + 1 << 40)) == 0)
+    let header = try GGUFHeader(of: InputFile(path: path, access: access))
+    #expect(header.entries.map(\.range.count) == [1 << 40])
   }
 
   static let values: [GGUFValue] = [

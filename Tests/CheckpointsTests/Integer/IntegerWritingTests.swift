@@ -210,6 +210,26 @@ import Testing
         == "/out: tensor 'm.weight': 48 outputs are no multiple of 32, which \(format.rawValue) needs")
   }
 
+  @Test(arguments: [IntegerFormat.gptq, .gptqV2, .autoRound])
+  func `refuses a quantized embedding`(format: IntegerFormat) throws {
+    let prefix = "model.embed_tokens"
+    var sample = SampleCheckpoint(
+      SampleCheckpoint.quantizedTensors(prefix, out: 32, in: 64, bits: 2, groupSize: 32))
+    sample.contents.quantization[prefix] = .affine(bits: 2, groupSize: 32)
+    sample.setAsset("config.json", "{}")
+    try sample.write(to: folder.path("source"))
+    let checkpoint = try Checkpoint.open(path: folder.path("source"))
+    let error = #expect(throws: FormatError.self) {
+      try checkpoint.write(format, to: folder.path("out"), allowsLoss: true)
+    }
+    #expect(error?.place == "module '\(prefix)'")
+    guard case .notExact = error?.problem else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    #expect(try folder.names() == ["source"])
+  }
+
   @Test func `refuses a checkpoint that is not quantized`() throws {
     try SampleCheckpoint([TensorInfo(name: "n.weight", dtype: .f16, shape: [2])]).write(
       to: folder.path("dense"))

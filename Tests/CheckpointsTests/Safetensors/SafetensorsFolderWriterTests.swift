@@ -177,7 +177,7 @@ import Testing
 
   @Test func `refuses contents that disagree`() {
     var sample = SampleCheckpoint.quantized()
-    sample.contents.quantization["a"]?.groupSize = 64
+    sample.contents.quantization["a"] = .affine(bits: 2, groupSize: 64)
     #expect(
       message(in: folder) { try sample.write(to: folder.path) }
         == ": tensor 'a.scales' of 2 bits in groups of 64: shape is [8, 2], expected [8, 1]")

@@ -1,0 +1,252 @@
+internal import Kernels
+
+/// How the quantized weight of a module is laid out in tensors, and what its values are.
+///
+/// Everything that checks, counts, reads, compares or writes quantized weights asks this type. `affine` is its first
+/// value. A new one, such as a super-block whose codes stand beside small integer scales and a few floats, provides:
+///
+/// - its tensors: `parts(rows:columns:)`, each with an ending of `ModuleTensor`, the dtypes it may have and its shape,
+///   and `columnCount(wordCount:)`, the way back from the stored `m.weight` to the columns of the matrix;
+/// - its limits: `problem`, and `isComputed` for what the kernels take;
+/// - its values: a case of `decode`, and of `Checkpoint.quantizedWeight`, which reads its tensors;
+/// - its tables: whether each group has one scale and one bias that are exact floats. What trains, merges or exports
+///   tables takes `QuantizedWeight.scales` and `.biases` and refuses a layout without them;
+/// - its words: keys in `members` and `init(members:)`, which manifests and GGUF metadata share, and `description`.
+///
+/// Bit pictures and arithmetic are in `Formats/packed.md`.
+public enum QuantizedLayout: Sendable, Hashable {
+  /// Codes of some bits with a scale and a bias for each group of columns: `scale * code + bias`.
+  case affine(bits: Int, groupSize: Int)
+
+  /// The widths of a code that exist.
+  public static let codeWidths = [2, 3, 4, 8]
+
+  /// Describes codes with a scale and a bias for each group.
+  ///
+  /// - Parameters:
+  ///   - bits: The width of a code; one of `codeWidths` in a checkpoint that is valid.
+  ///   - groupSize: The columns that share a scale and a bias.
+  public init(bits: Int, groupSize: Int) { self = .affine(bits: bits, groupSize: groupSize) }
+
+  /// The width of a code.
+  public var bits: Int {
+    switch self {
+    case .affine(let bits, _): bits
+    }
+  }
+
+  /// The columns of a group.
+  public var groupSize: Int {
+    switch self {
+    case .affine(_, let groupSize): groupSize
+    }
+  }
+}
+
+extension QuantizedLayout: CustomStringConvertible {
+  /// The layout as a phrase: `2 bits, groups of 64`.
+  public var description: String { "\(bits) bits, groups of \(groupSize)" }
+}
+
+/// The name that the layout had when it was a pair of numbers.
+public typealias QuantizationParameters = QuantizedLayout
+
+extension QuantizedLayout {
+  /// One tensor of a quantized weight.
+  package struct Part: Sendable, Equatable {
+    /// The ending of its name.
+    package let kind: ModuleTensor
+    /// The dtypes it may have.
+    package let dtypes: [DType]
+    /// The dimensions, slowest first.
+    package let shape: [Int]
+  }
+
+  /// Far above any group there is, and far from overflow when multiplied by the bits.
+  private static let groupSizeLimit = 1 << 32
+  private static let tableTypes: [DType] = [.f16, .bf16, .f32]
+
+  /// The endings of the tensors, in the order in which they are written; the first is `.weight`.
+  package var partKinds: [ModuleTensor] {
+    switch self {
+    case .affine: [.weight, .scales, .biases]
+    }
+  }
+
+  /// What is wrong with the numbers of the layout, or nil when modules can have it.
+  package var problem: FormatError.Problem? {
+    guard Self.codeWidths.contains(bits) else { return .unsupported("\(bits)-bit codes are not supported") }
+    guard (1...Self.groupSizeLimit).contains(groupSize) else {
+      return .malformed("groups of \(groupSize) columns")
+    }
+    return nil
+  }
+
+  /// Whether the kernels compute with the layout; the formats allow any size of groups.
+  package var isComputed: Bool { groupSize % 8 == 0 }
+
+  /// The columns that a row of stored codes stands for.
+  ///
+  /// - Parameter wordCount: The second dimension of `m.weight`.
+  /// - Returns: Nil when the words are no whole groups, or more than can be counted. `problem` must be nil.
+  package func columnCount(wordCount: Int) -> Int? {
+    let (bitCount, overflow) = wordCount.multipliedReportingOverflow(by: 32)
+    guard !overflow, bitCount % (bits * groupSize) == 0 else { return nil }
+    return bitCount / bits
+  }
+
+  /// The shape of the weights behind the stored `m.weight` of a checkpoint that is validated: `[out, in]`.
+  package func shape(ofStored weight: TensorInfo) -> [Int] {
+    [weight.shape[0], columnCount(wordCount: weight.shape[1]) ?? 0]
+  }
+
+  /// The weights behind the stored `m.weight` of a checkpoint that is validated.
+  package func weightCount(ofStored weight: TensorInfo) -> Int { weight.byteCount * 8 / bits }
+
+  /// Whether a row of some columns can have the layout: whole groups and whole words.
+  package func fits(columns: Int) -> Bool {
+    columns % groupSize == 0 && columns * bits % 32 == 0
+  }
+
+  /// The tensors of a weight.
+  ///
+  /// - Parameters:
+  ///   - rows: The output features.
+  ///   - columns: The input features, which the layout fits.
+  /// - Returns: As many as `partKinds`, in that order.
+  package func parts(rows: Int, columns: Int) -> [Part] {
+    let table = [rows, columns / groupSize]
+    return partKinds.map { kind in
+      kind == .weight
+        ? Part(kind: kind, dtypes: [.u32], shape: [rows, columns * bits / 32])
+        : Part(kind: kind, dtypes: Self.tableTypes, shape: table)
+    }
+  }
+
+  /// The descriptions of a module's tensors.
+  ///
+  /// - Parameters:
+  ///   - module: The module's name.
+  ///   - rows: The output features.
+  ///   - columns: The input features, which the layout fits.
+  ///   - tables: The dtype of what may have several.
+  /// - Returns: As many as `partKinds`, in that order.
+  package func tensors(of module: String, rows: Int, columns: Int, tables: DType) -> [TensorInfo] {
+    parts(rows: rows, columns: columns).map { part in
+      TensorInfo(
+        name: part.kind.name(of: module), dtype: part.dtypes.count == 1 ? part.dtypes[0] : tables,
+        shape: part.shape)
+    }
+  }
+
+  /// The bits of a weight, tables of a dtype included.
+  package func bitsPerWeight(tables: DType) -> Double {
+    Double(bits) + Double(2 * tables.bitWidth) / Double(groupSize)
+  }
+}
+
+extension QuantizedLayout {
+  /// Computes the weights of rows.
+  ///
+  /// - Parameters:
+  ///   - codes: The stored codes of the rows.
+  ///   - scales: The scales of the rows, one for each group.
+  ///   - biases: The biases of the rows, one for each group.
+  ///   - columnCount: The columns of a row.
+  ///   - groups: The groups of a row that are wanted; nil for all.
+  ///   - values: Gets `[rows, columns of the groups]`.
+  package func decode(
+    codes: RawSpan, scales: Span<Float>, biases: Span<Float>, columnCount: Int, groups: Range<Int>? = nil,
+    into values: inout MutableSpan<Float>
+  ) {
+    switch self {
+    case .affine(let bits, let groupSize):
+      dequantize(
+        codes: codes, bits: bits, groupSize: groupSize, columnCount: columnCount, scales: scales,
+        biases: biases, groups: groups ?? 0..<columnCount / groupSize, into: &values)
+    }
+  }
+}
+
+/// A quantized weight of a checkpoint: codes where they are stored, tables as floats.
+package struct QuantizedWeight: Sendable {
+  /// How it is laid out.
+  package let layout: QuantizedLayout
+  /// The output features.
+  package let rowCount: Int
+  /// The input features.
+  package let columnCount: Int
+  /// The codes of all rows.
+  package let codes: TensorBytes
+  /// `[out, groups]`; with the codes and the biases it gives the weights exactly.
+  package let scales: [Float]
+  /// `[out, groups]`.
+  package let biases: [Float]
+}
+
+extension Checkpoint {
+  /// Reads the quantized weight of a module, without trained changes.
+  ///
+  /// - Parameter module: The module's name.
+  /// - Returns: Nil when the module is not quantized.
+  /// - Throws: `FormatError` when a tensor is missing, damaged, or not what the layout says.
+  package func quantizedWeight(of module: String) throws -> QuantizedWeight? {
+    guard let layout = contents.quantization[module] else { return nil }
+    let name = ModuleTensor.weight.name(of: module)
+    guard let stored = tensor(named: name) else { throw FormatError(path, .missing("tensor '\(name)'")) }
+    try layout.validate(module, path: path) { self.tensor(named: $0) }
+    let shape = layout.shape(ofStored: stored)
+    return QuantizedWeight(
+      layout: layout, rowCount: shape[0], columnCount: shape[1], codes: try bytes(of: name),
+      scales: try floats(of: ModuleTensor.scales.name(of: module)),
+      biases: try floats(of: ModuleTensor.biases.name(of: module)))
+  }
+
+  /// The values of a tensor of F32, F16 or BF16.
+  ///
+  /// - Throws: `FormatError` when it is missing, damaged or of another dtype.
+  package func floats(of name: String) throws -> [Float] {
+    guard let tensor = tensor(named: name) else { throw FormatError(path, .missing("tensor '\(name)'")) }
+    guard let format = FloatFormat(tensor.dtype) else {
+      throw FormatError(
+        path, at: "tensor '\(name)'", .unsupported("is \(tensor.dtype.rawValue), not F32, F16 or BF16"))
+    }
+    return try bytes(of: name).withSpan { widened($0, from: format) }
+  }
+}
+
+extension QuantizedLayout {
+  /// The layout as members of a JSON object.
+  package var members: [JSONValue.Member] {
+    switch self {
+    case .affine(let bits, let groupSize):
+      [.init("bits", .integer(bits)), .init("group_size", .integer(groupSize))]
+    }
+  }
+
+  /// The keys that `members` may have.
+  static let memberKeys: Set<String> = ["bits", "group_size"]
+
+  /// Reads what `members` wrote; other keys are the caller's.
+  ///
+  /// - Parameter value: An object.
+  /// - Throws: `LayoutDefect` with the key.
+  init(members value: JSONValue) throws(LayoutDefect) {
+    guard let bits = value["bits"]?.integer, Self.codeWidths.contains(bits) else {
+      let widths = Self.codeWidths.map(String.init)
+      throw LayoutDefect(
+        "'bits' is not \(widths.dropLast().joined(separator: ", ")) or \(widths.last ?? "")")
+    }
+    guard let groupSize = value["group_size"]?.integer, groupSize >= 1 else {
+      throw LayoutDefect("'group_size' is no positive integer")
+    }
+    self = .affine(bits: bits, groupSize: groupSize)
+  }
+}
+
+/// Why an object describes no layout, as a phrase.
+struct LayoutDefect: Error {
+  let reason: String
+
+  init(_ reason: String) { self.reason = reason }
+}

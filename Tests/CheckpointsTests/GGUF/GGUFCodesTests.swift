@@ -1,0 +1,163 @@
+import Checkpoints
+import Kernels
+import TestSupport
+import Testing
+
+/// Blocks whose weights are a code times a scale plus a bias, whoever wrote the file.
+@Suite struct GGUFCodesTests {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  /// The types with the packing that they are read as.
+  static let types: [(type: GGUFTensorType, bits: Int, groupSize: Int, tables: DType)] = [
+    (.q4_0, 4, 32, .f16), (.q4_1, 4, 32, .f16), (.q5_0, 8, 32, .f16), (.q5_1, 8, 32, .f16),
+    (.q8_0, 8, 32, .f16), (.q2_0, 2, 64, .f32), (.tq2_0, 2, 256, .f32),
+  ]
+
+  /// Finite values whose multiples by 128 are half floats, too.
+  private static func data(_ type: GGUFTensorType, count: Int, _ random: inout SplitMix64) -> [UInt8] {
+    var data = GGUFModel.data(type, count: count, &random)
+    for block in 0..<count {
+      for i in PythonGGUF.scaleBytes(type) { data[block * type.blockByteCount + i] &= 0xB7 }
+    }
+    return data
+  }
+
+  private static func model(_ type: GGUFTensorType) -> GGUFModel {
+    GGUFModel {
+      $0.type = { _ in type }
+      $0.change = { file in
+        var random = SplitMix64(seed: 30 + UInt64(type.rawValue))
+        for i in file.tensors.indices where file.tensors[i].type == type.rawValue {
+          let count = file.tensors[i].data.count / type.blockByteCount
+          file.tensors[i].data = data(type, count: count, &random)
+        }
+      }
+    }
+  }
+
+  @Test(arguments: types)
+  func `every matrix stays packed and has the values of the blocks`(
+    type: GGUFTensorType, bits: Int, groupSize: Int, tables: DType
+  ) throws {
+    let model = Self.model(type)
+    let checkpoint = try model.open(in: folder)
+    try checkpoint.contents.validateQuantization(path: "x.gguf")
+    #expect(checkpoint.contents.notices.isEmpty)
+    #expect(checkpoint.contents.quantization.count == 9)
+    for (module, layout) in checkpoint.contents.quantization {
+      #expect(layout == .affine(bits: bits, groupSize: groupSize))
+      #expect(checkpoint.tensor(named: module + ".scales")?.dtype == tables)
+    }
+    for (module, expected) in [
+      ("model.layers.0.mlp.up_proj", try model.values("blk.0.ffn_up.weight")),
+      ("model.layers.0.self_attn.q_proj", model.reordered(try model.values("blk.0.attn_q.weight"), heads: 2)),
+      ("model.embed_tokens", try model.values("token_embd.weight")),
+      ("lm_head", try model.values("output.weight")),
+    ] {
+      #expect(try checkpoint.unpackedWeights(of: module) == expected, "\(module)")
+    }
+  }
+
+  @Test func `a scale whose bias F16 does not hold is refused where it stands`() throws {
+    var model = Self.model(.q8_0)
+    let change = model.change
+    model.change = { file in
+      change(&file)
+      let i = file.tensors.firstIndex { $0.name == Array("blk.0.ffn_up.weight".utf8) } ?? 0
+      // 512 in the first block of the third row, of 8 blocks each: -128 times it is -65536.
+      file.tensors[i].data.replaceSubrange(16 * 34..<16 * 34 + 2, with: [0, 0x60])
+    }
+    let checkpoint = try model.open(in: folder)
+    let error = #expect(throws: FormatError.self) {
+      try checkpoint.bytes(of: "model.layers.0.mlp.up_proj.biases")
+    }
+    #expect(error?.place == "tensor 'blk.0.ffn_up.weight'")
+    #expect(error?.problem == .malformed("row 2: -65536.0 is no F16 value"))
+  }
+
+  @Test func `a dtype that our own writer states is given back`() throws {
+    let model = GGUFModel {
+      $0.type = { $0 == "blk.0.ffn_up.weight" ? .q8_0 : .f16 }
+      $0.change = {
+        $0.add("rilq.quantization", .string(#"{"dtypes":{"model.layers.0.mlp.up_proj.weight":"BF16"}}"#))
+      }
+    }
+    let checkpoint = try model.open(in: folder)
+    #expect(checkpoint.contents.quantization.isEmpty)
+    #expect(checkpoint.contents.notices.isEmpty)
+    #expect(checkpoint.tensor(named: "model.layers.0.mlp.up_proj.weight")?.dtype == .bf16)
+  }
+
+  /// Writes a checkpoint that was read from a file of `model` as another file.
+  private func write(_ checkpoint: Checkpoint, like model: GGUFModel, to name: String) throws -> GGUFExport {
+    let hyperparameters = GGUFExportModel(
+      name: "again", contextLength: 512, embeddingLength: model.hiddenSize, blockCount: model.layerCount,
+      feedForwardLength: model.feedForwardSize, headCount: model.headCount,
+      keyValueHeadCount: model.keyValueHeadCount, headSize: model.headSize,
+      vocabularySize: model.vocabularySize, normEpsilon: 1e-5, rotaryBase: 10_000, tiesEmbeddings: false)
+    let plan = try GGUFExportPlan(
+      checkpoint.contents, hyperparameters, GGUFSample.vocabulary(count: model.vocabularySize),
+      path: "out.gguf")
+    let export = try GGUFExport(plan, checkpoint, GGUFExportOptions())
+    let writer = try GGUFWriter(export, path: folder.path(name))
+    for tensor in export.contents.tensors {
+      try checkpoint.bytes(of: tensor.name).withSpan { try writer.write(tensor, $0) }
+    }
+    _ = try writer.finish()
+    return export
+  }
+
+  @Test(arguments: [GGUFTensorType.q4_0, .q4_1, .q5_0, .q5_1, .q8_0])
+  func `a container in between gives the same blocks again`(type: GGUFTensorType) throws {
+    let model = Self.model(type)
+    let first = try model.open(in: folder)
+    var contents = first.contents
+    contents.notices = []
+    let writer = try ContainerWriter(contents, path: folder.path("x.rilq"))
+    for tensor in contents.tensors {
+      try first.bytes(of: tensor.name).withSpan { try writer.write(tensor, $0) }
+    }
+    for asset in contents.assets {
+      try #require(try first.asset(named: asset.name)).withSpan { try writer.write(asset, $0) }
+    }
+    _ = try writer.finish()
+    let packed = try Checkpoint.open(path: folder.path("x.rilq"))
+    let export = try write(packed, like: model, to: "out.gguf")
+    #expect(export.typeCounts.map(\.type) == [type.name, "F32"])
+    let bytes = try folder.read("out.gguf")
+    let header = try GGUFHeader(of: InputFile(bytes, path: "out.gguf"))
+    for entry in header.entries where entry.type == type {
+      let tensor = try #require(model.file.tensors.first { $0.name == Array(entry.name.utf8) })
+      #expect(Array(bytes[entry.range]) == tensor.data, "\(entry.name)")
+    }
+    #expect(header.entries.count { $0.type == type } == 9)
+  }
+
+  @Test func `8-bit codes above 31 do not become Q5_1`() throws {
+    let error = #expect(throws: FormatError.self) { try GGUFSample(bits: 8).write(to: folder) }
+    #expect(error?.problem.description.contains("Q8_0 has no biases but -128 * scale") == true)
+  }
+}
+
+@Suite(.enabled(if: PythonGGUF.isAvailable, "no Python with gguf and numpy"))
+struct `Packed blocks of Python's gguf` {
+  @Test(arguments: [GGUFTensorType.q4_0, .q4_1, .q5_0, .q5_1, .q8_0])
+  func `are the floats that it dequantizes`(type: GGUFTensorType) throws {
+    let folder = try TemporaryFolder()
+    let model = GGUFModel { $0.type = { $0 == "blk.0.ffn_up.weight" ? type : .f16 } }
+    let tensor = try #require(model.file.tensors.first { $0.name == Array("blk.0.ffn_up.weight".utf8) })
+    let path = try folder.write("blocks", tensor.data)
+    let program = """
+      import sys, numpy
+      from gguf import GGMLQuantizationType
+      from gguf.quants import dequantize
+      data = numpy.fromfile(sys.argv[1], dtype=numpy.uint8).reshape(256, -1)
+      dequantize(data, GGMLQuantizationType(int(sys.argv[2]))).astype(numpy.float32).tofile(sys.argv[1] + ".values")
+      """
+    #expect(PythonGGUF.run(program, path, "\(type.rawValue)"))
+    let expected = widened(try folder.read("blocks.values"), from: .f32)
+    #expect(try model.open(in: folder).unpackedWeights(of: "model.layers.0.mlp.up_proj") == expected)
+  }
+}

@@ -1,0 +1,48 @@
+import Checkpoints
+import Testing
+
+@Suite struct QuantizedLayoutTests {
+  @Test(arguments: QuantizedLayout.codeWidths)
+  func `names the tensors of a module with their dtypes and shapes`(bits: Int) {
+    let layout = QuantizedLayout.affine(bits: bits, groupSize: 64)
+    #expect(layout.fits(columns: 128))
+    #expect(
+      layout.tensors(of: "m", rows: 3, columns: 128, tables: .f16) == [
+        TensorInfo(name: "m.weight", dtype: .u32, shape: [3, 4 * bits]),
+        TensorInfo(name: "m.scales", dtype: .f16, shape: [3, 2]),
+        TensorInfo(name: "m.biases", dtype: .f16, shape: [3, 2]),
+      ])
+    #expect(layout.parts(rows: 3, columns: 128).map(\.kind) == layout.partKinds)
+  }
+
+  @Test(arguments: QuantizedLayout.codeWidths)
+  func `finds the shape of the weights behind stored codes`(bits: Int) {
+    let layout = QuantizedLayout.affine(bits: bits, groupSize: 32)
+    let codes = layout.tensors(of: "m", rows: 5, columns: 96, tables: .f32)[0]
+    #expect(layout.shape(ofStored: codes) == [5, 96])
+    #expect(layout.weightCount(ofStored: codes) == 5 * 96)
+  }
+
+  @Test func `has no columns for words that are no whole groups, or too many`() {
+    let layout = QuantizedLayout.affine(bits: 2, groupSize: 64)
+    #expect(layout.columnCount(wordCount: 4) == 64)
+    #expect(layout.columnCount(wordCount: 5) == nil)
+    #expect(layout.columnCount(wordCount: Int.max) == nil)
+  }
+
+  @Test func `fits only whole groups that fill words`() {
+    #expect(!QuantizedLayout.affine(bits: 2, groupSize: 64).fits(columns: 96))
+    #expect(!QuantizedLayout.affine(bits: 3, groupSize: 8).fits(columns: 8))
+    #expect(QuantizedLayout.affine(bits: 4, groupSize: 8).fits(columns: 8))
+  }
+
+  @Test(arguments: [(5, 64), (0, 64), (2, 0), (2, -1), (2, Int.max)])
+  func `tells what is wrong with its numbers`(bits: Int, groupSize: Int) {
+    #expect(QuantizedLayout.affine(bits: bits, groupSize: groupSize).problem != nil)
+  }
+
+  @Test func `counts the bits of a weight with its tables`() {
+    #expect(QuantizedLayout.affine(bits: 2, groupSize: 64).bitsPerWeight(tables: .f16) == 2.5)
+    #expect(QuantizedLayout.affine(bits: 4, groupSize: 32).bitsPerWeight(tables: .f32) == 6)
+  }
+}
