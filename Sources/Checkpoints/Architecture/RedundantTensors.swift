@@ -20,7 +20,7 @@ extension ModelLayout {
 
   /// Whether frequencies are those of the configuration, before or after stretching, up to the rounding of their dtype.
   private func followsFromConfiguration(_ tensor: TensorInfo, in checkpoint: Checkpoint) throws -> Bool {
-    guard tensor.shape == [configuration.headSize / 2], let format = tensor.dtype.floatFormat else {
+    guard tensor.shape == [configuration.headSize / 2], let format = FloatFormat(tensor.dtype) else {
       return false
     }
     let tolerance: Float =
