@@ -19,7 +19,7 @@ package struct GGUFKeptTokenizer: Sendable {
       let bytes = try checkpoint.asset(named: Self.fileName)
     else { return nil }
     // Of a GGUF file the keys are its own.
-    let path = checkpoint.format == .gguf ? checkpoint.path : checkpoint.path + "/" + Self.fileName
+    let path = checkpoint.format == .gguf ? checkpoint.path : FileSystem.join(checkpoint.path, Self.fileName)
     let header = try bytes.withSpan { span throws(FormatError) in try GGUFHeader(parsing: span, path: path) }
     keys = GGUFKeys(metadata: header.metadata, path: path)
     byteCount = bytes.count
