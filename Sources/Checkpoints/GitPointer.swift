@@ -42,7 +42,7 @@ extension Checkpoint {
     for asset in contents.assets where asset.byteCount < GitPointer.byteLimit {
       guard let bytes = try self.asset(named: asset.name) else { continue }
       try bytes.withSpan { span throws(FormatError) in
-        try GitPointer.refuse(span, path: path + "/" + asset.name)
+        try GitPointer.refuse(span, path: FileSystem.join(path, asset.name))
       }
     }
   }

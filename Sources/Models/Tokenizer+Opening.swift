@@ -43,7 +43,9 @@ extension Tokenizer {
   }
 
   /// The path of a checkpoint's tokenizer, as errors name it.
-  package static func path(in checkpoint: Checkpoint) -> String { checkpoint.path + "/tokenizer.json" }
+  package static func path(in checkpoint: Checkpoint) -> String {
+    FileSystem.join(checkpoint.path, "tokenizer.json")
+  }
 
   /// Reads and encodes a text file.
   ///

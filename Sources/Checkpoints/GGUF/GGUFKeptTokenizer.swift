@@ -19,11 +19,13 @@ package struct GGUFKeptTokenizer: Sendable {
       let bytes = try checkpoint.asset(named: Self.fileName)
     else { return nil }
     // Of a GGUF file the keys are its own.
-    let path = checkpoint.format == .gguf ? checkpoint.path : checkpoint.path + "/" + Self.fileName
+    let path = checkpoint.format == .gguf ? checkpoint.path : FileSystem.join(checkpoint.path, Self.fileName)
     let header = try bytes.withSpan { span throws(FormatError) in
       try GGUFHeader(parsing: span, fileByteCount: span.byteCount, path: path)
     }
-    guard let header else { throw FormatError(path, .truncated(needed: bytes.count + 1, available: bytes.count)) }
+    guard let header else {
+      throw FormatError(path, .truncated(needed: bytes.count + 1, available: bytes.count))
+    }
     keys = GGUFKeys(metadata: header.metadata, path: path)
     byteCount = bytes.count
     for key in header.metadata.keys where !key.hasPrefix(Self.prefix) {
