@@ -71,7 +71,7 @@ extension Transformer {
   ///   - progress: Told after each window.
   /// - Returns: The sums over all windows.
   /// - Throws: `ModelError.tokenOutOfRange`.
-  package func evaluate(_ windows: [[Int32]], progress: ProgressHandler = { _ in }) throws -> Evaluation {
+  public func evaluate(_ windows: [[Int32]], progress: ProgressHandler = { _ in }) throws -> Evaluation {
     let length = windows.first?.count ?? 2
     let rotary = rotaryEmbedding(positions: length)
     var evaluation = Evaluation(window: length)
@@ -109,7 +109,7 @@ extension Transformer {
   ///   - progress: Told after each window.
   /// - Returns: The sums over all windows.
   /// - Throws: `ModelError.incomparable` when the vocabularies differ.
-  package func compare(
+  public func compare(
     with candidate: Transformer, on windows: [[Int32]], progress: ProgressHandler = { _ in }
   ) throws -> Comparison {
     guard configuration.vocabularySize == candidate.configuration.vocabularySize else {
