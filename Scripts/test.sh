@@ -46,3 +46,6 @@ done
 # Building and running must agree on everything that changes the code, or everything would be built twice.
 swift build -c release --build-tests
 swift test -c release --disable-testable-imports --disable-xctest --skip-build
+
+# A program that uses the library as any other package does; it fails when a result is not as it must be.
+swift run -c release --package-path Examples library-tour Fixtures/tiny-llama

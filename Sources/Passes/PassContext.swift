@@ -58,9 +58,10 @@ public struct PassContext {
   /// The checkpoint that later passes compare with: the teacher.
   public var original: Checkpoint { state.original }
 
-  /// The path of a file that goes away with the run.
+  /// Names a file that goes away with the run.
   ///
   /// - Parameter name: A plain name.
+  /// - Returns: Its path.
   public func temporaryPath(_ name: String) -> String { work.path(name) }
 }
 

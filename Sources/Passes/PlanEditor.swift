@@ -65,11 +65,12 @@ public struct PlanEditor {
   /// Whether nothing is to be done.
   public var isEmpty: Bool { replacements.isEmpty }
 
-  /// The plan.
+  /// Ends the changes.
   ///
   /// - Parameters:
   ///   - memory: An estimate of the memory the pass needs beside mapped files, in bytes.
   ///   - begin: Begins the work.
+  /// - Returns: The plan with all changes.
   public func plan(memory: Int, begin: @escaping PassPlan.Begin) -> PassPlan {
     var contents = contents
     contents.tensors = contents.tensors.flatMap { tensor in

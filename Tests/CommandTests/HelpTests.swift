@@ -1,4 +1,5 @@
 import Foundation
+import Passes
 import TestSupport
 import Testing
 
@@ -42,6 +43,14 @@ import Testing
   @Test(arguments: try commands()) func `every command has the common flags`(command: String) throws {
     let help = try Program.run(command, "--help", in: TemporaryFolder()).output
     for flag in ["--json", "--quiet", "--threads", "--no-mmap"] { #expect(help.contains(flag)) }
+  }
+
+  @Test(arguments: PassRegistry.standard.names)
+  func `the command of a pass has a flag for each option`(name: String) throws {
+    let flags = try #require(PassRegistry.standard[name]).flagNames
+    #expect(!flags.isEmpty)
+    let help = try Program.run(name, "--help", in: TemporaryFolder()).output
+    for flag in flags { #expect(help.contains("  --\(flag)"), "\(flag)") }
   }
 
   @Test func `says its version`() throws {

@@ -57,13 +57,8 @@ import Testing
 
   @Test func `takes a path of a pass from the current folder`() throws {
     let recipe = try parse(Self.yaml, "passes.1.verify.text=here.txt")
-    #expect(
-      recipe.passes[1]
-        == .verify(
-          VerifyOptions {
-            $0.text = PathOption("here.txt")
-            $0.against = .input
-          }))
+    let options = try #require(recipe.passes[1].options(of: VerifyPass.self))
+    #expect(options.text == PathOption("here.txt"))
   }
 
   @Test func `gives an input that the recipe leaves out`() throws {

@@ -82,14 +82,9 @@ import Testing
       "input: /abs/in\noutput: ../out\npasses: [verify: {text: t.txt, against: other}]")
     #expect(recipe.input == PathOption("/abs/in"))
     #expect(recipe.output.resolved == "recipes/../out")
-    #expect(
-      recipe.passes == [
-        .verify(
-          VerifyOptions {
-            $0.text = PathOption("t.txt", in: "recipes")
-            $0.against = .path(PathOption("other", in: "recipes"))
-          })
-      ])
+    let options = try #require(recipe.passes.first?.options(of: VerifyPass.self))
+    #expect(options.text == PathOption("t.txt", in: "recipes"))
+    #expect(options.against == .path(PathOption("other", in: "recipes")))
   }
 
   @Test func `starts from the root for a recipe there`() throws {
@@ -191,13 +186,10 @@ import Testing
     #expect(try parsePass("quantize: {targets: null}") == .quantize(QuantizeOptions()))
   }
 
-  @Test func `limits KL and logits when no limit is given`() {
-    let options = VerifyOptions { $0.text = PathOption("t") }
+  @Test func `limits KL and logits when no limit is given`() throws {
+    let options = try #require(try parsePass("verify: {text: t}").options(of: VerifyPass.self))
     #expect(options.maxMeanKL == 1e-6 && options.maxKL == 1e-4 && options.maxLogitDifference == 1e-3)
-    let limited = VerifyOptions {
-      $0.text = PathOption("t")
-      $0.maxKL = 1
-    }
+    let limited = try #require(try parsePass("verify: {text: t, max_kl: 1}").options(of: VerifyPass.self))
     #expect(limited.maxMeanKL == nil && limited.maxLogitDifference == nil)
   }
 

@@ -1,5 +1,5 @@
 /// Writes a packed container front to back, `Formats/container.md`.
-package final class ContainerWriter: MetadataLastWriter {
+public final class ContainerWriter: MetadataLastWriter {
   private var contents: CheckpointContents
   private let path: String
   private let encoder: SectionEncoder
@@ -23,7 +23,7 @@ package final class ContainerWriter: MetadataLastWriter {
   ///   - options: How sections are stored.
   /// - Throws: `FormatError` when the contents or the options break a limit of the format, or the file
   ///   cannot be created.
-  package init(_ contents: CheckpointContents, path: String, options: ContainerOptions = .init()) throws {
+  public init(_ contents: CheckpointContents, path: String, options: ContainerOptions = .init()) throws {
     try options.validate(path: path)
     try contents.validateForContainer(path: path)
     // What cannot be written is refused before anything is.
@@ -36,7 +36,7 @@ package final class ContainerWriter: MetadataLastWriter {
   }
 
   /// Writes the next tensor.
-  package func write(_ tensor: TensorInfo, _ bytes: RawSpan) throws {
+  public func write(_ tensor: TensorInfo, _ bytes: RawSpan) throws {
     precondition(sections.count < contents.tensors.count, "tensor '\(tensor.name)' was not announced")
     let announced = contents.tensors[sections.count]
     precondition(tensor == announced, "tensor '\(announced.name)' comes before '\(tensor.name)'")
@@ -44,7 +44,7 @@ package final class ContainerWriter: MetadataLastWriter {
   }
 
   /// Writes the next asset.
-  package func write(_ asset: Asset, _ bytes: RawSpan) throws {
+  public func write(_ asset: Asset, _ bytes: RawSpan) throws {
     let index = sections.count - contents.tensors.count
     precondition(contents.assets.indices.contains(index), "asset '\(asset.name)' is not expected here")
     let announced = contents.assets[index]
@@ -55,7 +55,7 @@ package final class ContainerWriter: MetadataLastWriter {
   /// Writes manifest, table and trailer, and syncs the file.
   ///
   /// - Returns: The size of the file.
-  package func finish() throws -> Int {
+  public func finish() throws -> Int {
     let announced = contents.tensors.count + contents.assets.count
     precondition(sections.count == announced, "\(sections.count) of \(announced) sections are written")
     let manifest = Array(try contents.manifestText(path: path).utf8)

@@ -29,6 +29,7 @@ extension AdapterTaking {
   /// - Parameters:
   ///   - standing: What is taken without an adapter.
   ///   - help: What the adapter is for.
+  /// - Returns: The declarations of both.
   @PassOptionTable<Self> static func adapterDeclarations(
     _ standing: String, _ help: String
   ) -> [PassOption<Self>] {

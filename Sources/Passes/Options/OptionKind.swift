@@ -97,6 +97,7 @@ extension OptionKind {
   /// Some of the words of an enumeration, each once.
   ///
   /// - Parameter nothing: What a pass without any would do: `trains nothing`.
+  /// - Returns: The kind of a list of these words.
   public static func words<Word>(
     elseDoing nothing: String
   ) -> Self

@@ -50,4 +50,9 @@ extension Pass {
     let head = ["| key | type, range | default | meaning |", "| --- | --- | --- | --- |"]
     return (head + Options.declarations.map(\.row)).joined(separator: "\n")
   }
+
+  /// The flags of the command, without their dashes.
+  package static var flagNames: [String] {
+    Options.declarations.filter { $0.flag != nil }.map(\.flagName)
+  }
 }

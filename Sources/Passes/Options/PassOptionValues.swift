@@ -19,14 +19,16 @@ public protocol PassOptionValues: Sendable, Equatable {
   /// - Throws: `PassError.recipe`, as `given.failure` makes it.
   func validate(_ given: GivenOptions, after previous: [PassOptions]) throws
 
-  /// The options with what follows from the keys that were given; asked before `validate`, by default as they are.
+  /// Fills in what follows from the keys that were given, before `validate`; changes nothing by default.
   ///
   /// - Parameter given: The keys that were given.
+  /// - Returns: The options with these values.
   func completed(_ given: GivenOptions) -> Self
 
-  /// The options with the defaults that depend on other options or on the passes before; by default as they are.
+  /// Fills in the defaults that depend on other options or on the passes before; changes nothing by default.
   ///
   /// - Parameter previous: The passes before this one in the recipe.
+  /// - Returns: The options with these defaults.
   func resolved(after previous: [PassOptions]) -> Self
 }
 

@@ -1,0 +1,82 @@
+public import Checkpoints
+import Kernels
+
+/// A matrix in packed codes with a scale and a bias for each group, rounded to nearest in memory.
+public struct QuantizedMatrix: Sendable {
+  /// Bits and group size.
+  public let parameters: QuantizationParameters
+  /// The rows.
+  public let rowCount: Int
+  /// The columns, a multiple of the group size.
+  public let columnCount: Int
+  /// Codes, packed as in `Formats/packed.md`.
+  public let codes: [UInt8]
+  /// `[rows, columns / groupSize]`.
+  public let scales: [Float]
+  /// `[rows, columns / groupSize]`.
+  public let biases: [Float]
+  /// The norm of the error, relative to the values.
+  public let relativeError: Double
+
+  /// Rounds a matrix.
+  ///
+  /// - Parameters:
+  ///   - values: `[rows, columns]`, row-major, finite.
+  ///   - rows: The rows.
+  ///   - columns: The columns; the group size divides them.
+  ///   - parameters: Bits and group size, of those that `QuantizeOptions` allows.
+  /// - Throws: `PassError.usage` for sizes that do not fit together, `.divisibility`, or `.notFinite` at the first NaN or
+  ///   infinity.
+  public init(
+    rounding values: [Float], rows: Int, columns: Int,
+    _ parameters: QuantizationParameters = QuantizationParameters(bits: 2, groupSize: 64)
+  ) throws {
+    let (count, isTooLarge) = rows.multipliedReportingOverflow(by: columns)
+    guard rows > 0, columns > 0, !isTooLarge, count == values.count else {
+      throw PassError.usage("a matrix of \(rows) rows and \(columns) columns has not \(values.count) values")
+    }
+    guard QuantizeOptions.allowedBits.contains(parameters.bits),
+      QuantizeOptions.allowedGroupSizes.contains(parameters.groupSize)
+    else {
+      throw PassError.usage("\(parameters.bits) bits in groups of \(parameters.groupSize) cannot be packed")
+    }
+    guard columns % parameters.groupSize == 0 else {
+      throw PassError.divisibility(
+        tensor: "matrix", columns: columns, groupSize: parameters.groupSize,
+        fitting: QuantizeOptions.allowedGroupSizes.reversed().filter { columns % $0 == 0 })
+    }
+    let grid = QuantizationGrid(bits: parameters.bits, groupSize: parameters.groupSize, tables: .f32)
+    let packed = try RoundToNearest(grid: grid).quantize(rows: rows, columns: columns, name: "matrix") {
+      range, part in
+      let start = range.lowerBound * columns
+      for i in 0..<part.count { part[i] = values[start + i] }
+    }
+    self.parameters = parameters
+    (rowCount, columnCount) = (rows, columns)
+    (codes, scales, biases) = (packed.codes, packed.scales, packed.biases)
+    relativeError = (packed.squaredError / max(packed.squaredNorm, .leastNormalMagnitude)).squareRoot()
+  }
+
+  /// The tensors that hold the matrix as the weight of a module, with f32 tables.
+  ///
+  /// - Parameter module: The name without `.weight`.
+  /// - Returns: Codes, scales and biases, in the order of a file.
+  public func tensors(of module: String) -> [(info: TensorInfo, bytes: TensorBytes)] {
+    let table = [rowCount, columnCount / parameters.groupSize]
+    let width = columnCount * parameters.bits / 32
+    return [
+      (
+        TensorInfo(name: ModuleTensor.weight.name(of: module), dtype: .u32, shape: [rowCount, width]),
+        TensorBytes(codes)
+      ),
+      (
+        TensorInfo(name: ModuleTensor.scales.name(of: module), dtype: .f32, shape: table),
+        TensorBytes(floats: scales, as: .f32)
+      ),
+      (
+        TensorInfo(name: ModuleTensor.biases.name(of: module), dtype: .f32, shape: table),
+        TensorBytes(floats: biases, as: .f32)
+      ),
+    ]
+  }
+}
