@@ -155,8 +155,8 @@ def add_configurations(catalogue):
         document = {key: value for key, value in (CONFIG | keys).items() if value is not KeyError}
         add(label, dump(document), *([says] if isinstance(says, str) else says))
 
-    def shape(label, says, **keys):
-        catalogue.add("config/" + label, {"config.json": dump(CONFIG | keys)}, EVALUATE, [label, *says], over="base")
+    def shape(label, says, command=EVALUATE, **keys):
+        catalogue.add("config/" + label, {"config.json": dump(CONFIG | keys)}, command, [label, *says], over="base")
 
     add("empty", "", "byte 0: the text ends where a value should be", command=INSPECT)
     add("not-json", "hidden_size: 32\n", "byte 0: ", command=INSPECT)
@@ -210,6 +210,8 @@ def add_configurations(catalogue):
     shape("more-layers-than-tensors", ["tensor 'model.layers.2.input_layernorm.weight' is missing"], num_hidden_layers=3)
     shape("2-to-24-layers", ["key 'num_hidden_layers': must be a whole number from 1 to 4096"], num_hidden_layers=1 << 24)
     shape("4096-layers", ["tensor 'model.layers.2.input_layernorm.weight' is missing"], num_hidden_layers=4096)
+    rotate = ["rotate", "$FILE", "$OUT"]
+    shape("4096-layers-to-rotate", ["tensor 'model.layers.2.input_layernorm.weight' is missing"], rotate, num_hidden_layers=4096)
     wide = "expected [64, 32]"
     shape("wider-than-tensors", ["tensor 'model.layers.0.mlp.gate_proj.weight'", wide], intermediate_size=64)
     shape("vocabulary-larger-than-embedding", ["tensor 'model.embed_tokens.weight'", wide], vocab_size=64)

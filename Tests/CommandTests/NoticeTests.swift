@@ -48,7 +48,9 @@ import Testing
     let name = "model.layers.1.mlp.up_proj.weight"
     let fixture = try Checkpoint.open(path: Fixtures.path("tiny-llama"))
     try fixture.writeFolder(to: folder.path("broken")) { changes in
-      guard let tensor = fixture.tensor(named: name), var bytes = try? fixture.copiedBytes(of: name) else { return }
+      guard let tensor = fixture.tensor(named: name), var bytes = try? fixture.copiedBytes(of: name) else {
+        return
+      }
       // Row 3, column 5 of bf16: a quiet NaN.
       bytes.replaceSubrange(2 * (3 * 128 + 5)..<2 * (3 * 128 + 6), with: [0xC0, 0x7F])
       changes.rename = { $0 == name ? nil : $0 }
@@ -60,7 +62,9 @@ import Testing
         "quantize", "broken", "packed.rilq", "--ignore", "model.layers.1.mlp.up_proj", "--quiet", in: folder)
     }
     let result = try Program(
-      arguments.map { $0 == "broken" && arguments[0] == "calibrate" ? "packed.rilq" : $0 } + ["--quiet", "--json"],
+      arguments.map { $0 == "broken" && arguments[0] == "calibrate" ? "packed.rilq" : $0 } + [
+        "--quiet", "--json",
+      ],
       in: folder
     ).wait()
     #expect(result.code == 2, "\(result.error)")

@@ -210,7 +210,7 @@ import Testing
   init() throws { bench = try Workbench() }
 
   private func worstLogitDifference(_ a: Checkpoint, _ b: Checkpoint) throws -> Float {
-    zip(try a.logits(sampleTokens), try b.logits(sampleTokens)).map { abs($0 - $1) }.max() ?? .infinity
+    largestDifference(try a.logits(sampleTokens), try b.logits(sampleTokens))
   }
 
   @Test func `keeps a head of other values beside tied embeddings`() throws {
@@ -219,7 +219,7 @@ import Testing
     #expect(rotated["adds_output_head"] == .bool(false))
     #expect(try ModelConfiguration(of: rotated.checkpoint).tiesEmbeddings == false)
     #expect(rotated.checkpoint.notices == [])
-    // Rounding of singles, as in `leaves what the model computes`.
+    // Rounding of singles, as above, of logits that are ten times as large.
     #expect(try worstLogitDifference(rotated.checkpoint, input) < 2e-3)
   }
 
@@ -250,7 +250,8 @@ import Testing
     }
     let text = message { try bench.run(.rotate(RotateOptions()), on: hostile) }
     let expected =
-      layerCount > 4096 ? "key 'num_hidden_layers'" : "tensor 'model.layers.2.input_layernorm.weight' is missing"
+      layerCount > 4096
+      ? "key 'num_hidden_layers'" : "tensor 'model.layers.2.input_layernorm.weight' is missing"
     #expect(text.contains(expected), "\(text)")
   }
 }

@@ -46,16 +46,21 @@ import Testing
     (#""attention_multiplier": 0.5"#, "attention_multiplier"),
     (#""logits_scaling": 8.0"#, "logits_scaling"), (#""logit_scale": 0.0625"#, "logit_scale"),
     (#""query_pre_attn_scalar": 256"#, "query_pre_attn_scalar"), (#""use_qk_norm": true"#, "use_qk_norm"),
-    (#""attention_chunk_size": 8192"#, "attention_chunk_size"), (#""num_local_experts": 8"#, "num_local_experts"),
+    (#""attention_chunk_size": 8192"#, "attention_chunk_size"),
+    (#""num_local_experts": 8"#, "num_local_experts"),
     (#""num_experts": 8"#, "num_experts"), (#""no_rope_layers": [1, 0]"#, "no_rope_layers"),
     (#""attn_temperature_tuning": 4"#, "attn_temperature_tuning"), (#""conv_L_cache": 3"#, "conv_L_cache"),
-    (#""linear_num_key_heads": 2"#, "linear_num_key_heads"), (#""hidden_activation": "gelu""#, "hidden_activation"),
+    (#""linear_num_key_heads": 2"#, "linear_num_key_heads"),
+    (#""hidden_activation": "gelu""#, "hidden_activation"),
     (#""hidden_act": "gelu""#, "hidden_act"), (#""model_type": "qwen3""#, "model_type"),
     (#""model_type": "mistral", "sliding_window": 16"#, "sliding_window"),
     (#""model_type": "mistral", "layer_types": ["sliding_attention"]"#, "layer_types"),
     (#""rope_parameters": {"full_attention": {"rope_type": "default"}}"#, "rope_parameters.full_attention"),
     (#""rope_scaling": {"rope_type": "yarn", "factor": 2}"#, "rope_scaling.rope_type"),
-    (#""rope_scaling": {"type": "linear", "factor": 2, "partial_rotary_factor": 0.5}"#, "rope_scaling.partial_rotary_factor"),
+    (
+      #""rope_scaling": {"type": "linear", "factor": 2, "partial_rotary_factor": 0.5}"#,
+      "rope_scaling.partial_rotary_factor"
+    ),
   ])
   func `a key that changes what is computed is refused by its name`(keys: String, name: String) {
     let error = refusal(keys)
@@ -69,14 +74,15 @@ import Testing
   @Test(arguments: [
     #""attention_bias": false"#, #""final_logit_softcapping": null"#, #""embedding_multiplier": 1.0"#,
     #""partial_rotary_factor": 1.0"#, #""num_experts": 0"#, #""no_rope_layers": []"#,
-    #""model_type": "mistral", "sliding_window": null, "layer_types": ["full_attention", "full_attention"]"#,
+    #""model_type": "mistral", "num_key_value_heads": 4, "sliding_window": null, "layer_types": ["full_attention"]"#,
     #""model_type": "llama", "sliding_window": 16"#, #""attention_dropout": 0.1, "use_cache": false"#,
   ])
   func `a key that changes nothing is read over`(keys: String) throws {
     #expect(try read(keys).layerCount == 2)
   }
 
-  @Test func `a missing number of key and value heads is the family's, a null one that of the heads`() throws {
+  @Test func `a missing number of key and value heads is the family's, a null one that of the heads`() throws
+  {
     #expect(try read().keyValueHeadCount == 4)
     #expect(try read(#""model_type": "mistral", "num_key_value_heads": null"#).keyValueHeadCount == 4)
     #expect(refusal(#""model_type": "mistral""#)?.place == "key 'num_key_value_heads'")
@@ -84,11 +90,13 @@ import Testing
 
   @Test func `rope_scaling counts where rope_parameters stand beside it, and a sentence says so`() throws {
     let both = try read(
-      #""rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}"#)
+      #""rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}"#
+    )
     #expect(both.rotary == RotaryParameters(theta: 10_000, scaling: .linear(factor: 2)))
     #expect(both.notices.count == 1)
     #expect(both.notices[0].contains("'rope_scaling'") && both.notices[0].contains("'rope_parameters'"))
-    let empty = try read(#""rope_scaling": {}, "rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}"#)
+    let empty = try read(
+      #""rope_scaling": {}, "rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}"#)
     #expect(empty.rotary == RotaryParameters(theta: 5e5))
     #expect(empty.notices.isEmpty)
   }
