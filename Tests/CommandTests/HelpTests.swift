@@ -4,7 +4,8 @@ import Testing
 
 @Suite struct HelpTests {
   private static let commands = [
-    "convert", "rotate", "quantize", "attach", "calibrate", "merge", "verify", "eval", "generate", "inspect",
+    "convert", "recipes", "rotate", "quantize", "attach", "calibrate", "merge", "verify", "eval", "generate",
+    "inspect",
     "analyze", "plot", "diff", "hash",
   ]
 
@@ -30,6 +31,19 @@ import Testing
     let result = try Program.run("--version", in: TemporaryFolder())
     #expect(result.code == 0)
     #expect(result.output.wholeMatch(of: /\d+\.\d+\.\d+\n/) != nil)
+  }
+
+  @Test(arguments: [
+    (["quantise", "a", "b"], "Error: there is no command 'quantise', the nearest is 'quantize'"),
+    (["verify", "a", "b"], "rilq: --text is missing: rilq verify … --text FILE"),
+    (["merge", "a"], "Error: an input and an output, or a base, an adapter and an output, are expected"),
+  ])
+  func `wrong usage says what is missing`(arguments: [String], expected: String) throws {
+    let folder = try TemporaryFolder()
+    let result = try Program(arguments, in: folder).wait()
+    #expect(result.code == 64)
+    #expect(result.error.hasPrefix(expected), "\(result.error)")
+    #expect(try folder.names().isEmpty)
   }
 
   @Test(arguments: [

@@ -30,11 +30,10 @@ import Testing
   @Test(arguments: ["best", "balanced", "fast"])
   func `recipes store 2.5 bits a weight`(name: String) throws {
     let recipe = try Recipe(contentsOf: Fixtures.root + "/Recipes/\(name).yaml")
-    guard case .quantize(let quantize) = recipe.passes.first, case .merge(let merge) = recipe.passes.last
-    else {
-      Issue.record("\(name) does not begin with quantize and end with merge")
-      return
-    }
+    let quantize = try #require(
+      recipe.passes.lazy.compactMap { if case .quantize(let options) = $0 { options } else { nil } }.first)
+    let merge = try #require(
+      recipe.passes.lazy.compactMap { if case .merge(let options) = $0 { options } else { nil } }.first)
     #expect(quantize.bits == 2 && quantize.groupSize == 64)
     #expect(quantize.tables == .f16 && merge.tables == .f16)
   }

@@ -21,8 +21,7 @@ extension CalibrateOptions {
     self.init(text: nil)
     texts = try map.optional("text") { try $0.texts() } ?? []
     samples = try map.value("samples", default: samples) { try $0.integer(in: counts) }
-    sampled = try map.value("sampled", default: sampled) { try $0.integer(in: 0...samples) }
-    if map.has("text"), texts.isEmpty { sampled = samples }
+    sampled = try map.sampled(of: samples, texts: texts, default: sampled)
     length = try map.value("length", default: length) { try $0.integer(in: 2...Self.lengthLimit) }
     updates = try map.value("updates", default: updates) { try $0.integer(in: counts) }
     batch = try map.value("batch", default: batch) { try $0.integer(in: counts) }

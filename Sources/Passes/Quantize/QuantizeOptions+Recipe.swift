@@ -23,8 +23,7 @@ extension QuantizeOptions {
     tables = try map.value("tables", default: tables) { try $0.tableType() }
     texts = try map.optional("text") { try $0.texts() } ?? []
     samples = try map.value("samples", default: samples) { try $0.integer(in: 1...1_000_000) }
-    sampled = try map.value("sampled", default: sampled) { try $0.integer(in: 0...samples) }
-    if map.has("text"), texts.isEmpty { sampled = samples }
+    sampled = try map.sampled(of: samples, texts: texts, default: sampled)
     length = try map.value("length", default: length) { try $0.integer(in: 2...CalibrateOptions.lengthLimit) }
     seed = try map.value("seed", default: seed) { try $0.seed() }
     damping = try map.value("damping", default: damping) { try $0.number(.aboveUpTo(0, 1)) }

@@ -16,6 +16,10 @@ struct RecipeMap {
   func required(_ name: String) throws -> RecipeReader {
     guard let member = members.first(where: { $0.name == name }) else {
       let place = reader.place
+      if case .argument(let command) = place.origin, place.path == nil, reader.key.isEmpty {
+        let flag = PassFlag(name, "").name
+        throw PassError.usage("\(flag) is missing: \(command) … \(flag) \(name == "text" ? "FILE" : "VALUE")")
+      }
       throw PassError.recipe(
         RecipePlace(path: place.path, origin: place.origin, key: reader.key.appendingKey(name)), "is missing")
     }

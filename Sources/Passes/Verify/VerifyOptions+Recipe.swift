@@ -2,7 +2,8 @@ import Checkpoints
 
 extension VerifyOptions {
   static let keys = [
-    "text", "sampled", "seed", "against", "window", "max_tokens", "max_kl", "max_mean_kl", "max_logit_difference",
+    "text", "sampled", "seed", "against", "window", "max_tokens", "max_kl", "max_mean_kl",
+    "max_logit_difference",
     "min_top1_agreement", "max_perplexity_ratio",
   ]
 

@@ -49,7 +49,8 @@ public struct VerifyOptions: Sendable, Equatable {
   /// Without any limit `maxMeanKL`, `maxKL` and `maxLogitDifference` become their defaults, which an exact merge into
   /// f32 tables keeps, so that a verification can always fail.
   public init(
-    text: PathOption?, sampled: Int? = nil, seed: UInt64 = 1, against: VerifyReference? = nil, window: Int = 512, maxTokens: Int? = nil,
+    text: PathOption?, sampled: Int? = nil, seed: UInt64 = 1, against: VerifyReference? = nil,
+    window: Int = 512, maxTokens: Int? = nil,
     maxKL: Double? = nil, maxMeanKL: Double? = nil, maxLogitDifference: Double? = nil,
     minTop1Agreement: Double? = nil, maxPerplexityRatio: Double? = nil
   ) {

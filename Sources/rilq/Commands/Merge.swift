@@ -16,7 +16,7 @@ struct Merge: ParsableCommand {
       """)
 
   @Argument(help: "A checkpoint to read, perhaps an adapter, and what to write.")
-  var paths: [String]
+  var paths: [String] = []
 
   @OptionGroup(title: "Pass options")
   var flags: MergeFlags
@@ -29,7 +29,9 @@ struct Merge: ParsableCommand {
 
   func validate() throws {
     guard paths.count == 2 || paths.count == 3 else {
-      throw ValidationError("expected an input and an output, or a base, an adapter and an output")
+      throw ValidationError(
+        "an input and an output, or a base, an adapter and an output, are expected: rilq merge BASE ADAPTER OUTPUT"
+      )
     }
   }
 
