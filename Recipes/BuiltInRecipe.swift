@@ -1,7 +1,7 @@
 /// A recipe that is built into the program; the file of its name in this folder is its source.
 ///
-/// The comment at the beginning of the file is what is listed: a summary on the first line, then lines that begin with
-/// `takes:` and `gives:`, each of which may go on in lines that are indented further.
+/// The comment at the beginning of the file is what is listed: a summary on the first line, then `takes:` and
+/// `gives:`, each of which may go on in indented lines.
 public struct BuiltInRecipe: Sendable {
   /// What `--recipe` takes: `fast`.
   public let name: String

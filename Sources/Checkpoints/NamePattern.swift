@@ -1,8 +1,8 @@
 /// A regular expression over module names, as Python's `re` reads it.
 ///
-/// Literals, `.`, classes, groups, alternation, `^`, `$`, `\b`, `\B`, and the repetitions `*`, `+`, `?` and `{m,n}`;
-/// anything else is refused rather than read differently. `\d`, `\w` and `\b` know ASCII only. All ways through the
-/// expression are followed at once, so that the time is at most the length of the name times `stepCount`.
+/// Literals, `.`, classes, groups, alternation, `^`, `$`, `\b`, `\B`, and the repetitions `*`, `+`, `?` and
+/// `{m,n}`; anything else is refused rather than read differently. `\d`, `\w` and `\b` know ASCII only. All ways
+/// through the expression are followed at once: the time is at most the length of the name times `stepCount`.
 struct NamePattern {
   /// The expression as it was written.
   let text: String

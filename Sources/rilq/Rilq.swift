@@ -24,8 +24,17 @@ struct Rilq: ParsableCommand {
       Tokenize.self,
     ])
 
+  /// Names the nearest command when there is none of a name.
+  private static func requireCommand(_ name: String?) throws {
+    let names = configuration.subcommands.map { $0._commandName } + ["help"]
+    guard let name, !name.hasPrefix("-"), !names.contains(name) else { return }
+    let nearest = nearestName(to: name, among: names).map { ", the nearest is '\($0)'" } ?? ""
+    throw ValidationError("there is no command '\(name)'\(nearest)")
+  }
+
   static func main() {
     do {
+      try requireCommand(CommandLine.arguments.dropFirst().first)
       var command = try parseAsRoot()
       Interruption.install()
       ProcessMemory.keepFreedMemory()
@@ -34,6 +43,11 @@ struct Rilq: ParsableCommand {
       Interruption.waitIfBegun()
       Terminal.writeError(error.oneLine)
       Foundation.exit(error.exitCode)
+    } catch  where exitCode(for: error) == .failure && !(error is ExitCode) {
+      // An error of the system that nobody translated; 1 would say that a check failed.
+      Interruption.waitIfBegun()
+      Terminal.writeError("\(error)".escapedForDisplay)
+      Foundation.exit(4)
     } catch {
       exit(withError: error)
     }

@@ -41,6 +41,39 @@ import Testing
     }
   }
 
+  @Test(arguments: [["a${b}", "a${c}.rilq"], ["a: b", "{x}.rilq"], ["1", "~.rilq"]])
+  func `a path on the command line is only a path`(paths: [String]) throws {
+    let folder = try TemporaryFolder()
+    try TinyModel().write(to: folder.path(paths[0]))
+    try succeed(
+      "convert", paths[0], paths[1], "--pass", "quantize", "--write-recipe", "r.yaml", in: folder)
+    #expect(try folder.names() == [paths[0], paths[1], "r.yaml"].sorted())
+    try succeed("convert", "r.yaml", "--force", in: folder)
+  }
+
+  @Test(arguments: [
+    (["model"], "the output is missing: rilq convert model model-2bit.rilq --recipe fast"),
+    (["./model/"], "the output is missing: rilq convert ./model/ model-2bit.rilq --recipe fast"),
+    (["x.gguf", "--recipe", "best"], "the output is missing: rilq convert x.gguf x-2bit.rilq --recipe best"),
+    (["a/x.gguf"], "the output is missing: rilq convert a/x.gguf x-2bit.rilq --recipe fast"),
+    (["r.yaml", "--recipe", "fast"], "r.yaml is a recipe itself: rilq convert r.yaml, or"),
+    ([], "the recipe, or the input and the output, are missing: rilq convert INPUT OUTPUT --recipe fast"),
+    (["a", "b", "c"], "3 paths are given; a recipe, or an input and an output, are expected"),
+    (
+      ["a", "b", "--text", "t"],
+      "--text goes with a recipe: rilq convert INPUT OUTPUT --recipe fast --text FILE"
+    ),
+    (["a", "b", "--recipe", "fast", "--pass", "merge"], "--recipe has passes of its own; leave out --pass"),
+    (["a", "b", "--set", "input=c"], "--set input=c: the arguments INPUT and OUTPUT say that already"),
+  ])
+  func `wrong usage says what is missing and what would work`(arguments: [String], expected: String) throws {
+    let folder = try folderWithModel()
+    let result = try Program(["convert"] + arguments, in: folder).wait()
+    #expect(result.code == 64)
+    #expect(try folder.names() == ["model"])
+    #expect(result.error.hasPrefix("Error: " + expected), "\(result.error)")
+  }
+
   @Test func `--set changes a value of the recipe by its path`() throws {
     let folder = try folderWithModel()
     try folder.write("r.yaml", "input: model\noutput: out.rilq\npasses:\n  - quantize: {bits: 2}\n")

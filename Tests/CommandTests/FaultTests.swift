@@ -53,6 +53,25 @@ import Testing
     #expect(result.output.hasSuffix("\nout.rilq\n"), "\(result)")
   }
 
+  @Test(.enabled(if: canMount, "mounting a small disk needs root"))
+  func `a full disk while the log is written is exit code 4, and --resume goes on`() throws {
+    let folder = try folderWithFixture()
+    try writeFullRecipe(to: folder, updates: 10)
+    let result = try run(
+      """
+      head -c 8192 /dev/zero >disk/filler; : >disk/log
+      "$1" convert recipe.yaml --quiet --resume --log disk/log; echo $?
+      rm disk/filler
+      "$1" convert recipe.yaml --quiet --resume --log disk/log; echo $?
+      cp disk/log log
+      """, disk: "size=8k", in: folder)
+    #expect(result.output.hasPrefix("4\n") && result.output.hasSuffix("\n0\n"), "\(result)")
+    #expect(result.error.contains("disk/log: no space left on device"))
+    #expect(result.error.contains("finished steps are kept for --resume"))
+    let lines = try folder.read("log").split(separator: UInt8(ascii: "\n"))
+    #expect(try lines.map { try JSONValue(parsing: Array($0))["update"]?.integer } == Array(0...10))
+  }
+
   @Test func `a file that may not grow is exit code 4, and nothing is left`() throws {
     let folder = try folderWithFixture()
     let result = try Program(

@@ -60,6 +60,19 @@ import Testing
   }
 
   @Test(arguments: [
+    (["quantise", "a", "b"], "Error: there is no command 'quantise', the nearest is 'quantize'"),
+    (["verify", "a", "b"], "rilq: --text is missing: rilq verify … --text FILE"),
+    (["merge", "a"], "Error: an input and an output, or a base, an adapter and an output, are expected"),
+  ])
+  func `wrong usage says what is missing`(arguments: [String], expected: String) throws {
+    let folder = try TemporaryFolder()
+    let result = try Program(arguments, in: folder).wait()
+    #expect(result.code == 64)
+    #expect(result.error.hasPrefix(expected), "\(result.error)")
+    #expect(try folder.names().isEmpty)
+  }
+
+  @Test(arguments: [
     ["frobnicate"], ["quantize"], ["quantize", "a", "b", "--frobnicate"], ["eval", "a"],
     ["quantize", "a", "b", "--threads", "0"], ["convert", "a", "b", "c"],
     ["eval", "a", "--text", "b", "--window", "1"],

@@ -1,4 +1,5 @@
 import Checkpoints
+import Foundation
 import TestSupport
 import Testing
 
@@ -45,6 +46,26 @@ import Testing
     let second = try Program.run("plot", "a.jsonl", "--output", "a.svg", in: folder)
     #expect(second.code == 4 && second.error == "rilq: a.svg: exists already; --force replaces it\n")
     try succeed("plot", "a.jsonl", "--output", "a.svg", "--force", in: folder)
+  }
+
+  @Test(arguments: [
+    #"{"update":1,"loss":1e17}"#, #"{"update":1,"loss":-1e29}"#, #"{"update":0,"validation_loss":0}"#,
+    #"{"update":1000000000,"loss":1e-320}"#, #"{"update":1,"loss":5,"kl_loss":1e999}"#,
+  ])
+  func `draws the log of one line`(line: String) throws {
+    let folder = try TemporaryFolder()
+    try folder.write("a.jsonl", line + "\n")
+    try succeed("plot", "a.jsonl", "--output", "a.svg", "--loss", "loss", in: folder)
+    try succeed("plot", "a.jsonl", "--output", "b.svg", in: folder)
+  }
+
+  @Test func `replaces nothing but files`() throws {
+    let folder = try TemporaryFolder()
+    try folder.write("a.jsonl", Self.log)
+    try FileManager.default.createSymbolicLink(atPath: folder.path("a.svg"), withDestinationPath: "a.jsonl")
+    let result = try Program.run("plot", "a.jsonl", "--output", "a.svg", "--force", in: folder)
+    #expect(result.code == 64 || result.code == 4)
+    #expect(try folder.read("a.jsonl") == Array(Self.log.utf8))
   }
 
   @Test func `never replaces a log`() throws {

@@ -16,6 +16,28 @@ import Testing
     #expect(svg.contains("points=\"70.0,384.0 340.0,214.0 610.0,44.0\""))
   }
 
+  @Test(
+    arguments: [
+      [1e17], [1e17, 1e17 + 16], [5, 5], [-3], [-1e9, -1e9 + 1e-3], [0], [1e-320, 0], [1e-9, 2e-9],
+      [.nan], [.infinity, 1], [-.infinity], [1.7e308, -1.7e308], [1e299, -1e299], [1e300], [.nan, 2, .nan],
+      [],
+      [-0.0, 0], [1, 1 + .ulpOfOne], [1e30, 1], [.leastNonzeroMagnitude],
+    ] as [[Double]])
+  func `any values give a plot with few marks`(values: [Double]) {
+    for beginsAtZero in [true, false] {
+      let points = values.enumerated().map { (x: Double($0.offset), y: $0.element) }
+      let turned = points.map { (x: $0.y, y: $0.x) }
+      let plot = LinePlot(
+        title: "t", xLabel: "x", yLabel: "y",
+        series: [.init(name: "a", points: points, hasMarkers: true), .init(name: "b", points: turned)],
+        beginsAtZero: beginsAtZero)
+      let svg = plot.svg
+      #expect(svg.hasPrefix("<svg ") && svg.hasSuffix("</svg>\n"))
+      #expect(!svg.contains("nan") && !svg.contains("inf\""))
+      #expect((2...40).contains(svg.split(separator: "<text ").count))
+    }
+  }
+
   @Test func `axes are marked at round numbers`() {
     let svg = plot([(x: 0, y: 0.03), (x: 30, y: 0.87)])
     for label in ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0", "0", "10", "20", "30"] {

@@ -79,6 +79,83 @@ import Testing
     #expect(try #require(result["dense_relative_rounding"]?.double) < 0x1p-8)
   }
 
+  private static let embedding = "model.embed_tokens.weight"
+  private static let ensured = [JSONValue.Member("ensure_weight_tying", .bool(true))]
+
+  private func merge(_ sample: SampleAdapter, on bench: Workbench, _ base: Checkpoint? = nil) throws
+    -> Checkpoint
+  {
+    let adapter = try sample.write(to: "adapter", in: bench.folder)
+    let source = AdapterSource(path: PathOption(adapter.path))
+    return try bench.run(.merge(MergeOptions(adapter: source)), on: base).checkpoint
+  }
+
+  @Test func `copies of a tied embedding that agree are merged once`() throws {
+    let bench = try Workbench(TinyModel { ($0.tiesEmbeddings, $0.dtype) = (true, .f32) })
+    var sample = SampleAdapter(rank: 4, alpha: 6, targets: ["o_proj"], Self.ensured)
+    for layer in 0..<2 {
+      sample.add("model.layers.\(layer).self_attn.o_proj", rank: 4, inputs: 128, outputs: 128)
+    }
+    sample.add(Self.embedding, [1024, 128])
+    sample.add("lm_head.weight", [1024, 128], valuesOf: Self.embedding)
+    let merged = try merge(sample, on: bench)
+    #expect(merged.contents.tensors == bench.input.contents.tensors)
+    let adapter = try PeftAdapter.open(bench.folder.path("adapter"))
+    #expect(try Fixtures.floats(Self.embedding, in: merged) == adapter.floats(Self.embedding))
+  }
+
+  @Test func `adapters of a tied embedding that are transposes of each other are merged once`() throws {
+    let bench = try Workbench(TinyModel { ($0.tiesEmbeddings, $0.dtype) = (true, .f32) })
+    let (a, b) = ("model.embed_tokens.lora_embedding_A", "model.embed_tokens.lora_embedding_B")
+    var alone = SampleAdapter(rank: 4, alpha: 6, targets: ["embed_tokens"], Self.ensured)
+    alone.add(a, [4, 1024])
+    alone.add(b, [128, 4])
+    var both = alone
+    both.add("lm_head.lora_A.weight", [4, 128], valuesOf: b, isTransposed: true)
+    both.add("lm_head.lora_B.weight", [1024, 4], valuesOf: a, isTransposed: true)
+    let merged = try Fixtures.floats(Self.embedding, in: merge(both, on: bench))
+    #expect(merged != (try Fixtures.floats(Self.embedding, in: bench.input)))
+    let other = try Workbench(TinyModel { $0.dtype = .f32 })
+    #expect(try merged == Fixtures.floats(Self.embedding, in: merge(alone, on: other)))
+  }
+
+  @Test func `tying that is asked for has no effect where nothing tied is changed`() throws {
+    let bench = try Workbench(TinyModel { $0.tiesEmbeddings = true })
+    let q = "model.layers.0.self_attn.q_proj"
+    var sample = SampleAdapter(rank: 4, alpha: 6, targets: [q], Self.ensured)
+    sample.add(q, rank: 4, inputs: 128, outputs: 128)
+    let merged = try merge(sample, on: bench)
+    try expectSameTensors(bench.input, merged) { $0.hasPrefix(q) }
+  }
+
+  @Test(arguments: ["saved", "adapted"])
+  func `a head that the configuration calls tied is untied when an adapter changes it`(kind: String) throws {
+    let bench = try Workbench()
+    let path = bench.folder.path("model/config.json")
+    let text = String(decoding: try bench.folder.read("model/config.json"), as: UTF8.self)
+    try bench.folder.write(
+      "model/config.json",
+      text.replacing("\"tie_word_embeddings\": false", with: "\"tie_word_embeddings\": true"))
+    var sample = SampleAdapter(rank: 4, alpha: 6, targets: ["lm_head"])
+    if kind == "saved" {
+      let q = "model.layers.0.self_attn.q_proj"
+      sample = SampleAdapter(
+        rank: 4, alpha: 6, targets: [q], [.init("modules_to_save", .array([.string("lm_head")]))])
+      sample.add(q, rank: 4, inputs: 128, outputs: 128)
+      sample.add("lm_head.weight", [1024, 128])
+    } else {
+      sample.add("lm_head", rank: 4, inputs: 128, outputs: 1024)
+    }
+    let merged = try merge(sample, on: bench, try Checkpoint.open(path: bench.folder.path("model")))
+    let configuration = try #require(try merged.asset(named: "config.json")).withSpan {
+      try JSONValue(parsing: $0)
+    }
+    #expect(configuration["tie_word_embeddings"] == .bool(false))
+    #expect(try JSONValue(contentsOf: path)["tie_word_embeddings"] == .bool(true))
+    let head = try Fixtures.floats("lm_head.weight", in: merged)
+    #expect(try head != Fixtures.floats("lm_head.weight", in: bench.input))
+  }
+
   @Test func `records the adapter's files beside the input's`() throws {
     let bench = try Workbench()
     let merged = try bench.run(merge("plain"), on: try base("plain", .f32, in: bench.folder)).checkpoint

@@ -3,6 +3,17 @@ import Passes
 import TestSupport
 import Testing
 
+/// Adapters of a base of 1,024 tokens and a width of 128, by what they change.
+private let tiedParts: [String: [(name: String, shape: [Int])]] = [
+  "embedding": [
+    ("model.embed_tokens.lora_embedding_A", [4, 1024]), ("model.embed_tokens.lora_embedding_B", [128, 4]),
+  ],
+  "head": [("lm_head.lora_A.weight", [4, 128]), ("lm_head.lora_B.weight", [1024, 4])],
+  "saved embedding": [("model.embed_tokens.weight", [1024, 128])],
+  "saved head": [("lm_head.weight", [1024, 128])],
+  "saved both": [("model.embed_tokens.weight", [1024, 128]), ("lm_head.weight", [1024, 128])],
+]
+
 /// Adapters that do not fit their base, by what is said about them.
 @Suite struct PeftRefusalTests {
   private let q = "model.layers.0.self_attn.q_proj"
@@ -46,11 +57,16 @@ import Testing
         + "no tensors in the adapter, the nearest is '\(q)'")
   }
 
-  @Test func `a target that nothing matches names the nearest`() throws {
-    #expect(
-      try message(sample(q, targets: [q, "mlp.up_porj"])).text
-        == "adapter/adapter_config.json: key 'target_modules': 'mlp.up_porj': matches no module of the adapter, the "
-        + "nearest is 'mlp.up_proj'")
+  @Test func `targets that the base lacks are no error beside one that it has`() throws {
+    #expect(try message(sample(q, targets: [q, "mlp.up_porj", "query_key_value", "lm_heads"])).text == "")
+  }
+
+  @Test func `targets that match nothing at all are refused`() throws {
+    var sample = SampleAdapter(rank: 4, alpha: 6, targets: ["query_key_value", "dense"])
+    sample.add("model.norm.weight", [128])
+    let result = try message(sample)
+    #expect(result.text == "adapter/adapter_config.json: key 'target_modules': matches no module of 'model'")
+    #expect(result.code == 2)
   }
 
   @Test func `a tensor that no target takes in is named`() throws {
@@ -93,15 +109,34 @@ import Testing
     #expect(try message(sample).text.contains("the module has no bias in 'model' that could take it in"))
   }
 
-  @Test func `an adapter of a tied embedding is refused`() throws {
-    let name = "model.embed_tokens"
-    var sample = SampleAdapter(rank: 4, alpha: 6, targets: [name])
-    sample.add(name + ".lora_embedding_A", [4, 1024])
-    sample.add(name + ".lora_embedding_B", [128, 4])
-    let result = try message(sample, on: TinyModel { $0.tiesEmbeddings = true })
-    #expect(result.text.contains("which has them tied"))
+  private func tied(_ kind: String, _ settings: [JSONValue.Member] = []) throws -> SampleAdapter {
+    let tensors = try #require(tiedParts[kind])
+    let targets =
+      tensors[0].name.contains("lora")
+      ? [tensors[0].name.contains("embed") ? "embed_tokens" : "lm_head"] : [q]
+    var sample = SampleAdapter(rank: 4, alpha: 6, targets: targets, settings)
+    if targets == [q] { sample.add(q, rank: 4, inputs: 128, outputs: 128) }
+    for tensor in tensors { sample.add(tensor.name, tensor.shape) }
+    return sample
+  }
+
+  @Test(arguments: tiedParts.keys.sorted())
+  func `an adapter of an embedding or a head that are one tensor is refused`(kind: String) throws {
+    let result = try message(try tied(kind), on: TinyModel { $0.tiesEmbeddings = true })
+    #expect(
+      result.text.contains(
+        "the embedding and the output head of 'model' are one tensor (tie_word_embeddings)"))
+    #expect(result.text.hasPrefix(kind.hasSuffix("head") ? "module 'lm_head'" : "module '"))
     #expect((result.error as? PassError)?.isNotExact == true)
-    #expect(try message(sample).text == "")
+    #expect(try message(try tied(kind)).text == "")
+  }
+
+  @Test func `copies that are said to be tied and differ are refused`() throws {
+    let result = try message(
+      try tied("saved both", [.init("ensure_weight_tying", .bool(true))]),
+      on: TinyModel { $0.tiesEmbeddings = true })
+    #expect(result.text.contains("the adapter's copies for the two differ"))
+    #expect((result.error as? PassError)?.isNotExact == true)
   }
 
   @Test func `plain means of every column are no pooling`() throws {

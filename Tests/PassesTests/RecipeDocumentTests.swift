@@ -29,8 +29,10 @@ import Testing
   @Test(arguments: ["best", "balanced", "fast"])
   func `recipes store 2.5 bits a weight`(name: String) throws {
     let recipe = try Recipe(contentsOf: Fixtures.root + "/Recipes/\(name).yaml")
-    let quantize = try #require(recipe.passes.first?.options(of: QuantizePass.self))
-    let merge = try #require(recipe.passes.last?.options(of: MergePass.self))
+    let quantize = try #require(
+      recipe.passes.lazy.compactMap { $0.options(of: QuantizePass.self) }.first)
+    let merge = try #require(
+      recipe.passes.lazy.compactMap { $0.options(of: MergePass.self) }.first)
     #expect(quantize.bits == 2 && quantize.groupSize == 64)
     #expect(quantize.tables == .f16 && merge.tables == .f16)
   }

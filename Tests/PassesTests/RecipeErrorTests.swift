@@ -167,9 +167,11 @@ import Testing
     ("quantize: {targets: []}", "quantize.targets': is an empty list, which selects nothing"),
     ("quantize: {targets: }", "quantize.targets': is empty, expected a list of patterns"),
     (
-      "quantize: {method: gptq, text: []}",
-      "quantize.text': is an empty list, expected a path or a list of paths"
+      "quantize: {method: rtn, text: []}", "quantize': the method 'rtn' makes no use of a 'text' or 'sampled'"
     ),
+    ("verify: {sampled: 2, text: t}", "verify': 'text' is not used with 'sampled'"),
+    ("verify: {sampled: 2, max_tokens: 512}", "verify': 'max_tokens' is not used with 'sampled'"),
+    ("verify: {text: t, seed: 2}", "verify': 'seed' is not used without 'sampled'"),
     ("quantize: {method: gptq, text: [a, a]}", "quantize.text.1': is 'a' again"),
     ("quantize: {method: gptq, text: {}}", "quantize.text': is a map, expected a path"),
     (

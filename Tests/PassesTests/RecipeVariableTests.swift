@@ -41,14 +41,86 @@ import Testing
     #expect(recipe.input.written == "x/y")
   }
 
+  @Test func `a list stands for a whole value`() throws {
+    let recipe = try PassesTests.parse(
+      """
+      input: in
+      output: out
+      variables: {name: b, text: [a.txt, "${name}.txt"]}
+      passes:
+        - quantize: {method: gptq, samples: 8, sampled: 2, text: "${text}"}
+      """)
+    #expect(recipe.variables.last == .init(name: "text", value: .list(["a.txt", "b.txt"])))
+    guard case .quantize(let options) = recipe.passes[0] else { throw Failure() }
+    #expect(options.texts.map(\.resolved) == ["recipes/a.txt", "recipes/b.txt"])
+    #expect(options.sampled == 2)
+    #expect(try Recipe(parsing: recipe.resolvedYAML(), path: "recipes/r.yaml") == recipe)
+  }
+
+  private struct Failure: Error {}
+
+  private static let withText = """
+    input: in
+    output: out
+    variables: {text: []}
+    passes:
+      - quantize: {method: gptq, samples: 8, sampled: 2, text: "${text}"}
+      - calibrate: {samples: 6, sampled: 2, validation: 2, text: "${text}"}
+    """
+
+  @Test func `without a text the model writes every window`() throws {
+    let recipe = try PassesTests.parse(Self.withText)
+    guard case .quantize(let quantize) = recipe.passes[0], case .calibrate(let calibrate) = recipe.passes[1]
+    else { throw Failure() }
+    #expect(quantize.texts.isEmpty && quantize.sampled == 8)
+    #expect(calibrate.texts.isEmpty && calibrate.sampled == 6)
+    let shortened = try PassesTests.parse(Self.withText, "passes.0.quantize.samples=1")
+    #expect(shortened.passes[0].options["sampled"]?.integer == 1)
+    #expect(try Recipe(parsing: recipe.resolvedYAML(), path: "recipes/r.yaml") == recipe)
+  }
+
+  @Test func `arguments set the input, the output and the texts, whatever they look like`() throws {
+    let arguments = RecipeArguments(
+      input: "a${b}", output: "1.rilq", texts: ["${c}.txt", "d.txt"],
+      overrides: ["passes.1.calibrate.samples=9"])
+    let recipe = try Recipe(parsing: Self.withText, path: "recipes/r.yaml", arguments)
+    #expect(recipe.input == PathOption("a${b}") && recipe.output == PathOption("1.rilq"))
+    guard case .quantize(let quantize) = recipe.passes[0], case .calibrate(let calibrate) = recipe.passes[1]
+    else { throw Failure() }
+    #expect(quantize.texts == [PathOption("${c}.txt"), PathOption("d.txt")] && quantize.sampled == 2)
+    #expect(calibrate.samples == 9 && calibrate.sampled == 2)
+  }
+
+  @Test func `texts without a variable for them are refused`() {
+    let error = #expect(throws: PassError.self) {
+      try Recipe(parsing: recipeText(passes: "merge: {}"), path: "r.yaml", RecipeArguments(texts: ["t"]))
+    }
+    #expect(error == .usage("r.yaml: has no variable 'text' that --text could set"))
+  }
+
+  @Test func `passes alone are a recipe, with their argument in messages`() throws {
+    let arguments = RecipeArguments(input: "a", output: "b.gguf", overrides: ["passes.0.quantize.bits=3"])
+    let recipe = try Recipe(passes: ["quantize: {bits: 4}", "merge"], arguments)
+    #expect(recipe.passes.map(\.name) == ["quantize", "merge"] && recipe.outputFormat == .gguf)
+    guard case .quantize(let quantize) = recipe.passes[0] else { throw Failure() }
+    #expect(quantize.bits == 3)
+    let paths = RecipeArguments(input: "a", output: "b")
+    let bits = message { _ = try Recipe(passes: ["quantize: {bits: 5}"], paths) }
+    #expect(bits.hasPrefix("--pass quantize: {bits: 5}: key 'passes.0.quantize.bits': is '5'"))
+    let name = message { _ = try Recipe(passes: ["quantise"], paths) }
+    #expect(name.hasPrefix("--pass quantise: ") && name.contains("the nearest is 'quantize'"))
+  }
+
   @Test(arguments: [
     ("${c}", "{ab: x}", "line 1: key 'input': there is no variable 'c', the nearest is 'ab'"),
     ("${c}", "{}", "line 1: key 'input': there is no variable 'c'"),
     ("${c", "{}", "line 1: key 'input': has '${' without '}'"),
     ("in", "[a]", "line 3: key 'variables': is a list, expected a map of names and values"),
-    ("in", "{a: [1]}", "line 3: key 'variables.a': is a list, expected a value"),
-    ("in", "{a: }", "line 3: key 'variables.a': is empty, expected a value"),
-    ("in", "{a: null}", "line 3: key 'variables.a': is 'null', expected a value"),
+    ("in", "{a: [[1]]}", "line 3: key 'variables.a.0': is a list, expected a value"),
+    ("in", "{a: [x, null]}", "line 3: key 'variables.a.1': is 'null', expected a value"),
+    ("${a}/b", "{a: [x]}", "line 1: key 'input': has '${a}', a list, beside other text"),
+    ("in", "{a: }", "line 3: key 'variables.a': is empty, expected a value or a list"),
+    ("in", "{a: null}", "line 3: key 'variables.a': is 'null', expected a value or a list"),
     ("in", "{a-b: 1}", "line 3: key 'variables.a-b': is not a name of letters, digits and '_'"),
     ("in", "{input: 1}", "line 3: key 'variables.input': is the name of a key of the recipe"),
     ("in", "{a: '${b}', b: 1}", "line 3: key 'variables.a': there is no variable 'b'"),

@@ -4,6 +4,8 @@ import Kernels
 /// An adapter of PEFT made in code: a configuration and tensors of singles with seeded values.
 package struct SampleAdapter {
   private var tensors: [TensorInfo] = []
+  /// The tensors whose values another one has, transposed or not, by their full names.
+  private var copies: [String: (source: String, isTransposed: Bool)] = [:]
   private let settings: [JSONValue.Member]
 
   /// Begins an adapter.
@@ -29,6 +31,14 @@ package struct SampleAdapter {
     tensors.append(TensorInfo(name: "base_model.model." + name, dtype: .f32, shape: shape))
   }
 
+  /// Adds a tensor with the values of another one, by names after PEFT's prefix; a transposed one is its transpose.
+  package mutating func add(
+    _ name: String, _ shape: [Int], valuesOf source: String, isTransposed: Bool = false
+  ) {
+    add(name, shape)
+    copies["base_model.model." + name] = ("base_model.model." + source, isTransposed)
+  }
+
   /// Adds A and B of a module.
   package mutating func add(_ module: String, rank: Int, inputs: Int, outputs: Int) {
     add(module + ".lora_A.weight", [rank, inputs])
@@ -44,8 +54,13 @@ package struct SampleAdapter {
     var header: [JSONValue.Member] = []
     var values: [UInt8] = []
     for tensor in tensors {
-      var random = SplitMix64(seed: tensor.name.utf8.reduce(5) { $0 &* 31 &+ UInt64($1) })
-      let floats = (0..<tensor.elementCount).map { _ in Float.random(in: -0.3...0.3, using: &random) }
+      let copy = copies[tensor.name]
+      var random = SplitMix64(seed: (copy?.source ?? tensor.name).utf8.reduce(5) { $0 &* 31 &+ UInt64($1) })
+      var floats = (0..<tensor.elementCount).map { _ in Float.random(in: -0.3...0.3, using: &random) }
+      if copy?.isTransposed == true {
+        let (rows, columns) = (tensor.shape[0], tensor.shape[1])
+        floats = floats.indices.map { floats[$0 % columns * rows + $0 / columns] }
+      }
       header.append(JSONValue.Member(tensor.name, tensor.entry(at: values.count)))
       values += narrowed(floats, to: .f32)
     }

@@ -43,7 +43,8 @@ public struct PeftAdapter: Sendable {
     if case .file = try FileSystem.kind(of: folder) {
       throw FormatError(
         folder,
-        .unsupported("is a file; the adapter's folder is wanted, with '\(configurationName)' and '\(tensorsName)'"))
+        .unsupported(
+          "is a file; the adapter's folder is wanted, with '\(configurationName)' and '\(tensorsName)'"))
     }
     let names = try FileSystem.names(in: folder)
     guard names.contains(configurationName) else {

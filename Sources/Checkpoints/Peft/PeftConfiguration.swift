@@ -14,7 +14,7 @@ struct PeftConfiguration: Sendable {
   let isFanInFanOut: Bool
   /// Whether B has a bias.
   let hasLoraBias: Bool
-  /// Whether the adapters of an embedding and of the output head that shares its weights are copies of one.
+  /// Whether the adapters of an embedding and of the head that shares its weights are copies of one.
   let ensuresWeightTying: Bool
   /// The columns a mean is taken over, when the adapter is pooled.
   let groupSize: Int?
@@ -34,7 +34,7 @@ struct PeftConfiguration: Sendable {
     "revision", "task_type", "loftq_config", "eva_config", "corda_config", "lora_ga_config", "runtime_config",
   ]
 
-  /// The cost of all expressions at each character of a name: far above what is in use, and a second for a large model.
+  /// The cost of all expressions at each character of a name: far above what is in use, a second for a large model.
   private static let stepLimit = 1 << 14
 
   /// The starting values that leave the base weights as they are; the others change them.
@@ -85,7 +85,8 @@ struct PeftConfiguration: Sendable {
     let count = patterns.reduce(targets.stepCount) { $0 + $1.stepCount }
     guard count <= Self.stepLimit else {
       throw FormatError(
-        path, .unsupported("has expressions of \(count) steps together, at most \(Self.stepLimit) are supported"))
+        path,
+        .unsupported("has expressions of \(count) steps together, at most \(Self.stepLimit) are supported"))
     }
   }
 

@@ -56,7 +56,7 @@ struct PeftExpression: Sendable, Equatable {
   private static func matcher(
     _ text: String, _ test: @escaping (NamePattern, String) -> Bool
   ) -> (String) -> Bool {
-    // What stands around it can make an expression too long only when it nearly is by itself; then nothing matches.
+    // What stands around an expression can only make it too long; then nothing matches.
     guard let pattern = NamePattern(text) else { return { _ in false } }
     return { test(pattern, $0) }
   }

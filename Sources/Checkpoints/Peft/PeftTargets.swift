@@ -76,8 +76,7 @@ private func firstNumber(in name: String) -> Int? {
     .flatMap { Int($0) }
 }
 
-/// The number in the component that follows the first one of a name, unless it is the last: `layers` gives 3 for
-/// `model.layers.3.mlp`.
+/// The number that follows a component, unless it ends the name: `layers` gives 3 for `model.layers.3.mlp`.
 private func number(after component: String, in name: String) -> Int? {
   let parts = name.split(separator: ".", omittingEmptySubsequences: false)
   let numbers = zip(parts, parts.dropFirst()).dropLast().lazy

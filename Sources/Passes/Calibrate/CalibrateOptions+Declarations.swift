@@ -26,7 +26,7 @@ extension CalibrateOptions {
     Option(
       "sampled", \.sampled, .integer(in: 0...countLimit).described("integer, 0 to `samples`"),
       "how many of the windows are written by the original model"
-    ) { .integer(in: 0...$0.samples) }
+    ) { .integer(in: 0...($0.texts.isEmpty ? 1_000_000 : $0.samples)) }
     Option("length", \.length, .integer(in: 2...lengthLimit), "tokens per window")
   }
 
@@ -99,6 +99,9 @@ extension CalibrateOptions {
 
   /// Refuses windows from nowhere, and a text that no window comes from.
   private func requireTexts(_ given: GivenOptions) throws {
+    guard sampled <= samples else {
+      throw given.failure(at: "sampled", "is '\(sampled)', expected an integer from 0 to \(samples)")
+    }
     if texts.isEmpty, sampled == 0 { throw given.missing("text") }
     guard !texts.isEmpty || sampled == samples else {
       throw given.failure("'sampled' is less than 'samples', so there must be a 'text'")

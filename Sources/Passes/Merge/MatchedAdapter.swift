@@ -11,8 +11,8 @@ struct MatchedAdapter {
   let replacements: [String: TensorInfo]
   private var base: Checkpoint
   let pooling: PoolingConvention?
-  /// Whether the base has an output head of its own that its configuration says to be the embedding, and the adapter
-  /// makes the two differ; what is made of it must say that they do.
+  /// Whether the adapter changes a head or an embedding that are two tensors of the base, but one by its
+  /// configuration; the configuration of the result must say that they are two.
   let unties: Bool
 
   /// Opens an adapter and finds its place.
@@ -20,8 +20,8 @@ struct MatchedAdapter {
   /// - Parameters:
   ///   - source: Where it is, and how it pools.
   ///   - base: The checkpoint it was made for.
-  /// - Throws: `FormatError` when a part of it has no place, or the targets of its configuration are others than its
-  ///   modules; `PassError.notExact` when it changes only one of two places that share a tensor of the base.
+  /// - Throws: `FormatError` when a part of it has no place, or the targets of its configuration are others than
+  ///   its modules; `PassError.notExact` when it changes only one of two places that share a tensor of the base.
   init(_ source: AdapterSource, base: Checkpoint) throws {
     adapter = try PeftAdapter.open(source.path.resolved)
     self.base = base
@@ -31,7 +31,8 @@ struct MatchedAdapter {
     modules = Dictionary(parts.modules.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     replacements = Dictionary(
       parts.replacements.map { ($0.name, $0.tensor) }, uniquingKeysWith: { first, _ in first })
-    unties = try tie == nil && base.configuration()["tie_word_embeddings"]?.bool == true && adapter.changesTies
+    unties =
+      try tie == nil && adapter.changesTies && base.configuration()["tie_word_embeddings"]?.bool == true
     try refuseSecondAdapter()
     try checkTargets()
     for module in parts.modules { try check(module) }
@@ -92,7 +93,9 @@ extension MatchedAdapter {
         .malformed("leaves out '\(module.name)', which has tensors in the adapter"))
     }
     // Lists are often made for several architectures; PEFT asks that one of the names matches.
-    guard adapter.modules.isEmpty, !adapter.targetNames.isEmpty, !names.contains(where: isTarget) else { return }
+    guard adapter.modules.isEmpty, !adapter.targetNames.isEmpty, !names.contains(where: isTarget) else {
+      return
+    }
     throw FormatError(
       path, at: "key 'target_modules'", .malformed("matches no module of '\(base.path)'"))
   }

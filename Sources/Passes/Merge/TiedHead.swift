@@ -17,8 +17,10 @@ struct TiedHead {
     self.base = base
   }
 
-  /// The parts of an adapter that are merged into the base: copies for the head, where the adapter says that they are
-  /// copies, go with those for the embedding.
+  /// The parts of an adapter that are merged into the base.
+  ///
+  /// Parts for the head that are copies of those for the embedding are left out, where the adapter says that they
+  /// are copies.
   ///
   /// - Throws: `PassError.notExact` when the embedding and the head would differ.
   func merged(_ adapter: PeftAdapter) throws -> (modules: [PeftModule], replacements: [PeftReplacement]) {
@@ -39,7 +41,9 @@ struct TiedHead {
     }
     guard try haveSameModules(heads.modules, embeddings.modules, adapter),
       try haveSameTensors(heads.replacements, embeddings.replacements, adapter)
-    else { throw refusal(name, "the adapter's copies for the two differ, so that merging would change one of them") }
+    else {
+      throw refusal(name, "the adapter's copies for the two differ, and one tensor cannot take in both")
+    }
     return (
       adapter.modules.filter { !PeftModule.isHead($0.name) },
       adapter.replacements.filter { !PeftModule.isHead($0.module) }
@@ -48,11 +52,11 @@ struct TiedHead {
 
   private func refusal(_ module: String, _ reason: String) -> PassError {
     PassError.notExact(
-      "module '\(module)': the embedding and the output head of '\(base.path)' are one tensor, which has them tied "
+      "module '\(module)': the embedding and the output head of '\(base.path)' are one tensor "
         + "(tie_word_embeddings); \(reason)")
   }
 
-  /// Whether the adapter of a head is that of the embedding, the other way round; an embedding's may stand alone.
+  /// Whether the adapter of a head is the transpose of the embedding's, which may stand alone.
   private func haveSameModules(
     _ heads: [PeftModule], _ embeddings: [PeftModule], _ adapter: PeftAdapter
   ) throws -> Bool {

@@ -57,7 +57,7 @@ extension QuantizeOptions {
     Option(
       "sampled", \.sampled, .integer(in: 0...1_000_000).described("integer, 0 to `samples`"),
       "windows that the original model writes itself"
-    ) { .integer(in: 0...$0.samples) }.when(\.hasWindows)
+    ) { .integer(in: 0...($0.texts.isEmpty ? 1_000_000 : $0.samples)) }.when(\.hasWindows)
     Option(
       "length", \.length, .integer(in: 2...CalibrateOptions.lengthLimit), "tokens per window"
     ).when(\.hasWindows)
@@ -111,6 +111,9 @@ extension QuantizeOptions {
 
   /// Refuses a method without the windows it needs, and windows from nowhere or without use.
   private func requireWindows(_ given: GivenOptions) throws {
+    guard sampled <= samples else {
+      throw given.failure(at: "sampled", "is '\(sampled)', expected an integer from 0 to \(samples)")
+    }
     let needs = keysThatNeedWindows
     switch (method, hasWindows) {
     case (.gptq, false): throw given.failure("the method 'gptq' needs a 'text'")

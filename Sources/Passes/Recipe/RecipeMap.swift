@@ -21,6 +21,10 @@ struct RecipeMap {
   /// The error of a key that must be there and is not.
   func missing(_ name: String) -> PassError {
     let place = reader.place
+    if case .argument(let command) = place.origin, place.path == nil, reader.key.isEmpty {
+      let flag = PassFlag(name, "").name
+      return .usage("\(flag) is missing: \(command) … \(flag) \(name == "text" ? "FILE" : "VALUE")")
+    }
     return .recipe(
       RecipePlace(path: place.path, origin: place.origin, key: reader.key.appendingKey(name)), "is missing")
   }

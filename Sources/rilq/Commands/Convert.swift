@@ -22,7 +22,7 @@ struct Convert: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The recipe to run, built in or a file: \(BuiltInRecipe.all.map(\.name).joined(separator: ", ")) or FILE.yaml.",
+      "The recipe to run: \(BuiltInRecipe.all.map(\.name).joined(separator: ", ")) or FILE.yaml.",
       valueName: "name"))
   var recipe: String?
 
@@ -41,7 +41,7 @@ struct Convert: ParsableCommand {
   var overrides: [String] = []
 
   @Option(
-    help: "Write the recipe, with every option, to a file, after the run; not with --dry-run, which writes nothing.")
+    help: "Write the recipe, with every option, to a file after the run; not with --dry-run.")
   var writeRecipe: String?
 
   @Option(help: "Write one JSON object per calibration update to a file (JSON Lines).")
@@ -55,15 +55,19 @@ struct Convert: ParsableCommand {
 
   func validate() throws {
     try requirePaths()
-    if recipe != nil, !passes.isEmpty { throw ValidationError("--recipe has passes of its own; leave out --pass") }
+    if recipe != nil, !passes.isEmpty {
+      throw ValidationError("--recipe has passes of its own; leave out --pass")
+    }
     if paths.count == 2, recipe == nil, !text.isEmpty {
       throw ValidationError("--text goes with a recipe: rilq convert INPUT OUTPUT --recipe fast --text FILE")
     }
-    if paths.count == 2, let override = overrides.first(where: { $0.hasPrefix("input=") || $0.hasPrefix("output=") }) {
+    let isPath = { (override: String) in override.hasPrefix("input=") || override.hasPrefix("output=") }
+    if paths.count == 2, let override = overrides.first(where: isPath) {
       throw ValidationError("--set \(override): the arguments INPUT and OUTPUT say that already")
     }
     if writeRecipe != nil, outputOptions.dryRun {
-      throw ValidationError("--write-recipe writes a file and --dry-run writes nothing; leave out one of them")
+      throw ValidationError(
+        "--write-recipe writes a file and --dry-run writes nothing; leave out one of them")
     }
   }
 
@@ -73,7 +77,11 @@ struct Convert: ParsableCommand {
     case 0:
       throw ValidationError(
         "the recipe, or the input and the output, are missing: rilq convert INPUT OUTPUT --recipe fast")
-    case 1 where recipe != nil || !passes.isEmpty || (try? FileSystem.kind(of: paths[0])) == .folder:
+    case 1 where recipe != nil && Recipe.isFileName(paths[0]):
+      throw ValidationError(
+        "\(paths[0]) is a recipe itself: rilq convert \(paths[0]), or rilq convert INPUT OUTPUT --recipe NAME"
+      )
+    case 1 where recipe != nil || !passes.isEmpty || Self.isCheckpoint(paths[0]):
       let flags = recipe.map { " --recipe \($0)" } ?? (passes.isEmpty ? " --recipe fast" : " --pass …")
       throw ValidationError(
         "the output is missing: rilq convert \(paths[0]) \(Self.suggestedOutput(for: paths[0]))\(flags)")
@@ -85,10 +93,18 @@ struct Convert: ParsableCommand {
     }
   }
 
+  private static let endings = [".gguf", ".safetensors", ".rilq"]
+
+  /// Whether a path is that of a checkpoint and not of a recipe, as far as its name and kind tell.
+  private static func isCheckpoint(_ path: String) -> Bool {
+    endings.contains { path.hasSuffix($0) } || (try? FileSystem.kind(of: path)) == .folder
+  }
+
   /// A name for what is made of a checkpoint: its last component without an ending.
   private static func suggestedOutput(for input: String) -> String {
     let name = input.split(separator: "/").last.map(String.init) ?? "out"
-    let stem = [".gguf", ".safetensors", ".rilq"].first { name.hasSuffix($0) }.map { String(name.dropLast($0.count)) }
+    let ending = endings.first { name.hasSuffix($0) }
+    let stem = ending.map { String(name.dropLast($0.count)) }
     return (stem ?? (name.allSatisfy { $0 == "." } ? "out" : name)) + "-2bit.rilq"
   }
 
@@ -96,7 +112,11 @@ struct Convert: ParsableCommand {
     let mayReplace = outputOptions.force || outputOptions.resume
     if let writeRecipe { try SideFile.requirePlace(at: writeRecipe, mayReplace: mayReplace) }
     let recipe = try readRecipe()
-    try RecipeRunner(recipe: recipe, global: global, output: outputOptions, logPath: log).run()
+    do {
+      try RecipeRunner(recipe: recipe, global: global, output: outputOptions, logPath: log).run()
+    } catch let error as PassError {
+      throw error.showingVariable(of: recipe)
+    }
     if let writeRecipe {
       try SideFile.write(
         recipe.moved(to: writeRecipe).resolvedYAML(), to: writeRecipe, mayReplace: mayReplace)
@@ -115,5 +135,16 @@ struct Convert: ParsableCommand {
     return Recipe(
       input: given.input, output: given.output, outputFormat: format, variables: given.variables,
       passes: given.passes)
+  }
+}
+
+extension PassError {
+  /// An error about groups that do not fit, with the argument that would do where the recipe has a variable for them.
+  fileprivate func showingVariable(of recipe: Recipe) -> PassError {
+    let variable = "group_size"
+    guard case .divisibility(_, _, _, let fitting) = self, let size = fitting.max(),
+      recipe.variables.contains(where: { $0.name == variable })
+    else { return self }
+    return .usage("\(description): --set \(variable)=\(size)")
   }
 }

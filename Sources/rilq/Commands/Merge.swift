@@ -18,7 +18,7 @@ struct Merge: SpecialPassCommand {
       """)
 
   @Argument(help: "A checkpoint to read, perhaps an adapter, and what to write.")
-  var paths: [String]
+  var paths: [String] = []
 
   @OptionGroup(title: "Pass options")
   var flags: PassFlags<MergePass>
@@ -31,7 +31,9 @@ struct Merge: SpecialPassCommand {
 
   func validate() throws {
     guard paths.count == 2 || paths.count == 3 else {
-      throw ValidationError("expected an input and an output, or a base, an adapter and an output")
+      throw ValidationError(
+        "an input and an output, or a base, an adapter and an output, are expected: rilq merge BASE ADAPTER OUTPUT"
+      )
     }
     guard paths.count == 2 || !flags.given.contains(where: { $0.key == "adapter" }) else {
       throw ValidationError("the adapter is given twice, as a path and by --adapter")

@@ -14,6 +14,9 @@ extension BuiltInRecipe {
 }
 
 extension Recipe {
+  /// Whether a path ends as those of recipes do.
+  static func isFileName(_ path: String) -> Bool { path.hasSuffix(".yaml") || path.hasSuffix(".yml") }
+
   /// Reads the recipe that `--recipe` names: one that is built in, or a file.
   ///
   /// - Parameters:
@@ -21,8 +24,7 @@ extension Recipe {
   ///   - arguments: What the command line says.
   /// - Throws: `PassError`, or `FormatError` when a file cannot be read.
   init(named name: String, _ arguments: RecipeArguments) throws {
-    let isPath = name.contains("/") || [".yaml", ".yml"].contains { name.hasSuffix($0) }
-    if isPath {
+    if name.contains("/") || Self.isFileName(name) {
       try self.init(contentsOf: name, arguments)
     } else {
       try self.init(parsing: BuiltInRecipe.named(name).yaml, path: "recipe '\(name)'", arguments)

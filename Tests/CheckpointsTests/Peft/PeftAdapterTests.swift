@@ -171,6 +171,19 @@ import Testing
     (#""modules_to_save": [1]"#, "key 'modules_to_save': is not a list of names"),
     (#""rank_pattern": {"m": 0}"#, "key 'rank_pattern': 'm': is not a positive integer"),
     (#""rank_pattern": {"(": 4}"#, "key 'rank_pattern': '(' is not a regular expression"),
+    (
+      #""rank_pattern": {"(?!m).*": 4}"#,
+      "key 'rank_pattern': '(?!m).*' uses '(?!', which is not supported"
+    ),
+    (#""rank_pattern": {"(m)\\1": 4}"#, #"key 'rank_pattern': '(m)\1' uses '\1', which is not supported"#),
+    (
+      #""alpha_pattern": {"m++": 4}"#,
+      "key 'alpha_pattern': 'm++' uses a possessive '+', which is not supported"
+    ),
+    (
+      #""layers_to_transform": [1], "layers_pattern": "h|layers""#,
+      "key 'layers_pattern': 'h|layers' is not supported; a name of letters, digits and '_' is expected"
+    ),
     (#""rank_pattern": {"x": 4}"#, "key 'rank_pattern': 'x': matches no module of the adapter"),
     (#""layers_pattern": "layers""#, "key 'layers_pattern': goes with layers_to_transform only"),
     (#""layers_to_transform": ["a"]"#, "key 'layers_to_transform': is not a list of integers"),
@@ -237,6 +250,23 @@ import Testing
 
   @Test func `is refused without its configuration`() {
     #expect(openMessage() == ": 'adapter_config.json' of the adapter is missing")
+  }
+
+  @Test func `expressions that are long together are refused`() throws {
+    let patterns = (0..<20).map { #""m{1000}\#($0)?": 2"# }.joined(separator: ", ")
+    try write(configuration(#""rank_pattern": {\#(patterns)}"#))
+    #expect(openMessage()?.contains("steps together, at most 16384 are supported") == true)
+  }
+
+  @Test func `a file in the place of its folder is refused by what is wanted`() throws {
+    try write(configuration())
+    let error = #expect(throws: FormatError.self) {
+      try PeftAdapter.open(folder.path("adapter_model.safetensors"))
+    }
+    #expect(
+      error?.description.hasSuffix(
+        "is a file; the adapter's folder is wanted, with 'adapter_config.json' and "
+          + "'adapter_model.safetensors'") == true)
   }
 
   @Test func `is refused as a pickle`() throws {

@@ -34,6 +34,17 @@ import Testing
     (#""target_modules": ["up_proj"], "layers_to_transform": [0], "layers_pattern": ["h", "experts"]"#, [4]),
     (#""target_modules": ["up_proj"], "layers_to_transform": [3]"#, []),
     (#""target_modules": "x", "modules_to_save": ["x"]"#, []),
+    (#""target_modules": "(?:[a-z0-9_.]+)+!""#, []),
+    (#""target_modules": "(?:(?:(?:.*)*)*)*x""#, []),
+    // As unsloth writes them.
+    (
+      #""target_modules": "(?:\\bmodel\\.layers\\.[\\d]{1,}\\.(?:self_attn|mlp)\\.(?:(?:q_proj|up_proj)))""#,
+      [1, 2, 3, 5]
+    ),
+    (#""target_modules": ".*\\bq_proj""#, [1, 3, 7]),
+    (#""target_modules": ".*\\Bq_proj""#, [6]),
+    (#""target_modules": "[^.]*""#, [6, 7, 8]),
+    (#""target_modules": "(?:\\w+\\.){1,2}embed_tokens|lm_head$""#, [0, 8]),
   ])
   func `selects modules`(settings: String, indices: [Int]) throws {
     #expect(try selected(settings) == indices.map { Self.modules[$0] })
