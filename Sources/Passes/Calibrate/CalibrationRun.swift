@@ -49,7 +49,9 @@ struct CalibrationRun {
       schedule: LearningRateSchedule(
         peak: learningRate, shape: options.schedule, warmup: options.warmup, updates: options.updates),
       rates: options.learningRateScale, length: options.length, recomputesLayers: pace.recomputesLayers)
-    let restored = context.state.flatMap { CalibrationStateFile(path: $0.path).restore(into: &trainer) }
+    let restored = try context.state.flatMap { kept in
+      try CalibrationStateFile(path: kept.path).restore(into: &trainer, updates: options.updates)
+    }
     log = try CalibrationLog(path: context.logPath, keepingUpTo: restored?.update)
     self.trainer = trainer
     resumedAt = restored?.update
@@ -128,11 +130,12 @@ struct CalibrationRun {
       clock.record(since: begin, windows: range.count)
       for loss in losses { sum.add(loss, share: 1 / Double(options.batch)) }
     }
+    sum = try trainer.reduced(sum)
     guard sum.total(weights).isFinite else {
       throw PassError.checkFailed(
         "the loss of update \(update) is not finite; try a smaller learning rate than \(learningRate)")
     }
-    trainer.update()
+    try trainer.update()
     context.progress(
       Progress(
         phase: "calibrate", completed: update, total: options.updates,
