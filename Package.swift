@@ -7,6 +7,8 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("InternalImportsByDefault"),
   .enableUpcomingFeature("MemberImportVisibility"),
+  // Views of matrices are returned by properties and subscripts.
+  .enableExperimentalFeature("Lifetimes"),
 ]
 
 let package = Package(

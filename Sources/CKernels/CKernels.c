@@ -37,20 +37,6 @@
 #pragma clang attribute pop
 #endif
 
-int ck_best_instruction_set(void) {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c"))
-    return CK_BASELINE;
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    return CK_AVX512;
-  return CK_AVX2;
-#else
-  return CK_BASELINE;
-#endif
-}
-
 void ck_widen_f16(int set, ck_bytes halves, size_t count, ck_floats_out values) {
   CALL(widen_f16, halves, count, values);
 }

@@ -1,3 +1,13 @@
+/// Which operand of a product of matrices is taken transposed.
+package enum MatrixProduct: Sendable {
+  /// `a [m, k] · b [k, n]`.
+  case plain
+  /// `a [m, k] · b [n, k]ᵀ`.
+  case transposedRight
+  /// `a [k, m]ᵀ · b [k, n]`.
+  case transposedLeft
+}
+
 /// A row-major matrix of doubles in memory of its own, for closed forms.
 package struct DoubleMatrix: Sendable, Equatable {
   private static let rowsPerChunk = 64
@@ -44,14 +54,11 @@ package struct DoubleMatrix: Sendable, Equatable {
     var result = DoubleMatrix(
       rows: kind == .transposedLeft ? columnCount : rowCount,
       columns: kind == .transposedRight ? other.rowCount : other.columnCount)
-    guard !result.values.isEmpty else { return result }
-    let columns = result.columnCount
-    var values = result.values.mutableSpan
-    parallelRows(of: &values, columnCount: columns, rowsPerChunk: Self.rowsPerChunk) { rows, part in
-      let left = kind == .transposedLeft ? layout[0..<rowCount, rows] : layout[rows, 0..<columnCount]
-      multiply(
-        kind, self.values.span, left, other.values.span, other.layout, into: &part,
-        MatrixLayout(rows: rows.count, columns: columns))
+    var whole = result.mutableView
+    parallelRows(of: &whole, rowsPerChunk: Self.rowsPerChunk) { rows, part in
+      let left = kind == .transposedLeft ? view.transposed : view
+      let right = kind == .transposedRight ? other.view.transposed : other.view
+      multiply(left[rows: rows], right, into: &part)
     }
     return result
   }

@@ -52,8 +52,6 @@ private struct LowerTriangle {
   let order: Int
   var values: [Double]
 
-  private var layout: MatrixLayout { MatrixLayout(rows: order, columns: order) }
-
   private func blocks(from start: Int) -> [Range<Int>] {
     stride(from: start, to: order, by: Self.blockSize).map { $0..<min($0 + Self.blockSize, order) }
   }
@@ -93,7 +91,7 @@ private struct LowerTriangle {
     let corner = copy(rows: block, columns: block)
     let width = block.count
     var span = values.mutableSpan
-    var below = span._mutatingExtracting(block.upperBound * order..<order * order)
+    var below = span.slice(block.upperBound * order..<order * order)
     parallelRows(of: &below, columnCount: order, rowsPerChunk: 32) { rows, values in
       for start in stride(from: block.lowerBound, to: rows.count * order, by: order) {
         for column in 0..<width {
@@ -105,23 +103,21 @@ private struct LowerTriangle {
     }
   }
 
-  /// Takes the product of the columns of a block with themselves from what is behind it.
+  /// Takes the product of the columns of a block with themselves from what follows it.
   private mutating func updateBehind(_ block: Range<Int>) {
-    let rest = blocks(from: block.upperBound)
-    guard let first = rest.first else { return }
-    let below = first.lowerBound..<order
-    let panel = copy(rows: below, columns: block)
-    let panelLayout = MatrixLayout(rows: below.count, columns: block.count)
-    let layout = layout
-    var span = values.mutableSpan
-    parallelTiles(of: &span, count: rest.count) { index, values in
-      let rows = rest[index]
-      let columns = below.lowerBound..<rows.upperBound
+    let order = order
+    let below = block.upperBound..<order
+    let panel = DoubleMatrix(
+      rows: below.count, columns: block.count, values: copy(rows: below, columns: block))
+    let tiles = blocks(from: below.lowerBound).map { rows in
+      MatrixTile(rows: rows, columns: below.lowerBound..<rows.upperBound)
+    }
+    var whole = MutableMatrixView(values.mutableSpan, rows: order, columns: order)
+    parallelTiles(of: &whole, tiles) { index, tile in
+      let rows = tiles[index].rows.shifted(by: -below.lowerBound)
       multiply(
-        .transposedRight, panel.span,
-        panelLayout[rows.lowerBound - below.lowerBound..<rows.upperBound - below.lowerBound, 0..<block.count],
-        panel.span, panelLayout[0..<columns.count, 0..<block.count], scale: -1, keep: 1, into: &values,
-        layout[rows, columns])
+        panel.view[rows: rows], panel.view[rows: 0..<rows.upperBound].transposed, scale: -1, into: &tile,
+        adding: true)
     }
   }
 
@@ -146,34 +142,34 @@ private struct LowerTriangle {
     }
   }
 
-  /// With everything behind a block inverted: `-L₂⁻¹ · L₂₁ · L₁⁻¹` below it.
+  /// With everything after a block inverted: `-L₂⁻¹ · L₂₁ · L₁⁻¹` below it.
   private mutating func invertBelow(_ block: Range<Int>) {
-    let rest = blocks(from: block.upperBound)
-    guard let first = rest.first else { return }
-    let below = first.lowerBound..<order
-    let panel = copy(rows: below, columns: block)
-    let corner = copy(rows: block, columns: block)
-    let panelLayout = MatrixLayout(rows: below.count, columns: block.count)
-    var right = panel
-    var rightSpan = right.mutableSpan
-    multiply(
-      .plain, panel.span, panelLayout, lower(corner, block.count).span,
-      MatrixLayout(rows: block.count, columns: block.count), into: &rightSpan, panelLayout)
-    let (order, layout, product) = (order, layout, right)
-    var span = values.mutableSpan
-    parallelTiles(of: &span, count: rest.count) { index, values in
-      let rows = rest[index]
-      let columns = below.lowerBound..<rows.upperBound
+    let order = order
+    let below = block.upperBound..<order
+    guard !below.isEmpty else { return }
+    let panel = DoubleMatrix(
+      rows: below.count, columns: block.count, values: copy(rows: below, columns: block))
+    let corner = DoubleMatrix(
+      rows: block.count, columns: block.count,
+      values: lower(copy(rows: block, columns: block), block.count))
+    var product = DoubleMatrix(rows: below.count, columns: block.count)
+    var target = product.mutableView
+    multiply(panel.view, corner.view, into: &target)
+    let right = product
+    let tiles = blocks(from: below.lowerBound).map { MatrixTile(rows: $0, columns: 0..<order) }
+    var whole = MutableMatrixView(values.mutableSpan, rows: order, columns: order)
+    parallelTiles(of: &whole, tiles) { index, tile in
+      let last = tiles[index].rows.upperBound
       // What is read was inverted before; above the diagonal there is none of it.
-      var left = [Double](repeating: 0, count: rows.count * columns.count)
-      for (i, row) in rows.enumerated() {
-        for column in below.lowerBound...row {
-          left[i * columns.count + column - below.lowerBound] = values[row * order + column]
+      var left = DoubleMatrix(rows: tile.rowCount, columns: last - below.lowerBound)
+      for i in 0..<tile.rowCount {
+        let row = tile.view.row(i)
+        for column in below.lowerBound...tiles[index].rows.lowerBound + i {
+          left.values[i * left.columnCount + column - below.lowerBound] = row[column]
         }
       }
-      multiply(
-        .plain, left.span, MatrixLayout(rows: rows.count, columns: columns.count), product.span,
-        panelLayout[0..<columns.count, 0..<block.count], scale: -1, into: &values, layout[rows, block])
+      var target = tile[columns: block]
+      multiply(left.view, right.view[rows: 0..<left.columnCount], scale: -1, into: &target)
     }
   }
 
@@ -192,4 +188,8 @@ private struct LowerTriangle {
   private func lower(_ square: [Double], _ size: Int) -> [Double] {
     square.indices.map { $0 % size <= $0 / size ? square[$0] : 0 }
   }
+}
+
+extension Range<Int> {
+  fileprivate func shifted(by distance: Int) -> Range<Int> { lowerBound + distance..<upperBound + distance }
 }

@@ -1,5 +1,3 @@
-import Synchronization
-
 /// A row-major matrix of floats in memory of its own.
 public struct Matrix: Sendable, Equatable {
   /// The number of rows.
@@ -41,37 +39,4 @@ public struct Matrix: Sendable, Equatable {
 
   /// The range of a row in `values`.
   public func row(_ i: Int) -> Range<Int> { i * columnCount..<(i + 1) * columnCount }
-}
-
-/// Memory for intermediate results that is used again instead of being freed.
-package final class ScratchPool: Sendable {
-  private let floats = Buffers<Float>()
-  private let bytes = Buffers<UInt8>()
-
-  /// The pool of the products and of attention.
-  package static let shared = ScratchPool()
-
-  /// Lends `count` floats of unspecified value.
-  package func withScratch<R>(_ count: Int, _ body: (inout MutableSpan<Float>) -> R) -> R {
-    floats.lend(count, body)
-  }
-
-  /// Lends `count` bytes of unspecified value.
-  package func withBytes<R>(_ count: Int, _ body: (inout MutableSpan<UInt8>) -> R) -> R {
-    bytes.lend(count, body)
-  }
-}
-
-/// Arrays that nobody uses at the moment.
-private final class Buffers<Element: Sendable & ExpressibleByIntegerLiteral>: Sendable {
-  private let free = Mutex<[[Element]]>([])
-
-  func lend<R>(_ count: Int, _ body: (inout MutableSpan<Element>) -> R) -> R {
-    var memory = free.withLock { $0.popLast() } ?? []
-    if memory.count < count { memory = [Element](repeating: 0, count: count) }
-    defer { free.withLock { $0.append(memory) } }
-    var all = memory.mutableSpan
-    var part = all._mutatingExtracting(0..<count)
-    return body(&part)
-  }
 }

@@ -4,17 +4,42 @@ import Synchronization
 
 /// How many threads `parallel` may use at once, the caller's included.
 ///
-/// A setting of the whole process, made once at start; results do not depend on it.
+/// A setting of the whole process, made once at start, which a task can override for itself. Results do not
+/// depend on it.
 public enum ThreadLimit {
   private static let limit = Atomic<Int>(0)
+  @TaskLocal fileprivate static var override: Int?
 
   /// The number of threads; all cores until it is set.
   public static var current: Int {
     get {
+      if let override { return override }
       let value = limit.load(ordering: .relaxed)
       return value > 0 ? value : coreCount
     }
     set { limit.store(max(1, newValue), ordering: .relaxed) }
+  }
+
+  /// Runs `body` with a number of threads of its own, whatever the rest of the process does.
+  ///
+  /// It holds for everything that `body` calls, the threads of `parallel` and `ConcurrentWork` included.
+  /// Regions of `parallel` then run on exactly so many threads, also where there are fewer processors.
+  ///
+  /// - Parameters:
+  ///   - count: The number of threads, at least 1.
+  ///   - body: What to run.
+  /// - Returns: What `body` returns.
+  /// - Throws: What `body` throws.
+  public static func with<R, E: Error>(_ count: Int, _ body: () throws(E) -> R) throws(E) -> R {
+    try with(override: max(1, count), body)
+  }
+
+  /// `TaskLocal.withValue` with the error's type.
+  fileprivate static func with<R, E: Error>(override: Int?, _ body: () throws(E) -> R) throws(E) -> R {
+    let result: Result<R, E> = $override.withValue(override) {
+      do throws(E) { return .success(try body()) } catch { return .failure(error) }
+    }
+    return try result.get()
   }
 }
 
@@ -35,7 +60,7 @@ public func parallel<E: Error>(chunks count: Int, _ body: @Sendable (Int) throws
   }
   let next = Atomic<Int>(0)
   let failure = Mutex<(chunk: Int, error: E)?>(nil)
-  DispatchQueue.concurrentPerform(iterations: workerCount) { _ in
+  run(onThreads: workerCount) {
     ck_set_in_region(1)
     defer { ck_set_in_region(0) }
     while true {
@@ -51,6 +76,25 @@ public func parallel<E: Error>(chunks count: Int, _ body: @Sendable (Int) throws
     }
   }
   if let error = failure.withLock({ $0?.error }) { throw error }
+}
+
+/// Runs `worker` on some threads at once, the caller's included, and waits.
+private func run(onThreads count: Int, _ worker: @Sendable () -> Void) {
+  // `concurrentPerform` starts no more threads than there are processors.
+  guard let override = ThreadLimit.override ?? (count > coreCount ? count : nil) else {
+    return DispatchQueue.concurrentPerform(iterations: count) { _ in worker() }
+  }
+  withoutActuallyEscaping(worker) { worker in
+    let group = DispatchGroup()
+    for _ in 1..<count {
+      // A serial queue gets a thread of its own.
+      DispatchQueue(label: "rilq.parallel").async(group: group) {
+        ThreadLimit.with(override: override, worker)
+      }
+    }
+    worker()
+    group.wait()
+  }
 }
 
 /// Runs `body` over the rows of a matrix, a chunk of rows at a time, on several threads.
@@ -80,24 +124,100 @@ public func parallelRows<T, E: Error>(
   }
 }
 
-/// Runs `body` once for each chunk with the whole of `values` to write to, on several threads.
-///
-/// The chunks must write to different elements and read none that another one writes: for tiles of a matrix,
-/// whose elements are not contiguous. `parallelRows` is safer where rows suffice.
+/// Runs `body` over the rows of a matrix, a chunk of rows at a time, on several threads.
 ///
 /// - Parameters:
-///   - values: What all chunks write to.
-///   - count: The number of chunks.
-///   - body: Gets the index of the chunk and all values.
-public func parallelTiles<T>(
-  of values: inout MutableSpan<T>, count: Int, _ body: @Sendable (Int, inout MutableSpan<T>) -> Void
+///   - matrix: The matrix.
+///   - rowsPerChunk: The rows of a chunk; the last one may be shorter.
+///   - body: Gets the rows of the chunk, and that part of the matrix.
+package func parallelRows<T: Sendable>(
+  of matrix: inout MutableMatrixView<T>, rowsPerChunk: Int,
+  _ body: @Sendable (Range<Int>, inout MutableMatrixView<T>) -> Void
+) {
+  let columns = 0..<matrix.columnCount
+  let tiles = stride(from: 0, to: matrix.rowCount, by: rowsPerChunk).map { [rowCount = matrix.rowCount] in
+    MatrixTile(rows: $0..<min($0 + rowsPerChunk, rowCount), columns: columns)
+  }
+  parallelTiles(of: &matrix, tiles) { index, part in body(tiles[index].rows, &part) }
+}
+
+/// Some rows and columns of a matrix.
+package struct MatrixTile: Sendable, Equatable {
+  /// The rows.
+  package let rows: Range<Int>
+  /// The columns.
+  package let columns: Range<Int>
+
+  /// Joins rows and columns.
+  package init(rows: Range<Int>, columns: Range<Int>) {
+    self.rows = rows
+    self.columns = columns
+  }
+
+  fileprivate func overlaps(_ other: MatrixTile) -> Bool {
+    rows.overlaps(other.rows) && columns.overlaps(other.columns)
+  }
+}
+
+/// Runs `body` once for each tile of a matrix, on several threads.
+///
+/// Each call can reach its own tile only.
+///
+/// - Parameters:
+///   - matrix: What the tiles are parts of.
+///   - tiles: No two have an element in common.
+///   - body: Gets the index of a tile, and that part of the matrix.
+package func parallelTiles<T: Sendable>(
+  of matrix: inout MutableMatrixView<T>, _ tiles: [MatrixTile],
+  _ body: @Sendable (Int, inout MutableMatrixView<T>) -> Void
+) {
+  precondition(tiles.areDisjoint, "two tiles have an element in common")
+  let layout = matrix.layout
+  unsafe matrix.elements.withUnsafeMutableBufferPointer { buffer in
+    // A view lends elements of its own rows and columns only and the tiles are disjoint, so sharing the
+    // pointer between threads is sound.
+    nonisolated(unsafe) let shared = unsafe buffer
+    parallel(chunks: tiles.count) { index in
+      let elements = unsafe MutableSpan(_unsafeElements: shared)
+      var tile = MutableMatrixView(elements, layout[tiles[index].rows, tiles[index].columns])
+      body(index, &tile)
+    }
+  }
+}
+
+extension [MatrixTile] {
+  /// Whether no two tiles have an element in common.
+  fileprivate var areDisjoint: Bool {
+    if isInReadingOrder { return true }
+    return indices.allSatisfy { i in self[..<i].allSatisfy { !$0.overlaps(self[i]) } }
+  }
+
+  /// Whether each tile is to the right of the one before it in the same rows, or below all before it; then
+  /// they are disjoint.
+  private var isInReadingOrder: Bool {
+    zip(self, dropFirst()).allSatisfy { tile, next in
+      tile.rows == next.rows
+        ? tile.columns.upperBound <= next.columns.lowerBound : tile.rows.upperBound <= next.rows.lowerBound
+    }
+  }
+}
+
+/// Runs `body` once for each element, on several threads.
+///
+/// Each call can reach its own element only.
+///
+/// - Parameters:
+///   - values: The elements.
+///   - body: Gets the index of an element, and the element.
+package func parallelElements<T>(
+  of values: inout MutableSpan<T>, _ body: @Sendable (Int, inout T) -> Void
 ) {
   unsafe values.withUnsafeMutableBufferPointer { buffer in
-    // The chunks keep to their own elements (see above), so sharing the pointer is sound.
+    // Each call gets the address of one element, so sharing the pointer between threads is sound.
     nonisolated(unsafe) let shared = unsafe buffer
-    parallel(chunks: count) { chunk in
-      var span = unsafe MutableSpan(_unsafeElements: shared)
-      body(chunk, &span)
+    parallel(chunks: unsafe shared.count) { index in
+      guard let start = unsafe shared.baseAddress else { return }
+      unsafe body(index, &start[index])
     }
   }
 }
@@ -126,8 +246,9 @@ package final class ConcurrentWork<T: Sendable>: Sendable {
 
   /// Starts the work.
   package init(_ body: @escaping @Sendable () throws -> T) {
+    let override = ThreadLimit.override
     DispatchQueue.global().async(group: group) { [self] in
-      let value = Result(catching: body)
+      let value = Result { try ThreadLimit.with(override: override, body) }
       result.withLock { $0 = value }
     }
   }
@@ -145,8 +266,8 @@ package final class ConcurrentWork<T: Sendable>: Sendable {
 
 #if canImport(Glibc)
   import Glibc
-  private let coreCount = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+  let coreCount = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
 #else
   import Foundation
-  private let coreCount = ProcessInfo.processInfo.activeProcessorCount
+  let coreCount = ProcessInfo.processInfo.activeProcessorCount
 #endif

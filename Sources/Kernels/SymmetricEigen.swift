@@ -9,7 +9,7 @@ package struct SymmetricEigen: Sendable {
   private let tridiagonal: Tridiagonal
 
   /// Reduces a matrix to tridiagonal form and finds its eigenvalues, in about `4/3 · order³` multiplications; nil when an
-  /// element is not finite.
+  /// element is not finite or the values are not found in a bounded number of steps.
   ///
   /// - Parameter matrix: Square and symmetric.
   package init?(_ matrix: DoubleMatrix) {
@@ -25,7 +25,8 @@ package struct SymmetricEigen: Sendable {
     // With elements of 1 at most no square overflows.
     let scale = largest > 0 ? largest : 1
     tridiagonal = Tridiagonal(matrix.values.map { $0 / scale }, order: matrix.rowCount)
-    scaledValues = tridiagonal.eigenvalues
+    guard let scaledValues = tridiagonal.eigenvalues else { return nil }
+    self.scaledValues = scaledValues
     values = scaledValues.map { $0 * scale }
   }
 

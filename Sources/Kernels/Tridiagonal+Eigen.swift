@@ -1,59 +1,72 @@
 import Foundation
 
+/// Finds the eigenvalues of a symmetric tridiagonal matrix.
+///
+/// Source: the implicit QL method, Dubrulle, Martin and Wilkinson, 1968, as EISPACK's `imtql1`; the bound is
+/// that of LAPACK's `dsteqr`.
+///
+/// - Parameters:
+///   - diagonal: `[order]`, far from overflow.
+///   - offDiagonal: `[order]`; element `i` stands between `i` and `i + 1`, the last one is zero.
+/// - Returns: The values, largest first; nil when they are not found in 30 steps for each, as happens with
+///   NaN. About 2 steps are usual.
+package func tridiagonalEigenvalues(_ diagonal: [Double], _ offDiagonal: [Double]) -> [Double]? {
+  var (d, e) = (diagonal, offDiagonal)
+  var stepsLeft = 30 * d.count
+  for first in d.indices {
+    while true {
+      let last = blockEnd(d, e, from: first)
+      guard last > first else { break }
+      guard stepsLeft > 0 else { return nil }
+      stepsLeft -= 1
+      sweep(&d, &e, first..<last)
+    }
+  }
+  return d.allSatisfy(\.isFinite) ? d.sorted(by: >) : nil
+}
+
+/// The last element of the block that begins at `first`, where nothing couples it to what follows.
+private func blockEnd(_ d: [Double], _ e: [Double], from first: Int) -> Int {
+  var last = first
+  while last + 1 < d.count {
+    // What is far below the rounding of the largest element, which is about 1, counts as zero.
+    if abs(e[last]) <= 0x1p-53 * (abs(d[last]) + abs(d[last + 1])) + 1e-30 { break }
+    last += 1
+  }
+  return last
+}
+
+/// One step with a shift towards the eigenvalue of a block's first corner.
+private func sweep(_ d: inout [Double], _ e: inout [Double], _ block: Range<Int>) {
+  let (first, last) = (block.lowerBound, block.upperBound)
+  let ratio = (d[first + 1] - d[first]) / (2 * e[first])
+  let root = hypot(ratio, 1)
+  var g = d[last] - d[first] + e[first] / (ratio + (ratio < 0 ? -root : root))
+  var (sine, cosine, p) = (1.0, 1.0, 0.0)
+  for i in block.reversed() {
+    let (f, b) = (sine * e[i], cosine * e[i])
+    let length = hypot(f, g)
+    e[i + 1] = length
+    guard length > 0 else {
+      d[i + 1] -= p
+      e[last] = 0
+      return
+    }
+    (sine, cosine) = (f / length, g / length)
+    g = d[i + 1] - p
+    let r = (d[i] - g) * sine + 2 * cosine * b
+    p = sine * r
+    d[i + 1] = g + p
+    g = cosine * r - b
+  }
+  d[first] -= p
+  e[first] = g
+  e[last] = 0
+}
+
 extension Tridiagonal {
-  /// The eigenvalues, largest first.
-  ///
-  /// Source: the implicit QL method, Dubrulle, Martin and Wilkinson, 1968, as EISPACK's `imtql1`.
-  var eigenvalues: [Double] {
-    var (d, e) = (diagonal, offDiagonal)
-    for first in 0..<order {
-      while true {
-        let last = Self.blockEnd(d, e, from: first)
-        guard last > first else { break }
-        Self.sweep(&d, &e, first..<last)
-      }
-    }
-    return d.sorted(by: >)
-  }
-
-  /// The last element of the block that begins at `first`, where nothing couples it to what follows.
-  private static func blockEnd(_ d: [Double], _ e: [Double], from first: Int) -> Int {
-    var last = first
-    while last + 1 < d.count {
-      // What is far below the rounding of the largest element, which is about 1, counts as zero.
-      if abs(e[last]) <= 0x1p-53 * (abs(d[last]) + abs(d[last + 1])) + 1e-30 { break }
-      last += 1
-    }
-    return last
-  }
-
-  /// One step with a shift towards the eigenvalue of a block's first corner.
-  private static func sweep(_ d: inout [Double], _ e: inout [Double], _ block: Range<Int>) {
-    let (first, last) = (block.lowerBound, block.upperBound)
-    let ratio = (d[first + 1] - d[first]) / (2 * e[first])
-    let root = hypot(ratio, 1)
-    var g = d[last] - d[first] + e[first] / (ratio + (ratio < 0 ? -root : root))
-    var (sine, cosine, p) = (1.0, 1.0, 0.0)
-    for i in block.reversed() {
-      let (f, b) = (sine * e[i], cosine * e[i])
-      let length = hypot(f, g)
-      e[i + 1] = length
-      guard length > 0 else {
-        d[i + 1] -= p
-        e[last] = 0
-        return
-      }
-      (sine, cosine) = (f / length, g / length)
-      g = d[i + 1] - p
-      let r = (d[i] - g) * sine + 2 * cosine * b
-      p = sine * r
-      d[i + 1] = g + p
-      g = cosine * r - b
-    }
-    d[first] -= p
-    e[first] = g
-    e[last] = 0
-  }
+  /// The eigenvalues, largest first; nil when they are not found in a bounded number of steps.
+  var eigenvalues: [Double]? { tridiagonalEigenvalues(diagonal, offDiagonal) }
 
   /// The eigenvectors of the leading eigenvalues, a row each, `[count, order]`.
   ///

@@ -1,8 +1,8 @@
 /// A symmetric matrix as `Q · T · Qᵀ` with T tridiagonal and Q a product of reflections.
 ///
 /// Reflection `j` is `I - factors[j] · v · vᵀ`, where v is zero up to element `j`; Q is their product, the first one leftmost.
-/// Columns are taken in panels: within a panel what earlier columns change is applied to one column at a time, behind
-/// it as one product of matrices.
+/// Columns are taken in panels: within a panel what earlier columns change is applied to one column at a
+/// time, after it as one product of matrices.
 ///
 /// Source: Dongarra, Hammarling and Sorensen, "Block reduction of matrices to condensed forms", 1989, as LAPACK's `dsytrd`.
 struct Tridiagonal: Sendable {
@@ -30,7 +30,7 @@ struct Tridiagonal: Sendable {
     for start in stride(from: 0, to: order, by: Self.panelWidth) {
       var panel = Panel(columns: start..<min(start + Self.panelWidth, order), order: order)
       for column in panel.columns { reduce(column, &panel) }
-      update(behind: panel)
+      update(after: panel)
     }
   }
 
@@ -114,20 +114,19 @@ struct Tridiagonal: Sendable {
     return w
   }
 
-  /// Takes `v · wᵀ + w · vᵀ` of a whole panel from what is behind it.
-  private mutating func update(behind panel: Panel) {
+  /// Takes `v · wᵀ + w · vᵀ` of a whole panel from what follows it.
+  private mutating func update(after panel: Panel) {
+    let order = order
     let tail = panel.columns.upperBound..<order
-    let steps = 0..<2 * panel.columns.count
-    let panelLayout = MatrixLayout(rows: steps.count, columns: order)
-    let (left, right) = (panel.v + panel.w, panel.w + panel.v)
-    let layout = MatrixLayout(rows: order, columns: order)
-    let starts = Array(stride(from: tail.lowerBound, to: order, by: Self.rowsPerChunk))
-    var span = matrix.mutableSpan
-    parallelTiles(of: &span, count: starts.count) { index, values in
-      let rows = starts[index]..<min(starts[index] + Self.rowsPerChunk, tail.upperBound)
+    let stepCount = 2 * panel.columns.count
+    let left = DoubleMatrix(rows: stepCount, columns: order, values: panel.v + panel.w)
+    let right = DoubleMatrix(rows: stepCount, columns: order, values: panel.w + panel.v)
+    var whole = MutableMatrixView(matrix.mutableSpan, rows: order, columns: order)
+    var rest = whole[tail, tail]
+    parallelRows(of: &rest, rowsPerChunk: Self.rowsPerChunk) { rows, part in
       multiply(
-        .transposedLeft, left.span, panelLayout[steps, rows], right.span, panelLayout[steps, tail], scale: -1,
-        keep: 1, into: &values, layout[rows, tail])
+        left.view[columns: tail][columns: rows].transposed, right.view[columns: tail], scale: -1, into: &part,
+        adding: true)
     }
   }
 
@@ -142,7 +141,7 @@ struct Tridiagonal: Sendable {
       for column in (0..<order).reversed() where factors[column] != 0 {
         let v = matrix.span.extracting(column * order + column + 1..<(column + 1) * order)
         for i in 0..<rows.count {
-          var vector = part._mutatingExtracting(i * order + column + 1..<(i + 1) * order)
+          var vector = part.slice(i * order + column + 1..<(i + 1) * order)
           let product = dot(v, vector.span)
           addScaled(v, scale: -factors[column] * product, to: &vector)
         }

@@ -21,79 +21,78 @@ extension Attention {
   /// - Returns: `[tokens, heads · headSize]`.
   func forward(_ qkv: Matrix, over sequences: [CachedQueries]) -> Matrix {
     var output = Matrix.unspecified(rows: qkv.rowCount, columns: headCount * headSize)
-    let layout = output.layout
-    let blocks = sequences.flatMap(\.blocks)
-    var values = output.values.mutableSpan
-    parallelTiles(of: &values, count: blocks.count * keyValueHeadCount) { task, output in
-      let block = blocks[task / keyValueHeadCount]
-      for part in parts(of: block, keyValueHead: task % keyValueHeadCount, qkv, layout) {
-        attend(part, block.cache, qkv, into: &output)
-      }
+    let tasks = sequences.flatMap(\.blocks).flatMap { block in
+      (0..<keyValueHeadCount).map { (block: block, keyValueHead: $0) }
+    }
+    let shared = headCount / keyValueHeadCount * headSize
+    let tiles = tasks.map {
+      MatrixTile(rows: $0.block.rows, columns: $0.keyValueHead * shared..<($0.keyValueHead + 1) * shared)
+    }
+    var whole = output.mutableView
+    parallelTiles(of: &whole, tiles) { index, output in
+      let queries = qkv.view[tiles[index].rows, tiles[index].columns]
+      attend(queries, tasks[index].block, keyValueHead: tasks[index].keyValueHead, into: &output)
     }
     return output
   }
 
-  /// Queries that see the same keys and values, and where the result goes.
-  private struct Part {
-    let keyValueHead: Int
-    let queries: MatrixLayout
-    let output: MatrixLayout
-    /// The keys that the first query sees.
-    let firstSeen: Int
-    /// The keys that each further query sees in addition.
-    let seenPerQuery: Int
-
-    var seen: Int { firstSeen + (queries.rowCount - 1) * seenPerQuery }
+  /// The heads that share keys.
+  ///
+  /// - Parameters:
+  ///   - queries: `[rows, shared heads · headSize]`.
+  ///   - block: The rows.
+  ///   - keyValueHead: The keys and values that they see.
+  ///   - output: As many.
+  private func attend(
+    _ queries: MatrixView<Float>, _ block: CachedQueries, keyValueHead: Int,
+    into output: inout MutableMatrixView<Float>
+  ) {
+    let seen = SeenKeys(head: keyValueHead, first: block.firstPosition + 1, perQuery: 1)
+    guard block.rows.count > 1 else {
+      // Of a single token the heads are the rows of one product.
+      let shared = headCount / keyValueHeadCount
+      var heads = output.reshaped(rows: shared, columns: headSize)
+      let rows = MatrixView(queries.row(0), rows: shared, columns: headSize)
+      return attend(rows, block.cache, seen.sameForAll, into: &heads)
+    }
+    for start in stride(from: 0, to: queries.columnCount, by: headSize) {
+      let columns = start..<start + headSize
+      var head = output[columns: columns]
+      attend(queries[columns: columns], block.cache, seen, into: &head)
+    }
   }
 
-  /// The heads that share keys; of a single token they are the rows of one product.
-  private func parts(
-    of block: CachedQueries, keyValueHead: Int, _ qkv: Matrix, _ output: MatrixLayout
-  ) -> [Part] {
-    let shared = headCount / keyValueHeadCount
-    let first = keyValueHead * shared
-    guard block.rows.count > 1 else {
-      func heads(_ layout: MatrixLayout) -> MatrixLayout {
-        MatrixLayout(
-          rows: shared, columns: headSize,
-          offset: layout.offset + block.rows.lowerBound * layout.stride + first * headSize)
-      }
-      return [
-        Part(
-          keyValueHead: keyValueHead, queries: heads(qkv.layout), output: heads(output),
-          firstSeen: block.firstPosition + 1, seenPerQuery: 0)
-      ]
-    }
-    return (first..<first + shared).map { head in
-      let columns = head * headSize..<(head + 1) * headSize
-      return Part(
-        keyValueHead: keyValueHead, queries: qkv.layout[block.rows, columns],
-        output: output[block.rows, columns], firstSeen: block.firstPosition + 1, seenPerQuery: 1)
-    }
+  /// Which keys and values queries see.
+  private struct SeenKeys {
+    let head: Int
+    /// The keys that the first query sees.
+    let first: Int
+    /// The keys that each further query sees in addition.
+    let perQuery: Int
+
+    var sameForAll: SeenKeys { SeenKeys(head: head, first: first, perQuery: 0) }
   }
 
   private func attend(
-    _ part: Part, _ cache: KeyValueCache.Layer, _ qkv: Matrix, into output: inout MutableSpan<Float>
+    _ queries: MatrixView<Float>, _ cache: KeyValueCache.Layer, _ seen: SeenKeys,
+    into output: inout MutableMatrixView<Float>
   ) {
     let width = keyValueHeadCount * headSize
-    let head = part.keyValueHead * headSize..<(part.keyValueHead + 1) * headSize
-    let keys = MatrixLayout(rows: width, columns: cache.room)
+    let head = seen.head * headSize..<(seen.head + 1) * headSize
+    let seenCount = seen.first + (queries.rowCount - 1) * seen.perQuery
     // Whole blocks of keys are faster than a part of one; what is no key yet is not valid.
-    let blocks = (part.seen + KeyValueCache.columns - 1) / KeyValueCache.columns
-    let scoreLayout = MatrixLayout(rows: part.queries.rowCount, columns: blocks * KeyValueCache.columns)
-    let seen = scoreLayout[0..<scoreLayout.rowCount, 0..<part.seen]
-    ScratchPool.shared.withScratch(scoreLayout.rowCount * scoreLayout.columnCount) { scores in
-      multiply(
-        .plain, qkv.values.span, part.queries, cache.keys.span, keys[head, 0..<scoreLayout.columnCount],
-        into: &scores, scoreLayout)
-      for i in 0..<scoreLayout.rowCount {
-        let start = i * scoreLayout.stride
-        var row = scores._mutatingExtracting(start..<start + part.seen)
-        softmax(&row, validCount: part.firstSeen + i * part.seenPerQuery, scale: scale)
+    let blocks = (seenCount + KeyValueCache.columns - 1) / KeyValueCache.columns
+    let keys = MatrixView(cache.keys.span, rows: width, columns: cache.room)[
+      head, 0..<blocks * KeyValueCache.columns]
+    let values = MatrixView(cache.values.span, rows: cache.room, columns: width)[0..<seenCount, head]
+    ScratchPool.shared.withMatrix(rows: queries.rowCount, columns: keys.columnCount) { scores in
+      multiply(queries, keys, into: &scores)
+      for i in 0..<queries.rowCount {
+        var row = scores[i..<i + 1, 0..<seenCount]
+        var valid = row.contiguousElements()
+        softmax(&valid, validCount: seen.first + i * seen.perQuery, scale: scale)
       }
-      multiply(
-        .plain, scores.span, seen, cache.values.span,
-        MatrixLayout(rows: cache.room, columns: width)[0..<part.seen, head], into: &output, part.output)
+      multiply(scores.view[columns: 0..<seenCount], values, into: &output)
     }
   }
 }

@@ -48,19 +48,17 @@ package struct Attention: Sendable {
   package func forward(_ qkv: Matrix) -> Matrix {
     let tokens = qkv.rowCount
     var output = Matrix.unspecified(rows: tokens, columns: queryWidth)
-    let layout = output.layout
-    let blocks = blockRanges(tokens)
-    var values = output.values.mutableSpan
-    parallelTiles(of: &values, count: headCount * blocks.count) { task, output in
-      // The longest blocks come first, so that the last ones to finish are short.
-      let rows = blocks[blocks.count - 1 - task / headCount]
-      let head = task % headCount
-      ScratchPool.shared.withScratch(rows.count * rows.upperBound) { scores in
-        let scoreLayout = probabilities(qkv, head: head, rows: rows, into: &scores)
-        multiply(
-          .plain, scores.span, scoreLayout, qkv.values.span,
-          qkv.layout[0..<rows.upperBound, valueColumns(head)],
-          into: &output, layout[rows, queryColumns(head)], operands: operands)
+    // The longest blocks come first, so that the last ones to finish are short.
+    let tiles = blockRanges(tokens).reversed().flatMap { rows in
+      (0..<headCount).map { MatrixTile(rows: rows, columns: queryColumns($0)) }
+    }
+    var whole = output.mutableView
+    parallelTiles(of: &whole, tiles) { index, output in
+      let rows = tiles[index].rows
+      let head = Head(index % headCount, of: self, qkv, rows: rows)
+      ScratchPool.shared.withMatrix(rows: rows.count, columns: rows.upperBound) { p in
+        probabilities(of: head, into: &p)
+        multiply(p.view, head.values, into: &output, operands: operands)
       }
     }
     return output
@@ -70,20 +68,33 @@ package struct Attention: Sendable {
     stride(from: 0, to: tokens, by: Self.queriesPerBlock).map { $0..<min($0 + Self.queriesPerBlock, tokens) }
   }
 
+  /// What a head reads: some of its queries, and the keys and values up to the last of them.
+  private struct Head: ~Escapable {
+    /// `[rows, headSize]`.
+    let queries: MatrixView<Float>
+    /// `[rows.upperBound, headSize]`.
+    let keys: MatrixView<Float>
+    /// `[rows.upperBound, headSize]`.
+    let values: MatrixView<Float>
+    let rows: Range<Int>
+
+    @_lifetime(borrow qkv)
+    init(_ head: Int, of attention: Attention, _ qkv: borrowing Matrix, rows: Range<Int>) {
+      let seen = 0..<rows.upperBound
+      queries = qkv.view[rows, attention.queryColumns(head)]
+      keys = qkv.view[seen, attention.keyColumns(head)]
+      values = qkv.view[seen, attention.valueColumns(head)]
+      self.rows = rows
+    }
+  }
+
   /// Attention probabilities of a block of queries to the keys up to its last one, `[rows, rows.upperBound]`.
-  private func probabilities(
-    _ qkv: Matrix, head: Int, rows: Range<Int>, into scores: inout MutableSpan<Float>
-  ) -> MatrixLayout {
-    let layout = MatrixLayout(rows: rows.count, columns: rows.upperBound)
-    multiply(
-      .transposedRight, qkv.values.span, qkv.layout[rows, queryColumns(head)], qkv.values.span,
-      qkv.layout[0..<rows.upperBound, keyColumns(head)], into: &scores, layout,
-      operands: operands)
-    for (i, token) in rows.enumerated() {
-      var row = scores._mutatingExtracting(i * layout.columnCount..<(i + 1) * layout.columnCount)
+  private func probabilities(of head: Head, into p: inout MutableMatrixView<Float>) {
+    multiply(head.queries, head.keys.transposed, into: &p, operands: operands)
+    for (i, token) in head.rows.enumerated() {
+      var row = p.row(i)
       _ = softmax(&row, validCount: token + 1, scale: scale)
     }
-    return layout
   }
 
   /// The gradient of queries, keys and values.
@@ -96,46 +107,44 @@ package struct Attention: Sendable {
     let tokens = qkv.rowCount
     // Each query head has keys and values of its own here, summed afterwards: `[tokens, heads · 3 · headSize]`.
     var perHead = Matrix(rows: tokens, columns: 3 * queryWidth)
-    let layout = perHead.layout
-    var values = perHead.values.mutableSpan
-    parallelTiles(of: &values, count: headCount) { head, perHead in
+    let tiles = (0..<headCount).map {
+      MatrixTile(rows: 0..<tokens, columns: $0 * 3 * headSize..<($0 + 1) * 3 * headSize)
+    }
+    var whole = perHead.mutableView
+    parallelTiles(of: &whole, tiles) { head, gradients in
       for rows in blockRanges(tokens) {
-        backwardBlock(qkv, gradient, head: head, rows: rows, into: &perHead, layout)
+        backwardBlock(
+          Head(head, of: self, qkv, rows: rows), gradient.view[rows, queryColumns(head)], into: &gradients)
       }
     }
     return summedOverSharedHeads(perHead)
   }
 
+  /// Adds what a block of queries gives to the gradients of one head.
+  ///
+  /// - Parameters:
+  ///   - head: What the block reads.
+  ///   - gradient: Of the block's result, `[rows, headSize]`.
+  ///   - gradients: Of queries, keys and values side by side, `[tokens, 3 · headSize]`.
   private func backwardBlock(
-    _ qkv: Matrix, _ gradient: Matrix, head: Int, rows: Range<Int>, into perHead: inout MutableSpan<Float>,
-    _ layout: MatrixLayout
+    _ head: Head, _ gradient: MatrixView<Float>, into gradients: inout MutableMatrixView<Float>
   ) {
-    let seen = 0..<rows.upperBound
-    let start = head * 3 * headSize
-    let columns = (0..<3).map { start + $0 * headSize..<start + ($0 + 1) * headSize }
-    let output = gradient.layout[rows, queryColumns(head)]
-    ScratchPool.shared.withScratch(rows.count * seen.count) { p in
-      let scoreLayout = probabilities(qkv, head: head, rows: rows, into: &p)
-      multiply(
-        .transposedLeft, p.span, scoreLayout, gradient.values.span, output, keep: 1, into: &perHead,
-        layout[seen, columns[2]], operands: operands)
-      ScratchPool.shared.withScratch(rows.count * seen.count) { ds in
-        multiply(
-          .transposedRight, gradient.values.span, output, qkv.values.span,
-          qkv.layout[seen, valueColumns(head)],
-          into: &ds, scoreLayout, operands: operands)
-        for i in 0..<rows.count {
-          let row = i * seen.count..<(i + 1) * seen.count
-          var gradientRow = ds._mutatingExtracting(row)
-          softmaxBackward(probabilities: p.span.extracting(row), gradient: &gradientRow, scale: scale)
+    let seen = 0..<head.rows.upperBound
+    let (q, k, v) = (0..<headSize, headSize..<2 * headSize, 2 * headSize..<3 * headSize)
+    ScratchPool.shared.withMatrix(rows: head.rows.count, columns: seen.count) { p in
+      probabilities(of: head, into: &p)
+      var dv = gradients[seen, v]
+      multiply(p.view.transposed, gradient, into: &dv, adding: true, operands: operands)
+      ScratchPool.shared.withMatrix(rows: head.rows.count, columns: seen.count) { ds in
+        multiply(gradient, head.values.transposed, into: &ds, operands: operands)
+        for i in 0..<head.rows.count {
+          var row = ds.row(i)
+          softmaxBackward(probabilities: p.view.row(i), gradient: &row, scale: scale)
         }
-        multiply(
-          .plain, ds.span, scoreLayout, qkv.values.span, qkv.layout[seen, keyColumns(head)], into: &perHead,
-          layout[rows, columns[0]], operands: operands)
-        multiply(
-          .transposedLeft, ds.span, scoreLayout, qkv.values.span, qkv.layout[rows, queryColumns(head)],
-          keep: 1,
-          into: &perHead, layout[seen, columns[1]], operands: operands)
+        var dq = gradients[head.rows, q]
+        multiply(ds.view, head.keys, into: &dq, operands: operands)
+        var dk = gradients[seen, k]
+        multiply(ds.view.transposed, head.queries, into: &dk, adding: true, operands: operands)
       }
     }
   }
@@ -150,7 +159,7 @@ package struct Attention: Sendable {
           let targets = [queryColumns(head), keyColumns(head), valueColumns(head)]
           for (k, target) in targets.enumerated() {
             let source = row * perHead.columnCount + (head * 3 + k) * headSize
-            var slice = part._mutatingExtracting(
+            var slice = part.slice(
               i * inputWidth + target.lowerBound..<i * inputWidth + target.upperBound)
             addScaled(perHead.values.span.extracting(source..<source + headSize), scale: 1, to: &slice)
           }

@@ -73,7 +73,7 @@ package func pooledSums(_ x: Matrix, groupSize: Int) -> Matrix {
   var values = pooled.values.mutableSpan
   parallelRows(of: &values, columnCount: groupCount, rowsPerChunk: 32) { rows, part in
     for (i, row) in rows.enumerated() {
-      var target = part._mutatingExtracting(i * groupCount..<(i + 1) * groupCount)
+      var target = part.slice(i * groupCount..<(i + 1) * groupCount)
       poolGroups(x.values.span.extracting(x.row(row)), groupSize: groupSize, into: &target)
     }
   }
@@ -87,31 +87,30 @@ extension Linear {
   package var foldedWeight: Matrix {
     var sum = Matrix.unspecified(rows: weight.rowCount, columns: weight.columnCount)
     let columns = weight.columnCount
-    var values = sum.values.mutableSpan
-    parallelRows(of: &values, columnCount: columns, rowsPerChunk: 64) { rows, part in
-      weight.unpack(rows: rows, columns: 0..<columns, into: &part)
-      guard let adapter else { return }
-      let b = adapter.loraB.layout[rows, 0..<adapter.rank]
-      if adapter.kind == .dense {
-        multiply(
-          .plain, adapter.loraB.values.span, b, adapter.loraA.values.span, adapter.loraA.layout,
-          scale: adapter.scaling, keep: 1, into: &part, MatrixLayout(rows: rows.count, columns: columns))
-        return
-      }
-      let pools = adapter.loraA.columnCount
-      ScratchPool.shared.withScratch(rows.count * pools) { update in
-        multiply(
-          .plain, adapter.loraB.values.span, b, adapter.loraA.values.span, adapter.loraA.layout,
-          into: &update,
-          MatrixLayout(rows: rows.count, columns: pools))
-        for i in 0..<rows.count {
-          var row = part._mutatingExtracting(i * columns..<(i + 1) * columns)
-          spreadGroups(
-            update.span.extracting(i * pools..<(i + 1) * pools), groupSize: adapter.groupSize,
-            scale: adapter.scaling / Float(adapter.groupSize), addTo: &row)
-        }
-      }
+    var whole = sum.mutableView
+    parallelRows(of: &whole, rowsPerChunk: 64) { rows, part in
+      var floats = part.contiguousElements()
+      weight.unpack(rows: rows, columns: 0..<columns, into: &floats)
+      adapter?.addProduct(rows: rows, to: &part)
     }
     return sum
+  }
+}
+
+extension LowRankAdapter {
+  /// Adds some rows of `scaling · B · A` to those of the weight.
+  fileprivate func addProduct(rows: Range<Int>, to weight: inout MutableMatrixView<Float>) {
+    let b = loraB.view[rows: rows]
+    guard kind == .pooled else {
+      return multiply(b, loraA.view, scale: scaling, into: &weight, adding: true)
+    }
+    ScratchPool.shared.withMatrix(rows: rows.count, columns: loraA.columnCount) { update in
+      multiply(b, loraA.view, into: &update)
+      for i in 0..<rows.count {
+        var row = weight.row(i)
+        spreadGroups(
+          update.view.row(i), groupSize: groupSize, scale: scaling / Float(groupSize), addTo: &row)
+      }
+    }
   }
 }

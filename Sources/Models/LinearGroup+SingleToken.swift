@@ -18,17 +18,15 @@ extension LinearGroup {
     let tiles = singleTokenTiles
     let reduced = reducedInputs(x)
     let sums = groupSums(x)
-    var values = y.values.mutableSpan
-    parallelTiles(of: &values, count: tiles.count) { index, y in
+    let places = tiles.map { MatrixTile(rows: 0..<1, columns: columns(of: $0.linear).shifted($0.rows)) }
+    var whole = y.mutableView
+    parallelTiles(of: &whole, places) { index, y in
       let (rows, linear) = (tiles[index].rows, linears[tiles[index].linear])
-      let start = columns(of: tiles[index].linear).lowerBound + rows.lowerBound
-      var part = y._mutatingExtracting(start..<start + rows.count)
-      multiplySingle(linear.weight, rows: rows, x, sums[tiles[index].linear], into: &part)
+      var row = y.row(0)
+      multiplySingle(linear.weight, rows: rows, x, sums[tiles[index].linear], into: &row)
       if let adapter = linear.adapter, let h = reduced[tiles[index].linear] {
         multiply(
-          .transposedRight, h.values.span, h.layout, adapter.loraB.values.span,
-          adapter.loraB.layout[rows, 0..<adapter.rank], scale: adapter.scaling, keep: 1, into: &part,
-          MatrixLayout(rows: 1, columns: rows.count))
+          h.view, adapter.loraB.view[rows: rows].transposed, scale: adapter.scaling, into: &y, adding: true)
       }
     }
     return y

@@ -32,18 +32,17 @@ package struct LinearGroup: Sendable {
     let tiles = outputTiles
     let reduced = reducedInputs(x)
     let rounded = RoundedMatrix(x, for: operands)
-    let layout = y.layout
-    var values = y.values.mutableSpan
-    parallelTiles(of: &values, count: tiles.count) { index, y in
-      let tile = tiles[index]
-      let linear = linears[tile.linear]
-      let target = layout[0..<x.rowCount, columns(of: tile.linear).shifted(tile.rows)]
-      multiply(rounded, byRows: tile.rows, of: linear.weight, into: &y, target)
-      if let adapter = linear.adapter, let h = reduced[tile.linear] {
+    let places = tiles.map {
+      MatrixTile(rows: 0..<x.rowCount, columns: columns(of: $0.linear).shifted($0.rows))
+    }
+    var whole = y.mutableView
+    parallelTiles(of: &whole, places) { index, y in
+      let rows = tiles[index].rows
+      let linear = linears[tiles[index].linear]
+      multiply(rounded, byRows: rows, of: linear.weight, into: &y)
+      if let adapter = linear.adapter, let h = reduced[tiles[index].linear] {
         multiply(
-          .transposedRight, h.values.span, h.layout, adapter.loraB.values.span,
-          adapter.loraB.layout[tile.rows, 0..<adapter.rank], scale: adapter.scaling, keep: 1, into: &y, target
-        )
+          h.view, adapter.loraB.view[rows: rows].transposed, scale: adapter.scaling, into: &y, adding: true)
       }
     }
     return y
@@ -77,11 +76,9 @@ extension LowRankAdapter {
   /// - Returns: `[tokens, rank]`.
   func reduce(_ input: Matrix) -> Matrix {
     var h = Matrix.unspecified(rows: input.rowCount, columns: rank)
-    var values = h.values.mutableSpan
-    parallelRows(of: &values, columnCount: rank, rowsPerChunk: 64) { rows, part in
-      multiply(
-        .transposedRight, input.values.span, input.layout[rows, 0..<input.columnCount], loraA.values.span,
-        loraA.layout, into: &part, MatrixLayout(rows: rows.count, columns: rank))
+    var whole = h.mutableView
+    parallelRows(of: &whole, rowsPerChunk: 64) { rows, part in
+      multiply(input.view[rows: rows], loraA.view.transposed, into: &part)
     }
     return h
   }
@@ -89,7 +86,7 @@ extension LowRankAdapter {
 
 extension Range<Int> {
   /// A range inside this one, moved from an origin of 0 to this one's start.
-  fileprivate func shifted(_ inner: Range<Int>) -> Range<Int> {
+  func shifted(_ inner: Range<Int>) -> Range<Int> {
     lowerBound + inner.lowerBound..<lowerBound + inner.upperBound
   }
 }

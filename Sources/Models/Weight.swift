@@ -78,7 +78,7 @@ package struct Weight: Sendable {
     }
     for (i, row) in rows.enumerated() {
       let start = (row * columnCount + columns.lowerBound) * width
-      var target = tile._mutatingExtracting(i * columns.count..<(i + 1) * columns.count)
+      var target = tile.slice(i * columns.count..<(i + 1) * columns.count)
       widen(bytes.extracting(start..<start + columns.count * width), from: format, into: &target)
     }
   }

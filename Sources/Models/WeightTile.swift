@@ -11,8 +11,8 @@ enum WeightTile {
   /// Cuts rows into tiles, an even number of them where that is possible.
   static func rows(of rowCount: Int, columns: Int) -> [Range<Int>] {
     let most = min(max(size / max(columns, 1), 16), width)
-    let count = max((rowCount + most - 1) / most, rowCount >= 64 ? 2 : 1)
-    return evenRanges(of: rowCount, count: count + count % 2 * (rowCount >= 64 ? 1 : 0))
+    let count = max((rowCount + most - 1) / most, 1)
+    return evenRanges(of: rowCount, count: rowCount >= 64 ? (count + 1) / 2 * 2 : count)
   }
 
   /// Cuts columns into tiles of about `width`, or one group where that is wider.
@@ -36,28 +36,35 @@ func evenRanges(of length: Int, count: Int) -> [Range<Int>] {
   return stride(from: 0, to: length, by: max(part, 1)).map { $0..<min($0 + part, length) }
 }
 
-/// Multiplies the input with some rows of a weight, tile by tile: `y = x · Wᵀ`.
+/// Multiplies the input with some rows of a weight, tile by tile: `y = x · Wᵀ`, `[tokens, rows]`.
 func multiply(
-  _ x: RoundedMatrix, byRows rows: Range<Int>, of weight: Weight, into y: inout MutableSpan<Float>,
-  _ target: MatrixLayout
+  _ x: RoundedMatrix, byRows rows: Range<Int>, of weight: Weight, into y: inout MutableMatrixView<Float>
 ) {
   let layout = x.matrix.layout
   for columns in WeightTile.columns(of: weight.columnCount, granularity: weight.columnGranularity) {
     weight.multiplyTile(
-      .transposedRight, x, layout[0..<layout.rowCount, columns], rows: rows, columns: columns,
-      keep: columns.lowerBound == 0 ? 0 : 1, into: &y, target)
+      x, layout[0..<layout.rowCount, columns], MatrixTile(rows: rows, columns: columns), isTransposed: true,
+      into: &y, adding: columns.lowerBound > 0)
   }
 }
 
-/// Adds to the input's gradient for some columns, or begins it: `dx = dy · W`.
+/// Begins the input's gradient for some columns, or adds to it: `dx = dy · W`.
+///
+/// - Parameters:
+///   - dy: The gradients of all outputs.
+///   - delta: The tokens and the outputs of this weight in it.
+///   - columns: The columns of the weight.
+///   - weight: The weight.
+///   - dx: `[tokens, columns]`.
+///   - adding: Whether `dx` holds something to add to.
 func multiply(
-  _ dy: RoundedMatrix, _ delta: MatrixLayout, byColumns columns: Range<Int>, of weight: Weight, keep: Float,
-  into dx: inout MutableSpan<Float>, _ target: MatrixLayout
+  _ dy: RoundedMatrix, _ delta: MatrixLayout, byColumns columns: Range<Int>, of weight: Weight,
+  into dx: inout MutableMatrixView<Float>, adding: Bool
 ) {
   for rows in WeightTile.rows(of: weight.rowCount, columns: columns.count) {
     weight.multiplyTile(
-      .plain, dy, delta[0..<delta.rowCount, rows], rows: rows, columns: columns,
-      keep: rows.lowerBound == 0 ? keep : 1, into: &dx, target)
+      dy, delta[0..<delta.rowCount, rows], MatrixTile(rows: rows, columns: columns), isTransposed: false,
+      into: &dx, adding: adding || rows.lowerBound > 0)
   }
 }
 
@@ -65,32 +72,34 @@ extension Weight {
   /// The rows that are rounded at a time, so that they stay in the first cache.
   private static let roundedRows = 8
 
-  /// Multiplies a matrix with a part of the weight, rounded when the matrix is.
+  /// Multiplies a part of a matrix with a part of the weight, rounded when the matrix is.
   fileprivate func multiplyTile(
-    _ kind: MatrixProduct, _ a: RoundedMatrix, _ aLayout: MatrixLayout, rows: Range<Int>, columns: Range<Int>,
-    keep: Float, into c: inout MutableSpan<Float>, _ target: MatrixLayout
+    _ a: RoundedMatrix, _ aLayout: MatrixLayout, _ tile: MatrixTile, isTransposed: Bool,
+    into c: inout MutableMatrixView<Float>, adding: Bool
   ) {
-    let tileLayout = MatrixLayout(rows: rows.count, columns: columns.count)
+    let (rows, columns) = (tile.rows, tile.columns)
     guard !a.halves.isEmpty else {
-      return ScratchPool.shared.withScratch(rows.count * columns.count) { tile in
-        unpack(rows: rows, columns: columns, into: &tile)
+      return ScratchPool.shared.withScratch(rows.count * columns.count) { unpacked in
+        unpack(rows: rows, columns: columns, into: &unpacked)
+        let part = MatrixView(unpacked.span, rows: rows.count, columns: columns.count)
         multiply(
-          kind, a.matrix.values.span, aLayout, tile.span, tileLayout, keep: keep, into: &c, target)
+          MatrixView(a.matrix.values.span, aLayout), isTransposed ? part.transposed : part, into: &c,
+          adding: adding)
       }
     }
-    let halves = a.halves.span
-    if case .dense(let bytes, .bf16) = values {
-      let part = MatrixLayout(rows: rowCount, columns: columnCount)[rows, columns]
-      bytes.withSpan {
-        multiply(kind, halves: unsafe halves.bytes, aLayout, $0, part, keep: keep, into: &c, target)
-      }
-      return
-    }
-    ScratchPool.shared.withBytes(2 * rows.count * columns.count) { tile in
-      unpackRounded(rows: rows, columns: columns, into: &tile)
+    func multiplyHalves(_ part: BF16View) {
       multiply(
-        kind, halves: unsafe halves.bytes, aLayout, unsafe tile.span.bytes, tileLayout, keep: keep, into: &c,
-        target)
+        unsafe BF16View(a.halves.span.bytes, aLayout), isTransposed ? part.transposed : part, into: &c,
+        adding: adding)
+    }
+    if case .dense(let bytes, .bf16) = values {
+      let whole = MatrixLayout(rows: rowCount, columns: columnCount)
+      return bytes.withSpan { multiplyHalves(BF16View($0, whole[rows, columns])) }
+    }
+    ScratchPool.shared.withBytes(2 * rows.count * columns.count) { rounded in
+      unpackRounded(rows: rows, columns: columns, into: &rounded)
+      let layout = MatrixLayout(rows: rows.count, columns: columns.count)
+      multiplyHalves(unsafe BF16View(rounded.span.bytes, layout))
     }
   }
 
@@ -99,10 +108,10 @@ extension Weight {
     ScratchPool.shared.withScratch(Self.roundedRows * columns.count) { scratch in
       for first in stride(from: rows.lowerBound, to: rows.upperBound, by: Self.roundedRows) {
         let part = first..<min(first + Self.roundedRows, rows.upperBound)
-        var floats = scratch._mutatingExtracting(0..<part.count * columns.count)
+        var floats = scratch.slice(0..<part.count * columns.count)
         unpack(rows: part, columns: columns, into: &floats)
         let start = 2 * (first - rows.lowerBound) * columns.count
-        var bytes = tile._mutatingExtracting(start..<start + 2 * floats.count)
+        var bytes = tile.slice(start..<start + 2 * floats.count)
         narrow(floats.span, to: .bf16, into: &bytes)
       }
     }

@@ -86,12 +86,8 @@ import Testing
   @Test(arguments: ContainerRoundTripTests.options)
   func `writes the same bytes on one thread and on many`(options: ContainerOptions) throws {
     let sample = ContainerSample.everything(seed: 3)
-    let before = ThreadLimit.current
-    defer { ThreadLimit.current = before }
-    ThreadLimit.current = 1
-    let alone = try sample.fileBytes(options)
-    ThreadLimit.current = 7
-    #expect(try sample.fileBytes(options) == alone)
+    let alone = try ThreadLimit.with(1) { try sample.fileBytes(options) }
+    #expect(try ThreadLimit.with(7) { try sample.fileBytes(options) } == alone)
   }
 }
 

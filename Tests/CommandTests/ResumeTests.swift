@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import Kernels
 import TestSupport
 import Testing
 
@@ -99,7 +100,8 @@ import Testing
     #expect(updates == Array(0...10))
   }
 
-  @Test func `so does one with products of bf16`() throws {
+  @Test(.enabled(if: ProductOperands.bf16.onThisProcessor == .bf16))
+  func `so does one with products of bf16`() throws {
     let products = "passes.2.calibrate.products=bf16"
     try #require(try Program(Self.convert + ["--set", products], in: folder).wait().code == 0)
     let rounded = try folder.read("out.rilq")
@@ -112,12 +114,32 @@ import Testing
     #expect(try folder.read("out.rilq") == rounded)
   }
 
-  @Test func `a state that is cut short is not gone on with`() throws {
+  /// What is done to the bytes of a state; each leaves something that is not what was written.
+  enum Damage: CaseIterable {
+    case cutShort, emptied, oneBit, notNumbers
+
+    func apply(to bytes: inout [UInt8]) {
+      switch self {
+      case .cutShort: bytes.removeLast()
+      case .emptied: bytes = []
+      case .oneBit: bytes[bytes.count / 2] ^= 1
+      case .notNumbers: for i in bytes.count - 4000..<bytes.count - 4 { bytes[i] = 0xFF }
+      }
+    }
+  }
+
+  @Test(arguments: Damage.allCases)
+  func `a state that was damaged is refused, and the run can begin anew`(damage: Damage) throws {
     try killInsideCalibration()
-    try folder.write(Self.state, try folder.read(Self.state).dropLast(1))
-    let result = try resume("--json")
-    #expect(result.code == 0, "\(result.error)")
-    #expect(!result.output.contains("resumed_at_update"))
+    var state = try folder.read(Self.state)
+    damage.apply(to: &state)
+    try folder.write(Self.state, state)
+    let refused = try resume()
+    #expect(refused.code == 2, "\(refused.error)")
+    #expect(
+      refused.error.contains("state-2: is damaged") && refused.error.contains("--resume"), "\(refused.error)")
+    let anew = try Program(Self.convert, in: folder).wait()
+    #expect(anew.code == 0, "\(anew.error)")
     #expect(try folder.read("out.rilq") == expected)
   }
 

@@ -13,40 +13,25 @@ import Testing
     [64, 48, 513], [70, 100, 650],
   ]
 
-  private static let kinds: [MatrixProduct] = [.plain, .transposedRight, .transposedLeft]
-
-  @Test(arguments: InstructionSet.supported, shapes)
-  func `equals the plain loops for every kind`(set: InstructionSet, shape: [Int]) {
-    expectReference(shape, on: set)
-  }
-
-  /// Where the processor has no products of bf16, the operands stay as they are.
-  @Test(arguments: ProductOperands.allCases, shapes + [[40, 16, 64], [40, 17, 33]])
-  func `rounds operands as the plain loops do`(operands: ProductOperands, shape: [Int]) {
-    expectReference(shape, operands: operands)
-  }
-
-  private func expectReference(
-    _ shape: [Int], operands: ProductOperands = .f32, on set: InstructionSet = .best
-  ) {
+  @Test(arguments: ProductBackend.supported, shapes + [[40, 16, 64], [40, 17, 33]])
+  func `equals the plain loops, whichever operand is transposed`(backend: ProductBackend, shape: [Int]) {
     var random = SplitMix64(seed: 11)
-    for kind in Self.kinds {
-      let product = ProductLayouts(kind, shape)
+    for transposition in Transposition.allCases {
+      let product = ProductLayouts(transposition, shape)
       let (a, b, c) = (product.a, product.b, product.c)
       // Beyond the operands nothing but NaN, which must not come into any sum.
       let (x, y) = (spread(a, in: a.room, &random), spread(b, in: b.room, &random))
-      for keep: Float in [0, 1, 0.5] {
+      for isAdding in [false, true] {
         let start = (0..<c.room).map { _ in Float.random(in: -1...1, using: &random) }
         var (expected, result) = (start, start)
-        var expectedSpan = expected.mutableSpan
+        let (left, right) = (MatrixView(x.span, a), MatrixView(y.span, b))
+        var expectedView = MutableMatrixView(expected.mutableSpan, c)
         multiplyReference(
-          kind, x.span, a, y.span, b, scale: 0.75, keep: keep, into: &expectedSpan, c,
-          operands: operands.onThisProcessor)
-        var span = result.mutableSpan
-        multiply(
-          kind, x.span, a, y.span, b, scale: 0.75, keep: keep, into: &span, c, operands: operands, on: set)
+          left, right, scale: 0.75, into: &expectedView, adding: isAdding, operands: backend.operands)
+        var view = MutableMatrixView(result.mutableSpan, c)
+        multiply(left, right, scale: 0.75, into: &view, adding: isAdding, on: backend)
         let isClose = zip(result, expected).allSatisfy { abs($0 - $1) <= tolerance(shape[2]) }
-        #expect(isClose, "\(kind), keep \(keep)")
+        #expect(isClose, "\(transposition), adding \(isAdding)")
         for (i, value) in result.enumerated() where !c.contains(i) {
           #expect(value == start[i], "element \(i) lies outside the result")
         }
@@ -54,32 +39,53 @@ import Testing
     }
   }
 
+  @Test(arguments: ProductOperands.allCases, [[13, 33, 300], [40, 17, 33]])
+  func `takes the fastest kernel of its operands to the same bits`(operands: ProductOperands, shape: [Int]) {
+    var random = SplitMix64(seed: 12)
+    let product = ProductLayouts(.none, shape)
+    let x = spread(product.a, in: product.a.room, &random)
+    let y = spread(product.b, in: product.b.room, &random)
+    var results = [[Float]](repeating: [Float](repeating: 0, count: product.c.room), count: 2)
+    for (i, backend) in [nil, ProductBackend.best(for: operands)].enumerated() {
+      var view = MutableMatrixView(results[i].mutableSpan, product.c)
+      multiply(
+        MatrixView(x.span, product.a), MatrixView(y.span, product.b), into: &view, operands: operands,
+        on: backend)
+    }
+    #expect(results[0] == results[1])
+  }
+
   /// An odd address, as a tensor in a file may have, and an even one.
-  @Test(arguments: shapes + [[40, 16, 64], [40, 17, 33]], [1, 4])
+  @Test(
+    .enabled(if: ProductBackend.supported.contains { $0.operands == .bf16 }),
+    arguments: shapes + [[40, 16, 64], [40, 17, 33]], [1, 4])
   func `takes operands that are stored as bf16 to the same bits`(shape: [Int], padding: Int) {
-    guard ProductOperands.bf16.onThisProcessor == .bf16 else { return }
     var random = SplitMix64(seed: 14)
     let stored = { (values: [Float]) in
       [UInt8](repeating: 0, count: padding) + narrowed(values, to: .bf16)
     }
-    for kind in Self.kinds {
-      let product = ProductLayouts(kind, shape)
-      let (a, b) = (product.a, product.b)
-      let c = MatrixLayout(rows: shape[0], columns: shape[1])
-      let (left, right) = (stored(spread(a, in: a.room, &random)), stored(spread(b, in: b.room, &random)))
-      let leftHalves = left.span.extracting(padding..<left.count)
-      let rightHalves = right.span.extracting(padding..<right.count)
-      let x = widened(unsafe leftHalves.bytes, from: .bf16)
-      let y = widened(unsafe rightHalves.bytes, from: .bf16)
-      for keep: Float in [0, 0.5] {
-        let start = (0..<shape[0] * shape[1]).map { _ in Float.random(in: -1...1, using: &random) }
-        var (expected, result) = (start, start)
-        var expectedSpan = expected.mutableSpan
-        multiply(kind, x.span, a, y.span, b, keep: keep, into: &expectedSpan, c, operands: .bf16)
-        var span = result.mutableSpan
-        multiply(
-          kind, halves: unsafe leftHalves.bytes, a, unsafe rightHalves.bytes, b, keep: keep, into: &span, c)
-        #expect(result == expected, "\(kind), keep \(keep)")
+    for backend in ProductBackend.supported where backend.operands == .bf16 {
+      for transposition in Transposition.allCases {
+        let product = ProductLayouts(transposition, shape)
+        let (a, b) = (product.a, product.b)
+        let c = MatrixLayout(rows: shape[0], columns: shape[1])
+        let (left, right) = (stored(spread(a, in: a.room, &random)), stored(spread(b, in: b.room, &random)))
+        let leftHalves = left.span.extracting(padding..<left.count)
+        let rightHalves = right.span.extracting(padding..<right.count)
+        let x = widened(unsafe leftHalves.bytes, from: .bf16)
+        let y = widened(unsafe rightHalves.bytes, from: .bf16)
+        for isAdding in [false, true] {
+          let start = (0..<shape[0] * shape[1]).map { _ in Float.random(in: -1...1, using: &random) }
+          var (expected, result) = (start, start)
+          var expectedView = MutableMatrixView(expected.mutableSpan, c)
+          multiply(
+            MatrixView(x.span, a), MatrixView(y.span, b), into: &expectedView, adding: isAdding, on: backend)
+          var view = MutableMatrixView(result.mutableSpan, c)
+          multiply(
+            BF16View(unsafe leftHalves.bytes, a), BF16View(unsafe rightHalves.bytes, b), into: &view,
+            adding: isAdding, on: backend)
+          #expect(result == expected, "\(backend), \(transposition), adding \(isAdding)")
+        }
       }
     }
   }
@@ -89,15 +95,14 @@ import Testing
     var values = [Float](repeating: .nan, count: count)
     for row in 0..<layout.rowCount {
       for column in 0..<layout.columnCount {
-        values[layout.offset + row * layout.stride + column] = .random(in: -1...1, using: &random)
+        values[layout.index(row, column)] = .random(in: -1...1, using: &random)
       }
     }
     return values
   }
 
-  @Test func `rounded operands give another product than operands as they are`() throws {
-    try #require(ProductOperands.f32.onThisProcessor == .f32)
-    guard ProductOperands.bf16.onThisProcessor == .bf16 else { return }
+  @Test(arguments: ProductBackend.supported)
+  func `a kernel rounds operands to what it says`(backend: ProductBackend) {
     let layout = MatrixLayout(rows: 1, columns: 1)
     // 1 + 2^-8 is halfway between two bf16 and goes to the even one, 1; 1 + 3 · 2^-8 goes to 1 + 2^-6.
     let roundings: [(value: Float, rounded: Float)] = [
@@ -106,55 +111,113 @@ import Testing
     for (value, rounded) in roundings {
       let (left, right): ([Float], [Float]) = ([value], [1])
       var result: [Float] = [0]
-      var span = result.mutableSpan
-      multiply(.plain, left.span, layout, right.span, layout, into: &span, layout, operands: .bf16)
-      #expect(result == [rounded])
+      var view = MutableMatrixView(result.mutableSpan, layout)
+      multiply(MatrixView(left.span, layout), MatrixView(right.span, layout), into: &view, on: backend)
+      #expect(result == [backend.operands == .bf16 ? rounded : value])
     }
   }
 
   @Test(arguments: InstructionSet.supported, shapes)
   func `with doubles whole numbers come out exactly`(set: InstructionSet, shape: [Int]) {
-    for kind in Self.kinds {
-      for keep: Float in [0, 2] {
-        let product = ProductInDoubles(kind, shape, keep: keep, on: set)
-        #expect(product.result == product.expected, "\(kind), keep \(keep)")
+    for transposition in Transposition.allCases {
+      for isAdding in [false, true] {
+        let product = ProductInDoubles(transposition, shape, adding: isAdding, on: set)
+        #expect(product.result == product.expected, "\(transposition), adding \(isAdding)")
       }
     }
   }
 
-  @Test func `without keeping, what was there does not matter, not even NaN`() {
-    let layout = MatrixLayout(rows: 1, columns: 1)
-    var result: [Float] = [.nan]
-    var span = result.mutableSpan
-    multiply(.plain, [2].span, layout, [3].span, layout, into: &span, layout)
-    #expect(result == [6])
+  @Test func `without adding, what was there does not matter, not even NaN`() {
+    for inner in [0, 1] {
+      var result: [Float] = [.nan]
+      var view = MutableMatrixView(result.mutableSpan, rows: 1, columns: 1)
+      multiply(
+        MatrixView([2].span, rows: 1, columns: inner), MatrixView([3].span, rows: inner, columns: 1),
+        into: &view)
+      #expect(result == [inner == 0 ? 0 : 6])
+    }
   }
 }
 
-/// Operands and a result of `[m, n, k]` with offsets and with strides larger than the rows: what lies between must neither be read
-/// into sums nor written.
+@Suite struct ProductBackendTests {
+  private static let everything: Processor.Features = [.avx2, .avx512, .avx512BF16]
+
+  /// Family and model as CPUID gives them: Zen 4 and Zen 5; Cooper Lake, Sapphire Rapids and Granite Rapids.
+  @Test(arguments: [
+    (Processor.Vendor.amd, 25, 0x61, ProductOperands.bf16), (.amd, 26, 0x02, .bf16), (.intel, 6, 0x55, .f32),
+    (.intel, 6, 0x8F, .f32), (.intel, 6, 0xAD, .f32), (.other, 6, 0x5B, .f32),
+  ])
+  func `takes bf16 only where it is faster than f32`(
+    vendor: Processor.Vendor, family: Int, model: Int, operands: ProductOperands
+  ) {
+    let processor = Processor(vendor: vendor, family: family, model: model, features: Self.everything)
+    #expect(ProductBackend.best(for: .bf16, on: processor).operands == operands)
+    #expect(ProductBackend.best(for: .f32, on: processor).operands == .f32)
+  }
+
+  private static let sets: [(Processor.Features, String)] = [
+    ([], "baseline"), (.avx2, "AVX2"), ([.avx2, .avx512], "AVX-512"), (.avx512BF16, "baseline"),
+  ]
+
+  @Test(arguments: sets)
+  func `takes the widest instructions that the processor has`(features: Processor.Features, name: String) {
+    let processor = Processor(vendor: .amd, family: 25, model: 0x61, features: features)
+    for operands in ProductOperands.allCases {
+      #expect(ProductBackend.best(for: operands, on: processor).name.hasSuffix(name))
+    }
+  }
+
+  @Test func `a kernel that the processor lacks an instruction for is not supported`() {
+    let processor = Processor(vendor: .amd, family: 25, model: 0x61, features: [.avx2])
+    let supported = ProductBackend.all.filter { $0.preference(on: processor) > 0 }
+    #expect(supported.map(\.name) == ["f32 baseline", "f32 AVX2"])
+  }
+
+  @Test func `what is chosen here is supported here`() {
+    for operands in ProductOperands.allCases {
+      #expect(ProductBackend.supported.contains(.best(for: operands)))
+    }
+    #expect(ProductOperands.bf16.onThisProcessor == ProductBackend.best(for: .bf16).operands)
+  }
+}
+
+/// Which operand of a product lies in memory transposed.
+private enum Transposition: CaseIterable {
+  case none, left, right
+}
+
+/// Operands and a result of `[m, n, k]` with offsets and with strides larger than the rows: what lies between
+/// must neither be read into sums nor written.
 private struct ProductLayouts {
   let a: MatrixLayout
   let b: MatrixLayout
   let c: MatrixLayout
 
-  init(_ kind: MatrixProduct, _ shape: [Int]) {
+  init(_ transposition: Transposition, _ shape: [Int]) {
     let (m, n, k) = (shape[0], shape[1], shape[2])
-    let left = kind == .transposedLeft ? (k, m) : (m, k)
-    let right = kind == .transposedRight ? (n, k) : (k, n)
-    a = MatrixLayout(rows: left.0, columns: left.1, offset: 3, stride: left.1 + 2)
-    b = MatrixLayout(rows: right.0, columns: right.1, offset: 1, stride: right.1 + 5)
+    a =
+      transposition == .left
+      ? MatrixLayout(rows: k, columns: m, offset: 3, stride: m + 2).transposed
+      : MatrixLayout(rows: m, columns: k, offset: 3, stride: k + 2)
+    b =
+      transposition == .right
+      ? MatrixLayout(rows: n, columns: k, offset: 1, stride: k + 5).transposed
+      : MatrixLayout(rows: k, columns: n, offset: 1, stride: n + 5)
     c = MatrixLayout(rows: m, columns: n, offset: 2, stride: n + 3)
   }
 }
 
 extension MatrixLayout {
-  /// The elements of a span with the matrix and something behind it.
-  fileprivate var room: Int { rowCount * stride + 5 }
+  /// The elements of a span with the matrix and something after it.
+  fileprivate var room: Int { offset + max(rowCount, columnCount) * max(rowStride, columnStride) + 5 }
 
-  /// Whether the matrix has an element of the span; a last partial row is none of it.
+  fileprivate func index(_ row: Int, _ column: Int) -> Int {
+    offset + row * rowStride + column * columnStride
+  }
+
+  /// Whether a row-major matrix has an element of the span; a last partial row is none of it.
   fileprivate func contains(_ index: Int) -> Bool {
-    index >= offset && (index - offset) / stride < rowCount && (index - offset) % stride < columnCount
+    index >= offset && (index - offset) / rowStride < rowCount && (index - offset) % rowStride < columnCount
   }
 }
 
@@ -163,42 +226,30 @@ private struct ProductInDoubles {
   let result: [Double]
   let expected: [Double]
 
-  init(_ kind: MatrixProduct, _ shape: [Int], keep: Float, on set: InstructionSet) {
-    let product = ProductLayouts(kind, shape)
+  init(_ transposition: Transposition, _ shape: [Int], adding: Bool, on set: InstructionSet) {
+    let product = ProductLayouts(transposition, shape)
     let (a, b, c) = (product.a, product.b, product.c)
     var random = SplitMix64(seed: 12)
     let x = Self.wholeNumbers(a.room, &random)
     let y = Self.wholeNumbers(b.room, &random)
     let before = Self.wholeNumbers(c.room, &random)
-    result = Self.inDoubles(kind, x, a, y, b, keep: keep, before, c, on: set)
-    expected = Self.reference(kind, x, a, y, b, keep: keep, before, c)
+    let (left, right) = (x.map { Double($0) }, y.map { Double($0) })
+    var result = before.map { Double($0) }
+    var view = MutableMatrixView(result.mutableSpan, c)
+    multiply(
+      MatrixView(left.span, a), MatrixView(right.span, b), scale: 3, into: &view, adding: adding, on: set)
+    self.result = result
+    // In f32, which holds every sum: all are below 2^24 in size.
+    var expected = before
+    var expectedView = MutableMatrixView(expected.mutableSpan, c)
+    multiplyReference(
+      MatrixView(x.span, a), MatrixView(y.span, b), scale: 3, into: &expectedView, adding: adding)
+    self.expected = expected.map { Double($0) }
   }
 
   private static func wholeNumbers(_ count: Int, _ random: inout SplitMix64) -> [Float] {
     var numbers: [Float] = []
     for _ in 0..<count { numbers.append(Float(Int.random(in: -9...9, using: &random))) }
     return numbers
-  }
-
-  private static func inDoubles(
-    _ kind: MatrixProduct, _ x: [Float], _ a: MatrixLayout, _ y: [Float], _ b: MatrixLayout, keep: Float,
-    _ before: [Float], _ c: MatrixLayout, on set: InstructionSet
-  ) -> [Double] {
-    let (x, y) = (x.map { Double($0) }, y.map { Double($0) })
-    var result = before.map { Double($0) }
-    var span = result.mutableSpan
-    multiply(kind, x.span, a, y.span, b, scale: 3, keep: Double(keep), into: &span, c, on: set)
-    return result
-  }
-
-  /// In f32, which holds every sum: all are below 2^24 in size.
-  private static func reference(
-    _ kind: MatrixProduct, _ x: [Float], _ a: MatrixLayout, _ y: [Float], _ b: MatrixLayout, keep: Float,
-    _ before: [Float], _ c: MatrixLayout
-  ) -> [Double] {
-    var result = before
-    var span = result.mutableSpan
-    multiplyReference(kind, x.span, a, y.span, b, scale: 3, keep: keep, into: &span, c)
-    return result.map { Double($0) }
   }
 }

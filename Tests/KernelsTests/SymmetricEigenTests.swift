@@ -104,14 +104,20 @@ import Testing
     #expect(SymmetricEigen(matrix) == nil)
   }
 
+  @Test(arguments: 0..<5)
+  func `the search for eigenvalues ends, whatever is not a number`(index: Int) {
+    var (diagonal, offDiagonal): ([Double], [Double]) = ([3, 1, 2], [1, 1, 0])
+    if index < 3 { diagonal[index] = .nan } else { offDiagonal[index - 3] = .nan }
+    #expect(tridiagonalEigenvalues(diagonal, offDiagonal) == nil)
+  }
+
   @Test func `the same bits on any number of threads`() throws {
     let matrix = matrix((0..<230).map { 1 / Double($0 + 2) }, seed: 9)
-    let limit = ThreadLimit.current
-    defer { ThreadLimit.current = limit }
     let results = try [1, 2, 5].map { count in
-      ThreadLimit.current = count
-      let eigen = try #require(SymmetricEigen(matrix))
-      return (eigen.values + eigen.vectors(24).values).map(\.bitPattern)
+      try ThreadLimit.with(count) {
+        let eigen = try #require(SymmetricEigen(matrix))
+        return (eigen.values + eigen.vectors(24).values).map(\.bitPattern)
+      }
     }
     #expect(results[0] == results[1] && results[0] == results[2])
   }

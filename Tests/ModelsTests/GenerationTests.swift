@@ -68,15 +68,14 @@ import Testing
 
   @Test func `samples depend on the seed and their number only`() throws {
     let model = try fixture()
-    let threads = ThreadLimit.current
-    defer { ThreadLimit.current = threads }
     let sampling = SamplingOptions(topK: 40, topP: 0.95, seed: 11)
     let expected = try model.samples(9, shape(length: 24, .goesOn), sampling: sampling, atOnce: 9)
     #expect(Set(expected).count == 9)
     #expect(expected.allSatisfy { $0.count == 24 && $0[0] == Self.beginToken })
     for (threads, atOnce) in [(1, 1), (2, 4), (3, 9)] {
-      ThreadLimit.current = threads
-      let samples = try model.samples(9, shape(length: 24, .goesOn), sampling: sampling, atOnce: atOnce)
+      let samples = try ThreadLimit.with(threads) {
+        try model.samples(9, shape(length: 24, .goesOn), sampling: sampling, atOnce: atOnce)
+      }
       #expect(samples == expected)
     }
     let other = try model.samples(

@@ -52,12 +52,12 @@ import Testing
     let joined = Matrix(
       rows: group.outputCount, columns: Self.inputCount,
       values: weights.flatMap { $0.floats(rows: 0..<$0.rowCount) })
-    expectClose(outputs, product(.transposedRight, x, joined, used))
-    expectClose(dx, product(.plain, dy, joined, used))
+    expectClose(outputs, product(x.view, joined.view.transposed, used))
+    expectClose(dx, product(dy.view, joined.view, used))
     guard storage == .packed else { return }
     let dW = Matrix(
       rows: group.outputCount, columns: Self.inputCount, values: gradients.flatMap(\.weights))
-    expectClose(dW, product(.transposedLeft, dy, x, used))
+    expectClose(dW, product(dy.view.transposed, x.view, used))
   }
 
   /// Rounded operands change results by more than a hundred times what is allowed here.
@@ -66,15 +66,11 @@ import Testing
   }
 
   private func product(
-    _ kind: MatrixProduct, _ a: Matrix, _ b: Matrix, _ operands: ProductOperands
+    _ a: MatrixView<Float>, _ b: MatrixView<Float>, _ operands: ProductOperands
   ) -> Matrix {
-    var result = Matrix(
-      rows: kind == .transposedLeft ? a.columnCount : a.rowCount,
-      columns: kind == .transposedRight ? b.rowCount : b.columnCount)
-    let layout = result.layout
-    var values = result.values.mutableSpan
-    multiplyReference(
-      kind, a.values.span, a.layout, b.values.span, b.layout, into: &values, layout, operands: operands)
+    var result = Matrix(rows: a.rowCount, columns: b.columnCount)
+    var view = result.mutableView
+    multiplyReference(a, b, into: &view, operands: operands)
     return result
   }
 

@@ -119,12 +119,9 @@ import Testing
   }
 
   @Test func `LoftQ in several iterations gives the same bytes on any number of threads`() throws {
-    let threads = ThreadLimit.current
-    defer { ThreadLimit.current = threads }
     let outputs = try [1, 3].map { count in
-      ThreadLimit.current = count
       let again = options(.loftq, .dense, rank: 8) { $0.iterations = 2 }
-      return try attach(again, to: "threads-\(count).rilq").checkpoint
+      return try ThreadLimit.with(count) { try attach(again, to: "threads-\(count).rilq").checkpoint }
     }
     try expectSameTensors(outputs[0], outputs[1])
   }
@@ -180,11 +177,10 @@ import Testing
   }
 
   @Test func `the same bytes on any number of threads`() throws {
-    let threads = ThreadLimit.current
-    defer { ThreadLimit.current = threads }
     let outputs = try [1, 2, 5].map { count in
-      ThreadLimit.current = count
-      return try attach(options(.qera, .dense, rank: 8), to: "threads-\(count).rilq").checkpoint
+      try ThreadLimit.with(count) {
+        try attach(options(.qera, .dense, rank: 8), to: "threads-\(count).rilq").checkpoint
+      }
     }
     try expectSameTensors(outputs[0], outputs[1])
     try expectSameTensors(outputs[0], outputs[2])
@@ -218,12 +214,9 @@ import Testing
   }
 
   @Test func `align-then-correct gives the same bytes on any number of threads`() throws {
-    let threads = ThreadLimit.current
-    defer { ThreadLimit.current = threads }
     let outputs = try [1, 3].map { count in
-      ThreadLimit.current = count
       let few = options(.atc, .dense, rank: 4) { $0.samples = 4 }
-      return try attach(few, to: "threads-\(count).rilq").checkpoint
+      return try ThreadLimit.with(count) { try attach(few, to: "threads-\(count).rilq").checkpoint }
     }
     try expectSameTensors(outputs[0], outputs[1])
   }

@@ -150,11 +150,10 @@ import Testing
   }
 
   @Test func `the same numbers on any number of threads`() throws {
-    let threads = ThreadLimit.current
-    defer { ThreadLimit.current = threads }
     let documents = try [1, 2, 5].map { count in
-      ThreadLimit.current = count
-      return try ErrorAnalysis(bench.input, reference: original, text: Self.text).json
+      try ThreadLimit.with(count) {
+        try ErrorAnalysis(bench.input, reference: original, text: Self.text).json
+      }
     }
     #expect(documents[0] == documents[1] && documents[0] == documents[2])
   }

@@ -144,10 +144,7 @@ import Testing
 
   @Test func `the same text gives the same bytes on any number of threads`() throws {
     let bench = try Workbench(fixture: "tiny-llama")
-    let threads = ThreadLimit.current
-    defer { ThreadLimit.current = threads }
     let outputs = try [1, 2, 5].map { count in
-      ThreadLimit.current = count
       let quantize = options(.gptq) {
         $0.samples = 6
         $0.refit = true
@@ -156,7 +153,9 @@ import Testing
         $0.layerEpochs = 1
         $0.layerBatch = 3
       }
-      return try bench.run(.quantize(quantize), to: "threads-\(count).rilq").checkpoint
+      return try ThreadLimit.with(count) {
+        try bench.run(.quantize(quantize), to: "threads-\(count).rilq").checkpoint
+      }
     }
     try expectSameTensors(outputs[0], outputs[1])
     try expectSameTensors(outputs[0], outputs[2])

@@ -39,21 +39,21 @@ import Testing
 
   @Test(arguments: cases)
   func `without moments it is the truncated singular value decomposition`(name: String) throws {
-    let factors = LowRankFactors(approximating: try matrix(name + ".error"), rank: Self.rank)
+    let factors = try LowRankFactors(approximating: try matrix(name + ".error"), rank: Self.rank)
     #expect(factors.rank == Self.rank)
     try expect(factors.product.values, name + ".svd")
   }
 
   @Test(arguments: cases)
   func `with moments it is QERA's product, without an inverse`(name: String) throws {
-    let factors = LowRankFactors(
+    let factors = try LowRankFactors(
       approximating: try matrix(name + ".error"), moments: try moments(name), rank: Self.rank)
     try expect(factors.product.values, name + ".qera")
   }
 
   @Test(arguments: cases)
   func `the change of biases of full rank is that of least squares`(name: String) throws {
-    let factors = LowRankFactors(
+    let factors = try LowRankFactors(
       approximatingBiases: try matrix(name + ".error"), moments: try moments(name),
       groupSize: Self.groupSize, rank: 100)
     #expect(factors.rank == factors.a.columnCount)
@@ -63,18 +63,19 @@ import Testing
   @Test(arguments: cases)
   func `the change of biases of a low rank is the best one`(name: String) throws {
     let error = try matrix(name + ".error")
-    let weighted = LowRankFactors(
+    let weighted = try LowRankFactors(
       approximatingBiases: error, moments: try moments(name), groupSize: Self.groupSize, rank: 2)
     try expect(weighted.product.values, name + ".biases.low_rank")
-    let plain = LowRankFactors(approximatingBiases: error, moments: nil, groupSize: Self.groupSize, rank: 2)
+    let plain = try LowRankFactors(
+      approximatingBiases: error, moments: nil, groupSize: Self.groupSize, rank: 2)
     try expect(plain.product.values, name + ".biases.plain_low_rank")
   }
 
   @Test(arguments: cases)
   func `energies are squared singular values, and with moments output errors`(name: String) throws {
     let error = try matrix(name + ".error")
-    try expect(ErrorSpectrum(of: error).energies.map { $0.squareRoot() }, name + ".singular_values")
-    let energies = ErrorSpectrum(of: error, moments: try moments(name)).energies
+    try expect(try ErrorSpectrum(of: error).energies.map { $0.squareRoot() }, name + ".singular_values")
+    let energies = try ErrorSpectrum(of: error, moments: try moments(name)).energies
     var left = [energies.reduce(0, +)]
     for energy in energies { left.append(left[left.count - 1] - energy) }
     try expect(left, name + ".output_error.qera")
@@ -82,21 +83,21 @@ import Testing
 
   @Test(arguments: cases)
   func `rows of A and columns of B have the same length`(name: String) throws {
-    let factors = LowRankFactors(approximating: try matrix(name + ".error"), rank: Self.rank)
+    let factors = try LowRankFactors(approximating: try matrix(name + ".error"), rank: Self.rank)
     let lengths = zip(
       factors.a.rowProducts(with: factors.a), factors.transposedB.rowProducts(with: factors.transposedB))
     for (a, b) in lengths { #expect(abs(a / b - 1) < 1e-9) }
   }
 
   @Test(arguments: [(6, 10), (10, 6)])
-  func `an error of a lower rank leaves zeros`(rows: Int, columns: Int) {
+  func `an error of a lower rank leaves zeros`(rows: Int, columns: Int) throws {
     var error = DoubleMatrix(rows: rows, columns: columns)
     for i in error.values.indices { error.values[i] = Double((i / columns + 1) * (i % columns - 3)) }
-    let factors = LowRankFactors(approximating: error, rank: 3)
+    let factors = try LowRankFactors(approximating: error, rank: 3)
     let product = factors.product
     #expect(product.subtracting(error).squaredNorm < 1e-20 * error.squaredNorm)
     #expect(factors.a.values.allSatisfy(\.isFinite) && factors.transposedB.values.allSatisfy(\.isFinite))
-    let none = LowRankFactors(approximating: DoubleMatrix(rows: rows, columns: columns), rank: 2)
+    let none = try LowRankFactors(approximating: DoubleMatrix(rows: rows, columns: columns), rank: 2)
     #expect(none.product.values.allSatisfy { $0 == 0 })
   }
 
@@ -132,12 +133,12 @@ import Testing
     var slope = CrossMoments(rows: gradients.columnCount, columns: inputs.columnCount)
     cross.add(originals, 0..<inputs.columnCount, inputs)
     slope.add(gradients, 0..<gradients.columnCount, inputs)
-    let aligned = LowRankFactors.aligning(
+    let aligned = try LowRankFactors.aligning(
       original: try matrix(name + ".weight"), quantized: try matrix(name + ".quantized"),
       crossMoments: cross.means, moments: DoubleMatrix(x), gradientMoments: DoubleMatrix(g), rank: rank,
       step: 0.3, groupSize: groupSize)
     try expect(aligned.product.values, name + ".aligned")
-    let corrected = LowRankFactors.correcting(
+    let corrected = try LowRankFactors.correcting(
       change: try matrix(name + ".aligned"), gradient: slope.means, moments: DoubleMatrix(x),
       gradientMoments: DoubleMatrix(g), rank: rank, bound: 0.2, groupSize: groupSize)
     try expect(corrected.product.values, name + ".corrected")
@@ -161,14 +162,14 @@ import Testing
     }
   }
 
-  @Test func `moments that are singular are damped`() {
+  @Test func `moments that are singular are damped`() throws {
     let error = DoubleMatrix(Matrix(rows: 12, columns: 8, values: noise("singular", count: 96, size: 1)))
     var moments = DoubleMatrix(rows: 8, columns: 8)
     moments.values[0] = 2
-    let factors = LowRankFactors(approximating: error, moments: moments, rank: 2)
+    let factors = try LowRankFactors(approximating: error, moments: moments, rank: 2)
     let left = error.subtracting(factors.product)
     #expect(left.energy(moments: moments) < 1e-12 * error.energy(moments: moments))
-    let biases = LowRankFactors(
+    let biases = try LowRankFactors(
       approximatingBiases: error, moments: DoubleMatrix(rows: 8, columns: 8), groupSize: 4, rank: 2)
     #expect(biases.product.values.allSatisfy { $0 == 0 })
   }

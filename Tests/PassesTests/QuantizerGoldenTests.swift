@@ -66,7 +66,8 @@ import Testing
   func `GPTQ's codes equal those of the direct solution`(activationOrder: Bool) throws {
     let gptq = GPTQ(
       grid: grid,
-      GPTQFeedback(moments: try moments(tokensAWindow: 32), damping: 0.01, activationOrder: activationOrder))
+      try GPTQFeedback(
+        moments: try moments(tokensAWindow: 32), damping: 0.01, activationOrder: activationOrder))
     #expect(gptq.damping == 0.01)
     let packed = try gptq.quantizeRows(try floats("weights"), columns: Self.columns)
     let name = activationOrder ? "gptq_activation_order" : "gptq"
@@ -79,7 +80,7 @@ import Testing
   @Test func `rows do not depend on those beside them`() throws {
     let gptq = GPTQ(
       grid: grid,
-      GPTQFeedback(moments: try moments(tokensAWindow: 32), damping: 0.01, activationOrder: false))
+      try GPTQFeedback(moments: try moments(tokensAWindow: 32), damping: 0.01, activationOrder: false))
     let weights = try floats("weights")
     let whole = try gptq.quantizeRows(weights, columns: Self.columns)
     let alone = try gptq.quantizeRows(
@@ -93,7 +94,7 @@ import Testing
     moments.add(Matrix(rows: 1, columns: 32, values: (0..<32).map { $0 % 2 == 0 ? 1 : -1 }))
     let gptq = GPTQ(
       grid: grid,
-      GPTQFeedback(moments: moments, damping: 1e-300, activationOrder: false))
+      try GPTQFeedback(moments: moments, damping: 1e-300, activationOrder: false))
     #expect(gptq.damping > 1e-300 && gptq.damping < 1)
     let packed = try gptq.quantizeRows(noise("damped", count: 64, size: 0.1), columns: 32)
     #expect(packed.scales.allSatisfy { $0.isFinite && $0 > 0 })
@@ -103,7 +104,7 @@ import Testing
     let rounded = QuantizationGrid(bits: 2, groupSize: 32, tables: .bf16)
     let gptq = GPTQ(
       grid: rounded,
-      GPTQFeedback(moments: try moments(tokensAWindow: 160), damping: 0.01, activationOrder: false))
+      try GPTQFeedback(moments: try moments(tokensAWindow: 160), damping: 0.01, activationOrder: false))
     let packed = try gptq.quantizeRows(try floats("weights"), columns: Self.columns)
     let stored = packed.scales.map { Float(bitPattern: $0.bitPattern & 0xffff_0000) }
     #expect(packed.scales == stored)
@@ -170,7 +171,7 @@ import Testing
     for i in values.indices { difference.values[i] -= quantized.values[i] }
     var cross = CrossMoments(rows: Self.columns, columns: Self.columns)
     cross.add(difference, 0..<Self.columns, quantized)
-    let correction = ErrorPropagation.correction(cross.means, moments, share: 0.75, damping: 0.01)
+    let correction = try ErrorPropagation.correction(cross.means, moments, share: 0.75, damping: 0.01)
     let corrected = weights.indices.map { i in
       (0..<Self.columns).reduce(Float(0)) { sum, k in
         sum + weights[i / Self.columns * Self.columns + k] * correction[k * Self.columns + i % Self.columns]
@@ -178,7 +179,7 @@ import Testing
     }
     #expect(largestDifference(corrected, try floats("propagation.weights")) < 1e-6)
     #expect(largestDifference(corrected, weights) > 1e-3)
-    let none = ErrorPropagation.correction(cross.means, moments, share: 0, damping: 0.01)
+    let none = try ErrorPropagation.correction(cross.means, moments, share: 0, damping: 0.01)
     let identity = none.indices.map { Float($0 % (Self.columns + 1) == 0 ? 1 : 0) }
     #expect(none == identity)
   }

@@ -42,11 +42,8 @@ import Testing
   }
 
   @Test func `they are the same on any number of threads`() throws {
-    let threads = ThreadLimit.current
-    defer { ThreadLimit.current = threads }
     let all = try [1, 3].map { count in
-      ThreadLimit.current = count
-      return try fixtureWindows(source(), in: TemporaryFolder()).tokens
+      try ThreadLimit.with(count) { try fixtureWindows(source(), in: TemporaryFolder()).tokens }
     }
     #expect(all[0] == all[1])
   }

@@ -2,6 +2,7 @@ import Checkpoints
 import Kernels
 import Models
 import Passes
+import Synchronization
 import TestSupport
 import Testing
 
@@ -41,7 +42,7 @@ import Testing
         sum.modelLoss += loss.modelLoss / Double(Self.batch)
         sum.groundTruthLoss += loss.groundTruthLoss / Double(Self.batch)
       }
-      trainer.update()
+      try trainer.update()
       try expectClose(sum, expected)
     }
     var validation = RilqLoss()
@@ -69,26 +70,82 @@ import Testing
     }
     func update(_ trainer: inout Trainer) throws {
       _ = try trainer.accumulate(windows, batch: windows.count)
-      trainer.update()
+      try trainer.update()
     }
     var first = trainer()
     let start = first.snapshot
     for _ in 0..<3 { try update(&first) }
     var second = trainer()
-    second.restore(state: first.state, updateCount: first.updateCount)
+    try exchange(from: &first, to: &second)
     #expect(second.snapshot == first.snapshot)
     for _ in 0..<2 {
       try update(&first)
       try update(&second)
     }
-    #expect(second.snapshot == first.snapshot && second.state == first.state)
-    let codes = [start, first.snapshot].map { $0.map { $0.lists[4] } }
+    #expect(second.snapshot == first.snapshot)
+    let codes = [start, first.snapshot].map { $0.map(\.codes) }
     #expect(codes[0] != codes[1], "no code has changed, so that this proves less")
     second.restore(start)
     #expect(second.snapshot == start)
-    var copies = first.snapshot
-    for index in copies.indices { copies[index].lists = first.snapshot[index].lists }
-    #expect(copies == first.snapshot)
+  }
+
+  /// Writes the state of a trainer and what it has trained to a file, and reads them into another one.
+  private func exchange(from first: inout Trainer, to second: inout Trainer) throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("state")
+    var values = first.snapshot
+    var writer = try StateWriter(creating: path, header: "here")
+    try first.exchange(with: &writer)
+    for index in values.indices { try values[index].exchange(with: &writer) }
+    try writer.finish()
+    var reader = try StateReader(path: path)
+    #expect(reader.header == Array("here".utf8))
+    try second.exchange(with: &reader)
+    var copies = second.snapshot
+    for index in copies.indices { try copies[index].exchange(with: &reader) }
+    try reader.finish()
+    second.restore(updateCount: first.updateCount)
+    #expect(copies == values)
+  }
+
+  /// Keeps what passes it, and changes nothing.
+  private final class Recorder: GradientReducer {
+    let gradients = Mutex<[Int]>([])
+    let losses = Mutex<[RilqLoss]>([])
+
+    func reduce(_ gradients: inout [LayerGradients]) {
+      let count = gradients.count
+      self.gradients.withLock { $0.append(count) }
+    }
+
+    func reduce(_ loss: inout RilqLoss) {
+      let passed = loss
+      loss.modelLoss *= 2
+      losses.withLock { $0.append(passed) }
+    }
+  }
+
+  @Test(arguments: [TrainedParts.bias, .code])
+  func `gradients and losses of every update pass the reducer once`(parts: TrainedParts) throws {
+    let model = try Transformer(Workbench(fixture: "tiny-llama").run(.quantize(QuantizeOptions())).checkpoint)
+    let rotary = model.rotaryEmbedding(positions: 16)
+    let tokens = (0..<16).map { Int32(7 * $0) }
+    let window = TrainingWindow(tokens: tokens, teacher: try model.finalHidden(tokens, rotary: rotary).values)
+    let recorder = Recorder()
+    var trainer = Trainer(
+      student: model, training: parts, .model(RilqObjective()), schedule: LearningRateSchedule(peak: 0.1),
+      length: 16, reducer: recorder)
+    for _ in 0..<2 {
+      var loss = RilqLoss()
+      for _ in 0..<3 {
+        for part in try trainer.accumulate([window, window], batch: 6) { loss.add(part, share: 1 / 6) }
+      }
+      let reduced = try trainer.reduced(loss)
+      #expect(reduced.modelLoss == 2 * loss.modelLoss)
+      try trainer.update()
+    }
+    #expect(recorder.gradients.withLock { $0 } == [model.layers.count, model.layers.count])
+    #expect(recorder.losses.withLock { $0 }.count == 2)
   }
 
   private func hiddenStates(of windows: [[Int32]], by teacher: Transformer) throws -> [[Float]] {

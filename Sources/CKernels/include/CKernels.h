@@ -12,11 +12,34 @@ typedef double *_Nullable ck_doubles_out;
 typedef const void *_Nullable ck_bytes;
 typedef void *_Nullable ck_bytes_out;
 
-/// The instruction sets of `set` arguments; each includes the ones before it.
+/// The instruction sets of `set` arguments; each includes the ones before it. The matrix product has kernels
+/// for more, in no such order: see `ck_product`.
 enum { CK_BASELINE = 0, CK_AVX2 = 1, CK_AVX512 = 2 };
 
 /// The widest instruction set that this processor has.
 int ck_best_instruction_set(void);
+
+/// Who made a processor, where a kernel's speed depends on it.
+enum { CK_OTHER_VENDOR, CK_AMD, CK_INTEL };
+/// Instructions that a kernel needs, a bit each.
+enum {
+  /// AVX2, FMA and F16C.
+  CK_HAS_AVX2 = 1,
+  /// AVX-512 F, BW, DQ and VL.
+  CK_HAS_AVX512 = 2,
+  /// AVX512-BF16.
+  CK_HAS_AVX512_BF16 = 4
+};
+/// What the choice of a kernel depends on.
+typedef struct {
+  /// The vendor; family and model as the vendor counts them, the extended ones added. 0 where there is no
+  /// CPUID.
+  int vendor, family, model;
+  /// The instructions that processor and operating system support.
+  unsigned features;
+} ck_processor;
+/// The processor that this program runs on.
+ck_processor ck_this_processor(void);
 
 // Half floats
 void ck_widen_f16(int set, ck_bytes halves, size_t count, ck_floats_out values);
@@ -149,27 +172,45 @@ enum {
   /// The elements of a panel, at most 32 columns.
   CK_GEMM_PANEL = 32 * CK_GEMM_STEPS
 };
-/// The elements of scratch memory that a product with m rows needs.
-size_t ck_gemm_scratch(size_t m);
 /// c = scale * a·b + keep * c: row i, step p of a is a[i * a_row_stride + p * a_k_stride]; step p, column j of b is
-/// b[p * b_k_stride + j * b_column_stride]; c is row-major with rows c_stride apart. k is at least 1.
-void ck_gemm(
-    int set, size_t m, size_t n, size_t k, ck_floats a, size_t a_row_stride, size_t a_k_stride, ck_floats b,
-    size_t b_k_stride, size_t b_column_stride, float scale, float keep, ck_floats_out c, size_t c_stride,
-    ck_floats_out scratch);
+/// b[p * b_k_stride + j * b_column_stride]; c is row-major with rows c_stride apart. Strides count elements.
+typedef struct {
+  /// The rows of a and c, the columns of b and c, the columns of a; k is at least 1.
+  size_t m, n, k;
+  /// How both operands are stored: CK_F32, or CK_BF16 where the kernel rounds operands to bf16.
+  int format;
+  ck_bytes a, b;
+  size_t a_row_stride, a_k_stride, b_k_stride, b_column_stride;
+  float scale, keep;
+  ck_floats_out c;
+  size_t c_stride;
+} ck_product;
 
-/// Whether this processor has AVX512-BF16.
-int ck_has_bf16_products(void);
-/// The elements of scratch memory that `ck_gemm_bf16` needs.
-size_t ck_gemm_bf16_scratch(size_t m, size_t n, size_t k);
-/// ck_gemm with operands rounded to bf16, to nearest even, and sums in f32; only where `ck_has_bf16_products`. Both
-/// operands are CK_F32 or both CK_BF16, as `format` says; strides count numbers.
-void ck_gemm_bf16(
-    size_t m, size_t n, size_t k, int format, ck_bytes a, size_t a_row_stride, size_t a_k_stride, ck_bytes b,
-    size_t b_k_stride, size_t b_column_stride, float scale, float keep, ck_floats_out c, size_t c_stride,
-    ck_floats_out scratch);
+/// A kernel of the matrix product: an entry of the table in gemm.c.
+typedef struct {
+  const char *_Nonnull name;
+  /// What operands are rounded to, to nearest even, before they are multiplied: CK_F32 or CK_BF16. Sums are
+  /// in f32.
+  int operands;
+  /// The bits of `ck_processor.features` that it needs.
+  unsigned needs;
+} ck_product_backend;
 
-/// `ck_gemm` with doubles.
+/// The number of entries.
+int ck_product_backend_count(void);
+/// An entry by its number, from 0.
+ck_product_backend ck_product_backend_at(int backend);
+/// How preferable an entry is on a processor: 0 where it does not run, and otherwise the more the faster it
+/// is there.
+int ck_product_preference(int backend, ck_processor processor);
+/// The elements of scratch memory that an entry needs for a product of some sizes.
+size_t ck_product_scratch(int backend, size_t m, size_t n, size_t k);
+/// Computes a product by an entry that this processor supports.
+void ck_multiply(int backend, ck_product product, ck_floats_out scratch);
+
+/// The elements of scratch memory that `ck_gemm_f64` needs for a product with m rows.
+size_t ck_gemm_f64_scratch(size_t m);
+/// `ck_product` with doubles.
 void ck_gemm_f64(
     int set, size_t m, size_t n, size_t k, ck_doubles a, size_t a_row_stride, size_t a_k_stride, ck_doubles b,
     size_t b_k_stride, size_t b_column_stride, double scale, double keep, ck_doubles_out c, size_t c_stride,

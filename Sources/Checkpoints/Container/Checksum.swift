@@ -3,12 +3,18 @@ internal import CZlib
 /// The CRC-32 of zlib.
 package enum Checksum {
   /// The checksum of bytes; 0 for none.
-  package static func crc32(_ bytes: RawSpan) -> UInt32 {
+  ///
+  /// - Parameters:
+  ///   - bytes: The bytes.
+  ///   - before: The checksum of the bytes before them; 0 where they are the first.
+  /// - Returns: The checksum of all.
+  package static func crc32(_ bytes: RawSpan, continuing before: UInt32 = 0) -> UInt32 {
     // zlib takes a pointer, which it does not keep.
     unsafe bytes.withUnsafeBytes { buffer in
-      guard let start = buffer.baseAddress else { return 0 }
+      guard let start = buffer.baseAddress else { return before }
       return UInt32(
-        truncatingIfNeeded: unsafe crc32_z(0, start.assumingMemoryBound(to: UInt8.self), buffer.count))
+        truncatingIfNeeded: unsafe crc32_z(
+          UInt(before), start.assumingMemoryBound(to: UInt8.self), buffer.count))
     }
   }
 

@@ -55,11 +55,11 @@ package struct LinearErrors: Sendable {
   ///   - linear: Packed or dense, perhaps with an adapter.
   ///   - original: Of the same shape.
   ///   - moments: The second moments of the input, `[in, in]`; nil when they are not known.
-  /// - Throws: `PassError.notFinite`.
+  /// - Throws: `PassError.notFinite`, `ModelError.notFinite`.
   package init(of linear: Linear, original: Linear, moments: DoubleMatrix? = nil) throws {
     let weight = try original.foldedDoubles()
     let error = weight.subtracting(try Linear(name: linear.name, weight: linear.weight).foldedDoubles())
-    let spectrum = ErrorSpectrum(of: error)
+    let spectrum = try namingModule(linear.name) { try ErrorSpectrum(of: error) }
     let norm = weight.squaredNorm
     name = linear.name
     rowCount = weight.rowCount
@@ -69,8 +69,10 @@ package struct LinearErrors: Sendable {
     ranksForEnergy = Self.ranksForEnergy(of: spectrum.energies)
     let outputNorm = moments.map { weight.energy(moments: $0) }
     let ranks = Self.ranks.filter { $0 <= spectrum.energies.count }
-    outputs = moments.map { moments in
-      Self.outputErrors(of: error, spectrum, moments, ranks, norm: outputNorm ?? 0)
+    outputs = try moments.map { moments in
+      try namingModule(linear.name) {
+        try Self.outputErrors(of: error, spectrum, moments, ranks, norm: outputNorm ?? 0)
+      }
     }
     adapter = try linear.adapter.map { adapter in
       let left = weight.subtracting(try linear.foldedDoubles())
@@ -102,11 +104,11 @@ package struct LinearErrors: Sendable {
   /// its eigenvalues, which is the most that a rank can.
   private static func outputErrors(
     of error: DoubleMatrix, _ spectrum: ErrorSpectrum, _ moments: DoubleMatrix, _ ranks: [Int], norm: Double
-  ) -> OutputErrors {
+  ) throws(FactorizationError) -> OutputErrors {
     let components = spectrum.directions(ranks[ranks.count - 1]).times(error)
     let taken = components.times(moments).rowProducts(with: components)
     let total = error.energy(moments: moments)
-    let best = ErrorSpectrum(of: error, moments: moments).energies
+    let best = try ErrorSpectrum(of: error, moments: moments).energies
     return OutputErrors(
       svd: ranks.map { relative(total - taken[..<$0].reduce(0, +), norm) },
       qera: ranks.map { relative(total - best[..<$0].reduce(0, +), norm) })

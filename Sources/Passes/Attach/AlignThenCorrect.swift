@@ -86,11 +86,13 @@ struct AlignThenCorrect {
       }
       for position in chosen {
         let original = teacher.model.layers[index][group].linears[position]
-        let factors = LowRankFactors.aligning(
-          original: try original.foldedDoubles(), quantized: try linears[position].foldedDoubles(),
-          crossMoments: cross.means, moments: moments,
-          gradientMoments: gradients[number].linears[position].outputs, rank: options.rank, step: options.eta,
-          groupSize: groupSize(of: linears[position]))
+        let factors = try namingModule(original.name) {
+          try LowRankFactors.aligning(
+            original: original.foldedDoubles(), quantized: linears[position].foldedDoubles(),
+            crossMoments: cross.means, moments: moments,
+            gradientMoments: gradients[number].linears[position].outputs, rank: options.rank,
+            step: options.eta, groupSize: groupSize(of: linears[position]))
+        }
         linears[position].adapter = adapter(from: factors, of: linears[position])
         tell("align", linears[position].name)
       }
@@ -109,10 +111,13 @@ struct AlignThenCorrect {
           let weight = gradients[number].linears[position].weight
         else { continue }
         let product = DoubleMatrix(adapter.loraB).times(DoubleMatrix(adapter.loraA))
-        let factors = LowRankFactors.correcting(
-          change: product.scaled(by: Double(adapter.scaling) / Double(adapter.groupSize)), gradient: weight,
-          moments: gradients[number].inputs, gradientMoments: gradients[number].linears[position].outputs,
-          rank: options.rank, bound: options.tau, groupSize: adapter.groupSize)
+        let factors = try namingModule(linears[position].name) {
+          try LowRankFactors.correcting(
+            change: product.scaled(by: Double(adapter.scaling) / Double(adapter.groupSize)),
+            gradient: weight, moments: gradients[number].inputs,
+            gradientMoments: gradients[number].linears[position].outputs, rank: options.rank,
+            bound: options.tau, groupSize: adapter.groupSize)
+        }
         linears[position].adapter = self.adapter(from: factors, of: linears[position])
         tell("correct", linears[position].name)
       }

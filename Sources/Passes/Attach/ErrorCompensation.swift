@@ -77,18 +77,19 @@ struct ErrorCompensation {
     var error = weight.subtracting(try linear.foldedDoubles())
     before.add(error.energy(moments: moments), norm)
     let groupSize = options.kind == .pooled ? linear.weight.columnGranularity : 1
-    let factors: LowRankFactors
-    if options.roundsAgain {
-      factors = try .alternating(
-        for: weight, with: &linear, iterations: options.iterations, rank: options.rank,
-        tables: try models.tableFormats(of: linear.name))
-      error = weight.subtracting(try linear.foldedDoubles())
-    } else if options.kind == .pooled {
-      factors = LowRankFactors(
+    let factors = try namingModule(linear.name) {
+      if options.roundsAgain {
+        return try LowRankFactors.alternating(
+          for: weight, with: &linear, iterations: options.iterations, rank: options.rank,
+          tables: models.tableFormats(of: linear.name))
+      }
+      guard options.kind == .pooled else {
+        return try LowRankFactors(approximating: error, moments: moments, rank: options.rank)
+      }
+      return try LowRankFactors(
         approximatingBiases: error, moments: moments, groupSize: groupSize, rank: options.rank)
-    } else {
-      factors = LowRankFactors(approximating: error, moments: moments, rank: options.rank)
     }
+    if options.roundsAgain { error = weight.subtracting(try linear.foldedDoubles()) }
     after.add(
       error.subtracting(factors.product.spreadColumns(over: groupSize)).energy(moments: moments), norm)
     linear.adapter = options.adapter(from: factors, of: linear, groupSize: groupSize)

@@ -49,7 +49,9 @@ struct CalibrationRun {
       schedule: LearningRateSchedule(
         peak: learningRate, shape: options.schedule, warmup: options.warmup, updates: options.updates),
       rates: options.learningRateScale, length: options.length, recomputesLayers: pace.recomputesLayers)
-    let restored = context.resumption.flatMap { CalibrationStateFile(path: $0.path).restore(into: &trainer) }
+    let restored = try context.resumption.flatMap { kept in
+      try CalibrationStateFile(path: kept.path).restore(into: &trainer, updates: options.updates)
+    }
     log = try CalibrationLog(path: context.logPath, keepingUpTo: restored?.update)
     self.trainer = trainer
     resumedAt = restored?.update
@@ -129,12 +131,13 @@ struct CalibrationRun {
       clock.record(since: begin, windows: range.count)
       for loss in losses { sum.add(loss, share: 1 / Double(options.batch)) }
     }
+    sum = try trainer.reduced(sum)
     guard sum.total(weights).isFinite else {
       if update == 1 { try requireFiniteStudent() }
       throw PassError.checkFailed(
         "the loss of update \(update) is not finite; try a smaller learning rate than \(learningRate)")
     }
-    trainer.update()
+    try trainer.update()
     context.progress(
       Progress(
         phase: "calibrate", completed: update, total: options.updates,

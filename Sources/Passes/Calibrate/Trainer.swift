@@ -16,6 +16,7 @@ package struct Trainer {
   private let schedule: LearningRateSchedule
   private let rotary: RotaryEmbedding
   private let recomputesLayers: Bool
+  private let reducer: any GradientReducer
   private var gradients: [LayerGradients]
   private var states: [LinearState]
 
@@ -43,16 +44,18 @@ package struct Trainer {
   ///   - rates: The share of it for each part that is trained.
   ///   - length: The tokens of the longest window.
   ///   - recomputesLayers: Whether layers run forward twice to save memory.
+  ///   - reducer: Completes gradients and losses with those of other processes.
   package init(
     student: Transformer, training parts: TrainedParts, _ comparison: Comparison,
     schedule: LearningRateSchedule, rates: LearningRateScale = LearningRateScale(), length: Int,
-    recomputesLayers: Bool = false
+    recomputesLayers: Bool = false, reducer: any GradientReducer = LocalGradients()
   ) {
     self.student = student
     self.parts = parts
     self.comparison = comparison
     self.schedule = schedule
     self.recomputesLayers = recomputesLayers
+    self.reducer = reducer
     rotary = student.rotaryEmbedding(positions: length)
     gradients = student.layers.map { LayerGradients(for: $0, training: parts) }
     states = student.layerLinears.map { LinearState($0, training: parts, rates: rates) }
@@ -79,9 +82,7 @@ package struct Trainer {
       let loss = try step.addGradients(of: windows[index], scale: 1 / Double(batch), to: &gradients)
       return (loss: loss, gradients: gradients)
     }
-    for result in results {
-      for index in gradients.indices { gradients[index].add(result.gradients[index]) }
-    }
+    gradients.add(results.lazy.map(\.gradients))
     return results.map(\.loss)
   }
 
@@ -127,8 +128,16 @@ package struct Trainer {
     }
   }
 
-  /// Takes one step of Adam with the accumulated gradients and clears them.
-  package mutating func update() {
+  /// The loss of an update, completed with that of other processes.
+  package func reduced(_ loss: RilqLoss) throws -> RilqLoss {
+    var loss = loss
+    try reducer.reduce(&loss)
+    return loss
+  }
+
+  /// Completes the accumulated gradients, takes one step of Adam with them and clears them.
+  package mutating func update() throws {
+    try reducer.reduce(&gradients)
     updateCount += 1
     let step = AdamStep(learningRate: schedule.rate(of: updateCount), updateCount: updateCount)
     var linears = zip(student.layerLinears, states).map(TrainedLinear.init)
@@ -155,38 +164,23 @@ package struct Trainer {
     }
   }
 
-  /// Everything that the next updates depend on, list by list; with `restore(state:updateCount:)` they repeat bit for bit.
-  package var state: [[Float]] {
-    var lists: [[Float]] = []
-    var copy = self
-    copy.visitState { lists.append($0) }
-    return lists
-  }
-
-  /// Goes on where another trainer of the same model was.
+  /// Writes or reads everything that the next updates depend on; with `restore(updateCount:)` they repeat bit
+  /// for bit.
   ///
-  /// - Parameters:
-  ///   - state: The other one's state; its lists have the lengths of this one's.
-  ///   - updateCount: The other one's updates.
-  package mutating func restore(state: [[Float]], updateCount: Int) {
-    var index = 0
-    visitState { list in
-      precondition(state[index].count == list.count, "list \(index): \(state[index].count), \(list.count)")
-      list = state[index]
-      index += 1
-    }
-    self.updateCount = updateCount
-  }
-
-  private mutating func visitState(_ body: (inout [Float]) -> Void) {
+  /// - Parameter archive: A reader's comes from a trainer of the same model, parts and options.
+  /// - Throws: What the archive throws.
+  package mutating func exchange(with archive: inout some StateArchive & ~Copyable) throws {
     var states = states
     var index = 0
-    student.updateLayerLinears { linear in
-      states[index].visit(&linear, body)
+    try student.updateLayerLinears { linear in
+      try states[index].exchange(&linear, with: &archive)
       index += 1
     }
     self.states = states
   }
+
+  /// Goes on after another trainer's updates.
+  package mutating func restore(updateCount: Int) { self.updateCount = updateCount }
 }
 
 /// The trained values of a linear; empty for what is not trained.
@@ -196,7 +190,7 @@ package struct TrainedValues: Sendable, Equatable {
   private var scales: [Float] = []
   private var biases: [Float] = []
   /// Packed.
-  private var codes: [UInt8] = []
+  package private(set) var codes: [UInt8] = []
 
   init(_ linear: Linear, training parts: TrainedParts) {
     if parts.contains(.adapter), let adapter = linear.adapter {
@@ -210,13 +204,13 @@ package struct TrainedValues: Sendable, Equatable {
     }
   }
 
-  /// The lists, as many and as long for every state of one model.
-  package var lists: [[Float]] {
-    get { [loraA, loraB, scales, biases, codes.map { Float($0) }] }
-    set {
-      (loraA, loraB, scales, biases) = (newValue[0], newValue[1], newValue[2], newValue[3])
-      codes = newValue[4].map { UInt8($0) }
-    }
+  /// Writes or reads the values; a reader replaces each list by one of its length.
+  package mutating func exchange(with archive: inout some StateArchive & ~Copyable) throws {
+    try archive.exchange(&loraA)
+    try archive.exchange(&loraB)
+    try archive.exchange(&scales)
+    try archive.exchange(&biases)
+    try archive.exchange(&codes)
   }
 
   fileprivate func restore(_ linear: inout Linear) {

@@ -18,15 +18,16 @@ package struct CrossMoments: Sendable {
   package mutating func add(_ x: Matrix, _ features: Range<Int>, _ y: Matrix) {
     precondition(features.count == sums.rowCount && y.columnCount == sums.columnCount)
     count += x.rowCount
-    let (tokens, columns) = (0..<x.rowCount, sums.columnCount)
-    var span = sums.values.mutableSpan
-    parallelRows(of: &span, columnCount: columns, rowsPerChunk: Self.rowsPerChunk) { rows, part in
-      let taken = features.lowerBound + rows.lowerBound..<features.lowerBound + rows.upperBound
-      ScratchPool.shared.withScratch(part.count) { product in
-        multiply(
-          .transposedLeft, x.values.span, x.layout[tokens, taken], y.values.span, y.layout, into: &product,
-          MatrixLayout(rows: rows.count, columns: columns))
-        for i in part.indices { part[i] += Double(product[i]) }
+    var whole = sums.mutableView
+    parallelRows(of: &whole, rowsPerChunk: Self.rowsPerChunk) { rows, part in
+      ScratchPool.shared.withMatrix(rows: rows.count, columns: part.columnCount) { product in
+        multiply(x.view[columns: features][columns: rows].transposed, y.view, into: &product)
+        let products = product.view
+        for i in 0..<rows.count {
+          let row = products.row(i)
+          var sums = part.row(i)
+          for j in sums.indices { sums[j] += Double(row[j]) }
+        }
       }
     }
   }

@@ -1,4 +1,5 @@
 import Kernels
+import Models
 
 extension DoubleMatrix {
   /// A factor of this matrix plus a share of its mean diagonal on the diagonal, the smallest of 1e-10, 1e-9 and so on for
@@ -6,17 +7,33 @@ extension DoubleMatrix {
   ///
   /// - Parameter factorize: Gets the elements and the order; nil when the matrix is not positive definite.
   /// - Returns: `[order, order]`, as `factorize` gives it.
-  func dampedFactor(_ factorize: ([Double], Int) -> [Double]?) -> DoubleMatrix {
-    let order = rowCount
-    let mean = (0..<order).reduce(0) { $0 + values[$1 * order + $1] } / Double(order)
-    var share = 1e-10
-    while true {
-      var damped = values
-      for i in 0..<order { damped[i * order + i] += share * (mean > 0 ? mean : 1) }
-      if let factor = factorize(damped, order) {
-        return DoubleMatrix(rows: order, columns: order, values: factor)
-      }
-      share *= 10
-    }
+  /// - Throws: `FactorizationError` when the matrix is not finite.
+  func dampedFactor(
+    _ factorize: ([Double], Int) -> [Double]?
+  ) throws(FactorizationError) -> DoubleMatrix {
+    let mean = meanDiagonal
+    var damped = values
+    let (factor, _) = try DampedCholesky(first: 1e-10, unit: mean > 0 ? mean : 1, growth: 10).factor(
+      &damped, order: rowCount, factorize)
+    return DoubleMatrix(rows: rowCount, columns: rowCount, values: factor)
+  }
+
+  /// The mean of the diagonal.
+  var meanDiagonal: Double {
+    (0..<rowCount).reduce(0) { $0 + values[$1 * (columnCount + 1)] } / Double(rowCount)
+  }
+}
+
+/// Runs closed forms of a module; what they cannot factor becomes an error that names the module.
+///
+/// - Throws: `ModelError.notFinite`, `PassError.checkFailed`, or what else `body` throws.
+func namingModule<R>(_ name: String, _ body: () throws -> R) throws -> R {
+  do {
+    return try body()
+  } catch FactorizationError.notFinite {
+    throw ModelError.notFinite("the matrix of moments of '\(name)'")
+  } catch FactorizationError.notDefinite {
+    throw PassError.checkFailed(
+      "the matrix of moments of '\(name)' cannot be factored: it is not positive definite")
   }
 }

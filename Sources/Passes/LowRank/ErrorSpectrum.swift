@@ -18,19 +18,22 @@ package struct ErrorSpectrum: Sendable {
   /// - Parameters:
   ///   - error: E, `[out, in]`, finite.
   ///   - moments: S, `[in, in]`, finite; nil for the identity.
-  package init(of error: DoubleMatrix, moments: DoubleMatrix? = nil) {
+  /// - Throws: `FactorizationError` when one of them is not finite.
+  package init(of error: DoubleMatrix, moments: DoubleMatrix? = nil) throws(FactorizationError) {
     let isWide = error.rowCount <= error.columnCount
     var factored: DoubleMatrix?
     let gram: DoubleMatrix
     if isWide {
       gram = (moments.map { error.times($0) } ?? error).times(error, .transposedRight)
     } else {
-      let image = moments.map { error.times($0.dampedFactor { choleskyFactor(of: $0, order: $1) }) } ?? error
+      var image = error
+      if let moments {
+        image = error.times(try moments.dampedFactor { choleskyFactor(of: $0, order: $1) })
+      }
       gram = image.times(image, .transposedLeft)
       factored = image
     }
-    // Products of finite floats are far from what doubles hold.
-    guard let eigen = SymmetricEigen(gram) else { preconditionFailure("an error that is not finite") }
+    guard let eigen = SymmetricEigen(gram) else { throw .notFinite }
     self.eigen = eigen
     outputs = factored
     energies = eigen.values.map { max($0, 0) }

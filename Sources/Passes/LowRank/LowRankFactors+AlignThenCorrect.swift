@@ -19,18 +19,19 @@ extension LowRankFactors {
   ///   - step: How much of the solution is taken.
   ///   - groupSize: The columns that get the same change; divides `in`.
   /// - Returns: The factors.
+  /// - Throws: `FactorizationError` when the moments are not finite.
   /// - Source: Align-Then-Correct, arXiv:2610.08164, stage 1; any factor of the moments gives the same product.
   package static func aligning(
     original: DoubleMatrix, quantized: DoubleMatrix, crossMoments: DoubleMatrix, moments: DoubleMatrix,
     gradientMoments: DoubleMatrix, rank: Int, step: Double, groupSize: Int = 1
-  ) -> LowRankFactors {
+  ) throws(FactorizationError) -> LowRankFactors {
     let missing = original.times(crossMoments).subtracting(quantized.times(moments)).summedColumns(
       of: groupSize)
     let moments = moments.pooled(by: groupSize)
-    let inputs = Whitening(moments, damping: 3e-2 * moments.meanDiagonal)
-    let outputs = Whitening(gradientMoments, damping: 1e-2 * gradientMoments.meanDiagonal)
+    let inputs = try Whitening(moments, damping: 3e-2 * moments.meanDiagonal)
+    let outputs = try Whitening(gradientMoments, damping: 1e-2 * gradientMoments.meanDiagonal)
     let whitened = outputs.factor.times(missing, .transposedLeft).times(inputs.inverse, .transposedRight)
-    return LowRankFactors(whitened.scaled(by: step), outputs, inputs, rank: rank)
+    return try LowRankFactors(whitened.scaled(by: step), outputs, inputs, rank: rank)
   }
 
   /// A step of a change down the loss, its length bounded by the change's own.
@@ -46,25 +47,28 @@ extension LowRankFactors {
   ///   - bound: The largest length of the step, of that of the change.
   ///   - groupSize: The columns that get the same change; with P as above the stage is that of `G · P` and `Pᵀ · Hx · P`.
   /// - Returns: The factors.
+  /// - Throws: `FactorizationError` when the moments are not finite.
   /// - Source: Align-Then-Correct, arXiv:2610.08164, stage 2.
   package static func correcting(
     change: DoubleMatrix, gradient: DoubleMatrix, moments: DoubleMatrix, gradientMoments: DoubleMatrix,
     rank: Int, bound: Double, groupSize: Int = 1
-  ) -> LowRankFactors {
+  ) throws(FactorizationError) -> LowRankFactors {
     let moments = moments.pooled(by: groupSize)
-    let inputs = Whitening(moments, damping: 1e-2 * moments.largestEigenvalue)
-    let outputs = Whitening(gradientMoments, damping: 1e-2 * gradientMoments.largestEigenvalue)
+    let inputs = try Whitening(moments, damping: 1e-2 * moments.largestEigenvalue)
+    let outputs = try Whitening(gradientMoments, damping: 1e-2 * gradientMoments.largestEigenvalue)
     let whitened = outputs.factor.times(change, .transposedLeft).times(inputs.factor)
     let slope = outputs.inverse.times(gradient.summedColumns(of: groupSize)).times(
       inputs.inverse, .transposedRight)
     let ratio = (whitened.squaredNorm / max(slope.squaredNorm, .leastNormalMagnitude)).squareRoot()
     let step = slope.scaled(by: min(1, bound * ratio))
-    return LowRankFactors(whitened.subtracting(step), outputs, inputs, rank: rank)
+    return try LowRankFactors(whitened.subtracting(step), outputs, inputs, rank: rank)
   }
 
   /// `Lz⁻ᵀ · [K] · Lx⁻¹`.
-  private init(_ whitened: DoubleMatrix, _ outputs: Whitening, _ inputs: Whitening, rank: Int) {
-    let spectrum = ErrorSpectrum(of: whitened)
+  private init(
+    _ whitened: DoubleMatrix, _ outputs: Whitening, _ inputs: Whitening, rank: Int
+  ) throws(FactorizationError) {
+    let spectrum = try ErrorSpectrum(of: whitened)
     let directions = spectrum.directions(min(rank, spectrum.energies.count))
     self.init(
       a: directions.times(whitened).times(inputs.inverse), transposedB: directions.times(outputs.inverse))
@@ -77,28 +81,18 @@ private struct Whitening {
   let inverse: DoubleMatrix
 
   /// Factors moments; the damping grows tenfold until they are positive definite.
-  init(_ moments: DoubleMatrix, damping first: Double) {
+  init(_ moments: DoubleMatrix, damping: Double) throws(FactorizationError) {
     let order = moments.rowCount
-    var damping = first > 0 ? first : 1
-    while true {
-      var damped = moments.values
-      for i in 0..<order { damped[i * (order + 1)] += damping }
-      if let (factor, inverse) = choleskyFactors(of: damped, order: order) {
-        self.factor = DoubleMatrix(rows: order, columns: order, values: factor)
-        self.inverse = DoubleMatrix(rows: order, columns: order, values: inverse)
-        return
-      }
-      damping *= 10
-    }
+    var damped = moments.values
+    let factors = try DampedCholesky(first: damping > 0 ? damping : 1, unit: 1, growth: 10).factor(
+      &damped, order: order
+    ) { choleskyFactors(of: $0, order: $1) }.factor
+    factor = DoubleMatrix(rows: order, columns: order, values: factors.factor)
+    inverse = DoubleMatrix(rows: order, columns: order, values: factors.inverse)
   }
 }
 
 extension DoubleMatrix {
-  /// The mean of the diagonal.
-  var meanDiagonal: Double {
-    (0..<rowCount).reduce(0) { $0 + values[$1 * (columnCount + 1)] } / Double(rowCount)
-  }
-
   /// The largest eigenvalue of positive semidefinite moments, by iterations of its power.
   var largestEigenvalue: Double {
     var vector = DoubleMatrix(rows: 1, columns: columnCount)

@@ -14,17 +14,17 @@ extension LowRankFactors {
   ///   - rank: What is asked for; at most `min(out, in)` rows are found.
   ///   - tables: The formats that scales and biases are stored in.
   /// - Returns: The factors of the last iteration.
-  /// - Throws: `PassError.notFinite`.
+  /// - Throws: `PassError.notFinite`, `FactorizationError`.
   /// - Source: LoftQ, arXiv:2310.08659, algorithm 1, which begins with W rounded to nearest.
   package static func alternating(
     for weight: DoubleMatrix, with linear: inout Linear, iterations: Int, rank: Int, tables: TableFormats
   ) throws -> LowRankFactors {
     precondition(linear.adapter == nil, "'\(linear.name)' has an adapter")
-    var factors = LowRankFactors(approximating: weight.subtracting(try linear.foldedDoubles()), rank: rank)
+    var factors = try LowRankFactors(approximating: weight.subtracting(linear.foldedDoubles()), rank: rank)
     for _ in 1..<iterations {
       linear.weight = try linear.weight.rounding(
         weight.subtracting(factors.product), name: linear.name + ".weight", tables: tables)
-      factors = LowRankFactors(approximating: weight.subtracting(try linear.foldedDoubles()), rank: rank)
+      factors = try LowRankFactors(approximating: weight.subtracting(linear.foldedDoubles()), rank: rank)
     }
     return factors
   }

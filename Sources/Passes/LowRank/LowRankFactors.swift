@@ -24,8 +24,11 @@ package struct LowRankFactors: Sendable {
   ///   - rank: What is asked for; at most `min(out, in)` rows are found.
   /// - Source: QERA, arXiv:2410.06040, theorem 1, whose `SVD(E · S^½) · S^-½` is the same product; without moments LoftQ,
   ///   arXiv:2310.08659, algorithm 1, after one quantization.
-  package init(approximating error: DoubleMatrix, moments: DoubleMatrix? = nil, rank: Int) {
-    let spectrum = ErrorSpectrum(of: error, moments: moments)
+  /// - Throws: `FactorizationError` when error or moments are not finite.
+  package init(
+    approximating error: DoubleMatrix, moments: DoubleMatrix? = nil, rank: Int
+  ) throws(FactorizationError) {
+    let spectrum = try ErrorSpectrum(of: error, moments: moments)
     transposedB = spectrum.directions(min(rank, spectrum.energies.count))
     a = transposedB.times(error)
     balance()
@@ -42,7 +45,10 @@ package struct LowRankFactors: Sendable {
   ///   - groupSize: The columns of a group; divides `in`.
   ///   - rank: What is asked for; at most `min(out, in / groupSize)` rows are found.
   /// - Source: derived from least squares for fixed codes; the bias form of QA-LoRA, arXiv:2309.14717.
-  package init(approximatingBiases error: DoubleMatrix, moments: DoubleMatrix?, groupSize: Int, rank: Int) {
+  /// - Throws: `FactorizationError` when error or moments are not finite.
+  package init(
+    approximatingBiases error: DoubleMatrix, moments: DoubleMatrix?, groupSize: Int, rank: Int
+  ) throws(FactorizationError) {
     let weighted = (moments.map { error.times($0) } ?? error).summedColumns(of: groupSize)
     let groupCount = error.columnCount / groupSize
     let pooledMoments: DoubleMatrix
@@ -53,9 +59,9 @@ package struct LowRankFactors: Sendable {
       for i in 0..<groupCount { identity.values[i * (groupCount + 1)] = Double(groupSize) }
       pooledMoments = identity
     }
-    let factor = pooledMoments.dampedFactor { inverseFactor(of: $0, order: $1) }
+    let factor = try pooledMoments.dampedFactor { inverseFactor(of: $0, order: $1) }
     let image = weighted.times(factor, .transposedRight)
-    let spectrum = ErrorSpectrum(of: image)
+    let spectrum = try ErrorSpectrum(of: image)
     transposedB = spectrum.directions(min(rank, spectrum.energies.count))
     a = transposedB.times(image).times(factor)
     balance()

@@ -64,9 +64,8 @@ struct AdapterFold: Sendable {
   /// The sum of weight and update, before its lengths are changed.
   private func add(_ rows: Range<Int>, into values: inout MutableSpan<Float>) {
     weight.unpack(rows: rows, columns: 0..<weight.columnCount, into: &values)
-    multiply(
-      .plain, left.values.span, left.layout[rows, 0..<left.columnCount], right.values.span, right.layout,
-      scale: scale, keep: 1, into: &values, MatrixLayout(rows: rows.count, columns: weight.columnCount))
+    var sum = MutableMatrixView(&values, rows: rows.count, columns: weight.columnCount)
+    multiply(left.view[rows: rows], right.view, scale: scale, into: &sum, adding: true)
   }
 
   /// What the columns of the sum are multiplied with to get some lengths.

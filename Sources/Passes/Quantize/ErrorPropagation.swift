@@ -24,8 +24,11 @@ package struct ErrorPropagation {
   ///   - difference: `E[(x - xq) · xqᵀ]`.
   ///   - moments: `E[xq · xqᵀ]`.
   /// - Returns: As the function below gives it.
-  func correction(_ difference: CrossMoments, _ moments: SecondMoments) -> [Float] {
-    Self.correction(difference.means, moments, share: share, damping: damping)
+  /// - Throws: `FactorizationError` when the moments are not finite.
+  func correction(
+    _ difference: CrossMoments, _ moments: SecondMoments
+  ) throws(FactorizationError) -> [Float] {
+    try Self.correction(difference.means, moments, share: share, damping: damping)
   }
 
   /// `I + share · E[(x - xq) · xqᵀ] · (E[xq · xqᵀ] + λI)⁻¹`.
@@ -36,14 +39,15 @@ package struct ErrorPropagation {
   ///   - share: 0 to 1.
   ///   - damping: The share of the mean diagonal that is λ; doubled until the factorization succeeds.
   /// - Returns: `[order, order]`.
+  /// - Throws: `FactorizationError` when the moments are not finite.
   package static func correction(
     _ cross: DoubleMatrix, _ moments: SecondMoments, share: Double, damping: Double
-  ) -> [Float] {
+  ) throws(FactorizationError) -> [Float] {
     let order = moments.order
     var matrix = moments.means
     let factor = DoubleMatrix(
       rows: order, columns: order,
-      values: dampedInverseFactor(of: &matrix, order: order, damping: damping).factor)
+      values: try dampedInverseFactor(of: &matrix, order: order, damping: damping).factor)
     // (H + λI)⁻¹ = Uᵀ · U.
     let product = cross.times(factor, .transposedRight).times(factor)
     return product.values.enumerated().map { index, value in

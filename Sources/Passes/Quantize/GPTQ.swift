@@ -1,4 +1,4 @@
-import Kernels
+package import Kernels
 
 /// Rounds column after column and spreads the error of each over those that follow, by the inputs' second moments.
 ///
@@ -51,7 +51,10 @@ package struct GPTQFeedback: Sendable {
   ///   - moments: Of the input.
   ///   - damping: The share of the mean diagonal to add; doubled until the factorization succeeds.
   ///   - activationOrder: Whether columns come in the order of decreasing `E[x²]`.
-  package init(moments: SecondMoments, damping: Double, activationOrder: Bool) {
+  /// - Throws: `FactorizationError` when the moments are not finite.
+  package init(
+    moments: SecondMoments, damping: Double, activationOrder: Bool
+  ) throws(FactorizationError) {
     takesActivationOrder = activationOrder
     importance = moments.importance
     let count = moments.order
@@ -65,14 +68,14 @@ package struct GPTQFeedback: Sendable {
     for (i, row) in order.enumerated() {
       for (j, column) in order.enumerated() { matrix[i * count + j] = means[row * count + column] }
     }
-    (shares, self.damping) = Self.shares(&matrix, order: count, damping: damping)
+    (shares, self.damping) = try Self.shares(&matrix, order: count, damping: damping)
   }
 
   /// The rows of U, each divided by its diagonal element, and the damping that it took.
   private static func shares(
     _ matrix: inout [Double], order: Int, damping first: Double
-  ) -> (shares: [Float], damping: Double) {
-    let (factor, damping) = dampedInverseFactor(of: &matrix, order: order, damping: first)
+  ) throws(FactorizationError) -> (shares: [Float], damping: Double) {
+    let (factor, damping) = try dampedInverseFactor(of: &matrix, order: order, damping: first)
     var rows = [Float](repeating: 0, count: order * order)
     for i in 0..<order {
       let diagonal = factor[i * order + i]
@@ -89,16 +92,15 @@ package struct GPTQFeedback: Sendable {
 ///   - order: At least 1.
 ///   - first: The share to begin with, above 0.
 /// - Returns: U and the share that it took.
+/// - Throws: `FactorizationError` when H is not finite.
 func dampedInverseFactor(
   of matrix: inout [Double], order: Int, damping first: Double
-) -> (factor: [Double], damping: Double) {
-  // An input that is always zero has no say; a one keeps the matrix definite.
+) throws(FactorizationError) -> (factor: [Double], damping: Double) {
+  // Inputs that are always zero do not affect the result; a 1 keeps the matrix positive definite.
   for i in 0..<order where matrix[i * order + i] == 0 { matrix[i * order + i] = 1 }
   let mean = (0..<order).reduce(0) { $0 + matrix[$1 * order + $1] } / Double(order)
-  var (damping, added) = (first, 0.0)
-  while true {
-    for i in 0..<order { matrix[i * order + i] += (damping - added) * mean }
-    if let factor = inverseFactor(of: matrix, order: order) { return (factor, damping) }
-    (added, damping) = (damping, damping * 2)
-  }
+  let (factor, damping) = try DampedCholesky(first: first, unit: mean, growth: 2).factor(
+    &matrix, order: order
+  ) { inverseFactor(of: $0, order: $1) }
+  return (factor, damping)
 }

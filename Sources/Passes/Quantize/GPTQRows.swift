@@ -145,12 +145,10 @@ struct GPTQRows {
     for (i, vector) in errors.enumerated() {
       for lane in 0..<Vector.scalarCount { flat[i * Vector.scalarCount + lane] = vector[lane] }
     }
-    let all = MatrixLayout(rows: columnCount, columns: columnCount)
-    let target = MatrixLayout(rows: rowCount, columns: columnCount)[0..<rowCount, columns]
-    let layout = MatrixLayout(rows: block.count, columns: rowCount, stride: width)
-    var span = rest.mutableSpan
-    multiply(
-      .transposedLeft, flat.span, layout, feedback.span, all[block, columns], scale: -1, keep: 1, into: &span,
-      target)
+    let shares = MatrixView(feedback.span, rows: columnCount, columns: columnCount)[block, columns]
+    let rounded = MatrixView(flat.span, rows: block.count, columns: width)[columns: 0..<rowCount]
+    let layout = MatrixLayout(rows: rowCount, columns: columnCount)[0..<rowCount, columns]
+    var target = MutableMatrixView(rest.mutableSpan, layout)
+    multiply(rounded.transposed, shares, scale: -1, into: &target, adding: true)
   }
 }

@@ -16,6 +16,7 @@ struct LayerTraining: Sendable {
   private let rates: LearningRateScale
   private let model: Transformer
   private let rotary: RotaryEmbedding
+  private let reducer: any GradientReducer
 
   /// The mean loss of a layer over the windows.
   struct Losses {
@@ -23,11 +24,17 @@ struct LayerTraining: Sendable {
     let after: Double
   }
 
+  /// Prepares for all layers of a model.
+  ///
   /// - Parameters:
   ///   - options: Epochs, windows of an update and learning rates.
   ///   - model: Any model of the shape.
   ///   - length: The tokens of a window.
-  init(_ options: QuantizeOptions, model: Transformer, length: Int) {
+  ///   - reducer: Completes gradients with those of other processes.
+  init(
+    _ options: QuantizeOptions, model: Transformer, length: Int,
+    reducer: any GradientReducer = LocalGradients()
+  ) {
     epochs = options.layerEpochs
     batch = options.layerBatch
     learningRate = options.layerLearningRate
@@ -36,6 +43,7 @@ struct LayerTraining: Sendable {
     self.rates = rates
     self.model = model
     rotary = model.rotaryEmbedding(positions: length)
+    self.reducer = reducer
   }
 
   /// Trains a layer.
@@ -48,10 +56,11 @@ struct LayerTraining: Sendable {
   ///   - expected: The stream behind the layer in the original model.
   ///   - progress: Told the updates that are done, and all of them.
   /// - Returns: The mean loss over the windows.
+  /// - Throws: What the reducer throws.
   func train(
     _ layer: inout Transformer.DecoderLayer, modules: Set<String>, original: Transformer.DecoderLayer,
     inputs: [Matrix], expected: [Matrix], progress: (Int, Int) -> Void
-  ) -> Losses {
+  ) throws -> Losses {
     let start = layer
     let before = loss(of: layer, inputs, expected)
     var linears = trainedLinears(layer, modules, original: original)
@@ -63,7 +72,7 @@ struct LayerTraining: Sendable {
       for first in stride(from: 0, to: inputs.count, by: batch) {
         update += 1
         let windows = first..<min(first + batch, inputs.count)
-        let gradients = gradients(of: layer, windows, inputs, expected)
+        let gradients = try gradients(of: layer, windows, inputs, expected)
         TrainedLinear.update(
           &linears, gradients.groups.flatMap(\.self),
           AdamStep(learningRate: schedule.rate(of: update), updateCount: update))
@@ -94,17 +103,18 @@ struct LayerTraining: Sendable {
 
   private func gradients(
     of layer: Transformer.DecoderLayer, _ windows: Range<Int>, _ inputs: [Matrix], _ expected: [Matrix]
-  ) -> LayerGradients {
+  ) throws -> LayerGradients {
     let parts = parallelMap(windows.count) { index in
       var gradients = LayerGradients(for: layer, training: Self.parts)
       _ = model.addLayerGradients(
         of: layer, input: inputs[windows.lowerBound + index], expected: expected[windows.lowerBound + index],
         gradientScale: 1 / Float(windows.count), to: &gradients, rotary: rotary)
-      return gradients
+      return [gradients]
     }
     var sum = parts[0]
-    for part in parts.dropFirst() { sum.add(part) }
-    return sum
+    sum.add(parts.dropFirst())
+    try reducer.reduce(&sum)
+    return sum[0]
   }
 
   private func loss(of layer: Transformer.DecoderLayer, _ inputs: [Matrix], _ expected: [Matrix]) -> Double {

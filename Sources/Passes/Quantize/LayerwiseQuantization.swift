@@ -90,7 +90,7 @@ struct LayerwiseQuantization {
     guard let training, let originalWalk, !packed.isEmpty else { return packed }
     let (progress, done, total) = (progress, done, grids.count)
     var layer = walk.model.layers[index]
-    let losses = training.train(
+    let losses = try training.train(
       &layer, modules: Set(packed.map(\.name)), original: original, inputs: inputs,
       expected: originalWalk.windows.map(\.hidden)
     ) { update, updates in
@@ -119,10 +119,14 @@ struct LayerwiseQuantization {
     guard let first = chosen.first else { return }
     let (moments, difference) = try walk.moments(
       named: linears[first].name, beside: propagation == nil ? nil : originalWalk)
-    let correction = difference.flatMap { propagation?.correction($0, moments) }
     let compared = comparedInputs
     let means = moments.means.map { Float($0) }
-    let quantizer = quantizers(for: moments, means: means)
+    let (correction, quantizer) = try namingModule(linears[first].name) {
+      (
+        try difference.flatMap { try propagation?.correction($0, moments) },
+        try quantizers(for: moments, means: means)
+      )
+    }
     for index in chosen {
       let (name, weight) = (linears[index].name, linears[index].weight)
       guard let grid = grids[name] else { continue }
@@ -160,8 +164,8 @@ struct LayerwiseQuantization {
   /// What quantizes linears that read one input, by the grid.
   private mutating func quantizers(
     for moments: SecondMoments, means: [Float]
-  ) -> (QuantizationGrid) -> any RowQuantizer {
-    let base = unrefinedQuantizers(for: moments)
+  ) throws(FactorizationError) -> (QuantizationGrid) -> any RowQuantizer {
+    let base = try unrefinedQuantizers(for: moments)
     let steps = Refinement.Steps(refits: options.refit, sweeps: options.sweeps)
     guard !steps.areNone else { return base }
     return { grid in
@@ -172,7 +176,7 @@ struct LayerwiseQuantization {
 
   private mutating func unrefinedQuantizers(
     for moments: SecondMoments
-  ) -> (QuantizationGrid) -> any RowQuantizer {
+  ) throws(FactorizationError) -> (QuantizationGrid) -> any RowQuantizer {
     switch options.method {
     case .rtn: return { RoundToNearest(grid: $0) }
     case .nf2: preconditionFailure("makes no use of a text")
@@ -181,7 +185,7 @@ struct LayerwiseQuantization {
       let importance = moments.importance
       return { ClipSearch(grid: $0, importance: importance) }
     case .gptq:
-      let feedback = GPTQFeedback(
+      let feedback = try GPTQFeedback(
         moments: moments, damping: options.damping, activationOrder: options.activationOrder)
       damping = max(damping, feedback.damping)
       return { GPTQ(grid: $0, feedback) }

@@ -78,14 +78,11 @@ extension LinearGroup {
 
 /// The trace of `x · means · xᵀ`.
 private func quadraticForm(_ x: [Float], _ means: [Float], columns: Int) -> Double {
-  let layout = MatrixLayout(rows: x.count / columns, columns: columns)
-  var product = [Float](repeating: 0, count: x.count)
-  var span = product.mutableSpan
-  multiply(
-    .plain, x.span, layout, means.span, MatrixLayout(rows: columns, columns: columns), into: &span, layout)
-  return stride(from: 0, to: x.count, by: columns).reduce(0) { sum, start in
-    sum
-      + Double(
-        dot(x.span.extracting(start..<start + columns), product.span.extracting(start..<start + columns)))
+  let x = Matrix(rows: x.count / columns, columns: columns, values: x)
+  var product = Matrix(rows: x.rowCount, columns: columns)
+  var target = product.mutableView
+  multiply(x.view, MatrixView(means.span, rows: columns, columns: columns), into: &target)
+  return (0..<x.rowCount).reduce(0) { sum, row in
+    sum + Double(dot(x.view.row(row), product.view.row(row)))
   }
 }

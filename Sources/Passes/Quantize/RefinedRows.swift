@@ -75,7 +75,7 @@ struct RefinedRows {
     let (order, moments, gradient, top) = (order, refinement.moments, gradient, refinement.grid.top)
     let (scales, biases) = (scales, biases)
     var span = codes.mutableSpan
-    var part = span._mutatingExtracting(elements)
+    var part = span.slice(elements)
     var changeSpan = changes.mutableSpan
     return descend(
       codes: &part, changes: &changeSpan, gradient: gradient.span.extracting(elements), moments: moments.span,
@@ -87,14 +87,14 @@ struct RefinedRows {
   private mutating func apply(_ changes: [Float], of group: Int) {
     let columns = columns(of: group)
     let elements = columns.lowerBound * rowCount..<columns.upperBound * rowCount
-    let (moments, order, rowCount, layout) = (refinement.moments, order, rowCount, layout)
     var differenceSpan = differences.mutableSpan
-    var part = differenceSpan._mutatingExtracting(elements)
+    var part = differenceSpan.slice(elements)
     addScaled(changes.span, to: &part)
-    var span = gradient.mutableSpan
+    let (refinement, layout, rowCount) = (refinement, layout, rowCount)
+    var target = MutableMatrixView(gradient.mutableSpan, layout)
     multiply(
-      .plain, moments.span, MatrixLayout(rows: order, columns: order)[0..<order, columns], changes.span,
-      MatrixLayout(rows: columns.count, columns: rowCount), keep: 1, into: &span, layout)
+      refinement.momentsView[columns: columns],
+      MatrixView(changes.span, rows: columns.count, columns: rowCount), into: &target, adding: true)
   }
 
   /// Fits the scales and biases of each row to its codes, where that lowers its error.
@@ -152,16 +152,15 @@ struct RefinedRows {
   }
 
   private func gradient(of differences: [Float]) -> [Float] {
-    let square = MatrixLayout(rows: order, columns: order)
-    return product(of: square, with: differences, MatrixLayout(rows: order, columns: rowCount))
+    product(of: refinement.momentsView, with: MatrixView(differences.span, layout))
   }
 
   /// A part of S times columns.
-  private func product(of part: MatrixLayout, with x: [Float], _ xLayout: MatrixLayout) -> [Float] {
-    var values = [Float](repeating: 0, count: order * rowCount)
-    var span = values.mutableSpan
-    multiply(.plain, refinement.moments.span, part, x.span, xLayout, into: &span, layout)
-    return values
+  private func product(of part: MatrixView<Float>, with x: MatrixView<Float>) -> [Float] {
+    var product = Matrix(rows: order, columns: rowCount)
+    var target = product.mutableView
+    multiply(part, x, into: &target)
+    return product.values
   }
 }
 
@@ -193,8 +192,10 @@ extension RefinedRows {
   private func momentsOfCodes() -> (products: [Float], sums: [Float]) {
     var (products, sums): ([Float], [Float]) = ([], [])
     for group in 0..<groupCount {
-      let part = MatrixLayout(rows: order, columns: order)[0..<order, columns(of: group)]
-      let product = product(of: part, with: codes, layout[columns(of: group), 0..<rowCount])
+      let columns = columns(of: group)
+      let product = product(
+        of: refinement.momentsView[columns: columns],
+        with: MatrixView(codes.span, layout[columns, 0..<rowCount]))
       let reduced = self.sums(codes, product)
       products += reduced.products
       sums += reduced.sums

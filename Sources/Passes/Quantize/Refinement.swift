@@ -36,6 +36,10 @@ package struct Refinement: Sendable {
   let pooledMoments: [Double]
 
   var groupCount: Int { order / grid.groupSize }
+  /// S, to be read.
+  var momentsView: MatrixView<Float> {
+    @_lifetime(borrow self) get { MatrixView(moments.span, rows: order, columns: order) }
+  }
 
   /// Prepares for the linears that read one input.
   ///

@@ -122,10 +122,8 @@ extension Matrix {
   /// The product with a square matrix.
   fileprivate func times(_ square: [Float]) -> Matrix {
     var product = Matrix.unspecified(rows: rowCount, columns: columnCount)
-    var span = product.values.mutableSpan
-    multiply(
-      .plain, values.span, layout, square.span, MatrixLayout(rows: columnCount, columns: columnCount),
-      into: &span, layout)
+    var target = product.mutableView
+    multiply(view, MatrixView(square.span, rows: columnCount, columns: columnCount), into: &target)
     return product
   }
 }

@@ -24,19 +24,17 @@ package struct SecondMoments: Sendable {
     count += x.rowCount
     let ranges = stride(from: 0, to: order, by: Self.tileSize).map { $0..<min($0 + Self.tileSize, order) }
     let tiles = ranges.indices.flatMap { i in
-      (i..<ranges.count).map { (rows: ranges[i], columns: ranges[$0]) }
+      (i..<ranges.count).map { MatrixTile(rows: ranges[i], columns: ranges[$0]) }
     }
-    var span = sums.mutableSpan
-    parallelTiles(of: &span, count: tiles.count) { index, sums in
-      let (rows, columns) = tiles[index]
-      let tokens = 0..<x.rowCount
-      ScratchPool.shared.withScratch(rows.count * columns.count) { product in
-        multiply(
-          .transposedLeft, x.values.span, x.layout[tokens, rows], x.values.span, x.layout[tokens, columns],
-          into: &product, MatrixLayout(rows: rows.count, columns: columns.count))
+    var whole = MutableMatrixView(sums.mutableSpan, rows: order, columns: order)
+    parallelTiles(of: &whole, tiles) { index, sums in
+      let (rows, columns) = (tiles[index].rows, tiles[index].columns)
+      ScratchPool.shared.withMatrix(rows: rows.count, columns: columns.count) { product in
+        multiply(x.view[columns: rows].transposed, x.view[columns: columns], into: &product)
         for i in 0..<rows.count {
-          let start = (rows.lowerBound + i) * order + columns.lowerBound
-          for j in 0..<columns.count { sums[start + j] += Double(product[i * columns.count + j]) }
+          let products = product.view.row(i)
+          var row = sums.row(i)
+          for j in row.indices { row[j] += Double(products[j]) }
         }
       }
     }

@@ -13,8 +13,14 @@ struct AdamStep {
 
   init(learningRate: Double, updateCount: Int) {
     self.learningRate = learningRate
-    biasCorrection1 = 1 - power(Self.beta1, updateCount)
-    biasCorrection2 = 1 - power(Self.beta2, updateCount)
+    biasCorrection1 = 1 - Self.power(Self.beta1, updateCount)
+    biasCorrection2 = 1 - Self.power(Self.beta2, updateCount)
+  }
+
+  /// Multiplied out: the bits of `pow` are those of one version of the C library, and a training must repeat
+  /// exactly.
+  private static func power(_ base: Double, _ exponent: Int) -> Double {
+    (0..<exponent).reduce(1.0) { product, _ in product * base }
   }
 
   /// The same step with another learning rate.
@@ -24,11 +30,7 @@ struct AdamStep {
     return step
   }
 
-  func apply(_ gradient: [Float], to values: inout [Float], _ moments: inout AdamMoments) {
-    apply(gradient, to: &values, &moments.first, &moments.second)
-  }
-
-  private func apply(
+  fileprivate func apply(
     _ gradient: [Float], to values: inout [Float], _ firstMoments: inout [Float],
     _ secondMoments: inout [Float]
   ) {
@@ -42,24 +44,26 @@ struct AdamStep {
   }
 }
 
-private func power(_ base: Double, _ exponent: Int) -> Double {
-  (0..<exponent).reduce(1.0) { product, _ in product * base }
-}
-
 /// Adam's running means for one list of parameters.
 struct AdamMoments {
-  var first: [Float]
-  var second: [Float]
+  private var first: [Float]
+  private var second: [Float]
+
+  /// The number of parameters.
+  var count: Int { first.count }
 
   init(count: Int) {
     first = [Float](repeating: 0, count: count)
     second = first
   }
-}
 
-extension AdamMoments {
-  mutating func visit(_ body: (inout [Float]) throws -> Void) rethrows {
-    try body(&first)
-    try body(&second)
+  /// Takes a step with the parameters that these are the means of.
+  mutating func take(_ step: AdamStep, _ gradient: [Float], to parameters: inout [Float]) {
+    step.apply(gradient, to: &parameters, &first, &second)
+  }
+
+  mutating func exchange(with archive: inout some StateArchive & ~Copyable) throws {
+    try archive.exchange(&first)
+    try archive.exchange(&second)
   }
 }

@@ -60,19 +60,21 @@ struct CodeState {
       let scale = scales[group]
       for i in group * groupSize..<(group + 1) * groupSize { values[i] *= scale }
     }
-    step.apply(inUnits, to: &positions, &moments)
+    moments.take(step, inUnits, to: &positions)
     let limit = top + Self.reach
     var span = positions.mutableSpan
     for i in span.indices { span[i] = min(max(span[i], -Self.reach), limit) }
     return packedCodes(bits: packed.bits)
   }
 
-  /// Hands the numbers that the next steps depend on to `body`, which may replace them.
+  /// Writes or reads the numbers that the next steps depend on.
   ///
   /// - Returns: Packed codes.
-  mutating func visit(bits: Int, _ body: (inout [Float]) throws -> Void) rethrows -> TensorBytes {
-    try body(&positions)
-    try moments.visit(body)
+  mutating func exchange(
+    bits: Int, with archive: inout some StateArchive & ~Copyable
+  ) throws -> TensorBytes {
+    try archive.exchange(&positions)
+    try moments.exchange(with: &archive)
     return packedCodes(bits: bits)
   }
 

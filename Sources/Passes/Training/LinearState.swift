@@ -11,6 +11,8 @@ struct LinearState {
   private var biases: TableState?
   private var codes: CodeState?
 
+  /// Starts a training.
+  ///
   /// - Parameters:
   ///   - linear: The linear as it is at the start.
   ///   - parts: What of it is trained.
@@ -32,41 +34,44 @@ struct LinearState {
   }
 
   var parameterCount: Int {
-    (loraA?.first.count ?? 0) + (loraB?.first.count ?? 0) + (scales?.start.count ?? 0)
+    (loraA?.count ?? 0) + (loraB?.count ?? 0) + (scales?.start.count ?? 0)
       + (biases?.start.count ?? 0) + (codes?.count ?? 0)
   }
 
+  /// Takes a step.
   mutating func update(_ linear: inout Linear, _ gradients: LinearGradients, _ step: AdamStep) {
     if var adapter = linear.adapter, loraA != nil, loraB != nil {
       linear.adapter = nil
       let step = step.scaled(by: rates.adapter)
-      loraA.update { step.apply(gradients.loraA, to: &adapter.loraA.values, &$0) }
-      loraB.update { step.apply(gradients.loraB, to: &adapter.loraB.values, &$0) }
+      loraA?.take(step, gradients.loraA, to: &adapter.loraA.values)
+      loraB?.take(step, gradients.loraB, to: &adapter.loraB.values)
       linear.adapter = adapter
     }
-    guard var packed = linear.weight.packed else { return }
+    guard let before = linear.weight.packed else { return }
+    var packed = before
     let tables = gradients.tables(of: packed, columnCount: linear.weight.columnCount)
-    let before = packed
-    codes.update { packed.codes = $0.updated(gradients.weights, of: before, step.scaled(by: rates.code)) }
-    scales.update { packed.scales = $0.updated(tables.scales, step.scaled(by: rates.scale)) }
-    biases.update { packed.biases = $0.updated(tables.biases, step.scaled(by: rates.bias)) }
+    if let updated = codes?.updated(gradients.weights, of: before, step.scaled(by: rates.code)) {
+      packed.codes = updated
+    }
+    if let updated = scales?.updated(tables.scales, step.scaled(by: rates.scale)) { packed.scales = updated }
+    if let updated = biases?.updated(tables.biases, step.scaled(by: rates.bias)) { packed.biases = updated }
     linear.weight.packed = packed
   }
 
-  /// Hands every list of numbers that the next steps depend on to `body`, which may replace its values.
-  mutating func visit(_ linear: inout Linear, _ body: (inout [Float]) throws -> Void) rethrows {
+  /// Writes or reads every list of numbers that the next steps depend on; a reader's lists also change the
+  /// linear.
+  mutating func exchange(_ linear: inout Linear, with archive: inout some StateArchive & ~Copyable) throws {
     if var adapter = linear.adapter, loraA != nil, loraB != nil {
-      linear.adapter = nil
-      defer { linear.adapter = adapter }
-      try body(&adapter.loraA.values)
-      try body(&adapter.loraB.values)
-      try loraA.update { try $0.visit(body) }
-      try loraB.update { try $0.visit(body) }
+      try archive.exchange(&adapter.loraA.values)
+      try archive.exchange(&adapter.loraB.values)
+      try loraA?.exchange(with: &archive)
+      try loraB?.exchange(with: &archive)
+      linear.adapter = adapter
     }
     guard var packed = linear.weight.packed else { return }
-    try scales.update { packed.scales = try $0.visit(body) }
-    try biases.update { packed.biases = try $0.visit(body) }
-    try codes.update { packed.codes = try $0.visit(bits: packed.bits, body) }
+    if let table = try scales?.exchange(with: &archive) { packed.scales = table }
+    if let table = try biases?.exchange(with: &archive) { packed.biases = table }
+    if let bytes = try codes?.exchange(bits: packed.bits, with: &archive) { packed.codes = bytes }
     linear.weight.packed = packed
   }
 }
@@ -84,9 +89,7 @@ struct TrainedLinear {
   ///   - step: The step.
   static func update(_ linears: inout [TrainedLinear], _ gradients: [LinearGradients], _ step: AdamStep) {
     var span = linears.mutableSpan
-    parallelTiles(of: &span, count: gradients.count) { index, linears in
-      linears[index].update(gradients[index], step)
-    }
+    parallelElements(of: &span) { index, linear in linear.update(gradients[index], step) }
   }
 
   private mutating func update(_ gradients: LinearGradients, _ step: AdamStep) {
@@ -110,15 +113,5 @@ extension LinearGradients {
         columnCount: columnCount, addTo: &scaleSpan, addTo: &biasSpan)
     }
     return (scales, biases)
-  }
-}
-
-extension Optional {
-  fileprivate mutating func update(_ body: (inout Wrapped) throws -> Void) rethrows {
-    if var value = self {
-      self = nil
-      defer { self = value }
-      try body(&value)
-    }
   }
 }

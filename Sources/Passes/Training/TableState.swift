@@ -15,14 +15,16 @@ struct TableState {
   /// The table after a step.
   mutating func updated(_ gradient: [Float], _ step: AdamStep) -> [Float] {
     let inUnits = gradient.indices.map { gradient[$0] * unit[$0] }
-    step.apply(inUnits, to: &parameters, &moments)
+    moments.take(step, inUnits, to: &parameters)
     return values
   }
 
-  /// The table after a visit.
-  mutating func visit(_ body: (inout [Float]) throws -> Void) rethrows -> [Float] {
-    try body(&parameters)
-    try moments.visit(body)
+  /// Writes or reads the numbers that the next steps depend on.
+  ///
+  /// - Returns: The table that belongs to them.
+  mutating func exchange(with archive: inout some StateArchive & ~Copyable) throws -> [Float] {
+    try archive.exchange(&parameters)
+    try moments.exchange(with: &archive)
     return values
   }
 

@@ -35,11 +35,8 @@ import Testing
 
   @Test func `the same checkpoint gives the same bytes on one thread and on two`() throws {
     let folders = [try TemporaryFolder(), try TemporaryFolder()]
-    let threads = ThreadLimit.current
-    defer { ThreadLimit.current = threads }
     for (i, folder) in folders.enumerated() {
-      ThreadLimit.current = i + 1
-      try GGUFSample().write(to: folder)
+      _ = try ThreadLimit.with(i + 1) { try GGUFSample().write(to: folder) }
     }
     #expect(try folders[0].read("out.gguf") == folders[1].read("out.gguf"))
   }

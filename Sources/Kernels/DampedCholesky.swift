@@ -1,0 +1,64 @@
+/// Why a matrix has no factors.
+package enum FactorizationError: Error, Equatable {
+  /// An element is NaN or infinite.
+  case notFinite
+  /// It is not positive definite, whatever is added to its diagonal.
+  case notDefinite
+}
+
+/// Factors moments, which are positive definite but for rounding: the diagonal is raised until there is a
+/// factor.
+///
+/// The first attempt adds `first · unit`, each further one `growth` times as much. An amount of twice the
+/// largest element times the order makes any matrix definite, so there is no attempt after that.
+package struct DampedCholesky: Sendable {
+  /// What the first attempt adds, in units.
+  package let first: Double
+  /// What a unit is; usually the mean of the diagonal.
+  package let unit: Double
+  /// The factor from one attempt to the next.
+  package let growth: Double
+
+  /// Describes the attempts.
+  package init(first: Double, unit: Double, growth: Double) {
+    precondition(growth >= 2, "a growth of \(growth)")
+    self.first = first
+    self.unit = unit
+    self.growth = growth
+  }
+
+  /// Factors a matrix.
+  ///
+  /// - Parameters:
+  ///   - matrix: `[order, order]`, symmetric; what was added stays on its diagonal.
+  ///   - order: At least 1.
+  ///   - factorize: Gets the elements and the order; nil when the matrix is not positive definite.
+  /// - Returns: What `factorize` gave, and how many units were added.
+  /// - Throws: `notFinite`; `notDefinite` when no attempt has succeeded.
+  package func factor<F>(
+    _ matrix: inout [Double], order: Int, _ factorize: ([Double], Int) -> F?
+  ) throws(FactorizationError) -> (factor: F, added: Double) {
+    let largest = try Self.largest(of: matrix)
+    let diagonal = (0..<order).map { matrix[$0 * (order + 1)] }
+    let enough = 2 * Double(order) * largest
+    guard first > 0, unit > 0 else { throw .notDefinite }
+    var added = first
+    while (added * unit).isFinite {
+      for i in 0..<order { matrix[i * (order + 1)] = diagonal[i] + added * unit }
+      if let factor = factorize(matrix, order) { return (factor, added) }
+      if added * unit > enough { break }
+      added *= growth
+    }
+    throw .notDefinite
+  }
+
+  private static func largest(of matrix: [Double]) throws(FactorizationError) -> Double {
+    var (largest, isFinite) = (0.0, true)
+    for value in matrix {
+      largest = max(largest, abs(value))
+      isFinite = isFinite && value.isFinite
+    }
+    guard isFinite else { throw .notFinite }
+    return largest
+  }
+}
