@@ -8,7 +8,7 @@ extension Checkpoint {
   /// - Throws: `FormatError` when there is no such tensor, it has another dtype, or its bytes are damaged.
   public func floats(of name: String) throws -> [Float] {
     guard let tensor = tensor(named: name) else { throw FormatError(path, .missing("tensor '\(name)'")) }
-    guard let format = tensor.dtype.floatFormat else {
+    guard let format = FloatFormat(tensor.dtype) else {
       throw FormatError(
         path, at: "tensor '\(name)'",
         .unsupported("dtype \(tensor.dtype.rawValue) has no floats; F32, F16 and BF16 have"))
@@ -24,7 +24,7 @@ extension TensorBytes {
   ///   - values: The values, row-major.
   ///   - dtype: F32, F16 or BF16.
   public init(floats values: [Float], as dtype: DType) {
-    guard let format = dtype.floatFormat else {
+    guard let format = FloatFormat(dtype) else {
       preconditionFailure("\(dtype.rawValue) is no type of floats")
     }
     self.init(narrowed(values, to: format))

@@ -201,18 +201,6 @@ extension Checkpoint {
       scales: try floats(of: ModuleTensor.scales.name(of: module)),
       biases: try floats(of: ModuleTensor.biases.name(of: module)))
   }
-
-  /// The values of a tensor of F32, F16 or BF16.
-  ///
-  /// - Throws: `FormatError` when it is missing, damaged or of another dtype.
-  package func floats(of name: String) throws -> [Float] {
-    guard let tensor = tensor(named: name) else { throw FormatError(path, .missing("tensor '\(name)'")) }
-    guard let format = FloatFormat(tensor.dtype) else {
-      throw FormatError(
-        path, at: "tensor '\(name)'", .unsupported("is \(tensor.dtype.rawValue), not F32, F16 or BF16"))
-    }
-    return try bytes(of: name).withSpan { widened($0, from: format) }
-  }
 }
 
 extension QuantizedLayout {
