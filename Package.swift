@@ -76,3 +76,11 @@ if Context.environment["RILQ_FUZZ"] != nil {
     .executableTarget(name: "rilq-fuzz", dependencies: ["FuzzEntry"], path: "Fuzz/Main"),
   ]
 }
+
+// Benchmarks/linear-algebra.sh asks for the program that it compares with OpenBLAS.
+if Context.environment["RILQ_BENCHMARKS"] != nil {
+  package.targets.append(
+    .executableTarget(
+      name: "rilq-linear-algebra", dependencies: ["Kernels"], path: "Benchmarks/LinearAlgebra",
+      exclude: ["openblas.c"]))
+}

@@ -1,7 +1,7 @@
 // The matrix product: rows of the left operand in blocks, columns of the right one in panels that stay in the first
 // cache. The inner dimension is cut into equal parts of at most CK_GEMM_STEPS steps, a panel each. Where there are
 // panels enough to repay it, blocks are packed, too: their loop then takes fewer instructions. A single block of rows reads
-// whole panels where they lie.
+// whole panels where they lie. Why no library: see Benchmarks/README.md, "Linear algebra beside OpenBLAS".
 
 #include "CKernels.h"
 #include "dispatch.h"

@@ -46,7 +46,11 @@ package func choleskyFactors(of matrix: [Double], order: Int) -> (factor: [Doubl
   return (factor, triangle.values)
 }
 
-/// The lower triangle of a row-major matrix, computed block by block; what lies above the diagonal is not looked at.
+/// The lower triangle of a row-major matrix, computed block by block.
+///
+/// What lies above the diagonal is not looked at. OpenBLAS on one thread is twice as fast, but on several threads its
+/// bytes are others, and it adds in another order than this did for the files that exist: see
+/// `Benchmarks/README.md`, "Linear algebra beside OpenBLAS".
 private struct LowerTriangle {
   private static let blockSize = 64
   let order: Int

@@ -1,7 +1,8 @@
 /// The eigenvalues of a symmetric matrix, and eigenvectors of the leading ones on demand.
 ///
 /// Values and vectors are those of a matrix that differs from the given one by rounding, about 1e-15 of its norm; the
-/// vectors are orthonormal to about 1e-12. The same on any number of threads.
+/// vectors are orthonormal to about 1e-12. The same on any number of threads, which LAPACK's are not; on one thread
+/// OpenBLAS's `dsyevr` is up to five times as fast: see `Benchmarks/README.md`, "Linear algebra beside OpenBLAS".
 package struct SymmetricEigen: Sendable {
   /// The eigenvalues, largest first.
   package let values: [Double]

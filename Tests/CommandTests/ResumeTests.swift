@@ -137,7 +137,7 @@ import Testing
     let refused = try resume()
     #expect(refused.code == 2, "\(refused.error)")
     #expect(
-      refused.error.contains("state-2: is damaged") && refused.error.contains("--resume"), "\(refused.error)")
+      refused.error.contains("kept state: is damaged"), "\(refused.error)")
     let anew = try Program(Self.convert, in: folder).wait()
     #expect(anew.code == 0, "\(anew.error)")
     #expect(try folder.read("out.rilq") == expected)

@@ -172,9 +172,9 @@ import Testing
   }
 
   @Test func `adds more until the matrix is definite`() throws {
-    let (matrix, added) = try factor([1, 2, 2, 1], damping)
+    let (matrix, added) = try factor([1, 3, 3, 1], damping)
     #expect(abs(added - 10) < 1e-12)
-    #expect(abs(matrix[0] - 11) < 1e-12 && matrix[1] == 2)
+    #expect(abs(matrix[0] - 11) < 1e-12 && matrix[1] == 3)
   }
 
   @Test(arguments: [Double.nan, .infinity], 0..<4)

@@ -58,7 +58,7 @@ struct CalibrationStateFile {
     guard let line, let last = RilqLoss(line["last"]),
       let update = line["update"]?.integer, (1...max(updates, 1)).contains(update),
       let bestUpdate = line["best_update"]?.integer, (0...update).contains(bestUpdate)
-    else { throw FormatError(path, at: "line 1", .malformed("is not that of a calibration's state")) }
+    else { throw FormatError(path, at: "kept state", .malformed("line 1 is not that of a calibration")) }
     var values = trainer.snapshot
     try trainer.exchange(with: &file)
     for index in values.indices { try values[index].exchange(with: &file) }

@@ -93,7 +93,9 @@ package struct StateReader: StateArchive {
   }
 
   private static func damaged(_ path: String, _ reason: String) -> FormatError {
-    FormatError(path, .malformed("is damaged: \(reason); without --resume the run begins anew"))
+    // The pipeline names the target instead of files in its work folder, so the place says which file it is.
+    FormatError(
+      path, at: "kept state", .malformed("is damaged: \(reason); without --resume the run begins anew"))
   }
 
   /// The place of the next bytes, which are then taken.
