@@ -128,7 +128,9 @@ public struct CheckpointContents: Sendable, Equatable {
   public var assets: [Asset]
   /// What is recorded about the origin: an object.
   public var metadata: JSONValue
-  /// What there is to say about how the checkpoint was read, a sentence each; no file records it.
+  /// What a user should know about how the file was read, one line each; no format stores it.
+  ///
+  /// Values that were rounded, and contradictions with how they were resolved.
   public var notices: [String] = []
 
   /// Describes a checkpoint.

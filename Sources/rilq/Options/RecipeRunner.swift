@@ -38,7 +38,7 @@ struct RecipeRunner {
       throw error
     }
     progress.finish()
-    for notice in report.notices { Terminal.writeError(notice.escapedForDisplay) }
+    for notice in report.notices { Terminal.writeError("notice: \(notice.escapedForDisplay)") }
     var document = report.json
     document.set("peak_memory_bytes", to: .integer(ProcessMemory.peakByteCount))
     global.show(document, text: report.text)
