@@ -42,7 +42,10 @@ import Testing
     ["eval", "broken", "--text", evaluationText, "--window", "32", "--max-tokens", "64"],
     ["verify", "model", "broken", "--text", evaluationText, "--window", "32", "--max-tokens", "64"],
     ["generate", "broken", "--prompt", "The", "--max-tokens", "4"],
-    ["calibrate", "broken", "out.rilq", "--text", calibrationText, "--samples", "4", "--length", "16"],
+    [
+      "calibrate", "packed.rilq", "out.rilq", "--teacher", "broken", "--text", calibrationText,
+      "--samples", "4",
+    ],
   ])
   func `a model that is not finite is refused by its tensor`(arguments: [String]) throws {
     let name = "model.layers.1.mlp.up_proj.weight"
@@ -61,12 +64,7 @@ import Testing
       try succeed(
         "quantize", "broken", "packed.rilq", "--ignore", "model.layers.1.mlp.up_proj", "--quiet", in: folder)
     }
-    let result = try Program(
-      arguments.map { $0 == "broken" && arguments[0] == "calibrate" ? "packed.rilq" : $0 } + [
-        "--quiet", "--json",
-      ],
-      in: folder
-    ).wait()
+    let result = try Program(arguments + ["--quiet", "--json"], in: folder).wait()
     #expect(result.code == 2, "\(result.error)")
     #expect(result.error.contains("tensor '\(name)': value 5 of row 3 is not finite"), "\(result.error)")
     #expect(result.output.isEmpty)

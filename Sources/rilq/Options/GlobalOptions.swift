@@ -43,7 +43,7 @@ struct GlobalOptions: ParsableArguments {
     for checkpoint in checkpoints {
       for notice in checkpoint.notices.map({ "\(checkpoint.path): \($0)" }) where !notices.contains(notice) {
         notices.append(notice)
-        Terminal.writeError(notice.escapedForDisplay)
+        Terminal.writeError("notice: \(notice.escapedForDisplay)")
       }
     }
     return notices

@@ -42,7 +42,7 @@ struct RecipeRunner {
       throw error
     }
     progress.finish()
-    for notice in report.notices { Terminal.writeError("notice: \(notice)") }
+    for notice in report.notices { Terminal.writeError("notice: \(notice.escapedForDisplay)") }
     var document = report.json
     document.set("peak_memory_bytes", to: .integer(ProcessMemory.peakByteCount))
     global.show(document, text: report.text)
