@@ -71,12 +71,12 @@ public struct Pipeline {
   /// Runs the passes and publishes the output.
   ///
   /// - Parameters:
-  ///   - didBegin: Called when everything that can be checked before is checked and the first step begins.
   ///   - progress: Told how far the current pass is.
+  ///   - didBegin: Called when everything that can be checked before is checked and the first step begins.
   /// - Returns: What was done.
   /// - Throws: The first error; then the target is as it was.
   public func run(
-    didBegin: () -> Void = {}, progress: @escaping ProgressHandler = { _ in }
+    progress: @escaping ProgressHandler = { _ in }, didBegin: () -> Void = {}
   ) throws -> PipelineReport {
     let input = try openInput()
     let plans = try planPasses(of: input)

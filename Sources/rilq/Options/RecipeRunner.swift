@@ -29,9 +29,9 @@ struct RecipeRunner {
     var hasBegun = false
     do {
       report = try pipeline.run {
-        hasBegun = true
-      } progress: {
         progress.show($0)
+      } didBegin: {
+        hasBegun = true
       }
     } catch {
       Interruption.waitIfBegun()
