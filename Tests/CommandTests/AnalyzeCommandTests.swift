@@ -30,7 +30,7 @@ import Testing
     }
     let second = try Program(arguments, in: folder).wait()
     #expect(second.code == 4 && second.output.isEmpty)
-    #expect(second.error == "rilq: plots/spectrum.svg: exists already; --force replaces it\n")
+    #expect(second.error.says("rilq: plots/spectrum.svg: exists … --force …\n"))
     #expect(try Program(arguments + ["--force"], in: folder).wait().code == 0)
   }
 
@@ -39,7 +39,7 @@ import Testing
     let result = try Program.run(
       "analyze", "model", "--reference", Fixtures.path("tiny-llama"), in: folder)
     #expect(result.code == 2)
-    #expect(result.error == "rilq: the models have 2 and 4 layers\n")
+    #expect(result.error.says("rilq: … 2 … 4 layers\n"))
   }
 
   @Test(arguments: [

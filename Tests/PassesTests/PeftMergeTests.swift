@@ -87,7 +87,7 @@ import Testing
   {
     let adapter = try sample.write(to: "adapter", in: bench.folder)
     let source = AdapterSource(path: PathOption(adapter.path))
-    return try bench.run(.merge(MergeOptions(adapter: source)), on: base).checkpoint
+    return try bench.run(.merge(MergeOptions { $0.adapter = source }), on: base).checkpoint
   }
 
   @Test func `copies of a tied embedding that agree are merged once`() throws {

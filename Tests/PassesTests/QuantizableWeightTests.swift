@@ -13,7 +13,7 @@ import Testing
 
   /// The model with 8-bit linears, and a dense F32 one with the very same values.
   private func packedAndDense() throws -> (packed: Checkpoint, dense: Checkpoint) {
-    let packed = try bench.run(.quantize(QuantizeOptions(bits: 8, groupSize: 32)), to: "w8.rilq").checkpoint
+    let packed = try bench.run(.quantize(QuantizeOptions { ($0.bits, $0.groupSize) = (8, 32) }), to: "w8.rilq").checkpoint
     let linears = try Transformer(packed).layerLinears.map { ($0.name + ".weight", $0.foldedWeight.values) }
     let values = Dictionary(uniqueKeysWithValues: linears)
     let dense = try TinyModel { $0.dtype = .f32 }.write(to: bench.folder.path("dense")) { name, tensor in
@@ -24,7 +24,7 @@ import Testing
 
   @Test func `codes are those of the exact values`() throws {
     let (packed, dense) = try packedAndDense()
-    let options = PassOptions.quantize(QuantizeOptions(tables: .f16))
+    let options = PassOptions.quantize(QuantizeOptions { $0.tables = .f16 })
     let fromPacked = try bench.run(options, on: packed, to: "a.rilq").checkpoint
     let fromDense = try bench.run(options, on: dense, to: "b.rilq").checkpoint
     #expect(fromPacked.contents.quantization == fromDense.contents.quantization)
@@ -35,10 +35,9 @@ import Testing
 
   @Test func `modules with as many bits or fewer stay as they are`() throws {
     let up = QuantizeOverride(targets: try patterns("*.up_proj"), bits: 8)
-    var mixed = QuantizeOptions(bits: 3)
-    mixed.overrides = [up]
+    let mixed = QuantizeOptions { ($0.bits, $0.overrides) = (3, [up]) }
     let packed = try bench.run(.quantize(mixed), to: "mixed.rilq").checkpoint
-    let output = try bench.run(.quantize(QuantizeOptions(bits: 4)), on: packed).checkpoint
+    let output = try bench.run(.quantize(QuantizeOptions { $0.bits = 4 }), on: packed).checkpoint
     for (module, layout) in output.contents.quantization {
       #expect(layout.bits == (module.hasSuffix("up_proj") ? 4 : 3), "\(module)")
     }
@@ -52,7 +51,8 @@ import Testing
 
   @Test func `trained changes have to be merged before`() throws {
     let packed = try bench.run(
-      .quantize(QuantizeOptions(bits: 8)), .attach(AttachOptions(kind: .pooled, rank: 2)), to: "adapted.rilq"
+      .quantize(QuantizeOptions { $0.bits = 8 }),
+      .attach(AttachOptions { ($0.kind, $0.rank) = (.pooled, 2) }), to: "adapted.rilq"
     ).checkpoint
     let error = #expect(throws: PassError.self) { try bench.run(.quantize(QuantizeOptions()), on: packed) }
     guard case .usage(let text) = error else {
@@ -71,16 +71,20 @@ import Testing
     let packed = try Checkpoint.open(path: bench.folder.path("w8.gguf"))
     #expect(packed.contents.quantization.count == 14)
     #expect(packed.contents.quantization.values.allSatisfy { $0 == .affine(bits: 8, groupSize: 32) })
-    let options = CalibrateOptions(
-      text: Self.text, samples: 8, length: 16, updates: 1, batch: 2, validation: 2)
+    let options = CalibrateOptions {
+      ($0.texts, $0.samples, $0.length) = ([Self.text], 8, 16)
+      ($0.updates, $0.batch, $0.validation) = (1, 2, 2)
+    }
     let result = try bench.run(.quantize(QuantizeOptions()), .calibrate(options), on: packed)
     #expect(result.checkpoint.contents.quantization.values.allSatisfy { $0.bits == 2 })
   }
 
   @Test func `a model that is packed as the student is teaches it nothing`() throws {
     let packed = try bench.run(.quantize(QuantizeOptions()), to: "w2.rilq").checkpoint
-    let options = CalibrateOptions(
-      text: Self.text, samples: 8, length: 16, updates: 1, batch: 2, validation: 2)
+    let options = CalibrateOptions {
+      ($0.texts, $0.samples, $0.length) = ([Self.text], 8, 16)
+      ($0.updates, $0.batch, $0.validation) = (1, 2, 2)
+    }
     let error = #expect(throws: PassError.self) { try bench.run(.calibrate(options), on: packed) }
     guard case .usage(let text) = error else {
       Issue.record("\(String(describing: error))")

@@ -51,13 +51,11 @@ import Testing
         - quantize: {method: gptq, samples: 8, sampled: 2, text: "${text}"}
       """)
     #expect(recipe.variables.last == .init(name: "text", value: .list(["a.txt", "b.txt"])))
-    guard case .quantize(let options) = recipe.passes[0] else { throw Failure() }
+    let options = try #require(recipe.passes[0].options(of: QuantizePass.self))
     #expect(options.texts.map(\.resolved) == ["recipes/a.txt", "recipes/b.txt"])
     #expect(options.sampled == 2)
     #expect(try Recipe(parsing: recipe.resolvedYAML(), path: "recipes/r.yaml") == recipe)
   }
-
-  private struct Failure: Error {}
 
   private static let withText = """
     input: in
@@ -70,8 +68,8 @@ import Testing
 
   @Test func `without a text the model writes every window`() throws {
     let recipe = try PassesTests.parse(Self.withText)
-    guard case .quantize(let quantize) = recipe.passes[0], case .calibrate(let calibrate) = recipe.passes[1]
-    else { throw Failure() }
+    let quantize = try #require(recipe.passes[0].options(of: QuantizePass.self))
+    let calibrate = try #require(recipe.passes[1].options(of: CalibratePass.self))
     #expect(quantize.texts.isEmpty && quantize.sampled == 8)
     #expect(calibrate.texts.isEmpty && calibrate.sampled == 6)
     let shortened = try PassesTests.parse(Self.withText, "passes.0.quantize.samples=1")
@@ -85,8 +83,8 @@ import Testing
       overrides: ["passes.1.calibrate.samples=9"])
     let recipe = try Recipe(parsing: Self.withText, path: "recipes/r.yaml", arguments)
     #expect(recipe.input == PathOption("a${b}") && recipe.output == PathOption("1.rilq"))
-    guard case .quantize(let quantize) = recipe.passes[0], case .calibrate(let calibrate) = recipe.passes[1]
-    else { throw Failure() }
+    let quantize = try #require(recipe.passes[0].options(of: QuantizePass.self))
+    let calibrate = try #require(recipe.passes[1].options(of: CalibratePass.self))
     #expect(quantize.texts == [PathOption("${c}.txt"), PathOption("d.txt")] && quantize.sampled == 2)
     #expect(calibrate.samples == 9 && calibrate.sampled == 2)
   }
@@ -102,7 +100,7 @@ import Testing
     let arguments = RecipeArguments(input: "a", output: "b.gguf", overrides: ["passes.0.quantize.bits=3"])
     let recipe = try Recipe(passes: ["quantize: {bits: 4}", "merge"], arguments)
     #expect(recipe.passes.map(\.name) == ["quantize", "merge"] && recipe.outputFormat == .gguf)
-    guard case .quantize(let quantize) = recipe.passes[0] else { throw Failure() }
+    let quantize = try #require(recipe.passes[0].options(of: QuantizePass.self))
     #expect(quantize.bits == 3)
     let paths = RecipeArguments(input: "a", output: "b")
     let bits = message { _ = try Recipe(passes: ["quantize: {bits: 5}"], paths) }

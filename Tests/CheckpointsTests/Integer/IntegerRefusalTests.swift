@@ -16,104 +16,101 @@ import Testing
   }
 
   @Test(arguments: [
-    (#", "checkpoint_format": "marlin""#, "'checkpoint_format': format 'marlin' is not supported"),
+    (#", "checkpoint_format": "marlin""#, "'checkpoint_format': … 'marlin'"),
     (
       #", "checkpoint_format": "gptq", "format": "gptq_v2""#,
-      "'checkpoint_format': is 'gptq', and 'format' is 'gptq_v2'"
+      "'checkpoint_format': … 'gptq' … 'format' … 'gptq_v2'"
     ),
-    (#", "pack_dtype": "int64""#, "'pack_dtype': packing in words of int64 is not supported; int32 is"),
-    (#", "pack_dtype": 32"#, "'pack_dtype': is not a string"),
-    (#", "dynamic": []"#, "'dynamic': is not an object"),
-    (#", "dynamic": {"(": {}}"#, "'dynamic': expression '(' is not supported"),
-    (#", "dynamic": {"a++": {}}"#, "'dynamic': expression 'a++' is not supported"),
-    (#", "dynamic": {"(?!m)": {}}"#, "'dynamic': expression '(?!m)' is not supported"),
-    (#", "dynamic": {"m{5000}{5000}": {}}"#, "'dynamic': expression 'm{5000}{5000}' is not supported"),
-    (#", "dynamic": {"m": 1}"#, "'dynamic': 'm' is not an object"),
-    (#", "dynamic": {"m": {"bits": 5}}"#, "5-bit codes are not supported"),
-    (#", "adapter": {"name": "lora"}"#, "'adapter': a checkpoint with it is not read"),
+    (#", "pack_dtype": "int64""#, "'pack_dtype': packing … words …"),
+    (#", "pack_dtype": 32"#, "'pack_dtype': … string"),
+    (#", "dynamic": []"#, "'dynamic': … object"),
+    (#", "dynamic": {"(": {}}"#, "'dynamic': … '('"),
+    (#", "dynamic": {"a++": {}}"#, "'dynamic': … 'a++'"),
+    (#", "dynamic": {"(?!m)": {}}"#, "'dynamic': … '(?!m)'"),
+    (#", "dynamic": {"m{5000}{5000}": {}}"#, "'dynamic': … 'm{5000}{5000}'"),
+    (#", "dynamic": {"m": 1}"#, "'dynamic': 'm' … object"),
+    (#", "dynamic": {"m": {"bits": 5}}"#, "5-bit …"),
+    (#", "adapter": {"name": "lora"}"#, "'adapter': … checkpoint … read"),
   ])
   func `refuses a configuration of GPTQ`(more: String, reason: String) {
     #expect(
-      problem(.gptq(sample, adding: more)) == "/source/config.json: key 'quantization_config': " + reason)
+      problem(.gptq(sample, adding: more)).says("/source/config.json: key 'quantization_config': " + reason))
   }
 
   @Test(arguments: [
-    ("\"bits\": 2,", "", ": integer 'bits' is missing"),
-    ("\"bits\": 2,", "\"bits\": 2.0,", ": 'bits': is not an integer"),
-    ("\"bits\": 2,", "\"bits\": 5,", ": 5-bit codes are not supported"),
-    ("\"bits\": 2,", "\"bits\": 16,", ": 'bits': codes of 16 bits or more are no quantization"),
-    ("\"group_size\": 32,", "", ": integer 'group_size' is missing"),
-    ("\"group_size\": 32,", "\"group_size\": 0,", ": groups of 0 columns"),
-    ("\"sym\": false", "\"sym\": 0", ": 'sym': is neither true nor false"),
-    (
-      "\"gptq\"", "\"awq\"",
-      ": 'quant_method': 'awq' is not supported; gptq, auto-round and compressed-tensors are"
-    ),
-    ("\"gptq\"", "1", ": 'quant_method': is not a string"),
+    ("\"bits\": 2,", "", ": integer 'bits' … missing"),
+    ("\"bits\": 2,", "\"bits\": 2.0,", ": 'bits': … integer"),
+    ("\"bits\": 2,", "\"bits\": 5,", ": 5-bit …"),
+    ("\"bits\": 2,", "\"bits\": 16,", ": 'bits': … 16 bits … more …"),
+    ("\"group_size\": 32,", "", ": integer 'group_size' … missing"),
+    ("\"group_size\": 32,", "\"group_size\": 0,", ": … 0 columns"),
+    ("\"sym\": false", "\"sym\": 0", ": 'sym': … true … false"),
+    ("\"gptq\"", "\"awq\"", ": 'quant_method': … 'awq'"),
+    ("\"gptq\"", "1", ": 'quant_method': … string"),
   ])
   func `refuses a wrong value`(text: String, replacement: String, reason: String) {
     var fixture = IntegerFixture.gptq(sample)
     fixture.configuration = fixture.configuration.replacing(text, with: replacement)
-    #expect(problem(fixture) == "/source/config.json: key 'quantization_config'" + reason)
+    #expect(problem(fixture).says("/source/config.json: key 'quantization_config'" + reason))
   }
 
   @Test(
     arguments: [
-      ("m.qweight", .i32, [5, 32], "tensor 'm.qweight': 80 columns are no whole groups of 32"),
-      ("m.qweight", .i64, [4, 32], "tensor 'm.qweight': is I64 [4, 32]; expected 2 dimensions of I32"),
-      ("m.qweight", .i32, [4, 0], "tensor 'm.qweight': is I32 [4, 0]; expected 2 dimensions of I32"),
+      ("m.qweight", .i32, [5, 32], "tensor 'm.qweight': 80 columns … 32"),
+      ("m.qweight", .i64, [4, 32], "tensor 'm.qweight': … I64 [4, 32] … 2 dimensions … I32"),
+      ("m.qweight", .i32, [4, 0], "tensor 'm.qweight': … I32 [4, 0] … 2 dimensions … I32"),
       (
         "m.qweight", .i32, [1 << 61, 0],
-        "tensor 'm.qweight': is I32 [2305843009213693952, 0]; expected 2 dimensions of I32"
+        "tensor 'm.qweight': … I32 [2305843009213693952, 0] … 2 dimensions … I32"
       ),
-      ("m.qweight", .i32, [4, 17], "tensor 'm.qzeros': 17 2-bit zero points do not fill whole words"),
+      ("m.qweight", .i32, [4, 17], "tensor 'm.qzeros': 17 2-bit …"),
       (
         "m.qzeros", .i32, [2, 4],
-        "tensor 'm.qzeros' of 2 bits in groups of 32: shape is [2, 4], expected [2, 2]"
+        "tensor 'm.qzeros' of 2 bits in groups of 32: … [2, 4] … [2, 2]"
       ),
       (
         "m.scales", .f16, [4, 32],
-        "tensor 'm.scales' of 2 bits in groups of 32: shape is [4, 32], expected [2, 32]"
+        "tensor 'm.scales' of 2 bits in groups of 32: … [4, 32] … [2, 32]"
       ),
       (
         "m.scales", .i32, [2, 32],
-        "tensor 'm.scales': is I32 [2, 32]; expected 2 dimensions of F16, BF16, F32"
+        "tensor 'm.scales': … I32 [2, 32] … 2 dimensions … F16, BF16, F32"
       ),
-      ("m.g_idx", .i32, [63], "tensor 'm.g_idx': is I32 [63]; expected 64 integers"),
-      ("m.g_idx", .f32, [64], "tensor 'm.g_idx': is F32 [64]; expected 64 integers"),
-      ("m.weight", .f16, [4], "tensor 'm.qweight': the module has 'm.weight' too"),
-      ("x.qzeros", .i32, [1, 1], "tensor 'x.qzeros': belongs to no module: there is no 'x.qweight'"),
-      ("x.g_idx", .i32, [1], "tensor 'x.g_idx': belongs to no module: there is no 'x.qweight'"),
-      ("m.biases", .f16, [4], "tensor 'm.biases': its module is quantized"),
+      ("m.g_idx", .i32, [63], "tensor 'm.g_idx': … I32 [63] … 64 integers"),
+      ("m.g_idx", .f32, [64], "tensor 'm.g_idx': … F32 [64] … 64 integers"),
+      ("m.weight", .f16, [4], "tensor 'm.qweight': … 'm.weight' …"),
+      ("x.qzeros", .i32, [1, 1], "tensor 'x.qzeros': … 'x.qweight'"),
+      ("x.g_idx", .i32, [1], "tensor 'x.g_idx': … 'x.qweight'"),
+      ("m.biases", .f16, [4], "tensor 'm.biases': … quantized"),
     ] as [(String, DType, [Int], String)])
   func `refuses tensors that do not fit`(name: String, dtype: DType, shape: [Int], reason: String) {
     var fixture = IntegerFixture.gptq(sample)
     fixture.set(name, dtype, shape)
-    #expect(problem(fixture) == "/source: " + reason)
+    #expect(problem(fixture).says("/source: " + reason))
   }
 
   @Test(arguments: ["m.qzeros", "m.scales"])
   func `refuses a module that is not whole`(name: String) {
     var fixture = IntegerFixture.gptq(sample)
     fixture.remove(name)
-    #expect(problem(fixture) == "/source: tensor '\(name)' is missing")
+    #expect(problem(fixture).says("/source: … '\(name)' … missing"))
   }
 
   @Test(arguments: [
-    (40, 0, "columns are reordered by activation: column 40 has group 0, not 1"),
-    (3, 2, "column 3 has group 2 of 2"), (3, -1, "column 3 has group -1 of 2"),
+    (40, 0, "… reordered … column 40 … group 0 … 1"),
+    (3, 2, "column 3 … group 2 … 2"), (3, -1, "column 3 … group -1 … 2"),
   ])
   func `refuses reordered columns`(column: Int, group: Int, reason: String) {
     var fixture = IntegerFixture.gptq(sample)
     let index = (0..<64).map { $0 == column ? group : $0 / 32 }
     fixture.set("m.g_idx", .i32, [64], index.flatMap { UInt32(truncatingIfNeeded: $0).littleEndianBytes })
-    #expect(problem(fixture) == "/source: tensor 'm.g_idx': " + reason)
+    #expect(problem(fixture).says("/source: tensor 'm.g_idx': " + reason))
   }
 
   @Test func `refuses a module that should not be quantized`() {
     #expect(
-      problem(.gptq(sample, adding: #", "dynamic": {"-:m": {}}"#))
-        == "/source: tensor 'm.qweight': the configuration says that the module is not quantized")
+      problem(.gptq(sample, adding: #", "dynamic": {"-:m": {}}"#)).says(
+        "/source: tensor 'm.qweight': … quantized"))
   }
 
   @Test func `refuses a zero point that version 1 cannot tell`() {
@@ -123,23 +120,20 @@ import Testing
     var fixture = IntegerFixture.gptq(sample, shift: 0, adding: #", "format": "gptq""#)
     fixture.set("m.qzeros", .i32, [2, 2], [UInt8](repeating: 0, count: 8) + [0x30, 0, 0, 0, 0, 0, 0, 0])
     #expect(
-      problem(fixture, reading: "m.biases")
-        == "/source: tensor 'm.qzeros': zero point of output 2, group 1 is stored as 3; v1 readers disagree "
-        + "whether that is 0 or 4")
+      problem(fixture, reading: "m.biases").says(
+        "/source: tensor 'm.qzeros': … output 2, group 1 … 3 … 0 … 4"))
   }
 
   @Test func `refuses symmetric zero points of no version`() {
     var fixture = IntegerFixture.gptq(sample, isSymmetric: true)
     fixture.set("m.qzeros", .i32, [2, 2], [UInt8](repeating: 0x55, count: 15) + [0xaa])
     #expect(
-      problem(fixture)
-        == "/source: tensor 'm.qzeros': symmetric 2-bit codes have the zero point 2, stored as 1 (v1) or 2 (v2) in "
-        + "all modules alike; here are others")
+      problem(fixture).says("/source: tensor 'm.qzeros': symmetric 2-bit … point 2 … 1 … 2 …"))
   }
 
   @Test(
     arguments: [
-      (.nan, .f16, "m.scales", "tensor 'm.scales': value 0 is not finite"),
+      (.nan, .f16, "m.scales", "tensor 'm.scales': value 0 … finite"),
       (3e38, .bf16, "m.biases", "tensor 'm.scales': scale 3.0040553e+38 times 3 overflows"),
     ] as [(Float, DType, String, String)])
   func `refuses scales that give no weights`(scale: Float, dtype: DType, name: String, reason: String) {
@@ -147,7 +141,7 @@ import Testing
     fixture.set("m.qzeros", .i32, [2, 2], [UInt8](repeating: 0xff, count: 16))
     let scales = [Float](repeating: scale, count: 64)
     fixture.set("m.scales", dtype, [2, 32], TensorBytes(scales, as: dtype).array)
-    #expect(problem(fixture, reading: name) == "/source: " + reason)
+    #expect(problem(fixture, reading: name).says("/source: " + reason))
   }
 
   @Test func `refuses scales in F32 whose products round`() {
@@ -155,9 +149,8 @@ import Testing
     sample.scales[0] = 1.0000001
     let fixture = IntegerFixture.compressedTensors(sample, isSymmetric: true, scales: .f32)
     #expect(
-      problem(fixture, reading: "m.biases")
-        == "/source: tensor 'm.weight_scale': scale 1.0000001 in F32 with zero point 2: 3 times the scale rounds, so "
-        + "that scale and bias are not exact")
+      problem(fixture, reading: "m.biases").says(
+        "/source: tensor 'm.weight_scale': scale 1.0000001 … F32 … point 2 … 3 times … exact"))
   }
 
   @Test(arguments: [
@@ -206,48 +199,41 @@ import Testing
 
   @Test(
     arguments: [
-      ("m.weight_shape", .i64, [2], "tensor 'm.weight_shape' of 2 bits: says [0, 0], the codes are [32, 64]"),
-      ("m.weight_shape", .i64, [3], "tensor 'm.weight_shape': is I64 [3]; expected 2 integers"),
+      ("m.weight_shape", .i64, [2], "tensor 'm.weight_shape' of 2 bits: … [0, 0] … [32, 64]"),
+      ("m.weight_shape", .i64, [3], "tensor 'm.weight_shape': … I64 [3] … 2 integers"),
       (
         "m.weight_zero_point", .i32, [2, 1],
-        "tensor 'm.weight_zero_point' of 2 bits in groups of 32: shape is [2, 1], expected [2, 2]"
+        "tensor 'm.weight_zero_point' of 2 bits in groups of 32: … [2, 1] … [2, 2]"
       ),
       (
         "x.weight_scale", .bf16, [1],
-        "tensor 'x.weight_scale': belongs to no module: there is no 'x.weight_packed'"
+        "tensor 'x.weight_scale': … 'x.weight_packed'"
       ),
     ] as [(String, DType, [Int], String)])
   func `refuses tensors of compressed-tensors`(name: String, dtype: DType, shape: [Int], reason: String) {
     var fixture = IntegerFixture.compressedTensors(sample, isSymmetric: false)
     fixture.set(name, dtype, shape)
-    #expect(problem(fixture) == "/source: " + reason)
+    #expect(problem(fixture).says("/source: " + reason))
   }
 
   @Test func `refuses zero points of symmetric codes`() {
     var fixture = IntegerFixture.compressedTensors(sample, isSymmetric: true)
     fixture.set("m.weight_zero_point", .i32, [2, 2])
     #expect(
-      problem(fixture)
-        == "/source: tensor 'm.weight_zero_point': the configuration says that the module is symmetric")
+      problem(fixture).says("/source: tensor 'm.weight_zero_point': … symmetric"))
   }
 
   @Test(arguments: [
-    ("auto_round:auto_awq", "", "'packing_format': packing 'auto_round:auto_awq' is not supported"),
-    ("auto_round", #", "act_bits": 8"#, "'act_bits': activations of 8 bits are not supported"),
-    ("auto_round", #", "super_bits": 6"#, "'super_bits': a checkpoint with it is not read"),
-    ("auto_round", #", "extra_config": 1"#, "'extra_config': is not an object"),
-    (
-      "auto_round", #", "extra_config": {"m": {"data_type": "mx_fp"}}"#,
-      "'data_type': type 'mx_fp' is not supported"
-    ),
-    (
-      "auto_round", #", "modules_to_not_convert": ["("]"#,
-      "'modules_to_not_convert': expression '(' is not supported"
-    ),
+    ("auto_round:auto_awq", "", "'packing_format': … 'auto_round:auto_awq'"),
+    ("auto_round", #", "act_bits": 8"#, "'act_bits': … 8 bits"),
+    ("auto_round", #", "super_bits": 6"#, "'super_bits': … checkpoint … read"),
+    ("auto_round", #", "extra_config": 1"#, "'extra_config': … object"),
+    ("auto_round", #", "extra_config": {"m": {"data_type": "mx_fp"}}"#, "'data_type': … 'mx_fp'"),
+    ("auto_round", #", "modules_to_not_convert": ["("]"#, "'modules_to_not_convert': … '('"),
   ])
   func `refuses a configuration of AutoRound`(packing: String, more: String, reason: String) {
     let fixture = IntegerFixture.autoRound(
       sample, packing: packing, shift: 0, isSymmetric: false, adding: more)
-    #expect(problem(fixture) == "/source/config.json: key 'quantization_config': " + reason)
+    #expect(problem(fixture).says("/source/config.json: key 'quantization_config': " + reason))
   }
 }

@@ -206,8 +206,8 @@ import Testing
   func `refuses outputs that are no multiple of 32`(format: IntegerFormat) throws {
     let checkpoint = try tables(scale: 0.5, bias: -1, outputCount: 48)
     #expect(
-      message(in: folder) { try checkpoint.write(format, to: folder.path("out"), allowsLoss: true) }
-        == "/out: tensor 'm.weight': 48 outputs are no multiple of 32, which \(format.rawValue) needs")
+      message(in: folder) { try checkpoint.write(format, to: folder.path("out"), allowsLoss: true) }.says(
+        "/out: tensor 'm.weight': 48 outputs … 32 … \(format.rawValue) needs"))
   }
 
   @Test(arguments: [IntegerFormat.gptq, .gptqV2, .autoRound])
@@ -235,7 +235,7 @@ import Testing
       to: folder.path("dense"))
     let checkpoint = try Checkpoint.open(path: folder.path("dense"))
     #expect(
-      message(in: folder) { try checkpoint.write(.gptq, to: folder.path("out")) }
-        == "/out: nothing is quantized, which gptq needs")
+      message(in: folder) { try checkpoint.write(.gptq, to: folder.path("out")) }.says(
+        "/out: … quantized … needs"))
   }
 }

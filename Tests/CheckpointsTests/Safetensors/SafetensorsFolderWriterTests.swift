@@ -158,34 +158,33 @@ import Testing
     var sample = SampleCheckpoint.quantized()
     sample.contents.assets = []
     #expect(
-      message(in: folder) { try sample.write(to: folder.path) }
-        == ": 'config.json', which says what is quantized, is missing")
+      message(in: folder) { try sample.write(to: folder.path) }.says(": 'config.json' … quantized … missing"))
   }
 
   @Test(arguments: [
-    ("../x", "is not a path inside the checkpoint"), ("/x", "is not a path inside the checkpoint"),
-    ("a//b", "is not a path inside the checkpoint"), ("", "is not a path inside the checkpoint"),
-    ("a/./b", "is not a path inside the checkpoint"),
-    ("rilq.json", "the name is taken by the checkpoint itself"),
-    ("model.safetensors", "the name is taken by the checkpoint itself"),
+    ("../x", "… path inside …"), ("/x", "… path inside …"),
+    ("a//b", "… path inside …"), ("", "… path inside …"),
+    ("a/./b", "… path inside …"),
+    ("rilq.json", "… name … taken …"),
+    ("model.safetensors", "… name … taken …"),
   ])
   func `refuses an asset that may not be written`(name: String, reason: String) {
     var sample = SampleCheckpoint([])
     sample.setAsset(name, "")
-    #expect(message(in: folder) { try sample.write(to: folder.path) } == ": asset '\(name)': " + reason)
+    #expect(message(in: folder) { try sample.write(to: folder.path) }.says(": asset '\(name)': " + reason))
   }
 
   @Test func `refuses contents that disagree`() {
     var sample = SampleCheckpoint.quantized()
     sample.contents.quantization["a"] = .affine(bits: 2, groupSize: 64)
     #expect(
-      message(in: folder) { try sample.write(to: folder.path) }
-        == ": tensor 'a.scales' of 2 bits in groups of 64: shape is [8, 2], expected [8, 1]")
+      message(in: folder) { try sample.write(to: folder.path) }.says(
+        ": tensor 'a.scales' of 2 bits in groups of 64: … [8, 2] … [8, 1]"))
   }
 
   @Test func `reports what the system refuses`() throws {
     let sample = SampleCheckpoint([TensorInfo(name: "a", dtype: .u8, shape: [1])])
     try folder.write("model.safetensors/x", "")
-    #expect(message(in: folder) { try sample.write(to: folder.path) } == "/model.safetensors: is a directory")
+    #expect(message(in: folder) { try sample.write(to: folder.path) }.says("/model.safetensors: … directory"))
   }
 }
