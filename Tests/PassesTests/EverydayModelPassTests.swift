@@ -12,7 +12,7 @@ import Testing
 
   @Test func `a packed head beside tied embeddings is the head`() throws {
     let different = try bench.input.writeFolder(to: bench.folder.path("different")) { $0.tieEmbeddings() }
-    let options = QuantizeOptions(bits: 8, targets: try patterns("lm_head"))
+    let options = try QuantizeOptions { ($0.bits, $0.targets) = (8, try patterns("lm_head")) }
     let packed = try bench.run(.quantize(options), on: different, to: "packed").checkpoint
     let model = try Transformer(packed)
     #expect(model.hasOwnHead && model.head.linears[0].weight.packed != nil)

@@ -92,11 +92,7 @@ import Testing
 
   /// Writes a checkpoint that was read from a file of `model` as another file.
   private func write(_ checkpoint: Checkpoint, like model: GGUFModel, to name: String) throws -> GGUFExport {
-    let hyperparameters = GGUFExportModel(
-      name: "again", contextLength: 512, embeddingLength: model.hiddenSize, blockCount: model.layerCount,
-      feedForwardLength: model.feedForwardSize, headCount: model.headCount,
-      keyValueHeadCount: model.keyValueHeadCount, headSize: model.headSize,
-      vocabularySize: model.vocabularySize, normEpsilon: 1e-5, rotaryBase: 10_000, tiesEmbeddings: false)
+    let hyperparameters = try GGUFExportModel(of: checkpoint, name: "again")
     let plan = try GGUFExportPlan(
       checkpoint.contents, hyperparameters, GGUFSample.vocabulary(count: model.vocabularySize),
       path: "out.gguf")
