@@ -120,6 +120,7 @@ public struct Pipeline {
   private func requireMeaningfulOptions() throws {
     let format = recipe.outputFormat
     if let path = options.logPath {
+      guard path != recipe.output.resolved else { throw PassError.usage("--log \(path): is the output") }
       try SideFile.requirePlace(at: path, mayReplace: options.force || options.resumes)
     }
     guard format == .gguf || options.ggufType == .auto else {

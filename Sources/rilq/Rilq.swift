@@ -43,7 +43,7 @@ struct Rilq: ParsableCommand {
       Interruption.waitIfBegun()
       Terminal.writeError(error.oneLine)
       Foundation.exit(error.exitCode)
-    } catch  where exitCode(for: error) == .failure && !(error is ExitCode) {
+    } catch let error where exitCode(for: error) == .failure && !(error is ExitCode) {
       // An error of the system that nobody translated; 1 would say that a check failed.
       Interruption.waitIfBegun()
       Terminal.writeError("\(error)".escapedForDisplay)

@@ -64,6 +64,7 @@ import Testing
       "--text goes with a recipe: rilq convert INPUT OUTPUT --recipe fast --text FILE"
     ),
     (["a", "b", "--recipe", "fast", "--pass", "merge"], "--recipe has passes of its own; leave out --pass"),
+    (["a", "b", "--write-recipe", "b"], "--write-recipe b: is another file of this run"),
     (["a", "b", "--set", "input=c"], "--set input=c: the arguments INPUT and OUTPUT say that already"),
   ])
   func `wrong usage says what is missing and what would work`(arguments: [String], expected: String) throws {

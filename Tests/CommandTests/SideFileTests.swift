@@ -64,6 +64,13 @@ import Testing
     #expect(try folder.names() == ["model"])
   }
 
+  @Test func `a log that is the output is refused`() throws {
+    let folder = try folderWithModel()
+    let result = try Program.run("convert", "model", "out.rilq", "--log", "out.rilq", in: folder)
+    #expect(result.code == 64 && result.error == "rilq: --log out.rilq: is the output\n")
+    #expect(try folder.names() == ["model"])
+  }
+
   @Test func `a recipe that is there is replaced with --force only`() throws {
     let folder = try folderWithModel()
     try folder.write("r.yaml", "kept")

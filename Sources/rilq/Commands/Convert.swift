@@ -65,6 +65,9 @@ struct Convert: ParsableCommand {
     if paths.count == 2, let override = overrides.first(where: isPath) {
       throw ValidationError("--set \(override): the arguments INPUT and OUTPUT say that already")
     }
+    if let writeRecipe, let other = (paths + [log].compactMap(\.self)).first(where: { $0 == writeRecipe }) {
+      throw ValidationError("--write-recipe \(other): is another file of this run")
+    }
     if writeRecipe != nil, outputOptions.dryRun {
       throw ValidationError(
         "--write-recipe writes a file and --dry-run writes nothing; leave out one of them")
