@@ -80,9 +80,8 @@ def add_invalid(catalogue):
     variables("variable-of-a-later-one", '{a: "$' + '{b}", b: x}', "o", "there is no variable 'b'")
     variables("variable-with-a-dash", "{a-b: x}", "o", "is not a name of letters, digits and '_'")
     variables("variable-named-like-a-key", "{input: x}", "o", "is the name of a key of the recipe")
-    variables("variable-is-list", "{a: [x]}", "o", "key 'variables.a': is a list, expected a value")
+    variables("variable-is-map", "{a: {b: x}}", "o", "key 'variables.a': is a map, expected a value or a list")
     variables("variables-is-list", "[a]", "o", "key 'variables': is a list, expected a map")
-    catalogue.add(FOLDER + "folder.yaml", {"file.txt": "a recipe must be a file\n"}, CONVERT, "is a folder, not a file", code=2)
 
 
 def add_odd(catalogue):

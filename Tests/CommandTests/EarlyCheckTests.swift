@@ -92,7 +92,7 @@ import Testing
     let arguments = command.prefix(1) + ["model", "out.rilq", "--dry-run"] + command.dropFirst()
     let result = try Program(Array(arguments), in: folder).wait()
     #expect(result.code == 2, "\(result.error)")
-    #expect(result.error.hasPrefix("rilq: model: ") && result.error.split(separator: "\n").count == 1)
+    #expect(result.error.hasPrefix("rilq: model") && result.error.split(separator: "\n").count == 1)
     #expect(result.output.isEmpty)
   }
 }

@@ -90,7 +90,7 @@ import Testing
   @Test func `refuses another format or version`() throws {
     #expect(
       try refusal(format: "pt") { _ in }.says("i.safetensors: … 'rilq-importance' …"))
-    #expect(try refusal(version: "2") { _ in }.says("i.safetensors: … '2'"))
+    #expect(try refusal(version: "2") { _ in }.says("i.safetensors: … '2' …"))
   }
 
   @Test func `refuses tensors that do not fit the checkpoint`() throws {

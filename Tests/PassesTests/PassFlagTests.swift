@@ -72,6 +72,6 @@ import Testing
   @Test func `names a key that is missing`() {
     #expect(
       message { _ = try PassOptions(name: "calibrate", flags: []) }.says(
-        "rilq calibrate: key 'text': … missing"))
+        "--text … missing: rilq calibrate … --text FILE"))
   }
 }

@@ -16,7 +16,7 @@ import Testing
   }
 
   @Test(arguments: [
-    (#", "checkpoint_format": "marlin""#, "'checkpoint_format': … 'marlin'"),
+    (#", "checkpoint_format": "marlin""#, "'checkpoint_format': … 'marlin' …"),
     (
       #", "checkpoint_format": "gptq", "format": "gptq_v2""#,
       "'checkpoint_format': … 'gptq' … 'format' … 'gptq_v2'"
@@ -24,10 +24,10 @@ import Testing
     (#", "pack_dtype": "int64""#, "'pack_dtype': packing … words …"),
     (#", "pack_dtype": 32"#, "'pack_dtype': … string"),
     (#", "dynamic": []"#, "'dynamic': … object"),
-    (#", "dynamic": {"(": {}}"#, "'dynamic': … '('"),
-    (#", "dynamic": {"a++": {}}"#, "'dynamic': … 'a++'"),
-    (#", "dynamic": {"(?!m)": {}}"#, "'dynamic': … '(?!m)'"),
-    (#", "dynamic": {"m{5000}{5000}": {}}"#, "'dynamic': … 'm{5000}{5000}'"),
+    (#", "dynamic": {"(": {}}"#, "'dynamic': … '(' …"),
+    (#", "dynamic": {"a++": {}}"#, "'dynamic': … 'a++' …"),
+    (#", "dynamic": {"(?!m)": {}}"#, "'dynamic': … '(?!m)' …"),
+    (#", "dynamic": {"m{5000}{5000}": {}}"#, "'dynamic': … 'm{5000}{5000}' …"),
     (#", "dynamic": {"m": 1}"#, "'dynamic': 'm' … object"),
     (#", "dynamic": {"m": {"bits": 5}}"#, "5-bit …"),
     (#", "adapter": {"name": "lora"}"#, "'adapter': … checkpoint … read"),
@@ -45,7 +45,7 @@ import Testing
     ("\"group_size\": 32,", "", ": integer 'group_size' … missing"),
     ("\"group_size\": 32,", "\"group_size\": 0,", ": … 0 columns"),
     ("\"sym\": false", "\"sym\": 0", ": 'sym': … true … false"),
-    ("\"gptq\"", "\"awq\"", ": 'quant_method': … 'awq'"),
+    ("\"gptq\"", "\"awq\"", ": 'quant_method': … 'awq' …"),
     ("\"gptq\"", "1", ": 'quant_method': … string"),
   ])
   func `refuses a wrong value`(text: String, replacement: String, reason: String) {
@@ -224,12 +224,12 @@ import Testing
   }
 
   @Test(arguments: [
-    ("auto_round:auto_awq", "", "'packing_format': … 'auto_round:auto_awq'"),
-    ("auto_round", #", "act_bits": 8"#, "'act_bits': … 8 bits"),
+    ("auto_round:auto_awq", "", "'packing_format': … 'auto_round:auto_awq' …"),
+    ("auto_round", #", "act_bits": 8"#, "'act_bits': … 8 bits …"),
     ("auto_round", #", "super_bits": 6"#, "'super_bits': … checkpoint … read"),
     ("auto_round", #", "extra_config": 1"#, "'extra_config': … object"),
-    ("auto_round", #", "extra_config": {"m": {"data_type": "mx_fp"}}"#, "'data_type': … 'mx_fp'"),
-    ("auto_round", #", "modules_to_not_convert": ["("]"#, "'modules_to_not_convert': … '('"),
+    ("auto_round", #", "extra_config": {"m": {"data_type": "mx_fp"}}"#, "'data_type': … 'mx_fp' …"),
+    ("auto_round", #", "modules_to_not_convert": ["("]"#, "'modules_to_not_convert': … '(' …"),
   ])
   func `refuses a configuration of AutoRound`(packing: String, more: String, reason: String) {
     let fixture = IntegerFixture.autoRound(
