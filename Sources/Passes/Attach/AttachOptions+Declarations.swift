@@ -4,14 +4,16 @@ extension AttachOptions {
   /// Every option, in the order in which it is written; with an adapter of PEFT only what names that.
   @PassOptionTable<Self> public static var declarations: [PassOption<Self>] {
     newDeclarations.map { $0.when { $0.adapter == nil } }
-    adapterDeclarations("a new adapter", "folder of a PEFT adapter to put beside the weights as it is")
+    adapterDeclarations("a new adapter", "folder of a PEFT adapter to put beside the weights unchanged")
   }
 
   @PassOptionTable<Self> private static var newDeclarations: [PassOption<Self>] {
-    Option("kind", \.kind, .word, "what A is applied to; only pooled adapters merge exactly")
+    Option(
+      "kind", \.kind, .word,
+      "whether A sees every input or the mean of each group; only pooled adapters merge exactly")
     Option("rank", \.rank, .integer(in: 1...rankLimit), "rows of A")
     Option("alpha", \.alpha, .number(.above(0)), "the update is `alpha / rank * B * A`")
-    Option("init", \.initialization, .word, "what A and B begin with")
+    Option("init", \.initialization, .word, "initialization of A and B")
     Option("targets", \.targets, .targets, "modules that get an adapter")
       .byDefault("all linears of the layers")
     Option("ignore", \.ignore, .patterns, "modules that get none")
@@ -27,18 +29,18 @@ extension AttachOptions {
     ).when(\.initialization.usesText)
     Option(
       "iterations", \.iterations, .integer(in: 1...iterationLimit),
-      "`loftq`: how often the adapter is found; above 1 with dense adapters only"
+      "`loftq`: rounds of quantizing and approximating; above 1 for dense adapters only"
     ).when { $0.initialization == .loftq }
     Option(
       "teacher", \.teacher, .path,
       "`loftq`, `qera`, `atc`: original model, whose weights are approximated"
     ).byDefault("the input of the recipe").when(\.initialization.usesTeacher)
     Option(
-      "eta", \.eta, .number(.aboveUpTo(0, 1)), "`atc`: how much of its alignment is taken"
+      "eta", \.eta, .number(.aboveUpTo(0, 1)), "`atc`: share of the alignment that is applied"
     ).when { $0.initialization == .atc }
     Option(
       "tau", \.tau, .number(.within(0...1)),
-      "`atc`: largest step down the loss, of the length of the alignment"
+      "`atc`: largest step down the loss, as a share of the alignment's length"
     ).when { $0.initialization == .atc }
   }
 

@@ -13,7 +13,7 @@ extension CalibrateOptions {
     windowDeclarations
     trainingDeclarations
     lossDeclarations
-    Option("teacher", \.teacher, .path, "original model, whose output is to be matched")
+    Option("teacher", \.teacher, .path, "original model, whose output is matched")
       .byDefault("the input of the recipe")
     Option("train", \.train, .words(elseDoing: "trains nothing"), "what is trained")
       .byDefault("the adapters, or without adapters biases and scales")
@@ -25,7 +25,7 @@ extension CalibrateOptions {
     Option("samples", \.samples, .integer(in: 1...countLimit), "windows trained on")
     Option(
       "sampled", \.sampled, .integer(in: 0...countLimit).described("integer, 0 to `samples`"),
-      "how many of the windows are written by the original model"
+      "how many of the windows the original model writes"
     ) { .integer(in: 0...($0.texts.isEmpty ? 1_000_000 : $0.samples)) }
     Option("length", \.length, .integer(in: 2...lengthLimit), "tokens per window")
   }
@@ -33,11 +33,11 @@ extension CalibrateOptions {
   @PassOptionTable<Self> private static var trainingDeclarations: [PassOption<Self>] {
     Option("updates", \.updates, .integer(in: 1...countLimit), "steps of the optimizer")
     Option("batch", \.batch, .integer(in: 1...countLimit), "windows per update")
-    Option("learning_rate", \.learningRate, .number(.aboveUpTo(0, 1)), "peak step size")
+    Option("learning_rate", \.learningRate, .number(.aboveUpTo(0, 1)), "peak learning rate")
       .byDefault("chosen by what is trained")
     Option(
       "learning_rate_scale", \.learningRateScale, .learningRateScale,
-      "factor of the step size of each part"
+      "factor on the learning rate for each trained part"
     ).byDefault("all 1")
     Option(
       "validation", \.validation, .integer(in: 0...countLimit),
@@ -58,7 +58,7 @@ extension CalibrateOptions {
       "weight of the next token's cross-entropy")
     Option(
       "kl_weight", \.klWeight, .number(.atLeast(0)),
-      "weight of the KL divergence from the original's distribution; not all weights are 0")
+      "weight of the KL divergence from the original's distribution")
     Option(
       "kl_top_k", \.klTopK, .integer(in: 2...countLimit),
       "how many of the original's most probable tokens the divergence compares; only with a `kl_weight`"
@@ -68,14 +68,14 @@ extension CalibrateOptions {
       "temperature of the KL loss; only with a `kl_weight`")
     Option(
       "scope", \.scope, .word,
-      "where the model loss compares with the original: at each linear, at each layer, or at the end")
+      "where the model loss compares with the original")
     Option(
-      "schedule", \.schedule, .word, "how the learning rate goes on after it has risen")
+      "schedule", \.schedule, .word, "shape of the learning rate after the warmup")
     Option(
       "warmup", \.warmup, .integer(in: 0...countLimit).described("integer, 0 to `updates` - 1"),
       "updates over which the learning rate rises"
     ) { .integer(in: 0...max($0.updates - 1, 0)) }
-    Option("products", \.products, .word, "what operands of products are rounded to")
+    Option("products", \.products, .word, "what the operands of products are rounded to")
   }
 
   /// An empty list of texts leaves all windows to the original model.

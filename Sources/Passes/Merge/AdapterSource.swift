@@ -34,7 +34,7 @@ extension AdapterTaking {
     _ standing: String, _ help: String
   ) -> [PassOption<Self>] {
     Option("adapter", \.adapterPath, .adapter, help).byDefault(standing)
-    Option("pooling", \.adapterPooling, .word, "how a pooled adapter is meant, see `peft.md`")
+    Option("pooling", \.adapterPooling, .word, "convention of a pooled adapter, see `peft.md`")
       .byDefault("as the adapter's configuration says")
   }
 

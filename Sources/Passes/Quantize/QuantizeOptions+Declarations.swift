@@ -8,19 +8,19 @@ extension QuantizeOptions {
     statisticsDeclarations
     Option(
       "importance", \.importance, .path,
-      "file of the importance of inputs in place of windows, for `search`; see `importance.md`"
+      "importance file that `search` reads instead of windows; see `importance.md`"
     ).byDefault("none").when { $0.importance != nil }
     Option(
       "importance_output", \.importanceOutput, .outputPath,
-      "file that the importance of inputs is written to; replaced only with `--force`"
+      "importance file to write; replaced only with `--force`"
     ).byDefault("none").when { $0.importanceOutput != nil }
     Option(
       "damping", \.damping, .number(.aboveUpTo(0, 1)),
-      "share of the moments' mean diagonal that is added to the diagonal, for `gptq` and `propagation`"
+      "damping of `gptq` and `propagation`, as a share of the moments' mean diagonal"
     ).when { $0.method == .gptq || $0.propagation > 0 }
     Option(
       "activation_order", \.activationOrder, .toggle,
-      "`gptq`: columns in the order of decreasing activation, tables from the original weights"
+      "`gptq`: columns in order of decreasing activation, tables from the original weights"
     ).when { $0.method == .gptq }
   }
 
@@ -33,7 +33,7 @@ extension QuantizeOptions {
     }
     Option(
       "bits_per_weight", \.bitsPerWeight, .number(.aboveUpTo(2, 8)),
-      "bits of a weight, codes and tables, distributed over the modules by sensitivity; needs windows"
+      "average bits per weight, codes and tables together, distributed by sensitivity; needs windows"
     ).byDefault("all have `bits`").when { $0.bitsPerWeight != nil && $0.method != .nf2 }
     Option(
       "group_size", \.groupSize, .integer(among: allowedGroupSizes),
@@ -45,7 +45,7 @@ extension QuantizeOptions {
       $0.method != .nf2
     }
     Option(
-      "overrides", \.overrides, .overrides, "other bits and group sizes for some modules; the last one wins"
+      "overrides", \.overrides, .overrides, "other bits and group sizes for some modules, see below"
     ).inRecipesOnly().when { !$0.overrides.isEmpty }
   }
 
@@ -56,40 +56,40 @@ extension QuantizeOptions {
     Option("samples", \.samples, .integer(in: 1...1_000_000), "windows").when(\.hasWindows)
     Option(
       "sampled", \.sampled, .integer(in: 0...1_000_000).described("integer, 0 to `samples`"),
-      "windows that the original model writes itself"
+      "how many of the windows the original model writes"
     ) { .integer(in: 0...($0.texts.isEmpty ? 1_000_000 : $0.samples)) }.when(\.hasWindows)
     Option(
       "length", \.length, .integer(in: 2...CalibrateOptions.lengthLimit), "tokens per window"
     ).when(\.hasWindows)
     Option("seed", \.seed, .seed, "seed of the choice of windows").when(\.hasWindows)
     Option(
-      "refit", \.refit, .toggle, "fits scales and biases to the codes, by the second moments"
+      "refit", \.refit, .toggle, "fits scales and biases to the codes, by the second moments of the inputs"
     ).when(\.hasWindows)
     Option(
       "sweeps", \.sweeps, .integer(in: 0...1000),
-      "how often every code is chosen again, by the second moments"
+      "how often every code is chosen again, by the second moments of the inputs"
     ).when(\.hasWindows)
     Option(
       "propagation", \.propagation, .number(.within(0...1)),
-      "share of the earlier layers' error that weights are corrected for before they are quantized"
+      "share of the earlier layers' error that each linear corrects"
     ).when(\.hasWindows)
     Option(
-      "products", \.products, .word, "what operands of products are rounded to while windows go through"
+      "products", \.products, .word, "what the operands of products with windows are rounded to"
     ).when(\.hasWindows)
     Option(
       "layer_epochs", \.layerEpochs, .integer(in: 0...1000),
-      "how often each layer's codes, scales and biases are trained on all windows"
+      "epochs of training for each layer's codes, scales and biases"
     ).when(\.hasWindows)
     Option(
       "layer_batch", \.layerBatch, .integer(in: 1...1_000_000), "windows per update of a layer"
     ).when(\.trainsLayers)
     Option(
       "layer_learning_rate", \.layerLearningRate, .number(.aboveUpTo(0, 1)),
-      "peak step size of a layer's scales and biases, in units of the step"
+      "peak learning rate of a layer's scales and biases, in quantization steps"
     ).when(\.trainsLayers)
     Option(
       "layer_code_rate", \.layerCodeRate, .number(.within(0...1)),
-      "peak step size of a layer's codes, in units of the step"
+      "peak learning rate of a layer's codes, in quantization steps"
     ).when(\.trainsLayers)
   }
 

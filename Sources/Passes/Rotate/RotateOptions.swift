@@ -24,11 +24,11 @@ public struct RotateOptions: PassOptionValues {
   @PassOptionTable<Self> public static var declarations: [PassOption<Self>] {
     Option(
       "parts", \.parts, .words(elseDoing: "rotates nothing"),
-      "what is rotated: the stream between layers, the values of attention"
+      "what is rotated: the residual stream, the values of attention heads"
     ).byDefault("both")
     Option("seed", \.seed, .seed, "seed of the rotations")
     Option(
-      "dtype", \.dtype, .floatType, "dtype of the weights that are rotated, which are rounded to it once"
+      "dtype", \.dtype, .floatType, "dtype of the rotated weights, which are rounded to it once"
     ).byDefault("as they are")
   }
 }

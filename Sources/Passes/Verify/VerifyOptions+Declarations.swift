@@ -7,16 +7,16 @@ extension VerifyOptions {
       .byDefault("required without `sampled`").when { $0.text != nil }
     Option(
       "sampled", \.sampled, .integer(in: 1...1_000_000),
-      "windows that the original model writes, in place of a text"
+      "number of windows that the original model writes, instead of a text"
     ).byDefault("none").when { $0.sampled != nil }
     Option("seed", \.seed, .seed, "seed of the windows that the original model writes")
       .when { $0.sampled != nil }
-    Option("against", \.against, .verifyReference, "what is compared with, see below")
+    Option("against", \.against, .verifyReference, "reference of the comparison, see below")
       .byDefault("`unmerged` after a merge, otherwise `input`").inRecipesOnly()
     Option("window", \.window, .integer(in: 2...CalibrateOptions.lengthLimit), "tokens per window")
     Option(
       "max_tokens", \.maxTokens, .integer(in: 2...Int.max).described("integer, at least `window`"),
-      "tokens of the text that are used"
+      "maximum number of tokens taken from the text"
     ) { .integer(in: $0.window...Int.max) }.byDefault("all")
     limitDeclarations
   }
@@ -34,10 +34,10 @@ extension VerifyOptions {
     ).byDefault("\(defaultMaxLogitDifference.shortText) when no limit at all is given")
     Option(
       "min_top1_agreement", \.minTop1Agreement, .number(.within(0...1)),
-      "least share of tokens with the same most probable successor")
+      "minimum share of positions with the same most probable next token")
     Option(
       "max_perplexity_ratio", \.maxPerplexityRatio, .number(.above(0)),
-      "limit of the candidate's perplexity over the reference's")
+      "limit of the ratio of the candidate's perplexity to the reference's")
   }
 
   /// Refuses a comparison on no windows or on windows from two places, or with an unmerged state that is not there.
