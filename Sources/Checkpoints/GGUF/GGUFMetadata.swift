@@ -4,15 +4,15 @@ package struct GGUFMetadata: Sendable, Equatable {
   package private(set) var keys: [String] = []
   private var values: [String: GGUFValue] = [:]
 
-  /// Metadata without a key.
+  /// Makes metadata without keys.
   package init() {}
 
   /// The value of a key, or nil when there is none.
   package subscript(key: String) -> GGUFValue? { values[key] }
 
-  /// Adds a key behind the others.
+  /// Appends a key.
   ///
-  /// - Returns: Whether the key is new; otherwise nothing was changed.
+  /// - Returns: Whether the key is new; if not, nothing is changed.
   package mutating func insert(_ key: String, _ value: GGUFValue) -> Bool {
     guard values[key] == nil else { return false }
     values[key] = value
@@ -72,7 +72,7 @@ struct GGUFKeys {
     }
   }
 
-  /// A positive size that is small enough for products of three.
+  /// A positive size, small enough for products of three sizes.
   func size(_ key: String) throws(FormatError) -> Int {
     guard let size = try optionalSize(key) else { throw FormatError(path, .missing("key '\(key)'")) }
     return size

@@ -1,6 +1,6 @@
-/// A file with one JSON object a line.
+/// A file with one JSON object per line.
 package struct JSONLines: Sendable {
-  /// No text of a data set is longer.
+  /// The maximum length of a line; no text of a data set is longer.
   private static let lineByteLimit = 16 << 20
 
   /// An object and where it is.
@@ -34,7 +34,7 @@ package struct JSONLines: Sendable {
 
   /// Reads a file.
   ///
-  /// - Throws: `FormatError`; of what is malformed, with the line.
+  /// - Throws: `FormatError`; for malformed contents, with the line.
   package init(contentsOf path: String) throws {
     try self.init(parsing: InputFile.contents(of: path), path: path)
   }
