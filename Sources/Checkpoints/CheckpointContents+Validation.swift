@@ -162,7 +162,7 @@ extension QuantizedLayout {
     guard let columnCount = columnCount(wordCount: codes.shape[1]) else {
       throw FormatError(
         path, at: place,
-        .malformed("\(codes.shape[1]) words a row are no whole groups of \(groupSize) \(bits)-bit codes"))
+        .malformed("\(codes.shape[1]) words per row are not whole groups of \(groupSize) \(bits)-bit codes"))
     }
     for part in parts(rows: codes.shape[0], columns: columnCount).dropFirst() {
       let table = try require(part.kind)

@@ -229,7 +229,7 @@ extension QuantizedLayout {
         "'bits' is not \(widths.dropLast().joined(separator: ", ")) or \(widths.last ?? "")")
     }
     guard let groupSize = value["group_size"]?.integer, groupSize >= 1 else {
-      throw LayoutDefect("'group_size' is no positive integer")
+      throw LayoutDefect("'group_size' is not a positive integer")
     }
     self = .affine(bits: bits, groupSize: groupSize)
   }

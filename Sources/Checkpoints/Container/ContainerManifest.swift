@@ -98,10 +98,10 @@ extension AdapterParameters {
     guard let name = value["kind"]?.string else { throw ManifestDefect("'adapter' has no 'kind'") }
     guard let kind = Kind(rawValue: name) else { throw ManifestDefect("unknown adapter kind '\(name)'") }
     guard let rank = value["rank"]?.integer, rank >= 1 else {
-      throw ManifestDefect("'adapter': 'rank' is no positive integer")
+      throw ManifestDefect("'adapter': 'rank' is not a positive integer")
     }
     guard let alpha = value["alpha"]?.double, alpha.isFinite else {
-      throw ManifestDefect("'adapter': 'alpha' is no finite number")
+      throw ManifestDefect("'adapter': 'alpha' is not a finite number")
     }
     self.init(kind: kind, rank: rank, alpha: alpha)
   }

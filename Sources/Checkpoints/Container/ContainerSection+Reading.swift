@@ -112,11 +112,12 @@ extension ContainerEncoding {
       blockByteCount % ContainerFormat.alignment == 0
     else { throw RecordDefect(subject.place, .malformed("block size is \(blockByteCount)")) }
     guard filter == .none || (subject.tensor != nil && codec != .raw) else {
-      throw RecordDefect(subject.place, .malformed("filter \(filter.rawValue) on raw bytes or no tensor"))
+      throw RecordDefect(
+        subject.place, .malformed("filter \(filter.rawValue) is only for compressed tensors"))
     }
     guard subject.byteCount % filter.width == 0 else {
       throw RecordDefect(
-        subject.place, .malformed("\(subject.byteCount) bytes are not elements of \(filter.width)"))
+        subject.place, .malformed("\(subject.byteCount) bytes are not whole elements of \(filter.width)"))
     }
   }
 
@@ -215,7 +216,7 @@ private struct FixedPart {
     switch subject {
     case .asset(let asset):
       guard asset.hasSafeName else {
-        throw RecordDefect(subject.place, .malformed("the name is no path inside a folder"))
+        throw RecordDefect(subject.place, .malformed("the name is not a path inside a folder"))
       }
     default:
       guard name.isEmpty else { throw RecordDefect(subject.place, .malformed("has a name")) }

@@ -133,7 +133,7 @@ extension CheckpointContents {
     }
     for asset in assets where !asset.hasSafeName {
       throw FormatError(
-        path, at: "asset '\(asset.name)'", .unsupported("the name is no path inside a folder"))
+        path, at: "asset '\(asset.name)'", .unsupported("the name is not a path inside a folder"))
     }
     if let (name, outer) = Asset.firstNested(Set(assets.map(\.name))) {
       throw FormatError(path, at: "asset '\(name)'", .malformed("is inside asset '\(outer)'"))

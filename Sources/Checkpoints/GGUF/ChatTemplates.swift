@@ -109,7 +109,7 @@ extension ChatTemplates {
       let name = String(key.dropFirst(Self.key.count + 1))
       guard name != Self.defaultName,
         Self.templateName(ofFile: Self.folderName + name + Self.fileEnding) == name
-      else { throw keys.error(key, .malformed("'\(name)' is no name of a template")) }
+      else { throw keys.error(key, .malformed("'\(name)' is not a template name")) }
       if let text = try keys.string(key) { templates.append(Named(name: name, text: text)) }
     }
     for name in try keys.strings(Self.listKey) ?? [] where !templates.contains(where: { $0.name == name }) {
@@ -137,7 +137,7 @@ extension ChatTemplates {
       guard !names.contains(name), name != Self.defaultName else {
         throw FormatError(
           path, at: "chat template '\(template.name)'",
-          .notExact("another one is called '\(name)' in GGUF, too"))
+          .notExact("another template is also called '\(name)' in GGUF"))
       }
       names.append(name)
       members.append(GGUFExportMember("\(Self.key).\(name)", .string(template.text)))

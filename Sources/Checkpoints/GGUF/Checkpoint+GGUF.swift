@@ -79,7 +79,7 @@ extension GGUFKeys {
     if let text = try string(Self.checkpointMetadataKey) {
       let json = try json(Self.checkpointMetadataKey, text)
       guard json.object != nil else {
-        throw error(Self.checkpointMetadataKey, .malformed("is no object"))
+        throw error(Self.checkpointMetadataKey, .malformed("is not an object"))
       }
       return json
     }

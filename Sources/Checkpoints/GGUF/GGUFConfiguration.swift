@@ -69,7 +69,7 @@ struct GGUFConfiguration {
         .unsupportedKind("architecture '\(architecture)'", supported: families.map(\.ggufArchitecture)))
     }
     if let type = try keys.string("general.type"), type != "model" {
-      throw keys.error("general.type", .unsupported("'\(type)' is no model"))
+      throw keys.error("general.type", .unsupported("'\(type)' is not a model"))
     }
     if let count = try keys.integer("split.count"), count > 1 {
       throw keys.error(
@@ -78,7 +78,7 @@ struct GGUFConfiguration {
     let prefix = architecture + "."
     for key in keys.metadata.keys where key.hasPrefix(prefix) {
       guard knownKeys.contains(String(key.dropFirst(prefix.count))) else {
-        throw keys.error(key, .unsupported("a model with this key is of a kind that is not read"))
+        throw keys.error(key, .unsupported("a model with this key is not supported"))
       }
     }
     if let count = try keys.integer(prefix + "expert_count"), count > 0 {

@@ -119,7 +119,7 @@ extension GGUFEncoding {
     let name = kind.type.name
     if !isScaleHalf { return "\(name) has F16 scales, which do not hold \(scale)" }
     if let zero = kind.biasPhrase {
-      return "\(name) has no biases but \(zero), and there is one of \(bias) with the scale \(scale)"
+      return "\(name) has no biases but \(zero); a group has the bias \(bias) and the scale \(scale)"
     }
     return isBiasHalf ? "its levels are not finite" : "\(name) has F16 biases, which do not hold \(bias)"
   }

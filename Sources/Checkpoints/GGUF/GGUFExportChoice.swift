@@ -76,7 +76,7 @@ struct GGUFExportChoice {
       (0..<bytes.byteCount).reduce(UInt8(0)) { max($0, bytes.byte(at: $1)) }
     }
     return largest > greatest
-      ? "\(type.name) holds codes up to \(greatest), and there is one of \(largest)" : nil
+      ? "\(type.name) holds codes up to \(greatest), but the largest code is \(largest)" : nil
   }
 
   /// The loss of an encoding, or nil when there is none.
@@ -87,7 +87,7 @@ struct GGUFExportChoice {
       throw FormatError(
         path, at: place,
         .notExact(
-          "\(columnCount) columns are no whole blocks of \(encoding.type.name), which have "
+          "\(columnCount) columns are not whole blocks of \(encoding.type.name), which have "
             + "\(encoding.type.blockElementCount)"))
     }
     // Codes that cannot be taken over are always a loss, without measuring it.

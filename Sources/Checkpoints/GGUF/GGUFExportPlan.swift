@@ -72,11 +72,11 @@ package struct GGUFExportPlan: Sendable {
   /// Why a type cannot hold tables of some dtypes that are not computed yet, or nil when it can.
   private static func obstacle(_ tables: [DType], in type: GGUFTensorType) -> String? {
     if let zero = GGUFCodes(type)?.biasPhrase {
-      return "\(type.name) has no biases but \(zero), those to be computed are others"
+      return "\(type.name) has no biases but \(zero); those to be computed may differ"
     }
-    if type == .q5_1 { return "Q5_1 holds codes up to 31, those to be computed are others" }
+    if type == .q5_1 { return "Q5_1 holds codes up to 31, but those to be computed may differ" }
     guard tables.contains(.f32) else { return nil }
-    return "\(type.name) has F16 tables, those to be computed are F32; --tables f16 makes them so"
+    return "\(type.name) has F16 tables, but those to be computed are F32; --tables f16 makes them F16"
   }
 
   /// The metadata `general.*`.

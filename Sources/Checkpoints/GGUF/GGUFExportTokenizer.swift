@@ -78,7 +78,7 @@ struct GGUFExportTokenizerFile {
   /// - Throws: `FormatError.notExact` when it has none.
   func splitting() throws(FormatError) -> String {
     guard json["model"]?["type"]?.string == "BPE" else {
-      throw refusal("model", "'\(json["model"]?["type"]?.string ?? "none")' is no byte-level BPE")
+      throw refusal("model", "'\(json["model"]?["type"]?.string ?? "none")' is not byte-level BPE")
     }
     let component = json["pre_tokenizer"] ?? .null
     let candidates = GGUFPreTokenizer.matching(component)
@@ -156,7 +156,7 @@ struct GGUFExportTokenizerFile {
     for merge in json["model"]?["merges"]?.array ?? [] {
       let text = merge.string ?? (merge.array ?? []).compactMap(\.string).joined(separator: " ")
       guard text.utf8.count(where: { $0 == UInt8(ascii: " ") }) == 1 else {
-        throw FormatError(path, at: "key 'model.merges'", .malformed("'\(text)' is no pair of tokens"))
+        throw FormatError(path, at: "key 'model.merges'", .malformed("'\(text)' is not a pair of tokens"))
       }
       merges.append(text)
     }

@@ -141,7 +141,7 @@ struct GGUFHeaderReader {
     guard let value = metadata[GGUFHeader.alignmentKey] else { return GGUFHeader.defaultAlignment }
     let place = "key '\(GGUFHeader.alignmentKey)'"
     guard case .uint32(let alignment) = value else {
-      throw FormatError(path, at: place, .malformed("is no u32"))
+      throw FormatError(path, at: place, .malformed("is not a u32"))
     }
     guard alignment >= 8, alignment.nonzeroBitCount == 1 else {
       throw FormatError(path, at: place, .malformed("\(alignment) is not a power of two from 8"))
@@ -216,7 +216,7 @@ struct GGUFHeaderReader {
     guard rowLength % type.blockElementCount == 0 else {
       throw cursor.error(
         .malformed(
-          "rows of \(rowLength) values are no whole \(type.name) blocks of \(type.blockElementCount)"),
+          "rows of \(rowLength) values are not whole \(type.name) blocks of \(type.blockElementCount)"),
         byte: position)
     }
     // Checks the size as floats, which is larger than that of any type, so that nothing made from it

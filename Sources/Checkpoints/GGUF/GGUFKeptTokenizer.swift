@@ -29,7 +29,7 @@ package struct GGUFKeptTokenizer: Sendable {
     keys = GGUFKeys(metadata: header.metadata, path: path)
     byteCount = bytes.count
     for key in header.metadata.keys where !key.hasPrefix(Self.prefix) {
-      throw keys.error(key, .malformed("is no key of a tokenizer"))
+      throw keys.error(key, .malformed("is not a key of a tokenizer"))
     }
   }
 

@@ -30,10 +30,10 @@ struct GGUFStatement {
     isOurs = keys.metadata.keys.contains { $0.hasPrefix("rilq.") }
     guard let text = try keys.string(Self.key) else { return }
     let json = try keys.json(Self.key, text)
-    guard let members = json.object else { throw Self.refused(keys, "is no object") }
+    guard let members = json.object else { throw Self.refused(keys, "is not an object") }
     for member in members {
       guard let entries = member.value.object else {
-        throw Self.refused(keys, "'\(member.key)' is no object")
+        throw Self.refused(keys, "'\(member.key)' is not an object")
       }
       switch member.key {
       case "modules": for entry in entries { packings[entry.key] = try Self.packing(entry, keys) }
@@ -60,7 +60,7 @@ struct GGUFStatement {
     _ module: JSONValue.Member, _ keys: GGUFKeys
   ) throws(FormatError) -> GGUFPacking {
     let place = "module '\(module.key)': "
-    guard let members = module.value.object else { throw refused(keys, place + "is no object") }
+    guard let members = module.value.object else { throw refused(keys, place + "is not an object") }
     if let other = members.first(where: {
       $0.key != tablesKey && !QuantizedLayout.memberKeys.contains($0.key)
     }) {

@@ -95,7 +95,7 @@ struct GGUFPlan {
       throw refused(
         entry,
         .malformed(
-          "groups of \(layout.groupSize) are no whole \(entry.type.name) blocks of rows of \(columns)"))
+          "groups of \(layout.groupSize) are not whole \(entry.type.name) blocks of rows of \(columns)"))
     }
     let tensors = layout.tensors(of: module, rows: rows, columns: columns, tables: packing.tables)
     for (kind, tensor) in zip(layout.partKinds, tensors) {

@@ -174,13 +174,13 @@ private struct GGUFRow {
     for first in stride(from: 0, to: blockCount, by: blocksPerGroup) {
       let bits = reader.tableBits(bytes, block: first)
       for block in first..<first + blocksPerGroup where reader.tableBits(bytes, block: block) != bits {
-        throw refused("blocks \(first) and \(block) are of one group and have different scales")
+        throw refused("blocks \(first) and \(block) belong to one group but have different scales")
       }
       table.append(isBias ? reader.bias(bytes, block: first) : reader.scale(bytes, block: first))
     }
     let stored = narrowed(table, to: format)
     for (value, restored) in zip(table, widened(stored, from: format)) where value != restored {
-      throw refused("\(value) is no \(packing.tables.rawValue) value")
+      throw refused("\(value) is not representable in \(packing.tables.rawValue)")
     }
     for i in out.indices { out[i] = stored[i] }
   }

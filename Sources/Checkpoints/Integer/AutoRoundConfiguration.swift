@@ -63,7 +63,7 @@ enum AutoRoundConfiguration {
     of block: JSONValue, at place: ConfigurationPlace
   ) throws(FormatError) -> (String) throws(FormatError) -> IntegerQuantization.Scheme? {
     guard let common = try place.scheme(of: block) else {
-      throw place.error(.malformed("codes of 16 bits or more are no quantization"), at: "bits")
+      throw place.error(.malformed("codes of 16 bits or more are not quantized"), at: "bits")
     }
     let extra = try ExtraConfiguration(block, at: place)
     return { module throws(FormatError) in

@@ -117,7 +117,7 @@ private struct TargetGroups {
       throw inner.error(.unsupportedKind("type '\(type)'", supported: ["int"]), at: "type")
     }
     if let dynamic = weights["dynamic"], dynamic != .bool(false), !dynamic.isNull {
-      throw inner.error(.unsupported("codes that are found while running are not supported"), at: "dynamic")
+      throw inner.error(.unsupported("codes that are computed at run time are not supported"), at: "dynamic")
     }
     guard let bits = try inner.integer("num_bits", of: weights) else {
       throw inner.error(.missing("integer 'num_bits'"))

@@ -23,7 +23,7 @@ enum GPTQConfiguration {
     let format = try formatName(block, at: place)
     let dynamic = try DynamicOverrides(block["dynamic"], at: place)
     guard let common = try place.scheme(of: block) else {
-      throw place.error(.malformed("codes of 16 bits or more are no quantization"), at: "bits")
+      throw place.error(.malformed("codes of 16 bits or more are not quantized"), at: "bits")
     }
     return IntegerQuantization(
       method: .gptq, layout: .gptq, formatName: format, zeroPoints: format == "gptq" ? .v1 : .v2, place: place

@@ -156,7 +156,7 @@ extension IntegerModuleReader {
   /// fits its file.
   private func inputCount(of codes: TensorInfo, words: Int, bits: Int) throws(FormatError) -> Int {
     guard words * 32 % bits == 0 else {
-      throw error(codes, .malformed("\(words) words a row are no whole number of \(bits)-bit codes"))
+      throw error(codes, .malformed("\(words) words per row are not a whole number of \(bits)-bit codes"))
     }
     return words * 32 / bits
   }
@@ -166,7 +166,7 @@ extension IntegerModuleReader {
   ) throws(FormatError) -> Int {
     let groupSize = scheme.groupSize ?? inputCount
     guard inputCount % groupSize == 0 else {
-      throw error(codes, .unsupported("\(inputCount) columns are no whole groups of \(groupSize)"))
+      throw error(codes, .unsupported("\(inputCount) columns are not whole groups of \(groupSize)"))
     }
     return groupSize
   }

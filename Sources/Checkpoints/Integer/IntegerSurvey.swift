@@ -104,7 +104,7 @@ struct IntegerSurvey {
       for (count, what) in [(outputCount, "outputs"), (inputCount, "columns")] where count % 32 != 0 {
         throw FormatError(
           folder, at: "tensor '\(codes.name)'",
-          .notExact("\(count) \(what) are no multiple of 32, which \(format.rawValue) needs"))
+          .notExact("\(count) \(what) are not a multiple of 32, which \(format.rawValue) needs"))
       }
     }
     return IntegerWritingPlan.Module(

@@ -21,7 +21,7 @@ package struct JSONLines: Sendable {
     /// - Throws: `FormatError` with the line when there is none.
     package func text(_ key: String) throws(FormatError) -> String {
       guard let value = object[key] else { throw malformed("has no '\(key)'") }
-      guard let text = value.string else { throw malformed("'\(key)' is no text") }
+      guard let text = value.string else { throw malformed("'\(key)' is not a text") }
       return text
     }
   }

@@ -44,7 +44,7 @@ public struct PeftAdapter: Sendable {
       throw FormatError(
         folder,
         .unsupported(
-          "is a file; the adapter's folder is wanted, with '\(configurationName)' and '\(tensorsName)'"))
+          "is a file; expected the adapter's folder, with '\(configurationName)' and '\(tensorsName)'"))
     }
     let names = try FileSystem.names(in: folder)
     guard names.contains(configurationName) else {
@@ -175,12 +175,13 @@ private struct PeftParts {
     let b = try require(parts.loraB, nameB, of: name)
     for (tensor, axis) in [(a, 0), (b, 1)] {
       guard tensor.shape.count == 2, tensor.elementCount > 0 else {
-        throw error(tensor, .unsupported("shape \(tensor.shape) is no matrix of a linear or an embedding"))
+        throw error(tensor, .unsupported("shape \(tensor.shape) is not that of a linear or an embedding"))
       }
       guard tensor.shape[axis] == rank else {
         throw error(
           tensor,
-          .malformed("shape \(tensor.shape) has not the rank \(rank) of \(PeftAdapter.configurationName)"))
+          .malformed(
+            "shape \(tensor.shape) does not have the rank \(rank) of \(PeftAdapter.configurationName)"))
       }
     }
     if parts.isEmbedding, configuration.hasLoraBias || configuration.groupSize != nil {

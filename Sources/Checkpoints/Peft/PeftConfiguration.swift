@@ -74,7 +74,8 @@ struct PeftConfiguration: Sendable {
       throw document.refusal("bias")
     }
     if let start = document["init_lora_weights"]?.string, !harmlessStarts.contains(start) {
-      throw document.refusal("init_lora_weights", because: "starts from base weights that it changed")
+      throw document.refusal(
+        "init_lora_weights", because: "starts from changed base weights, which is not supported")
     }
     for key in document.keys where !knownKeys.contains(key) && document.isOn(key) {
       throw document.refusal(key)
