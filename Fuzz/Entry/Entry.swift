@@ -1,7 +1,7 @@
 import Foundation
 import TestSupport
 
-/// The reader that is tried, named by `RILQ_FUZZ_TARGET`.
+/// The reader under test, named by `RILQ_FUZZ_TARGET`.
 private let target: FuzzTarget = {
   let name = ProcessInfo.processInfo.environment["RILQ_FUZZ_TARGET"] ?? ""
   guard let target = FuzzTarget(rawValue: name) else {
@@ -17,6 +17,6 @@ private let target: FuzzTarget = {
 ///   - count: The number of bytes.
 @_cdecl("rilq_fuzz")
 public func fuzz(_ start: UnsafePointer<UInt8>?, _ count: Int) {
-  // libFuzzer keeps the bytes for the time of the call.
+  // libFuzzer keeps the bytes valid during the call.
   target.read(unsafe Array(UnsafeBufferPointer(start: start, count: count)))
 }

@@ -1,4 +1,4 @@
-// What libFuzzer calls for each input; the readers are FuzzTarget in Tests/TestSupport.
+// libFuzzer calls this function for each input; the readers are FuzzTarget in Tests/TestSupport.
 
 #include <stddef.h>
 #include <stdint.h>

@@ -264,7 +264,7 @@ def add_records(add):
     field("asset-of-2-to-62-bytes", config, 24, "Q", 1 << 62, "asset 'config.json': needs")
     field("manifest-with-dtype", last, 1, "B", U8, "manifest: dtype and rank must be zero")
     field("manifest-over-64-mib", last, 24, "Q", (1 << 26) + 1, "manifest: has 67108865 bytes, more than 64 MiB")
-    field("manifest-as-asset", last, 0, "B", ASSET, "the name is no path inside a folder")
+    field("manifest-as-asset", last, 0, "B", ASSET, "the name is not a path inside a folder")
     huge = Section(TENSOR, "t", b"", U8, [1 << 41], raw_size=1 << 41)
     add("tensor-of-2-to-41-bytes", with_sections(huge, manifest("{}")), "tensor 't': needs 16777216 bytes")
 
@@ -274,7 +274,7 @@ def add_sections(add):
         return asset(name, b"x")
 
     tensor = Section(TENSOR, "t", b"x", U8, [1])
-    escape = "the name is no path inside a folder"
+    escape = "the name is not a path inside a folder"
     add("no-manifest", with_sections(tensor), "the manifest is missing")
     add("no-sections", with_sections(), "the manifest is missing")
     add("two-manifests", with_sections(manifest(), manifest()), "manifest: is out of order")
@@ -333,7 +333,7 @@ def add_blocks(add):
     dictionary = struct.pack("<IBB", 0xFD2FB528, 0xE1, 7) + frame([(1, 4096, b"\0")], 4096)[5:]
     block("zstd-with-dictionary", ZSTD, [dictionary], wrong)
     block("codec-mixed-up", ZSTD, [good], wrong)
-    block("planes-of-odd-size", ZSTD, [run_frame(3)], "3 bytes are not elements of 2", raw=bytes(3), filter=2)
+    block("planes-of-odd-size", ZSTD, [run_frame(3)], "3 bytes are not whole elements of 2", raw=bytes(3), filter=2)
     block("expands-65537-times", ZSTD, [bytes(255)], "said to be stored in 255", raw=bytes(1 << 24), block=1 << 24)
     container = Container([Section(TENSOR, "t", b"0123456789abcdef", U8, [16]), manifest("{}")])
     changed = damaged(container, container.offsets[0] + 3)
@@ -378,19 +378,19 @@ def add_manifests(add):
     module("bits-as-text", {"bits": "2", "group_size": 32}, "'bits' is not 2, 3, 4 or 8")
     module("bits-2.0", {"bits": 2.0, "group_size": 32}, "'bits' is not 2, 3, 4 or 8")
     module("bits-missing", {"group_size": 32}, "'bits' is not 2, 3, 4 or 8")
-    module("group-size-0", {"bits": 2, "group_size": 0}, "'group_size' is no positive integer")
-    module("group-size-negative", {"bits": 2, "group_size": -32}, "'group_size' is no positive integer")
-    module("group-size-2-to-63", {"bits": 2, "group_size": 1 << 63}, "'group_size' is no positive integer")
-    module("group-size-missing", {"bits": 2}, "'group_size' is no positive integer")
+    module("group-size-0", {"bits": 2, "group_size": 0}, "'group_size' is not a positive integer")
+    module("group-size-negative", {"bits": 2, "group_size": -32}, "'group_size' is not a positive integer")
+    module("group-size-2-to-63", {"bits": 2, "group_size": 1 << 63}, "'group_size' is not a positive integer")
+    module("group-size-missing", {"bits": 2}, "'group_size' is not a positive integer")
     module("unknown-key", {"bits": 2, "group_size": 32, "zeros": 1}, "has an unknown key 'zeros'")
     adapter("adapter-is-text", "pooled", "'adapter' is not an object")
     adapter("adapter-kind", {"kind": "sparse", "rank": 1, "alpha": 1}, "unknown adapter kind 'sparse'")
     adapter("adapter-kind-missing", {"rank": 1, "alpha": 1}, "'adapter' has no 'kind'")
-    adapter("adapter-rank-0", {"kind": "dense", "rank": 0, "alpha": 1}, "'rank' is no positive integer")
-    adapter("adapter-rank-1.5", {"kind": "dense", "rank": 1.5, "alpha": 1}, "'rank' is no positive integer")
-    adapter("adapter-alpha-text", {"kind": "dense", "rank": 1, "alpha": "1"}, "'alpha' is no finite number")
+    adapter("adapter-rank-0", {"kind": "dense", "rank": 0, "alpha": 1}, "'rank' is not a positive integer")
+    adapter("adapter-rank-1.5", {"kind": "dense", "rank": 1.5, "alpha": 1}, "'rank' is not a positive integer")
+    adapter("adapter-alpha-text", {"kind": "dense", "rank": 1, "alpha": "1"}, "'alpha' is not a finite number")
     infinite = '{"adapter":{"kind":"dense","rank":1,"alpha":1e999}}'
-    text("adapter-alpha-1e999", infinite, "'adapter': 'alpha' is no finite number")
+    text("adapter-alpha-1e999", infinite, "'adapter': 'alpha' is not a finite number")
     adapter("adapter-unknown-key", {"kind": "dense", "rank": 1, "alpha": 1, "rslora": 1}, "an unknown key 'rslora'")
 
 
@@ -415,11 +415,11 @@ def add_modules(add):
     tensors("of-3-dimensions", [tensor("m.weight", U32, [1, 1, 2]), scales, biases], parameters(), "codes are U32 of 2")
     tensors("of-u8-scales", [weight, tensor("m.scales", U8, [1, 1]), biases], parameters(), "is U8, not F16, BF16 or F32")
     tensors("of-another-shape", [weight, scales, tensor("m.biases", BF16, [1, 2])], parameters(), "expected [1, 1]")
-    tensors("of-larger-groups", codes(), parameters(size=64), "are no whole groups of 64 2-bit codes")
-    tensors("of-other-bits", codes(), parameters(bits=4), "2 words a row are no whole groups of 32 4-bit codes")
+    tensors("of-larger-groups", codes(), parameters(size=64), "are not whole groups of 64 2-bit codes")
+    tensors("of-other-bits", codes(), parameters(bits=4), "2 words per row are not whole groups of 32 4-bit codes")
     tensors("of-groups-of-2-to-62", codes(), parameters(size=1 << 62), "groups of 4611686018427387904 columns")
     tensors("of-2-to-61-words", [Section(TENSOR, "m.weight", b"", U32, [0, 1 << 61]), tensor("m.scales", BF16, [0, 1]),
-            tensor("m.biases", BF16, [0, 1])], parameters(), "tensor 'm.weight': 2305843009213693952 words a row")  # fmt: skip
+            tensor("m.biases", BF16, [0, 1])], parameters(), "tensor 'm.weight': 2305843009213693952 words per row")  # fmt: skip
     lora = [tensor("n.weight", F32, [4, 8]), tensor("n.lora_A.weight", F32, [2, 8]), tensor("n.lora_B.weight", F32, [4, 2])]
     pooled = {"adapter": {"kind": "pooled", "rank": 2, "alpha": 2}}
     dense = {"adapter": {"kind": "dense", "rank": 2, "alpha": 2}}

@@ -124,8 +124,8 @@ def add_keys(add):
     for number in (0, 1, 3, 7, 48, (1 << 32) - 1):
         stated = key("general.alignment", U32, number)
         add(f"alignment-{number}", start(keys=1) + stated, "key 'general.alignment': ", "is not a power of two from 8")
-    add("alignment-of-another-type", start(keys=1) + key("general.alignment", U64, 32), "key 'general.alignment': is no u32")
-    add("alignment-is-text", start(keys=1) + key("general.alignment", TEXT, "32"), "key 'general.alignment': is no u32")
+    add("alignment-of-another-type", start(keys=1) + key("general.alignment", U64, 32), "key 'general.alignment': is not a u32")
+    add("alignment-is-text", start(keys=1) + key("general.alignment", TEXT, "32"), "key 'general.alignment': is not a u32")
 
 
 def add_tensors(add):
@@ -152,7 +152,7 @@ def add_tensors(add):
     shaped("bytes-of-2-to-57", [1 << 55], "needs 144115188075855872 bytes, 64 are left")
     for number in (4, 16, 31, 999, (1 << 32) - 1):
         shaped(f"tensor-type-{number}", [32], f"tensor type {number}", kind=number)
-    shaped("row-of-half-a-block", [48, 2], "rows of 48 values are no whole Q4_0 blocks of 32", kind=T_Q4_0)
+    shaped("row-of-half-a-block", [48, 2], "rows of 48 values are not whole Q4_0 blocks of 32", kind=T_Q4_0)
     one("offset-not-0", tensor("a", [4], 32), "tensor 'a': its offset is 32, the tensors before it end at 0")
     one("offset-not-aligned", tensor("a", [4], 4), "tensor 'a': its offset is 4")
     one("offset-minus-1", tensor("a", [4], huge), "tensor 'a': its offset is 18446744073709551615")
@@ -192,8 +192,8 @@ def add_models(add):
         return {name: shape for name, shape in parts().items() if name not in names}
 
     change("of-another-architecture", {"general.architecture": (TEXT, "gemma")}, "key 'general.architecture': architecture 'gemma'")
-    change("architecture-is-number", {"general.architecture": (U32, 1)}, "key 'general.architecture': is no text")
-    change("is-an-adapter", {"general.type": (TEXT, "adapter")}, "key 'general.type': 'adapter' is no model")
+    change("architecture-is-number", {"general.architecture": (U32, 1)}, "key 'general.architecture': is not a text")
+    change("is-an-adapter", {"general.type": (TEXT, "adapter")}, "key 'general.type': 'adapter' is not a model")
     change("in-3-files", {"split.count": (U16, 3)}, "key 'split.count': is one of 3 files")
     change("of-8-experts", {"llama.expert_count": (U32, 8)}, "key 'llama.expert_count': a mixture of 8 experts")
     change("with-unknown-key", {"llama.logit_scale": (F32, 2)}, "key 'llama.logit_scale': a model with this key")
@@ -202,12 +202,12 @@ def add_models(add):
     change("of-minus-1-layers", {"llama.block_count": (I32, -1)}, "key 'llama.block_count': -1 is not from 1 to 2^24")
     change("of-2-layers", {"llama.block_count": (U32, 2)}, "tensor 'blk.1.attn_k.weight' is missing")
     change("of-2-to-24-layers", {"llama.block_count": (U32, 1 << 24)}, "tensor 'blk.1.attn_k.weight' is missing")
-    change("of-2-to-63-layers", {"llama.block_count": (U64, 1 << 63)}, "key 'llama.block_count': is no integer")
-    change("layers-as-text", {"llama.block_count": (TEXT, "1")}, "key 'llama.block_count': is no integer")
+    change("of-2-to-63-layers", {"llama.block_count": (U64, 1 << 63)}, "key 'llama.block_count': is not an integer")
+    change("layers-as-text", {"llama.block_count": (TEXT, "1")}, "key 'llama.block_count': is not an integer")
     change("heads-do-not-divide", {"llama.attention.head_count": (U32, 3)}, "3 does not divide the width 4")
     change("head-of-odd-width", {"llama.attention.head_count": (U32, 4)}, "the width of a head, 1, is odd")
-    change("heads-per-layer", {"llama.attention.head_count": (ARRAY, (U32, [2]))}, "is no integer")
-    change("epsilon-is-nan", {"llama.attention.layer_norm_rms_epsilon": (F32, float("nan"))}, "is no finite number")
+    change("heads-per-layer", {"llama.attention.head_count": (ARRAY, (U32, [2]))}, "is not an integer")
+    change("epsilon-is-nan", {"llama.attention.layer_norm_rms_epsilon": (F32, float("nan"))}, "is not a finite number")
     change("rope-scaling-yarn", {"llama.rope.scaling.type": (TEXT, "yarn")}, "scaling 'yarn'")
     change("rope-base-0", {"llama.rope.freq_base": (F32, 0)}, "key 'llama.rope.freq_base': 0.0 is not more than 1")
     change("without-embedding", {}, "tensor 'token_embd.weight' is missing", shapes=without("token_embd.weight"))
@@ -221,8 +221,8 @@ def add_models(add):
     add("statement-not-json", model(more=[key("rilq.quantization", TEXT, "{")]), "key 'rilq.quantization'")
     add("statement-of-unknown-module", model(more=[key("rilq.quantization", TEXT, '{"modules":{"m":{"bits":2,"group_size":64}}}')]),
         "key 'rilq.quantization'")  # fmt: skip
-    add("statement-is-number", model(more=[key("rilq.quantization", U32, 1)]), "key 'rilq.quantization': is no text")
-    add("metadata-is-array", model(more=[key("rilq.metadata", TEXT, "[]")]), "key 'rilq.metadata': is no object")
+    add("statement-is-number", model(more=[key("rilq.quantization", U32, 1)]), "key 'rilq.quantization': is not a text")
+    add("metadata-is-array", model(more=[key("rilq.metadata", TEXT, "[]")]), "key 'rilq.metadata': is not an object")
 
 
 TOKENIZER = {
@@ -241,7 +241,7 @@ def add_tokenizers(add):
     change("pre-unknown", "pre", (TEXT, "mystery"), "pre-tokenizer 'mystery'", command=EVALUATE)
     change("pre-missing", "pre", None, "without key 'tokenizer.ggml.pre'", command=EVALUATE)
     change("tokens-missing", "tokens", None, "key 'tokenizer.ggml.tokens' is missing")
-    change("tokens-are-numbers", "tokens", (ARRAY, (U32, [1, 2, 3, 4])), "is no list of texts")
+    change("tokens-are-numbers", "tokens", (ARRAY, (U32, [1, 2, 3, 4])), "is not a list of texts")
     change("tokens-too-few", "tokens", (ARRAY, (TEXT, ["a", "b"])), "2 tokens, the embedding has 4")
     change("token-empty", "tokens", (ARRAY, (TEXT, ["a", "", "ab", "c"])), "token 1 is empty")
     change("token-twice", "tokens", (ARRAY, (TEXT, ["a", "b", "ab", "a"])), "tokens 0 and 3 are the same, 'a'")
@@ -253,7 +253,7 @@ def add_tokenizers(add):
     change("merge-with-empty-part", "merges", (ARRAY, (TEXT, [" b"])), "merge 0, ' b', is not two parts")
     change("end-token-out-of-range", "eos_token_id", (U32, 4), "key 'tokenizer.ggml.eos_token_id': token 4 of 4")
     change("begin-token-negative", "bos_token_id", (I32, -1), "key 'tokenizer.ggml.bos_token_id': token -1 of 4")
-    change("add-begin-is-number", "add_bos_token", (U32, 1), "key 'tokenizer.ggml.add_bos_token': is no truth value")
+    change("add-begin-is-number", "add_bos_token", (U32, 1), "key 'tokenizer.ggml.add_bos_token': is not a truth value")
 
 
 def add_odd(catalogue):

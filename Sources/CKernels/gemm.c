@@ -1,7 +1,8 @@
-// The matrix product: rows of the left operand in blocks, columns of the right one in panels that stay in the first
-// cache. The inner dimension is cut into equal parts of at most CK_GEMM_STEPS steps, a panel each. Where there are
-// panels enough to repay it, blocks are packed, too: their loop then takes fewer instructions. A single block of rows reads
-// whole panels where they lie. Why no library: see Benchmarks/README.md, "Linear algebra beside OpenBLAS".
+// The matrix product. Rows of the left operand are taken in blocks, columns of the right one in panels that
+// stay in the first-level cache. The inner dimension is cut into equal parts of at most CK_GEMM_STEPS steps,
+// one panel per part. If there are enough panels to repay the cost, blocks are packed, too, so that their
+// loop takes fewer instructions. A single block of rows reads whole panels in place. Benchmarks/README.md,
+// "Linear algebra beside OpenBLAS", says why this does not call a library.
 
 #include "CKernels.h"
 #include "dispatch.h"
@@ -66,7 +67,7 @@
 #pragma clang attribute pop
 #endif
 
-// A panel, and blocks of at most 12 rows.
+// One panel, and packed blocks of at most 12 rows.
 static size_t block_scratch(size_t m) { return CK_GEMM_PANEL + (m + 11) / 12 * 12 * CK_GEMM_STEPS; }
 
 static size_t f32_scratch(size_t m, size_t n, size_t k) {
@@ -91,8 +92,8 @@ static int prefer_baseline(ck_processor processor) {
 MULTIPLY_F32(avx2)
 MULTIPLY_F32(avx512)
 
-// A panel of AVX-512 has 32 columns; where half of them or more were empty, AVX2 is as fast or faster, with
-// the same sums.
+// A panel of AVX-512 has 32 columns. If half of them or more would be empty, AVX2 is as fast or faster and
+// gives the same sums.
 static void multiply_f32_widest(const ck_product *product, float *scratch) {
   if (product->n <= 16)
     multiply_f32_avx2(product, scratch);
@@ -124,15 +125,17 @@ static int prefer_avx512(ck_processor processor) {
   return 30;
 }
 
-// VDPBF16PS multiplies two pairs a lane. AMD's Zen 4 (family 25) and Zen 5 (26) start as many of them as of
-// VFMADD: twice the products of f32. Intel's processors start half as many, which leaves the rounding as a
-// loss: 0.98 of PyTorch's speed in a calibration where f32 had 1.24. Elsewhere nobody has measured.
+// VDPBF16PS multiplies two pairs per lane. AMD's Zen 4 (family 25) and Zen 5 (26) start as many of them as
+// VFMADD, which gives twice the products of f32. Intel's processors start half as many, so that rounding
+// costs more than it gains: a calibration ran at 0.98 of PyTorch's speed, and at 1.24 with f32. Other
+// processors were not measured.
 static int prefer_avx512_bf16(ck_processor processor) {
   return processor.vendor == CK_AMD && processor.family >= 25 ? 40 : 10;
 }
 #endif
 
-// The kernels of the product, in no order: what each needs, and how fast it is where, is its own matter.
+// The kernels of the product, in no particular order. Each entry states what it needs, and how fast it is on
+// a processor.
 static const struct {
   ck_product_backend entry;
   int (*preference)(ck_processor processor);

@@ -1,4 +1,4 @@
-// What of threads and memory Swift does not reach.
+// Settings of threads and memory that Swift cannot reach.
 
 #include "CKernels.h"
 #include <limits.h>
@@ -13,7 +13,7 @@ void ck_set_in_region(int is_in_region) { in_region = is_in_region; }
 
 void ck_keep_freed_memory(void) {
 #if defined(__GLIBC__)
-  // A mapped allocation is unmapped when it is freed, and the heaps of further arenas are so too: without both, all
+  // Mapped allocations and the heaps of further arenas are unmapped when they are freed. Without both, all
   // memory comes from the one heap that grows and stays. M_MMAP_THRESHOLD takes no value above 32 MiB.
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_ARENA_MAX, 1);

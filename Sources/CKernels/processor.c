@@ -1,4 +1,4 @@
-// What processor the program runs on.
+// Detects the processor that the program runs on.
 
 #include "CKernels.h"
 

@@ -1,4 +1,4 @@
-/// Vectors as clang's extension gives them: the compiler splits them into the registers there are.
+/// Vectors of clang's extension; the compiler splits them into the available registers.
 #ifndef CK_VECTORS_H
 #define CK_VECTORS_H
 #include <stdint.h>
@@ -16,7 +16,7 @@ typedef int32_t v8i __attribute__((ext_vector_type(8)));
 typedef uint32_t v8u __attribute__((ext_vector_type(8)));
 typedef uint8_t v8b __attribute__((ext_vector_type(8)));
 
-// Integers at any address, of any declared type.
+// Integers at any address, whatever the declared type of the memory.
 typedef uint16_t any_u16 __attribute__((aligned(1), may_alias));
 typedef uint32_t any_u32 __attribute__((aligned(1), may_alias));
 typedef uint64_t any_u64 __attribute__((aligned(1), may_alias));

@@ -11,7 +11,7 @@ extension Checkpoint {
     guard let format = FloatFormat(tensor.dtype) else {
       throw FormatError(
         path, at: "tensor '\(name)'",
-        .unsupported("dtype \(tensor.dtype.rawValue) has no floats; F32, F16 and BF16 have"))
+        .unsupported("dtype \(tensor.dtype.rawValue) is not a float type; F32, F16 and BF16 are"))
     }
     return try bytes(of: name).withSpan { widened($0, from: format) }
   }

@@ -1,13 +1,14 @@
 extension Checkpoint {
   /// Opens whatever checkpoint is at a path; only headers and small JSON files are read.
   ///
-  /// A folder is read as a Hugging Face folder, a file by its first bytes and its ending.
+  /// A folder is read as a Hugging Face folder; the kind of a file follows from its first bytes and its
+  /// extension.
   ///
   /// - Parameters:
   ///   - path: The folder or file.
   ///   - access: Whether files are mapped or read into memory tensor by tensor.
-  /// - Returns: The description, and the way to the bytes.
-  /// - Throws: `FormatError` when nothing is there, or it is malformed or of a kind that is not read.
+  /// - Returns: The description, with access to the bytes.
+  /// - Throws: `FormatError` when nothing is there, or it is malformed or of an unsupported kind.
   public static func open(path: String, access: FileAccess = .mapped) throws -> Checkpoint {
     switch try FileSystem.kind(of: path) {
     case .folder: return try SafetensorsFolder.open(path: path, access: access)

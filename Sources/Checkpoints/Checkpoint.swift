@@ -1,7 +1,7 @@
-/// A checkpoint on disk: what is in it, and each tensor's bytes on demand.
+/// A checkpoint on disk: a description of its contents, and each tensor's bytes on demand.
 ///
-/// Describing it reads headers only. A quantized weight of a module is the tensors that its `QuantizedLayout` says; an
-/// adapter is `m.lora_A.weight` and `m.lora_B.weight`; trained changes of the tables are `m.scales_delta` and
+/// Describing it reads headers only. The tensors of a quantized module are those of its `QuantizedLayout`. An
+/// adapter is `m.lora_A.weight` and `m.lora_B.weight`, trained changes of the tables are `m.scales_delta` and
 /// `m.biases_delta`.
 public struct Checkpoint: Sendable {
   /// The folder or file.
@@ -13,14 +13,14 @@ public struct Checkpoint: Sendable {
   private let store: any TensorStore
   private let indexByName: [String: Int]
 
-  /// Joins a description with the place the bytes come from.
+  /// Joins a description with the source of the bytes.
   ///
   /// - Parameters:
   ///   - path: The folder or file.
   ///   - format: What kind of file or folder it is.
   ///   - contents: What it holds.
-  ///   - store: Where the bytes come from.
-  ///   - indexByName: The positions of the tensors by name, when the reader has made that already.
+  ///   - store: The source of the bytes.
+  ///   - indexByName: The positions of the tensors by name, if the reader has them already.
   package init(
     path: String, format: CheckpointFormat, contents: CheckpointContents, store: any TensorStore,
     indexByName: [String: Int]? = nil
@@ -54,15 +54,15 @@ public struct Checkpoint: Sendable {
     return try store.bytes(of: tensor)
   }
 
-  /// How the file really stores a tensor of this checkpoint, or nil where its description says so.
+  /// How the file really stores a tensor of this checkpoint, or nil when it stores it as described.
   package func storedForm(of tensor: TensorInfo) -> StoredForm? { store.storedForm(of: tensor) }
 
-  /// The same bytes under another description, for planning steps that have not run, or with other files.
+  /// The same bytes with another description or other files, for planning steps that have not run.
   ///
   /// - Parameters:
-  ///   - contents: What it will hold.
-  ///   - assets: The files that are not weights and will have other contents, by their names.
-  /// - Returns: A checkpoint of which everything else is this one's.
+  ///   - contents: The new description.
+  ///   - assets: The files other than weights that get new contents, by name.
+  /// - Returns: A copy of this checkpoint with these changes.
   package func replacing(
     contents: CheckpointContents, assets: [String: TensorBytes] = [:]
   ) -> Checkpoint {
@@ -71,10 +71,10 @@ public struct Checkpoint: Sendable {
       store: assets.isEmpty ? store : StoreWithAssets(base: store, assets: assets))
   }
 
-  /// The same checkpoint whose tensors and modules have other names.
+  /// The same checkpoint with other names for tensors and modules.
   ///
-  /// - Parameter rename: Gives each name another one; no two get the same.
-  /// - Returns: A checkpoint of which everything else is this one's.
+  /// - Parameter rename: Gives the new name; no two names may become equal.
+  /// - Returns: A copy of this checkpoint with these changes.
   package func renamingTensors(_ rename: (String) -> String) -> Checkpoint {
     var contents = contents
     var originals: [String: TensorInfo] = [:]
@@ -124,15 +124,15 @@ public struct CheckpointContents: Sendable, Equatable {
   public var tensors: [TensorInfo]
   /// The quantized modules, by module name (`model.layers.0.mlp.up_proj`).
   public var quantization: [String: QuantizedLayout]
-  /// What the adapter tensors mean, when there are some.
+  /// What the adapter tensors mean, if there are any.
   public var adapter: AdapterParameters?
   /// The files that are not weights.
   public var assets: [Asset]
-  /// What is recorded about the origin: an object.
+  /// The recorded origin: an object.
   public var metadata: JSONValue
-  /// What a user should know about how the file was read, one line each; no format stores it.
+  /// Notices for the user about how the file was read, one line each; no format stores them.
   ///
-  /// Values that were rounded, and contradictions with how they were resolved.
+  /// They tell of rounded values, and of contradictions and how they were resolved.
   public var notices: [String] = []
 
   /// Describes a checkpoint.
@@ -150,7 +150,7 @@ public struct CheckpointContents: Sendable, Equatable {
 
 /// What the `lora_A` and `lora_B` tensors of a checkpoint mean.
 public struct AdapterParameters: Sendable, Equatable {
-  /// What the adapter sees of its input.
+  /// How the adapter uses its input.
   public enum Kind: String, Sendable, CaseIterable {
     /// A is `[rank, in]`, as in LoRA.
     case dense
@@ -158,7 +158,7 @@ public struct AdapterParameters: Sendable, Equatable {
     case pooled
   }
 
-  /// What A is applied to.
+  /// The input that A is applied to.
   public var kind: Kind
   /// The rows of A.
   public var rank: Int
@@ -187,7 +187,7 @@ public struct Asset: Sendable, Equatable {
   }
 }
 
-/// Where a checkpoint's bytes come from.
+/// The source of a checkpoint's bytes.
 package protocol TensorStore: Sendable {
   /// The bytes of a tensor of this store.
   func bytes(of tensor: TensorInfo) throws -> TensorBytes
@@ -195,7 +195,7 @@ package protocol TensorStore: Sendable {
   func bytes(of asset: Asset) throws -> TensorBytes
   /// The files of a folder that hold tensors; empty when the store is one file.
   var weightFileNames: [String] { get }
-  /// How the file really stores a tensor, or nil where its description says so.
+  /// How the file really stores a tensor, or nil when it stores it as described.
   func storedForm(of tensor: TensorInfo) -> StoredForm?
 }
 
@@ -207,11 +207,11 @@ extension TensorStore {
 package struct StoredForm: Sendable, Equatable {
   /// The type's name in the file's format: `Q4_1`.
   package let type: String
-  /// The bytes that the tensor takes; of codes and tables that share blocks each has its own.
+  /// The bytes that the tensor takes; codes and tables that share blocks each count their own.
   package let byteCount: Int
 }
 
-/// A store some of whose files that are not weights have other contents.
+/// A store with other contents for some files that are not weights.
 private struct StoreWithAssets: TensorStore {
   let base: any TensorStore
   let assets: [String: TensorBytes]
@@ -225,7 +225,7 @@ private struct StoreWithAssets: TensorStore {
   var weightFileNames: [String] { base.weightFileNames }
 }
 
-/// A store whose tensors have other names.
+/// A store with other names for its tensors.
 private struct StoreWithOtherNames: TensorStore {
   let base: any TensorStore
   /// The tensors of the store by their new names.
@@ -242,8 +242,8 @@ private struct StoreWithOtherNames: TensorStore {
 
 /// Writes a checkpoint whose contents were announced when the writer was made.
 ///
-/// Every tensor is written once, whole, in the announced order, then every asset, then `finish` is called.
-/// A writer works on a path that nobody else reads; publishing it is its owner's work.
+/// Write every tensor once, whole, in the announced order, then every asset, then call `finish`. A writer
+/// works on a path that nobody else reads; its owner publishes the result.
 package protocol CheckpointWriter: AnyObject {
   /// Writes the next tensor.
   func write(_ tensor: TensorInfo, _ bytes: RawSpan) throws
@@ -255,8 +255,8 @@ package protocol CheckpointWriter: AnyObject {
   func finish() throws -> Int
 }
 
-/// A writer that records the origin behind everything else, so that it need not be known at the start.
+/// A writer that records the origin after everything else, so that it need not be known at the start.
 package protocol MetadataLastWriter: CheckpointWriter {
-  /// What is recorded about the origin: what was announced, until it is set.
+  /// The recorded origin; the announced one until it is set.
   var metadata: JSONValue { get set }
 }

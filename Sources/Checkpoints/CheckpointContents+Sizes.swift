@@ -1,28 +1,30 @@
-/// How large a checkpoint is, found in one walk over its tensors.
+/// The sizes of a checkpoint, found in one walk over its tensors.
 public struct CheckpointSizes: Sendable, Equatable {
   /// The bytes of all tensors as the file stores them, before compression.
   public private(set) var byteCount = 0
-  /// The parameters of the model: elements of tensors, for packed ones the weights behind the codes; tables, adapters
-  /// and trained changes are none.
+  /// The number of parameters of the model: elements of dense tensors and weights of packed ones.
+  ///
+  /// Tables, adapters and trained changes do not count.
   public private(set) var parameterCount = 0
   private var quantizedWeightCount = 0
   private var quantizedByteCount = 0
 
-  /// The bits of a quantized weight, its tables, adapters and trained changes included; where nothing is quantized,
-  /// the bits of any parameter.
+  /// The bits per quantized weight, including tables, adapters and trained changes.
+  ///
+  /// If nothing is quantized, the bits per parameter.
   public var bitsPerWeight: Double {
     guard quantizedWeightCount > 0 else { return bitsPerParameter }
     return Double(quantizedByteCount) * 8 / Double(quantizedWeightCount)
   }
 
-  /// The bits of all tensors together for each parameter.
+  /// The bits of all tensors together, per parameter.
   public var bitsPerParameter: Double { Double(byteCount) * 8 / Double(max(parameterCount, 1)) }
 
   /// Adds up the tensors of a checkpoint.
   ///
   /// - Parameters:
   ///   - contents: The checkpoint.
-  ///   - storedByteCount: The bytes that a tensor really takes, where that is not its size.
+  ///   - storedByteCount: The bytes that a tensor really takes, which may differ from its size.
   fileprivate init(_ contents: CheckpointContents, _ storedByteCount: (TensorInfo) -> Int = { $0.byteCount })
   {
     for tensor in contents.tensors {
@@ -56,21 +58,21 @@ public struct CheckpointSizes: Sendable, Equatable {
 }
 
 extension CheckpointContents {
-  /// All sizes at once; each of the properties below walks over the tensors again.
+  /// All sizes at once; each of the properties below walks over the tensors once more.
   public var sizes: CheckpointSizes { CheckpointSizes(self) }
 
   /// The bytes of all tensors, before compression.
   public var byteCount: Int { tensors.reduce(0) { $0 + $1.byteCount } }
 
-  /// The parameters of the model.
+  /// The number of parameters of the model.
   public var parameterCount: Int { sizes.parameterCount }
 
-  /// The bits of a quantized weight, or of any parameter where nothing is quantized.
+  /// The bits per quantized weight, or per parameter if nothing is quantized.
   public var bitsPerWeight: Double { sizes.bitsPerWeight }
 }
 
 extension Checkpoint {
-  /// All sizes, of tensors as the file stores them, which a GGUF file does in blocks.
+  /// All sizes of the tensors as the file stores them; a GGUF file stores blocks.
   public var storedSizes: CheckpointSizes {
     CheckpointSizes(contents) { storedForm(of: $0)?.byteCount ?? $0.byteCount }
   }

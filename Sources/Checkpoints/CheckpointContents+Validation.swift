@@ -1,9 +1,9 @@
 extension CheckpointContents {
-  /// Checks that the tensors are those that `quantization` and `adapter` speak of.
+  /// Checks that the tensors match `quantization` and `adapter`.
   ///
-  /// A quantized module has the tensors of its layout; an adapted module has a `weight`, `lora_A.weight` `[rank, in]` or
-  /// `[rank, in / groupSize]` and `lora_B.weight` `[out, rank]`; `scales_delta` and `biases_delta` are `F32`
-  /// and have the tables' shape.
+  /// A quantized module has the tensors of its layout; an adapted module has a `weight`, `lora_A.weight`
+  /// `[rank, in]` or `[rank, in / groupSize]` and `lora_B.weight` `[out, rank]`; `scales_delta` and
+  /// `biases_delta` are `F32` and have the tables' shape.
   ///
   /// - Parameter path: The path for errors.
   /// - Throws: `FormatError` with the tensor and the numbers.
@@ -17,12 +17,12 @@ extension CheckpointContents {
   }
 }
 
-/// Whether a name comes first in the order of bytes, which is the order of every listing that is written.
+/// Whether a name comes first in byte order, the order of every written listing.
 package func precedes(_ first: String, _ second: String) -> Bool {
   first.utf8.lexicographicallyPrecedes(second.utf8)
 }
 
-/// The modules that have adapter tensors, by the names alone.
+/// The modules that have adapter tensors, judging by names alone.
 private struct AdapterNames {
   var deltas: [(module: String, kind: ModuleTensor, table: ModuleTensor)] = []
   var adapted: [String] = []
@@ -102,7 +102,7 @@ private struct ModuleCheck {
     }
   }
 
-  /// The numbers that A is applied to: columns, or groups of columns.
+  /// The number of inputs of A: columns, or groups of columns.
   private func inputCount(
     of module: String, _ weight: TensorInfo, _ kind: AdapterParameters.Kind
   ) throws(FormatError) -> Int {
@@ -162,7 +162,7 @@ extension QuantizedLayout {
     guard let columnCount = columnCount(wordCount: codes.shape[1]) else {
       throw FormatError(
         path, at: place,
-        .malformed("\(codes.shape[1]) words a row are no whole groups of \(groupSize) \(bits)-bit codes"))
+        .malformed("\(codes.shape[1]) words per row are not whole groups of \(groupSize) \(bits)-bit codes"))
     }
     for part in parts(rows: codes.shape[0], columns: columnCount).dropFirst() {
       let table = try require(part.kind)

@@ -1,8 +1,8 @@
 package import Kernels
 
-/// The dtypes of floats that weights have, as the kernels know them, and back.
+/// Conversions between the dtypes of weights and the float formats of the kernels.
 extension FloatFormat {
-  /// The arithmetic format of a dtype, or nil for one that is no weight.
+  /// The arithmetic format of a dtype, or nil for a dtype that weights cannot have.
   package init?(_ dtype: DType) {
     switch dtype {
     case .f32: self = .f32
@@ -12,7 +12,7 @@ extension FloatFormat {
     }
   }
 
-  /// The dtype of a tensor that is stored so.
+  /// The dtype of a tensor with this format.
   package var dtype: DType {
     switch self {
     case .f32: .f32

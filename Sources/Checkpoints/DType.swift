@@ -35,10 +35,10 @@ public enum DType: String, Sendable, CaseIterable {
     }
   }
 
-  /// Whether a weight of this type can be computed with.
+  /// Whether weights can have this type.
   public var isWeight: Bool { self == .f32 || self == .f16 || self == .bf16 }
 
-  /// The name in a `config.json`, of types that weights have.
+  /// The name in a `config.json`, for types that weights can have.
   package var configurationName: String? {
     switch self {
     case .f32: "float32"

@@ -2,13 +2,13 @@
   import Glibc
 #endif
 
-/// What tells cheaply whether a file is still the one it was.
+/// A cheap fingerprint that tells whether a file is still the same.
 ///
-/// Size, modification time, inode, and the SHA-256 of its first and last 64 KiB: headers, tables and trailers. Reading
-/// all of a checkpoint for this would take as long as quantizing it. A copy of a file, and one that was only touched,
-/// count as another file.
+/// It consists of size, modification time, inode, and the SHA-256 of the first and last 64 KiB, which hold
+/// headers, tables and trailers. Reading all of a checkpoint would take as long as quantizing it. A copied or
+/// touched file counts as another file.
 package struct FileIdentity: Sendable, Equatable {
-  /// The bytes at either end that are hashed.
+  /// The number of bytes at either end that are hashed.
   private static let edgeByteCount = 64 << 10
 
   /// The size of the file.
@@ -18,9 +18,9 @@ package struct FileIdentity: Sendable, Equatable {
   private let inode: String
   private let edges: Digest256
 
-  /// Looks at a file.
+  /// Identifies a file.
   ///
-  /// - Throws: `FormatError` when it is no regular file or cannot be read.
+  /// - Throws: `FormatError` when it is not a regular file or cannot be read.
   package init(of path: String) throws {
     let file = try InputFile(path: path, access: .read)
     var status = stat()

@@ -53,7 +53,7 @@ package enum FileSystem {
     }
   }
 
-  /// Whether a name is that of something directly inside a folder, and no path.
+  /// Whether a name is that of an entry directly inside a folder, not a path.
   package static func isPlainName(_ name: String) -> Bool {
     !name.isEmpty && name != "." && name != ".." && !name.utf8.contains { $0 == UInt8(ascii: "/") || $0 == 0 }
   }
@@ -81,12 +81,12 @@ package enum FileSystem {
     return status.st_mode & S_IFMT == S_IFLNK
   }
 
-  /// The path of something in a folder, whose links may not lead out of the folder.
+  /// The path of an entry in a folder; links must not lead out of the folder.
   ///
-  /// In a snapshot of the Hugging Face cache they may lead anywhere in the folder of that model, which is where the
-  /// files of its snapshots are.
+  /// In a snapshot of the Hugging Face cache, links may lead anywhere in the folder of that model, which
+  /// holds the files of its snapshots.
   ///
-  /// - Throws: `FormatError` when it is a link that leaves the folder, or when nothing is there.
+  /// - Throws: `FormatError` when the entry is a link that leaves the folder, or does not exist.
   package static func pathInside(_ folder: String, _ name: String) throws -> String {
     let path = join(folder, name)
     guard try isLink(path) else { return path }
@@ -98,11 +98,11 @@ package enum FileSystem {
     return path
   }
 
-  /// The folder that the links of a folder may lead into.
+  /// The folder that links in a folder may lead into.
   ///
   /// - Parameter folder: A path with links resolved.
-  /// - Returns: `…/models--ORG--NAME` for `…/models--ORG--NAME/snapshots/REVISION` and what is below; otherwise the
-  ///   folder itself.
+  /// - Returns: `…/models--ORG--NAME` for `…/models--ORG--NAME/snapshots/REVISION` and what is below;
+  ///   otherwise the folder itself.
   static func linkRoot(of folder: String) -> String {
     let parts = folder.split(separator: "/", omittingEmptySubsequences: false)
     let root = parts.indices.last { i in
@@ -132,7 +132,7 @@ package enum FileSystem {
     }
   }
 
-  /// Removes a file or a folder with all that is in it; nothing there is no error.
+  /// Removes a file, or a folder with all its contents; a path with nothing there is not an error.
   package static func remove(_ path: String) throws {
     guard (try? FileManager.default.attributesOfItem(atPath: path)) != nil else { return }
     do {
@@ -162,7 +162,7 @@ package enum FileSystem {
     guard fsync(descriptor) == 0 else { throw systemError(path) }
   }
 
-  /// Makes a file, or a folder with all that is in it, survive a power failure.
+  /// Makes a file, or a folder with all its contents, survive a power failure.
   package static func syncTree(_ path: String) throws {
     if try kind(of: path) == .folder {
       for name in try names(in: path) { try syncTree(path + "/" + name) }
@@ -170,7 +170,8 @@ package enum FileSystem {
     try sync(path)
   }
 
-  /// Every regular file below a folder that is not hidden, named from the folder, sorted; linked folders are not entered.
+  /// The regular files below a folder except hidden ones, as relative paths, sorted; linked folders are not
+  /// entered.
   package static func files(below folder: String) throws -> [String] {
     try names(in: folder).flatMap { name -> [String] in
       let path = join(folder, name)
@@ -190,7 +191,7 @@ package enum FileSystem {
     return opened.st_dev == named.st_dev && opened.st_ino == named.st_ino
   }
 
-  /// The reason of the last failed system call.
+  /// The error of the last failed system call.
   package static func systemError(_ path: String) -> FormatError {
     FormatError(path, .system(unsafe String(cString: strerror(errno)).lowercasedFirst))
   }

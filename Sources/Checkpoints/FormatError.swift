@@ -4,11 +4,11 @@
 public struct FormatError: Error, Equatable, CustomStringConvertible {
   /// The file or folder.
   public let path: String
-  /// The byte where it was noticed, from the start of the file.
+  /// The byte where the problem was noticed, from the start of the file.
   public let byteOffset: Int?
-  /// The tensor, section, key or line concerned, already worded: `tensor 'x'`, `key 'hidden_size'`.
+  /// The tensor, section, key or line concerned, ready to print: `tensor 'x'`, `key 'hidden_size'`.
   public let place: String?
-  /// The rule that is broken.
+  /// The broken rule.
   public let problem: Problem
 
   /// Names a problem and where it is.
@@ -39,15 +39,15 @@ extension FormatError {
     case malformed(String)
     /// More bytes are declared than the file has.
     case truncated(needed: Int, available: Int)
-    /// The contents are valid but not handled; the reason is a sentence.
+    /// The contents are valid but not supported; the reason is a sentence.
     case unsupported(String)
-    /// The contents are valid but of a kind that is not handled: its name, and the kinds that are.
+    /// The contents are valid but of an unsupported kind: its name, and the supported kinds.
     case unsupportedKind(String, supported: [String] = [])
-    /// What is to be written has no exact place in the format, and nobody allowed a loss.
+    /// The format cannot hold the contents exactly, and a loss is not allowed.
     case notExact(String)
     /// A tensor has another shape than the model needs.
     case shape(expected: [Int], found: [Int])
-    /// A required file, tensor or key of something that was opened is not there.
+    /// A required file, tensor or key is missing from something that was opened.
     case missing(String)
     /// There is nothing at a path that the user named.
     case notFound(String)
@@ -73,7 +73,7 @@ extension FormatError {
       }
     }
 
-    /// What is supported instead: `; a is`, `; a and b are`.
+    /// The supported kinds as a clause: `; a is`, `; a and b are`.
     private static func clause(_ supported: [String]) -> String {
       guard let last = supported.last else { return "" }
       let others = supported.dropLast().joined(separator: ", ")
@@ -85,7 +85,7 @@ extension FormatError {
 extension String {
   /// The text with control characters and line breaks written as escapes, so that it stays on one line.
   package var escapedForDisplay: String {
-    // Most texts are plain ASCII, where no property needs to be looked up.
+    // Most texts are plain ASCII, for which no Unicode property needs to be looked up.
     if utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) { return self }
     guard unicodeScalars.contains(where: { $0.needsEscape }) else { return self }
     return unicodeScalars.map { $0.needsEscape ? "\\u{\(String($0.value, radix: 16))}" : String($0) }.joined()
@@ -95,7 +95,7 @@ extension String {
 extension String {
   private static let partLimit = 1000
 
-  /// The text, or its beginning when it is too long for a message: a name in a file may have any length.
+  /// The text, cut if it is too long for a message; a name in a file may have any length.
   fileprivate var shortened: String {
     utf8.count <= Self.partLimit ? self : String(prefix(Self.partLimit)) + "…"
   }

@@ -1,13 +1,13 @@
-/// What Git LFS leaves in the place of a file that was not downloaded: a few lines of text.
+/// The few lines of text that Git LFS leaves in place of a file that was not downloaded.
 enum GitPointer {
   private static let start: StaticString = "version https://git-lfs.github.com/"
-  /// A pointer is smaller, by the specification of Git LFS.
+  /// Pointers are smaller, according to the specification of Git LFS.
   static let byteLimit = 1024
 
   /// Whether a file is a pointer.
   ///
   /// - Parameter bytes: The file, or its first 64 bytes or more.
-  /// - Returns: Whether it begins like one.
+  /// - Returns: Whether it begins like a pointer.
   static func isPointer(_ bytes: RawSpan) -> Bool { bytes.starts(with: start) }
 
   /// Refuses a pointer.
@@ -21,7 +21,7 @@ enum GitPointer {
     throw FormatError(path, .unsupported("is a Git LFS pointer; 'git lfs pull' fetches the file itself"))
   }
 
-  /// Refuses a pointer at a path; only files that are small enough are opened.
+  /// Refuses a pointer at a path; opens only files that are small enough.
   ///
   /// - Throws: `FormatError`, also when the file cannot be read.
   static func refuse(at path: String, byteCount: Int) throws {
@@ -33,9 +33,9 @@ enum GitPointer {
 }
 
 extension Checkpoint {
-  /// Refuses a checkpoint of which a file that is not weights was not downloaded.
+  /// Refuses a checkpoint with a file other than weights that was not downloaded.
   ///
-  /// Weights were looked at when it was opened.
+  /// Weights are checked when the checkpoint is opened.
   ///
   /// - Throws: `FormatError` with the file.
   package func requireWholeAssets() throws {

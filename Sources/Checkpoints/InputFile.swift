@@ -4,11 +4,11 @@ internal import Kernels
   import Glibc
 #endif
 
-/// How the bytes of checkpoints are reached.
+/// How the bytes of checkpoints are read.
 public enum FileAccess: Sendable {
-  /// Files are mapped: nothing is copied, but one that another process shortens ends this one with `SIGBUS`.
+  /// Files are mapped: nothing is copied, but if another process shortens a file, this one gets `SIGBUS`.
   case mapped
-  /// Pieces are read into memory when they are asked for: a file that changes meanwhile is an error.
+  /// Pieces are read into memory on demand; a file that changes in the meantime is an error.
   case read
 }
 
@@ -49,7 +49,7 @@ package final class InputFile: Sendable {
   ///
   /// - Parameters:
   ///   - contents: The bytes.
-  ///   - path: What errors name.
+  ///   - path: The path for errors.
   package init(_ contents: [UInt8], path: String) {
     self.path = path
     byteCount = contents.count
@@ -59,8 +59,8 @@ package final class InputFile: Sendable {
   /// The bytes of a range: in place when the file is mapped, otherwise read now.
   ///
   /// - Parameter range: Byte offsets from the start of the file; must lie inside it.
-  /// - Returns: The bytes, which stay when the file is closed.
-  /// - Throws: `FormatError.system` when the file cannot be read or is not what it was when it was opened.
+  /// - Returns: The bytes, which stay valid when the file is closed.
+  /// - Throws: `FormatError.system` when the file cannot be read or has changed since it was opened.
   package func bytes(in range: Range<Int>) throws(FormatError) -> TensorBytes {
     precondition(range.lowerBound >= 0 && range.upperBound <= byteCount, "range outside the file")
     switch source {
@@ -76,13 +76,13 @@ package final class InputFile: Sendable {
     try bytes(in: range).withSpan(body)
   }
 
-  /// Reads a file from front to back in pieces, each into the memory of the one before.
+  /// Reads a file from front to back in pieces that reuse the same memory.
   ///
   /// - Parameters:
   ///   - path: A regular file, or a link to one.
   ///   - pieceByteCount: The size of every piece but the last one.
   ///   - body: Gets the pieces in order.
-  /// - Throws: `FormatError` when the file cannot be read or changes meanwhile, or what `body` throws.
+  /// - Throws: `FormatError` when the file cannot be read or changes in the meantime, or what `body` throws.
   package static func forEachPiece(
     of path: String, pieceByteCount: Int, _ body: (RawSpan) throws -> Void
   ) throws {
@@ -111,9 +111,9 @@ package final class InputFile: Sendable {
   }
 }
 
-/// Reads ranges of a file, and notices when it is no longer the file that was opened.
+/// Reads ranges of a file, and detects that the file has changed since it was opened.
 private final class FileReader: Sendable {
-  /// What one thread reads at once.
+  /// The number of bytes that one thread reads at once.
   private static let pieceByteCount = 4 << 20
 
   let path: String
@@ -122,7 +122,7 @@ private final class FileReader: Sendable {
   private let modificationTime: timespec
 
   init(path: String) throws {
-    // Asked before opening, since opening a pipe would wait for a writer.
+    // Checked before opening, because opening a pipe would wait for a writer.
     try FileSystem.requireRegularFile(path)
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw FileSystem.systemError(path) }

@@ -6,8 +6,8 @@ import Foundation
 
 /// A file mapped for reading.
 ///
-/// Another process that shortens the file while it is mapped kills this one with `SIGBUS`; `rilq`
-/// itself replaces files only by renaming. `InputFile` reads files where that is not certain.
+/// If another process shortens the file while it is mapped, this one gets `SIGBUS`. `rilq` itself replaces
+/// files only by renaming. `InputFile` can read files instead of mapping them.
 public final class MappedFile: Sendable {
   private static let pageByteCount = Int(sysconf(Int32(_SC_PAGESIZE)))
 
@@ -42,7 +42,7 @@ public final class MappedFile: Sendable {
   ///
   /// - Parameters:
   ///   - contents: The bytes.
-  ///   - path: What errors name.
+  ///   - path: The path for errors.
   package init(_ contents: [UInt8], path: String) {
     self.contents = Data(contents)
     self.path = path
@@ -63,21 +63,21 @@ public final class MappedFile: Sendable {
     return try body(contents.bytes.extracting(range))
   }
 
-  /// Takes the pages inside a range out of this process's memory.
+  /// Removes the pages inside a range from this process's memory.
   ///
-  /// They come back from the file when they are read again: without this every page that was ever read counts as
-  /// resident until the system is short of memory.
+  /// They are loaded from the file when they are read again. Without this, every page that was ever read
+  /// counts as resident until the system is short of memory.
   package func discard(_ range: Range<Int>) {
     guard isMapped else { return }
     unsafe contents.withUnsafeBytes { buffer in
       guard let base = buffer.baseAddress else { return }
-      // Pages at the ends hold bytes of neighbours too; the mapping begins at a page.
+      // Pages at the ends also hold bytes of neighbours; the mapping begins at a page boundary.
       let page = Self.pageByteCount
       let start = (range.lowerBound + page - 1) / page * page
       let end = range.upperBound / page * page
-      // Memory that does not begin at a page is no mapping of ours, and would lose its contents.
+      // Memory that does not begin at a page boundary is not a mapping of ours, and would lose its contents.
       guard start < end, Int(bitPattern: base) % page == 0 else { return }
-      // Advice that is not taken changes nothing.
+      // If the system ignores the advice, nothing changes.
       _ = unsafe madvise(UnsafeMutableRawPointer(mutating: base + start), end - start, MADV_DONTNEED)
     }
   }

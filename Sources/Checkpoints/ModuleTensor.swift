@@ -1,4 +1,4 @@
-/// The tensors of a module, told apart by how their names end.
+/// The tensors of a module, told apart by the endings of their names.
 package enum ModuleTensor: String, CaseIterable {
   case weight = ".weight"
   case bias = ".bias"
@@ -18,9 +18,9 @@ package enum ModuleTensor: String, CaseIterable {
     return String(name[..<name.utf8.index(name.endIndex, offsetBy: -rawValue.utf8.count)])
   }
 
-  /// Whether a name is that of a module and this ending.
+  /// Whether a name consists of a module and this ending.
   ///
-  /// Compared as bytes, the last first: `hasSuffix` compares characters and is slow over many names.
+  /// Compares bytes, the last first; `hasSuffix` compares characters and is slow over many names.
   private func ends(_ name: String) -> Bool {
     let suffix = rawValue
     let expected = suffix.utf8.span
@@ -48,12 +48,12 @@ extension ModuleTensor {
     longestFirst.first { $0.ends(name) }
   }
 
-  /// Every kind, those whose ending contains another's before it.
+  /// Every kind; an ending that contains another one comes before it.
   private static let longestFirst: [ModuleTensor] = [
     .loraA, .loraB, .weight, .bias, .scales, .biases, .scalesDelta, .biasesDelta,
   ]
 
-  /// Whether the tensor stands beside a weight: an adapter or a trained change, no parameter of the model.
+  /// Whether the tensor stands beside a weight: an adapter or a trained change, not a parameter of the model.
   package var isBesideWeight: Bool {
     switch self {
     case .loraA, .loraB, .scalesDelta, .biasesDelta: true

@@ -1,10 +1,11 @@
 /// A regular expression over module names, as Python's `re` reads it.
 ///
-/// Literals, `.`, classes, groups, alternation, `^`, `$`, `\b`, `\B`, and the repetitions `*`, `+`, `?` and
-/// `{m,n}`; anything else is refused rather than read differently. `\d`, `\w` and `\b` know ASCII only. All ways
-/// through the expression are followed at once: the time is at most the length of the name times `stepCount`.
+/// Supports literals, `.`, classes, groups, alternation, `^`, `$`, `\b`, `\B`, and the repetitions `*`, `+`,
+/// `?` and `{m,n}`. Anything else is refused rather than read differently. `\d`, `\w` and `\b` know ASCII
+/// only. All ways through the expression are followed at once, so the time is at most the length of the name
+/// times `stepCount`.
 struct NamePattern {
-  /// The expression as it was written.
+  /// The text of the expression.
   let text: String
   private let steps: [Step]
 
@@ -19,7 +20,7 @@ struct NamePattern {
     case accept
   }
 
-  /// Compiles an expression; nil when it is malformed or uses more than is understood.
+  /// Compiles an expression; nil when it is malformed or uses unsupported syntax.
   init?(_ text: String) {
     self.text = text
     var compiler = Compiler(text)
@@ -27,10 +28,10 @@ struct NamePattern {
     steps = compiler.steps
   }
 
-  /// The size of the compiled expression, which the time of a match is proportional to.
+  /// The size of the compiled expression; the time of a match is proportional to it.
   var stepCount: Int { steps.count }
 
-  /// Why an expression is not compiled, as a phrase; nil when it is.
+  /// Why an expression cannot be compiled, as a phrase; nil when it can.
   static func defect(of text: String) -> String? {
     var compiler = Compiler(text)
     guard !compiler.compile() else { return nil }
@@ -67,7 +68,7 @@ struct NamePattern {
     return false
   }
 
-  /// Adds a step and all that are reached from it without reading.
+  /// Adds a step and all steps that are reached from it without reading a character.
   private func follow(_ first: Int, _ position: Int, _ scalars: [UInt32], _ reached: inout StepSet) {
     var open = [first]
     while let step = open.popLast() {
@@ -91,14 +92,14 @@ struct NamePattern {
   }
 }
 
-/// Some steps of an expression, each once; emptied in the time that filling it took.
+/// A set of steps of an expression; emptying it takes no longer than filling it.
 private struct StepSet {
   private(set) var members: [Int] = []
   private var isMember: [Bool]
 
   init(stepCount: Int) { isMember = [Bool](repeating: false, count: stepCount) }
 
-  /// Adds a step; false when it was there.
+  /// Adds a step; returns false when it was there already.
   mutating func insert(_ step: Int) -> Bool {
     guard !isMember[step] else { return false }
     isMember[step] = true
@@ -114,7 +115,7 @@ private struct StepSet {
 
 /// Turns the text of an expression into steps.
 private struct Compiler {
-  /// Far above any expression over names, so that repetitions cannot make it large.
+  /// The maximum number of steps, far above any expression over names; it bounds repetitions.
   private static let stepLimit = 4096
   private static let depthLimit = 32
 
@@ -122,7 +123,7 @@ private struct Compiler {
   private var position = 0
   private var depth = 0
   private(set) var steps: [NamePattern.Step] = []
-  /// The first construct that is not understood.
+  /// The first unsupported construct.
   private(set) var refused: String?
 
   init(_ text: String) { scalars = Array(text.unicodeScalars) }
@@ -261,7 +262,7 @@ private struct Compiler {
     return steps
   }
 
-  /// How often an atom is repeated: once without a mark; nil at most is without end.
+  /// How often an atom is repeated: once without a mark; a `most` of nil means without end.
   private mutating func repetition() -> (least: Int, most: Int?)? {
     if take("*") { return (0, nil) }
     if take("+") { return (1, nil) }
@@ -286,7 +287,7 @@ private struct Compiler {
 }
 
 extension [NamePattern.Step] {
-  /// The steps for another place in the list of all.
+  /// The steps, with their targets moved to another place in the list.
   fileprivate func moved(by offset: Int) -> Self {
     map { step in
       switch step {

@@ -9,9 +9,9 @@ import Synchronization
 package struct OutputFile: ~Copyable {
   private let descriptor: Int32
   package let path: String
-  /// The bytes appended so far.
+  /// The number of bytes appended so far.
   package private(set) var byteCount = 0
-  /// The bytes that the system was told to begin to write to the disk.
+  /// The number of bytes that the system was told to start writing to disk.
   private let begunByteCount = Atomic(0)
   private static var bytesPerBeginning: Int { 8 << 20 }
 
@@ -29,11 +29,11 @@ package struct OutputFile: ~Copyable {
     self.init(descriptor: descriptor, path: path)
   }
 
-  /// Opens a regular file for appending, and makes it when nothing is there.
+  /// Opens a regular file for appending, and creates it when nothing is there.
   ///
   /// - Parameters:
   ///   - path: The file; a link is not followed.
-  ///   - byteCount: The bytes at its beginning that stay.
+  ///   - byteCount: The number of bytes at its beginning to keep.
   /// - Throws: `FormatError` when it cannot be opened or is not a regular file.
   package init(continuing path: String, keeping byteCount: Int) throws {
     self.init(descriptor: try Self.open(continuing: path, keeping: byteCount), path: path)
@@ -65,12 +65,12 @@ package struct OutputFile: ~Copyable {
     byteCount += bytes.byteCount
   }
 
-  /// Lets the disk write what is complete while the next bytes are computed, so that `sync` has less to wait for.
+  /// Starts writing complete pages to disk while the next bytes are computed, so that `sync` waits less.
   private func beginWriting(upTo end: Int) {
     let begun = begunByteCount.load(ordering: .relaxed)
     guard end - begun >= Self.bytesPerBeginning else { return }
     begunByteCount.store(end, ordering: .relaxed)
-    // Only a hint: what it does not achieve, `sync` does.
+    // Only a hint; `sync` does the rest.
     _ = sync_file_range(descriptor, Int64(begun), Int64(end - begun), UInt32(RILQ_SYNC_FILE_RANGE_WRITE))
   }
 

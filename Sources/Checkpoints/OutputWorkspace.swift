@@ -6,26 +6,27 @@ import Synchronization
 
 /// Makes an output appear at its target whole or not at all.
 ///
-/// Work happens in the hidden folder `.<name>.partial` beside the target, which holds a lock; publishing
-/// renames the finished file or folder onto the target. A run that was killed leaves such a folder; the next run
-/// takes over what is in it, or removes it.
+/// Work happens in the hidden folder `.<name>.partial` beside the target, which holds a lock. Publishing
+/// renames the finished file or folder to the target. A killed run leaves such a folder; the next run takes
+/// over its contents or removes them.
 package final class OutputWorkspace {
   private static let lockName = "lock"
-  /// The folders of all workspaces of this process, and the names in them that stay when they are discarded.
+  /// The folders of all workspaces of this process, each with the names that survive discarding it.
   private static let liveFolders = Mutex<[String: Set<String>]>([:])
 
-  /// What becomes of a thread that asks for a path after all workspaces were discarded; nil until then.
+  /// Stops a thread that asks for a path after all workspaces were discarded; nil until then.
   private static let latecomer = Mutex<(@Sendable () -> Never)?>(nil)
 
   /// Discards every workspace of this process, which is about to end.
   ///
-  /// - Parameter stop: Called by a thread that asks for a path in a workspace from now on: nothing new may appear in a
+  /// - Parameter stop: From now on, `path(_:)` calls this on its thread, because nothing new may appear in a
   ///   folder that is being cleared.
   /// - Returns: Whether something was kept.
   package static func discardAll(stopping stop: @escaping @Sendable () -> Never) -> Bool {
     latecomer.withLock { $0 = stop }
     return liveFolders.withLock { folders in
-      // Another thread may have got its path just before: a second try takes what appeared during the first.
+      // Another thread may have got its path just before; a second try removes what appeared during the
+      // first.
       for pause: UInt32 in [0, 20_000] {
         usleep(pause)
         for (folder, kept) in folders { clear(folder, keeping: kept) }
@@ -34,7 +35,7 @@ package final class OutputWorkspace {
     }
   }
 
-  /// The target as it was given.
+  /// The target as given.
   package let target: String
   private let resolvedTarget: String
   private let parent: String
@@ -46,10 +47,10 @@ package final class OutputWorkspace {
   ///
   /// - Parameters:
   ///   - target: The file or folder to be made.
-  ///   - force: Whether something that is there may be replaced.
-  ///   - inputs: Paths that are read, which the target may neither be, nor hold, nor be inside of.
-  ///   - keepsLeftovers: Whether what an earlier run left stays, also when this workspace is discarded, until
-  ///     `keepOnly` says otherwise.
+  ///   - force: Whether an existing target may be replaced.
+  ///   - inputs: Paths that are read; the target must not be one of them, contain one or be inside one.
+  ///   - keepsLeftovers: Whether leftovers of an earlier run are kept, even if this workspace is discarded,
+  ///     until `keepOnly` changes that.
   /// - Throws: `FormatError` with the reason; nothing was changed then.
   package init(target: String, force: Bool, inputs: [String], keepsLeftovers: Bool = false) throws {
     let place = try OutputPlace(target)
@@ -69,7 +70,7 @@ package final class OutputWorkspace {
 
   deinit { discard() }
 
-  /// Whether a run that has ended left its work folder beside a target.
+  /// Whether an earlier run left its work folder beside a target.
   package static func isLeft(besides target: String) -> Bool {
     guard let place = try? OutputPlace(target) else { return false }
     return (try? FileSystem.kind(of: place.workFolder)) == .folder
@@ -82,29 +83,29 @@ package final class OutputWorkspace {
     return folder + "/" + name
   }
 
-  /// The path that a user knows: for something in the workspace the target, and what is inside of it.
+  /// The path that a user knows: paths in the workspace become the target or paths inside it.
   package func publicPath(of path: String) -> String {
     guard path == folder || path.hasPrefix(folder + "/") else { return path }
     let parts = path.dropFirst(folder.count + 1).split(separator: "/", maxSplits: 1)
     return parts.count > 1 ? "\(target)/\(parts[1])" : target
   }
 
-  /// Removes everything else now, and says whether these names stay when the workspace is discarded.
+  /// Removes everything except these names now, and sets whether they survive discarding the workspace.
   package func keepOnly(_ names: Set<String>, whenDiscarded: Bool) throws {
     try remove(except: names)
     keep(whenDiscarded ? names : [])
   }
 
-  /// Says what stays when the workspace is discarded, for a later run.
+  /// Sets the names that survive discarding the workspace, for a later run.
   package func keep(_ names: Set<String>) {
     Self.liveFolders.withLock { $0[folder] = names }
   }
 
-  /// Gives what was made its name in the workspace, after all of it is on disk.
+  /// Syncs a finished file or folder to disk, then gives it its name in the workspace.
   ///
   /// - Parameters:
   ///   - name: The name in the workspace of a file or folder.
-  ///   - newName: A name that is not taken by a folder.
+  ///   - newName: A name that no folder has.
   /// - Throws: `FormatError` when it fails.
   package func complete(_ name: String, as newName: String) throws {
     try FileSystem.syncTree(path(name))
@@ -112,7 +113,7 @@ package final class OutputWorkspace {
     try FileSystem.sync(folder)
   }
 
-  /// Moves what was made onto the target, after all of it is on disk, and removes the workspace.
+  /// Syncs the output to disk, moves it to the target, and removes the workspace.
   ///
   /// - Parameter stagedName: The name in the workspace of the file or folder.
   /// - Throws: `FormatError` when it fails; the target is then as it was.
@@ -126,7 +127,7 @@ package final class OutputWorkspace {
       try FileSystem.rename(staged, to: resolvedTarget)
     default:
       if !mayReplace { try checkAbsent() }
-      // The old folder comes to the staged path and goes with the workspace.
+      // The old folder gets the staged path and is removed with the workspace.
       try FileSystem.exchange(staged, resolvedTarget)
     }
     keep([])
@@ -134,7 +135,7 @@ package final class OutputWorkspace {
     discard()
   }
 
-  /// Removes the workspace and what is in it, but for what is to be kept.
+  /// Removes the workspace and its contents, except for the names to keep.
   package func discard() {
     guard let lock else { return }
     Self.liveFolders.withLock { folders in
@@ -144,7 +145,7 @@ package final class OutputWorkspace {
     self.lock = nil
   }
 
-  /// Removes what is not kept; what cannot be removed now is removed by the next run.
+  /// Removes everything that is not kept; the next run removes what cannot be removed now.
   private static func clear(_ folder: String, keeping kept: Set<String>) {
     guard !kept.isEmpty else {
       try? FileSystem.remove(folder)
@@ -180,9 +181,9 @@ package final class OutputWorkspace {
     }
   }
 
-  /// Makes the folder, or takes over one that no running process holds.
+  /// Makes the folder, or takes over one that no running process has locked.
   private static func lock(_ folder: String, _ target: String) throws -> Int32 {
-    // Whoever held the lock may remove the folder between two of these steps: then it is made anew.
+    // The former holder of the lock may remove the folder between two of these steps; it is then made anew.
     for _ in 0..<100 {
       guard unsafe mkdir(folder, 0o755) == 0 || errno == EEXIST else { throw FileSystem.systemError(folder) }
       guard try !FileSystem.isLink(folder) else {
@@ -237,7 +238,7 @@ private struct OutputPlace {
     return (parent.isEmpty ? "/" : String(parent), String(path[path.index(after: slash)...]))
   }
 
-  /// Refuses to write over, into or around something that is read.
+  /// Refuses to write over, into or around an input.
   func refuseInputs(_ inputs: [String]) throws(FormatError) {
     for input in inputs {
       guard let resolved = FileSystem.resolvedPath(input) else { continue }

@@ -4,10 +4,10 @@ internal import Kernels
   import Glibc
 #endif
 
-/// Memory that comes from the system and goes back to it at once.
+/// Memory that is taken from the system and returned to it as soon as it is released.
 ///
-/// The allocator keeps what is freed for the next intermediate result: of two tensors of a gigabyte, read one after
-/// the other, both would stay.
+/// The allocator keeps freed memory for the next intermediate result, so that two tensors of a gigabyte, read
+/// one after the other, would both stay.
 @safe final class PageMemory: Sendable {
   let byteCount: Int
   /// Written only before `init` returns.
@@ -27,11 +27,11 @@ internal import Kernels
   ) throws(FormatError) {
     let start = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     guard let start = unsafe start, unsafe start != MAP_FAILED else { throw FileSystem.systemError(path) }
-    // Large pages cost fewer faults; advice that is not taken changes nothing.
+    // Large pages cost fewer faults. If the system ignores the advice, nothing changes.
     _ = unsafe madvise(start, byteCount, MADV_HUGEPAGE)
     self.byteCount = byteCount
     unsafe self.start = start
-    // From here on an error ends in `deinit`.
+    // If an error is thrown from here on, `deinit` releases the memory.
     let elements = unsafe UnsafeMutableBufferPointer(
       start: start.assumingMemoryBound(to: UInt8.self), count: byteCount)
     var span = unsafe MutableSpan(_unsafeElements: elements)

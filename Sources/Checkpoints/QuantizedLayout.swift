@@ -2,23 +2,26 @@ internal import Kernels
 
 /// How the quantized weight of a module is laid out in tensors, and what its values are.
 ///
-/// Everything that checks, counts, reads, compares or writes quantized weights asks this type. `affine` is its first
-/// value. A new one, such as a super-block whose codes stand beside small integer scales and a few floats, provides:
+/// All code that checks, counts, reads, compares or writes quantized weights asks this type. `affine` is its
+/// first layout. A new one, such as a super-block with codes, small integer scales and a few floats,
+/// provides:
 ///
-/// - its tensors: `parts(rows:columns:)`, each with an ending of `ModuleTensor`, the dtypes it may have and its shape,
-///   and `columnCount(wordCount:)`, the way back from the stored `m.weight` to the columns of the matrix;
+/// - its tensors: `parts(rows:columns:)`, each with an ending of `ModuleTensor`, the dtypes it may have and
+///   its shape, and `columnCount(wordCount:)`, the way back from the stored `m.weight` to the columns of the
+///   matrix;
 /// - its limits: `problem`, and `isComputed` for what the kernels take;
 /// - its values: a case of `decode`, and of `Checkpoint.quantizedWeight`, which reads its tensors;
-/// - its tables: whether each group has one scale and one bias that are exact floats. What trains, merges or exports
-///   tables takes `QuantizedWeight.scales` and `.biases` and refuses a layout without them;
-/// - its words: keys in `members` and `init(members:)`, which manifests and GGUF metadata share, and `description`.
+/// - its tables: whether each group has one scale and one bias that are exact floats. Code that trains,
+///   merges or exports tables takes `QuantizedWeight.scales` and `.biases` and refuses a layout without them;
+/// - its words: keys in `members` and `init(members:)`, which manifests and GGUF metadata share, and
+///   `description`.
 ///
 /// Bit pictures and arithmetic are in `Formats/packed.md`.
 public enum QuantizedLayout: Sendable, Hashable {
   /// Codes of some bits with a scale and a bias for each group of columns: `scale * code + bias`.
   case affine(bits: Int, groupSize: Int)
 
-  /// The widths of a code that exist.
+  /// The supported widths of a code.
   public static let codeWidths = [2, 3, 4, 8]
 
   /// Describes codes with a scale and a bias for each group.
@@ -48,7 +51,7 @@ extension QuantizedLayout: CustomStringConvertible {
   public var description: String { "\(bits) bits, groups of \(groupSize)" }
 }
 
-/// The name that the layout had when it was a pair of numbers.
+/// The former name of `QuantizedLayout`.
 public typealias QuantizationParameters = QuantizedLayout
 
 extension QuantizedLayout {
@@ -62,7 +65,7 @@ extension QuantizedLayout {
     package let shape: [Int]
   }
 
-  /// Far above any group there is, and far from overflow when multiplied by the bits.
+  /// The maximum group size, far above any in use and far from overflow when multiplied by the bits.
   private static let groupSizeLimit = 1 << 32
   private static let tableTypes: [DType] = [.f16, .bf16, .f32]
 
@@ -73,7 +76,7 @@ extension QuantizedLayout {
     }
   }
 
-  /// What is wrong with the numbers of the layout, or nil when modules can have it.
+  /// The problem of the layout's numbers, or nil when modules can have the layout.
   package var problem: FormatError.Problem? {
     guard Self.codeWidths.contains(bits) else { return .unsupported("\(bits)-bit codes are not supported") }
     guard (1...Self.groupSizeLimit).contains(groupSize) else {
@@ -82,28 +85,28 @@ extension QuantizedLayout {
     return nil
   }
 
-  /// Whether the kernels compute with the layout; the formats allow any size of groups.
+  /// Whether the kernels can compute with the layout; the formats allow any group size.
   package var isComputed: Bool { groupSize % 8 == 0 }
 
-  /// The columns that a row of stored codes stands for.
+  /// The number of columns that a row of stored codes holds.
   ///
   /// - Parameter wordCount: The second dimension of `m.weight`.
-  /// - Returns: Nil when the words are no whole groups, or more than can be counted. `problem` must be nil.
+  /// - Returns: Nil when the words are not whole groups, or the number overflows. `problem` must be nil.
   package func columnCount(wordCount: Int) -> Int? {
     let (bitCount, overflow) = wordCount.multipliedReportingOverflow(by: 32)
     guard !overflow, bitCount % (bits * groupSize) == 0 else { return nil }
     return bitCount / bits
   }
 
-  /// The shape of the weights behind the stored `m.weight` of a checkpoint that is validated: `[out, in]`.
+  /// The shape `[out, in]` of the weights in the stored `m.weight` of a validated checkpoint.
   package func shape(ofStored weight: TensorInfo) -> [Int] {
     [weight.shape[0], columnCount(wordCount: weight.shape[1]) ?? 0]
   }
 
-  /// The weights behind the stored `m.weight` of a checkpoint that is validated.
+  /// The number of weights in the stored `m.weight` of a validated checkpoint.
   package func weightCount(ofStored weight: TensorInfo) -> Int { weight.byteCount * 8 / bits }
 
-  /// Whether a row of some columns can have the layout: whole groups and whole words.
+  /// Whether a row with these columns fits the layout: whole groups and whole words.
   package func fits(columns: Int) -> Bool {
     columns % groupSize == 0 && columns * bits % 32 == 0
   }
@@ -129,7 +132,7 @@ extension QuantizedLayout {
   ///   - module: The module's name.
   ///   - rows: The output features.
   ///   - columns: The input features, which the layout fits.
-  ///   - tables: The dtype of what may have several.
+  ///   - tables: The dtype of tensors that may have several.
   /// - Returns: As many as `partKinds`, in that order.
   package func tensors(of module: String, rows: Int, columns: Int, tables: DType) -> [TensorInfo] {
     parts(rows: rows, columns: columns).map { part in
@@ -139,7 +142,7 @@ extension QuantizedLayout {
     }
   }
 
-  /// The bits of a weight, tables of a dtype included.
+  /// The bits per weight, including tables of a dtype.
   package func bitsPerWeight(tables: DType) -> Double {
     Double(bits) + Double(2 * tables.bitWidth) / Double(groupSize)
   }
@@ -212,7 +215,7 @@ extension QuantizedLayout {
     }
   }
 
-  /// The keys that `members` may have.
+  /// The keys of `members`.
   static let memberKeys: Set<String> = ["bits", "group_size"]
 
   /// Reads what `members` wrote; other keys are the caller's.
@@ -226,13 +229,13 @@ extension QuantizedLayout {
         "'bits' is not \(widths.dropLast().joined(separator: ", ")) or \(widths.last ?? "")")
     }
     guard let groupSize = value["group_size"]?.integer, groupSize >= 1 else {
-      throw LayoutDefect("'group_size' is no positive integer")
+      throw LayoutDefect("'group_size' is not a positive integer")
     }
     self = .affine(bits: bits, groupSize: groupSize)
   }
 }
 
-/// Why an object describes no layout, as a phrase.
+/// Why an object does not describe a layout, as a phrase.
 struct LayoutDefect: Error {
   let reason: String
 

@@ -27,7 +27,7 @@ extension RawSpan {
     return String(copying: text)
   }
 
-  /// Whether the first bytes are those of a text.
+  /// Whether the bytes begin with those of a text.
   package func starts(with prefix: StaticString) -> Bool {
     byteCount >= prefix.utf8CodeUnitCount
       && string(in: 0..<prefix.utf8CodeUnitCount) == prefix.description
@@ -44,7 +44,7 @@ extension RawSpan {
     }
   }
 
-  /// The first offset at or after a position whose byte is not zero, or nil when all are.
+  /// The first offset at or after a position whose byte is not zero, or nil when all are zero.
   package func firstNonzero(in range: Range<Int>) -> Int? {
     range.first { byte(at: $0) != 0 }
   }

@@ -4,7 +4,7 @@ internal import CCrypto
 @safe struct SHA256: ~Copyable, @unchecked Sendable {
   private let context: OpaquePointer
 
-  /// Begins with no bytes.
+  /// Begins a hash of no bytes.
   init() {
     guard let context = unsafe EVP_MD_CTX_new(), unsafe EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1
     else { preconditionFailure("libcrypto has no SHA-256, or there is no memory for it") }
@@ -25,7 +25,7 @@ internal import CCrypto
   /// Adds the bytes of an array.
   mutating func update(_ bytes: [UInt8]) { unsafe update(bytes.span.bytes) }
 
-  /// The digest of all bytes that were added; nothing can be added afterwards.
+  /// The digest of all added bytes; nothing can be added afterwards.
   mutating func finalize() -> Digest256 {
     var digest = [UInt8](repeating: 0, count: Digest256.byteCount)
     let isWhole = unsafe digest.withUnsafeMutableBufferPointer {

@@ -2,14 +2,14 @@
   import Glibc
 #endif
 
-/// Files that a run writes beside its output at paths the user names: logs, recipes, images.
+/// Files that a run writes beside its output at paths that the user names: logs, recipes, images.
 package enum SideFile {
   /// Checks that a file may be written at a path; nothing but a regular file is ever replaced.
   ///
   /// - Parameters:
   ///   - path: The file to be written.
-  ///   - mayReplace: Whether a file that is there may be replaced.
-  /// - Throws: `FormatError` when something else is there, or a file that may not be replaced.
+  ///   - mayReplace: Whether an existing file may be replaced.
+  /// - Throws: `FormatError` when something else is there, or a file that must not be replaced.
   package static func requirePlace(at path: String, mayReplace: Bool) throws {
     var status = stat()
     guard unsafe lstat(path, &status) == 0 else {
@@ -30,12 +30,12 @@ package enum SideFile {
     }
   }
 
-  /// Writes a text; the path has the old file or the whole new one.
+  /// Writes a text; at any time the path has the old file or the whole new one.
   ///
   /// - Parameters:
   ///   - text: The contents, UTF-8.
   ///   - path: The file to be written.
-  ///   - mayReplace: Whether a file that is there may be replaced.
+  ///   - mayReplace: Whether an existing file may be replaced.
   /// - Throws: As `requirePlace`, or when writing fails.
   package static func write(_ text: String, to path: String, mayReplace: Bool) throws {
     try requirePlace(at: path, mayReplace: mayReplace)

@@ -1,7 +1,7 @@
 /// The bytes of one tensor, held by a mapped file or by memory of their own.
 ///
-/// Keeping it keeps the bytes; copying it does not copy them. When the last copy of mapped bytes goes, their pages
-/// leave the process's memory.
+/// It keeps the bytes alive; copying it does not copy them. When the last copy of mapped bytes is released,
+/// their pages leave the process's memory.
 public struct TensorBytes: Sendable {
   private enum Owner {
     case mapped(MappedRange)
@@ -30,7 +30,8 @@ public struct TensorBytes: Sendable {
     owner = .memory(bytes)
   }
 
-  /// Bytes in memory that does not stay when the tensor goes, filled chunk by chunk on several threads.
+  /// Bytes in memory that is returned to the system with the tensor, filled chunk by chunk on several
+  /// threads.
   ///
   /// - Parameters:
   ///   - byteCount: The size of the tensor.
@@ -60,7 +61,7 @@ public struct TensorBytes: Sendable {
   }
 }
 
-/// A range of a mapped file, whose pages are given back with it.
+/// A range of a mapped file; its pages are released with it.
 private final class MappedRange: Sendable {
   let file: MappedFile
   let range: Range<Int>

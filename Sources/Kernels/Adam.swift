@@ -5,13 +5,13 @@ import CKernels
 /// With `m` and `v` the new moments, `parameter -= learningRate / c1 * m / (sqrt(v) / sqrt(c2) + epsilon)`.
 ///
 /// - Parameters:
-///   - parameters: What is trained.
-///   - gradients: As many values.
-///   - firstMoments: As many values, zero before the first step.
-///   - secondMoments: As many values, zero before the first step.
+///   - parameters: The trained values.
+///   - gradients: Same length as `parameters`.
+///   - firstMoments: Same length; zeros before the first step.
+///   - secondMoments: Same length; zeros before the first step.
 ///   - learningRate: The size of a step.
-///   - beta1: How much of the first moment stays.
-///   - beta2: How much of the second moment stays.
+///   - beta1: Decay of the first moment.
+///   - beta2: Decay of the second moment.
 ///   - epsilon: Added to the root.
 ///   - biasCorrection1: `1 - beta1^t` in step `t`, counted from 1.
 ///   - biasCorrection2: `1 - beta2^t`.

@@ -1,11 +1,12 @@
 /// Solves `matrix · x = right` for a symmetric positive definite matrix, by its Cholesky factor.
 ///
-/// For the small systems of single rows; the time grows with the cube of the order, on the calling thread.
+/// Meant for the small systems of single rows: it runs on the calling thread, and its time grows with the
+/// cube of the order.
 ///
 /// - Parameters:
-///   - matrix: `[order, order]`; what lies above the diagonal is not looked at. Becomes the factor.
+///   - matrix: `[order, order]`; elements above the diagonal are not read. Becomes the factor.
 ///   - right: `[order]`; becomes the solution.
-/// - Returns: Whether the matrix is positive definite in double precision; otherwise `right` is of no use.
+/// - Returns: Whether the matrix is positive definite in double precision; if not, `right` holds no solution.
 package func solvePositiveDefinite(
   _ matrix: inout MutableSpan<Double>, _ right: inout MutableSpan<Double>
 ) -> Bool {

@@ -5,8 +5,9 @@ package let clippingFactors: [Float] = (0...12).map { Float(1 - 0.05 * Double($0
 
 /// Finds the scale and bias of each group by clipping both ends of its range.
 ///
-/// Tries every pair of factors; `bias = low · c` and `scale = max((high · r - bias) / (2^bits - 1), 1e-8)`; keeps the
-/// first pair whose error, the sum of `importance · (rounded - weight)²` over the group, is least. All in f32.
+/// Tries every pair of factors with `bias = low · c` and
+/// `scale = max((high · r - bias) / (2^bits - 1), 1e-8)`. Keeps the first pair with the least error, the sum
+/// of `importance · (rounded - weight)²` over the group. All in f32.
 ///
 /// Source: the two-sided search of BitDistiller, arXiv:2402.10631, on the weights instead of the output.
 ///
@@ -14,8 +15,8 @@ package let clippingFactors: [Float] = (0...12).map { Float(1 - 0.05 * Double($0
 ///   - weights: `[rows, columnCount]`, finite.
 ///   - importance: `[columnCount]`, at least 0.
 ///   - bits: 2, 3, 4 or 8.
-///   - groupSize: Columns a group: a multiple of 8 that divides `columnCount`.
-///   - columnCount: Columns a row.
+///   - groupSize: Columns per group: a multiple of 8 that divides `columnCount`.
+///   - columnCount: Columns per row.
 ///   - scales: `[rows, columnCount / groupSize]`.
 ///   - biases: `[rows, columnCount / groupSize]`.
 ///   - set: The instructions to use.
@@ -72,8 +73,8 @@ package func searchClippingReference(
 /// - Parameters:
 ///   - weights: `[rows, columnCount]`, finite.
 ///   - bits: 2, 3, 4 or 8.
-///   - groupSize: Columns a group: a multiple of 8 that divides `columnCount`.
-///   - columnCount: Columns a row.
+///   - groupSize: Columns per group: a multiple of 8 that divides `columnCount`.
+///   - columnCount: Columns per row.
 ///   - scales: `[rows, columnCount / groupSize]`; a scale below 1e-12 in size counts as 1e-12.
 ///   - biases: `[rows, columnCount / groupSize]`.
 ///   - codes: `[rows, columnCount]`.

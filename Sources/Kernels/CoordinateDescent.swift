@@ -1,29 +1,31 @@
 import CKernels
 
-/// How columns of many rows lie behind each other: `[columns, rowCount]`, the rows in vectors of 16.
+/// The layout of columns of many rows: `[columns, rowCount]`, the rows in vectors of 16.
 package enum RowVectors {
-  /// The rows that a vector holds.
+  /// The number of rows in a vector.
   package static let width = 16
 
-  /// The least row count that holds so many rows in whole vectors.
+  /// The least row count that holds `count` rows in whole vectors.
   package static func rowCount(holding count: Int) -> Int { (count + width - 1) / width * width }
 }
 
-/// Chooses the codes of a group's columns, one column after the other, each the best for the codes of all others.
+/// Chooses the codes of a group's columns, one column after the other, each the best given all other codes.
 ///
-/// With the layer error `(wq - w) · S · (wq - w)ᵀ` and its half gradient `g = (wq - w) · S`, the error as a function of one
-/// weight alone is least at `wq[j] - g[j] / S[j, j]`; the code nearest to it is taken, half to even, and `g` follows for
-/// the columns behind it. Columns whose `S[j, j]` is not above zero, and groups whose scale is zero, keep their codes.
+/// The layer error is `(wq - w) · S · (wq - w)ᵀ`, its half gradient `g = (wq - w) · S`. As a function of one
+/// weight alone, the error is least at `wq[j] - g[j] / S[j, j]`. The nearest code is taken, half to even, and
+/// `g` is updated for the following columns. Columns whose `S[j, j]` is not above zero and groups whose scale
+/// is zero keep their codes.
 ///
 /// Source: cyclic coordinate descent of QuantEase, arXiv:2309.01885.
 ///
 /// - Parameters:
-///   - codes: `[columns, rowCount]`, whole numbers in `0...top`; at most 128 columns, the rows a multiple of 16.
-///   - changes: As many; gets how much each weight changed.
-///   - gradient: As many: `(wq - w) · S` before the first column.
+///   - codes: `[columns, rowCount]`, whole numbers in `0...top`; at most 128 columns, the rows a multiple of
+///     16.
+///   - changes: Same shape; gets the change of each weight.
+///   - gradient: Same shape; `(wq - w) · S` before the first column.
 ///   - moments: S, `[order, order]`, symmetric.
-///   - columns: Those of the group in S.
-///   - order: The columns of S.
+///   - columns: The group's columns in S.
+///   - order: The number of columns of S.
 ///   - scales: `[rowCount]`.
 ///   - biases: `[rowCount]`.
 ///   - top: The largest code.
@@ -94,15 +96,15 @@ private func requireDescent(
     counts.allSatisfy { $0 == columns.count * rowCount }, "\(counts) values for \(columns) columns")
 }
 
-/// Sums of products of two matrices over each group of columns, row by row, and sums of the second one.
+/// Sums the products of two matrices, and the second matrix, over each group of columns, row by row.
 ///
 /// - Parameters:
 ///   - x: `[groups * groupSize, rowCount]`, the rows a multiple of 16.
-///   - y: As many.
-///   - groupSize: The columns of a group.
-///   - rowCount: The rows.
-///   - products: `[groups, rowCount]`: the sums of `x * y`.
-///   - sums: As many: the sums of `y`.
+///   - y: Same shape as `x`.
+///   - groupSize: Columns per group.
+///   - rowCount: The number of rows.
+///   - products: `[groups, rowCount]`; gets the sums of `x * y`.
+///   - sums: Same shape; gets the sums of `y`.
 ///   - set: The instructions to use.
 package func sumGroups(
   _ x: Span<Float>, _ y: Span<Float>, groupSize: Int, rowCount: Int, products: inout MutableSpan<Float>,

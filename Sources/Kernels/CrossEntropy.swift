@@ -1,11 +1,11 @@
 import CKernels
 
-/// The negative log likelihood of one token, and its gradient in place of the logits.
+/// Computes the negative log likelihood of one token and replaces the logits with its gradient.
 ///
 /// - Parameters:
-///   - logits: A row of logits; then `(softmax - onehot(target)) * gradientScale`.
-///   - target: The index of the token that came.
-///   - gradientScale: What the gradient is multiplied by.
+///   - logits: A row of logits; becomes `(softmax - onehot(target)) * gradientScale`.
+///   - target: The index of the token that follows in the text.
+///   - gradientScale: Factor of the gradient.
 ///   - set: The instructions to use.
 /// - Returns: `-log p(target)`, NaN if a logit is.
 package func crossEntropyRow(

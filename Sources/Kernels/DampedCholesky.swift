@@ -1,20 +1,20 @@
-/// Why a matrix has no factors.
+/// The reasons why a factorization fails.
 package enum FactorizationError: Error, Equatable {
   /// An element is NaN or infinite.
   case notFinite
-  /// It is not positive definite, whatever is added to its diagonal.
+  /// The matrix is not positive definite, whatever is added to its diagonal.
   case notDefinite
 }
 
-/// Factors moments, which are positive definite but for rounding: the diagonal is raised until there is a
-/// factor.
+/// Factors moments, which are positive definite except for rounding, by raising the diagonal until it
+/// succeeds.
 ///
-/// The first attempt adds `first · unit`, each further one `growth` times as much. An amount of twice the
+/// The first attempt adds `first · unit`, each later one `growth` times as much as the one before. Twice the
 /// largest element times the order makes any matrix definite, so there is no attempt after that.
 package struct DampedCholesky: Sendable {
-  /// What the first attempt adds, in units.
+  /// The amount that the first attempt adds, in units.
   package let first: Double
-  /// What a unit is; usually the mean of the diagonal.
+  /// The size of a unit; usually the mean of the diagonal.
   package let unit: Double
   /// The factor from one attempt to the next.
   package let growth: Double
@@ -30,10 +30,10 @@ package struct DampedCholesky: Sendable {
   /// Factors a matrix.
   ///
   /// - Parameters:
-  ///   - matrix: `[order, order]`, symmetric; what was added stays on its diagonal.
+  ///   - matrix: `[order, order]`, symmetric; the added amount stays on its diagonal.
   ///   - order: At least 1.
-  ///   - factorize: Gets the elements and the order; nil when the matrix is not positive definite.
-  /// - Returns: What `factorize` gave, and how many units were added.
+  ///   - factorize: Gets the elements and the order; returns nil when the matrix is not positive definite.
+  /// - Returns: The result of `factorize`, and the number of units that were added.
   /// - Throws: `notFinite`; `notDefinite` when no attempt has succeeded.
   package func factor<F>(
     _ matrix: inout [Double], order: Int, _ factorize: ([Double], Int) -> F?

@@ -1,12 +1,12 @@
 import CKernels
 
-/// Multiplies one vector with stored rows, without writing them as floats anywhere.
+/// Multiplies stored rows with one vector, without widening the rows in memory.
 ///
-/// Each sum has the bits of `dot` on the widened row, whatever the instruction set.
+/// Each sum has the same bits as `dot` on the widened row, with every instruction set.
 ///
 /// - Parameters:
 ///   - weights: `[y.count, x.count]`, row-major, at any address.
-///   - format: How they are stored.
+///   - format: The format of the weights.
 ///   - x: `[columns]`.
 ///   - y: `[rows]`.
 ///   - set: The instructions to use.

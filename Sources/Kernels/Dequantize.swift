@@ -5,11 +5,11 @@ import CKernels
 /// - Parameters:
 ///   - codes: Whole rows, packed as `packCodes` does.
 ///   - bits: 2, 3, 4 or 8.
-///   - groupSize: Columns a group: a multiple of 8 that divides `columnCount`.
-///   - columnCount: Columns a row.
+///   - groupSize: Columns per group: a multiple of 8 that divides `columnCount`.
+///   - columnCount: Columns per row.
 ///   - scales: `[rows, columnCount / groupSize]`.
 ///   - biases: `[rows, columnCount / groupSize]`.
-///   - weights: `[rows, columnCount]`; its size says how many rows there are.
+///   - weights: `[rows, columnCount]`; its size determines the number of rows.
 ///   - set: The instructions to use.
 package func dequantize(
   codes: RawSpan, bits: Int, groupSize: Int, columnCount: Int, scales: Span<Float>, biases: Span<Float>,
@@ -25,12 +25,12 @@ package func dequantize(
 /// - Parameters:
 ///   - codes: Whole rows, packed as `packCodes` does.
 ///   - bits: 2, 3, 4 or 8.
-///   - groupSize: Columns a group: a multiple of 8 that divides `columnCount`.
-///   - columnCount: Columns a row.
+///   - groupSize: Columns per group: a multiple of 8 that divides `columnCount`.
+///   - columnCount: Columns per row.
 ///   - scales: `[rows, columnCount / groupSize]`.
 ///   - biases: `[rows, columnCount / groupSize]`.
 ///   - groups: The groups of each row to compute; not empty.
-///   - weights: `[rows, groups.count * groupSize]`; its size says how many rows there are.
+///   - weights: `[rows, groups.count * groupSize]`; its size determines the number of rows.
 ///   - set: The instructions to use.
 package func dequantize(
   codes: RawSpan, bits: Int, groupSize: Int, columnCount: Int, scales: Span<Float>, biases: Span<Float>,

@@ -2,7 +2,7 @@ import CKernels
 
 /// The losses of one row of logits.
 package struct RowLosses: Sendable {
-  /// The negative log likelihood of the token that came, in nats.
+  /// The negative log likelihood of the token that follows in the text, in nats.
   package var crossEntropy: Double
   /// The Kullback–Leibler divergence from the teacher's distribution, in nats; 0 without a teacher.
   package var divergence: Double
@@ -13,14 +13,16 @@ package struct RowLosses: Sendable {
   }
 }
 
-/// The losses of one row of logits against a token and a teacher, and their gradient in place of the logits.
+/// Computes the losses of one row of logits against a token and a teacher, and replaces the logits with their
+/// gradient.
 ///
 /// - Parameters:
-///   - logits: A row of logits; then `labelScale · (softmax - onehot(target)) + teacherScale · (softmax - softmax(teacher))`.
-///   - teacher: As many logits of the teacher.
-///   - target: The index of the token that came.
-///   - labelScale: What the gradient of the cross entropy is multiplied by.
-///   - teacherScale: What the gradient of the divergence is multiplied by.
+///   - logits: A row of logits; becomes
+///     `labelScale · (softmax - onehot(target)) + teacherScale · (softmax - softmax(teacher))`.
+///   - teacher: The teacher's logits, same length.
+///   - target: The index of the token that follows in the text.
+///   - labelScale: Factor of the cross entropy's gradient.
+///   - teacherScale: Factor of the divergence's gradient.
 ///   - set: The instructions to use.
 /// - Returns: Both losses, NaN if a logit is not finite.
 /// - Source: Distilling the Knowledge in a Neural Network, arXiv:1503.02531, at temperature 1.

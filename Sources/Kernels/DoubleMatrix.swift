@@ -38,7 +38,7 @@ package struct DoubleMatrix: Sendable, Equatable {
     self.init(rows: matrix.rowCount, columns: matrix.columnCount, values: matrix.values.map { Double($0) })
   }
 
-  /// The whole matrix inside its own values.
+  /// The layout of the whole matrix inside `values`.
   package var layout: MatrixLayout { MatrixLayout(rows: rowCount, columns: columnCount) }
 
   /// The range of a row in `values`.
@@ -48,8 +48,8 @@ package struct DoubleMatrix: Sendable, Equatable {
   ///
   /// - Parameters:
   ///   - other: The right operand.
-  ///   - kind: How the operands are taken.
-  /// - Returns: `[m, n]`; sums are added in an order that depends on the shape and the instruction set only.
+  ///   - kind: Which operand is transposed.
+  /// - Returns: `[m, n]`; the order of the sums depends only on the shape and the instruction set.
   package func times(_ other: DoubleMatrix, _ kind: MatrixProduct = .plain) -> DoubleMatrix {
     var result = DoubleMatrix(
       rows: kind == .transposedLeft ? columnCount : rowCount,
@@ -63,7 +63,7 @@ package struct DoubleMatrix: Sendable, Equatable {
     return result
   }
 
-  /// The product of each row with the same row of another matrix of this shape.
+  /// The dot product of each row with the same row of another matrix of this shape.
   package func rowProducts(with other: DoubleMatrix) -> [Double] {
     precondition(layout == other.layout, "\(layout) and \(other.layout)")
     return (0..<rowCount).map {

@@ -6,13 +6,13 @@ import CKernels
   import Foundation
 #endif
 
-/// The exponential of each value, as the other kernels compute it: at most 3e-7 off, relatively.
+/// Computes the exponential of each value like the other kernels, with a relative error of at most 3e-7.
 ///
-/// Exact at 0; values are first clamped to -87.33654 … 88.37626, so that nothing overflows.
+/// Exact at 0. Values are first clamped to -87.33654 … 88.37626, so that nothing overflows.
 ///
 /// - Parameters:
 ///   - x: The exponents.
-///   - y: As many values.
+///   - y: Same length as `x`.
 ///   - set: The instructions to use.
 package func exponential(_ x: Span<Float>, into y: inout MutableSpan<Float>, on set: InstructionSet = .best) {
   let count = x.count

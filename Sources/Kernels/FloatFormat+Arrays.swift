@@ -1,4 +1,4 @@
-/// The floats that bytes of a format stand for.
+/// The floats that are stored in bytes of a format.
 package func widened(_ bytes: RawSpan, from format: FloatFormat) -> [Float] {
   var values = [Float](repeating: 0, count: bytes.byteCount / format.byteWidth)
   var span = values.mutableSpan
@@ -6,7 +6,7 @@ package func widened(_ bytes: RawSpan, from format: FloatFormat) -> [Float] {
   return values
 }
 
-/// The floats that bytes of a format stand for.
+/// The floats that are stored in bytes of a format.
 package func widened(_ bytes: [UInt8], from format: FloatFormat) -> [Float] {
   let span = bytes.span
   return widened(unsafe span.bytes, from: format)

@@ -9,7 +9,7 @@ package enum FloatFormat: CaseIterable, Sendable {
   /// The upper half of a single.
   case bf16
 
-  /// The bytes of a value.
+  /// The size of a value in bytes.
   package var byteWidth: Int { self == .f32 ? 4 : 2 }
 }
 
@@ -19,7 +19,7 @@ package enum FloatFormat: CaseIterable, Sendable {
 ///
 /// - Parameters:
 ///   - bytes: Little-endian values at any address.
-///   - format: How they are stored.
+///   - format: The format of the bytes.
 ///   - values: As many values as `bytes` holds.
 ///   - set: The instructions to use.
 package func widen(
@@ -48,7 +48,7 @@ package func widen(
 ///
 /// - Parameters:
 ///   - values: The singles.
-///   - format: How they are to be stored.
+///   - format: The format to store them in.
 ///   - bytes: `values.count * format.byteWidth` bytes, written little-endian.
 ///   - set: The instructions to use.
 package func narrow(
@@ -118,7 +118,7 @@ private func narrowedHalf(_ value: Float) -> UInt16 {
   if value.isNaN { return sign | 0x7e00 | UInt16(value.bitPattern >> 13 & 0x3ff) }
   if size >= 65520 { return sign | 0x7c00 }
   if size < 0x1p-14 { return sign | UInt16((size * 0x1p24).rounded(.toNearestOrEven)) }
-  // A carry out of the fraction moves on into the exponent, as it must.
+  // A carry out of the fraction correctly goes into the exponent.
   let fraction = (size.significand * 1024).rounded(.toNearestOrEven)
   return sign | UInt16(Int(size.exponent + 14) << 10 + Int(fraction))
 }

@@ -1,17 +1,18 @@
-/// The upper triangular U with `Uᵀ · U = H⁻¹`, of a symmetric positive definite H.
+/// The upper triangular U with `Uᵀ · U = H⁻¹` for a symmetric positive definite H.
 ///
-/// H is turned upside down, `J · H · J = L · Lᵀ`; then `J · L · J` is upper triangular, and U is its inverse: `J · L⁻¹ · J`.
-/// The inverse of H itself is never formed.
+/// J reverses rows or columns. With `J · H · J = L · Lᵀ`, `J · L · J` is upper triangular, and U is its
+/// inverse, `J · L⁻¹ · J`. The inverse of H itself is never formed.
 ///
 /// Source: GPTQ, arXiv:2210.17323, section 3.3, which factors H⁻¹.
 ///
 /// - Parameters:
 ///   - matrix: `[order, order]`, symmetric.
 ///   - order: At least 1.
-/// - Returns: U, `[order, order]`, zero below the diagonal; nil when H is not positive definite in double precision.
+/// - Returns: U, `[order, order]`, zero below the diagonal. Nil when H is not positive definite in double
+///   precision.
 package func inverseFactor(of matrix: [Double], order: Int) -> [Double]? {
   precondition(matrix.count == order * order && order > 0, "\(matrix.count) elements, order \(order)")
-  // The last element first: both rows and columns in opposite order.
+  // Reversing the elements reverses both rows and columns.
   var triangle = LowerTriangle(order: order, values: [Double](matrix.reversed()))
   guard triangle.factorize() else { return nil }
   triangle.invert()
@@ -23,12 +24,13 @@ package func inverseFactor(of matrix: [Double], order: Int) -> [Double]? {
   return values
 }
 
-/// The lower triangular L with `L · Lᵀ = H`, of a symmetric positive definite H.
+/// The lower triangular L with `L · Lᵀ = H` for a symmetric positive definite H.
 ///
 /// - Parameters:
 ///   - matrix: `[order, order]`, symmetric.
 ///   - order: At least 1.
-/// - Returns: L, `[order, order]`, zero above the diagonal; nil when H is not positive definite in double precision.
+/// - Returns: L, `[order, order]`, zero above the diagonal. Nil when H is not positive definite in double
+///   precision.
 package func choleskyFactor(of matrix: [Double], order: Int) -> [Double]? {
   precondition(matrix.count == order * order && order > 0, "\(matrix.count) elements, order \(order)")
   var triangle = LowerTriangle(order: order, values: matrix)
@@ -48,8 +50,8 @@ package func choleskyFactors(of matrix: [Double], order: Int) -> (factor: [Doubl
 
 /// The lower triangle of a row-major matrix, computed block by block.
 ///
-/// What lies above the diagonal is not looked at. OpenBLAS on one thread is twice as fast, but on several threads its
-/// bytes are others, and it adds in another order than this did for the files that exist: see
+/// Elements above the diagonal are not read. On one thread OpenBLAS is twice as fast, but its result changes
+/// with the number of threads, and it adds in another order than the one that made the existing files: see
 /// `Benchmarks/README.md`, "Linear algebra beside OpenBLAS".
 private struct LowerTriangle {
   private static let blockSize = 64
@@ -60,9 +62,9 @@ private struct LowerTriangle {
     stride(from: start, to: order, by: Self.blockSize).map { $0..<min($0 + Self.blockSize, order) }
   }
 
-  /// Replaces it with its Cholesky factor.
+  /// Replaces the matrix with its Cholesky factor.
   ///
-  /// - Returns: Whether it was positive definite.
+  /// - Returns: Whether the matrix was positive definite.
   mutating func factorize() -> Bool {
     for block in blocks(from: 0) {
       guard factorizeDiagonal(block) else { return false }
@@ -88,7 +90,7 @@ private struct LowerTriangle {
     return true
   }
 
-  /// The rows below a diagonal block: each solved against the block.
+  /// Solves each row below a diagonal block against the block.
   private mutating func solveBelow(_ block: Range<Int>) {
     guard block.upperBound < order else { return }
     let order = order
@@ -107,7 +109,7 @@ private struct LowerTriangle {
     }
   }
 
-  /// Takes the product of the columns of a block with themselves from what follows it.
+  /// Subtracts the product of a block's columns with themselves from everything after the block.
   private mutating func updateBehind(_ block: Range<Int>) {
     let order = order
     let below = block.upperBound..<order
@@ -125,7 +127,7 @@ private struct LowerTriangle {
     }
   }
 
-  /// Replaces it with its inverse, from the last block to the first.
+  /// Replaces the matrix with its inverse, from the last block to the first.
   mutating func invert() {
     for block in blocks(from: 0).reversed() {
       invertDiagonal(block)
@@ -146,7 +148,7 @@ private struct LowerTriangle {
     }
   }
 
-  /// With everything after a block inverted: `-L₂⁻¹ · L₂₁ · L₁⁻¹` below it.
+  /// Computes `-L₂⁻¹ · L₂₁ · L₁⁻¹` below a block; everything after the block is inverted already.
   private mutating func invertBelow(_ block: Range<Int>) {
     let order = order
     let below = block.upperBound..<order
@@ -164,7 +166,7 @@ private struct LowerTriangle {
     var whole = MutableMatrixView(values.mutableSpan, rows: order, columns: order)
     parallelTiles(of: &whole, tiles) { index, tile in
       let last = tiles[index].rows.upperBound
-      // What is read was inverted before; above the diagonal there is none of it.
+      // The elements up to the diagonal were inverted before; those above it are not part of the inverse.
       var left = DoubleMatrix(rows: tile.rowCount, columns: last - below.lowerBound)
       for i in 0..<tile.rowCount {
         let row = tile.view.row(i)
@@ -177,7 +179,7 @@ private struct LowerTriangle {
     }
   }
 
-  /// Makes what lies above the diagonal zero.
+  /// Sets the elements above the diagonal to zero.
   mutating func clearAbove() {
     for row in 0..<order {
       for column in row + 1..<max(order, row + 1) { values[row * order + column] = 0 }
@@ -188,7 +190,7 @@ private struct LowerTriangle {
     rows.flatMap { values[$0 * order + columns.lowerBound..<$0 * order + columns.upperBound] }
   }
 
-  /// A small square matrix without what is above its diagonal.
+  /// A small square matrix with zeros above its diagonal.
   private func lower(_ square: [Double], _ size: Int) -> [Double] {
     square.indices.map { $0 % size <= $0 / size ? square[$0] : 0 }
   }

@@ -6,21 +6,21 @@ package struct RowDivergence: Sendable {
   ///
   /// Rounding may leave it a little below zero; it is exactly zero for equal rows.
   package var kl: Double
-  /// The greatest difference of two logits; NaN if there is one.
+  /// The greatest absolute difference of two logits; NaN if a difference is NaN.
   package var maxAbsoluteDifference: Float
-  /// Whether the greatest logit is at the same, lowest, index.
+  /// Whether the greatest logit has the same index in both rows; of equal logits the first counts.
   package var sameTop: Bool
-  /// The logarithm of the sum of the exponentials of the reference.
+  /// The logarithm of the sum of the reference's exponentials.
   package var referenceLogSumExp: Double
-  /// The logarithm of the sum of the exponentials of the candidate.
+  /// The logarithm of the sum of the candidate's exponentials.
   package var candidateLogSumExp: Double
 }
 
-/// Compares the distributions that two rows of logits stand for, with terms summed in double.
+/// Compares the distributions of two rows of logits; terms are summed in double precision.
 ///
 /// - Parameters:
 ///   - reference: Logits; not empty.
-///   - candidate: As many logits.
+///   - candidate: Logits, same length.
 ///   - set: The instructions to use.
 /// - Returns: The divergence; NaN if a logit is not finite.
 package func klDivergenceRow(
@@ -38,7 +38,7 @@ package func klDivergenceRow(
     candidateLogSumExp: divergence.candidate_log_sum_exp)
 }
 
-/// The lowest index of the greatest value; NaNs are passed over, 0 if there is nothing else.
+/// The lowest index of the greatest value, ignoring NaNs; 0 if all values are NaN.
 ///
 /// - Parameters:
 ///   - row: Values; not empty.

@@ -14,12 +14,12 @@ public struct Matrix: Sendable, Equatable {
     values = [Float](repeating: 0, count: rowCount * columnCount)
   }
 
-  /// A matrix whose elements have no particular value; each must be written before it is read.
+  /// A matrix with unspecified elements; each must be written before it is read.
   ///
-  /// For large results that are overwritten anyway, so that they are not cleared first.
+  /// Saves clearing large results that are overwritten anyway.
   package static func unspecified(rows rowCount: Int, columns columnCount: Int) -> Matrix {
     let elementCount = rowCount * columnCount
-    // Any bits are a float, so elements that nothing has written yet are harmless.
+    // Any bits are a valid float, so elements that are not written yet are harmless.
     let values = unsafe [Float](unsafeUninitializedCapacity: elementCount) { _, count in count = elementCount
     }
     return Matrix(rows: rowCount, columns: columnCount, values: values)
@@ -34,7 +34,7 @@ public struct Matrix: Sendable, Equatable {
     self.values = values
   }
 
-  /// The whole matrix inside its own values.
+  /// The layout of the whole matrix inside `values`.
   public var layout: MatrixLayout { MatrixLayout(rows: rowCount, columns: columnCount) }
 
   /// The range of a row in `values`.

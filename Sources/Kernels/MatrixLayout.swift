@@ -11,7 +11,7 @@ public struct MatrixLayout: Sendable, Equatable {
   /// The elements from one column to the next; 1 unless the matrix is transposed.
   public let columnStride: Int
 
-  /// Describes a row-major matrix; by default its rows follow each other from the start.
+  /// Describes a row-major matrix; by default its rows are contiguous from the start of the span.
   ///
   /// - Parameters:
   ///   - rowCount: The number of rows.
@@ -51,7 +51,7 @@ public struct MatrixLayout: Sendable, Equatable {
       rowCount: rows.count, columnCount: columns.count, rowStride: rowStride, columnStride: columnStride)
   }
 
-  /// The elements that a span must have to hold the matrix.
+  /// The number of elements that a span needs to hold the matrix.
   var extent: Int {
     rowCount == 0 || columnCount == 0
       ? 0 : offset + (rowCount - 1) * rowStride + (columnCount - 1) * columnStride + 1

@@ -2,16 +2,16 @@ internal import CKernels
 
 /// Computes `c = scale · a · b`, or adds it to what `c` holds, on the calling thread.
 ///
-/// Sums are added in an order that depends on the shape and the kernel only.
+/// The order of the sums depends only on the shape and the kernel.
 ///
 /// - Parameters:
 ///   - a: `[m, k]`.
 ///   - b: `[k, n]`.
 ///   - scale: The factor of the product.
 ///   - c: `[m, n]`.
-///   - adding: Whether the product is added to `c`; otherwise what was there does not matter.
-///   - operands: What operands may be rounded to.
-///   - backend: The kernel; nil takes the fastest one. One that rounds does so whatever `operands` says.
+///   - adding: Whether the product is added to `c`; otherwise the old contents are ignored.
+///   - operands: The type that operands may be rounded to.
+///   - backend: The kernel; nil takes the fastest one. A kernel that rounds does so whatever `operands` says.
 package func multiply(
   _ a: MatrixView<Float>, _ b: MatrixView<Float>, scale: Float = 1, into c: inout MutableMatrixView<Float>,
   adding: Bool = false, operands: ProductOperands = .f32, on backend: ProductBackend? = nil
@@ -33,7 +33,8 @@ package func multiply(
   }
 }
 
-/// `multiply` of operands that are stored as bf16: the bits of operands that are rounded to it.
+/// `multiply` of operands that are stored as bf16; the result has the same bits as with operands rounded to
+/// bf16.
 ///
 /// - Parameters:
 ///   - a: `[m, k]`.
@@ -41,8 +42,8 @@ package func multiply(
 ///   - c: `[m, n]`.
 ///   - adding: Whether the product is added to `c`.
 ///   - backend: The kernel; nil takes the fastest one.
-/// - Precondition: The kernel is one that rounds to bf16; the fastest one is where
-///   `ProductOperands.bf16.onThisProcessor` is `bf16`.
+/// - Precondition: The kernel rounds to bf16. The fastest one does if `ProductOperands.bf16.onThisProcessor`
+///   is `bf16`.
 package func multiply(
   _ a: BF16View, _ b: BF16View, into c: inout MutableMatrixView<Float>, adding: Bool = false,
   on backend: ProductBackend? = nil

@@ -1,11 +1,11 @@
-/// A matrix of elements that somebody else owns: what products read.
+/// A view of a matrix whose elements somebody else owns; products read it.
 ///
-/// A view costs nothing and lives no longer than what it was made of. Rows and columns can be cut out of it,
-/// and it can be transposed, without moving an element.
+/// A view costs nothing and cannot outlive its source. Cutting out rows and columns and transposing move no
+/// element.
 package struct MatrixView<Element: Sendable>: ~Escapable, Sendable {
-  /// What the matrix lies in.
+  /// The elements that contain the matrix.
   let elements: Span<Element>
-  /// Where in `elements`.
+  /// Where the matrix is in `elements`.
   package let layout: MatrixLayout
 
   /// The number of rows.
@@ -48,18 +48,18 @@ package struct MatrixView<Element: Sendable>: ~Escapable, Sendable {
     @_lifetime(copy self) get { self[0..<rowCount, columns] }
   }
 
-  /// A row; the matrix is not transposed.
+  /// A row; the matrix must not be transposed.
   @_lifetime(copy self)
   package func row(_ row: Int) -> Span<Element> { elements.extracting(layout.row(row)) }
 }
 
-/// A matrix of elements that somebody else owns: what products write.
+/// A view of a matrix whose elements somebody else owns; products write it.
 ///
 /// Its rows are contiguous.
 package struct MutableMatrixView<Element: Sendable>: ~Copyable, ~Escapable {
-  /// What the matrix lies in.
+  /// The elements that contain the matrix.
   var elements: MutableSpan<Element>
-  /// Where in `elements`.
+  /// Where the matrix is in `elements`.
   package let layout: MatrixLayout
 
   /// The number of rows.
@@ -89,7 +89,7 @@ package struct MutableMatrixView<Element: Sendable>: ~Copyable, ~Escapable {
     self.init(elements.slice(0..<elements.count), rows: rowCount, columns: columnCount)
   }
 
-  /// The matrix, to be read.
+  /// A view for reading.
   package var view: MatrixView<Element> {
     @_lifetime(borrow self) get { MatrixView(elements.span, layout) }
   }
@@ -115,7 +115,7 @@ package struct MutableMatrixView<Element: Sendable>: ~Copyable, ~Escapable {
   @_lifetime(&self)
   package mutating func row(_ row: Int) -> MutableSpan<Element> { elements.slice(layout.row(row)) }
 
-  /// All elements, row by row; the rows follow each other, or there is only one.
+  /// All elements, row by row; the rows must be contiguous.
   @_lifetime(&self)
   package mutating func contiguousElements() -> MutableSpan<Element> {
     precondition(
@@ -125,7 +125,7 @@ package struct MutableMatrixView<Element: Sendable>: ~Copyable, ~Escapable {
     return elements.slice(count == 0 ? 0..<0 : layout.offset..<layout.offset + count)
   }
 
-  /// The elements as rows of another length; the rows follow each other, or there is only one.
+  /// The elements as rows of another length; the rows must be contiguous.
   @_lifetime(&self)
   package mutating func reshaped(rows rowCount: Int, columns columnCount: Int) -> MutableMatrixView {
     precondition(
@@ -135,10 +135,10 @@ package struct MutableMatrixView<Element: Sendable>: ~Copyable, ~Escapable {
   }
 }
 
-/// A matrix of bf16 in bytes at any address that somebody else owns.
+/// A view of a bf16 matrix in bytes that somebody else owns, at any address.
 package struct BF16View: ~Escapable, Sendable {
   let bytes: RawSpan
-  /// Where in `bytes`, in elements.
+  /// Where the matrix is in `bytes`, in elements.
   package let layout: MatrixLayout
 
   /// A matrix inside bytes.
@@ -161,12 +161,12 @@ package struct BF16View: ~Escapable, Sendable {
 }
 
 extension Matrix {
-  /// The whole matrix, to be read.
+  /// A view of the whole matrix for reading.
   package var view: MatrixView<Float> {
     @_lifetime(borrow self) get { MatrixView(values.span, layout) }
   }
 
-  /// The whole matrix, to be written.
+  /// A view of the whole matrix for writing.
   package var mutableView: MutableMatrixView<Float> {
     @_lifetime(&self) mutating get {
       let layout = layout
@@ -176,12 +176,12 @@ extension Matrix {
 }
 
 extension DoubleMatrix {
-  /// The whole matrix, to be read.
+  /// A view of the whole matrix for reading.
   package var view: MatrixView<Double> {
     @_lifetime(borrow self) get { MatrixView(values.span, layout) }
   }
 
-  /// The whole matrix, to be written.
+  /// A view of the whole matrix for writing.
   package var mutableView: MutableMatrixView<Double> {
     @_lifetime(&self) mutating get {
       let layout = layout
@@ -191,7 +191,7 @@ extension DoubleMatrix {
 }
 
 extension MutableSpan {
-  /// A part, to be written; the one place that knows how the standard library spells it.
+  /// A part of the span for writing; wraps an underscored function of the standard library.
   @_lifetime(&self)
   package mutating func slice(_ range: Range<Int>) -> MutableSpan { _mutatingExtracting(range) }
 }

@@ -1,15 +1,17 @@
 import Foundation
 
-/// An orthogonal matrix that spreads every element of a vector evenly over all, applied without being stored.
+/// An orthogonal transform that spreads every element of a vector evenly over all others, without a stored
+/// matrix.
 ///
-/// The matrix is `Tₘ ⊗ H · D`: signs `D`, the Walsh–Hadamard matrix `H` of the largest power of two that divides the size,
-/// and for the odd factor `m` that is left the discrete Hartley matrix, `cas(2πij/m) / √m`, where no matrix of signs exists.
-/// All entries have about the size `1 / √size`. Both factors are symmetric.
+/// The matrix is `Tₘ ⊗ H · D`. `D` are signs, `H` is the Walsh–Hadamard matrix of the largest power of two
+/// that divides the size, and `Tₘ` is the discrete Hartley matrix of the remaining odd factor `m`,
+/// `cas(2πij/m) / √m`, because there is no matrix of signs for odd sizes. All entries have about the size
+/// `1 / √size`. `Tₘ` and `H` are symmetric.
 ///
-/// Source: the randomized Hadamard transform of QuIP#, arXiv:2402.04396, section 3; the Hartley matrix in place of tabled
-/// ones, Bracewell, J. Opt. Soc. Am. 73 (1983).
+/// Source: the randomized Hadamard transform of QuIP#, arXiv:2402.04396, section 3, with the Hartley matrix
+/// (Bracewell, J. Opt. Soc. Am. 73, 1983) in place of tabled matrices.
 package struct OrthogonalTransform: Sendable {
-  /// The largest odd factor of a size, whose matrix is stored; those of models are below 100.
+  /// The largest supported odd factor of a size, since its matrix is stored; those of models are below 100.
   package static let oddLimit = 1 << 11
   /// The length of a vector.
   package let size: Int
@@ -21,9 +23,9 @@ package struct OrthogonalTransform: Sendable {
   /// The largest odd number that divides a size of at least 1.
   package static func oddFactor(of size: Int) -> Int { size / (size & -size) }
 
-  /// A transform of as many elements as there are signs.
+  /// Makes a transform of as many elements as there are signs.
   ///
-  /// - Parameter signs: 1 or -1 each, at least one; their number has an odd factor of at most `oddLimit`.
+  /// - Parameter signs: 1 or -1 each, at least one; the odd factor of their number is at most `oddLimit`.
   package init(signs: [Double]) {
     precondition(!signs.isEmpty && signs.allSatisfy { abs($0) == 1 }, "signs that are none")
     size = signs.count
@@ -37,7 +39,7 @@ package struct OrthogonalTransform: Sendable {
     }
   }
 
-  /// Replaces a vector by its transform; its length is not changed by more than rounding.
+  /// Replaces a vector with its transform; its norm changes only by rounding.
   package func apply(to values: inout MutableSpan<Float>) {
     precondition(values.count == size, "\(values.count) values, expected \(size)")
     var sums = [Double](repeating: 0, count: size)

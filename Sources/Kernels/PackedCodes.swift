@@ -25,7 +25,7 @@ package func packCodes(
 /// - Parameters:
 ///   - bytes: Codes as `packCodes` writes them.
 ///   - bits: 2, 3, 4 or 8.
-///   - codes: `bytes.byteCount * 8 / bits` codes, one a byte.
+///   - codes: `bytes.byteCount * 8 / bits` codes, one per byte.
 ///   - set: The instructions to use.
 package func unpackCodes(
   _ bytes: RawSpan, bits: Int, into codes: inout MutableSpan<UInt8>, on set: InstructionSet = .best
@@ -52,7 +52,7 @@ package func unpackCodesReference(_ bytes: RawSpan, bits: Int, into codes: inout
   for i in codes.indices { codes[i] = code(at: i, bits: bits, in: bytes) }
 }
 
-/// One code of dense codes.
+/// The code at an index of dense codes.
 func code(at index: Int, bits: Int, in bytes: RawSpan) -> UInt8 {
   var code: UInt8 = 0
   for bit in 0..<bits {

@@ -1,6 +1,6 @@
 import CKernels
 
-/// Multiplies one vector with quantized rows, without writing their weights anywhere.
+/// Multiplies quantized rows with one vector, without dequantizing the rows in memory.
 ///
 /// `y[r]` is the sum over groups of `scale * sum(code * x) + bias * groupSum`. Sums may differ in their last
 /// bits between instruction sets.
@@ -8,12 +8,12 @@ import CKernels
 /// - Parameters:
 ///   - codes: Whole rows, packed as `packCodes` does.
 ///   - bits: 2, 3, 4 or 8.
-///   - groupSize: Columns a group: a multiple of 8 that divides `columnCount`.
-///   - columnCount: Columns a row.
+///   - groupSize: Columns per group: a multiple of 8 that divides `columnCount`.
+///   - columnCount: Columns per row.
 ///   - scales: `[rows, columnCount / groupSize]`.
 ///   - biases: `[rows, columnCount / groupSize]`.
 ///   - x: `[columnCount]`.
-///   - groupSums: `[columnCount / groupSize]`: the sum of `x` over each group, see `poolGroups`.
+///   - groupSums: `[columnCount / groupSize]`, the sum of `x` over each group; see `poolGroups`.
 ///   - y: `[rows]`.
 ///   - set: The instructions to use.
 package func multiplyPackedRows(

@@ -1,15 +1,15 @@
 import CKernels
 
-/// The squared difference of packed weights to the originals, and the originals' squared norm.
+/// The squared norms of the difference between packed and original weights, and of the original weights.
 ///
-/// Added up in f32 within a group and in double precision over the groups.
+/// Sums are in f32 within a group and in double precision over the groups.
 ///
 /// - Parameters:
 ///   - weights: `[rows, columnCount]`.
 ///   - codes: Whole rows, packed as `packCodes` does.
 ///   - bits: 2, 3, 4 or 8.
-///   - groupSize: Columns a group: a multiple of 8 that divides `columnCount`.
-///   - columnCount: Columns a row.
+///   - groupSize: Columns per group: a multiple of 8 that divides `columnCount`.
+///   - columnCount: Columns per row.
 ///   - scales: `[rows, columnCount / groupSize]`.
 ///   - biases: `[rows, columnCount / groupSize]`.
 ///   - set: The instructions to use.

@@ -2,9 +2,9 @@ internal import CKernels
 import Dispatch
 import Synchronization
 
-/// How many threads `parallel` may use at once, the caller's included.
+/// The number of threads that `parallel` may use at once, including the caller's.
 ///
-/// A setting of the whole process, made once at start, which a task can override for itself. Results do not
+/// A setting of the whole process, made once at start; a task can override it for itself. Results do not
 /// depend on it.
 public enum ThreadLimit {
   private static let limit = Atomic<Int>(0)
@@ -20,10 +20,11 @@ public enum ThreadLimit {
     set { limit.store(max(1, newValue), ordering: .relaxed) }
   }
 
-  /// Runs `body` with a number of threads of its own, whatever the rest of the process does.
+  /// Runs `body` with its own number of threads, independently of the rest of the process.
   ///
-  /// It holds for everything that `body` calls, the threads of `parallel` and `ConcurrentWork` included.
-  /// Regions of `parallel` then run on exactly so many threads, also where there are fewer processors.
+  /// The number applies to everything that `body` calls, including the threads of `parallel` and
+  /// `ConcurrentWork`. Regions of `parallel` then run on exactly this many threads, even if there are fewer
+  /// processors.
   ///
   /// - Parameters:
   ///   - count: The number of threads, at least 1.
@@ -45,12 +46,12 @@ public enum ThreadLimit {
 
 /// Runs `body` once for each index in `0..<count`, on several threads, and waits.
 ///
-/// The split never depends on the number of threads, so neither does the result. Inside a chunk of another call the
-/// chunks run one after the other: the outer split has taken the threads.
+/// The split never depends on the number of threads, so the result does not either. Inside a chunk of another
+/// call, chunks run one after the other because the outer call uses the threads.
 ///
 /// - Parameters:
 ///   - count: The number of chunks.
-///   - body: The work for one chunk; chunks run in any order and at once.
+///   - body: The work for one chunk; chunks run concurrently and in any order.
 /// - Throws: The error of the lowest failing chunk, after every chunk has ended.
 public func parallel<E: Error>(chunks count: Int, _ body: @Sendable (Int) throws(E) -> Void) throws(E) {
   let workerCount = min(count, ThreadLimit.current)
@@ -78,7 +79,7 @@ public func parallel<E: Error>(chunks count: Int, _ body: @Sendable (Int) throws
   if let error = failure.withLock({ $0?.error }) { throw error }
 }
 
-/// Runs `worker` on some threads at once, the caller's included, and waits.
+/// Runs `worker` on several threads at once, including the caller's, and waits.
 private func run(onThreads count: Int, _ worker: @Sendable () -> Void) {
   // `concurrentPerform` starts no more threads than there are processors.
   guard let override = ThreadLimit.override ?? (count > coreCount ? count : nil) else {
@@ -164,8 +165,8 @@ package struct MatrixTile: Sendable, Equatable {
 /// Each call can reach its own tile only.
 ///
 /// - Parameters:
-///   - matrix: What the tiles are parts of.
-///   - tiles: No two have an element in common.
+///   - matrix: The matrix.
+///   - tiles: The tiles; no two have an element in common.
 ///   - body: Gets the index of a tile, and that part of the matrix.
 package func parallelTiles<T: Sendable>(
   of matrix: inout MutableMatrixView<T>, _ tiles: [MatrixTile],
@@ -174,7 +175,7 @@ package func parallelTiles<T: Sendable>(
   precondition(tiles.areDisjoint, "two tiles have an element in common")
   let layout = matrix.layout
   unsafe matrix.elements.withUnsafeMutableBufferPointer { buffer in
-    // A view lends elements of its own rows and columns only and the tiles are disjoint, so sharing the
+    // A view lends only elements of its own rows and columns, and the tiles are disjoint, so sharing the
     // pointer between threads is sound.
     nonisolated(unsafe) let shared = unsafe buffer
     parallel(chunks: tiles.count) { index in
@@ -239,7 +240,8 @@ public func parallelMap<T: Sendable, E: Error>(
 
 /// Work on a thread of its own while its owner does something else.
 ///
-/// For work that mostly waits for the disk or is short beside what its owner does; it is not counted in `ThreadLimit`.
+/// For work that mostly waits for the disk or is short compared with its owner's work; `ThreadLimit` does not
+/// count it.
 package final class ConcurrentWork<T: Sendable>: Sendable {
   private let result = Mutex<Result<T, any Error>?>(nil)
   private let group = DispatchGroup()
@@ -255,8 +257,8 @@ package final class ConcurrentWork<T: Sendable>: Sendable {
 
   /// Waits for the work to end.
   ///
-  /// - Returns: What it gave.
-  /// - Throws: What it threw.
+  /// - Returns: The result of the work.
+  /// - Throws: The error of the work.
   package func value() throws -> T {
     group.wait()
     guard let result = result.withLock({ $0 }) else { preconditionFailure("the work has not ended") }

@@ -22,7 +22,7 @@ package func poolGroups(
 /// - Parameters:
 ///   - pooled: `[groups]`.
 ///   - groupSize: A multiple of 8.
-///   - scale: What the values are multiplied by.
+///   - scale: Factor of the values.
 ///   - row: `[groups, groupSize]`.
 ///   - set: The instructions to use.
 package func spreadGroups(

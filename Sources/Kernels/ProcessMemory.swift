@@ -6,16 +6,16 @@ internal import CKernels
 
 /// The memory of this process.
 public enum ProcessMemory {
-  /// Keeps freed memory for the next intermediate result instead of giving it back to the system each time.
+  /// Keeps freed memory for later intermediate results instead of returning it to the system.
   ///
-  /// A setting of the whole process, made once at start; without it every large result is mapped, and its pages
-  /// cleared, anew.
+  /// A setting of the whole process, made once at start. Without it, every large result is mapped anew, and
+  /// its pages are cleared.
   public static func keepFreedMemory() { ck_keep_freed_memory() }
 
   /// The memory of the machine, in bytes.
   public static var machineByteCount: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
 
-  /// The most memory that was resident at once, mapped files included, in bytes.
+  /// The maximum memory that was resident at once, mapped files included, in bytes.
   public static var peakByteCount: Int {
     var usage = rusage()
     guard unsafe getrusage(RUSAGE_SELF.rawValue, &usage) == 0 else { return 0 }

@@ -1,21 +1,21 @@
 internal import CKernels
 
-/// What the operands of a product are rounded to before they are multiplied.
+/// The type that the operands of a product are rounded to before they are multiplied.
 public enum ProductOperands: String, Sendable, CaseIterable {
-  /// They are taken as they are.
+  /// Operands are not rounded.
   case f32
-  /// Rounded to bf16, to nearest even, where the processor multiplies them faster; as they are elsewhere.
+  /// Operands are rounded to bf16, to nearest even, if the processor multiplies bf16 faster; otherwise not.
   ///
-  /// Sums are in f32; of random operands the product's relative error is 0.002.
+  /// Sums are in f32. With random operands the product's relative error is 0.002.
   case bf16
 
-  /// What operands are really rounded to here: bf16 only where products of bf16 are the faster ones.
+  /// The type that operands are rounded to on this processor: bf16 only if products of bf16 are faster.
   package var onThisProcessor: ProductOperands { ProductBackend.best(for: self).operands }
 }
 
-/// What the choice of a product's kernel depends on.
+/// The properties of a processor that the choice of a product's kernel depends on.
 package struct Processor: Sendable {
-  /// Who made it.
+  /// The maker of the processor.
   package enum Vendor: Sendable { case amd, intel, other }
 
   /// Instructions that a kernel may need.
@@ -32,13 +32,13 @@ package struct Processor: Sendable {
 
   fileprivate let forC: ck_processor
 
-  /// Describes a processor, for tests of what would be chosen on it.
+  /// Describes a processor, for tests of the kernel that would be chosen on it.
   ///
   /// - Parameters:
-  ///   - vendor: Who made it.
-  ///   - family: As CPUID counts, the extended family added.
-  ///   - model: As CPUID counts, the extended model included.
-  ///   - features: What it has.
+  ///   - vendor: The maker of the processor.
+  ///   - family: The family of CPUID, the extended family added.
+  ///   - model: The model of CPUID, the extended model included.
+  ///   - features: The instructions that it has.
   package init(vendor: Vendor, family: Int, model: Int, features: Features) {
     let code =
       switch vendor {
@@ -52,22 +52,21 @@ package struct Processor: Sendable {
 
   private init() { forC = ck_this_processor() }
 
-  /// The one that this program runs on.
+  /// The processor that this program runs on.
   package static let current = Processor()
 }
 
 /// A kernel of the matrix product: one entry of the table in `CKernels/gemm.c`.
 ///
-/// An entry names the instructions it needs, what it rounds operands to, its scratch memory and its function.
-/// Of those that a processor supports the one is chosen that is fastest there, as a table by vendor and
-/// family says. Nothing is measured at run time: the same machine takes the same kernel in every run, so a
-/// calibration repeats exactly.
+/// An entry names the instructions it needs, the type it rounds operands to, its scratch memory and its
+/// function. A table by vendor and family tells which supported entry is the fastest. Nothing is measured at
+/// run time, so the same machine takes the same kernel in every run, and a calibration repeats exactly.
 package struct ProductBackend: Sendable, Equatable, CustomStringConvertible {
   /// Its number in the table.
   let index: Int32
-  /// What it is called.
+  /// Its name.
   package let name: String
-  /// What it rounds operands to.
+  /// The type it rounds operands to.
   package let operands: ProductOperands
 
   package var description: String { name }
@@ -82,19 +81,20 @@ package struct ProductBackend: Sendable, Equatable, CustomStringConvertible {
   /// Every entry of the table.
   package static let all = (0..<ck_product_backend_count()).map { ProductBackend($0) }
 
-  /// Those that this processor supports.
+  /// The entries that this processor supports.
   package static var supported: [ProductBackend] { all.filter { $0.preference(on: .current) > 0 } }
 
-  /// How preferable it is on a processor: 0 where it does not run, and the more the faster it is.
+  /// The preference for the entry on a processor: 0 if it does not run there, otherwise higher for faster
+  /// entries.
   package func preference(on processor: Processor) -> Int {
     Int(ck_product_preference(index, processor.forC))
   }
 
-  /// The fastest one of those that round operands no further than they may be.
+  /// The fastest entry that rounds operands no further than allowed.
   ///
   /// - Parameters:
-  ///   - operands: What operands may be rounded to.
-  ///   - processor: Where it runs.
+  ///   - operands: The type that operands may be rounded to.
+  ///   - processor: The processor to choose for.
   /// - Returns: An entry of the table.
   package static func best(for operands: ProductOperands, on processor: Processor) -> ProductBackend {
     let allowed = all.filter { $0.operands == .f32 || operands == .bf16 }
@@ -106,11 +106,11 @@ package struct ProductBackend: Sendable, Equatable, CustomStringConvertible {
   private static let bestF32 = best(for: .f32, on: .current)
   private static let bestBF16 = best(for: .bf16, on: .current)
 
-  /// The fastest one on this processor.
+  /// The fastest such entry on this processor.
   package static func best(for operands: ProductOperands) -> ProductBackend {
     operands == .bf16 ? bestBF16 : bestF32
   }
 
-  /// The elements of scratch memory for a product `[m, k] · [k, n]`.
+  /// The number of scratch elements for a product `[m, k] · [k, n]`.
   func scratchCount(_ m: Int, _ n: Int, _ k: Int) -> Int { ck_product_scratch(index, m, n, k) }
 }

@@ -1,13 +1,13 @@
 import CKernels
 
-/// The layout of quantized rows, checked: what a kernel over codes, scales and biases relies on.
+/// The checked layout of quantized rows, which kernels over codes, scales and biases rely on.
 struct QuantizedLayout {
   let bits: Int
   let groupSize: Int
   let columnCount: Int
   let rowCount: Int
 
-  /// Checks the counts that every kernel has in common.
+  /// Checks the counts that all kernels share.
   init(bits: Int, groupSize: Int, columnCount: Int, rowCount: Int) {
     precondition([2, 3, 4, 8].contains(bits), "\(bits) bits")
     precondition(groupSize > 0 && groupSize % 8 == 0, "group size \(groupSize)")

@@ -30,9 +30,9 @@ package func rmsNorm(
 /// - Parameters:
 ///   - row: `[columns]`, as given to `rmsNorm`.
 ///   - weight: `[columns]`, as given to `rmsNorm`.
-///   - inverseRMS: What `rmsNorm` returned.
-///   - gradient: `[columns]`, of the output.
-///   - accumulated: `[columns]`, what the gradient of the row is added to.
+///   - inverseRMS: The result of `rmsNorm`.
+///   - gradient: `[columns]`, the gradient of the output.
+///   - accumulated: `[columns]`; the gradient of the row is added to it.
 ///   - set: The instructions to use.
 package func rmsNormBackward(
   row: Span<Float>, weight: Span<Float>, inverseRMS: Float, gradient: Span<Float>,

@@ -9,7 +9,7 @@ import CKernels
 ///   - headSize: Even; divides the row.
 ///   - cosines: `[headSize / 2]`, for this position.
 ///   - sines: `[headSize / 2]`, for this position.
-///   - inverse: Whether to rotate back, as the gradient is.
+///   - inverse: Whether to rotate back, as for gradients.
 ///   - set: The instructions to use.
 /// - Source: The halves convention of Hugging Face checkpoints.
 package func rotate(

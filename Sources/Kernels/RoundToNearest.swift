@@ -2,20 +2,20 @@ import CKernels
 
 /// Quantizes rows by rounding to nearest, group by group.
 ///
-/// Of each group `bias` is the least weight, `scale` is the range divided by `2^bits - 1`, and a code is
+/// In each group `bias` is the least weight, `scale` is the range divided by `2^bits - 1`, and a code is
 /// `(weight - bias) / max(scale, 1e-12)`, rounded half to even. All in f32, in this order.
 ///
 /// - Parameters:
 ///   - weights: `[rows, columnCount]`.
 ///   - bits: 2, 3, 4 or 8.
-///   - groupSize: Columns a group: a multiple of 8 that divides `columnCount`.
-///   - columnCount: Columns a row.
+///   - groupSize: Columns per group: a multiple of 8 that divides `columnCount`.
+///   - columnCount: Columns per row.
 ///   - codes: `[rows, columnCount * bits / 8]`, packed as `packCodes` does.
 ///   - scales: `[rows, columnCount / groupSize]`.
 ///   - biases: `[rows, columnCount / groupSize]`.
 ///   - set: The instructions to use.
-/// - Returns: The index of the first weight that is not finite, or of the first weight of a group whose
-///   range overflows; nil when all is well. Outputs from that group on are then not written.
+/// - Returns: The index of the first weight that is not finite, or of the first weight of a group whose range
+///   overflows; nil when there is none. Outputs are not written from that group on.
 package func quantizeRoundToNearest(
   _ weights: Span<Float>, bits: Int, groupSize: Int, columnCount: Int, codes: inout MutableSpan<UInt8>,
   scales: inout MutableSpan<Float>, biases: inout MutableSpan<Float>, on set: InstructionSet = .best
@@ -45,7 +45,8 @@ package func quantizeRoundToNearestReference(
     for i in columns where !weights[i].isFinite { return i }
     var (low, high) = (weights[columns.lowerBound], weights[columns.lowerBound])
     for i in columns { (low, high) = (min(low, weights[i]), max(high, weights[i])) }
-    // Adding zero turns -0 into +0: which of the two a minimum is depends on the order of comparing.
+    // Adding zero turns -0 into +0, because the order of comparing determines which of the two is the
+    // minimum.
     (low, high) = (low + 0, high + 0)
     guard (high - low).isFinite else { return columns.lowerBound }
     let scale = (high - low) / top

@@ -1,12 +1,12 @@
-/// A matrix that is an operand of several products, rounded once for all of them where they round it.
+/// A matrix that is an operand of several products, rounded once for all of them if they round operands.
 package struct RoundedMatrix: Sendable {
   private static let rowsPerChunk = 32
-  /// The matrix as it is.
+  /// The matrix, not rounded.
   package let matrix: Matrix
-  /// Its elements as bf16, row-major; empty where products take them as they are.
+  /// Its elements as bf16, row-major; empty if products do not round operands.
   package let halves: [UInt8]
 
-  /// Rounds a matrix as products with some operands do on this processor.
+  /// Rounds a matrix like the products with these operands on this processor.
   package init(_ matrix: Matrix, for operands: ProductOperands) {
     self.matrix = matrix
     guard operands.onThisProcessor == .bf16, matrix.columnCount > 0 else {

@@ -1,15 +1,16 @@
 import CKernels
 
-/// Adds the gradients of scales and biases that follow from the gradient of the weights.
+/// Adds the gradients of scales and biases, computed from the gradient of the weights.
 ///
-/// A scale's is the sum over its group of `code * gradient`, a bias's the sum of `gradient`.
+/// The gradient of a scale is the sum of `code * gradient` over its group, that of a bias the sum of
+/// `gradient`.
 ///
 /// - Parameters:
 ///   - weightGradient: `[rows, columnCount]`.
 ///   - codes: Whole rows, packed as `packCodes` does.
 ///   - bits: 2, 3, 4 or 8.
-///   - groupSize: Columns a group: a multiple of 8 that divides `columnCount`.
-///   - columnCount: Columns a row.
+///   - groupSize: Columns per group: a multiple of 8 that divides `columnCount`.
+///   - columnCount: Columns per row.
 ///   - scaleGradient: `[rows, columnCount / groupSize]`.
 ///   - biasGradient: `[rows, columnCount / groupSize]`.
 ///   - set: The instructions to use.

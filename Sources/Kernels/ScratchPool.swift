@@ -1,8 +1,8 @@
 import Synchronization
 
-/// Memory for intermediate results that is used again instead of being freed.
+/// Memory for intermediate results that is reused instead of being freed.
 ///
-/// What nobody uses is bounded: 32 MiB for each processor and type of element. Larger arrays are freed at
+/// Unused memory is bounded: at most 32 MiB per processor and type of element. Larger arrays are freed at
 /// once.
 package final class ScratchPool: Sendable {
   private static let bytesPerProcessor = 1 << 25
@@ -15,14 +15,14 @@ package final class ScratchPool: Sendable {
 
   /// An empty pool.
   ///
-  /// - Parameter keptBytes: How many bytes may be kept that nobody uses, for each type of element.
+  /// - Parameter keptBytes: The maximum number of unused bytes to keep per type of element.
   package init(keptBytes: Int) {
     floats = FreeArrays(limit: keptBytes / MemoryLayout<Float>.stride)
     doubles = FreeArrays(limit: keptBytes / MemoryLayout<Double>.stride)
     bytes = FreeArrays(limit: keptBytes)
   }
 
-  /// The bytes that are kept and that nobody uses.
+  /// The number of unused bytes that are kept.
   package var keptBytes: Int {
     floats.count * MemoryLayout<Float>.stride + doubles.count * MemoryLayout<Double>.stride + bytes.count
   }
@@ -53,7 +53,7 @@ package final class ScratchPool: Sendable {
   }
 }
 
-/// Arrays that nobody uses at the moment, of a bounded number of elements together.
+/// Unused arrays with a bounded total number of elements.
 private final class FreeArrays<Element: Sendable & ExpressibleByIntegerLiteral>: Sendable {
   private let limit: Int
   private let free = Mutex<(arrays: [[Element]], count: Int)>(([], 0))

@@ -4,8 +4,8 @@ import CKernels
 ///
 /// - Parameters:
 ///   - gate: Values of any count.
-///   - up: As many.
-///   - output: As many.
+///   - up: Same length.
+///   - output: Same length.
 ///   - set: The instructions to use.
 package func siluMultiply(
   gate: Span<Float>, up: Span<Float>, into output: inout MutableSpan<Float>, on set: InstructionSet = .best
@@ -17,14 +17,14 @@ package func siluMultiply(
   }
 }
 
-/// The gradients of `siluMultiply`, which replace what the two outputs hold.
+/// Computes the gradients of `siluMultiply`; the old contents of the two outputs are overwritten.
 ///
 /// - Parameters:
 ///   - gate: As given to `siluMultiply`.
 ///   - up: As given to `siluMultiply`.
 ///   - gradient: The gradient of its output.
-///   - gateGradient: As many values.
-///   - upGradient: As many values.
+///   - gateGradient: Same length.
+///   - upGradient: Same length.
 ///   - set: The instructions to use.
 package func siluMultiplyBackward(
   gate: Span<Float>, up: Span<Float>, gradient: Span<Float>, gateGradient: inout MutableSpan<Float>,

@@ -12,12 +12,13 @@ package func logSumExp(_ row: Span<Float>, on set: InstructionSet = .best) -> Fl
   return Float(unsafe reading(row) { row in unsafe ck_log_sum_exp(set.rawValue, row, count) })
 }
 
-/// Turns the scaled scores of a row into probabilities; a causal row ends before the last column.
+/// Turns the scaled scores of a row into probabilities; in a causal row only the first `validCount` take
+/// part.
 ///
 /// - Parameters:
-///   - row: Scores; then probabilities, and zero from `validCount` on.
-///   - validCount: The scores that take part, at least 1.
-///   - scale: What scores are multiplied by first.
+///   - row: Scores; becomes probabilities, and zeros from `validCount` on.
+///   - validCount: The number of scores that take part, at least 1.
+///   - scale: Factor of the scores.
 ///   - set: The instructions to use.
 /// - Returns: The logarithm of the sum of the exponentials of the scaled scores that take part.
 @discardableResult
@@ -30,12 +31,12 @@ package func softmax(
     unsafe writing(&row) { row in unsafe ck_softmax(set.rawValue, row, count, validCount, scale) })
 }
 
-/// Turns the gradient of probabilities into that of the scores: `scale * p * (g - sum(p * g))`.
+/// Turns the gradient of probabilities into the gradient of the scores: `scale * p * (g - sum(p * g))`.
 ///
 /// - Parameters:
-///   - probabilities: What `softmax` returned.
-///   - gradient: As many values, of the probabilities; then of the unscaled scores.
-///   - scale: What `softmax` multiplied scores by.
+///   - probabilities: The row that `softmax` made.
+///   - gradient: The gradient of the probabilities, same length; becomes that of the unscaled scores.
+///   - scale: The factor given to `softmax`.
 ///   - set: The instructions to use.
 package func softmaxBackward(
   probabilities: Span<Float>, gradient: inout MutableSpan<Float>, scale: Float = 1,

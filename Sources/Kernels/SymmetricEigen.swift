@@ -1,16 +1,18 @@
 /// The eigenvalues of a symmetric matrix, and eigenvectors of the leading ones on demand.
 ///
-/// Values and vectors are those of a matrix that differs from the given one by rounding, about 1e-15 of its norm; the
-/// vectors are orthonormal to about 1e-12. The same on any number of threads, which LAPACK's are not; on one thread
-/// OpenBLAS's `dsyevr` is up to five times as fast: see `Benchmarks/README.md`, "Linear algebra beside OpenBLAS".
+/// Values and vectors are those of a matrix that differs from the given one by about 1e-15 of its norm, by
+/// rounding. The vectors are orthonormal to about 1e-12. Unlike LAPACK's, results do not depend on the number
+/// of threads. On one thread OpenBLAS's `dsyevr` is up to five times as fast: see `Benchmarks/README.md`,
+/// "Linear algebra beside OpenBLAS".
 package struct SymmetricEigen: Sendable {
   /// The eigenvalues, largest first.
   package let values: [Double]
   private let scaledValues: [Double]
   private let tridiagonal: Tridiagonal
 
-  /// Reduces a matrix to tridiagonal form and finds its eigenvalues, in about `4/3 · order³` multiplications; nil when an
-  /// element is not finite or the values are not found in a bounded number of steps.
+  /// Reduces a matrix to tridiagonal form and finds its eigenvalues, in about `4/3 · order³` multiplications.
+  ///
+  /// Nil when an element is not finite or the values are not found in a bounded number of steps.
   ///
   /// - Parameter matrix: Square and symmetric.
   package init?(_ matrix: DoubleMatrix) {
@@ -31,7 +33,7 @@ package struct SymmetricEigen: Sendable {
     values = scaledValues.map { $0 * scale }
   }
 
-  /// The eigenvectors of the largest eigenvalues, a row each.
+  /// The eigenvectors of the largest eigenvalues, one per row.
   ///
   /// - Parameter count: At most the order.
   /// - Returns: `[count, order]`, orthonormal rows; the sign of each is arbitrary but always the same.

@@ -1,11 +1,11 @@
-/// Which tokens a divergence from a teacher compares, and how sharply.
+/// Which tokens a divergence from a teacher compares, and at which temperature.
 package struct DivergenceShape: Sendable, Equatable {
-  /// The tokens that are likeliest to the teacher; nil means all.
+  /// The number of tokens to compare, the teacher's likeliest; nil means all.
   package let tokenCount: Int?
-  /// What logits are divided by.
+  /// The temperature; logits are divided by it.
   package let temperature: Double
 
-  /// Chooses tokens, at least two, and a temperature above 0.
+  /// Chooses at least two tokens, or all, and a temperature above 0.
   package init(tokenCount: Int? = nil, temperature: Double = 1) {
     precondition(
       tokenCount ?? 2 >= 2 && temperature > 0, "\(tokenCount ?? 0) tokens, temperature \(temperature)")
@@ -13,22 +13,23 @@ package struct DivergenceShape: Sendable, Equatable {
     self.temperature = temperature
   }
 
-  /// Whether distributions are compared as they are.
+  /// Whether all tokens are compared, at temperature 1.
   package var isPlain: Bool { tokenCount == nil && temperature == 1 }
 }
 
-/// The losses of one row of logits against a token, and against a teacher among the tokens that are likeliest to it.
+/// Computes the losses of one row of logits against a token, and against a teacher on its likeliest tokens.
 ///
-/// With `p` and `q` the softmax of the teacher's and of the student's logits of these tokens, divided by the temperature `T`,
-/// the divergence is `T² · KL(p, q)`, and its gradient `T · (q - p)`.
+/// Let `p` and `q` be the softmax of the teacher's and of the student's logits of these tokens, divided by
+/// the temperature `T`. The divergence is `T² · KL(p, q)`, its gradient `T · (q - p)`.
 ///
 /// - Parameters:
-///   - logits: A row of logits; then `labelScale · (softmax - onehot(target))` with `teacherScale · T · (q - p)` added.
-///   - teacher: As many logits of the teacher; of equal ones the first are taken.
-///   - target: The index of the token that came.
+///   - logits: A row of logits; becomes `labelScale · (softmax - onehot(target))` plus
+///     `teacherScale · T · (q - p)`.
+///   - teacher: The teacher's logits, same length; of equal logits the first are taken.
+///   - target: The index of the token that follows in the text.
 ///   - shape: The tokens and the temperature.
-///   - labelScale: What the gradient of the cross entropy is multiplied by.
-///   - teacherScale: What the gradient of the divergence is multiplied by.
+///   - labelScale: Factor of the cross entropy's gradient.
+///   - teacherScale: Factor of the divergence's gradient.
 /// - Returns: Both losses, NaN if a logit is not finite.
 /// - Source: Distilling the Knowledge in a Neural Network, arXiv:1503.02531, section 2, for `T²`.
 package func distillTopRow(
@@ -60,15 +61,16 @@ private func logSoftmax(_ logits: [Double]) -> [Double] {
   return logits.map { $0 - logSum }
 }
 
-/// Finds the largest values, in no order; of equal ones the first.
+/// Finds the largest values, in no particular order; of equal values the first are taken.
 ///
 /// - Parameters:
-///   - count: How many, at most as many as there are.
-///   - values: The values; a NaN counts as larger than everything.
+///   - count: How many to find, at most the number of values.
+///   - values: The values; a NaN counts as larger than any number.
 /// - Returns: Their indices.
 package func indicesOfLargest(_ count: Int, of values: Span<Float>) -> [Int] {
   precondition((0...values.count).contains(count), "\(count) of \(values.count) values")
-  // How many values there are by the upper half of their keys: what is above some half is in, and only those at it are sorted.
+  // Counts values by the upper half of their keys. Values above a certain half are all taken, and only values
+  // at it are sorted.
   var tally = [Int32](repeating: 0, count: 1 << 16)
   for i in values.indices { tally[Int(orderedKey(values[i]) >> 16)] += 1 }
   var (edge, within) = (tally.count, 0)
@@ -87,7 +89,7 @@ package func indicesOfLargest(_ count: Int, of values: Span<Float>) -> [Int] {
   return chosen + atEdge.prefix(count - chosen.count).map(\.index)
 }
 
-/// A number that is larger for a larger value.
+/// A number that orders like the value.
 private func orderedKey(_ value: Float) -> UInt32 {
   let bits = (value == 0 ? 0 : value).bitPattern
   return bits >> 31 == 0 ? bits | 0x8000_0000 : ~bits

@@ -7,9 +7,9 @@ import Foundation
 ///
 /// - Parameters:
 ///   - diagonal: `[order]`, far from overflow.
-///   - offDiagonal: `[order]`; element `i` stands between `i` and `i + 1`, the last one is zero.
-/// - Returns: The values, largest first; nil when they are not found in 30 steps for each, as happens with
-///   NaN. About 2 steps are usual.
+///   - offDiagonal: `[order]`; element `i` couples `i` and `i + 1`, and the last one is zero.
+/// - Returns: The values, largest first; nil when they are not found in 30 steps per value, as happens with
+///   NaN. About 2 steps per value are usual.
 package func tridiagonalEigenvalues(_ diagonal: [Double], _ offDiagonal: [Double]) -> [Double]? {
   var (d, e) = (diagonal, offDiagonal)
   var stepsLeft = 30 * d.count
@@ -25,11 +25,11 @@ package func tridiagonalEigenvalues(_ diagonal: [Double], _ offDiagonal: [Double
   return d.allSatisfy(\.isFinite) ? d.sorted(by: >) : nil
 }
 
-/// The last element of the block that begins at `first`, where nothing couples it to what follows.
+/// The last element of the block that begins at `first`; nothing couples it to the next element.
 private func blockEnd(_ d: [Double], _ e: [Double], from first: Int) -> Int {
   var last = first
   while last + 1 < d.count {
-    // What is far below the rounding of the largest element, which is about 1, counts as zero.
+    // Values far below the rounding of the largest element, which is about 1, count as zero.
     if abs(e[last]) <= 0x1p-53 * (abs(d[last]) + abs(d[last + 1])) + 1e-30 { break }
     last += 1
   }
@@ -68,10 +68,10 @@ extension Tridiagonal {
   /// The eigenvalues, largest first; nil when they are not found in a bounded number of steps.
   var eigenvalues: [Double]? { tridiagonalEigenvalues(diagonal, offDiagonal) }
 
-  /// The eigenvectors of the leading eigenvalues, a row each, `[count, order]`.
+  /// The eigenvectors of the leading eigenvalues, one per row, `[count, order]`.
   ///
-  /// Inverse iteration, from vectors that a seed gives; each vector is kept orthogonal to those before it whose eigenvalues
-  /// are near.
+  /// Uses inverse iteration from seeded vectors. Each vector is kept orthogonal to earlier vectors with
+  /// nearby eigenvalues.
   ///
   /// Source: LAPACK's `dstein`; Jessup and Ipsen, "Improving the accuracy of inverse iteration", 1992.
   func eigenvectors(of values: ArraySlice<Double>) -> DoubleMatrix {
@@ -103,15 +103,15 @@ extension Tridiagonal {
 
   private static let inverseIterations = 4
 
-  /// Takes the parts along other vectors away and makes the length 1.
+  /// Subtracts the components along other vectors and normalizes the rest.
   ///
-  /// - Returns: Whether something was left to keep.
+  /// - Returns: Whether a rest was left.
   private static func orthogonalize(
     _ x: inout [Double], to vectors: DoubleMatrix, _ others: Range<Int>
   ) -> Bool {
     normalize(&x)
     var rest = 1.0
-    // Twice is enough: what rounding leaves of the first time is gone after the second.
+    // Twice is enough: the second time removes what rounding left of the first.
     for _ in 0..<2 {
       var span = x.mutableSpan
       for other in others {
@@ -123,7 +123,7 @@ extension Tridiagonal {
     return rest > 1e-8
   }
 
-  /// Makes the length 1, and returns what it was.
+  /// Normalizes a vector and returns its old length.
   @discardableResult
   private static func normalize(_ x: inout [Double]) -> Double {
     let largest = x.reduce(0) { max($0, abs($1)) }
@@ -181,13 +181,13 @@ private struct ShiftedFactors {
   }
 }
 
-/// Vectors to begin inverse iterations with, the same in every run.
+/// Starting vectors for inverse iteration, the same in every run.
 private struct InverseIterationStart {
   private var state: UInt64 = 1
 
   mutating func next(_ count: Int) -> [Double] {
     (0..<count).map { _ in
-      // Knuth's multiplicative congruential generator; its upper bits are what is used.
+      // Knuth's multiplicative congruential generator; only its upper bits are used.
       state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
       return Double(Int64(bitPattern: state) >> 11) * 0x1p-52
     }

@@ -1,19 +1,21 @@
 /// A symmetric matrix as `Q · T · Qᵀ` with T tridiagonal and Q a product of reflections.
 ///
-/// Reflection `j` is `I - factors[j] · v · vᵀ`, where v is zero up to element `j`; Q is their product, the first one leftmost.
-/// Columns are taken in panels: within a panel what earlier columns change is applied to one column at a
-/// time, after it as one product of matrices.
+/// Reflection `j` is `I - factors[j] · v · vᵀ`, where v is zero up to element `j`. Q is the product of the
+/// reflections, the first one leftmost. Columns are taken in panels. Within a panel, the changes of earlier
+/// columns are applied to one column at a time; after the panel, they are applied to the rest as one product
+/// of matrices.
 ///
-/// Source: Dongarra, Hammarling and Sorensen, "Block reduction of matrices to condensed forms", 1989, as LAPACK's `dsytrd`.
+/// Source: Dongarra, Hammarling and Sorensen, "Block reduction of matrices to condensed forms", 1989, as
+/// LAPACK's `dsytrd`.
 struct Tridiagonal: Sendable {
   private static let panelWidth = 32
   private static let rowsPerChunk = 96
   let order: Int
   private(set) var diagonal: [Double]
-  /// Element `i` stands between `i` and `i + 1`; the last one is zero.
+  /// Element `i` couples `i` and `i + 1`; the last one is zero.
   private(set) var offDiagonal: [Double]
   private var factors: [Double]
-  /// What is left of the matrix; row `j` is v of reflection `j` once column `j` is reduced.
+  /// The rest of the matrix; once column `j` is reduced, row `j` holds the v of reflection `j`.
   private var matrix: [Double]
 
   /// Reduces a matrix.
@@ -34,7 +36,7 @@ struct Tridiagonal: Sendable {
     }
   }
 
-  /// The vectors v and w of a panel: column for column the matrix becomes `A - v · wᵀ - w · vᵀ`.
+  /// The vectors v and w of a panel; each column changes the matrix to `A - v · wᵀ - w · vᵀ`.
   private struct Panel {
     let columns: Range<Int>
     let order: Int
@@ -49,7 +51,7 @@ struct Tridiagonal: Sendable {
       w = v
     }
 
-    /// Where the part of a column's vector from a row on lies.
+    /// The range of a column's vector from a row on.
     func range(of column: Int, from row: Int) -> Range<Int> {
       let start = (column - columns.lowerBound) * order
       return start + row..<start + order
@@ -74,7 +76,7 @@ struct Tridiagonal: Sendable {
     matrix.replaceSubrange(column * order + column + 1..<(column + 1) * order, with: x)
   }
 
-  /// Replaces a vector by the v of the reflection that takes it to a multiple of the first axis.
+  /// Replaces a vector with the v of the reflection that takes it to a multiple of the first axis.
   ///
   /// - Returns: The multiple, and the factor of the reflection; 0 when there is nothing to do.
   private static func reflect(_ x: inout [Double]) -> (value: Double, factor: Double) {
@@ -89,7 +91,8 @@ struct Tridiagonal: Sendable {
     return (value, (value - first) / value)
   }
 
-  /// w of a column: `f · A · v - f² / 2 · (vᵀ · A · v) · v`, with A as the panel's earlier columns leave it.
+  /// The w of a column, `f · A · v - f² / 2 · (vᵀ · A · v) · v`, where A includes the changes of the panel's
+  /// earlier columns.
   private func update(of column: Int, _ v: [Double], _ panel: Panel) -> [Double] {
     let (factor, first, order) = (factors[column], column + 1, order)
     var w = [Double](repeating: 0, count: v.count)
@@ -114,7 +117,7 @@ struct Tridiagonal: Sendable {
     return w
   }
 
-  /// Takes `v · wᵀ + w · vᵀ` of a whole panel from what follows it.
+  /// Subtracts `v · wᵀ + w · vᵀ` of a whole panel from everything after the panel.
   private mutating func update(after panel: Panel) {
     let order = order
     let tail = panel.columns.upperBound..<order
@@ -132,7 +135,7 @@ struct Tridiagonal: Sendable {
 
   /// Turns eigenvectors of T into those of the matrix: `Q · z`.
   ///
-  /// - Parameter vectors: A vector a row, `[count, order]`.
+  /// - Parameter vectors: One vector per row, `[count, order]`.
   func turnBack(_ vectors: inout DoubleMatrix) {
     guard vectors.rowCount > 0 else { return }
     let order = order

@@ -1,10 +1,10 @@
 import CKernels
 
-/// The product of two vectors, in 32 lanes of f32 that are added up at the end.
+/// The dot product of two vectors, in 32 lanes of f32 that are added up at the end.
 ///
 /// - Parameters:
 ///   - x: Values of any count.
-///   - y: As many.
+///   - y: Same length.
 ///   - set: The instructions to use.
 /// - Returns: The sum of the products.
 package func dot(_ x: Span<Float>, _ y: Span<Float>, on set: InstructionSet = .best) -> Float {
@@ -25,8 +25,8 @@ package func sumOfSquares(_ x: Span<Float>, on set: InstructionSet = .best) -> F
 ///
 /// - Parameters:
 ///   - x: Values of any count.
-///   - scale: What they are multiplied by.
-///   - y: As many values.
+///   - scale: Factor of `x`.
+///   - y: Same length.
 ///   - set: The instructions to use.
 package func addScaled(
   _ x: Span<Float>, scale: Float = 1, to y: inout MutableSpan<Float>, on set: InstructionSet = .best
@@ -37,7 +37,7 @@ package func addScaled(
   }
 }
 
-/// The product of two vectors of doubles, in 16 lanes that are added up at the end.
+/// The dot product of two vectors of doubles, in 16 lanes that are added up at the end.
 package func dot(_ x: Span<Double>, _ y: Span<Double>, on set: InstructionSet = .best) -> Double {
   let count = x.count
   precondition(y.count == count, "\(count) and \(y.count) values")

@@ -72,7 +72,7 @@ extension ContainerLie {
     record("dtype 0", "dtype 0", at: weight + 1, 0),
     record("codec", "codec 7", at: weight + 2, 7),
     record("filter", "filter 3", at: weight + 3, 3),
-    record("filter of a raw section", "filter 2 on raw bytes", at: weight + 3, 2),
+    record("filter of a raw section", "filter 2 is only for compressed tensors", at: weight + 3, 2),
     record("rank", "rank 9", at: weight + 4, 9),
     record("zero in a record", "must be zero", at: weight + 5, 1),
     record("second zero in a record", "must be zero", at: weight + 12, 1, bytes: 4),
@@ -115,7 +115,7 @@ extension ContainerLie {
     manifestText("{\"bits\"", "[\"bits\"", "expected"),
     manifestText("\"bits\":2", "\"bits\":5", "'bits' is not 2, 3, 4 or 8"),
     manifestText("\"bits\":2", "\"bats\":2", "unknown key 'bats'"),
-    manifestText(":32", ":-2", "'group_size' is no positive integer"),
+    manifestText(":32", ":-2", "'group_size' is not a positive integer"),
     manifestText("metadata", "\\xetadat", "no such escape"),
     manifestText(
       "{\"source\":\"worked example\"}", "[0,                      0]", "'metadata' is not an object"),

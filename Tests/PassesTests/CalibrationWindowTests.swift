@@ -83,7 +83,7 @@ import Testing
     ("", "has no line"), ("{\"text\": \"a\"}\n\n{\"text\": \"b\"}\n", "line 2: "),
     ("{\"text\": \"a\"}\n[]\n", "line 2: is not an object"),
     ("{\"text\": \"a\"}\n{\"tex\": \"b\"}", "line 2: has no 'text'"),
-    ("{\"text\": 7}", "line 1: 'text' is no text"),
+    ("{\"text\": 7}", "line 1: 'text' is not a text"),
     (
       "{\"text\": \"a\"}\n{\"text\": \"b\"} x",
       "line 2: there is text after the end of the value, at byte 14 of the line"

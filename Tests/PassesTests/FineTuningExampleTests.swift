@@ -60,7 +60,7 @@ import Testing
 
   @Test(arguments: [
     (#"{"prompt": "a"}"#, "has no 'completion'"), (#"{"completion": "a"}"#, "has no 'prompt'"),
-    (#"{"prompt": 1, "completion": "a"}"#, "'prompt' is no text"),
+    (#"{"prompt": 1, "completion": "a"}"#, "'prompt' is not a text"),
     (#"{"prompt": "a", "completion": ""}"#, "'completion' is empty"),
     (
       #"{"prompt": "And the earth was without form, and void", "completion": "a"}"#,

@@ -85,8 +85,8 @@ import Testing
     }
     let reason =
       type == .q2_0
-      ? "Q2_0 has no biases but -scale, those to be computed are others"
-      : "Q4_1 has F16 tables, those to be computed are F32; --tables f16 makes them so"
+      ? "Q2_0 has no biases but -scale; those to be computed may differ"
+      : "Q4_1 has F16 tables, but those to be computed are F32; --tables f16 makes them F16"
     #expect(
       error?.problem
         == .notExact(reason + "; --lossy rounds it, --gguf-type f32 holds it at its full size"))

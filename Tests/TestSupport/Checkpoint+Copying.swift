@@ -3,11 +3,11 @@ import Kernels
 import Models
 
 extension Checkpoint {
-  /// Writes a packed container with the same contents, some values changed.
+  /// Writes a packed container with the same contents except for some values.
   ///
   /// - Parameters:
   ///   - path: The file to make.
-  ///   - added: Tensors of floats that come behind the others, zeros before they are edited.
+  ///   - added: Tensors of floats to append, all zeros before `edit`.
   ///   - edit: Gets the name and the values of each tensor of floats.
   /// - Returns: The copy, open.
   /// - Throws: `FormatError` when it cannot be written.

@@ -1,21 +1,21 @@
 package import Checkpoints
 
-/// What a copy of a checkpoint has otherwise.
+/// The differences between a copy of a checkpoint and the original.
 package struct FolderChanges: Sendable {
-  /// Gives each tensor its name, or nil where it is left out.
+  /// Gives each tensor its name in the copy, or nil to leave it out.
   package var rename: @Sendable (String) -> String? = { $0 }
-  /// Tensors that come after the others, with their bytes.
+  /// Tensors to append, with their bytes.
   package var added: [(TensorInfo, [UInt8])] = []
-  /// The keys of `config.json` that are set.
+  /// The keys of `config.json` to set.
   package var configuration: [String: JSONValue] = [:]
 }
 
 extension Checkpoint {
-  /// Writes a folder with the same contents, some things changed.
+  /// Writes a folder with the same contents except for some changes.
   ///
   /// - Parameters:
   ///   - path: The folder to make.
-  ///   - change: Changes what is otherwise.
+  ///   - change: Sets the differences.
   /// - Returns: The copy, open.
   /// - Throws: `FormatError` when it cannot be written.
   @discardableResult
@@ -55,7 +55,7 @@ extension Checkpoint {
 }
 
 extension FolderChanges {
-  /// Ties the embeddings in words, beside a head with the embedding's values or with its own.
+  /// Sets `tie_word_embeddings`, beside an optional head with the embedding's values or its own.
   package mutating func tieEmbeddings(beside head: [UInt8]? = nil, like embedding: TensorInfo? = nil) {
     configuration["tie_word_embeddings"] = .bool(true)
     guard let head, let embedding else { return }

@@ -1,6 +1,6 @@
 import Checkpoints
 
-/// A packed container put together byte by byte, so that it can say what no writer would.
+/// A packed container put together byte by byte, so that it can hold what no writer would write.
 package struct ContainerBytes {
   private static let headerByteCount = 64
   private static let trailerByteCount = 80
@@ -22,10 +22,10 @@ package struct ContainerBytes {
   ///
   /// - Parameters:
   ///   - tensor: Its name.
-  ///   - rawByteCount: The size that is stated.
+  ///   - rawByteCount: The stated size.
   ///   - blockByteCount: The size of its blocks.
   ///   - codec: The number of their codec.
-  ///   - blocks: The stored bytes of each.
+  ///   - blocks: The stored bytes of each block.
   ///   - manifest: The text of the manifest.
   package init(
     tensor: String, rawByteCount: Int, blockByteCount: Int, codec: UInt8, blocks: [[UInt8]], manifest: String
@@ -37,7 +37,7 @@ package struct ContainerBytes {
     addManifest(manifest)
   }
 
-  /// The file, with its checksums right.
+  /// The file with correct checksums.
   package func sealed() -> [UInt8] {
     var file = bytes
     let table = file.count

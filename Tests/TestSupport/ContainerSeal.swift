@@ -1,8 +1,8 @@
 import Checkpoints
 
-/// Makes the checksums of a packed container right again, as far as its bytes are like one.
+/// Corrects the checksums of a packed container, as far as its bytes can be read as one.
 ///
-/// Changed bytes then reach what lies behind the checksums.
+/// Changed bytes then reach the checks that come after the checksums.
 package enum ContainerSeal {
   private static let headerByteCount = 64
   private static let trailerByteCount = 80
@@ -12,7 +12,7 @@ package enum ContainerSeal {
   ///
   /// - Parameters:
   ///   - file: The whole file.
-  ///   - includingBlocks: Whether those of blocks are computed, too.
+  ///   - includingBlocks: Whether the checksums of blocks are computed, too.
   package static func seal(_ file: inout [UInt8], includingBlocks: Bool = true) {
     guard file.count >= headerByteCount + trailerByteCount else { return }
     let trailer = file.count - trailerByteCount
@@ -25,7 +25,7 @@ package enum ContainerSeal {
     file.set(Checksum.crc32(Array(file[trailer..<trailer + 68])), at: trailer + 68)
   }
 
-  /// Walks over the records for as long as they fit.
+  /// Walks over the records as long as they fit.
   private static func sealBlocks(_ file: inout [UInt8], records: Range<Int>) {
     var record = records.lowerBound
     while records.upperBound - record >= recordByteCount {

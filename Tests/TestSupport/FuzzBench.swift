@@ -3,21 +3,20 @@ import Foundation
 import Passes
 import Synchronization
 
-/// Tiny checkpoints on disk beside which inputs of fuzzing are put, made once for the process and removed at its end.
+/// Tiny checkpoints on disk that fuzzing inputs are put beside, made once per process and removed at its end.
 ///
-/// `plain` has one small layer; `packed` is that model quantized and with an adapter; of both there is a copy whose
-/// configuration changes.
-/// The folder is below `TMPDIR`, where `Scripts/fuzz.sh` names one in memory.
+/// `plain` has one small layer. `packed` is that model, quantized and with an adapter. Each has a copy whose
+/// configuration changes. The folder is below `TMPDIR`, which `Scripts/fuzz.sh` sets to a folder in memory.
 final class FuzzBench: Sendable {
-  /// One input at a time: they are put into the same files.
+  /// One input at a time, because all are written to the same files.
   static let shared = Mutex(FuzzBench())
 
   let folder: TemporaryFolder
-  /// How the linears of `packed` are quantized, as its configuration says.
+  /// The quantization of the linears of `packed`, as in its configuration.
   private let quantization: JSONValue
-  /// The line of a journal that says what the run of `resumedRecipe` depends on.
+  /// The line of a journal that states what the run of `resumedRecipe` depends on.
   let conditions: [UInt8]
-  /// The identities of the files that its steps wrote, by their names, as a journal has them.
+  /// The identities of the files that its steps wrote, by name, as in a journal.
   let identities: [String: [UInt8]]
 
   private static let workFolder = ".resumed.rilq.partial"
@@ -75,13 +74,14 @@ final class FuzzBench: Sendable {
     atexit { FuzzBench.shared.withLock { try? FileManager.default.removeItem(atPath: $0.folder.path) } }
   }
 
-  /// Runs a recipe whose paths start at the folder; an output is replaced, and finished steps are taken over.
+  /// Runs a recipe whose paths start at the folder; replaces an output and reuses finished steps.
   func run(_ recipe: String) throws { try Self.run(recipe, in: folder) }
 
   /// Plans a recipe whose paths start at the folder.
   func plan(_ recipe: String) throws { _ = try Self.pipeline(recipe, in: folder).plan() }
 
-  /// Gives `configured-plain` and `configured-packed` another configuration; the latter keeps its own `quantization`.
+  /// Changes the configuration of `configured-plain` and `configured-packed`; the latter keeps its
+  /// `quantization`.
   func configure(_ bytes: [UInt8]) throws {
     var packed = bytes
     if var value = try? JSONValue(parsing: bytes), value.object != nil {
@@ -92,19 +92,20 @@ final class FuzzBench: Sendable {
     try folder.write("configured-packed/config.json", packed)
   }
 
-  /// Goes on with a run whose steps are finished as far as a journal says.
+  /// Continues a run whose finished steps are those in a journal.
   ///
   /// - Parameters:
-  ///   - journal: The lines after that of the conditions. `IDENTITY(name)` stands for the identity of a step's file.
-  ///   - state: What the third step, a calibration, has kept.
-  /// - Throws: What the run ends with: its verification never succeeds.
+  ///   - journal: The lines after the line of the conditions. `IDENTITY(name)` stands for the identity of a
+  ///     step's file.
+  ///   - state: The saved state of the third step, a calibration.
+  /// - Throws: The error that the run ends with; its verification never succeeds.
   func resume(journal: [UInt8], state: [UInt8]) throws {
     let files = FileManager.default
     try? files.removeItem(atPath: folder.path(Self.workFolder))
     try files.createDirectory(atPath: folder.path(Self.workFolder), withIntermediateDirectories: false)
     var lines = String(decoding: journal, as: UTF8.self)
     for (name, identity) in identities {
-      // A link is the same file.
+      // A hard link has the same identity.
       try files.linkItem(
         atPath: folder.path(Self.finishedFolder + "/" + name),
         toPath: folder.path(Self.workFolder + "/" + name))

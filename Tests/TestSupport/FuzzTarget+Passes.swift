@@ -11,7 +11,7 @@ extension FuzzTarget {
     return (Array(bytes[..<end]), Array(bytes[end...].dropFirst()))
   }
 
-  /// A safetensors file with a header, and zeros for as many bytes as its tensors have, within a limit.
+  /// A safetensors file with a header and as many zeros as its tensors need, up to a limit.
   private static func safetensors(header: [UInt8]) -> [UInt8] {
     let byteLimit = 1 << 16
     let members = (try? JSONValue(parsing: header))?.object ?? []
@@ -76,7 +76,7 @@ extension FuzzTarget {
 
   /// A recipe, NUL, and the lines of `--set`.
   ///
-  /// What is written of the recipe must read as the same again.
+  /// The written form of the recipe must read back as the same recipe.
   static func readRecipe(_ bytes: [UInt8]) -> Bool {
     let (yaml, overrides) = parts(bytes)
     return accepts {
@@ -90,7 +90,7 @@ extension FuzzTarget {
     }
   }
 
-  /// The log of a calibration, which is then drawn.
+  /// The log of a calibration, which is then plotted.
   static func readLog(_ bytes: [UInt8]) -> Bool {
     FuzzBench.shared.withLock { bench in
       accepts {
@@ -103,9 +103,9 @@ extension FuzzTarget {
     }
   }
 
-  /// The journal of a run that goes on, NUL, and the state of its calibration.
+  /// The journal of a resumed run, NUL, and the state of its calibration.
   ///
-  /// What is not finished yet is done, and its verification fails.
+  /// Unfinished steps are run, and the verification fails.
   static func readJournal(_ bytes: [UInt8]) -> Bool {
     let (journal, state) = parts(bytes)
     return FuzzBench.shared.withLock { bench in
@@ -120,7 +120,7 @@ extension FuzzTarget {
     }
   }
 
-  /// What is planned from headers: every pass, and the formats that hold not everything.
+  /// Plans that are made from headers: every pass, and the formats that cannot hold everything.
   private static let plans: [(input: String, output: String, pass: String)] =
     [
       "rotate: {}", "quantize: {group_size: 32}", "quantize: {method: search, bits_per_weight: 3.5}",
@@ -134,7 +134,7 @@ extension FuzzTarget {
     ].map { ("packed", "out.rilq", $0) }
     + ["out.gguf", "out"].map { ("plain", $0, "quantize: {group_size: 32}") }
 
-  /// The `config.json` of a model of one small layer, with which every pass is planned.
+  /// The `config.json` of a model with one small layer; every pass is planned with it.
   static func readPlan(_ bytes: [UInt8]) -> Bool {
     FuzzBench.shared.withLock { bench in
       accepts {
@@ -150,7 +150,7 @@ extension FuzzTarget {
     }
   }
 
-  /// Whether a body returns true; an error that it throws is worded.
+  /// Whether a body returns true; describes an error that it throws.
   private static func accepts(_ body: () throws -> Bool) -> Bool {
     do {
       return try body()

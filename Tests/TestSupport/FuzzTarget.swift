@@ -1,9 +1,10 @@
 import Checkpoints
 import Models
 
-/// The readers of untrusted bytes, each as a function from any bytes to nothing.
+/// The readers of untrusted bytes, each as a function that takes any bytes.
 ///
-/// A reader may refuse them; it must not crash, hang or ask for much memory. What it accepts must be what it says.
+/// A reader may refuse bytes; it must not crash, hang or ask for much memory. What it accepts must match its
+/// description.
 package enum FuzzTarget: String, CaseIterable, Sendable {
   case safetensors
   case container
@@ -56,7 +57,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     return true
   }
 
-  /// Most bytes break a checksum, so a copy with right checksums is read too.
+  /// Most bytes break a checksum, so a copy with correct checksums is read too.
   private static func readContainer(_ bytes: [UInt8]) -> Bool {
     var sealed = bytes
     ContainerSeal.seal(&sealed)
@@ -69,7 +70,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     do {
       let file = try ContainerFile(InputFile(bytes, path: ""))
       let contents = file.contents
-      // The table shows what the sections need: reading very large ones would only measure memory.
+      // The table states the sizes of sections. Reading very large ones would only measure memory.
       var byteCount = 0
       for size in contents.tensors.map(\.byteCount) + contents.assets.map(\.byteCount) {
         guard size <= byteLimit - byteCount else { return true }
@@ -117,7 +118,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     }
   }
 
-  /// A text must be the same again behind its tokens.
+  /// A text must be unchanged after encoding and decoding.
   private static func readJSONLines(_ bytes: [UInt8]) -> Bool {
     do {
       let lines = try JSONLines(parsing: bytes, path: "").lines
@@ -155,7 +156,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     }
   }
 
-  /// Words an error, which must stay on one line.
+  /// Describes an error; the message must stay on one line.
   static func describe(_ error: any Error) -> Bool {
     let text = String(describing: error)
     precondition(error is JSONError || !text.contains(where: \.isNewline), "\(text)")

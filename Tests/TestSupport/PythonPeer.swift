@@ -1,9 +1,9 @@
 import Foundation
 import Synchronization
 
-/// The Python whose libraries ours are compared with: `RILQ_PYTHON`, or the first `python3` of the path.
+/// The Python whose libraries ours are compared with: `RILQ_PYTHON`, or the first `python3` in `PATH`.
 ///
-/// A test that needs a module which cannot be imported is skipped. With `RILQ_REQUIRE_PEERS=1` it runs, and fails.
+/// A test whose modules cannot be imported is skipped. With `RILQ_REQUIRE_PEERS=1` it runs, and fails.
 package enum PythonPeer {
   /// A program that failed, and what it printed.
   package struct Failure: Error, CustomStringConvertible {
@@ -19,7 +19,7 @@ package enum PythonPeer {
   /// Whether tests that need some modules run.
   ///
   /// - Parameter modules: Everything the test imports besides the standard library.
-  /// - Returns: Whether all of them can be imported, or must be there.
+  /// - Returns: Whether all of them can be imported or are required.
   package static func has(_ modules: String...) -> Bool {
     if isRequired { return true }
     return importable.withLock { known in
@@ -34,7 +34,7 @@ package enum PythonPeer {
   ///
   /// - Parameters:
   ///   - program: Its text.
-  ///   - arguments: What it finds in `sys.argv[1:]`.
+  ///   - arguments: Its `sys.argv[1:]`.
   /// - Returns: What it printed to standard output.
   /// - Throws: `Failure` when its exit code is not 0.
   @discardableResult
@@ -53,7 +53,7 @@ package enum PythonPeer {
 
   /// Runs a program of `Scripts/`.
   ///
-  /// - Returns: What it printed, complaints included, and its exit code.
+  /// - Returns: Its output, standard error included, and its exit code.
   package static func runScript(_ name: String, _ arguments: String...) throws -> (text: String, code: Int32)
   {
     let result = try start([Fixtures.root + "/Scripts/" + name] + arguments)
@@ -62,7 +62,7 @@ package enum PythonPeer {
 
   /// Runs a program at a path.
   ///
-  /// - Returns: What it printed, complaints included, and its exit code.
+  /// - Returns: Its output, standard error included, and its exit code.
   package static func runFile(_ path: String, _ arguments: String...) throws -> (text: String, code: Int32) {
     let result = try start([path] + arguments)
     return (result.output + result.errors, result.code)
@@ -78,7 +78,7 @@ package enum PythonPeer {
     let folder = try TemporaryFolder()
     let process = Process()
     process.executableURL = URL(filePath: "/usr/bin/env")
-    // Without files of byte code: they would stay beside the sources.
+    // `-B` writes no bytecode files, which would stay beside the sources.
     process.arguments = [interpreter, "-B"] + arguments
     process.standardOutput = FileHandle(forWritingAtPath: try folder.write("output", ""))
     process.standardError = FileHandle(forWritingAtPath: try folder.write("errors", ""))

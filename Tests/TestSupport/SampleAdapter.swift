@@ -1,10 +1,10 @@
 package import Checkpoints
 import Kernels
 
-/// An adapter of PEFT made in code: a configuration and tensors of singles with seeded values.
+/// A PEFT adapter made in code: a configuration and tensors of F32 with seeded values.
 package struct SampleAdapter {
   private var tensors: [TensorInfo] = []
-  /// The tensors whose values another one has, transposed or not, by their full names.
+  /// The sources of tensors that copy another tensor, transposed or not, by the full name of the copy.
   private var copies: [String: (source: String, isTransposed: Bool)] = [:]
   private let settings: [JSONValue.Member]
 
@@ -26,12 +26,12 @@ package struct SampleAdapter {
       ] + settings
   }
 
-  /// Adds a tensor, by its name after PEFT's prefix.
+  /// Adds a tensor, named without PEFT's prefix.
   package mutating func add(_ name: String, _ shape: [Int]) {
     tensors.append(TensorInfo(name: "base_model.model." + name, dtype: .f32, shape: shape))
   }
 
-  /// Adds a tensor with the values of another one, by names after PEFT's prefix; a transposed one is its transpose.
+  /// Adds a tensor with the values of another one or their transpose, both named without PEFT's prefix.
   package mutating func add(
     _ name: String, _ shape: [Int], valuesOf source: String, isTransposed: Bool = false
   ) {
@@ -82,7 +82,7 @@ extension TensorInfo {
 }
 
 extension PeftAdapter {
-  /// The values of a tensor, by its name after PEFT's prefix.
+  /// The values of a tensor, named without PEFT's prefix.
   package func floats(_ name: String) throws -> [Float] {
     guard let tensor = tensors.first(where: { $0.name == "base_model.model." + name }) else { return [] }
     return try bytes(of: tensor).withSpan { widened($0, from: .f32) }

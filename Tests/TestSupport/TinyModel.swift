@@ -4,7 +4,8 @@ import Models
 
 /// A Llama checkpoint of small layers with random weights, made in code.
 ///
-/// Its tokenizer is that of `Fixtures/tiny-llama`, so the vocabulary has 1024 tokens unless that is asked for.
+/// Its tokenizer is that of `Fixtures/tiny-llama`, so the vocabulary has 1024 tokens unless another size is
+/// set.
 package struct TinyModel: Sendable {
   /// The width of the residual stream.
   package var hiddenSize = 128
@@ -20,7 +21,7 @@ package struct TinyModel: Sendable {
   package var tiesEmbeddings = false
   /// The dtype of every tensor: f32, f16 or bf16.
   package var dtype = DType.bf16
-  /// The bytes of tensors in a shard; a small number makes several shards.
+  /// The maximum bytes of tensors per shard; a small number makes several shards.
   package var shardByteLimit = 1 << 30
   /// The seed of the weights.
   package var seed: UInt64 = 1
@@ -94,7 +95,7 @@ package struct TinyModel: Sendable {
     TensorInfo(name: module + ".weight", dtype: dtype, shape: [hiddenSize])
   }
 
-  /// Norms near 1, and matrices that keep the size of what they are applied to.
+  /// Norms near 1, and matrices that keep the size of their input.
   private func initialValues(of tensor: TensorInfo, _ random: inout SplitMix64) -> [Float] {
     let isNorm = tensor.shape.count == 1
     let size: Float = isNorm ? 0.1 : 3 / Float(tensor.shape[1]).squareRoot()
@@ -121,7 +122,7 @@ package struct TinyModel: Sendable {
 }
 
 extension TensorBytes {
-  /// Floats rounded to a dtype that is one.
+  /// Rounds floats to a dtype of floats.
   package init(_ values: [Float], as dtype: DType) {
     guard let format = FloatFormat(dtype) else { preconditionFailure("\(dtype.rawValue) is no float") }
     self.init(narrowed(values, to: format))

@@ -1,10 +1,10 @@
 extension String {
-  /// Compares a message with what it must say, however it is worded.
+  /// Checks that a message says what it must, without pinning its wording.
   ///
-  /// - Parameter pattern: What stands in the message in this order, with `…` for any text between, also none. Without a
-  ///   `…` at an end the message begins or ends so. A place is written out, of a reason only names, numbers and key
-  ///   words: `config.json: key 'bits': … 5 … 2, 3, 4 or 8`.
-  /// - Returns: Whether the message says all of it.
+  /// - Parameter pattern: The parts of the message in order, with `…` for any text between them, even none.
+  ///   Without `…` at an end, the message begins or ends with that part. Write out places; of a reason, write
+  ///   only names, numbers and key words: `config.json: key 'bits': … 5 … 2, 3, 4 or 8`.
+  /// - Returns: Whether the message has all parts.
   package func says(_ pattern: String) -> Bool {
     let pieces = pattern.split(separator: "…", omittingEmptySubsequences: false).map { $0.trimmed }
     guard let first = pieces.first, let last = pieces.last, hasPrefix(first), hasSuffix(last) else {
@@ -21,7 +21,7 @@ extension String {
 }
 
 extension String? {
-  /// Whether there is a message and it says what it must; see `String.says`.
+  /// Whether there is a message and it has all parts; see `String.says`.
   package func says(_ pattern: String) -> Bool { map { $0.says(pattern) } ?? false }
 }
 

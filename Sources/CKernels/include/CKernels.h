@@ -12,16 +12,16 @@ typedef double *_Nullable ck_doubles_out;
 typedef const void *_Nullable ck_bytes;
 typedef void *_Nullable ck_bytes_out;
 
-/// The instruction sets of `set` arguments; each includes the ones before it. The matrix product has kernels
-/// for more, in no such order: see `ck_product`.
+/// The instruction sets of `set` arguments; each includes the ones before it. The matrix product also has
+/// kernels that need other instructions: see `ck_product_backend`.
 enum { CK_BASELINE = 0, CK_AVX2 = 1, CK_AVX512 = 2 };
 
 /// The widest instruction set that this processor has.
 int ck_best_instruction_set(void);
 
-/// Who made a processor, where a kernel's speed depends on it.
+/// The vendors of processors that the choice of a kernel depends on.
 enum { CK_OTHER_VENDOR, CK_AMD, CK_INTEL };
-/// Instructions that a kernel needs, a bit each.
+/// Instructions that a kernel may need, one bit each.
 enum {
   /// AVX2, FMA and F16C.
   CK_HAS_AVX2 = 1,
@@ -30,12 +30,11 @@ enum {
   /// AVX512-BF16.
   CK_HAS_AVX512_BF16 = 4
 };
-/// What the choice of a kernel depends on.
+/// The properties of a processor that the choice of a kernel depends on.
 typedef struct {
-  /// The vendor; family and model as the vendor counts them, the extended ones added. 0 where there is no
-  /// CPUID.
+  /// The vendor, and its numbers for family and model, extended parts included. All are 0 without CPUID.
   int vendor, family, model;
-  /// The instructions that processor and operating system support.
+  /// The instructions that both processor and operating system support.
   unsigned features;
 } ck_processor;
 /// The processor that this program runs on.
@@ -64,7 +63,7 @@ void ck_dequantize(
 ptrdiff_t ck_round_to_nearest(
     int set, ck_layout layout, ck_floats weights, ck_bytes_out codes, ck_floats_out scales,
     ck_floats_out biases);
-/// Factors that the ends of a group's range are multiplied by, one after the other.
+/// Factors to try on each end of a group's range, in this order.
 typedef struct {
   int count;
   const float *_Nullable factors;
@@ -128,7 +127,7 @@ void ck_rotate(
 float ck_dot(int set, ck_floats x, ck_floats y, size_t count);
 /// How floats are stored.
 enum { CK_F32, CK_F16, CK_BF16 };
-/// The products of rows and a vector, with the sums of `ck_dot`.
+/// The products of rows and a vector, summed as in `ck_dot`.
 void ck_multiply_dense_rows(
     int set, int format, ck_bytes weights, size_t row_count, size_t column_count, ck_floats x,
     ck_floats_out y);
@@ -151,7 +150,7 @@ void ck_adam_step(
 void ck_group_products(
     int set, ck_floats x, ck_floats y, size_t group_count, size_t group_size, size_t row_count,
     ck_floats_out products, ck_floats_out sums);
-/// The most columns that `ck_descend` takes.
+/// The maximum number of columns in a call of `ck_descend`.
 enum { CK_DESCENT_COLUMNS = 128 };
 typedef struct {
   size_t column_count, row_count;
@@ -167,17 +166,18 @@ int ck_descend(
 
 // The matrix product
 enum {
-  /// The most steps of the inner dimension that a panel holds.
+  /// The maximum number of steps of the inner dimension in a panel.
   CK_GEMM_STEPS = 320,
-  /// The elements of a panel, at most 32 columns.
+  /// The elements of a panel, which has at most 32 columns.
   CK_GEMM_PANEL = 32 * CK_GEMM_STEPS
 };
-/// c = scale * a·b + keep * c: row i, step p of a is a[i * a_row_stride + p * a_k_stride]; step p, column j of b is
-/// b[p * b_k_stride + j * b_column_stride]; c is row-major with rows c_stride apart. Strides count elements.
+/// c = scale * a·b + keep * c. Row i, step p of a is a[i * a_row_stride + p * a_k_stride]; step p, column j
+/// of b is b[p * b_k_stride + j * b_column_stride]; c is row-major, its rows c_stride apart. Strides count
+/// elements.
 typedef struct {
-  /// The rows of a and c, the columns of b and c, the columns of a; k is at least 1.
+  /// The rows of a and c, the columns of b and c, and the columns of a. k is at least 1.
   size_t m, n, k;
-  /// How both operands are stored: CK_F32, or CK_BF16 where the kernel rounds operands to bf16.
+  /// How both operands are stored: CK_F32, or CK_BF16 if the kernel rounds operands to bf16.
   int format;
   ck_bytes a, b;
   size_t a_row_stride, a_k_stride, b_k_stride, b_column_stride;
@@ -189,8 +189,8 @@ typedef struct {
 /// A kernel of the matrix product: an entry of the table in gemm.c.
 typedef struct {
   const char *_Nonnull name;
-  /// What operands are rounded to, to nearest even, before they are multiplied: CK_F32 or CK_BF16. Sums are
-  /// in f32.
+  /// The type that operands are rounded to, to nearest even, before they are multiplied: CK_F32 or CK_BF16.
+  /// Sums are in f32.
   int operands;
   /// The bits of `ck_processor.features` that it needs.
   unsigned needs;
@@ -200,12 +200,12 @@ typedef struct {
 int ck_product_backend_count(void);
 /// An entry by its number, from 0.
 ck_product_backend ck_product_backend_at(int backend);
-/// How preferable an entry is on a processor: 0 where it does not run, and otherwise the more the faster it
-/// is there.
+/// The preference for an entry on a processor: 0 if it does not run there, otherwise higher for faster
+/// entries.
 int ck_product_preference(int backend, ck_processor processor);
 /// The elements of scratch memory that an entry needs for a product of some sizes.
 size_t ck_product_scratch(int backend, size_t m, size_t n, size_t k);
-/// Computes a product by an entry that this processor supports.
+/// Computes a product with an entry that this processor supports.
 void ck_multiply(int backend, ck_product product, ck_floats_out scratch);
 
 /// The elements of scratch memory that `ck_gemm_f64` needs for a product with m rows.
@@ -217,10 +217,11 @@ void ck_gemm_f64(
     ck_doubles_out scratch);
 
 // Threads and memory
-/// Whether the calling thread works on a chunk of a parallel region; Swift has no variable of a thread's own.
+/// Whether the calling thread works on a chunk of a parallel region; in C because Swift has no thread-local
+/// variables.
 int ck_is_in_region(void);
 void ck_set_in_region(int is_in_region);
-/// Makes the allocator keep what is freed.
+/// Makes the allocator keep freed memory instead of returning it to the system.
 void ck_keep_freed_memory(void);
 
 #endif

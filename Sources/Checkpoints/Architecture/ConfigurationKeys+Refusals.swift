@@ -1,5 +1,5 @@
 extension ConfigurationKeys {
-  /// What a key of another family must have so that it changes nothing; null never does.
+  /// The values with which a key of another family changes nothing; null is always one of them.
   private enum Neutral {
     case no
     case number(Double)
@@ -31,11 +31,11 @@ extension ConfigurationKeys {
     "sliding_window_pattern": .nothing, "no_rope_layers": .emptyList, "layer_types": .fullAttention,
     "kv_lora_rank": .nothing, "rope_scaling": .nothing,
   ]
-  /// How further such keys begin or end.
+  /// Beginnings and endings of further such keys.
   private static let meaningfulBeginnings = ["linear_", "conv_"]
   private static let meaningfulEndings = ["_softcapping", "_multiplier", "_scaling"]
 
-  /// Refuses every key that would change what is computed and is not understood.
+  /// Refuses every key that is not understood and would change what is computed.
   ///
   /// - Parameters:
   ///   - understood: The keys that are read elsewhere.

@@ -1,30 +1,30 @@
 /// Typed access to the keys of one JSON object, with errors that name the key.
 package struct ConfigurationKeys: Sendable {
-  /// No size in a configuration is larger: keeps every product of two sizes far inside 64 bits.
+  /// The largest size in a configuration, so that the product of two sizes stays far inside 64 bits.
   package static let sizeLimit = 1 << 24
   package let json: JSONValue
   package let path: String
-  /// What errors put before a key: the key of the object that this one stands in, and a dot.
+  /// The prefix of keys in errors: the key of the enclosing object and a dot.
   package var prefix = ""
 
   /// Takes an object.
   ///
   /// - Parameters:
   ///   - json: The object.
-  ///   - path: What errors name.
-  ///   - prefix: What errors put before a key.
+  ///   - path: The path for errors.
+  ///   - prefix: The prefix of keys in errors.
   package init(json: JSONValue, path: String, prefix: String = "") {
     self.json = json
     self.path = path
     self.prefix = prefix
   }
 
-  /// The error of a key with a value that is malformed.
+  /// The error for a key whose value is malformed.
   func malformed(_ key: String, _ reason: String) -> FormatError {
     FormatError(path, at: "key '\(prefix)\(key)'", .malformed(reason))
   }
 
-  /// The error of a key with a value that is understood but not supported.
+  /// The error for a key whose value is understood but not supported.
   func unsupported(_ key: String, _ reason: String) -> FormatError {
     FormatError(path, at: "key '\(prefix)\(key)'", .unsupported(reason))
   }
@@ -33,7 +33,7 @@ package struct ConfigurationKeys: Sendable {
     json[key].flatMap { $0.isNull ? nil : $0 }
   }
 
-  /// Whether the key is there, be it with null.
+  /// Whether the key is there, even with the value null.
   func has(_ key: String) -> Bool { json[key] != nil }
 
   func optionalSize(_ key: String, limit: Int = Self.sizeLimit) throws(FormatError) -> Int? {
@@ -82,7 +82,7 @@ package struct ConfigurationKeys: Sendable {
     return value
   }
 
-  /// The token ids of a key: a number, or a list of them; none where the key is missing.
+  /// The token ids of a key: a number or a list of numbers; empty if the key is missing.
   package func tokens(_ key: String) throws(FormatError) -> [Int] {
     guard let value = value(key) else { return [] }
     var tokens: [Int] = []

@@ -1,23 +1,25 @@
 /// A tensor that every model, or every layer, of a family has.
 package struct TensorSlot: Sendable, Equatable {
-  /// How the rows stand in a GGUF file.
+  /// The order of the rows in a GGUF file.
   package enum RowOrder: Sendable, Equatable {
     /// As in the checkpoint.
     case plain
-    /// In each head the two rows of a rotary pair side by side; the checkpoint has the first rows of all pairs, then the second.
+    /// In each head, the two rows of a rotary pair are adjacent.
+    ///
+    /// The checkpoint has the first rows of all pairs, then the second rows.
     case rotaryPairs
   }
 
-  /// The module in a Hugging Face checkpoint, in a layer below it: `self_attn.q_proj`.
+  /// The module in a Hugging Face checkpoint; in a layer, relative to the layer: `self_attn.q_proj`.
   package let module: String
-  /// The name in a GGUF file, in a layer below it: `attn_q`.
+  /// The name in a GGUF file; in a layer, relative to the layer: `attn_q`.
   package let gguf: String
   /// `[columns]` of a norm, `[rows, columns]` of a matrix.
   package let axes: [ModelAxis]
-  /// How the rows stand in a GGUF file.
+  /// The order of the rows in a GGUF file.
   package let rowOrder: RowOrder
 
-  /// Names a tensor.
+  /// Describes a tensor.
   package init(_ module: String, gguf: String, _ axes: [ModelAxis], rowOrder: RowOrder = .plain) {
     precondition((1...2).contains(axes.count), "'\(module)' has \(axes.count) dimensions")
     self.module = module
@@ -27,38 +29,38 @@ package struct TensorSlot: Sendable, Equatable {
   }
 }
 
-/// The linears of a layer that read the same input, by what they compute.
+/// A group of linears of a layer that read the same input.
 package enum LinearGroupKind: Sendable, Hashable, CaseIterable {
   /// Queries, keys and values.
   case queriesKeysValues
-  /// From the heads back to the residual stream.
+  /// The linear from the heads back to the residual stream.
   case attentionOutput
-  /// The gate of the feed-forward part, then what is gated.
+  /// The gate of the feed-forward part, then the linear that it gates.
   case gateAndUp
-  /// From the inside of the feed-forward part back to the residual stream.
+  /// The linear from the inside of the feed-forward part back to the residual stream.
   case down
 }
 
 /// One operation of a layer; it replaces the value that flows through its part.
 package enum LayerOperation: Sendable, Equatable {
-  /// Divides each token by its root mean square and multiplies with the weights of the norm.
+  /// Divides each token by its root mean square and multiplies it by the weights of the norm.
   case norm(TensorSlot)
-  /// Multiplies with linears, whose outputs stand side by side.
+  /// Multiplies by linears and puts their outputs side by side.
   case linears(LinearGroupKind, [TensorSlot])
   /// Turns queries and keys by their positions.
   case rotary
-  /// Replaces queries, keys and values by the weighted values of every head.
+  /// Replaces queries, keys and values with the weighted values of every head.
   case attention
-  /// Replaces gate and up by `silu(gate) · up`.
+  /// Replaces gate and up with `silu(gate) · up`.
   case gate
 }
 
-/// A part of a layer: reads the residual stream, and its result is added to it.
+/// A part of a layer; it reads the residual stream, and its result is added to the stream.
 package struct LayerPart: Sendable, Equatable {
-  /// The operations, first to last; the last one gives what the stream has.
+  /// The operations in order; the result of the last one is added to the stream.
   package let operations: [LayerOperation]
 
-  /// Puts operations in a row.
+  /// Joins operations in order.
   package init(_ operations: [LayerOperation]) { self.operations = operations }
 
   /// The groups of linears, in the order of the computation.
@@ -72,13 +74,13 @@ package struct LayerPart: Sendable, Equatable {
 
 /// A layer as parts of operations over named tensors.
 ///
-/// Everything that computes or converts a layer reads this: forward, backward, single tokens, halted windows, rotation,
-/// the names of tensors in checkpoints and GGUF files.
+/// All code that computes or converts a layer reads this: forward and backward passes, single tokens, halted
+/// windows, rotation, and the names of tensors in checkpoints and GGUF files.
 package struct LayerDescription: Sendable, Equatable {
   /// The parts, each of which changes the stream that the next one reads.
   package let parts: [LayerPart]
 
-  /// Puts parts in a row, in which no group of linears stands twice.
+  /// Joins parts in order; no group of linears may occur twice.
   package init(_ parts: [LayerPart]) {
     self.parts = parts
     let groups = parts.flatMap(\.groups)
@@ -88,7 +90,7 @@ package struct LayerDescription: Sendable, Equatable {
   /// The groups of linears, in the order of the computation.
   package var groups: [LinearGroupKind] { parts.flatMap(\.groups) }
 
-  /// Where a group of linears stands: its part, and its operation in there.
+  /// The place of a group of linears: the index of its part, and that of its operation in the part.
   package func place(of group: LinearGroupKind) -> (part: Int, operation: Int) {
     for (index, part) in parts.enumerated() {
       let operation = part.operations.firstIndex {
@@ -106,7 +108,7 @@ package struct LayerDescription: Sendable, Equatable {
     package let slot: TensorSlot
     /// The group of a linear; nil for a norm.
     package let group: LinearGroupKind?
-    /// The norm whose output a linear reads, if it reads one directly.
+    /// The norm whose output a linear reads directly, if any.
     package let norm: TensorSlot?
   }
 

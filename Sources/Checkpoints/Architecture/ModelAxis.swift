@@ -10,7 +10,7 @@ package enum ModelAxis: Sendable, Equatable {
   case keys
   /// The values of all key and value heads.
   case values
-  /// What attention gives, all heads: weighted values.
+  /// The output of attention: the weighted values of all heads.
   case attended
   /// The inside of the feed-forward part.
   case feedForward
@@ -28,7 +28,7 @@ extension ModelConfiguration {
     }
   }
 
-  /// The heads that a dimension consists of, or nil when it has none.
+  /// The number of heads in a dimension, or nil when it has none.
   package func headCount(of axis: ModelAxis) -> Int? {
     switch axis {
     case .queries, .attended: headCount

@@ -1,6 +1,6 @@
 /// The hyperparameters of a model, as in `config.json`.
 public struct ModelConfiguration: Sendable, Equatable {
-  /// What is computed, and what the tensors are called.
+  /// The family, which determines the computation and the names of the tensors.
   package let family: ModelFamily
   /// The width of the residual stream.
   public let hiddenSize: Int
@@ -14,33 +14,34 @@ public struct ModelConfiguration: Sendable, Equatable {
   public let keyValueHeadCount: Int
   /// The width of a head; even.
   public let headSize: Int
-  /// The number of tokens known.
+  /// The number of tokens in the vocabulary.
   public let vocabularySize: Int
   /// The longest sequence the model was made for.
   public let contextLength: Int
-  /// What is added to the mean square before its root.
+  /// Added to the mean square before taking its root.
   public let normEpsilon: Float
-  /// Whether the output head is said to be the embedding; a head that is there counts all the same.
+  /// Whether the configuration says that the output head is the embedding; a head in the checkpoint takes
+  /// precedence.
   public let tiesEmbeddings: Bool
-  /// How positions turn queries and keys.
+  /// The parameters of the rotary position embedding.
   public let rotary: RotaryParameters
-  /// The token before a text, if the model has one.
+  /// The beginning-of-text token, if the model has one.
   public let beginToken: Int?
-  /// The tokens that end a text.
+  /// The end-of-text tokens.
   public let endTokens: [Int]
-  /// What there is to say about keys that contradict each other, a sentence each.
+  /// Notices about keys that contradict each other, one sentence each.
   public let notices: [String]
 }
 
 extension ModelConfiguration {
-  /// No model has more layers.
+  /// The maximum number of layers.
   private static let layerLimit = 1 << 12
-  /// No model has more heads.
+  /// The maximum number of heads.
   private static let headLimit = 1 << 16
-  /// The file of a checkpoint that has them.
+  /// The file of a checkpoint that has the hyperparameters.
   package static let fileName = "config.json"
 
-  /// The weights of one layer's linears.
+  /// The number of weights in one layer's linears.
   package var layerWeightCount: Int {
     family.layer.entries.reduce(0) { sum, entry in
       entry.group == nil ? sum : sum + entry.slot.axes.map(size(of:)).reduce(1, *)
@@ -67,7 +68,7 @@ extension ModelConfiguration {
   ///
   /// - Parameters:
   ///   - json: The contents of `config.json`.
-  ///   - path: What errors name.
+  ///   - path: The path for errors.
   /// - Throws: `FormatError` with the key.
   public init(_ json: JSONValue, path: String) throws(FormatError) {
     let keys = ConfigurationKeys(json: json, path: path)
@@ -93,7 +94,7 @@ extension ModelConfiguration {
     notices = RotaryParameters.notices(keys)
   }
 
-  /// The family, whose models compute nothing but what it describes.
+  /// Reads the family, and refuses models that compute anything it does not describe.
   private static func family(_ keys: ConfigurationKeys) throws(FormatError) -> ModelFamily {
     let type = try keys.optionalText("model_type") ?? ModelFamily.llama.modelType
     guard let family = ModelFamily.named(type) else {
@@ -112,7 +113,7 @@ extension ModelConfiguration {
     _ keys: ConfigurationKeys, _ family: ModelFamily, headCount: Int
   ) throws(FormatError) -> Int {
     let name = "num_key_value_heads"
-    // A null says as many as query heads; only a missing key leaves the choice to the family.
+    // Null means as many as query heads; only a missing key leaves the choice to the family.
     let missing = keys.has(name) ? headCount : family.defaultKeyValueHeadCount ?? headCount
     let count = try keys.optionalSize(name, limit: headLimit) ?? missing
     guard headCount % count == 0 else {

@@ -1,6 +1,6 @@
 /// A tensor of a model: its names, its shape and its role.
 package struct ModelTensor: Sendable, Equatable {
-  /// What a tensor is in the computation.
+  /// The role of a tensor in the computation.
   package enum Role: Sendable, Equatable {
     case embedding
     case norm
@@ -14,11 +14,11 @@ package struct ModelTensor: Sendable, Equatable {
   package let gguf: String
   /// `[columns]` of a norm, `[rows, columns]` of a matrix.
   package let shape: [Int]
-  /// What is known of it whatever the model's sizes are.
+  /// Its description, independent of the model's sizes.
   package let slot: TensorSlot
-  /// What it is in the computation.
+  /// Its role in the computation.
   package let role: Role
-  /// The module of the norm whose output it reads directly, if it reads one.
+  /// The module of the norm whose output it reads directly, if any.
   package let norm: String?
 
   /// The name of the weight in the checkpoint.
@@ -29,17 +29,18 @@ package struct ModelTensor: Sendable, Equatable {
 package struct ModelLayout: Sendable, Equatable {
   /// The hyperparameters.
   package let configuration: ModelConfiguration
-  /// What the modules but for the head begin with: `model.`, or nothing in a checkpoint of the model without its head.
+  /// The prefix of all modules except the head: `model.`, or nothing in a checkpoint of the model without its
+  /// head.
   package let prefix: String
-  /// The linears of a layer, below it.
+  /// The linears of a layer, relative to the layer.
   private let linearModules: Set<String>
   private var family: ModelFamily { configuration.family }
 
-  /// Finds out what the modules of a checkpoint begin with.
+  /// Finds the prefix of a checkpoint's modules.
   ///
   /// - Parameters:
   ///   - configuration: The hyperparameters.
-  ///   - has: Whether the checkpoint has a tensor of a name.
+  ///   - has: Whether the checkpoint has a tensor with a name.
   package init(_ configuration: ModelConfiguration, has: (String) -> Bool = { _ in true }) {
     let family = configuration.family
     self.configuration = configuration
@@ -66,7 +67,7 @@ package struct ModelLayout: Sendable, Equatable {
     tensor(family.finalNorm, module: prefix + family.finalNorm.module, role: .norm)
   }
 
-  /// The output head, `[vocabulary, stream]`; whether the checkpoint has it is another question.
+  /// The output head, `[vocabulary, stream]`; the checkpoint may lack it.
   package var head: ModelTensor {
     tensor(family.head, module: family.head.module, role: .head, norm: finalNorm.module)
   }
@@ -81,7 +82,9 @@ package struct ModelLayout: Sendable, Equatable {
     }
   }
 
-  /// Every tensor, layer by layer, the head aside; made one layer at a time, as a configuration may claim any number of them.
+  /// Every tensor except the head, layer by layer.
+  ///
+  /// Made one layer at a time, because a configuration may claim any number of layers.
   package var bodyTensors: some Sequence<ModelTensor> {
     let layerCount = configuration.layerCount
     return (-1...layerCount).lazy.flatMap { index in
@@ -105,7 +108,7 @@ package struct ModelLayout: Sendable, Equatable {
 extension ModelLayout {
   /// Checks from headers alone that every tensor is there and has the shape that the configuration says.
   ///
-  /// Whatever is sized by the configuration comes after this: a configuration may claim any sizes.
+  /// Call this before anything is sized by the configuration, which may claim any sizes.
   ///
   /// - Throws: `FormatError` with the first tensor that is missing or has another shape.
   package func requireTensors(in checkpoint: Checkpoint) throws(FormatError) {
@@ -135,7 +138,7 @@ extension CheckpointContents {
 }
 
 extension Checkpoint {
-  /// The checkpoint with the usual prefix before the names of its modules, the head aside.
+  /// The checkpoint with the usual prefix before the names of its modules, except the head.
   ///
   /// - Throws: What `ModelLayout.init` throws.
   package func withUsualNames() throws -> Checkpoint {

@@ -1,15 +1,17 @@
-/// Which matrix gives the logits of a model.
+/// The matrix that gives the logits of a model.
 package enum OutputHead: Sendable, Equatable {
-  /// The embedding: the checkpoint has no other head, or one that is equal to it.
+  /// The embedding: the checkpoint has no other head, or an equal one.
   case embedding
   /// A head of its own.
   case own
 }
 
 extension ModelLayout {
-  /// Finds the output head: the tensor that is there, whatever the configuration says of tied embeddings.
+  /// Finds the output head; a head in the checkpoint counts, whatever the configuration says about tied
+  /// embeddings.
   ///
-  /// A head beside a configuration that ties it is compared with the embedding, byte for byte up to the first difference.
+  /// If the configuration ties a head that is there, the head is compared with the embedding, byte for byte
+  /// up to the first difference.
   ///
   /// - Throws: `FormatError` when a tensor cannot be read.
   package func outputHead(in checkpoint: Checkpoint) throws -> OutputHead {
@@ -18,7 +20,7 @@ extension ModelLayout {
     return try checkpoint.hasEqualTensors(head.module, embedding.module) ? .embedding : .own
   }
 
-  /// What there is to say about a model whose tensors contradict its configuration, a sentence each.
+  /// Notices about tensors that contradict the configuration, one sentence each.
   ///
   /// - Throws: `FormatError` when a tensor cannot be read.
   package func notices(in checkpoint: Checkpoint) throws -> [String] {
@@ -33,9 +35,9 @@ extension ModelLayout {
 }
 
 extension Checkpoint {
-  /// What there is to say about the checkpoint and the model in it, a sentence each.
+  /// Notices about the checkpoint and the model in it, one sentence each.
   ///
-  /// Of a model that is not understood nothing is said: whoever computes with it gets the error.
+  /// A model that is not understood adds none; computing with it throws the error.
   public var notices: [String] {
     guard let layout = try? ModelLayout(of: self), let own = try? layout.notices(in: self) else {
       return contents.notices
@@ -59,9 +61,10 @@ extension Checkpoint {
 }
 
 extension JSONValue {
-  /// A `config.json` that says that the output head is a tensor of its own.
+  /// The contents of a `config.json` which says that the output head is a tensor of its own.
   ///
-  /// For whoever gives a model with tied embeddings a head: other programs would not look for it.
+  /// Use it when a model with tied embeddings gets a head; other programs would not look for the head
+  /// otherwise.
   package var withOwnHead: JSONValue {
     var json = self
     json.set("tie_word_embeddings", to: .bool(false))

@@ -1,11 +1,11 @@
 import Kernels
 
 extension ModelLayout {
-  /// How the names of rotary frequencies end that old checkpoints have beside the weights.
+  /// The ending of the names of rotary frequencies, which old checkpoints have beside the weights.
   package static let frequencyEnding = "rotary_emb.inv_freq"
 
-  /// The tensors of a checkpoint that say nothing new: a head that is the embedding, frequencies that follow from the
-  /// configuration.
+  /// The tensors of a checkpoint that add nothing: a head equal to the embedding, frequencies that follow
+  /// from the configuration.
   ///
   /// - Returns: Their names, in the order of the file.
   /// - Throws: `FormatError` when a tensor cannot be read.
@@ -18,7 +18,8 @@ extension ModelLayout {
     }.map(\.name)
   }
 
-  /// Whether frequencies are those of the configuration, before or after stretching, up to the rounding of their dtype.
+  /// Whether frequencies are those of the configuration, before or after scaling, up to the rounding of their
+  /// dtype.
   private func followsFromConfiguration(_ tensor: TensorInfo, in checkpoint: Checkpoint) throws -> Bool {
     guard tensor.shape == [configuration.headSize / 2], let format = FloatFormat(tensor.dtype) else {
       return false

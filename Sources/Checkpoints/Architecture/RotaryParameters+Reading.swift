@@ -1,11 +1,11 @@
 extension RotaryParameters {
   /// Reads `rope_scaling` and `rope_theta`, or `rope_parameters` of transformers 5.
   ///
-  /// Where both objects are there, `rope_scaling` counts, as in transformers.
+  /// If both objects are there, `rope_scaling` counts, as in transformers.
   ///
   /// - Parameters:
-  ///   - keys: Those of `config.json`.
-  ///   - contextLength: What stands in for the original context of a stretching that does not say it.
+  ///   - keys: The keys of `config.json`.
+  ///   - contextLength: The original context of a scaling that does not state one.
   /// - Throws: `FormatError` with the key.
   init(_ keys: ConfigurationKeys, contextLength: Int) throws(FormatError) {
     let (name, object) = try Self.object(keys)
@@ -27,7 +27,7 @@ extension RotaryParameters {
     return ("rope_parameters", parameters)
   }
 
-  /// What there is to say about objects that contradict each other.
+  /// Notices about objects that contradict each other.
   static func notices(_ keys: ConfigurationKeys) -> [String] {
     guard let scaling = keys.value("rope_scaling"), let parameters = keys.value("rope_parameters"),
       scaling.object?.isEmpty == false, scaling != parameters

@@ -6,14 +6,14 @@
 public struct RotaryParameters: Sendable, Equatable {
   /// The base of the wavelengths.
   public let theta: Double
-  /// How wavelengths are stretched, if they are.
+  /// The scaling of the wavelengths, if any.
   public let scaling: Scaling?
 
-  /// A stretching of the wavelengths.
+  /// A scaling of the wavelengths.
   public enum Scaling: Sendable, Equatable {
     /// Every frequency is divided by the factor.
     case linear(factor: Double)
-    /// Low frequencies are divided by a factor, high ones kept, those between blended.
+    /// Low frequencies are divided by a factor, high ones are kept, and those between are blended.
     case llama3(Llama3Scaling)
   }
 
@@ -24,15 +24,15 @@ public struct RotaryParameters: Sendable, Equatable {
   }
 }
 
-/// The stretching of the wavelengths of Llama 3.1.
+/// The scaling of the wavelengths in Llama 3.1.
 public struct Llama3Scaling: Sendable, Equatable {
-  /// What low frequencies are divided by.
+  /// The divisor of low frequencies.
   public let factor: Double
   /// Frequencies that turn fewer times than this in the original context are divided by the whole factor.
   public let lowFrequencyFactor: Double
   /// Frequencies that turn more often than this are kept.
   public let highFrequencyFactor: Double
-  /// The positions the model was first trained for.
+  /// The number of positions the model was first trained for.
   public let originalContext: Int
 
   /// Joins the parameters.
@@ -45,18 +45,18 @@ public struct Llama3Scaling: Sendable, Equatable {
     self.originalContext = originalContext
   }
 
-  /// The share of a frequency that is kept: from 0, divided by the whole factor, to 1, unchanged.
+  /// The share of a frequency that is kept: 0 divides it by the whole factor, 1 leaves it unchanged.
   ///
-  /// The frequency is in radians per position, before stretching.
+  /// The frequency is in radians per position, before scaling.
   package func keptShare(ofFrequency frequency: Double) -> Double {
     let turns = Double(originalContext) / (2 * Double.pi / frequency)
     return min(
       max((turns - lowFrequencyFactor) / (highFrequencyFactor - lowFrequencyFactor), 0), 1)
   }
 
-  /// What a frequency is divided by.
+  /// The divisor of a frequency.
   ///
-  /// The frequency is in radians per position, before stretching.
+  /// The frequency is in radians per position, before scaling.
   package func divisor(ofFrequency frequency: Double) -> Double {
     let share = keptShare(ofFrequency: frequency)
     return 1 / ((1 - share) / factor + share)
@@ -64,7 +64,7 @@ public struct Llama3Scaling: Sendable, Equatable {
 }
 
 extension RotaryParameters {
-  /// The radians per position for each pair of a head, before stretching.
+  /// The radians per position for each pair of a head, before scaling.
   package func plainFrequencies(headSize: Int) -> [Float] {
     (0..<headSize / 2).map { pair in
       1 / pow(Float(theta), Float(2 * pair) / Float(headSize))
@@ -84,7 +84,7 @@ extension RotaryParameters {
     }
   }
 
-  /// What each frequency of a head is divided by, where that differs from frequency to frequency; nil elsewhere.
+  /// The divisor of each frequency of a head if the divisors differ; otherwise nil.
   package func divisors(headSize: Int) -> [Float]? {
     guard case .llama3(let llama3) = scaling else { return nil }
     return plainFrequencies(headSize: headSize).map { Float(llama3.divisor(ofFrequency: Double($0))) }

@@ -1,6 +1,6 @@
 /// Compresses blocks one after another, keeping its working memory.
 protocol BlockCompressor {
-  /// The stream or frame that holds a block.
+  /// Returns the stream or frame that holds a block.
   func compress(_ block: RawSpan) -> [UInt8]
 }
 
@@ -8,16 +8,16 @@ protocol BlockCompressor {
 protocol BlockDecompressor {
   /// Fills a block from its stream or frame.
   ///
-  /// - Returns: Whether there was exactly one, with exactly these bytes.
+  /// - Returns: Whether there was exactly one stream or frame, with exactly as many bytes as the block.
   func decompress(_ stored: RawSpan, into block: inout MutableSpan<UInt8>) -> Bool
 }
 
 extension ContainerCompression {
-  /// A compressor for one thread; nil when nothing is compressed.
+  /// A compressor for one thread; nil for raw blocks.
   ///
-  /// Byte planes of weights hold no repetitions but only few different exponents. Searching them for matches is
-  /// slow and even makes them larger, so they are entropy-coded only: five times as fast as zstd level 3, and
-  /// 67 % of bf16 weights are left instead of 71 % (zstd 1.5.4, SmolLM2-135M).
+  /// Byte planes of weights have no repetitions, only few different exponents. Searching them for matches is
+  /// slow and even makes them larger, so they are only entropy-coded. This is five times as fast as zstd
+  /// level 3 and reduces bf16 weights to 67 % instead of 71 % (zstd 1.5.4, SmolLM2-135M).
   func makeCompressor(for filter: ContainerFilter) -> (any BlockCompressor)? {
     switch self {
     case .none: nil

@@ -1,7 +1,7 @@
-/// The filter that gathers the first bytes of all elements, then the second ones and so on.
+/// The filter that gathers the first bytes of all elements, then the second bytes, and so on.
 ///
 /// Byte `p` of element `i` moves from `i * width + p` to `p * n + i`. Exponents of floats are alike, so a
-/// plane of them compresses well where the elements themselves do not.
+/// plane of them compresses well even if the elements do not.
 enum BytePlanes {
   /// The bytes plane by plane.
   ///
@@ -28,7 +28,7 @@ enum BytePlanes {
   /// Puts planes back into elements.
   ///
   /// - Parameters:
-  ///   - planes: What `split` made.
+  ///   - planes: The output of `split`.
   ///   - width: The bytes of an element, 2 or 4; divides the number of bytes.
   ///   - elements: As many bytes.
   static func join(_ planes: RawSpan, width: Int, into elements: inout MutableSpan<UInt8>) {

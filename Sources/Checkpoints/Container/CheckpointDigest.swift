@@ -2,8 +2,8 @@ internal import Kernels
 
 /// The digests of a checkpoint: of each tensor and file, and of everything together.
 ///
-/// They are those of a packed container, "Content digest" in `Formats/container.md`, whatever format the checkpoint
-/// is stored in.
+/// They are those of a packed container, whatever the format of the checkpoint: see "Content digest" in
+/// `Formats/container.md`.
 package struct CheckpointDigest: Sendable {
   /// The tensors and the SHA-256 of their bytes, sorted by name.
   package let tensors: [(tensor: TensorInfo, digest: Digest256)]
@@ -11,7 +11,7 @@ package struct CheckpointDigest: Sendable {
   package let assets: [(name: String, digest: Digest256)]
   /// The digest of tensors, quantization, adapter and files.
   package let content: Digest256
-  /// The digest of tensors, quantization and adapter: what the content digest would be without files.
+  /// The digest of tensors, quantization and adapter: the content digest without files.
   package let weights: Digest256
 
   private static let rankLimit = Int(UInt8.max)
@@ -19,7 +19,8 @@ package struct CheckpointDigest: Sendable {
   /// Reads everything, several tensors at once.
   ///
   /// - Parameter checkpoint: The checkpoint.
-  /// - Throws: `FormatError` when something cannot be read, is damaged, or is not what the file's own digest says.
+  /// - Throws: `FormatError` when something cannot be read, is damaged, or does not match the file's own
+  ///   digest.
   package init(of checkpoint: Checkpoint) throws {
     let contents = checkpoint.contents
     try contents.validateQuantization(path: checkpoint.path)
@@ -45,7 +46,7 @@ package struct CheckpointDigest: Sendable {
     try check(statedBy: checkpoint)
   }
 
-  /// Compares with the digests that a container states.
+  /// Compares the digests with those that a container states.
   private func check(statedBy checkpoint: Checkpoint) throws {
     guard checkpoint.format == .rilq else { return }
     let file = try ContainerFile(path: checkpoint.path, access: .read)

@@ -6,7 +6,7 @@ package enum Checksum {
   ///
   /// - Parameters:
   ///   - bytes: The bytes.
-  ///   - before: The checksum of the bytes before them; 0 where they are the first.
+  ///   - before: The checksum of the preceding bytes; 0 if there are none.
   /// - Returns: The checksum of all.
   package static func crc32(_ bytes: RawSpan, continuing before: UInt32 = 0) -> UInt32 {
     // zlib takes a pointer, which it does not keep.

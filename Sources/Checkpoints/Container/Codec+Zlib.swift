@@ -1,14 +1,14 @@
 internal import CZlib
 
-/// One zlib stream a block.
+/// One zlib stream per block.
 ///
 /// The only place that calls zlib's compressor.
 struct ZlibCodec: BlockCompressor, BlockDecompressor {
-  /// Whether matches are not searched for.
+  /// Whether the search for matches is off.
   let isEntropyOnly: Bool
 
   func compress(_ block: RawSpan) -> [UInt8] {
-    // Without matches a stream can be somewhat longer than zlib's own bound for its default.
+    // Without matches, a stream can be longer than zlib's bound for its default settings.
     let capacity = block.byteCount + block.byteCount / 8 + 1024
     // zlib takes pointers, which it does not keep, and writes at most the capacity.
     return unsafe block.withUnsafeBytes { source in

@@ -1,8 +1,8 @@
 internal import CZstd
 
-/// One zstd frame a block.
+/// One zstd frame per block.
 ///
-/// Together with its counterpart the only place that calls zstd.
+/// Only this type and `ZstdDecompressor` call zstd.
 @safe final class ZstdCompressor: BlockCompressor {
   private let context: OpaquePointer
 
@@ -15,14 +15,14 @@ internal import CZstd
     set(ZSTD_c_compressionLevel, Int32(level))
   }
 
-  /// Makes a context that codes the frequencies of bytes and only stumbles on matches.
+  /// Makes a context that relies on entropy coding; match search is kept minimal.
   static func entropyOnly() -> ZstdCompressor {
     let compressor = ZstdCompressor(level: 1)
     compressor.set(ZSTD_c_minMatch, 7)
     compressor.set(ZSTD_c_hashLog, 8)
     compressor.set(ZSTD_c_targetLength, 4096)
-    // ZSTD_c_literalCompressionMode: such a target length would turn the coding of literals off. Were the number
-    // unknown to some zstd, the frames would be larger and as valid.
+    // This is ZSTD_c_literalCompressionMode; otherwise such a target length would turn off the coding of
+    // literals. If a version of zstd does not know the number, its frames are larger but valid.
     compressor.set(ZSTD_c_experimentalParam5, 1)
     return compressor
   }
@@ -31,7 +31,7 @@ internal import CZstd
   deinit { _ = unsafe ZSTD_freeCCtx(context) }
 
   private func set(_ parameter: ZSTD_cParameter, _ value: Int32) {
-    // zstd keeps its own value where it does not accept one.
+    // If zstd does not accept a value, it keeps its own.
     _ = unsafe ZSTD_CCtx_setParameter(context, parameter, value)
   }
 

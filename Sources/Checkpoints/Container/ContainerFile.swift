@@ -2,7 +2,7 @@ internal import Kernels
 
 /// A packed container that is open for reading, `Formats/container.md`.
 ///
-/// Opening it checks header, trailer, table and manifest. The blocks of a section are checked each time it is read.
+/// Opening it checks header, trailer, table and manifest. Reading a section checks its blocks each time.
 package final class ContainerFile: TensorStore {
   private let file: InputFile
   private let table: ContainerTable

@@ -1,4 +1,4 @@
-/// The numbers of `Formats/container.md`.
+/// The constants of `Formats/container.md`.
 enum ContainerFormat {
   static let magic: [UInt8] = [0x52, 0x49, 0x4C, 0x51, 0x0D, 0x0A, 0x89, 0x0A]
   static let endMagic: [UInt8] = [0x51, 0x4C, 0x49, 0x52, 0x0D, 0x0A, 0x89, 0x0A]
@@ -16,7 +16,7 @@ enum ContainerFormat {
   static let rankLimit = 8
   static let blockByteRange = 64...(1 << 24)
   static let manifestByteLimit = 1 << 26
-  /// How many bytes a stored byte may stand for; zstd stays below half of it for zeros.
+  /// The maximum number of raw bytes per stored byte; zstd stays below half of it for zeros.
   static let expansionLimit = 1 << 16
 
   /// The first multiple of the alignment at or after an offset, or nil when it is not representable.
@@ -33,7 +33,7 @@ enum ContainerCodec: UInt8 {
   case zstd = 2
 }
 
-/// What is done to a block before it is compressed.
+/// The transformation of a block before it is compressed.
 enum ContainerFilter: UInt8 {
   case none = 0
   case bytePlanes2 = 2

@@ -15,7 +15,7 @@ enum ContainerHeader {
   /// - Parameters:
   ///   - header: The first 64 bytes.
   ///   - path: The file, for errors.
-  /// - Throws: `FormatError` that names the first rule that is broken.
+  /// - Throws: `FormatError` that names the first broken rule.
   static func validate(_ header: RawSpan, path: String) throws(FormatError) {
     func require(
       _ condition: Bool, byte: Int, _ problem: @autoclosure () -> FormatError.Problem
@@ -78,7 +78,7 @@ extension ContainerTrailer {
   ///   - trailer: The last 80 bytes.
   ///   - path: The file, for errors.
   ///   - fileByteCount: The size of the file, at least header and trailer.
-  /// - Throws: `FormatError` that names the first rule that is broken.
+  /// - Throws: `FormatError` that names the first broken rule.
   init(_ trailer: RawSpan, path: String, fileByteCount: Int) throws(FormatError) {
     let start = fileByteCount - ContainerFormat.trailerByteCount
     let magic = (0..<8).map { trailer.byte(at: Self.magicOffset + $0) }

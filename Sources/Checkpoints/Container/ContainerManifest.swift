@@ -1,4 +1,4 @@
-/// What a container says about its tensors, as JSON.
+/// The description of a container's tensors, as JSON.
 struct ContainerManifest: Equatable {
   var quantization: [String: QuantizedLayout]
   var adapter: AdapterParameters?
@@ -9,7 +9,7 @@ struct ContainerManifest: Equatable {
 }
 
 extension ContainerManifest {
-  /// The text of the manifest; modules are sorted, so that equal contents have equal text.
+  /// The text of the manifest; modules are sorted, so that equal contents give equal text.
   var text: String {
     var members: [JSONValue.Member] = []
     if !quantization.isEmpty {
@@ -24,7 +24,7 @@ extension ContainerManifest {
 
   /// Reads a manifest.
   ///
-  /// - Throws: `FormatError.Problem` worded for the manifest, as a `ManifestDefect`.
+  /// - Throws: `ManifestDefect` with the rule that is broken.
   init(_ value: JSONValue) throws(ManifestDefect) {
     guard let members = value.object else { throw ManifestDefect("is not an object") }
     quantization = try Self.readQuantization(value["quantization"])
@@ -35,7 +35,7 @@ extension ContainerManifest {
       throw ManifestDefect("'metadata' is not an object")
     }
     let unknown = members.filter { !Self.keys.contains($0.key) }
-    // A set, since a file may have very many keys.
+    // A set, because a file may have very many keys.
     let knownKeys = Set(known.map(\.key))
     for member in unknown where knownKeys.contains(member.key) {
       throw ManifestDefect("'\(member.key)' is there twice, once in 'metadata'")
@@ -77,7 +77,7 @@ struct ManifestDefect: Error {
 }
 
 extension JSONValue {
-  /// Refuses keys of an object that are not among these.
+  /// Refuses other keys of an object than these.
   fileprivate func requireKeys(_ keys: Set<String>, in place: String) throws(ManifestDefect) {
     guard let members = object else { throw ManifestDefect("\(place) is not an object") }
     for member in members where !keys.contains(member.key) {
@@ -98,10 +98,10 @@ extension AdapterParameters {
     guard let name = value["kind"]?.string else { throw ManifestDefect("'adapter' has no 'kind'") }
     guard let kind = Kind(rawValue: name) else { throw ManifestDefect("unknown adapter kind '\(name)'") }
     guard let rank = value["rank"]?.integer, rank >= 1 else {
-      throw ManifestDefect("'adapter': 'rank' is no positive integer")
+      throw ManifestDefect("'adapter': 'rank' is not a positive integer")
     }
     guard let alpha = value["alpha"]?.double, alpha.isFinite else {
-      throw ManifestDefect("'adapter': 'alpha' is no finite number")
+      throw ManifestDefect("'adapter': 'alpha' is not a finite number")
     }
     self.init(kind: kind, rank: rank, alpha: alpha)
   }

@@ -7,7 +7,7 @@ public enum ContainerCompression: Sendable, Equatable {
   /// zstd at a level of `zstdLevels`.
   case zstd(level: Int)
 
-  /// The zstd levels that may be asked for.
+  /// The zstd levels that are accepted.
   public static let zstdLevels = 1...19
 
   var codec: ContainerCodec {
@@ -19,16 +19,16 @@ public enum ContainerCompression: Sendable, Equatable {
   }
 }
 
-/// What may be chosen when a container is written; the contents are the same with any choice.
+/// The options for writing a container; the contents are the same with any of them.
 public struct ContainerOptions: Sendable, Equatable {
   /// How sections are compressed; one that does not shrink by 2 % is stored raw.
   public var compression: ContainerCompression
-  /// Whether packed codes and `F32` weights stay raw, so that they are used in place.
+  /// Whether packed codes and `F32` weights stay raw, so that they can be used in place.
   public var keepsMappable: Bool
   /// The raw bytes of a block: a multiple of 64, at most 16 MiB.
   public var blockByteCount: Int
 
-  /// Chooses; without arguments as `rilq` writes.
+  /// Chooses options; the defaults are those of `rilq`.
   public init(
     compression: ContainerCompression = .zstd(level: 3), keepsMappable: Bool = true,
     blockByteCount: Int = 1 << 20
@@ -38,7 +38,7 @@ public struct ContainerOptions: Sendable, Equatable {
     self.blockByteCount = blockByteCount
   }
 
-  /// Checks that a container can be written so.
+  /// Checks that a container can be written with these options.
   func validate(path: String) throws(FormatError) {
     if case .zstd(let level) = compression, !ContainerCompression.zstdLevels.contains(level) {
       throw FormatError(path, .unsupportedKind("zstd level \(level)"))
@@ -48,7 +48,7 @@ public struct ContainerOptions: Sendable, Equatable {
     else { throw FormatError(path, .unsupportedKind("a block size of \(blockByteCount) bytes")) }
   }
 
-  /// How a section is stored if it shrinks so.
+  /// How a section is stored if it shrinks enough that way.
   func encoding(for subject: ContainerSubject) -> ContainerEncoding {
     let raw = ContainerEncoding(codec: .raw, filter: .none, blockByteCount: blockByteCount)
     guard compression != .none else { return raw }
@@ -68,7 +68,7 @@ public struct ContainerOptions: Sendable, Equatable {
 }
 
 extension TensorInfo {
-  /// Whether it holds scales or biases of groups, or what calibration added to them.
+  /// Whether it holds scales or biases of groups, or trained changes to them.
   fileprivate var isTable: Bool {
     [".scales", ".biases", ".scales_delta", ".biases_delta"].contains { name.hasSuffix($0) }
   }

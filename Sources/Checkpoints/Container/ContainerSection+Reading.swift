@@ -1,4 +1,4 @@
-/// A position in the table of contents, moved only over bytes that are there.
+/// A position in the table of contents; it moves only over bytes that are there.
 struct RecordCursor {
   let path: String
   /// Where the table begins, from the start of the file.
@@ -14,7 +14,8 @@ struct RecordCursor {
 
   var isAtEnd: Bool { position == byteCount }
 
-  /// Moves over bytes and says where they begin in the table, or moves nowhere when there are not so many.
+  /// Moves over bytes and returns where they begin in the table; returns nil without moving if there are too
+  /// few.
   mutating func take(_ count: Int) -> Int? {
     guard count <= byteCount - position else { return nil }
     defer { position += count }
@@ -28,14 +29,14 @@ struct RecordCursor {
 }
 
 extension ContainerSection {
-  /// Reads the record at a cursor and moves behind it.
+  /// Reads the record at a cursor and moves the cursor past it.
   ///
-  /// What the record says about the rest of the file is checked by `ContainerTable`.
+  /// `ContainerTable` checks what the record says about the rest of the file.
   ///
   /// - Parameters:
   ///   - table: The table of contents.
   ///   - cursor: Where the record begins.
-  ///   - allBlocks: Gets the blocks of this section at its end.
+  ///   - allBlocks: The blocks of this section are appended to it.
   /// - Throws: `FormatError` that names the first rule the record breaks.
   init(
     _ table: RawSpan, _ cursor: inout RecordCursor, _ allBlocks: inout [ContainerBlock]
@@ -83,7 +84,7 @@ extension ContainerSection {
   }
 }
 
-/// What is wrong with a record, without where it is.
+/// A defect of a record, without its position.
 private struct RecordDefect: Error {
   let place: String?
   let problem: FormatError.Problem
@@ -95,7 +96,7 @@ private struct RecordDefect: Error {
 }
 
 extension RecordCursor {
-  /// Moves over a part of a record; the place is worded only when the part is not whole.
+  /// Moves over a part of a record; the place is worded only if the part is incomplete.
   fileprivate mutating func take(
     _ count: Int, at place: @autoclosure () -> String
   ) throws(RecordDefect) -> Int {
@@ -105,17 +106,18 @@ extension RecordCursor {
 }
 
 extension ContainerEncoding {
-  /// Checks that codec, filter and block size go together with what is stored.
+  /// Checks that codec, filter and block size fit what is stored.
   fileprivate func validate(for subject: ContainerSubject) throws(RecordDefect) {
     guard ContainerFormat.blockByteRange.contains(blockByteCount),
       blockByteCount % ContainerFormat.alignment == 0
     else { throw RecordDefect(subject.place, .malformed("block size is \(blockByteCount)")) }
     guard filter == .none || (subject.tensor != nil && codec != .raw) else {
-      throw RecordDefect(subject.place, .malformed("filter \(filter.rawValue) on raw bytes or no tensor"))
+      throw RecordDefect(
+        subject.place, .malformed("filter \(filter.rawValue) is only for compressed tensors"))
     }
     guard subject.byteCount % filter.width == 0 else {
       throw RecordDefect(
-        subject.place, .malformed("\(subject.byteCount) bytes are not elements of \(filter.width)"))
+        subject.place, .malformed("\(subject.byteCount) bytes are not whole elements of \(filter.width)"))
     }
   }
 
@@ -123,7 +125,7 @@ extension ContainerEncoding {
   fileprivate func allows(storedByteCount: Int, for rawByteCount: Int) -> Bool {
     switch codec {
     case .raw: storedByteCount == rawByteCount
-    // The stored size has 32 bits, the limit 16: no overflow.
+    // The stored size has 32 bits and the limit 16, so nothing overflows.
     case .zlib, .zstd: storedByteCount > 0 && rawByteCount <= storedByteCount * ContainerFormat.expansionLimit
     }
   }
@@ -214,7 +216,7 @@ private struct FixedPart {
     switch subject {
     case .asset(let asset):
       guard asset.hasSafeName else {
-        throw RecordDefect(subject.place, .malformed("the name is no path inside a folder"))
+        throw RecordDefect(subject.place, .malformed("the name is not a path inside a folder"))
       }
     default:
       guard name.isEmpty else { throw RecordDefect(subject.place, .malformed("has a name")) }
@@ -227,7 +229,7 @@ private struct FixedPart {
 }
 
 extension Asset {
-  /// The first name that lies in another one, which is then a file and no folder, with that other one.
+  /// The first name that lies inside another name, and that other name, which is a file and not a folder.
   static func firstNested(_ names: Set<String>) -> (name: String, outer: String)? {
     for name in names.sorted(by: precedes) {
       let slashes = name.utf8.indices.filter { name.utf8[$0] == UInt8(ascii: "/") }

@@ -43,7 +43,7 @@ enum ContainerSubject: Equatable {
     return tensor
   }
 
-  /// How errors call it.
+  /// Its name in errors.
   var place: String {
     switch self {
     case .tensor(let tensor): "tensor '\(tensor.name)'"
@@ -59,7 +59,7 @@ struct ContainerSection: Equatable {
   let encoding: ContainerEncoding
   /// Where the section begins, from the start of the file.
   let byteOffset: Int
-  /// Its blocks among those of all sections, which are in one list: an array a section would make opening slow.
+  /// The range of its blocks in the list of all blocks; one array per section would make opening slow.
   let blocks: Range<Int>
   /// SHA-256 of the raw bytes.
   let digest: Digest256

@@ -4,7 +4,7 @@ struct ContainerTable {
   /// The blocks of all sections, in order.
   let blocks: [ContainerBlock]
   let contentDigest: Digest256
-  /// The positions of the tensors by name, among tensors and among sections alike.
+  /// The positions of the tensors by name; they are the same among tensors and among sections.
   let tensorIndex: [String: Int]
   private let assetIndex: [String: Int]
 
@@ -16,7 +16,7 @@ struct ContainerTable {
 
   /// The stored bytes of each block of a section, as offsets from the start of the file.
   func storedRanges(of section: ContainerSection) -> [Range<Int>] {
-    // All of them were found to lie in the file, so nothing overflows.
+    // All blocks were found to lie in the file, so nothing overflows.
     var start = section.byteOffset
     return blocks[section.blocks].map { block in
       defer { start += Int(block.storedByteCount) }
@@ -27,7 +27,7 @@ struct ContainerTable {
   /// The bytes from the end of a section to the next thing in the file.
   func padding(after section: ContainerSection) -> Range<Int> {
     let end = blocks[section.blocks].reduce(section.byteOffset) { $0 + Int($1.storedByteCount) }
-    // The table begins at or after the next multiple of the alignment, so there is one.
+    // The table begins at or after the next multiple of the alignment, so that multiple exists.
     return end..<(ContainerFormat.aligned(end) ?? end)
   }
 
@@ -107,7 +107,7 @@ extension ContainerTable {
     }
   }
 
-  /// The end of the last block of a section, which must not lie behind a limit.
+  /// The end of the last block of a section, which must not exceed a limit.
   private static func end(
     of section: ContainerSection, _ blocks: [ContainerBlock], before limit: Int, path: String
   ) throws(FormatError) -> Int {
@@ -137,7 +137,7 @@ extension ContainerTable {
     return index
   }
 
-  /// Checks that no asset lies in another one, which is a file and no folder.
+  /// Checks that no asset lies inside another one, which is a file and not a folder.
   private static func checkFolders(_ assets: [String: Int], path: String) throws(FormatError) {
     guard let (name, outer) = Asset.firstNested(Set(assets.keys)) else { return }
     throw FormatError(path, at: "asset '\(name)'", .malformed("is inside asset '\(outer)'"))

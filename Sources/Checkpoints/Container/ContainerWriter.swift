@@ -8,7 +8,7 @@ public final class ContainerWriter: MetadataLastWriter {
   private var blocks: [ContainerBlock] = []
   /// Where the next byte goes, from the start of the file.
   private var end = 0
-  /// The digest of the content, once `finish` has returned.
+  /// The digest of the content; nil until `finish` has returned.
   package private(set) var contentDigest: Digest256?
   package var metadata: JSONValue {
     get { contents.metadata }
@@ -26,7 +26,7 @@ public final class ContainerWriter: MetadataLastWriter {
   public init(_ contents: CheckpointContents, path: String, options: ContainerOptions = .init()) throws {
     try options.validate(path: path)
     try contents.validateForContainer(path: path)
-    // What cannot be written is refused before anything is.
+    // Anything that cannot be written is refused before the file is begun.
     _ = try contents.manifestText(path: path)
     self.contents = contents
     self.path = path
@@ -107,12 +107,12 @@ public final class ContainerWriter: MetadataLastWriter {
 }
 
 extension CheckpointContents {
-  /// What the manifest of a container says.
+  /// The manifest of a container with these contents.
   var manifest: ContainerManifest {
     ContainerManifest(quantization: quantization, adapter: adapter, metadata: metadata)
   }
 
-  /// The text of the manifest, proved to be readable.
+  /// The text of the manifest, checked to be readable.
   fileprivate func manifestText(path: String) throws(FormatError) -> String {
     let text = manifest.text
     guard text.utf8.count <= ContainerFormat.manifestByteLimit else {
@@ -133,7 +133,7 @@ extension CheckpointContents {
     }
     for asset in assets where !asset.hasSafeName {
       throw FormatError(
-        path, at: "asset '\(asset.name)'", .unsupported("the name is no path inside a folder"))
+        path, at: "asset '\(asset.name)'", .unsupported("the name is not a path inside a folder"))
     }
     if let (name, outer) = Asset.firstNested(Set(assets.map(\.name))) {
       throw FormatError(path, at: "asset '\(name)'", .malformed("is inside asset '\(outer)'"))

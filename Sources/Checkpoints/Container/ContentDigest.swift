@@ -1,4 +1,4 @@
-/// The digest of what a model is, whatever its metadata and however it is stored.
+/// The digest of a model's contents, independent of its metadata and of how it is stored.
 ///
 /// The sequence of bytes is that of "Content digest" in `Formats/container.md`.
 enum ContentDigest {

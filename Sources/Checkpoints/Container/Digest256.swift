@@ -18,7 +18,7 @@ package struct Digest256: Sendable, Hashable, CustomStringConvertible {
     self = hasher.finalize()
   }
 
-  /// The digest of a file, read in pieces that the second cache holds.
+  /// The digest of a file, read in pieces that fit the second-level cache.
   ///
   /// - Throws: `FormatError` when it cannot be read.
   package init(ofFile path: String) throws {
@@ -50,6 +50,6 @@ package struct Digest256: Sendable, Hashable, CustomStringConvertible {
   /// Whether two digests are the same.
   package static func == (a: Self, b: Self) -> Bool { a.words == b.words }
 
-  /// Feeds the first word, which is as random as the rest.
+  /// Hashes the first word only, which is as random as the rest.
   package func hash(into hasher: inout Hasher) { hasher.combine(words.0) }
 }

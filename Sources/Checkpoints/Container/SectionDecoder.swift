@@ -5,7 +5,7 @@ struct SectionDecoder {
   let file: InputFile
   let table: ContainerTable
 
-  /// The raw bytes of a section, checked; in place when the file is mapped and they are stored raw.
+  /// The checked raw bytes of a section; in place if the file is mapped and they are stored raw.
   func bytes(of section: ContainerSection) throws(FormatError) -> TensorBytes {
     try checkPadding(after: section)
     switch section.encoding.codec {
@@ -40,7 +40,7 @@ struct SectionDecoder {
   private func decoded(_ section: ContainerSection) throws(FormatError) -> TensorBytes {
     let ranges = table.storedRanges(of: section)
     let encoding = section.encoding
-    // Blocks that expand 65,536 times let a small file ask for more than there is.
+    // Blocks that expand 65,536 times let a small file ask for more memory than there is.
     guard section.subject.byteCount <= ProcessMemory.machineByteCount else {
       throw FormatError(
         file.path, at: section.subject.place,

@@ -3,22 +3,22 @@ internal import Synchronization
 
 /// Writes the bytes of sections as blocks, several at once.
 ///
-/// Blocks are independent, so the number of threads changes nothing about the file. Besides the section's own
-/// bytes at most `blocksPerWave` encoded blocks are in memory.
+/// Blocks are independent, so the number of threads does not change the file. Besides the section's own
+/// bytes, at most `blocksPerWave` encoded blocks are in memory.
 struct SectionEncoder {
   let options: ContainerOptions
 
   private static let blocksPerWave = 32
   private static let chunksPerWave = 8
 
-  /// A section as it was written.
+  /// A section that was written.
   struct Encoded {
     let encoding: ContainerEncoding
     let blocks: [ContainerBlock]
     let digest: Digest256
   }
 
-  /// Writes a section where it belongs.
+  /// Writes a section at its place.
   func write(
     _ subject: ContainerSubject, _ bytes: RawSpan, to file: borrowing OutputFile, at offset: Int
   ) throws -> Encoded {
@@ -52,7 +52,7 @@ struct SectionEncoder {
     return Encoded(encoding: encoding, blocks: blocks, digest: hasher.withLock { $0.finalize() })
   }
 
-  /// Nil when the first wave does not shrink by 2 %; nothing has been written then.
+  /// Returns nil, having written nothing, when the first wave does not shrink by 2 %.
   private func writeCompressed(
     _ bytes: RawSpan, _ encoding: ContainerEncoding, to file: borrowing OutputFile, at offset: Int
   ) throws -> Encoded? {

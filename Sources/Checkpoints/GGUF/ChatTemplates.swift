@@ -1,4 +1,5 @@
-/// The chat templates of a checkpoint: in the files of a Hugging Face folder, and in the metadata of a GGUF file.
+/// The chat templates of a checkpoint: in the files of a Hugging Face folder, and in the metadata of a GGUF
+/// file.
 package struct ChatTemplates: Sendable, Equatable {
   /// A template that is chosen by its name.
   package struct Named: Sendable, Equatable {
@@ -8,15 +9,15 @@ package struct ChatTemplates: Sendable, Equatable {
     package let text: String
   }
 
-  /// The file of the template that is used unless another one is asked for.
+  /// The file of the default template.
   package static let fileName = "chat_template.jinja"
-  /// The folder of the others, each in `NAME.jinja`.
+  /// The folder of the named templates, each in `NAME.jinja`.
   private static let folderName = "additional_chat_templates/"
   private static let fileEnding = ".jinja"
   private static let defaultName = "default"
   private static let settingsKey = "chat_template"
 
-  /// The template that is used unless another one is asked for.
+  /// The default template.
   private let common: String?
   private let others: [Named]
 
@@ -38,14 +39,15 @@ package struct ChatTemplates: Sendable, Equatable {
 
 /// Hugging Face's files.
 extension ChatTemplates {
-  /// Reads the templates of a folder, as transformers does: from their own files if there are some, otherwise from
+  /// Reads the templates of a folder like transformers: from their own files if there are any, otherwise from
   /// `tokenizer_config.json`.
   ///
   /// - Parameters:
   ///   - files: The files that hold templates, by their names in the checkpoint.
   ///   - settings: `tokenizer_config.json`.
   ///   - path: The path for errors.
-  /// - Throws: `FormatError` when the key `chat_template` is neither a text nor a list of names and templates.
+  /// - Throws: `FormatError` when the key `chat_template` is neither a text nor a list of names and
+  ///   templates.
   package init(files: [(name: String, text: String)], settings: JSONValue, path: String) throws(FormatError) {
     let named = files.compactMap { file in
       Self.templateName(ofFile: file.name).map { Named(name: $0, text: file.text) }
@@ -107,7 +109,7 @@ extension ChatTemplates {
       let name = String(key.dropFirst(Self.key.count + 1))
       guard name != Self.defaultName,
         Self.templateName(ofFile: Self.folderName + name + Self.fileEnding) == name
-      else { throw keys.error(key, .malformed("'\(name)' is no name of a template")) }
+      else { throw keys.error(key, .malformed("'\(name)' is not a template name")) }
       if let text = try keys.string(key) { templates.append(Named(name: name, text: text)) }
     }
     for name in try keys.strings(Self.listKey) ?? [] where !templates.contains(where: { $0.name == name }) {
@@ -116,10 +118,12 @@ extension ChatTemplates {
     self.init(templates)
   }
 
-  /// The metadata of a file; in names, what is no ASCII letter or digit becomes `_`, as llama.cpp's converter has it.
+  /// The metadata of a file with these templates.
+  ///
+  /// In names, characters other than ASCII letters and digits become `_`, as in llama.cpp's converter.
   ///
   /// - Parameter path: The path for errors.
-  /// - Returns: The keys with their values, the template that is used by default first.
+  /// - Returns: The keys with their values, the default template first.
   /// - Throws: `FormatError.notExact` when two names become one.
   func members(path: String) throws(FormatError) -> [GGUFExportMember] {
     var members = common.map { [GGUFExportMember(Self.key, .string($0))] } ?? []
@@ -133,7 +137,7 @@ extension ChatTemplates {
       guard !names.contains(name), name != Self.defaultName else {
         throw FormatError(
           path, at: "chat template '\(template.name)'",
-          .notExact("another one is called '\(name)' in GGUF, too"))
+          .notExact("another template is also called '\(name)' in GGUF"))
       }
       names.append(name)
       members.append(GGUFExportMember("\(Self.key).\(name)", .string(template.text)))

@@ -1,22 +1,22 @@
 extension Checkpoint {
-  /// Opens a GGUF file with a model of the Llama family as the Hugging Face checkpoint that it was made from.
+  /// Opens a GGUF file of the Llama family as the Hugging Face checkpoint that it was made from.
   ///
-  /// Only the header is read, and vectors to see which dtype holds them; `config.json` and the files of the tokenizer
-  /// are made from the metadata.
+  /// Reads only the header, and vectors to find the dtype that holds them. `config.json` and the files of the
+  /// tokenizer are made from the metadata.
   ///
   /// - Parameters:
   ///   - path: A file.
   ///   - access: Whether it is mapped or read.
   /// - Returns: The checkpoint.
-  /// - Throws: `FormatError` when the file is malformed or its model of a kind that is not read. A tokenizer that is not
-  ///   read is no error: it is kept as the asset `GGUFKeptTokenizer.fileName`.
+  /// - Throws: `FormatError` when the file is malformed or its model is of an unsupported kind. An
+  ///   unsupported tokenizer is not an error; it is kept as the asset `GGUFKeptTokenizer.fileName`.
   package static func openGGUF(path: String, access: FileAccess = .mapped) throws -> Checkpoint {
     try openGGUF(InputFile(path: path, access: access))
   }
 
   /// Reads a GGUF file that is mapped or in memory.
   ///
-  /// - Throws: `FormatError` when the file is malformed or its model of a kind that is not read.
+  /// - Throws: `FormatError` when the file is malformed or its model is of an unsupported kind.
   package static func openGGUF(_ file: InputFile) throws -> Checkpoint {
     let path = file.path
     let header = try GGUFHeader(of: file)
@@ -68,18 +68,18 @@ extension Checkpoint {
 }
 
 extension GGUFKeys {
-  /// The key of the metadata that a checkpoint had when it was written as GGUF.
+  /// The key that holds the metadata of a checkpoint that was written as GGUF.
   static let checkpointMetadataKey = "rilq.metadata"
-  /// Keys that say how the file is laid out, not what the model is.
+  /// Keys that describe the layout of the file, not the model.
   private static let layoutKeys: Set = [GGUFHeader.alignmentKey, "general.quantization_version"]
   private static let shownTokenizerKeys: Set = ["tokenizer.ggml.model", "tokenizer.ggml.pre"]
 
-  /// The metadata of the checkpoint: what our own writer kept, otherwise every key that becomes nothing else.
+  /// The metadata of the checkpoint: those that our own writer kept, otherwise all keys with no other use.
   func checkpointMetadata() throws(FormatError) -> JSONValue {
     if let text = try string(Self.checkpointMetadataKey) {
       let json = try json(Self.checkpointMetadataKey, text)
       guard json.object != nil else {
-        throw error(Self.checkpointMetadataKey, .malformed("is no object"))
+        throw error(Self.checkpointMetadataKey, .malformed("is not an object"))
       }
       return json
     }

@@ -1,4 +1,4 @@
-/// Block types whose weights are a code times a scale plus a bias, with the tables a packed module needs.
+/// Block types whose weights are `code * scale + bias`, with the tables that a packed module needs.
 ///
 /// | type | codes | scale | bias |
 /// | --- | --- | --- | --- |
@@ -9,21 +9,21 @@
 /// | Q8_0 | the signed byte + 128, 0…255 | d | -128 d |
 /// | Q2_0, TQ2_0 | 0…3 | d | -d |
 ///
-/// `d` and `m` are half floats and a code has at most 8 bits, so products and sums are exact in single precision: a
-/// packed module has the very weights of the blocks.
+/// `d` and `m` are half floats and a code has at most 8 bits, so products and sums are exact in single
+/// precision. A packed module therefore has exactly the weights of the blocks.
 struct GGUFCodes {
   /// The type.
   let type: GGUFTensorType
   /// The greatest code that a block holds.
   let greatestCode: Int
-  /// The widths of codes that modules written as this type may have; the last is that of a module that is read.
+  /// The code widths of modules that can be written as this type; a module that is read has the last one.
   let moduleBits: ClosedRange<Int>
   /// The code that stands for zero; nil when a block has a bias of its own, `m`.
   let zeroPoint: Float?
-  /// Where the scale is in a block.
+  /// The offset of the scale in a block.
   private let scaleOffset: Int
 
-  /// Nil for a type that is not of this kind.
+  /// Returns nil for a type that is not of this kind.
   init?(_ type: GGUFTensorType) {
     self.type = type
     switch type {
@@ -66,7 +66,7 @@ struct GGUFCodes {
     return 0 - zeroPoint * scale(row, block: block)
   }
 
-  /// The codes of a row, one a byte.
+  /// The codes of a row, one per byte.
   func read(_ row: RawSpan, into codes: inout MutableSpan<UInt8>) {
     for block in 0..<row.byteCount / type.blockByteCount {
       let start = block * type.blockByteCount

@@ -1,10 +1,10 @@
 /// The hyperparameters of a model in a GGUF file, and the `config.json` made from them.
 struct GGUFConfiguration {
-  /// The families whose files are read, one for each architecture.
+  /// The supported families, one for each architecture.
   static let families: [ModelFamily] = [.llama]
 
   let family: ModelFamily
-  /// What the tensors are called.
+  /// The names of the tensors.
   let names: GGUFTensorNames
   let layerCount: Int
   let headCount: Int
@@ -17,7 +17,7 @@ struct GGUFConfiguration {
   private let rotary: GGUFRotary
   private let tokens: [JSONValue.Member]
 
-  /// Every key of the architecture that is understood; another one might mean that something else is computed.
+  /// Every key of the architecture that is understood; an unknown key could change what is computed.
   private static let knownKeys: Set = [
     "block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size", "expert_count",
     "expert_used_count", "tensor_data_layout", "attention.head_count", "attention.head_count_kv",
@@ -29,7 +29,7 @@ struct GGUFConfiguration {
 
   /// Reads the keys.
   ///
-  /// - Throws: `FormatError` with the key: one that is missing, malformed, or stands for a model of another kind.
+  /// - Throws: `FormatError` with a key that is missing, malformed, or stands for a model of another kind.
   init(_ keys: GGUFKeys, frequencies: [Float]?) throws(FormatError) {
     family = try Self.family(keys)
     let architecture = family.ggufArchitecture
@@ -58,17 +58,18 @@ struct GGUFConfiguration {
   /// The name of the embedding in the file.
   var embeddingName: String { GGUFTensorNames.embedding(of: family) }
 
-  /// The family of the file, whose keys are all understood.
+  /// The family of the file; refuses keys of the file that are not understood.
   private static func family(_ keys: GGUFKeys) throws(FormatError) -> ModelFamily {
     guard let architecture = try keys.string("general.architecture") else {
       throw FormatError(keys.path, .missing("key 'general.architecture'"))
     }
     guard let family = families.first(where: { $0.ggufArchitecture == architecture }) else {
       throw keys.error(
-        "general.architecture", .unsupportedKind("architecture '\(architecture)'", supported: families.map(\.ggufArchitecture)))
+        "general.architecture",
+        .unsupportedKind("architecture '\(architecture)'", supported: families.map(\.ggufArchitecture)))
     }
     if let type = try keys.string("general.type"), type != "model" {
-      throw keys.error("general.type", .unsupported("'\(type)' is no model"))
+      throw keys.error("general.type", .unsupported("'\(type)' is not a model"))
     }
     if let count = try keys.integer("split.count"), count > 1 {
       throw keys.error(
@@ -77,7 +78,7 @@ struct GGUFConfiguration {
     let prefix = architecture + "."
     for key in keys.metadata.keys where key.hasPrefix(prefix) {
       guard knownKeys.contains(String(key.dropFirst(prefix.count))) else {
-        throw keys.error(key, .unsupported("a model with this key is of a kind that is not read"))
+        throw keys.error(key, .unsupported("a model with this key is not supported"))
       }
     }
     if let count = try keys.integer(prefix + "expert_count"), count > 0 {
@@ -116,16 +117,16 @@ struct GGUFConfiguration {
     return size
   }
 
-  /// The document.
+  /// Makes the contents of `config.json`.
   ///
   /// - Parameters:
-  ///   - dtype: That of the matrices.
-  ///   - tensors: Those of the checkpoint.
+  ///   - dtype: The dtype of the matrices.
+  ///   - tensors: The tensors of the checkpoint.
   ///   - vocabularySize: The rows of the embedding.
-  /// - Returns: The contents of `config.json`, keys sorted.
+  /// - Returns: The document, keys sorted.
   func json(dtype: DType, tensors: [TensorInfo], vocabularySize: Int) -> JSONValue {
     let names = Set(tensors.map(\.name))
-    /// Whether the linears of a group have biases, which all layers have or none.
+    /// Whether the linears of a group have biases; either all layers have them or none.
     func hasBias(_ group: LinearGroupKind) -> JSONValue {
       let layer = "\(family.prefixes[0])\(family.layers.module).0."
       return .bool(

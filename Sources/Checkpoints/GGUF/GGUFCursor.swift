@@ -1,11 +1,11 @@
-/// A place in the header of a GGUF file; the beginning of the file is passed to every call.
+/// A position in the header of a GGUF file; every call gets the beginning of the file.
 struct GGUFCursor {
   private let path: String
   /// The size of the whole file.
   private let fileByteCount: Int
-  /// Whether bytes were wanted that the file has and the beginning that was passed has not.
+  /// Whether a call needed bytes that the file has but the given beginning lacks.
   private(set) var wantsMore = false
-  /// The byte that is read next, from the start of the file.
+  /// The next byte to read, from the start of the file.
   private(set) var position = 0
   /// What is being read, for errors: `key 'x'`, `tensor 'x'`.
   var place: String?
@@ -15,7 +15,7 @@ struct GGUFCursor {
     self.fileByteCount = fileByteCount
   }
 
-  /// An error at a byte, or at the one that is read next.
+  /// An error at a byte, by default the next one to read.
   func error(_ problem: FormatError.Problem, byte: Int? = nil) -> FormatError {
     FormatError(path, byte: byte ?? position, at: place, problem)
   }
@@ -23,10 +23,10 @@ struct GGUFCursor {
   /// The bytes of the file that are left.
   private var remainingByteCount: Int { fileByteCount - position }
 
-  /// Passes bytes that must be there.
+  /// Moves over bytes that must be there.
   ///
   /// - Returns: Where they begin.
-  /// - Throws: `FormatError` when the file, or the beginning that is there, ends before.
+  /// - Throws: `FormatError` when the file, or the given beginning of it, ends before.
   mutating func take(_ byteCount: Int, of file: RawSpan) throws(FormatError) -> Int {
     guard byteCount <= file.byteCount - position else {
       wantsMore = byteCount <= remainingByteCount
@@ -43,12 +43,12 @@ struct GGUFCursor {
     file.integer(at: try take(MemoryLayout<T>.size, of: file))
   }
 
-  /// Reads a count of things that take at least some bytes each, and checks that the file has room for them.
+  /// Reads a count of items with a minimum size, and checks that the file has room for them.
   ///
   /// - Parameters:
   ///   - file: The beginning of the file.
   ///   - what: What is counted, for errors.
-  ///   - byteCount: The fewest bytes of one.
+  ///   - byteCount: The minimum size of an item.
   /// - Returns: The count.
   /// - Throws: `FormatError` when there is no room.
   mutating func count(
@@ -63,7 +63,7 @@ struct GGUFCursor {
     return Int(count)
   }
 
-  /// Reads a text with its length before it.
+  /// Reads a length, then a text of that length.
   mutating func string(_ file: RawSpan) throws(FormatError) -> String {
     let start = position
     let byteCount: UInt64 = try integer(file)

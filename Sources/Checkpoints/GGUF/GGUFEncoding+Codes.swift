@@ -1,14 +1,14 @@
 import Kernels
 
-/// Codes and tables taken over: the same weights in other blocks.
+/// Takes over codes and tables: the same weights in other blocks.
 extension GGUFEncoding {
   /// Writes a row of codes with its tables as blocks; the tables are rounded to F16.
   ///
   /// - Parameters:
   ///   - codes: The codes of the row, packed.
-  ///   - layout: How they are packed; `GGUFEncoding.obstacle` has nothing against them.
-  ///   - scales: One a group.
-  ///   - biases: One a group.
+  ///   - layout: How they are packed; `GGUFEncoding.obstacle` must return nil for it.
+  ///   - scales: One per group.
+  ///   - biases: One per group.
   ///   - bytes: The blocks of the row.
   func takeOver(
     _ codes: RawSpan, _ layout: QuantizedLayout, _ scales: Span<Float>, _ biases: Span<Float>,
@@ -47,13 +47,13 @@ extension GGUFEncoding {
     }
   }
 
-  /// The low four bits of codes: `j` and `j + 16` share a byte, the first in its low half.
+  /// Packs the low four bits of codes; codes `j` and `j + 16` share a byte, the first in its low half.
   static func packNibbles(_ codes: Span<UInt8>, into bytes: inout MutableSpan<UInt8>, at start: Int) {
     let half = codes.count / 2
     for j in 0..<half { bytes[start + j] = codes[j] & 15 | codes[half + j] << 4 }
   }
 
-  /// Bit 4 of codes, that of code `i` in bit `i` of a word.
+  /// Packs bit 4 of codes; that of code `i` becomes bit `i` of a word.
   private static func packHighBits(
     _ codes: Span<UInt8>, into bytes: inout MutableSpan<UInt8>, at start: Int
   ) {
@@ -62,18 +62,18 @@ extension GGUFEncoding {
     }
   }
 
-  /// Four codes a byte, the first in the lowest bits.
+  /// Packs four codes per byte, the first in the lowest bits.
   static func packPairs(_ codes: Span<UInt8>, into bytes: inout MutableSpan<UInt8>, at start: Int) {
     for j in 0..<codes.count / 4 {
       bytes[start + j] = codes[4 * j] | codes[4 * j + 1] << 2 | codes[4 * j + 2] << 4 | codes[4 * j + 3] << 6
     }
   }
 
-  /// Why codes of a kind have no place in the blocks of a type, or nil when they have.
+  /// Why the blocks of a type cannot hold codes of a layout, or nil when they can.
   ///
-  /// Codes of 8 bits may also have to be small ones, `GGUFCodes.greatestCode`.
+  /// The type may also limit the values of 8-bit codes; see `GGUFCodes.greatestCode`.
   static func obstacle(_ layout: QuantizedLayout, in type: GGUFTensorType) -> String? {
-    // TQ2_0 is read only.
+    // TQ2_0 is only read, never written.
     guard type != .tq2_0, GGUFCodes(type)?.moduleBits.contains(layout.bits) == true else {
       return "\(type.name) does not hold \(layout.bits)-bit codes"
     }
@@ -84,13 +84,13 @@ extension GGUFEncoding {
     return nil
   }
 
-  /// Whether every level of every group is the same number in the blocks of a type, whatever the sign of a zero.
+  /// Compares every level of every group with its value in the blocks of a type, ignoring the sign of zero.
   ///
   /// - Parameters:
-  ///   - bits: The width of a code; all of its values that the type has are compared.
+  ///   - bits: The width of a code; all values that the type can hold are compared.
   ///   - scales: The scales of all groups.
   ///   - biases: The biases of all groups.
-  ///   - type: One that `obstacle` has nothing against.
+  ///   - type: A type for which `obstacle` returns nil.
   /// - Returns: Nil when all are equal, otherwise the first group that differs and the reason.
   static func levelsDiffer(
     bits: Int, _ scales: [Float], _ biases: [Float], in type: GGUFTensorType
@@ -119,14 +119,14 @@ extension GGUFEncoding {
     let name = kind.type.name
     if !isScaleHalf { return "\(name) has F16 scales, which do not hold \(scale)" }
     if let zero = kind.biasPhrase {
-      return "\(name) has no biases but \(zero), and there is one of \(bias) with the scale \(scale)"
+      return "\(name) has no biases but \(zero); a group has the bias \(bias) and the scale \(scale)"
     }
     return isBiasHalf ? "its levels are not finite" : "\(name) has F16 biases, which do not hold \(bias)"
   }
 }
 
 extension GGUFCodes {
-  /// The bias of every group as a phrase, where it follows from the scale.
+  /// The bias of every group as a phrase, if it follows from the scale.
   var biasPhrase: String? { zeroPoint.map { $0 == 1 ? "-scale" : "-\(Int($0)) * scale" } }
 }
 

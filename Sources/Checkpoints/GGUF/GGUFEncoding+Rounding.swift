@@ -1,6 +1,6 @@
 import Kernels
 
-/// Values rounded to blocks as ggml's reference quantizers do, in their order of operations.
+/// Rounds values to blocks like ggml's reference quantizers, in their order of operations.
 extension GGUFEncoding {
   /// Writes a row of values.
   func round(_ values: Span<Float>, into bytes: inout MutableSpan<UInt8>) {
@@ -40,7 +40,7 @@ extension GGUFEncoding {
     }
   }
 
-  /// The scale of a block, and its least value.
+  /// The scale and the least value of a block.
   private func scale(of values: Span<Float>) -> (scale: Float, minimum: Float) {
     var (least, greatest, size): (Float, Float, Float) = (values[0], values[0], 0)
     for i in values.indices {
@@ -68,13 +68,13 @@ extension GGUFEncoding {
     }
   }
 
-  /// The whole part of a number as the bits of a byte; what is no number becomes the least code.
+  /// The whole part of a number as the bits of a byte; NaN becomes the least code.
   private static func code(_ value: Float, in range: ClosedRange<Float>) -> UInt8 {
     let inside = value > range.lowerBound ? min(value, range.upperBound) : range.lowerBound
     return UInt8(bitPattern: Int8(inside))
   }
 
-  /// The values that the bytes of a row stand for.
+  /// Decodes the bytes of a row.
   package func decoded(_ bytes: [UInt8], columnCount: Int) -> [Float] {
     var values = [Float](repeating: 0, count: columnCount)
     var span = values.mutableSpan

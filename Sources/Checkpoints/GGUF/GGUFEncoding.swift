@@ -2,9 +2,10 @@ import Kernels
 
 /// How the rows of a matrix become rows of a GGUF tensor; `Formats/gguf.md` has the bytes of the blocks.
 package struct GGUFEncoding: Sendable, Equatable {
-  /// The type of the tensor: F32, F16, BF16, Q8_0, Q4_1 or Q2_0; where codes are kept also Q4_0, Q5_0 or Q5_1.
+  /// The type of the tensor: F32, F16, BF16, Q8_0, Q4_1 or Q2_0, and if codes are kept also Q4_0, Q5_0 or
+  /// Q5_1.
   package let type: GGUFTensorType
-  /// Whether codes and tables are taken over as they are, rather than found anew from the values.
+  /// Whether codes and tables are taken over unchanged instead of being computed from the values.
   package let keepsCodes: Bool
 
   /// Describes an encoding.
@@ -13,10 +14,10 @@ package struct GGUFEncoding: Sendable, Equatable {
     self.keepsCodes = keepsCodes
   }
 
-  /// Rows small enough that two matrices are spread over the threads, large enough to be worth one.
+  /// Few enough rows to spread two matrices over the threads, and enough to be worth a thread.
   private static let rowsPerChunk = 16
 
-  /// The bytes of a row of some columns, which are whole blocks.
+  /// The size of a row whose columns are whole blocks.
   package func rowByteCount(columnCount: Int) -> Int {
     columnCount / type.blockElementCount * type.blockByteCount
   }
@@ -48,7 +49,7 @@ package struct GGUFEncoding: Sendable, Equatable {
           biases.span.extracting(groups), into: &bytes)
       }
     } else if case .dense(let stored, let format) = rows.storage, type.dtype == format.dtype {
-      // Copied, since widening makes NaNs quiet.
+      // Copied, because widening would make NaNs quiet.
       stored.withSpan { all in
         let range = rows.byteRange(ofRow: row, of: all)
         for i in bytes.indices { bytes[i] = all.byte(at: range.lowerBound + i) }
@@ -60,10 +61,10 @@ package struct GGUFEncoding: Sendable, Equatable {
     }
   }
 
-  /// The values that some rows get, and how far they are from those they come from.
+  /// The differences between the encoded and the original values of a matrix.
   ///
   /// - Parameter rows: The matrix.
-  /// - Returns: The largest and the mean absolute difference; nothing when a value is not finite.
+  /// - Returns: The largest and the mean absolute difference; nil when a value is not finite.
   package func loss(of rows: GGUFEncodingRows) -> GGUFEncodingLoss? {
     let rowByteCount = rowByteCount(columnCount: rows.columnCount)
     let chunkCount = (rows.rowCount + Self.rowsPerChunk - 1) / Self.rowsPerChunk
@@ -86,7 +87,7 @@ package struct GGUFEncoding: Sendable, Equatable {
   }
 }
 
-/// How far encoded values are from the original ones.
+/// The differences between encoded and original values.
 package struct GGUFEncodingLoss: Sendable, Equatable {
   /// The largest absolute difference; infinite when a value is not finite.
   package private(set) var maximum = 0.0
@@ -99,7 +100,7 @@ package struct GGUFEncodingLoss: Sendable, Equatable {
   mutating func add(_ values: Span<Float>, _ decoded: Span<Float>) {
     for i in values.indices {
       let difference = Double((values[i] - decoded[i]).magnitude)
-      // Not `max`: a difference that is not a number must stay visible.
+      // Not `max`, which could hide a difference that is NaN.
       maximum = difference <= maximum ? maximum : difference.isFinite ? difference : .infinity
       sum += difference
     }

@@ -10,7 +10,7 @@ package struct GGUFEncodingRows: Sendable {
 
   /// The rows.
   package let rowCount: Int
-  /// The values of a row; more than 0.
+  /// The number of values in a row, more than 0.
   package let columnCount: Int
   /// The values.
   package let storage: Storage
@@ -22,7 +22,7 @@ package struct GGUFEncodingRows: Sendable {
     self.storage = storage
   }
 
-  /// Computes the values of a row, of codes as `dequantize` does.
+  /// Computes the values of a row; codes are computed like in `dequantize`.
   func readValues(ofRow row: Int, into values: inout MutableSpan<Float>) {
     switch storage {
     case .dense(let bytes, let format):
@@ -39,28 +39,30 @@ package struct GGUFEncodingRows: Sendable {
     }
   }
 
-  /// The tables' entries of a row.
+  /// The range of a row's entries in the tables.
   func groups(ofRow row: Int, _ layout: QuantizedLayout) -> Range<Int> {
     let count = columnCount / layout.groupSize
     return row * count..<(row + 1) * count
   }
 
-  /// Where the stored bytes of a row are, among those of all rows.
+  /// The range of a row's stored bytes in the bytes of all rows.
   func byteRange(ofRow row: Int, of bytes: RawSpan) -> Range<Int> {
     let byteCount = bytes.byteCount / rowCount
     return row * byteCount..<(row + 1) * byteCount
   }
 }
 
-/// Which row of a checkpoint's matrix stands at a row of the GGUF file's.
+/// The order of a matrix's rows in a GGUF file.
 package enum GGUFRowOrder: Sendable, Equatable {
-  /// The same one.
+  /// The order of the checkpoint.
   case plain
-  /// Of each head the rows of the first and the second half in turn: the pairs that llama.cpp's rotary embedding turns
-  /// are neighbours, those of Hugging Face half a head apart.
+  /// In each head, rows of the first and of the second half alternate.
+  ///
+  /// llama.cpp's rotary embedding turns pairs of adjacent rows, Hugging Face's pairs of rows half a head
+  /// apart.
   case interleaved(rowsPerHead: Int)
 
-  /// The row of the checkpoint's matrix.
+  /// The row of the checkpoint's matrix that is stored at a row of the GGUF file.
   package func source(of row: Int) -> Int {
     guard case .interleaved(let size) = self else { return row }
     return row - row % size + row % 2 * (size / 2) + row % size / 2

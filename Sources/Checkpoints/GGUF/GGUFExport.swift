@@ -1,6 +1,6 @@
 /// A Llama checkpoint laid out as a GGUF file: its tensors, their types, its metadata.
 package struct GGUFExport: Sendable {
-  /// What rounding did to a tensor.
+  /// The loss by rounding a tensor.
   package struct Loss: Sendable, Equatable {
     /// The tensor of the checkpoint.
     package let tensor: String
@@ -19,16 +19,17 @@ package struct GGUFExport: Sendable {
   let tensors: [GGUFExportTensor]
   let encodings: [GGUFEncoding]
   package let members: [GGUFExportMember]
-  /// The factors of the rotary frequencies, when there are some.
+  /// The factors of the rotary frequencies, if there are any.
   let rotaryFactors: [Float]?
 
-  /// Chooses the types, which reads the tables of packed weights, and values where a type is asked for.
+  /// Chooses the types; reads the tables of packed weights, and values if a type is asked for.
   ///
   /// - Parameters:
-  ///   - plan: What goes where.
+  ///   - plan: The place of each tensor.
   ///   - checkpoint: Holds the tensors of the plan.
   ///   - options: The types that are asked for.
-  /// - Throws: `FormatError` with the tensor, `.notExact` when its type does not hold it and that is not allowed.
+  /// - Throws: `FormatError` with the tensor; `.notExact` when its type does not hold it and a loss is not
+  ///   allowed.
   package init(_ plan: GGUFExportPlan, _ checkpoint: Checkpoint, _ options: GGUFExportOptions) throws {
     tensors = plan.tensors
     var encodings: [GGUFEncoding] = []
@@ -57,7 +58,7 @@ package struct GGUFExport: Sendable {
     rotaryFactors = plan.model.rotaryFactors
   }
 
-  /// The bits of a quantized weight, tables included; where nothing is quantized, of any weight.
+  /// The bits per quantized weight, including tables; if nothing is quantized, per weight.
   package var bitsPerWeight: Double {
     let all = zip(tensors, encodings)
     let packed = all.filter { $0.1.type.blockElementCount > 1 }
@@ -69,7 +70,7 @@ package struct GGUFExport: Sendable {
     return Double(byteCount) * 8 / Double(max(count, 1))
   }
 
-  /// How many tensors there are of each type, in the order of their first appearance.
+  /// The number of tensors of each type, in the order of the types' first appearance.
   package var typeCounts: [(type: String, count: Int)] {
     var counts: [(type: String, count: Int)] = []
     for encoding in encodings {
@@ -84,7 +85,7 @@ package struct GGUFExport: Sendable {
 }
 
 extension GGUFExport {
-  /// What a reader needs to give the checkpoint back as it was.
+  /// The metadata that a reader needs to restore the checkpoint.
   private static func returnMembers(
     _ plan: GGUFExportPlan, _ encodings: [GGUFEncoding], exact: Set<String>
   ) -> [GGUFExportMember] {
@@ -93,7 +94,7 @@ extension GGUFExport {
     for (tensor, encoding) in zip(plan.tensors, encodings) {
       switch tensor.storage {
       case .packed(let parameters, _, let scales, _) where encoding.keepsCodes:
-        // Rounded tables are those of the file.
+        // Rounded tables are read back as F16, as the file holds them.
         let tables = exact.contains(tensor.module) ? scales.dtype : .f16
         modules.append(GGUFPacking(layout: parameters, tables: tables).member(of: tensor.module))
       case .dense(let stored)
@@ -102,7 +103,8 @@ extension GGUFExport {
       default: continue
       }
     }
-    // Written even when it is empty: a file with it is ours, and its vectors have the dtypes that it says.
+    // Written even if it is empty, because it marks our own files, whose vectors have the dtypes that it
+    // states.
     var document = JSONValue.object([JSONValue.Member("modules", .object(modules))])
     if !dtypes.isEmpty { document.set("dtypes", to: .object(dtypes)) }
     var members = [GGUFExportMember(GGUFStatement.key, .string(document.compactText))]

@@ -1,19 +1,20 @@
-/// The choice of a tensor's type: exact, or the loss measured.
+/// The choice of a tensor's type, exact or with a measured loss.
 struct GGUFExportChoice {
   let tensor: GGUFExportTensor
   let checkpoint: Checkpoint
   let options: GGUFExportOptions
   let path: String
 
-  /// Smaller ones come before those that hold more; but first those that llama.cpp has known for longest.
+  /// The types to try, first those that llama.cpp has known for longest, and smaller ones before those that
+  /// hold more.
   static let packedTypes: [GGUFTensorType] = [.q4_0, .q4_1, .q8_0, .q5_0, .q5_1, .q2_0]
 
-  /// The type that comes nearest to codes of a width when none holds them.
+  /// The type nearest to codes of a width that no type holds.
   static func nearestType(bits: Int) -> GGUFTensorType { bits > 4 ? .q8_0 : .q4_1 }
 
-  /// How the tensor is encoded, and what that loses if it is not exact.
+  /// The encoding of the tensor, and its loss if it is not exact.
   ///
-  /// - Throws: `FormatError.notExact` with the tensor, when the loss is not allowed or without bound.
+  /// - Throws: `FormatError.notExact` with the tensor, when the loss is not allowed or not finite.
   func encoding() throws -> (GGUFEncoding, GGUFEncodingLoss?) {
     switch tensor.storage {
     case .dense(let stored): try denseEncoding(stored)
@@ -27,12 +28,12 @@ struct GGUFExportChoice {
     let own = GGUFTensorType(stored.dtype) ?? .f32
     let type = tensor.shape.count == 1 ? .f32 : asked ?? own
     let encoding = GGUFEncoding(type: type, keepsCodes: false)
-    // Every F16 and BF16 value is one of F32.
+    // F32 holds every F16 and BF16 value.
     guard type != own, type != .f32 else { return (encoding, nil) }
     return (encoding, try measured(encoding, because: "\(type.name) does not hold its values"))
   }
 
-  /// The type that was asked for; of embedding and output head only packed ones follow it.
+  /// The type that was asked for; embedding and output head follow it only if they are packed.
   private var asked: GGUFTensorType? {
     if case .dense = tensor.storage, !tensor.isLinear { return nil }
     return options.linearType.tensorType
@@ -53,13 +54,13 @@ struct GGUFExportChoice {
       reasons[type] = reason
     }
     let type = asked ?? Self.nearestType(bits: layout.bits)
-    // Codes with rounded tables are as near as Q4_1 can come; the others would lose the bias.
+    // In Q4_1, codes with rounded tables are the nearest; the other types would lose the bias.
     let keepsCodes = type == .q4_1 && GGUFEncoding.obstacle(layout, in: type) == nil
     let encoding = GGUFEncoding(type: type, keepsCodes: keepsCodes)
     return (encoding, try measured(encoding, because: reasons[type] ?? ""))
   }
 
-  /// Why codes and tables cannot be taken over, or nil when that is exact.
+  /// Why codes and tables cannot be taken over exactly, or nil when they can.
   private func obstacle(
     _ layout: QuantizedLayout, _ codes: TensorInfo, _ scales: [Float], _ biases: [Float],
     _ type: GGUFTensorType
@@ -69,13 +70,13 @@ struct GGUFExportChoice {
       let groupsPerRow = tensor.shape[1] / layout.groupSize
       return "row \(group / groupsPerRow), group \(group % groupsPerRow): \(reason)"
     }
-    // Of codes that are wider than those of the type every one has to be small.
+    // If codes are wider than those of the type, all of them must be small.
     guard layout.bits == 8, let greatest = GGUFCodes(type)?.greatestCode, greatest < 255 else { return nil }
     let largest = try checkpoint.bytes(of: codes.name).withSpan { bytes in
       (0..<bytes.byteCount).reduce(UInt8(0)) { max($0, bytes.byte(at: $1)) }
     }
     return largest > greatest
-      ? "\(type.name) holds codes up to \(greatest), and there is one of \(largest)" : nil
+      ? "\(type.name) holds codes up to \(greatest), but the largest code is \(largest)" : nil
   }
 
   /// The loss of an encoding, or nil when there is none.
@@ -86,10 +87,10 @@ struct GGUFExportChoice {
       throw FormatError(
         path, at: place,
         .notExact(
-          "\(columnCount) columns are no whole blocks of \(encoding.type.name), which have "
+          "\(columnCount) columns are not whole blocks of \(encoding.type.name), which have "
             + "\(encoding.type.blockElementCount)"))
     }
-    // Codes that cannot be taken over are lost; that needs no measuring.
+    // Codes that cannot be taken over are always a loss, without measuring it.
     if !options.isLossy, case .packed = tensor.storage, encoding.type.blockElementCount > 1 {
       throw FormatError(path, at: place, .notExact(reason + Self.remedy))
     }

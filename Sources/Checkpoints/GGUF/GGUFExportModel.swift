@@ -1,12 +1,12 @@
 /// The model of a checkpoint, as a GGUF file states it.
 package struct GGUFExportModel: Sendable, Equatable {
-  /// What the file calls it.
+  /// The name in the file.
   package var name: String
-  /// The hyperparameters, and where the tensors are.
+  /// The hyperparameters, and the places of the tensors.
   package var layout: ModelLayout
   /// Which matrix is the output head.
   package var head: OutputHead
-  /// The tensors of the checkpoint that the file has no need of.
+  /// The tensors of the checkpoint that the file does not need.
   package var redundantTensors: Set<String>
 
   var configuration: ModelConfiguration { layout.configuration }
@@ -47,10 +47,10 @@ extension GGUFExportModel {
   /// The value of `general.architecture`.
   var architecture: String { configuration.family.ggufArchitecture }
 
-  /// The factors of the rotary frequencies, when each has its own.
+  /// The factors of the rotary frequencies, if they differ.
   var rotaryFactors: [Float]? { configuration.rotary.divisors(headSize: configuration.headSize) }
 
-  /// The hyperparameters, whose keys begin with the architecture, in the order in which they are written.
+  /// The hyperparameters under keys that begin with the architecture, in the order of writing.
   var members: [GGUFExportMember] {
     let c = configuration
     let sizes: [(String, Int)] = [

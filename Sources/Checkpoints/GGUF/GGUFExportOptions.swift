@@ -1,6 +1,7 @@
-/// What a GGUF file holds the linears as.
+/// The type of the linears in a GGUF file.
 public enum GGUFLinearType: String, Sendable, CaseIterable {
-  /// The dtype of a dense linear; for a packed one the first of Q4_1, Q8_0 and Q2_0 that holds it exactly.
+  /// The dtype of a dense linear; for a packed one, the first of Q4_0, Q4_1, Q8_0, Q5_0, Q5_1 and Q2_0 that
+  /// is exact.
   case auto
   case f32
   case f16
@@ -9,7 +10,7 @@ public enum GGUFLinearType: String, Sendable, CaseIterable {
   case q4_1
   case q2_0
 
-  /// The type of the tensors, or nil when each is chosen by itself.
+  /// The type of the tensors, or nil when it is chosen for each tensor.
   var tensorType: GGUFTensorType? {
     switch self {
     case .auto: nil
@@ -27,7 +28,7 @@ public enum GGUFLinearType: String, Sendable, CaseIterable {
 public struct GGUFExportOptions: Sendable, Equatable {
   /// The type of the linears of the layers; a dense embedding and output head keep theirs.
   public var linearType: GGUFLinearType
-  /// Whether values may be rounded where the type does not hold them.
+  /// Whether values may be rounded if the type does not hold them.
   public var isLossy: Bool
 
   /// Chooses options.

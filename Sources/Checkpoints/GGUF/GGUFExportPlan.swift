@@ -1,13 +1,13 @@
-/// What a GGUF file of a checkpoint will hold, from headers, configuration and tokenizer alone.
+/// The plan of a checkpoint's GGUF file, made from headers, configuration and tokenizer alone.
 package struct GGUFExportPlan: Sendable {
   let contents: CheckpointContents
   let model: GGUFExportModel
   let tensors: [GGUFExportTensor]
-  /// Hyperparameters and tokenizer.
+  /// The metadata of hyperparameters and tokenizer.
   let members: [GGUFExportMember]
   /// The path for errors.
   let path: String
-  /// The tensors of the checkpoint that the file has no need of, in their order.
+  /// The tensors of the checkpoint that the file does not need, in their order.
   package var redundantTensors: [String] {
     contents.tensors.map(\.name).filter(model.redundantTensors.contains)
   }
@@ -17,9 +17,9 @@ package struct GGUFExportPlan: Sendable {
   /// - Parameters:
   ///   - contents: The checkpoint; its metadata are recorded, its assets are not.
   ///   - model: Its hyperparameters.
-  ///   - tokenizer: Its tokenizer; made when the embedding was found to have the rows that the model says.
+  ///   - tokenizer: Its tokenizer; made after the embedding was found to have as many rows as the model says.
   ///   - path: The path for errors.
-  /// - Throws: `FormatError` for a tensor that is missing, of another shape or without a place.
+  /// - Throws: `FormatError` for a tensor that is missing, has another shape, or has no place in the file.
   package init(
     _ contents: CheckpointContents, _ model: GGUFExportModel,
     _ tokenizer: @autoclosure () throws -> GGUFExportTokenizer, path: String
@@ -37,14 +37,14 @@ package struct GGUFExportPlan: Sendable {
     members = model.members + (try tokenizer().members)
   }
 
-  /// Refuses packed tensors that no type holds, whatever their values are.
+  /// Refuses packed tensors that no type can hold, whatever their values are.
   ///
-  /// Tables that are yet to be computed count as any of their dtype: a type has F16 tables, or biases that follow from its
-  /// scales, and numbers that happen to be such ones in every group are nothing to rely on.
+  /// Tables that are not computed yet may have any values of their dtype. A type has F16 tables, or biases
+  /// that follow from its scales, and computed tables are not expected to fit by chance.
   ///
   /// - Parameters:
   ///   - options: The types that are asked for.
-  ///   - modules: The modules whose tables are yet to be computed.
+  ///   - modules: The modules whose tables are not computed yet.
   /// - Throws: `FormatError.notExact` with the tensor.
   package func requireRepresentable(
     _ options: GGUFExportOptions, packing modules: Set<String>
@@ -69,14 +69,14 @@ package struct GGUFExportPlan: Sendable {
     }
   }
 
-  /// Why tables that are yet to be computed in some dtypes have no place in a type, or nil when they have.
+  /// Why a type cannot hold tables of some dtypes that are not computed yet, or nil when it can.
   private static func obstacle(_ tables: [DType], in type: GGUFTensorType) -> String? {
     if let zero = GGUFCodes(type)?.biasPhrase {
-      return "\(type.name) has no biases but \(zero), those to be computed are others"
+      return "\(type.name) has no biases but \(zero); those to be computed may differ"
     }
-    if type == .q5_1 { return "Q5_1 holds codes up to 31, those to be computed are others" }
+    if type == .q5_1 { return "Q5_1 holds codes up to 31, but those to be computed may differ" }
     guard tables.contains(.f32) else { return nil }
-    return "\(type.name) has F16 tables, those to be computed are F32; --tables f16 makes them so"
+    return "\(type.name) has F16 tables, but those to be computed are F32; --tables f16 makes them F16"
   }
 
   /// The metadata `general.*`.

@@ -1,6 +1,6 @@
 import Kernels
 
-/// A tensor of a GGUF file, and the tensors of the checkpoint that it is made of.
+/// A tensor of a GGUF file, and the tensors of the checkpoint that it is made from.
 struct GGUFExportTensor: Sendable, Equatable {
   /// How the checkpoint holds it.
   enum Storage: Sendable, Equatable {
@@ -14,14 +14,14 @@ struct GGUFExportTensor: Sendable, Equatable {
   let module: String
   /// `[columns]` of a norm, `[rows, columns]` of a matrix.
   let shape: [Int]
-  /// Which row stands where.
+  /// The order of its rows.
   let order: GGUFRowOrder
   /// Whether it is a linear of a layer, whose type can be chosen.
   let isLinear: Bool
   /// How the checkpoint holds it.
   let storage: Storage
 
-  /// The tensors of the checkpoint, in the order in which they are written.
+  /// The tensors of the checkpoint, in the order of writing.
   var sources: [TensorInfo] {
     switch storage {
     case .dense(let tensor): [tensor]
@@ -70,7 +70,8 @@ extension GGUFExportModel {
   ///   - contents: The checkpoint.
   ///   - path: The path for errors.
   /// - Returns: The tensors, layer by layer.
-  /// - Throws: `FormatError` when a tensor is missing or has another shape, and `.notExact` for one that has no place.
+  /// - Throws: `FormatError` when a tensor is missing or has another shape; `.notExact` for a tensor that has
+  ///   no place in the file.
   func tensors(of contents: CheckpointContents, path: String) throws(FormatError) -> [GGUFExportTensor] {
     var left = Dictionary(contents.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     var tensors: [GGUFExportTensor] = []

@@ -1,8 +1,8 @@
 /// The tokenizer of a checkpoint as the metadata `tokenizer.*` of a GGUF file.
 ///
-/// Only byte-level BPE, which llama.cpp calls `gpt2`; the splitting of text must be one that it knows by name.
+/// Only byte-level BPE, which llama.cpp calls `gpt2`, with a splitting of text that llama.cpp knows by name.
 package struct GGUFExportTokenizer: Sendable {
-  /// The metadata, in the order in which they are written.
+  /// The metadata, in the order of writing.
   package let members: [GGUFExportMember]
 
   /// Takes metadata over.
@@ -15,7 +15,7 @@ package struct GGUFExportTokenizer: Sendable {
   ///   - settings: `tokenizer_config.json`; an empty object when there is none.
   ///   - configuration: `config.json`, for the ids that the settings leave out.
   ///   - templates: The chat templates.
-  ///   - vocabularySize: The rows of the embedding; tokens that nothing names are marked as unused.
+  ///   - vocabularySize: The rows of the embedding; tokens without a name are marked as unused.
   ///   - path: The path for errors.
   /// - Throws: `FormatError.notExact` when llama.cpp would not split text as this tokenizer does.
   package init(
@@ -48,15 +48,15 @@ package struct GGUFExportTokenizer: Sendable {
     self.members = members + (try templates.members(path: path))
   }
 
-  /// The special tokens: the beginning of their key in Hugging Face's files, and that in GGUF.
+  /// The special tokens: the beginnings of their keys in Hugging Face's files and in GGUF.
   private static let specialTokens = [("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding")]
 
   private static func firstID(_ value: JSONValue) -> Int? { value.integer ?? value.array?.first?.integer }
 }
 
-/// A token as llama.cpp counts it.
+/// A token in llama.cpp's terms.
 struct GGUFExportToken: Sendable, Equatable {
-  /// What a token is, by llama.cpp's numbers.
+  /// The kinds of tokens, with llama.cpp's numbers.
   enum Kind: Int32, Sendable {
     case normal = 1
     case control = 3
@@ -78,7 +78,7 @@ struct GGUFExportTokenizerFile {
   /// - Throws: `FormatError.notExact` when it has none.
   func splitting() throws(FormatError) -> String {
     guard json["model"]?["type"]?.string == "BPE" else {
-      throw refusal("model", "'\(json["model"]?["type"]?.string ?? "none")' is no byte-level BPE")
+      throw refusal("model", "'\(json["model"]?["type"]?.string ?? "none")' is not byte-level BPE")
     }
     let component = json["pre_tokenizer"] ?? .null
     let candidates = GGUFPreTokenizer.matching(component)
@@ -88,12 +88,12 @@ struct GGUFExportTokenizerFile {
         "pre_tokenizer", "llama.cpp has no name for this one (\(kinds.joined(separator: ", ")))")
     }
     let normalizer = try normalizer()
-    // llama.cpp applies no normalizer; it runs these models all the same.
+    // llama.cpp applies no normalizer, but runs these models nevertheless.
     let normalized = candidates.filter { normalizer == nil || $0.normalizer == normalizer }
     guard !normalized.isEmpty else {
       throw refusal("normalizer", "'\(normalizer ?? "")' is not applied by llama.cpp")
     }
-    // llama.cpp decides by the name whether a word that is a token is merged from its bytes all the same.
+    // The name tells llama.cpp whether to merge a word from its bytes even if the word is a token.
     let ignoresMerges = json["model"]?["ignore_merges"]?.bool ?? false
     guard let name = normalized.first(where: { $0.ignoresMerges == ignoresMerges })?.names.first else {
       let name = normalized.first?.names.first ?? ""
@@ -117,8 +117,8 @@ struct GGUFExportTokenizerFile {
 
   /// The tokens by their ids.
   ///
-  /// - Parameter count: The rows of an embedding that is there, so that there is room for as many texts.
-  /// - Returns: As many tokens; those that nothing names are unused.
+  /// - Parameter count: The rows of an embedding that exists, which bounds the memory for the texts.
+  /// - Returns: As many tokens; those without a name are unused.
   /// - Throws: `FormatError` for an id outside the embedding, or an added token that GGUF does not hold.
   func tokens(count: Int) throws(FormatError) -> [GGUFExportToken] {
     var tokens = (0..<count).map { GGUFExportToken(text: "[PAD\($0)]", kind: .unused) }
@@ -150,20 +150,20 @@ struct GGUFExportTokenizerFile {
     return id
   }
 
-  /// The merges, their two sides apart by a space.
+  /// The merges, their two sides separated by a space.
   func merges() throws(FormatError) -> [String] {
     var merges: [String] = []
     for merge in json["model"]?["merges"]?.array ?? [] {
       let text = merge.string ?? (merge.array ?? []).compactMap(\.string).joined(separator: " ")
       guard text.utf8.count(where: { $0 == UInt8(ascii: " ") }) == 1 else {
-        throw FormatError(path, at: "key 'model.merges'", .malformed("'\(text)' is no pair of tokens"))
+        throw FormatError(path, at: "key 'model.merges'", .malformed("'\(text)' is not a pair of tokens"))
       }
       merges.append(text)
     }
     return merges
   }
 
-  /// Whether special tokens are put before and behind a text.
+  /// Whether special tokens are put before and after a text.
   var addedAround: (begin: Bool, end: Bool) {
     let processor = json["post_processor"] ?? .null
     let parts = processor["processors"]?.array ?? [processor]

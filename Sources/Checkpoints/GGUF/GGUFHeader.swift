@@ -1,8 +1,8 @@
-/// The header of a GGUF file, validated: metadata, and what tensors are where.
+/// The validated header of a GGUF file: metadata, and the places of tensors.
 ///
 /// Every file is read through here; `Formats/gguf.md` has the rules.
 package struct GGUFHeader: Sendable {
-  /// A tensor and where its bytes are.
+  /// A tensor and the place of its bytes.
   package struct Entry: Sendable, Equatable {
     /// The name, verbatim as in the file.
     package let name: String
@@ -18,7 +18,7 @@ package struct GGUFHeader: Sendable {
   package let version: Int
   /// The keys and values.
   package let metadata: GGUFMetadata
-  /// What the offsets of tensors are multiples of.
+  /// The alignment of tensor offsets, in bytes.
   package let alignment: Int
   /// The tensors in the order of their bytes.
   package let entries: [Entry]
@@ -30,10 +30,10 @@ package struct GGUFHeader: Sendable {
   /// The key of the alignment.
   package static let alignmentKey = "general.alignment"
 
-  /// What is read at first; most headers are some megabytes, for their vocabulary.
+  /// The size of the first read; most headers have a few megabytes because of their vocabulary.
   private static let firstPieceByteCount = 1 << 20
 
-  /// Reads and validates the header of a file, of which no more is read than growing pieces that hold the header.
+  /// Reads and validates the header of a file, in growing pieces until one holds the whole header.
   ///
   /// - Parameter file: The file.
   /// - Throws: `FormatError` with the byte and the key or tensor.
@@ -47,14 +47,14 @@ package struct GGUFHeader: Sendable {
         self = header
         return
       }
-      // A piece that is the whole file lacks nothing.
+      // A piece that is the whole file is never too short.
       pieceByteCount = min(file.byteCount, 4 * pieceByteCount)
     }
   }
 
   /// Reads and validates the header of a file.
   ///
-  /// Nil when the header goes on beyond the bytes, which are not the whole file then.
+  /// Nil when the header goes on beyond the bytes and they are not the whole file.
   ///
   /// - Parameters:
   ///   - bytes: The beginning of the file.
@@ -83,7 +83,7 @@ package struct GGUFHeader: Sendable {
 extension GGUFHeader.Entry {
   /// The product of the dimensions.
   package var elementCount: Int { shape.reduce(1, *) }
-  /// The values of a row.
+  /// The number of values in a row.
   package var rowLength: Int { shape.last ?? 1 }
   /// The bytes of a row.
   package var rowByteCount: Int { rowLength / type.blockElementCount * type.blockByteCount }

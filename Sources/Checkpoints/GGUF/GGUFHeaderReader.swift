@@ -14,18 +14,19 @@ struct GGUFHeaderReader {
     let shape: [Int]
     let byteCount: Int
     let offset: UInt64
-    /// Where the offset stands in the file.
+    /// The position of the offset in the file.
     let offsetPosition: Int
   }
 
-  /// The fewest bytes of a key with its value: a text of one byte, and a value of one.
+  /// The minimum size of a key with its value: a text of one byte, and a value of one byte.
   private static let keyByteCount = 8 + 1 + 4 + 1
-  /// The fewest bytes of a tensor.
+  /// The minimum size of a tensor's declaration.
   private static let declarationByteCount = 8 + 4 + 8 + 4
-  /// The longest name of a tensor in llama.cpp, which keeps a zero behind it.
+  /// The maximum length of a tensor's name in llama.cpp, which stores a zero after it.
   private static let nameByteLimit = 63
   private static let keyByteLimit = 65_535
-  /// Four times the values of the largest vocabularies; a value takes more memory than it does bytes of the file.
+  /// The maximum number of values, four times those of the largest vocabularies; a value takes more memory
+  /// than bytes.
   private static let arrayValueLimit = 1 << 23
 
   private let path: String
@@ -37,13 +38,13 @@ struct GGUFHeaderReader {
     cursor = GGUFCursor(path: path, fileByteCount: fileByteCount)
   }
 
-  /// Whether the last error is that the file goes on beyond the beginning that was passed.
+  /// Whether the last error only means that the given beginning of the file is too short.
   var wantsMore: Bool { cursor.wantsMore }
 
   /// The bytes read so far.
   var position: Int { cursor.position }
 
-  /// Reads what is before the first key.
+  /// Reads everything before the first key.
   mutating func readStart(
     _ file: RawSpan
   ) throws(FormatError) -> (version: Int, tensors: Int, keys: Int) {
@@ -140,7 +141,7 @@ struct GGUFHeaderReader {
     guard let value = metadata[GGUFHeader.alignmentKey] else { return GGUFHeader.defaultAlignment }
     let place = "key '\(GGUFHeader.alignmentKey)'"
     guard case .uint32(let alignment) = value else {
-      throw FormatError(path, at: place, .malformed("is no u32"))
+      throw FormatError(path, at: place, .malformed("is not a u32"))
     }
     guard alignment >= 8, alignment.nonzeroBitCount == 1 else {
       throw FormatError(path, at: place, .malformed("\(alignment) is not a power of two from 8"))
@@ -148,7 +149,7 @@ struct GGUFHeaderReader {
     return Int(alignment)
   }
 
-  /// Reads what the tensors are.
+  /// Reads the declarations of the tensors.
   mutating func readDeclarations(_ file: RawSpan, count: Int) throws(FormatError) -> [Declaration] {
     var declarations: [Declaration] = []
     var names: Set<String> = []
@@ -215,10 +216,11 @@ struct GGUFHeaderReader {
     guard rowLength % type.blockElementCount == 0 else {
       throw cursor.error(
         .malformed(
-          "rows of \(rowLength) values are no whole \(type.name) blocks of \(type.blockElementCount)"),
+          "rows of \(rowLength) values are not whole \(type.name) blocks of \(type.blockElementCount)"),
         byte: position)
     }
-    // The size as floats is checked, which is more than that of any type, so that nothing made from it overflows.
+    // Checks the size as floats, which is larger than that of any type, so that nothing made from it
+    // overflows.
     guard let info = TensorInfo(checking: "", dtype: .f32, shape: shape) else {
       throw cursor.error(.malformed("shape \(shape) overflows"), byte: position)
     }
@@ -227,7 +229,7 @@ struct GGUFHeaderReader {
 }
 
 extension GGUFValueType {
-  /// The fewest bytes of a value.
+  /// The minimum size of a value, in bytes.
   fileprivate var leastByteCount: Int {
     switch self {
     case .uint8, .int8, .bool: 1

@@ -1,7 +1,7 @@
-/// The tokenizer of a GGUF file that is not understood, kept as it is.
+/// A tokenizer of a GGUF file that this version does not understand, kept unchanged.
 ///
-/// It travels with a checkpoint as the file `tokenizer.gguf`: a GGUF file without tensors, as llama.cpp has them for
-/// vocabularies, whose metadata are the keys `tokenizer.…` of the file that it is from.
+/// It travels with a checkpoint as the file `tokenizer.gguf`, a GGUF file without tensors like llama.cpp's
+/// vocabulary files. Its metadata are the keys `tokenizer.…` of the original file.
 package struct GGUFKeptTokenizer: Sendable {
   /// The name of the file.
   package static let fileName = "tokenizer.gguf"
@@ -11,14 +11,14 @@ package struct GGUFKeptTokenizer: Sendable {
   /// The size of the file.
   package let byteCount: Int
 
-  /// Reads the file that travels with a checkpoint; nil when there is none, or a `tokenizer.json` beside it.
+  /// Reads the file that travels with a checkpoint; nil when there is none, or also a `tokenizer.json`.
   ///
   /// - Throws: `FormatError` when it is malformed.
   package init?(of checkpoint: Checkpoint) throws {
     guard !checkpoint.contents.assets.contains(where: { $0.name == "tokenizer.json" }),
       let bytes = try checkpoint.asset(named: Self.fileName)
     else { return nil }
-    // Of a GGUF file the keys are its own.
+    // A GGUF file holds the keys itself.
     let path = checkpoint.format == .gguf ? checkpoint.path : FileSystem.join(checkpoint.path, Self.fileName)
     let header = try bytes.withSpan { span throws(FormatError) in
       try GGUFHeader(parsing: span, fileByteCount: span.byteCount, path: path)
@@ -29,11 +29,11 @@ package struct GGUFKeptTokenizer: Sendable {
     keys = GGUFKeys(metadata: header.metadata, path: path)
     byteCount = bytes.count
     for key in header.metadata.keys where !key.hasPrefix(Self.prefix) {
-      throw keys.error(key, .malformed("is no key of a tokenizer"))
+      throw keys.error(key, .malformed("is not a key of a tokenizer"))
     }
   }
 
-  /// The file for the metadata of a GGUF file.
+  /// Makes the file from the metadata of a GGUF file.
   ///
   /// - Parameter keys: All its metadata.
   /// - Returns: The name and the contents.
@@ -46,7 +46,7 @@ package struct GGUFKeptTokenizer: Sendable {
       .compactMap { key in keys.metadata[key].map { GGUFExportMember(key, $0) } }
   }
 
-  /// The `tokenizer.json` that a version which understands the tokenizer makes of it.
+  /// Makes the `tokenizer.json`, if this version understands the tokenizer after all.
   ///
   /// - Throws: `FormatError` with the key that this version does not understand.
   package func document() throws -> [UInt8] {

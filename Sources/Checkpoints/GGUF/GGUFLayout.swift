@@ -1,4 +1,4 @@
-/// Gives the tensors of a GGUF file their places, and checks that they cover the data once.
+/// Gives the tensors of a GGUF file their places, and checks that they cover the data exactly once.
 ///
 /// A tensor begins where the one before it ends, rounded up to the alignment.
 struct GGUFLayout {
@@ -25,8 +25,8 @@ struct GGUFLayout {
 
   /// Places every tensor.
   ///
-  /// - Throws: `FormatError` when an offset is not the sum of the sizes before it, when bytes are missing, or when some
-  ///   follow the last tensor.
+  /// - Throws: `FormatError` when an offset is not the sum of the sizes before it, when bytes are missing, or
+  ///   when some follow the last tensor.
   mutating func place(
     _ declarations: [GGUFHeaderReader.Declaration]
   ) throws(FormatError) -> [GGUFHeader.Entry] {
@@ -75,7 +75,7 @@ struct GGUFLayout {
   }
 
   private mutating func advance(over declaration: GGUFHeaderReader.Declaration) throws(FormatError) {
-    // The tensor is in the file, so the sum without padding fits.
+    // The tensor is in the file, so the sum without padding does not overflow.
     guard let next = Self.padded(offset + declaration.byteCount, to: alignment),
       !next.addingReportingOverflow(start).overflow
     else {
@@ -99,12 +99,13 @@ struct GGUFLayout {
   }
 }
 
-/// The sizes that tensors have if type 42 stands for blocks of 128 weights in 34 bytes, as it did at first.
+/// The sizes of tensors if type 42 stands for blocks of 128 weights in 34 bytes, its first definition.
 ///
-/// Nothing in such a file says so but its sizes, so this is looked at once a tensor has no place.
+/// Only the sizes tell such a file apart, so this is checked when a tensor has no place.
 private struct OlderQ2Blocks {
   private let alignment: Int
-  /// Where the last tensor begins, from the start of the data; nil when a row before it cannot have such blocks.
+  /// The start of the last tensor, from the start of the data; nil when an earlier row cannot have such
+  /// blocks.
   private var offset: Int? = 0
 
   /// Adds up the sizes before the last of some tensors; all but the last have a place in the file.
@@ -123,7 +124,7 @@ private struct OlderQ2Blocks {
     return declaration.byteCount / (2 * declaration.type.blockByteCount) * 34
   }
 
-  /// Whether older blocks are why a tensor has no place.
+  /// Whether older blocks explain why a tensor has no place.
   ///
   /// - Parameters:
   ///   - declaration: The last tensor.

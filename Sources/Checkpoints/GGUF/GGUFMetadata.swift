@@ -4,15 +4,15 @@ package struct GGUFMetadata: Sendable, Equatable {
   package private(set) var keys: [String] = []
   private var values: [String: GGUFValue] = [:]
 
-  /// Metadata without a key.
+  /// Makes metadata without keys.
   package init() {}
 
   /// The value of a key, or nil when there is none.
   package subscript(key: String) -> GGUFValue? { values[key] }
 
-  /// Adds a key behind the others.
+  /// Appends a key.
   ///
-  /// - Returns: Whether the key is new; otherwise nothing was changed.
+  /// - Returns: Whether the key is new; if not, nothing is changed.
   package mutating func insert(_ key: String, _ value: GGUFValue) -> Bool {
     guard values[key] == nil else { return false }
     values[key] = value
@@ -34,21 +34,21 @@ struct GGUFKeys {
     _ key: String, _ what: String, _ convert: (GGUFValue) -> T?
   ) throws(FormatError) -> T? {
     guard let value = metadata[key] else { return nil }
-    guard let converted = convert(value) else { throw error(key, .malformed("is no \(what)")) }
+    guard let converted = convert(value) else { throw error(key, .malformed("is not \(what)")) }
     return converted
   }
 
-  func string(_ key: String) throws(FormatError) -> String? { try value(key, "text", \.string) }
+  func string(_ key: String) throws(FormatError) -> String? { try value(key, "a text", \.string) }
 
   func bool(_ key: String) throws(FormatError) -> Bool? {
-    try value(key, "truth value") { if case .bool(let value) = $0 { value } else { nil } }
+    try value(key, "a truth value") { if case .bool(let value) = $0 { value } else { nil } }
   }
 
-  func integer(_ key: String) throws(FormatError) -> Int? { try value(key, "integer", \.integer) }
+  func integer(_ key: String) throws(FormatError) -> Int? { try value(key, "an integer", \.integer) }
 
   /// A finite number as the shortest text that reads back to it in its own precision.
   func number(_ key: String) throws(FormatError) -> JSONValue? {
-    try value(key, "finite number") { value in
+    try value(key, "a finite number") { value in
       switch value {
       case .float32(let number) where number.isFinite: .number(number.description)
       case .float64(let number) where number.isFinite: .double(number)
@@ -58,21 +58,21 @@ struct GGUFKeys {
   }
 
   func strings(_ key: String) throws(FormatError) -> [String]? {
-    try value(key, "list of texts") { value in
+    try value(key, "a list of texts") { value in
       guard case .array(.string, let elements) = value else { return nil }
       return elements.compactMap(\.string)
     }
   }
 
   func integers(_ key: String) throws(FormatError) -> [Int]? {
-    try value(key, "list of integers") { value in
+    try value(key, "a list of integers") { value in
       guard let elements = value.array else { return nil }
       let integers = elements.compactMap(\.integer)
       return integers.count == elements.count ? integers : nil
     }
   }
 
-  /// A positive size that is small enough for products of three.
+  /// A positive size, small enough for products of three sizes.
   func size(_ key: String) throws(FormatError) -> Int {
     guard let size = try optionalSize(key) else { throw FormatError(path, .missing("key '\(key)'")) }
     return size

@@ -5,7 +5,7 @@ struct GGUFPacking: Sendable, Equatable {
   let tables: DType
 }
 
-/// What our own writer says of the tensors that it stored in another way than the checkpoint has them.
+/// What our own writer states about tensors that it stored differently from the checkpoint.
 ///
 /// ```
 /// {"modules": {"model.layers.0.mlp.up_proj": {"bits": 2, "group_size": 64, "tables": "F16"}},
@@ -16,24 +16,24 @@ struct GGUFStatement {
   static let key = "rilq.quantization"
   fileprivate static let tablesKey = "tables"
 
-  /// Whether the file is one of our own writer, which says of every tensor that comes back in another dtype.
+  /// Whether our own writer made the file; it states every tensor that is read back in another dtype.
   let isOurs: Bool
   /// The modules whose codes are packed.
   private(set) var packings: [String: GGUFPacking] = [:]
-  /// The dtypes of tensors of floats, where they are not those of the file.
+  /// The dtypes of float tensors that differ from those in the file.
   private(set) var dtypes: [String: DType] = [:]
 
-  /// Reads what a file says; nothing is no error.
+  /// Reads the statement of a file; a missing one is not an error.
   ///
   /// - Throws: `FormatError` when the text is not such an object.
   init(_ keys: GGUFKeys) throws(FormatError) {
     isOurs = keys.metadata.keys.contains { $0.hasPrefix("rilq.") }
     guard let text = try keys.string(Self.key) else { return }
     let json = try keys.json(Self.key, text)
-    guard let members = json.object else { throw Self.refused(keys, "is no object") }
+    guard let members = json.object else { throw Self.refused(keys, "is not an object") }
     for member in members {
       guard let entries = member.value.object else {
-        throw Self.refused(keys, "'\(member.key)' is no object")
+        throw Self.refused(keys, "'\(member.key)' is not an object")
       }
       switch member.key {
       case "modules": for entry in entries { packings[entry.key] = try Self.packing(entry, keys) }
@@ -60,7 +60,7 @@ struct GGUFStatement {
     _ module: JSONValue.Member, _ keys: GGUFKeys
   ) throws(FormatError) -> GGUFPacking {
     let place = "module '\(module.key)': "
-    guard let members = module.value.object else { throw refused(keys, place + "is no object") }
+    guard let members = module.value.object else { throw refused(keys, place + "is not an object") }
     if let other = members.first(where: {
       $0.key != tablesKey && !QuantizedLayout.memberKeys.contains($0.key)
     }) {
@@ -78,10 +78,12 @@ struct GGUFStatement {
 }
 
 extension GGUFPacking {
-  /// The packing of a type with codes that the file says nothing about, or nil for another type: a group is a block.
+  /// The packing of a type with codes if the file does not state one, a group per block; nil for another
+  /// type.
   ///
-  /// Scales are half floats in the blocks, and biases are their multiples: F16 holds them but for weights beyond all that
-  /// models have, which are refused when the tables are read. The tables of two-bit types are F32.
+  /// Scales in blocks are half floats, and biases are multiples of them. F16 holds them except for weights
+  /// far larger than in any model, which are refused when the tables are read. The tables of two-bit types
+  /// are F32.
   static func natural(_ type: GGUFTensorType) -> GGUFPacking? {
     GGUFCodes(type).map { codes in
       let bits = codes.moduleBits.upperBound

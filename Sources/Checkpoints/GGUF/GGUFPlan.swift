@@ -1,12 +1,12 @@
 import Kernels
 
-/// What tensors a checkpoint has that is made from a GGUF file, and how each is made.
+/// The tensors of a checkpoint that is made from a GGUF file, and how each is made.
 struct GGUFPlan {
-  /// In the order of the file; a packed module has its three tensors where the file has the one.
+  /// The tensors in the order of the file; a packed module has three tensors where the file has one.
   private(set) var tensors: [TensorInfo] = []
   private(set) var sources: [String: GGUFSource] = [:]
   private(set) var quantization: [String: QuantizedLayout] = [:]
-  /// That of the matrices that are not packed.
+  /// The dtype of the matrices that are not packed.
   let dtype: DType
   /// The tensors that are rounded, by their type, in the order of the types' first appearance.
   private var rounded: [(type: GGUFTensorType, count: Int)] = []
@@ -14,17 +14,18 @@ struct GGUFPlan {
   private let configuration: GGUFConfiguration
   private let path: String
   private let statement: GGUFStatement
-  /// That of the vectors.
+  /// The dtype of the vectors.
   private let vectorDType: DType
 
   /// Plans every tensor.
   ///
   /// - Parameters:
-  ///   - header: What the file has.
+  ///   - header: The header of the file.
   ///   - keys: Its metadata.
-  ///   - configuration: The model's.
-  ///   - file: The file, whose vectors are looked at.
-  /// - Throws: `FormatError` when a tensor belongs to no module, is missing, or cannot be packed as the file says.
+  ///   - configuration: The configuration of the model.
+  ///   - file: The file; its vectors are read.
+  /// - Throws: `FormatError` when a tensor belongs to no module, is missing, or cannot be packed as the file
+  ///   says.
   init(
     _ header: GGUFHeader, _ keys: GGUFKeys, _ configuration: GGUFConfiguration, file: InputFile
   ) throws(FormatError) {
@@ -75,7 +76,7 @@ struct GGUFPlan {
     }
   }
 
-  /// What is not exact in the checkpoint, a line for each type.
+  /// Notices about tensors that are not exact in the checkpoint, one line per type.
   var notices: [String] {
     rounded.map { "\($0.type.name): \($0.count) tensor\($0.count == 1 ? "" : "s") rounded to BF16" }
   }
@@ -94,7 +95,7 @@ struct GGUFPlan {
       throw refused(
         entry,
         .malformed(
-          "groups of \(layout.groupSize) are no whole \(entry.type.name) blocks of rows of \(columns)"))
+          "groups of \(layout.groupSize) are not whole \(entry.type.name) blocks of rows of \(columns)"))
     }
     let tensors = layout.tensors(of: module, rows: rows, columns: columns, tables: packing.tables)
     for (kind, tensor) in zip(layout.partKinds, tensors) {
@@ -103,12 +104,12 @@ struct GGUFPlan {
     quantization[module] = layout
   }
 
-  /// How a matrix is packed; nil when it becomes floats.
+  /// The packing of a matrix; nil when it becomes floats.
   private func packing(
     of match: GGUFTensorNames.Match, _ entry: GGUFHeader.Entry
   ) throws(FormatError) -> GGUFPacking? {
     guard let stated = statement.packings[match.module] else {
-      // A dtype that is stated holds the values of the blocks, which were chosen for it.
+      // A stated dtype holds the values of the blocks, because they were chosen for it.
       guard entry.shape.count == 2, statement.dtypes[match.name] == nil else { return nil }
       return .natural(entry.type)
     }
@@ -119,7 +120,7 @@ struct GGUFPlan {
     return stated
   }
 
-  /// The rows of a head when they have to be put back in order.
+  /// The rows of a head, if they have to be put back in order.
   private func headSize(
     of match: GGUFTensorNames.Match, _ entry: GGUFHeader.Entry
   ) throws(FormatError) -> Int? {
@@ -144,8 +145,8 @@ struct GGUFPlan {
 
   /// The dtype that all vectors have in the checkpoint.
   ///
-  /// GGUF files keep vectors in F32 whatever the model was. Beside matrices of 16 bits they are brought to the dtype of
-  /// those, if every value of every vector survives that; otherwise they stay as they are.
+  /// GGUF files store vectors as F32, whatever the original dtype was. If matrices have 16 bits, vectors get
+  /// the dtype of the matrices, provided that it holds every value of every vector; otherwise they stay F32.
   private static func vectorDType(
     _ entries: [GGUFHeader.Entry], matrices dtype: DType, _ file: InputFile
   ) throws(FormatError) -> DType {

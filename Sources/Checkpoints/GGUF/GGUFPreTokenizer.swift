@@ -1,25 +1,25 @@
-/// A way to cut text into words that `tokenizer.ggml.pre` names, as `tokenizer.json` describes it.
+/// A way to split text into words: its name in `tokenizer.ggml.pre`, and its description in `tokenizer.json`.
 ///
-/// One table serves both directions: what a name means when a file is read, and which name is written for a
-/// `tokenizer.json`. Source: `src/llama-vocab.cpp` of llama.cpp; the tokenizers of the models that the names are of.
+/// One table serves both directions: the meaning of a name that is read, and the name that is written for a
+/// `tokenizer.json`. Source: `src/llama-vocab.cpp` of llama.cpp, and the tokenizers of the named models.
 struct GGUFPreTokenizer: Sendable {
   /// A component before `ByteLevel`.
   enum Part: Sendable, Equatable {
-    /// `Split`: every match of the expression is a word, and so is what lies between two matches.
+    /// `Split`: every match of the expression is a word, and so is the text between two matches.
     case split(String)
     /// `Digits`: every digit is a word.
     case digits
   }
 
-  /// The names that mean this way; the first one is written.
+  /// The names of this way; the first one is written.
   let names: [String]
   /// The components before `ByteLevel`, which uses its own expression unless one of them is a split.
   let parts: [Part]
-  /// The component `normalizer` of the models that have such a tokenizer; llama.cpp applies none.
+  /// The component `normalizer` of models with such a tokenizer; llama.cpp applies none.
   let normalizer: String?
-  /// Whether a word that is a token is taken as it is, and not put together from merges.
+  /// Whether a word that is a token is taken unchanged instead of being built by merges.
   let ignoresMerges: Bool
-  /// Whether a text begins with the token for that unless the file says otherwise.
+  /// Whether texts begin with the beginning-of-text token unless the file says otherwise.
   let addsBeginToken: Bool
 
   private init(
@@ -33,9 +33,9 @@ struct GGUFPreTokenizer: Sendable {
     self.addsBeginToken = addsBeginToken
   }
 
-  /// Every way that is known.
+  /// Every known way.
   ///
-  /// Where several fit a `tokenizer.json`, the first one is written.
+  /// If several fit a `tokenizer.json`, the first one is written.
   static let all = [
     GGUFPreTokenizer(["gpt-2", "phi-2"], []),
     GGUFPreTokenizer(["smollm", "starcoder", "refact"], [.digits]),
@@ -78,7 +78,8 @@ struct GGUFPreTokenizer: Sendable {
       + #"|\p{N}"# + digits + #"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
   }
 
-  /// The expressions of DeepSeek-V3, one applied to the pieces of the other; line breaks stand in them as themselves.
+  /// The expressions of DeepSeek-V3, each applied to the pieces of the one before; they contain literal line
+  /// breaks.
   private static let deepSeek = [
     #"\p{N}{1,3}"#, "[一-龥぀-ゟ゠-ヿ]+",
     ##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^"## + "\r\n" + #"\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"#
@@ -118,7 +119,7 @@ extension GGUFPreTokenizer {
       ])
   }
 
-  /// The ways that cut text as a component `pre_tokenizer` does, whatever is done before and after.
+  /// The ways that split text like a component `pre_tokenizer`, whatever is done before and after.
   static func matching(_ json: JSONValue) -> [GGUFPreTokenizer] {
     let components = json["pretokenizers"]?.array ?? [json]
     guard let bytes = components.last, bytes["type"]?.string == "ByteLevel",
@@ -149,8 +150,8 @@ extension GGUFPreTokenizer.Part {
   ///
   /// - Parameters:
   ///   - json: The component.
-  ///   - isOnly: Whether no other one cuts text. The expressions of those match every text as a whole, so that
-  ///     removing what lies between matches is isolating them.
+  ///   - isOnly: Whether no other component splits text. The expression of a single component matches every
+  ///     text as a whole, so that removing the text between matches is the same as isolating the matches.
   fileprivate init?(_ json: JSONValue, isOnly: Bool) {
     switch json["type"]?.string {
     case "Digits" where json["individual_digits"]?.bool == true: self = .digits

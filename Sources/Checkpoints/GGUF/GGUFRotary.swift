@@ -1,16 +1,16 @@
-/// How positions turn queries and keys, as a part of `config.json`.
+/// The rotary position embedding of a GGUF file, as a part of `config.json`.
 struct GGUFRotary {
-  /// `rope_theta`, and `rope_scaling` where wavelengths are stretched.
+  /// `rope_theta`, and `rope_scaling` if wavelengths are scaled.
   let members: [JSONValue.Member]
 
-  /// Reads the keys, and the factors that a file may have for every frequency.
+  /// Reads the keys, and the factors of the frequencies, which a file may have.
   ///
   /// - Parameters:
   ///   - keys: The metadata.
-  ///   - architecture: What the keys begin with.
+  ///   - architecture: The beginning of the keys.
   ///   - frequencies: The values of `rope_freqs.weight`.
   ///   - headSize: The width of a head.
-  /// - Throws: `FormatError` when the stretching is one that `config.json` cannot express.
+  /// - Throws: `FormatError` when `config.json` cannot express the scaling.
   init(
     _ keys: GGUFKeys, _ architecture: String, frequencies: [Float]?, headSize: Int
   ) throws(FormatError) {
@@ -55,7 +55,7 @@ struct GGUFRotary {
     return .object([JSONValue.Member("rope_type", .string("linear")), JSONValue.Member("factor", factor)])
   }
 
-  /// The parameters of Llama 3.1's stretching whose factors these are, or nil when there are none.
+  /// The parameters of Llama 3.1's scaling that give these factors, or nil when there are none.
   ///
   /// The factor is that of the slowest frequency; every other one is then checked against the parameters.
   static func llama3Scaling(
@@ -77,16 +77,16 @@ struct GGUFRotary {
 }
 
 extension Llama3Scaling {
-  /// The key of the metadata in which our own files state the parameters but for the factor.
+  /// The key under which our own files state the parameters except the factor.
   static let key = "rilq.rope_scaling"
-  /// What every published model has; the factor is in the file.
+  /// The parameters of all published models; the factor is in the file.
   static let published = Llama3Scaling(
     factor: 1, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 8192)
   private static let keys = (
     low: "low_freq_factor", high: "high_freq_factor", context: "original_max_position_embeddings"
   )
 
-  /// The parameters but for the factor, by their names in `config.json`.
+  /// The parameters except the factor, by their names in `config.json`.
   private var members: [JSONValue.Member] {
     [
       JSONValue.Member(Self.keys.low, .double(lowFrequencyFactor)),
@@ -111,9 +111,9 @@ extension Llama3Scaling {
       originalContext: originalContext)
   }
 
-  /// Reads what the metadata of a file states; what is published where it states nothing.
+  /// Reads the parameters in a file's metadata; if there are none, takes those of the published models.
   ///
-  /// - Throws: `FormatError` when the parameters are not there or make no sense.
+  /// - Throws: `FormatError` when the parameters are incomplete or make no sense.
   init(_ keys: GGUFKeys) throws(FormatError) {
     guard let text = try keys.string(Self.key) else {
       self = .published
@@ -122,7 +122,7 @@ extension Llama3Scaling {
     let json = try keys.json(Self.key, text)
     guard let low = json[Self.keys.low]?.double, let high = json[Self.keys.high]?.double,
       let context = json[Self.keys.context]?.integer, low > 0, high > low, high.isFinite, context > 0
-    else { throw keys.error(Self.key, .malformed("has not the three parameters of Llama 3's stretching")) }
+    else { throw keys.error(Self.key, .malformed("lacks the three parameters of Llama 3's scaling")) }
     self.init(factor: 1, lowFrequencyFactor: low, highFrequencyFactor: high, originalContext: context)
   }
 }

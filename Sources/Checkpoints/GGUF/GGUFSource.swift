@@ -1,12 +1,12 @@
 import Kernels
 
-/// How a tensor of a checkpoint is made from one of a GGUF file.
+/// How a tensor of a checkpoint is made from a tensor of a GGUF file.
 struct GGUFSource: Sendable {
   /// What is taken from the blocks.
   enum Content: Sendable {
     /// The values, as they are stored.
     case stored
-    /// The values, rounded to nearest even where the dtype holds fewer digits.
+    /// The values, rounded to nearest even if the dtype holds fewer digits.
     case rounded(DType)
     /// A tensor of a packed module: the codes, the scales or the biases.
     case part(ModuleTensor, GGUFPacking)
@@ -14,7 +14,8 @@ struct GGUFSource: Sendable {
 
   let entry: GGUFHeader.Entry
   let content: Content
-  /// The rows of a head, where the halves of rotary pairs stand apart in the checkpoint and side by side in the file.
+  /// The rows of a head, if rotary pairs are adjacent rows in the file but not in the checkpoint; otherwise
+  /// nil.
   let headSize: Int?
 
   /// Whether the values are floats, not codes or tables.
@@ -25,7 +26,7 @@ struct GGUFSource: Sendable {
     }
   }
 
-  /// How the file stores what the tensor is made of, or nil when it stores it as it is.
+  /// How the file stores the source of the tensor, or nil when it stores the tensor as described.
   var storedForm: StoredForm? {
     switch content {
     case .stored: return nil
@@ -39,13 +40,13 @@ struct GGUFSource: Sendable {
 
   /// The number of rows.
   ///
-  /// The values of a bias that is reordered are rows of one.
+  /// The values of a reordered bias count as rows of one value.
   var rowCount: Int { isReorderedVector ? entry.rowLength : entry.shape.dropLast().reduce(1, *) }
   private var isReorderedVector: Bool { headSize != nil && entry.shape.count == 1 }
   private var rowByteCount: Int { isReorderedVector ? entry.type.blockByteCount : entry.rowByteCount }
   private var rowLength: Int { isReorderedVector ? 1 : entry.rowLength }
 
-  /// Where a row of the checkpoint is in the file.
+  /// The range of a checkpoint's row in the file.
   private func range(ofRow row: Int) -> Range<Int> {
     var index = row
     if let headSize {
@@ -59,15 +60,15 @@ struct GGUFSource: Sendable {
 }
 
 extension GGUFSource {
-  /// About how many bytes of an output are made at a time.
+  /// The approximate number of bytes of an output that are made at a time.
   private static let chunkByteCount = 1 << 18
 
   /// The bytes of the tensor of the checkpoint.
   ///
   /// - Parameters:
-  ///   - file: The file that the entry is of.
+  ///   - file: The file of the entry.
   ///   - byteCount: The size of the tensor.
-  /// - Returns: The bytes of the file in place where nothing has to be done, otherwise new ones.
+  /// - Returns: The bytes of the file in place if nothing has to be done, otherwise new ones.
   /// - Throws: `FormatError` when codes or tables do not fit the packing.
   func bytes(of file: InputFile, byteCount: Int) throws(FormatError) -> TensorBytes {
     let source = try file.bytes(in: entry.range)
@@ -115,7 +116,7 @@ extension GGUFSource {
   }
 }
 
-/// Room for one row, used again for the next.
+/// Scratch memory for one row, reused for the next.
 private struct GGUFRowScratch {
   var floats: [Float] = []
   var codes: [UInt8] = []
@@ -173,13 +174,13 @@ private struct GGUFRow {
     for first in stride(from: 0, to: blockCount, by: blocksPerGroup) {
       let bits = reader.tableBits(bytes, block: first)
       for block in first..<first + blocksPerGroup where reader.tableBits(bytes, block: block) != bits {
-        throw refused("blocks \(first) and \(block) are of one group and have different scales")
+        throw refused("blocks \(first) and \(block) belong to one group but have different scales")
       }
       table.append(isBias ? reader.bias(bytes, block: first) : reader.scale(bytes, block: first))
     }
     let stored = narrowed(table, to: format)
     for (value, restored) in zip(table, widened(stored, from: format)) where value != restored {
-      throw refused("\(value) is no \(packing.tables.rawValue) value")
+      throw refused("\(value) is not representable in \(packing.tables.rawValue)")
     }
     for i in out.indices { out[i] = stored[i] }
   }

@@ -1,10 +1,10 @@
-/// The bytes of a checkpoint that lies in a GGUF file; tensors are decoded when they are asked for.
+/// The bytes of a checkpoint in a GGUF file; tensors are decoded on demand.
 struct GGUFStore: TensorStore {
   private let file: InputFile
   private let sources: [String: GGUFSource]
   private let assets: [String: TensorBytes]
 
-  /// Joins a file with what is made from it.
+  /// Joins a file with the tensors and files that are made from it.
   ///
   /// - Parameters:
   ///   - file: The file.

@@ -1,4 +1,4 @@
-/// What the tensors of a GGUF file of a family are called in Hugging Face's checkpoints.
+/// The names in Hugging Face's checkpoints of the tensors in a GGUF file of a family.
 struct GGUFTensorNames {
   /// The factors of the rotary frequencies, which become a part of the configuration.
   static let frequencies = "rope_freqs.weight"
@@ -9,7 +9,7 @@ struct GGUFTensorNames {
   /// The tensors of a layer, by their names in GGUF.
   private let entries: [String: LayerDescription.Entry]
 
-  /// Knows the names of a model.
+  /// Collects the names of a model.
   init(_ family: ModelFamily, layerCount: Int) {
     self.family = family
     self.layerCount = layerCount
@@ -25,7 +25,9 @@ struct GGUFTensorNames {
   /// The name of the embedding.
   static func embedding(of family: ModelFamily) -> String { family.embedding.gguf + ".weight" }
 
-  /// The tensors that every model has, the head aside; named one by one, since a file may claim any number of layers.
+  /// The tensors that every model has, except the head.
+  ///
+  /// Named one by one, because a file may claim any number of layers.
   var required: some Sequence<String> {
     let parts = entries.keys.sorted(by: precedes)
     let (family, layerCount) = (family, layerCount)
@@ -38,20 +40,20 @@ struct GGUFTensorNames {
     }
   }
 
-  /// A name in both worlds.
+  /// The place of a GGUF tensor in a checkpoint.
   struct Match: Equatable {
     /// The module in a checkpoint, `model.layers.0.mlp.up_proj`.
     let module: String
     /// Whether it is `.weight` or `.bias`.
     let ending: ModuleTensor
-    /// The dimension of the rows whose order differs between the two worlds, or nil.
+    /// The dimension of the rows whose order differs between the two formats, or nil.
     let pairedRows: ModelAxis?
 
     /// The name in a checkpoint.
     var name: String { ending.name(of: module) }
   }
 
-  /// What a tensor is called in a checkpoint, or nil when no such model has it.
+  /// The match of a GGUF name, or nil when no such model has the tensor.
   func match(_ name: String) -> Match? {
     let words = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
     guard let last = words.last, let ending = ModuleTensor(rawValue: "." + last),

@@ -5,8 +5,8 @@
 ///      scales 16 B    qs 64 B     d   dmin      w = d * low(scale) * q - dmin * high(scale)
 /// ```
 ///
-/// Byte `l` of each 32 of `qs` holds weights `l`, `l + 32`, `l + 64`, `l + 96` of a half, lowest bits first; a scale is
-/// for 16 weights.
+/// Byte `l` of each 32 of `qs` holds weights `l`, `l + 32`, `l + 64`, `l + 96` of a half, lowest bits first.
+/// Each scale covers 16 weights.
 func decodeQ2K(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
   for block in 0..<bytes.byteCount / 84 {
     let start = 84 * block
@@ -30,8 +30,8 @@ func decodeQ2K(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
 ///      hmask 32 B    qs 64 B    scales 12 B    d          w = d * (scale - 32) * (q - 4)
 /// ```
 ///
-/// The lower two bits of a code are as in Q2_K; the third one is bit `weight / 32` of `hmask[weight % 32]`. Scales have 6
-/// bits: four in the halves of the first 8 bytes, two in the last 4.
+/// The lower two bits of a code are as in Q2_K; the third one is bit `weight / 32` of `hmask[weight % 32]`.
+/// Scales have 6 bits: four in the halves of the first 8 bytes, two in the last 4.
 func decodeQ3K(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
   for block in 0..<bytes.byteCount / 110 {
     let start = 110 * block
@@ -119,8 +119,8 @@ func decodeQ5K(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
 ///      ql 128 B    qh 64 B    scales 16 B    d         w = d * scale * (q - 32), scales are signed bytes
 /// ```
 ///
-/// Of a half of 128 weights, `ql[l]` holds the lower four bits of weights `l` and `l + 64` (`l` in 0..<64), and `qh[l]` the
-/// upper two of `l`, `l + 32`, `l + 64`, `l + 96` (`l` in 0..<32).
+/// In each half of 128 weights, `ql[l]` holds the lower four bits of weights `l` and `l + 64` (`l` in
+/// 0..<64), and `qh[l]` the upper two of `l`, `l + 32`, `l + 64`, `l + 96` (`l` in 0..<32).
 func decodeQ6K(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
   for block in 0..<bytes.byteCount / 210 {
     let start = 210 * block

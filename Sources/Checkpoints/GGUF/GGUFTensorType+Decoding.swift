@@ -39,7 +39,7 @@ extension RawSpan {
   func half(at offset: Int) -> Float {
     let bits: UInt16 = integer(at: offset)
     let magnitude = UInt32(bits & 0x7FFF) << 13
-    // The exponent moves from a bias of 15 to one of 127; the product also normalizes what is subnormal.
+    // The exponent moves from a bias of 15 to one of 127; the product also normalizes subnormals.
     let value =
       bits & 0x7C00 == 0x7C00
       ? Float(bitPattern: 0x7F80_0000 | magnitude) : Float(bitPattern: magnitude) * 0x1p112

@@ -5,8 +5,9 @@
 ///      qs 48 B    qh 4 B    d        w = (q - 1) * d
 /// ```
 ///
-/// A byte holds up to five digits to the base 3 as the fraction `byte / 256`: the first digit is the whole part of three
-/// times that. 32 bytes hold weights `32 n + m`, 16 bytes `160 + 16 n + m`, 4 bytes `240 + 4 n + m` in digit `n`.
+/// A byte holds up to five base-3 digits as the fraction `byte / 256`; the first digit is the whole part of
+/// three times the fraction. 32 bytes hold weights `32 n + m`, 16 bytes `160 + 16 n + m`, 4 bytes
+/// `240 + 4 n + m` in digit `n`.
 func decodeTQ1_0(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
   for block in 0..<bytes.byteCount / 54 {
     let (start, first) = (54 * block, 256 * block)

@@ -1,4 +1,4 @@
-/// The types of a GGUF tensor that are read; `Formats/gguf.md` has the bytes of their blocks.
+/// The supported types of GGUF tensors; `Formats/gguf.md` has the bytes of their blocks.
 package enum GGUFTensorType: UInt32, Sendable, CaseIterable {
   case f32 = 0
   case f16 = 1
@@ -19,9 +19,9 @@ package enum GGUFTensorType: UInt32, Sendable, CaseIterable {
 
   /// The name that ggml gives it.
   package var name: String { layout.name }
-  /// The consecutive weights of a row that are stored together.
+  /// The number of consecutive weights of a row that form a block.
   package var blockElementCount: Int { layout.elements }
-  /// The bytes of such a block.
+  /// The size of a block in bytes.
   package var blockByteCount: Int { layout.bytes }
 
   private var layout: (name: String, elements: Int, bytes: Int) {
@@ -47,7 +47,7 @@ package enum GGUFTensorType: UInt32, Sendable, CaseIterable {
 }
 
 extension GGUFTensorType {
-  /// The dtype with the same values, of types without blocks.
+  /// The dtype with the same values, for types without blocks; otherwise nil.
   package var dtype: DType? {
     switch self {
     case .f32: .f32

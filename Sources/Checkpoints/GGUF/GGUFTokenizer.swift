@@ -1,6 +1,6 @@
 /// The tokenizer in the metadata of a GGUF file, as the files of a Hugging Face checkpoint.
 struct GGUFTokenizer {
-  /// What `tokenizer.ggml.token_type` says of a token.
+  /// The values of `tokenizer.ggml.token_type`.
   private enum Kind: Int {
     case normal = 1
     case control = 3
@@ -21,12 +21,12 @@ struct GGUFTokenizer {
 
   /// Reads the keys.
   ///
-  /// Nil when a file has no tokenizer.
+  /// Nil when the file has no tokenizer.
   ///
   /// - Parameters:
   ///   - keys: The metadata.
   ///   - vocabularySize: The rows of the embedding.
-  /// - Throws: `FormatError` with the key: one that is malformed, or a tokenizer of another kind than byte-level pairs.
+  /// - Throws: `FormatError` with a key that is malformed, or when the tokenizer is not byte-level BPE.
   init?(_ keys: GGUFKeys, vocabularySize: Int) throws(FormatError) {
     guard let model = try keys.string(Self.key("model")) else { return nil }
     guard model == "gpt2" else {
@@ -58,7 +58,7 @@ struct GGUFTokenizer {
   private static func key(_ name: String) -> String { "tokenizer.ggml." + name }
 
   private static func preTokenizer(_ keys: GGUFKeys) throws(FormatError) -> GGUFPreTokenizer {
-    // Files from before May 2024 do not say it, and nothing else tells how their text is split.
+    // Files from before May 2024 lack the key, and nothing else tells how they split text.
     guard let name = try keys.string(key("pre")) else {
       throw FormatError(keys.path, .unsupported("a tokenizer without key '\(key("pre"))' is not supported"))
     }
@@ -128,7 +128,8 @@ extension GGUFTokenizer {
   /// - Parameters:
   ///   - keys: The metadata.
   ///   - vocabularySize: The rows of the embedding.
-  /// - Returns: Hugging Face's files; for a tokenizer that is not understood the one that keeps it, and why.
+  /// - Returns: Hugging Face's files; for a tokenizer that is not understood, the file that keeps it, and the
+  ///   reason.
   /// - Throws: `FormatError` with the key that is malformed.
   static func files(
     _ keys: GGUFKeys, vocabularySize: Int
@@ -179,7 +180,7 @@ extension GGUFTokenizer {
     ])
   }
 
-  /// Puts tokens before and behind a text, where the file wants that.
+  /// Puts tokens before and after a text, if the file asks for it.
   private var postProcessor: JSONValue {
     func part(_ kind: String, _ id: String, _ type: Int) -> JSONValue {
       let inner = [JSONValue.Member("id", .string(id)), JSONValue.Member("type_id", .integer(type))]

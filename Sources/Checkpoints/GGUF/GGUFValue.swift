@@ -9,7 +9,7 @@ package enum GGUFValue: Sendable, Equatable {
   case float32(Float)
   case bool(Bool)
   case string(String)
-  /// Values of one type; `elementType` is there for an array without any.
+  /// Values of one type; `elementType` tells the type of an empty array.
   case array(elementType: GGUFValueType, [GGUFValue])
   case uint64(UInt64)
   case int64(Int64)

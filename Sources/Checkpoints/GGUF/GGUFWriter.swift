@@ -2,7 +2,7 @@ import Kernels
 
 /// Writes a checkpoint as a GGUF file that llama.cpp loads, `Formats/gguf.md`.
 ///
-/// Takes the tensors of a `GGUFExport`; those of a packed module are kept until the module is whole.
+/// Takes the tensors of a `GGUFExport`; those of a packed module are kept until the module is complete.
 package final class GGUFWriter: CheckpointWriter {
   private let export: GGUFExport
   private let layout: GGUFWriterLayout
@@ -11,7 +11,7 @@ package final class GGUFWriter: CheckpointWriter {
   private var sourcesWritten = 0
   private var pending: [TensorBytes] = []
 
-  /// Begins a file: everything before the tensors.
+  /// Begins a file with everything before the tensors.
   ///
   /// - Parameters:
   ///   - export: What will be written.

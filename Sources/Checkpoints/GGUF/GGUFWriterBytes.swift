@@ -1,12 +1,12 @@
 /// The bytes of numbers, strings and metadata as a GGUF file has them: little-endian, without padding.
 extension [UInt8] {
-  /// The length in bytes, then UTF-8.
+  /// Appends the length in bytes, then UTF-8.
   mutating func appendGGUF(_ text: String) {
     appendInteger(UInt64(text.utf8.count))
     append(contentsOf: text.utf8)
   }
 
-  /// A value without its type.
+  /// Appends a value without its type.
   mutating func appendGGUF(_ value: GGUFValue) {
     switch value {
     case .uint8(let value): append(value)

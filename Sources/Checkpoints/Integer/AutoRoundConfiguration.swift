@@ -11,13 +11,13 @@ enum AutoRoundConfiguration {
   /// The packings with MLX's own tensors.
   private static let mlxPackings: Set<String> = ["auto_round:mlx", "mlx"]
 
-  /// Whether a configuration is AutoRound's and the tensors are already those of MLX.
+  /// Whether a configuration is AutoRound's and the tensors are MLX's already.
   static func isMLX(_ block: JSONValue) -> Bool {
     block["quant_method"]?.string == IntegerQuantization.Method.autoRound.rawValue
       && block["packing_format"]?.string.map(mlxPackings.contains) == true
   }
 
-  /// The quantized modules among tensors that are already those of MLX: those with scales.
+  /// The quantized modules among tensors that are MLX's already: those with scales.
   ///
   /// - Throws: `FormatError` when the configuration says that such a module is not quantized.
   static func mlxModules(
@@ -41,7 +41,7 @@ enum AutoRoundConfiguration {
   /// - Parameters:
   ///   - block: The object.
   ///   - place: Where it is.
-  /// - Returns: What it says.
+  /// - Returns: The description of the weights.
   /// - Throws: `FormatError` with the key.
   static func read(_ block: JSONValue, at place: ConfigurationPlace) throws(FormatError)
     -> IntegerQuantization
@@ -58,12 +58,12 @@ enum AutoRoundConfiguration {
       scheme: try modules(of: block, at: place))
   }
 
-  /// How each module is quantized, from the whole and from what `extra_config` says of single ones.
+  /// How each module is quantized, according to the defaults and to `extra_config`.
   static func modules(
     of block: JSONValue, at place: ConfigurationPlace
   ) throws(FormatError) -> (String) throws(FormatError) -> IntegerQuantization.Scheme? {
     guard let common = try place.scheme(of: block) else {
-      throw place.error(.malformed("codes of 16 bits or more are no quantization"), at: "bits")
+      throw place.error(.malformed("codes of 16 bits or more are not quantized"), at: "bits")
     }
     let extra = try ExtraConfiguration(block, at: place)
     return { module throws(FormatError) in
@@ -73,7 +73,7 @@ enum AutoRoundConfiguration {
     }
   }
 
-  /// Refuses what is more than integer codes of the weights.
+  /// Refuses everything but integer codes of weights.
   private static func checkKind(of block: JSONValue, at place: ConfigurationPlace) throws(FormatError) {
     if let type = try place.string("data_type", of: block), type != "int", (block["bits"]?.integer ?? 0) < 16
     {
@@ -89,7 +89,7 @@ enum AutoRoundConfiguration {
   }
 }
 
-/// AutoRound's `extra_config`, a name or an expression a module, and `modules_to_not_convert`.
+/// AutoRound's `extra_config`, with a name or an expression per module, and `modules_to_not_convert`.
 private struct ExtraConfiguration {
   private var named: [String: JSONValue] = [:]
   private var patterns: [(pattern: NamePattern, block: JSONValue)] = []

@@ -5,7 +5,7 @@ enum CompressedTensorsConfiguration {
   /// - Parameters:
   ///   - block: The object.
   ///   - place: Where it is.
-  /// - Returns: What it says.
+  /// - Returns: The description of the weights.
   /// - Throws: `FormatError` with the key.
   static func read(_ block: JSONValue, at place: ConfigurationPlace) throws(FormatError)
     -> IntegerQuantization
@@ -27,7 +27,7 @@ enum CompressedTensorsConfiguration {
     ) { module throws(FormatError) in groups.scheme(of: module) }
   }
 
-  /// Refuses keys that say anything.
+  /// Refuses keys that have a value.
   fileprivate static func refuse(
     _ keys: [String], of block: JSONValue, _ place: ConfigurationPlace
   ) throws(FormatError) {
@@ -37,7 +37,7 @@ enum CompressedTensorsConfiguration {
   }
 }
 
-/// Which modules are quantized how: `config_groups` and `ignore`.
+/// How each module is quantized, according to `config_groups` and `ignore`.
 private struct TargetGroups {
   /// A module name, an expression, or every linear.
   private enum Target {
@@ -53,7 +53,7 @@ private struct TargetGroups {
       }
     }
 
-    /// Names before expressions before classes.
+    /// Names take precedence over expressions, and expressions over classes.
     var rank: Int {
       switch self {
       case .name: 0
@@ -89,7 +89,7 @@ private struct TargetGroups {
     _ text: String, _ place: ConfigurationPlace, _ key: String
   ) throws(FormatError) -> Target {
     guard text.hasPrefix("re:") else {
-      // A class is named in upper case; which modules have it, only the program of the model says.
+      // Names of classes begin with a capital; only the model's own code tells which modules have a class.
       if text == "Linear", key == "targets" { return .linear }
       guard text.first?.isUppercase != true else {
         throw place.error(.unsupportedKind("class '\(text)'", supported: ["Linear"]), at: key)
@@ -117,7 +117,7 @@ private struct TargetGroups {
       throw inner.error(.unsupportedKind("type '\(type)'", supported: ["int"]), at: "type")
     }
     if let dynamic = weights["dynamic"], dynamic != .bool(false), !dynamic.isNull {
-      throw inner.error(.unsupported("codes that are found while running are not supported"), at: "dynamic")
+      throw inner.error(.unsupported("codes that are computed at run time are not supported"), at: "dynamic")
     }
     guard let bits = try inner.integer("num_bits", of: weights) else {
       throw inner.error(.missing("integer 'num_bits'"))

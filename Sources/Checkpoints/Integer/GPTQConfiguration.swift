@@ -1,6 +1,6 @@
 /// The `quantization_config` of GPTQ, or the file `quantize_config.json`.
 enum GPTQConfiguration {
-  /// The key under which older tools keep the configuration in a file of its own.
+  /// The file in which older tools keep the configuration.
   static let fileName = "quantize_config.json"
 
   /// Reads a configuration.
@@ -8,7 +8,7 @@ enum GPTQConfiguration {
   /// - Parameters:
   ///   - block: The object.
   ///   - place: Where it is.
-  /// - Returns: What it says.
+  /// - Returns: The description of the weights.
   /// - Throws: `FormatError` with the key.
   static func read(_ block: JSONValue, at place: ConfigurationPlace) throws(FormatError)
     -> IntegerQuantization
@@ -23,7 +23,7 @@ enum GPTQConfiguration {
     let format = try formatName(block, at: place)
     let dynamic = try DynamicOverrides(block["dynamic"], at: place)
     guard let common = try place.scheme(of: block) else {
-      throw place.error(.malformed("codes of 16 bits or more are no quantization"), at: "bits")
+      throw place.error(.malformed("codes of 16 bits or more are not quantized"), at: "bits")
     }
     return IntegerQuantization(
       method: .gptq, layout: .gptq, formatName: format, zeroPoints: format == "gptq" ? .v1 : .v2, place: place
@@ -31,7 +31,7 @@ enum GPTQConfiguration {
       guard let override = dynamic.first(for: module) else { return common }
       guard let block = override.block else { return nil }
       let scheme = try place.scheme(of: block, defaults: common)
-      // The planes of this format are consecutive bits only where codes divide a word.
+      // The planes of this format are consecutive bits only if the code width divides the word width.
       if format == "gptq_p", scheme?.bits == 3 {
         throw place.error(.unsupported("3-bit codes in planes are not supported"))
       }
@@ -60,9 +60,10 @@ enum GPTQConfiguration {
   }
 }
 
-/// GPTQModel's `dynamic`: expressions over module names, the first that matches a start of the name decides.
+/// GPTQModel's `dynamic`: expressions over module names; the first one that matches a start of the name
+/// decides.
 private struct DynamicOverrides {
-  /// What an expression says; no block means that the module is not quantized.
+  /// The override of an expression; no block means that the module is not quantized.
   struct Override {
     let pattern: NamePattern
     let block: JSONValue?

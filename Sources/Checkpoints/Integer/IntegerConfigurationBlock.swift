@@ -3,10 +3,10 @@ struct IntegerConfigurationBlock {
   let format: IntegerFormat
   /// The quantized modules, sorted by name, at least one.
   let modules: [IntegerWritingPlan.Module]
-  /// All tensors as they are before packing.
+  /// All tensors before packing.
   let tensors: [TensorInfo]
 
-  /// What a group of modules has in common.
+  /// The settings that a group of modules shares.
   private struct Scheme: Hashable {
     let bits: Int
     let groupSize: Int
@@ -39,8 +39,8 @@ struct IntegerConfigurationBlock {
     return first.key
   }
 
-  /// The modules with a matrix that is not quantized: linears, embeddings too, and the output head, which may share
-  /// the embedding's.
+  /// The modules with a matrix that is not quantized: linears, embeddings, and the output head, which may
+  /// share the embedding's matrix.
   private var unquantized: [String] {
     let quantized = Set(modules.map(\.name))
     var names = Set(
@@ -109,7 +109,7 @@ extension IntegerConfigurationBlock {
 
   private var compressedTensors: JSONValue {
     let common = common
-    // Embeddings are no linears: they are named, wherever their packing comes from.
+    // Embeddings are not linears, so they are named, wherever their packing comes from.
     let isNamed = { (module: IntegerWritingPlan.Module) in
       Scheme(module) != common || ModuleTensor.isEmbedding(module.name)
     }

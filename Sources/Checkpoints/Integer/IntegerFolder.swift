@@ -1,21 +1,21 @@
 /// A Hugging Face folder whose weights have integer zero points, read as codes, scales and biases.
 enum IntegerFolder {
-  /// The files that repeat the configuration; they are no assets.
+  /// The files that repeat the configuration; they are not assets.
   static let configurationNames: Set<String> = [GPTQConfiguration.fileName, AutoRoundConfiguration.fileName]
 
-  /// Reads what the configuration says, when it speaks of such weights.
+  /// Reads the configuration's description of such weights, if there is one.
   ///
   /// - Parameters:
   ///   - folder: The folder.
-  ///   - names: What is in it.
-  ///   - configuration: The contents of `config.json`, when that is there.
+  ///   - names: The names in it.
+  ///   - configuration: The contents of `config.json`, if it exists.
   ///   - tensors: The tensors of the files.
-  /// - Returns: What is said; nil when nothing is, or when the weights are those of MLX.
-  /// - Throws: `FormatError` with the key; for a method that is not read, too.
+  /// - Returns: The description; nil when there is none, or when the weights are MLX's.
+  /// - Throws: `FormatError` with the key, also for an unsupported method.
   static func quantization(
     of folder: String, _ names: [String], _ configuration: JSONValue?, _ tensors: [TensorInfo]
   ) throws -> IntegerQuantization? {
-    // MLX's own key says all that has to be known.
+    // MLX's own key is sufficient.
     if configuration?["quantization"].map({ !$0.isNull }) == true { return nil }
     let path = FileSystem.join(folder, SafetensorsFolder.configurationName)
     if let block = configuration?["quantization_config"], let method = block["quant_method"], !method.isNull {
@@ -46,15 +46,16 @@ enum IntegerFolder {
     }
   }
 
-  /// Puts the modules in place of their packed tensors.
+  /// Replaces packed tensors with their modules.
   ///
   /// - Parameters:
-  ///   - quantization: What the configuration says.
+  ///   - quantization: The configuration's description.
   ///   - store: The files.
-  ///   - contents: What they hold; `tensors` and `quantization` are replaced, `metadata` says what was read.
+  ///   - contents: The contents of the files; `tensors` and `quantization` are replaced, `metadata` describes
+  ///     the source.
   ///   - configuration: The contents of `config.json`.
   ///   - path: The folder.
-  /// - Returns: Where the bytes come from.
+  /// - Returns: The source of the bytes.
   /// - Throws: `FormatError` for tensors that do not fit each other or the configuration.
   static func translate(
     _ quantization: IntegerQuantization, _ store: SafetensorsStore, _ contents: inout CheckpointContents,
@@ -96,7 +97,7 @@ enum IntegerFolder {
     }
   }
 
-  /// The tensors with each module's three where its codes were.
+  /// The tensors, with each module's three where its codes were.
   private static func replaced(
     _ tensors: [TensorInfo], _ modules: [IntegerModule], _ layout: IntegerQuantization.Layout, path: String
   ) throws(FormatError) -> [TensorInfo] {
@@ -117,19 +118,19 @@ enum IntegerFolder {
   }
 }
 
-/// How zero points are stored, as the configuration says or as symmetric ones show.
+/// How zero points are stored, according to the configuration or to symmetric modules.
 struct DetectedZeroPoints {
-  /// What the fields hold.
+  /// The contents of the fields.
   let stored: StoredZeroPoints
 
   /// Looks at the fields of all symmetric modules, whose zero point is known.
   ///
   /// - Parameters:
-  ///   - quantization: What the configuration says.
+  ///   - quantization: The configuration's description.
   ///   - modules: The modules.
   ///   - store: The files.
   ///   - path: The folder, for errors.
-  /// - Throws: `FormatError` when their fields are not one and the same version's.
+  /// - Throws: `FormatError` when the fields are not all of the same version.
   init(
     _ quantization: IntegerQuantization, _ modules: [IntegerModule], _ store: SafetensorsStore, path: String
   ) throws {
@@ -165,7 +166,7 @@ struct DetectedZeroPoints {
     }
   }
 
-  /// What the metadata says about the source.
+  /// The metadata about the source.
   func description(of quantization: IntegerQuantization) -> JSONValue {
     var members = [
       JSONValue.Member("quant_method", .string(quantization.method.rawValue)),

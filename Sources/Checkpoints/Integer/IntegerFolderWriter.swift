@@ -2,10 +2,10 @@ internal import Kernels
 
 /// Writes a checkpoint as a folder of GPTQ, AutoRound or compressed-tensors.
 ///
-/// The tables are looked at before anything is written: what the format does not hold exactly is refused, unless a
-/// loss is allowed. `Formats/gptq.md` and `Formats/compressed-tensors.md` have the layouts.
+/// The tables are checked before anything is written. Values that the format cannot hold exactly are refused
+/// unless a loss is allowed. `Formats/gptq.md` and `Formats/compressed-tensors.md` have the layouts.
 package final class IntegerFolderWriter: MetadataLastWriter {
-  /// The tensors of a module that have come so far.
+  /// The tensors of a module that have arrived so far.
   private struct Parts {
     var codes: [UInt8] = []
     var scales: [Float] = []
@@ -23,17 +23,17 @@ package final class IntegerFolderWriter: MetadataLastWriter {
     set { files.metadata = newValue }
   }
 
-  /// Looks at the tables and plans the files.
+  /// Checks the tables and plans the files.
   ///
   /// - Parameters:
   ///   - contents: What will be written, in this order; the tensors are those of `source`.
-  ///   - source: Where the tables can be read before they are written.
+  ///   - source: Holds the tables before they are written.
   ///   - folder: The folder to write into.
   ///   - format: The format.
-  ///   - allowsLoss: Whether the nearest is written where the format does not hold the weights.
-  ///   - shardByteLimit: The bytes of tensors a file may have.
-  /// - Throws: `FormatError.notExact` with the tensor and the reason; other `FormatError`s for what the format
-  ///   cannot have at all.
+  ///   - allowsLoss: Whether the nearest weights are written if the format cannot hold the original ones.
+  ///   - shardByteLimit: The maximum of tensor bytes per file.
+  /// - Throws: `FormatError.notExact` with the tensor and the reason; other `FormatError`s for contents that
+  ///   the format cannot have at all.
   package init(
     _ contents: CheckpointContents, source: Checkpoint, folder: String, format: IntegerFormat,
     allowsLoss: Bool, shardByteLimit: Int = SafetensorsFolderWriter.defaultShardByteLimit
@@ -58,7 +58,7 @@ package final class IntegerFolderWriter: MetadataLastWriter {
     if parts.count == 3 { try write(parts, as: module) }
   }
 
-  /// Writes a module that is whole.
+  /// Writes a complete module.
   private func write(_ parts: Parts, as module: IntegerWritingPlan.Module) throws {
     let tables = IntegerTables(
       scales: parts.scales, biases: parts.biases, bits: module.bits, format: plan.scaleFormat,
@@ -96,7 +96,7 @@ package final class IntegerFolderWriter: MetadataLastWriter {
     return try files.finish()
   }
 
-  /// What the format did to the weights: an object.
+  /// The changes that the format made to the weights: an object.
   package var report: JSONValue {
     var members = [
       JSONValue.Member("format", .string(plan.format.rawValue)),

@@ -12,9 +12,10 @@ package enum IntegerFormat: String, Sendable {
   /// How the tensors of a module are named and packed.
   var layout: IntegerQuantization.Layout { self == .compressedTensors ? .compressedTensors : .gptq }
 
-  /// What the fields of packed zero points hold.
+  /// The contents of the fields of packed zero points.
   ///
-  /// - Parameter isSymmetric: Whether all modules are symmetric; AutoRound then packs as GPTQ does at first.
+  /// - Parameter isSymmetric: Whether all modules are symmetric; AutoRound then packs like GPTQ's first
+  ///   version.
   /// - Returns: The version.
   func storedZeroPoints(isSymmetric: Bool) -> StoredZeroPoints {
     switch self {

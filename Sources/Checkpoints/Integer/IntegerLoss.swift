@@ -1,6 +1,6 @@
 internal import Kernels
 
-/// What writing a module in a format with integer zero points changed.
+/// The changes made by writing a module in a format with integer zero points.
 struct IntegerLoss {
   let module: String
   let largestError: Double
@@ -14,7 +14,7 @@ struct IntegerLoss {
   ///   - codes: Whole rows, dense.
   ///   - scales: The scales before, `[out, groups]`.
   ///   - biases: The biases before, `[out, groups]`.
-  ///   - tables: What they became.
+  ///   - tables: The tables after.
   init(
     of module: String, bits: Int, codes: RawSpan, scales: [Float], biases: [Float], tables: IntegerTables
   ) {
@@ -36,7 +36,7 @@ struct IntegerLoss {
     meanError = sum / Double(unpacked.count)
   }
 
-  /// The loss as it is reported.
+  /// The loss as it appears in the report.
   var json: JSONValue {
     .object([
       JSONValue.Member("module", .string(module)),

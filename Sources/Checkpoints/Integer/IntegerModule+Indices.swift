@@ -1,11 +1,11 @@
-/// The small tensors of integers that only repeat what is known: read when a checkpoint is opened.
+/// Small tensors of integers that only repeat known facts; they are read when a checkpoint is opened.
 extension IntegerModuleReader {
-  /// Checks `g_idx` and `weight_shape` of a module, where they are there.
+  /// Checks `g_idx` and `weight_shape` of a module, if it has them.
   ///
   /// - Parameters:
   ///   - module: The module.
   ///   - bytes: Gives the bytes of a tensor.
-  /// - Throws: `FormatError` when columns are reordered, or a number is not what the shapes say.
+  /// - Throws: `FormatError` when columns are reordered, or a number contradicts the shapes.
   func checkIndices(of module: IntegerModule, _ bytes: (TensorInfo) throws -> TensorBytes) throws {
     let endings = module.layout.endings
     if let groups = tensors[module.name + endings.groupIndex] {

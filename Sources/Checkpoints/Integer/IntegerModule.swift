@@ -14,12 +14,12 @@ struct IntegerModule: Sendable {
   /// `qzeros` or `weight_zero_point`, I32; nil when the zero points are not stored.
   let zeroPoints: TensorInfo?
 
-  /// The groups of a row.
+  /// The number of groups in a row.
   var groupCount: Int { inputCount / groupSize }
   /// The zero point of symmetric codes.
   var middle: UInt8 { UInt8(1 << (bits - 1)) }
 
-  /// The three tensors that stand for the module in a checkpoint.
+  /// The three tensors that represent the module in a checkpoint.
   var tensors: [TensorInfo] {
     quantizedLayout.tensors(of: name, rows: outputCount, columns: inputCount, tables: .f32)
   }
@@ -29,7 +29,7 @@ struct IntegerModule: Sendable {
 }
 
 extension IntegerQuantization.Layout {
-  /// The endings of the tensors of a module: codes, scales, zero points, and what else there is.
+  /// The endings of a module's tensors: codes, scales, zero points, group index, and shape if there is one.
   var endings: (codes: String, scales: String, zeroPoints: String, groupIndex: String, shape: String?) {
     switch self {
     case .gptq: (".qweight", ".scales", ".qzeros", ".g_idx", nil)
@@ -38,7 +38,7 @@ extension IntegerQuantization.Layout {
     }
   }
 
-  /// The module that a tensor is a packed part of, or nil for every other tensor.
+  /// The module of a packed tensor, or nil for other tensors.
   func module(of name: String) -> String? {
     for ending in [endings.codes, endings.scales, endings.zeroPoints, endings.groupIndex, endings.shape] {
       if let ending, name.hasSuffix(ending) { return String(name.dropLast(ending.count)) }
@@ -47,7 +47,7 @@ extension IntegerQuantization.Layout {
   }
 }
 
-/// Makes modules of tensors.
+/// Makes modules from tensors.
 struct IntegerModuleReader {
   let quantization: IntegerQuantization
   let tensors: [String: TensorInfo]
@@ -152,10 +152,11 @@ extension IntegerModuleReader {
     }
   }
 
-  /// The columns behind the words of a row; the product fits because a matrix without a zero fits its file.
+  /// The number of columns in the words of a row; the product fits because a matrix without a zero dimension
+  /// fits its file.
   private func inputCount(of codes: TensorInfo, words: Int, bits: Int) throws(FormatError) -> Int {
     guard words * 32 % bits == 0 else {
-      throw error(codes, .malformed("\(words) words a row are no whole number of \(bits)-bit codes"))
+      throw error(codes, .malformed("\(words) words per row are not a whole number of \(bits)-bit codes"))
     }
     return words * 32 / bits
   }
@@ -165,7 +166,7 @@ extension IntegerModuleReader {
   ) throws(FormatError) -> Int {
     let groupSize = scheme.groupSize ?? inputCount
     guard inputCount % groupSize == 0 else {
-      throw error(codes, .unsupported("\(inputCount) columns are no whole groups of \(groupSize)"))
+      throw error(codes, .unsupported("\(inputCount) columns are not whole groups of \(groupSize)"))
     }
     return groupSize
   }

@@ -1,8 +1,8 @@
-/// What a configuration says about weights whose zero points are integers: `scale * (code - zero point)`.
+/// A configuration's description of weights whose zero points are integers: `scale * (code - zero point)`.
 ///
 /// `Formats/gptq.md` and `Formats/compressed-tensors.md` have the layouts.
 struct IntegerQuantization {
-  /// Who made the checkpoint, by the `quant_method` of its configuration.
+  /// The tool that made the checkpoint, by the `quant_method` of its configuration.
   enum Method: String, CaseIterable {
     case gptq
     case autoRound = "auto-round"
@@ -20,7 +20,7 @@ struct IntegerQuantization {
   /// How a module is quantized.
   struct Scheme: Equatable {
     var bits: Int
-    /// The columns that share a scale; nil is a whole row.
+    /// The number of columns that share a scale; nil means a whole row.
     var groupSize: Int?
     /// Whether every zero point is `2^(bits - 1)`.
     var isSymmetric: Bool
@@ -30,30 +30,30 @@ struct IntegerQuantization {
   let layout: Layout
   /// The name of the format in its own configuration: `gptq_v2`, `auto_round`, `pack-quantized`.
   let formatName: String
-  /// How the configuration says that zero points are stored.
+  /// How zero points are stored, according to the configuration.
   let zeroPoints: StoredZeroPoints
   /// The configuration's file and key, for errors.
   let place: ConfigurationPlace
-  /// How a module is quantized, or nil when it is said not to be.
+  /// How a module is quantized, or nil when it is not.
   let scheme: (_ module: String) throws(FormatError) -> Scheme?
 }
 
-/// What the fields of packed zero points hold.
+/// The contents of the fields of packed zero points.
 enum StoredZeroPoints: String, Sendable {
   /// The zero point minus one.
   case v1
   /// The zero point.
   case v2
 
-  /// The version that it is not.
+  /// The other version.
   var other: StoredZeroPoints { self == .v1 ? .v2 : .v1 }
 }
 
-/// Where something is said about quantization.
+/// The place of a description of quantization.
 struct ConfigurationPlace {
   /// The file.
   let path: String
-  /// The key in it, worded for errors.
+  /// The key in it, ready to print.
   let key: String
 
   /// An error about the place, or about a key in it.
@@ -98,12 +98,12 @@ extension ConfigurationPlace {
     return strings
   }
 
-  /// A scheme with what a block says in place of the defaults.
+  /// A scheme with the values of a block in place of the defaults.
   ///
   /// - Parameters:
   ///   - block: An object with some of `bits`, `group_size` and `sym`.
-  ///   - defaults: What holds without those.
-  /// - Returns: The scheme; nil when the bits are 16 or more, which is no quantization.
+  ///   - defaults: The values for keys that are missing.
+  /// - Returns: The scheme; nil when the bits are 16 or more, which means not quantized.
   /// - Throws: `FormatError` with the key.
   func scheme(
     of block: JSONValue, defaults: IntegerQuantization.Scheme? = nil
@@ -123,14 +123,14 @@ extension ConfigurationPlace {
     return .init(bits: bits, groupSize: groupSize, isSymmetric: isSymmetric)
   }
 
-  /// Refuses widths of codes that are not read.
+  /// Refuses unsupported code widths.
   func check(bits: Int) throws(FormatError) {
     guard QuantizedLayout.codeWidths.contains(bits) else {
       throw error(.unsupported("\(bits)-bit codes are not supported"))
     }
   }
 
-  /// A size of groups, nil for whole rows.
+  /// A group size; nil for whole rows.
   func groupSize(_ number: Int) throws(FormatError) -> Int? {
     if number == -1 { return nil }
     guard number > 0 else { throw error(.malformed("groups of \(number) columns")) }

@@ -1,10 +1,10 @@
 internal import Kernels
 
-/// The bytes of a checkpoint with integer zero points as codes, scales and biases.
+/// The bytes of a checkpoint with integer zero points, read as codes, scales and biases.
 ///
-/// A weight is `scale * (code - zero point)`, which is `scale * code + bias` with the bias `-zero point * scale`. Scales
-/// of 16 bits make every product and every sum exact in f32, so nothing is rounded; scales in f32 are
-/// refused where a level is.
+/// A weight is `scale * (code - zero point)`, which is `scale * code + bias` with the bias
+/// `-zero point * scale`. With scales of 16 bits, every product and every sum is exact in f32, so nothing is
+/// rounded. Scales in f32 are refused if a level is rounded.
 struct IntegerStore: TensorStore {
   /// The tensors as they are in the files.
   let base: SafetensorsStore
@@ -52,7 +52,7 @@ struct IntegerStore: TensorStore {
   private func codes(of module: IntegerModule) throws -> TensorBytes {
     let bytes = try base.bytes(of: module.codes)
     guard module.layout == .gptq else { return bytes }
-    // Codes of a column fill whole words down the rows, so a word goes to its place as it is.
+    // Codes of a column fill whole words down the rows, so words are moved unchanged.
     return TensorBytes(
       bytes.withSpan {
         transposedWords($0, rowCount: module.codes.shape[0], columnCount: module.codes.shape[1])
@@ -134,7 +134,7 @@ struct IntegerGroup: Equatable {
   /// The weight of a code, rounded once.
   func level(_ code: Int) -> Float { scale * Float(code - zeroPoint) }
 
-  /// The first code whose weight is not that of the same scale with a bias, computed as `scale * code + bias`.
+  /// The first code whose weight differs from `scale * code + bias` with the same scale.
   ///
   /// Nil when all levels are equal.
   func firstCode(of bits: Int, missing bias: Float) -> Int? {

@@ -1,6 +1,6 @@
 internal import Kernels
 
-/// The first pass over a checkpoint that is to be written with integer zero points.
+/// The first pass over a checkpoint that will be written with integer zero points.
 struct IntegerSurvey {
   private let contents: CheckpointContents
   private let source: Checkpoint
@@ -21,12 +21,12 @@ struct IntegerSurvey {
 
   private var names: [String] { contents.quantization.keys.sorted(by: precedes) }
 
-  /// Refuses what the format has no place for.
+  /// Refuses contents that the format has no place for.
   func checkContents() throws {
     guard !contents.quantization.isEmpty else {
       throw FormatError(folder, .unsupported("nothing is quantized, which \(format.rawValue) needs"))
     }
-    // Their tools pack linears; compressed-tensors names what it packs.
+    // GPTQ's tools pack only linears; compressed-tensors names the modules that it packs.
     if format.layout == .gptq, let module = names.first(where: ModuleTensor.isEmbedding) {
       throw FormatError(
         folder, at: "module '\(module)'",
@@ -39,9 +39,11 @@ struct IntegerSurvey {
     }
   }
 
-  /// How scales are stored: F16 in GPTQ's layout, otherwise as the dense tensors if that holds all, or what does.
+  /// The format of scales: F16 in GPTQ's layout, otherwise that of dense tensors, or another one that holds
+  /// all scales.
   ///
-  /// Where a loss is allowed and nothing holds all, as the dense tensors, or in F16 when those are F32.
+  /// If a loss is allowed and no format holds all scales, it is that of dense tensors, or F16 if those are
+  /// F32.
   func scaleFormat() throws -> FloatFormat {
     guard format == .compressedTensors else { return .f16 }
     let dense = contents.tensors.first { tensor in
@@ -55,7 +57,7 @@ struct IntegerSurvey {
       candidates.removeAll { widened(narrowed(scales, to: $0), from: $0) != scales }
     }
     if let format = candidates.first { return format }
-    // Levels that round in F32 would not be read again; a loss is then taken in 16 bits.
+    // Levels that round in F32 could not be read back, so the loss is taken in 16 bits.
     return try allowsLoss && !holdsAll(.f32) ? (own == .f32 ? .f16 : own) : .f32
   }
 
@@ -69,9 +71,9 @@ struct IntegerSurvey {
       format: scaleFormat, least: format.leastZeroPoint)
   }
 
-  /// The modules, each looked at.
+  /// The modules, each checked.
   ///
-  /// - Throws: `FormatError.notExact` at the first group that the format does not hold.
+  /// - Throws: `FormatError.notExact` at the first group that the format cannot hold.
   func modules(_ scaleFormat: FloatFormat) throws -> [String: IntegerWritingPlan.Module] {
     var modules: [String: IntegerWritingPlan.Module] = [:]
     for name in names {
@@ -102,7 +104,7 @@ struct IntegerSurvey {
       for (count, what) in [(outputCount, "outputs"), (inputCount, "columns")] where count % 32 != 0 {
         throw FormatError(
           folder, at: "tensor '\(codes.name)'",
-          .notExact("\(count) \(what) are no multiple of 32, which \(format.rawValue) needs"))
+          .notExact("\(count) \(what) are not a multiple of 32, which \(format.rawValue) needs"))
       }
     }
     return IntegerWritingPlan.Module(
@@ -114,7 +116,7 @@ struct IntegerSurvey {
     try source.floats(of: part.name(of: name))
   }
 
-  /// The text of `config.json` with a description of the quantization in place of the one it has.
+  /// The text of `config.json` with another description of the quantization.
   func configuration(with block: JSONValue) throws -> [UInt8] {
     let name = SafetensorsFolder.configurationName
     guard let bytes = try source.asset(named: name) else {

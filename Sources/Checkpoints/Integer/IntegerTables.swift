@@ -1,6 +1,6 @@
 internal import Kernels
 
-/// The scales and biases of a module as scales and integer zero points.
+/// The scales and biases of a module, converted to scales and integer zero points.
 struct IntegerTables {
   /// `[out, groups]`, each a value of the target's dtype.
   private(set) var scales: [Float] = []
@@ -9,14 +9,14 @@ struct IntegerTables {
   /// The first group that the target does not hold exactly, and why.
   private(set) var firstLoss: (group: Int, reason: String)?
 
-  /// Whether every zero point is that of symmetric codes.
+  /// Whether all zero points are those of symmetric codes.
   func isSymmetric(bits: Int) -> Bool { zeroPoints.allSatisfy { $0 == 1 << (bits - 1) } }
 
   /// Finds the zero points.
   ///
-  /// A group is exact when its scale is a value of the target's dtype and every level, computed in f32 as
-  /// `scale * code + bias` and as `scale * (code - zero point)`, is the same. Where it is not, the zero point and the
-  /// scale with the least squared error over the levels are taken; codes stay.
+  /// A group is exact if its scale is a value of the target's dtype and every level is the same when computed
+  /// in f32 as `scale * code + bias` and as `scale * (code - zero point)`. Otherwise the zero point and the
+  /// scale with the least squared error over the levels are taken; codes do not change.
   ///
   /// - Parameters:
   ///   - scales: `[out, groups]`.
@@ -60,7 +60,8 @@ private struct GroupFitter {
   /// Why a group is not held exactly, or nil when it is.
   func loss(of group: IntegerGroup, _ scale: Float, stored: Float, bias: Float) -> String? {
     if stored != scale { return "scale \(scale) is \(stored) in \(format.dtype.rawValue)" }
-    // Sixteen-bit scales times codes and zero points are exact in f32, so one comparison says it for all levels.
+    // Sixteen-bit scales times codes and zero points are exact in f32, so one comparison decides for all
+    // levels.
     let isHeld =
       format == .f32 ? group.firstCode(of: bits, missing: bias) == nil : group.level(0) == bias
     if isHeld { return nil }
@@ -75,9 +76,9 @@ private struct GroupFitter {
       : "bias \(bias) is not scale \(scale) times a zero point in \(range)"
   }
 
-  /// The group of the least squared error over the levels, the scale rounded to the format.
+  /// The group with the least squared error over the levels, its scale rounded to the format.
   ///
-  /// The best zero point is beside `-bias / scale`, or the nearest that can be stored.
+  /// The best zero point is next to `-bias / scale`, or the nearest that can be stored.
   func nearest(to scale: Float, _ bias: Float, around zeroPoint: Int) -> IntegerGroup {
     var best = IntegerGroup(scale: 0, zeroPoint: zeroPoint)
     var bestError = Double.infinity
@@ -99,7 +100,8 @@ private struct GroupFitter {
     let limit = Double(format.greatestFinite)
     let scale = Float(min(max(product / square, -limit), limit))
     let rounded = widened(narrowed([scale], to: format), from: format)[0]
-    // A scale of 0 keeps no zero point: the same one is written whenever that is read again.
+    // A scale of 0 does not preserve the zero point, so the middle one is written; rewriting the file gives
+    // the same.
     return IntegerGroup(scale: rounded, zeroPoint: rounded == 0 ? 1 << (bits - 1) : zeroPoint)
   }
 
@@ -112,7 +114,7 @@ private struct GroupFitter {
 }
 
 extension FloatFormat {
-  /// The greatest number that is stored.
+  /// The greatest finite number of the format.
   var greatestFinite: Float {
     switch self {
     case .f32: .greatestFiniteMagnitude

@@ -1,6 +1,6 @@
 internal import Kernels
 
-/// What a folder of a format with integer zero points will hold: known, and proven to be exact, beforehand.
+/// The planned contents of a folder with integer zero points, proven to be exact before writing.
 struct IntegerWritingPlan {
   /// A module that is written.
   struct Module {
@@ -19,11 +19,11 @@ struct IntegerWritingPlan {
   let modules: [String: Module]
   /// How scales are stored.
   let scaleFormat: FloatFormat
-  /// What the folder writer is told: the packed tensors in place of each module's three.
+  /// The contents for the folder writer, with packed tensors in place of each module's three.
   let written: CheckpointContents
   /// The text of `config.json`.
   let configuration: [UInt8]
-  /// The file that repeats what `config.json` says about quantization, when the format has one.
+  /// The file that repeats the quantization of `config.json`, if the format has one.
   let repeatedConfiguration: (name: String, text: [UInt8])?
   private let zeroPoints: StoredZeroPoints
 
@@ -31,10 +31,10 @@ struct IntegerWritingPlan {
   ///
   /// - Parameters:
   ///   - contents: What will be written.
-  ///   - source: Where the tables are.
+  ///   - source: Holds the tables.
   ///   - folder: The folder for errors.
   ///   - format: The format.
-  ///   - allowsLoss: Whether tables that are not held exactly are accepted.
+  ///   - allowsLoss: Whether tables that the format cannot hold exactly are accepted.
   /// - Throws: `FormatError`.
   init(
     _ contents: CheckpointContents, _ source: Checkpoint, folder: String, _ format: IntegerFormat,
@@ -67,7 +67,7 @@ struct IntegerWritingPlan {
     self.written = written
   }
 
-  /// The packed tensors of each module where the last of its three was.
+  /// The tensors, with each module's packed tensors where the last of its three was.
   private static func tensors(
     _ tensors: [TensorInfo], _ modules: [String: Module], _ format: IntegerFormat, _ scaleFormat: FloatFormat
   ) -> [TensorInfo] {

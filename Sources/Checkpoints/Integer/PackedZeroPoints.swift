@@ -1,8 +1,8 @@
 internal import Kernels
 
-/// Zero points packed along the outputs, a run of fields for each group: lowest bits first, no bit unused between.
+/// Zero points packed along the outputs, a run of fields for each group, lowest bits first and without gaps.
 ///
-/// GPTQ keeps a run in a row, compressed-tensors in a column. `Formats/gptq.md` has the picture.
+/// GPTQ stores a run in a row, compressed-tensors in a column. `Formats/gptq.md` has the picture.
 enum PackedZeroPoints {
   /// Unpacks the fields of GPTQ's `qzeros`.
   ///
@@ -32,7 +32,7 @@ enum PackedZeroPoints {
   static func fieldsOfColumns(_ words: RawSpan, bits: Int, groupCount: Int, outputCount: Int) -> [UInt8] {
     let wordCount = words.byteCount / 4 / groupCount
     let runs = transposedWords(words, rowCount: wordCount, columnCount: groupCount)
-    // A whole number of 32 fields, so that no field of a run is cut by its end.
+    // A multiple of 32 fields, so that the end of a run does not cut a field.
     let paddedCount = (outputCount + 31) / 32 * 32
     var fields = [UInt8](repeating: 0, count: outputCount * groupCount)
     for group in 0..<groupCount {

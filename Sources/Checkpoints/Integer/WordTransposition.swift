@@ -13,7 +13,7 @@ func transposedWords(_ words: RawSpan, rowCount: Int, columnCount: Int) -> [UInt
   guard !transposed.isEmpty else { return [] }
   var span = transposed.mutableSpan
   parallelRows(of: &span, columnCount: 4 * rowCount, rowsPerChunk: 64) { columns, part in
-    // A row of words that lie together in memory is used whole before the next one is read.
+    // All words of a row, which are adjacent in memory, are used before the next row is read.
     for row in 0..<rowCount {
       for column in columns {
         let word: UInt32 = words.integer(at: 4 * (row * columnCount + column))

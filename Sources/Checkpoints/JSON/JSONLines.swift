@@ -1,6 +1,6 @@
-/// A file with one JSON object a line.
+/// A file with one JSON object per line.
 package struct JSONLines: Sendable {
-  /// No text of a data set is longer.
+  /// The maximum length of a line; no text of a data set is longer.
   private static let lineByteLimit = 16 << 20
 
   /// An object and where it is.
@@ -21,7 +21,7 @@ package struct JSONLines: Sendable {
     /// - Throws: `FormatError` with the line when there is none.
     package func text(_ key: String) throws(FormatError) -> String {
       guard let value = object[key] else { throw malformed("has no '\(key)'") }
-      guard let text = value.string else { throw malformed("'\(key)' is no text") }
+      guard let text = value.string else { throw malformed("'\(key)' is not a text") }
       return text
     }
   }
@@ -34,7 +34,7 @@ package struct JSONLines: Sendable {
 
   /// Reads a file.
   ///
-  /// - Throws: `FormatError`; of what is malformed, with the line.
+  /// - Throws: `FormatError`; for malformed contents, with the line.
   package init(contentsOf path: String) throws {
     try self.init(parsing: InputFile.contents(of: path), path: path)
   }

@@ -12,8 +12,9 @@ public struct JSONError: Error, Equatable, CustomStringConvertible {
 extension JSONValue {
   /// Reads a document strictly by RFC 8259.
   ///
-  /// Repeated keys (also those that differ only in how Unicode composes a character), text after the value, lone
-  /// surrogates, invalid UTF-8, NaN and nesting deeper than 64 are refused; white space around the value is accepted.
+  /// Refuses repeated keys (also keys that differ only in how Unicode composes a character), text after the
+  /// value, lone surrogates, invalid UTF-8, NaN and nesting deeper than 64. Accepts white space around the
+  /// value.
   ///
   /// - Parameter bytes: UTF-8 text without byte order mark.
   /// - Throws: `JSONError` with the byte.
@@ -75,14 +76,14 @@ extension Checkpoint {
   }
 }
 
-/// A cursor over JSON text, for documents too large to become values; the text itself is passed to every call.
+/// A cursor over JSON text, for documents too large to become values; every call gets the text.
 package struct JSONReader {
   private static let depthLimit = 64
   private let byteCount: Int
   private var depth = 0
-  /// The rooms of objects that are read to their end, for the next ones.
+  /// Emptied key sets of finished objects, reused for later ones.
   private var spareKeys: [SeenKeys] = []
-  /// The byte that is read next, from the start of the text.
+  /// The next byte to read, from the start of the text.
   package private(set) var position = 0
 
   /// Starts before the first byte.
@@ -102,7 +103,7 @@ package struct JSONReader {
     guard position == byteCount else { throw error("there is text after the end of the value") }
   }
 
-  /// Reads an object member by member; a key that was there before is refused.
+  /// Reads an object member by member and refuses repeated keys.
   ///
   /// - Parameters:
   ///   - text: The text.
@@ -120,11 +121,11 @@ package struct JSONReader {
     spareKeys.append(keys)
   }
 
-  /// Reads an object member by member, whose keys the caller compares.
+  /// Reads an object member by member; the caller checks for repeated keys.
   ///
   /// - Parameters:
   ///   - text: The text.
-  ///   - body: Gets the key and its byte, must read the value, and throws `duplicate` for a key that was there before.
+  ///   - body: Gets the key and its byte, must read the value, and throws `duplicate` for a repeated key.
   /// - Throws: `JSONError` with the byte.
   package mutating func readRepeatableMembers(
     _ text: RawSpan, _ body: (inout JSONReader, String, Int) throws(JSONError) -> Void
@@ -134,7 +135,7 @@ package struct JSONReader {
     try nested { (reader) throws(JSONError) in try reader.readMembersAfterBrace(text, body) }
   }
 
-  /// The error for a key that an object has twice.
+  /// The error for a repeated key of an object.
   package static func duplicate(_ key: String, at byteOffset: Int) -> JSONError {
     JSONError(byteOffset: byteOffset, reason: "duplicate key '\(key)'")
   }
@@ -148,7 +149,7 @@ package struct JSONReader {
     try nested { (reader) throws(JSONError) in try reader.readElementsAfterBracket(text, body) }
   }
 
-  /// Reads `null`, or nothing when the value is another.
+  /// Reads `null` and returns true, or reads nothing when there is another value.
   package mutating func readNull(_ text: RawSpan) throws(JSONError) -> Bool {
     skipSpace(text)
     guard peek(text) == UInt8(ascii: "n") else { return false }
@@ -161,7 +162,7 @@ package struct JSONReader {
     skipSpace(text)
     let start = position
     var value = 0
-    // Nothing may follow a leading zero; what does is refused by whoever reads on.
+    // Nothing may follow a leading zero; the next read refuses it.
     while let byte = peek(text), (0x30...0x39).contains(byte), value > 0 || position == start {
       let tenfold = value.multipliedReportingOverflow(by: 10)
       let next = tenfold.partialValue.addingReportingOverflow(Int(byte - 0x30))
@@ -176,7 +177,7 @@ package struct JSONReader {
     return value
   }
 
-  /// Why what begins at a byte is no count.
+  /// Why the text that begins at a byte is not a count.
   private mutating func countError(_ text: RawSpan, from start: Int) -> JSONError {
     position = start
     guard let literal = try? readNumber(text) else { return error("expected a number", at: start) }
@@ -211,7 +212,7 @@ package struct JSONReader {
     }
   }
 
-  /// Passes over a value without checking its inside, and counts its elements or members.
+  /// Skips a value without checking its inside, and counts its elements or members.
   ///
   /// - Returns: 0 for a value that is neither an array nor an object.
   package mutating func skipValue(_ text: RawSpan) throws(JSONError) -> Int {
@@ -239,7 +240,7 @@ package struct JSONReader {
     throw error("the value that begins here does not end", at: start)
   }
 
-  /// Passes over a string up to its closing quote.
+  /// Skips a string up to its closing quote.
   private mutating func skipString(_ text: RawSpan) throws(JSONError) {
     let start = position
     position += 1
@@ -370,7 +371,7 @@ package struct JSONReader {
     return string
   }
 
-  /// Passes the bytes of a string that stand for themselves.
+  /// Moves over the bytes of a string that are not escaped.
   private mutating func readPlainRun(_ text: RawSpan) -> Range<Int> {
     let start = position
     while let byte = peek(text), byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {

@@ -2,7 +2,7 @@
 public enum JSONValue: Sendable, Equatable {
   case null
   case bool(Bool)
-  /// A number as it is written, so that a document can be written back unchanged.
+  /// A number as in the text, so that a document can be written back unchanged.
   case number(String)
   case string(String)
   case array([JSONValue])
@@ -24,7 +24,7 @@ public enum JSONValue: Sendable, Equatable {
 }
 
 extension JSONValue {
-  /// The value of a key, or nil when this is no object or has no such key.
+  /// The value of a key, or nil when this is not an object or has no such key.
   public subscript(key: String) -> JSONValue? {
     guard case .object(let members) = self else { return nil }
     return members.first { $0.key == key }?.value

@@ -2,11 +2,11 @@ extension JSONValue {
   /// The document as compact text, keys in their order.
   public var compactText: String { text(indent: nil) }
 
-  /// The document over several lines, two spaces a level, arrays of plain values on one line.
+  /// The document on several lines, with two spaces per level and arrays of plain values on one line.
   public var prettyText: String { text(indent: 0) }
 
   private func text(indent: Int?) -> String {
-    // Bytes, because appending to a string costs several times as much.
+    // Appends bytes, because appending to a string costs several times as much.
     var bytes: [UInt8] = []
     write(to: &bytes, indent: indent)
     return String(decoding: bytes, as: UTF8.self)

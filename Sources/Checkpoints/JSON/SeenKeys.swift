@@ -4,7 +4,7 @@ struct SeenKeys {
   private var few: [String] = []
   private var many: Set<String> = []
 
-  /// Adds a key, and says whether it is new.
+  /// Adds a key, and returns whether it is new.
   mutating func insert(_ key: String) -> Bool {
     guard many.isEmpty else { return many.insert(key).inserted }
     guard !few.contains(key) else { return false }
@@ -14,7 +14,7 @@ struct SeenKeys {
     return true
   }
 
-  /// Forgets the keys; the room of few is kept.
+  /// Removes all keys, keeping the capacity for a few.
   mutating func removeAll() {
     few.removeAll(keepingCapacity: true)
     many = []

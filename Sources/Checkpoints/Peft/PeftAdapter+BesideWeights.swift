@@ -1,22 +1,23 @@
-/// An adapter as it stays beside the weights of a checkpoint: one kind, one rank and one alpha for all modules.
+/// An adapter that stays beside the weights of a checkpoint, with one kind, one rank and one alpha for all
+/// modules.
 extension PeftAdapter {
-  /// The name in a PEFT file of a tensor of a checkpoint.
+  /// The name in a PEFT file for a tensor of a checkpoint.
   static func fileName(_ checkpointName: String) -> String { PeftTensorName.prefix + checkpointName }
 
-  /// The name in a checkpoint of a tensor of a PEFT file.
+  /// The name in a checkpoint for a tensor of a PEFT file.
   static func checkpointName(_ fileName: String) -> String {
     String(fileName.dropFirst(PeftTensorName.prefix.count))
   }
 
-  /// What the tensors mean, when that is the same for all modules.
+  /// What the tensors mean, if that is the same for all modules.
   ///
-  /// PEFT's QA-LoRA multiplies the mean of a group by the number of groups; so the alpha of the file is ours divided
-  /// by that number, which the columns of A are.
+  /// PEFT's QA-LoRA multiplies the mean of a group by the number of groups, which is the number of columns of
+  /// A. So the alpha in the file is ours divided by that number.
   ///
-  /// - Parameter pooling: The convention of a pooled adapter; with `.qaLora` it is pooled whatever the configuration
-  ///   says.
+  /// - Parameter pooling: The convention of a pooled adapter; with `.qaLora` the adapter is pooled, whatever
+  ///   the configuration says.
   /// - Returns: Kind, rank and alpha.
-  /// - Throws: `FormatError` when modules differ, or the adapter is more than A and B.
+  /// - Throws: `FormatError` when modules differ, or the adapter has more than A and B.
   package func parameters(_ pooling: PoolingConvention = .peft) throws(FormatError) -> AdapterParameters {
     try refuseMore()
     let isPooled = groupSize != nil || pooling == .qaLora
@@ -28,13 +29,13 @@ extension PeftAdapter {
       try check(own, module.name, against: common ?? own)
       if common == nil { common = own }
     }
-    // What we write has the alpha itself beside its quotients, which were rounded.
+    // Our own files state alpha itself beside its quotients, which were rounded.
     guard var common else { throw FormatError(file.path, .missing("the tensors of the adapter")) }
     if isClose(common.alpha, configuration.alpha) { common.alpha = configuration.alpha }
     return common
   }
 
-  /// Refuses what cannot stay beside the weights.
+  /// Refuses parts that cannot stay beside the weights.
   private func refuseMore() throws(FormatError) {
     if let replacement = replacements.first {
       throw FormatError(
@@ -74,7 +75,7 @@ extension PeftAdapter {
     }
   }
 
-  /// Checks that a pooled adapter and the modules it belongs to have the same groups.
+  /// Checks that a pooled adapter has the same groups as its modules.
   func checkGroups(_ quantization: [String: QuantizationParameters]) throws(FormatError) {
     guard let groupSize else { return }
     for module in modules {
@@ -87,7 +88,7 @@ extension PeftAdapter {
   }
 }
 
-/// How a pooled adapter's A meets the means of its groups.
+/// How A of a pooled adapter is applied to the means of its groups.
 public enum PoolingConvention: String, Sendable, CaseIterable {
   /// PEFT's: A is applied to the means times the number of groups.
   case peft
@@ -95,5 +96,5 @@ public enum PoolingConvention: String, Sendable, CaseIterable {
   case qaLora = "qa-lora"
 }
 
-/// Whether two numbers are equal but for having been rounded once more: a quotient does not multiply back exactly.
+/// Whether two numbers are equal up to one more rounding, because a quotient does not multiply back exactly.
 private func isClose(_ a: Double, _ b: Double) -> Bool { abs(a - b) <= 1e-12 * abs(b) }

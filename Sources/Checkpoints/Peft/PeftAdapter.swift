@@ -1,6 +1,6 @@
-/// An adapter in a folder of PEFT: `adapter_config.json` and `adapter_model.safetensors`.
+/// An adapter in PEFT's folder format: `adapter_config.json` and `adapter_model.safetensors`.
 ///
-/// `Formats/peft.md` says what is read and what it means.
+/// `Formats/peft.md` describes what is read and what it means.
 public struct PeftAdapter: Sendable {
   static let configurationName = "adapter_config.json"
   static let tensorsName = "adapter_model.safetensors"
@@ -11,23 +11,23 @@ public struct PeftAdapter: Sendable {
   public let tensors: [TensorInfo]
   /// The modules that have an adapter, in the order of the file.
   package let modules: [PeftModule]
-  /// The tensors that take the place of others of the base.
+  /// The tensors that replace tensors of the base.
   package let replacements: [PeftReplacement]
   let configuration: PeftConfiguration
   let file: SafetensorsFile
   private let store: SafetensorsStore
 
-  /// The columns a mean is taken over, when the adapter is pooled.
+  /// The number of columns per mean, if the adapter is pooled.
   public var groupSize: Int? { configuration.groupSize }
   /// Whether the base stores its linears as `[in, out]`.
   package var isFanInFanOut: Bool { configuration.isFanInFanOut }
-  /// Whether the adapters of an embedding and of the output head that shares its weights are copies of one.
+  /// Whether an embedding and the output head that shares its weights have copies of one adapter.
   package var ensuresWeightTying: Bool { configuration.ensuresWeightTying }
   /// The file that selects the modules, for errors.
   package var configurationPath: String { configuration.path }
   /// The file of the tensors, for errors.
   package var tensorsPath: String { file.path }
-  /// The files of the adapter, by their names.
+  /// The names and paths of the adapter's files.
   package var files: [(name: String, path: String)] {
     [(Self.configurationName, configuration.path), (Self.tensorsName, file.path)]
   }
@@ -37,14 +37,14 @@ public struct PeftAdapter: Sendable {
   /// - Parameters:
   ///   - folder: The folder.
   ///   - access: Whether its tensors are mapped or read.
-  /// - Returns: The description, and the way to the bytes.
-  /// - Throws: `FormatError` when it is malformed, or means something that is not handled.
+  /// - Returns: The description, with access to the bytes.
+  /// - Throws: `FormatError` when it is malformed, or means something unsupported.
   public static func open(_ folder: String, access: FileAccess = .mapped) throws -> PeftAdapter {
     if case .file = try FileSystem.kind(of: folder) {
       throw FormatError(
         folder,
         .unsupported(
-          "is a file; the adapter's folder is wanted, with '\(configurationName)' and '\(tensorsName)'"))
+          "is a file; expected the adapter's folder, with '\(configurationName)' and '\(tensorsName)'"))
     }
     let names = try FileSystem.names(in: folder)
     guard names.contains(configurationName) else {
@@ -78,10 +78,10 @@ public struct PeftAdapter: Sendable {
   /// - Throws: `FormatError` when there is no such tensor.
   public func bytes(of tensor: TensorInfo) throws -> TensorBytes { try store.bytes(of: tensor) }
 
-  /// A test for the names of modules that the configuration puts adapters at.
+  /// A test for the names of modules that the configuration adapts.
   package func targetMatcher() -> (String) -> Bool { configuration.targets.matcher() }
 
-  /// The names and ends of names that the configuration lists as targets; none when it has an expression.
+  /// The names and endings that the configuration lists as targets; empty when it has an expression.
   package var targetNames: [String] {
     if case .ends(let names) = configuration.targets.targets { names } else { [] }
   }
@@ -90,7 +90,7 @@ public struct PeftAdapter: Sendable {
   private func checkSaved() throws(FormatError) {
     for name in configuration.modulesToSave {
       let isThere = replacements.contains { replacement in
-        // PEFT takes modules whose names end so, and with a module everything in it.
+        // PEFT takes modules whose names end with the entry, and everything inside them.
         let parts = replacement.name.split(separator: ".")
         return parts.indices.dropLast().contains { parts[...$0].joined(separator: ".").hasByteSuffix(name) }
       }
@@ -152,7 +152,7 @@ private struct PeftParts {
     body(&parts[module, default: Parts()])
   }
 
-  /// The modules, complete and of the rank that the configuration gives them.
+  /// The modules, complete and with the rank that the configuration gives them.
   func modules(_ configuration: PeftConfiguration) throws(FormatError) -> [PeftModule] {
     guard !order.isEmpty || !replacements.isEmpty else {
       throw FormatError(path, .missing("the tensors of the adapter"))
@@ -175,12 +175,13 @@ private struct PeftParts {
     let b = try require(parts.loraB, nameB, of: name)
     for (tensor, axis) in [(a, 0), (b, 1)] {
       guard tensor.shape.count == 2, tensor.elementCount > 0 else {
-        throw error(tensor, .unsupported("shape \(tensor.shape) is no matrix of a linear or an embedding"))
+        throw error(tensor, .unsupported("shape \(tensor.shape) is not that of a linear or an embedding"))
       }
       guard tensor.shape[axis] == rank else {
         throw error(
           tensor,
-          .malformed("shape \(tensor.shape) has not the rank \(rank) of \(PeftAdapter.configurationName)"))
+          .malformed(
+            "shape \(tensor.shape) does not have the rank \(rank) of \(PeftAdapter.configurationName)"))
       }
     }
     if parts.isEmbedding, configuration.hasLoraBias || configuration.groupSize != nil {

@@ -3,8 +3,8 @@ extension PeftConfiguration {
   ///
   /// - Parameters:
   ///   - adapter: What the tensors mean.
-  ///   - columnCounts: The columns of A by module; of a pooled adapter these are groups.
-  ///   - groupSize: The columns a mean is taken over, when the adapter is pooled.
+  ///   - columnCounts: The columns of A by module; groups if the adapter is pooled.
+  ///   - groupSize: The number of columns per mean, if the adapter is pooled.
   /// - Returns: A JSON document with the keys of PEFT's `LoraConfig`.
   static func text(_ adapter: AdapterParameters, _ columnCounts: [String: Int], groupSize: Int?) -> String {
     let modules = columnCounts.keys.sorted(by: precedes)
@@ -25,7 +25,8 @@ extension PeftConfiguration {
     return JSONValue.object(members.map { JSONValue.Member($0.0, $0.1) }).prettyText + "\n"
   }
 
-  /// PEFT multiplies the mean of a group by the number of groups; its alpha is ours divided by it.
+  /// Alpha by module: PEFT multiplies the mean of a group by the number of groups, so its alpha is ours
+  /// divided by it.
   private static func alphaPattern(
     _ alpha: Double, _ modules: [String], _ groupCounts: [String: Int]
   ) -> JSONValue {

@@ -1,29 +1,29 @@
 /// `adapter_config.json` of PEFT, as far as it changes what the tensors mean.
 struct PeftConfiguration: Sendable {
-  /// The rows of A where no pattern says otherwise.
+  /// The rows of A of modules that match no pattern.
   let rank: Int
-  /// Alpha where no pattern says otherwise.
+  /// Alpha of modules that match no pattern.
   let alpha: Double
   let rankPattern: [PeftPattern<Int>]
   let alphaPattern: [PeftPattern<Double>]
-  /// Whether B·A is multiplied with `alpha / √rank` instead of `alpha / rank`.
+  /// Whether B·A is multiplied by `alpha / √rank` instead of `alpha / rank`.
   let isRankStabilized: Bool
-  /// Whether the rows of what was adapted are scaled to stored lengths.
+  /// Whether the rows of the adapted weights are scaled to stored lengths.
   let usesDora: Bool
   /// Whether the base stores its linears as `[in, out]`.
   let isFanInFanOut: Bool
   /// Whether B has a bias.
   let hasLoraBias: Bool
-  /// Whether the adapters of an embedding and of the head that shares its weights are copies of one.
+  /// Whether an embedding and the head that shares its weights have copies of one adapter.
   let ensuresWeightTying: Bool
-  /// The columns a mean is taken over, when the adapter is pooled.
+  /// The number of columns per mean, if the adapter is pooled.
   let groupSize: Int?
   let targets: PeftTargets
-  /// The ends of the names of modules that are stored whole.
+  /// The endings of the names of modules that are stored whole.
   let modulesToSave: [String]
   let path: String
 
-  /// What is read, and what may say anything without changing what the tensors mean.
+  /// The keys that are read, and keys whose values do not change what the tensors mean.
   private static let knownKeys: Set<String> = [
     "peft_type", "r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora",
     "fan_in_fan_out",
@@ -34,10 +34,11 @@ struct PeftConfiguration: Sendable {
     "revision", "task_type", "loftq_config", "eva_config", "corda_config", "lora_ga_config", "runtime_config",
   ]
 
-  /// The cost of all expressions at each character of a name: far above what is in use, a second for a large model.
+  /// The maximum cost of all expressions per character of a name: far above any in use, a second for a large
+  /// model.
   private static let stepLimit = 1 << 14
 
-  /// The starting values that leave the base weights as they are; the others change them.
+  /// The initializations that leave the base weights unchanged; the others change them.
   private static let harmlessStarts = ["gaussian", "eva", "orthogonal"]
 
   /// Reads the file.
@@ -73,7 +74,8 @@ struct PeftConfiguration: Sendable {
       throw document.refusal("bias")
     }
     if let start = document["init_lora_weights"]?.string, !harmlessStarts.contains(start) {
-      throw document.refusal("init_lora_weights", because: "starts from base weights that it changed")
+      throw document.refusal(
+        "init_lora_weights", because: "starts from changed base weights, which is not supported")
     }
     for key in document.keys where !knownKeys.contains(key) && document.isOn(key) {
       throw document.refusal(key)
@@ -90,7 +92,7 @@ struct PeftConfiguration: Sendable {
     }
   }
 
-  /// Refuses what PEFT refuses too, since it has no meaning.
+  /// Refuses combinations that PEFT refuses, too, because they have no meaning.
   private func refuseCombinations(_ document: PeftDocument) throws(FormatError) {
     if usesDora, hasLoraBias { throw document.refusal("lora_bias", because: "has no meaning with use_dora") }
     if groupSize != nil, usesDora {

@@ -5,7 +5,7 @@ struct PeftDocument {
 
   /// Reads the file.
   ///
-  /// - Throws: `FormatError` when it is no JSON object.
+  /// - Throws: `FormatError` when it is not a JSON object.
   init(path: String) throws {
     root = try JSONValue(contentsOf: path)
     self.path = path
@@ -21,12 +21,12 @@ struct PeftDocument {
     FormatError(path, at: "key '\(key)'", problem)
   }
 
-  /// An error at a key whose value is understood but not handled.
+  /// An error at a key whose value is understood but not supported.
   func refusal(_ key: String, because reason: String = "is not supported") -> FormatError {
     error(key, .unsupported("\((root[key] ?? .null).compactText) \(reason)"))
   }
 
-  /// Whether a setting says anything at all.
+  /// Whether a setting is there and is neither null, false nor empty.
   func isOn(_ key: String) -> Bool {
     switch root[key] {
     case nil, .null, .bool(false), .string(""), .array([]), .object([]): false
@@ -77,7 +77,7 @@ struct PeftDocument {
     return expressions
   }
 
-  /// The members of an object as expressions over module names and what they stand for, in the order of the file.
+  /// The members of an object as expressions over module names with their values, in the order of the file.
   func patterns<Value>(
     _ key: String, of kind: String, _ read: (JSONValue) -> Value?
   ) throws(FormatError) -> [PeftPattern<Value>] {
@@ -95,7 +95,7 @@ struct PeftDocument {
   }
 }
 
-/// A value for the modules whose name, or its end after a dot, an expression matches.
+/// A value for the modules whose name, or the part of it after a dot, matches an expression.
 struct PeftPattern<Value> {
   let expression: PeftExpression
   let value: Value

@@ -1,12 +1,13 @@
-/// A regular expression of an `adapter_config.json`, in the part of Python's syntax that `NamePattern` reads.
+/// A regular expression of an `adapter_config.json`, in the part of Python's syntax that `NamePattern`
+/// supports.
 ///
 /// Source: the module names that PEFT 0.21 compares with `re.match` and `re.fullmatch`; `Formats/peft.md`.
 struct PeftExpression: Sendable, Equatable {
-  /// Far above any expression over module names.
+  /// The maximum length, far above any expression over module names.
   private static let byteLimit = 2048
 
   let text: String
-  /// What a match costs at each character of a name; 0 for a plain name.
+  /// The cost of a match per character of a name; 0 for a plain name.
   let stepCount: Int
 
   /// Checks an expression.
@@ -27,10 +28,10 @@ struct PeftExpression: Sendable, Equatable {
     stepCount = text.isPlainName ? 0 : pattern.stepCount
   }
 
-  /// A test for whole names; made once for many of them, since the expression is compiled here.
+  /// A test for whole names; reuse it for many names, because the expression is compiled here.
   func wholeNameMatcher() -> (String) -> Bool { Self.matcher(text) { $0.matchesAll(of: $1) } }
 
-  /// A test for whole names and for what follows a dot in them, as the keys of `rank_pattern` are used.
+  /// A test for whole names and for the parts of names after a dot, as for the keys of `rank_pattern`.
   func nameEndMatcher() -> (String) -> Bool {
     if text.isPlainName { return plainMatcher() }
     return Self.matcher("(?:.*\\.)?(?:\(text))") { $0.matchesAll(of: $1) }
@@ -48,7 +49,7 @@ struct PeftExpression: Sendable, Equatable {
     }
   }
 
-  /// A test for some components of a name that follow each other, as the entries of `modules_to_save` are used.
+  /// A test for consecutive components of a name, as for the entries of `modules_to_save`.
   func componentMatcher() -> (String) -> Bool {
     Self.matcher("(?:^|.*\\.)\(text)(?:$|\\..*)") { $0.matchesStart(of: $1) }
   }
@@ -56,14 +57,14 @@ struct PeftExpression: Sendable, Equatable {
   private static func matcher(
     _ text: String, _ test: @escaping (NamePattern, String) -> Bool
   ) -> (String) -> Bool {
-    // What stands around an expression can only make it too long; then nothing matches.
+    // The text around an expression can only make it too long; then nothing matches.
     guard let pattern = NamePattern(text) else { return { _ in false } }
     return { test(pattern, $0) }
   }
 }
 
 extension String {
-  /// Whether the last bytes are these; faster than comparing characters.
+  /// Whether the text ends with these bytes; faster than comparing characters.
   func hasByteSuffix(_ end: String) -> Bool { utf8.suffix(end.utf8.count).elementsEqual(end.utf8) }
 
   /// Whether this has only letters, digits, `_` and dots.

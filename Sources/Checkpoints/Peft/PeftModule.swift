@@ -1,14 +1,15 @@
 /// The adapter of one module, as PEFT stores it.
 ///
 /// A linear's weight W, `[out, in]`, becomes `W + scaling · B·A`. An embedding's, `[entries, width]`, becomes
-/// `W + scaling · (B·A)ᵀ`, with A `[rank, entries]` and B `[width, rank]`. Tensors have the names of the file.
+/// `W + scaling · (B·A)ᵀ`, with A `[rank, entries]` and B `[width, rank]`. Tensors have the names of the
+/// file.
 package struct PeftModule: Sendable, Equatable {
   /// The last components of the names of embeddings.
   static let embeddingNames: Set<String> = ["embed_tokens", "wte", "wpe", "word_embeddings", "embed_in"]
   /// The last components of the names of output heads.
   static let headNames: Set<String> = ["lm_head", "embed_out", "output"]
 
-  /// Whether a module is an embedding, as far as its name tells.
+  /// Whether a module is an embedding, judging by its name.
   static func isEmbedding(_ name: String) -> Bool { embeddingNames.contains(lastComponent(of: name)) }
 
   /// Whether a module is the embedding of tokens, which an output head may share its weights with.
@@ -16,7 +17,7 @@ package struct PeftModule: Sendable, Equatable {
     isEmbedding(name) && lastComponent(of: name) != "wpe"
   }
 
-  /// Whether a module is an output head, as far as its name tells.
+  /// Whether a module is an output head, judging by its name.
   package static func isHead(_ name: String) -> Bool { headNames.contains(lastComponent(of: name)) }
 
   private static func lastComponent(of name: String) -> String {
@@ -29,9 +30,9 @@ package struct PeftModule: Sendable, Equatable {
   package let isEmbedding: Bool
   /// The rows of A.
   package let rank: Int
-  /// Alpha, so that `scaling` is `alpha / rank` but for a rounding.
+  /// Alpha, so that `scaling` is `alpha / rank` except for rounding.
   package let alpha: Double
-  /// What B·A is multiplied with.
+  /// The factor of B·A.
   package let scaling: Double
   /// `[rank, in]`, or `[rank, in / groupSize]` when pooled.
   package let loraA: TensorInfo
@@ -43,7 +44,7 @@ package struct PeftModule: Sendable, Equatable {
   package let bias: TensorInfo?
 }
 
-/// A tensor of an adapter that takes the place of one of the base.
+/// A tensor of an adapter that replaces a tensor of the base.
 package struct PeftReplacement: Sendable, Equatable {
   /// The tensor of the base.
   package let name: String
@@ -51,7 +52,7 @@ package struct PeftReplacement: Sendable, Equatable {
   package let tensor: TensorInfo
 }
 
-/// What a tensor of an `adapter_model.safetensors` is, by its name.
+/// The kind of a tensor of an `adapter_model.safetensors`, told by its name.
 enum PeftTensorName {
   case loraA(module: String, isEmbedding: Bool)
   case loraB(module: String, isEmbedding: Bool)
@@ -60,10 +61,10 @@ enum PeftTensorName {
   /// A tensor of the base, by its name there.
   case replacement(String)
 
-  /// What PEFT puts before the name of a module.
+  /// The prefix that PEFT puts before the name of a module.
   static let prefix = "base_model.model."
 
-  /// Reads a name; nil when it does not begin as it must.
+  /// Reads a name; nil when it lacks the prefix or has no known form.
   init?(_ name: String) {
     guard name.hasPrefix(Self.prefix) else { return nil }
     let name = String(name.dropFirst(Self.prefix.count))

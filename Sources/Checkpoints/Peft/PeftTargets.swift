@@ -1,10 +1,10 @@
-/// Which modules an `adapter_config.json` puts adapters at.
+/// The modules that an `adapter_config.json` adapts.
 ///
 /// Source: the selection of PEFT 0.21; `Formats/peft.md` has the rules.
 struct PeftTargets: Sendable {
   /// A selection of names.
   enum Names: Sendable {
-    /// Names, and ends of names after a dot.
+    /// Names, and parts of names after a dot.
     case ends([String])
     /// An expression over whole names.
     case expression(PeftExpression)
@@ -16,7 +16,7 @@ struct PeftTargets: Sendable {
   private let excluded: Names?
   private let saved: [PeftExpression]
   private let layers: Set<Int>?
-  /// The components of names before the number of a layer.
+  /// The components of names that precede the number of a layer.
   private let layerNames: [String]
 
   /// Reads the keys that select modules.
@@ -39,12 +39,12 @@ struct PeftTargets: Sendable {
     }
   }
 
-  /// What the expressions cost together at each character of a name.
+  /// The total cost of the expressions per character of a name.
   var stepCount: Int {
     [targets, excluded].reduce(0) { $0 + ($1?.stepCount ?? 0) } + saved.reduce(0) { $0 + $1.stepCount }
   }
 
-  /// A test for module names; made once for many of them.
+  /// A test for module names; reuse it for many names.
   func matcher() -> (String) -> Bool {
     let isTarget = targets.matcher()
     let isExcluded = excluded?.matcher() ?? { _ in false }
@@ -55,7 +55,7 @@ struct PeftTargets: Sendable {
     }
   }
 
-  /// Whether a module is in one of the chosen layers; one that is named in full always is.
+  /// A test whether a module is in one of the chosen layers; a module that is named in full always passes.
   private func layerTest() -> (String) -> Bool {
     guard let layers, case .ends(let names) = targets else { return { _ in true } }
     let fullNames = Set(names)
@@ -69,7 +69,7 @@ struct PeftTargets: Sendable {
   }
 }
 
-/// The first component that is a number, the first two components and the last one left out.
+/// The first component that is a number, ignoring the first two components and the last one.
 private func firstNumber(in name: String) -> Int? {
   let parts = name.split(separator: ".", omittingEmptySubsequences: false)
   return parts.dropFirst(2).dropLast().first { !$0.isEmpty && $0.utf8.allSatisfy(\.isDigit) }
@@ -147,7 +147,7 @@ extension PeftTargets.Names {
   }
 }
 
-/// Whether a module with a matrix is a linear and not the output head, as far as names tell.
+/// Whether a module with a matrix is a linear and not the output head, judging by its name.
 private func isLinearByName(_ name: String) -> Bool {
   !PeftModule.isEmbedding(name) && !PeftModule.isHead(name)
 }

@@ -2,7 +2,7 @@ extension CheckpointContents {
   /// The group sizes that MLX has kernels for.
   private static let groupSizesOfMLX: Set<Int> = [32, 64, 128]
 
-  /// Checks that MLX's loaders take these tensors for what they are, `Formats/mlx.md`.
+  /// Checks that MLX's loaders read these tensors correctly; see `Formats/mlx.md`.
   ///
   /// - Parameter path: The path for errors.
   /// - Throws: `FormatError.notExact` with the tensor or module.
@@ -26,7 +26,8 @@ extension CheckpointContents {
     }
   }
 
-  /// A configuration that says what MLX's loaders do not find in newer ones, or would take for granted otherwise.
+  /// The configuration, changed to state what MLX's loaders do not find in newer ones or would assume
+  /// wrongly.
   func configurationForMLX(_ configuration: JSONValue) -> JSONValue {
     var result = configuration
     func setIfMissing(_ key: String, _ value: JSONValue) {
@@ -34,11 +35,11 @@ extension CheckpointContents {
     }
     setIfMissing("model_type", .string("llama"))
     setIfMissing("rms_norm_eps", .double(1e-6))
-    // MLX ties them by default and then drops a head that is there; transformers does not.
+    // MLX ties the embeddings by default and then ignores a head; transformers does not.
     if tensors.contains(where: { $0.name == ModuleTensor.weight.name(of: ModelFamily.llama.head.module) }) {
       result = result.withOwnHead
     }
-    // Since version 5 transformers writes `rope_parameters`, which MLX's Llama does not look at.
+    // Since version 5, transformers writes `rope_parameters`, which MLX's Llama does not read.
     let hasScaling = configuration["rope_scaling"]?.object?.isEmpty == false
     if !hasScaling, let rope = configuration["rope_parameters"], rope.object != nil {
       if let theta = rope["rope_theta"] { setIfMissing("rope_theta", theta) }

@@ -1,18 +1,18 @@
 /// The files of a folder that are not weights.
 enum FolderAssets {
-  /// The endings of files that hold weights in some format, which never travel as assets.
+  /// The extensions of files that hold weights in some format; they never become assets.
   private static let weightExtensions: Set<String> = [
     "safetensors", "rilq", "bin", "pth", "pt", "ckpt", "pkl", "gguf", "onnx", "onnx_data", "h5", "msgpack",
   ]
 
-  /// Lists every regular file below a folder that is neither hidden nor weights, sorted by name.
+  /// Lists the regular files below a folder that are neither hidden nor weights, sorted by name.
   ///
   /// A link to a file is followed when `FileSystem.pathInside` allows it; linked folders are not entered.
   ///
   /// - Parameters:
   ///   - folder: The folder.
   ///   - reserved: Names at the top of the folder that are left out.
-  /// - Returns: The files, named from the folder.
+  /// - Returns: The files, with paths relative to the folder.
   /// - Throws: `FormatError` when a link leaves the folder or leads nowhere.
   static func list(in folder: String, except reserved: Set<String>) throws -> [Asset] {
     var assets: [Asset] = []

@@ -10,7 +10,7 @@ struct QuantizationConfiguration {
   static let keys = ["quantization", "quantization_config"]
 
   private var common: QuantizedLayout?
-  /// What is said about single modules; nil says that the module is not quantized.
+  /// The settings of single modules; nil means that the module is not quantized.
   private var overrides: [(module: String, parameters: QuantizedLayout?)] = []
   private let path: String
 
@@ -59,7 +59,7 @@ struct QuantizationConfiguration {
 
   /// The quantized modules among some tensors: those with scales.
   ///
-  /// - Throws: `FormatError` when a module has scales and should not, or the other way round.
+  /// - Throws: `FormatError` when a module has scales but should not, or lacks them.
   func modules(among tensors: [TensorInfo]) throws(FormatError) -> [String: QuantizedLayout] {
     let overrideByModule = Dictionary(overrides.map { ($0.module, $0.parameters) }, uniquingKeysWith: { $1 })
     var modules: [String: QuantizedLayout] = [:]
@@ -81,7 +81,7 @@ struct QuantizationConfiguration {
 }
 
 extension JSONValue {
-  /// A configuration without what it says about quantization, which a checkpoint's contents say too.
+  /// A configuration without its description of quantization, which a checkpoint's contents state, too.
   package var withoutQuantization: JSONValue {
     guard case .object(let members) = self else { return self }
     return .object(members.filter { !QuantizationConfiguration.keys.contains($0.key) })
@@ -89,10 +89,10 @@ extension JSONValue {
 }
 
 extension QuantizationConfiguration {
-  /// The object that describes some quantized modules; at least one.
+  /// The object that describes quantized modules, of which there is at least one.
   ///
-  /// The packing of most modules (among equals the one of fewest bits, then of the smallest groups) is stated
-  /// once, every other one by module, in the order of names.
+  /// The layout of most modules is stated once; if several are equally frequent, it is the one with the
+  /// fewest bits, then the smallest groups. Every other layout is stated by module, in the order of names.
   static func block(for modules: [String: QuantizedLayout]) -> JSONValue {
     let common = mostCommon(modules)
     var members = self.members(common)
@@ -125,9 +125,9 @@ extension QuantizationConfiguration {
     return most.key
   }
 
-  /// A configuration that says which modules are quantized, or nil when the given one says it already.
+  /// A configuration that states which modules are quantized, or nil when the given one already does.
   ///
-  /// Every other key, its place and the text of numbers stay.
+  /// All other keys keep their places, and numbers keep their text.
   static func rewrite(
     _ configuration: JSONValue, for modules: [String: QuantizedLayout]
   ) -> JSONValue? {

@@ -2,11 +2,11 @@ import Kernels
 
 /// One safetensors file, open for reading.
 package struct SafetensorsFile: Sendable {
-  /// What is in it.
+  /// The header: the tensors and their places.
   package let header: SafetensorsHeader
   private let file: InputFile
 
-  /// The path as it was given.
+  /// The path as given.
   package var path: String { file.path }
 
   /// Opens a file and validates its header.
@@ -27,13 +27,13 @@ package struct SafetensorsFile: Sendable {
     self.file = file
   }
 
-  /// Writes a file of vectors that are in memory.
+  /// Writes a file of vectors from memory.
   ///
   /// - Parameters:
-  ///   - path: The file; one that is there is replaced.
+  ///   - path: The file; an existing one is replaced.
   ///   - vectors: Names, each once, with values to be stored as F32.
-  ///   - format: What `__metadata__` names as `format`.
-  ///   - metadata: What it says further.
+  ///   - format: The value of `format` in `__metadata__`.
+  ///   - metadata: Further entries of `__metadata__`.
   /// - Throws: `FormatError` when it cannot be written.
   package static func write(
     _ path: String, vectors: [(name: String, values: [Float])], format: String,
@@ -49,7 +49,7 @@ package struct SafetensorsFile: Sendable {
 
   /// The bytes of an entry of the header.
   ///
-  /// They are used in place, or copied when the file does not align them for their dtype.
+  /// They are used in place, or copied if the file does not align them for their dtype.
   ///
   /// - Throws: `FormatError` when they cannot be read.
   package func bytes(of entry: SafetensorsHeader.Entry) throws(FormatError) -> TensorBytes {

@@ -9,7 +9,7 @@ enum SafetensorsFolder {
   /// - Parameters:
   ///   - path: The folder.
   ///   - access: Whether its files are mapped or read.
-  /// - Returns: The description, and the way to the bytes.
+  /// - Returns: The description, with access to the bytes.
   /// - Throws: `FormatError` for anything malformed, ambiguous or of another kind.
   static func open(path: String, access: FileAccess) throws -> Checkpoint {
     let names = try FileSystem.names(in: path)
@@ -33,13 +33,13 @@ enum SafetensorsFolder {
     }
     try contents.validateQuantization(path: path)
     try adapter?.checkGroups(contents.quantization)
-    // What is translated or renamed has other tensors than the files.
+    // Translated or renamed contents have other tensors than the files.
     let positions = contents.tensors == store.tensors ? store.positions : nil
     return Checkpoint(
       path: path, format: .safetensors, contents: contents, store: source, indexByName: positions)
   }
 
-  /// The files that are read into something other than assets.
+  /// The files that do not become assets, because they are read for another purpose.
   static let reservedNames: Set<String> = [
     provenanceName, SafetensorsIndex.fileName, PeftAdapter.configurationName,
   ]

@@ -3,7 +3,7 @@
 /// Adapter tensors go to PEFT's files, everything else to one `model.safetensors` or to shards with an index.
 /// `config.json` says which modules are quantized; the provenance goes to `rilq.json`.
 package final class SafetensorsFolderWriter: MetadataLastWriter {
-  /// The bytes of tensors a file has at most unless something else is asked for, as on Hugging Face.
+  /// The default maximum of tensor bytes per file, as on Hugging Face.
   package static let defaultShardByteLimit = 5_000_000_000
 
   private var contents: CheckpointContents
@@ -25,8 +25,8 @@ package final class SafetensorsFolderWriter: MetadataLastWriter {
   ///
   /// - Parameters:
   ///   - contents: What will be written, in this order.
-  ///   - folder: The folder to write into; made when it is not there.
-  ///   - shardByteLimit: The bytes of tensors a file may have.
+  ///   - folder: The folder to write into; created if it does not exist.
+  ///   - shardByteLimit: The maximum of tensor bytes per file.
   ///   - isForMLX: Whether MLX must load it, rather than PEFT and transformers.
   /// - Throws: `FormatError` when the contents disagree with themselves or cannot be represented.
   package init(
@@ -111,7 +111,7 @@ package final class SafetensorsFolderWriter: MetadataLastWriter {
     }
   }
 
-  /// The text of a `config.json` with what is said about quantization brought up to date; nil when it is.
+  /// The text of a `config.json` with an updated description of quantization; nil when it needs no change.
   private func configuration(_ bytes: RawSpan) throws -> String? {
     let configuration = try JSONValue(
       parsingObject: bytes, path: folder + "/" + SafetensorsFolder.configurationName)
@@ -151,7 +151,7 @@ extension SafetensorsFolderWriter {
     try write(text, to: PeftAdapter.configurationName)
   }
 
-  /// The columns of each A, and the one group size of a pooled adapter.
+  /// The columns of each A, and the group size of a pooled adapter.
   private func adapterGroupCounts() throws -> (columns: [String: Int], groupSize: Int?) {
     var columns: [String: Int] = [:]
     var groupSizes: Set<Int> = []

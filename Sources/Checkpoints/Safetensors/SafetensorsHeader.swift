@@ -1,8 +1,8 @@
-/// The header of a safetensors file, validated: what is in it, and where.
+/// The validated header of a safetensors file: its tensors, and their places.
 ///
 /// Every file is read through here; `Formats/safetensors.md` has the rules.
 package struct SafetensorsHeader: Sendable {
-  /// A tensor and where its bytes are.
+  /// A tensor and the place of its bytes.
   package struct Entry: Sendable, Equatable {
     /// The tensor.
     package let tensor: TensorInfo
@@ -59,7 +59,7 @@ package struct SafetensorsHeader: Sendable {
       entries.indices.lazy.map { (entries[$0].tensor.name, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
-  /// The bytes from which `textRange` can tell where the header ends.
+  /// The number of bytes that `textRange` needs to find the end of the header.
   static let startByteCount = 64
 
   /// Where the JSON text is.
@@ -69,7 +69,7 @@ package struct SafetensorsHeader: Sendable {
   ///   - fileByteCount: The size of the file.
   ///   - path: The path for errors.
   /// - Returns: Byte offsets from the start of the file.
-  /// - Throws: `FormatError` when it is no header, or longer than the file.
+  /// - Throws: `FormatError` when it is not a header, or longer than the file.
   static func textRange(
     of file: RawSpan, fileByteCount: Int, path: String
   ) throws(FormatError) -> Range<Int> {
@@ -91,7 +91,7 @@ package struct SafetensorsHeader: Sendable {
     return 8..<8 + Int(byteCount)
   }
 
-  /// Checks that the data is covered once by sorted entries, without a hole and without a rest.
+  /// Checks that sorted entries cover the data exactly once, without gaps or trailing bytes.
   private static func checkCoverage(
     _ entries: [Entry], data: Range<Int>, path: String
   ) throws(FormatError) {

@@ -71,7 +71,7 @@ struct SafetensorsIndex {
   /// - Parameters:
   ///   - shardByTensor: The name of the shard of each tensor.
   ///   - byteCount: The bytes of all tensors together.
-  ///   - parameterCount: The parameters of the model, if they are to be stated.
+  ///   - parameterCount: The number of parameters of the model, or nil to leave it out.
   /// - Returns: A JSON document.
   static func text(_ shardByTensor: [String: String], byteCount: Int, parameterCount: Int? = nil) -> String {
     let map = shardByTensor.keys.sorted(by: precedes).map {

@@ -1,7 +1,7 @@
-/// Where the tensors of a safetensors file go, known before any of them is there.
+/// The places of the tensors in a safetensors file, known before any of them is written.
 ///
 /// Tensors are sorted by the width of their dtype, widest first, then by name; so each one is aligned for its
-/// dtype without a gap.
+/// dtype without gaps.
 struct SafetensorsLayout {
   /// The length field, the header's JSON, and spaces up to a multiple of 8 bytes.
   let headerBytes: [UInt8]
@@ -14,9 +14,9 @@ struct SafetensorsLayout {
   ///
   /// - Parameters:
   ///   - tensors: The tensors, with distinct names.
-  ///   - metadata: What `__metadata__` says, in order.
+  ///   - metadata: The entries of `__metadata__`, in order.
   ///   - path: The file for errors.
-  /// - Throws: `FormatError` when the header exceeds what readers accept.
+  /// - Throws: `FormatError` when the header is longer than readers accept.
   init(_ tensors: [TensorInfo], metadata: [(key: String, value: String)], path: String) throws(FormatError) {
     let sorted = tensors.sorted {
       $0.dtype.bitWidth != $1.dtype.bitWidth

@@ -1,6 +1,6 @@
-/// The JSON of a safetensors header as it is written, before its numbers are believed.
+/// The JSON of a safetensors header as written, before its numbers are checked.
 struct SafetensorsListing {
-  /// What the header says about one tensor.
+  /// The header's description of one tensor.
   struct Declaration {
     let name: String
     /// Where its key is, from the start of the file.
@@ -10,7 +10,7 @@ struct SafetensorsListing {
     var offsets: Offsets?
   }
 
-  /// The numbers of `data_offsets`; of others than two only their count matters.
+  /// The numbers of `data_offsets`; if there are not two, only their count matters.
   struct Offsets {
     var begin = 0
     var end = 0
@@ -18,7 +18,7 @@ struct SafetensorsListing {
   }
 
   private static let metadataKey = "__metadata__"
-  /// Declarations from whose length the number of all is guessed, and the most that a guess makes room for.
+  /// The number of declarations whose length is used to guess the total number, and the maximum of the guess.
   private static let guessCount = 8
   private static let guessLimit = 1 << 18
 
@@ -65,7 +65,7 @@ struct SafetensorsListing {
     }
   }
 
-  /// Makes room once, as if the declarations to come were as long as those that were read.
+  /// Reserves memory once, assuming that later declarations are as long as those read so far.
   private mutating func makeRoom(_ position: Int, of byteCount: Int) {
     let guess = min(byteCount / max(1, position / Self.guessCount), Self.guessLimit)
     declarations.reserveCapacity(guess)
@@ -81,7 +81,7 @@ struct SafetensorsListing {
 }
 
 extension SafetensorsListing.Declaration {
-  /// Reads the fields of an entry; fields of other names are passed over.
+  /// Reads the fields of an entry and skips fields with other names.
   fileprivate mutating func readFields(_ reader: inout JSONReader, _ text: RawSpan) throws(JSONError) {
     try reader.readMembers(text) { (reader, key, _) throws(JSONError) in
       switch key {

@@ -1,4 +1,4 @@
-/// A safetensors file being written, its tensors in any order.
+/// A safetensors file that is being written, its tensors in any order.
 final class SafetensorsOutput {
   /// The size of the whole file.
   let byteCount: Int
@@ -13,8 +13,8 @@ final class SafetensorsOutput {
   /// - Parameters:
   ///   - path: The file.
   ///   - tensors: All its tensors.
-  ///   - format: What `__metadata__` names as `format`.
-  ///   - metadata: What it says further.
+  ///   - format: The value of `format` in `__metadata__`.
+  ///   - metadata: Further entries of `__metadata__`.
   /// - Throws: `FormatError` when it cannot be written.
   init(
     creating path: String, _ tensors: [TensorInfo], format: String,

@@ -1,4 +1,4 @@
-/// Which tensors go to which file.
+/// The distribution of tensors to files.
 struct SafetensorsShards {
   /// The files in order, each with its tensors.
   private(set) var shards: [(name: String, tensors: [TensorInfo])] = []
@@ -9,7 +9,7 @@ struct SafetensorsShards {
   ///
   /// - Parameters:
   ///   - tensors: The tensors in the order in which they are written.
-  ///   - byteLimit: The bytes of tensors a shard may have; a larger tensor gets a shard of its own.
+  ///   - byteLimit: The maximum of tensor bytes per shard; a larger tensor gets a shard of its own.
   init(_ tensors: [TensorInfo], byteLimit: Int) {
     var groups: [[TensorInfo]] = [[]]
     var byteCount = 0

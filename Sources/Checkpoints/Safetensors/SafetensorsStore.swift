@@ -1,6 +1,6 @@
-/// The bytes of a checkpoint that lies in safetensors files.
+/// The bytes of a checkpoint in safetensors files.
 struct SafetensorsStore: TensorStore {
-  /// Where a tensor is: its file, and its entry there; numbers, since there are many.
+  /// The place of a tensor: its file, and its entry there; numbers, because there are many tensors.
   private struct Place {
     let fileIndex: Int
     let entryIndex: Int
@@ -29,8 +29,8 @@ struct SafetensorsStore: TensorStore {
   ///
   /// - Parameters:
   ///   - file: The file.
-  ///   - rename: The name a tensor has in the checkpoint, where it is another than in the file.
-  /// - Throws: `FormatError` when the checkpoint has a tensor of that name already.
+  ///   - rename: Gives a tensor's name in the checkpoint, if it differs from that in the file.
+  /// - Throws: `FormatError` when the checkpoint already has a tensor of that name.
   mutating func add(_ file: SafetensorsFile, rename: ((String) -> String)? = nil) throws(FormatError) {
     let entries = file.header.entries
     let start = tensors.count

@@ -74,7 +74,7 @@ import Testing
       try checkpoint.bytes(of: "model.layers.0.mlp.up_proj.biases")
     }
     #expect(error?.place == "tensor 'blk.0.ffn_up.weight'")
-    #expect(error?.problem == .malformed("row 2: -65536.0 is no F16 value"))
+    #expect(error?.problem == .malformed("row 2: -65536.0 is not representable in F16"))
   }
 
   @Test func `a dtype that our own writer states is given back`() throws {

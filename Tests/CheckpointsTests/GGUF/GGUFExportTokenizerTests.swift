@@ -65,7 +65,7 @@ import Testing
     ),
     (
       #"{"chat_template": [{"name": "a-b", "template": ""}, {"name": "a.b", "template": ""}]}"#,
-      "another one is called 'a_b'"
+      "another template is also called 'a_b'"
     ),
   ])
   func `refuses chat templates that are no templates`(settings: String, reason: String) {
@@ -123,7 +123,7 @@ import Testing
       "'pre_tokenizer': llama.cpp has no name for this one"
     ),
     (#""use_regex": true"#, #""use_regex": false"#, "(ByteLevel)"),
-    (#""type": "BPE""#, #""type": "Unigram""#, "'model': 'Unigram' is no byte-level BPE"),
+    (#""type": "BPE""#, #""type": "Unigram""#, "'model': 'Unigram' is not byte-level BPE"),
     (#""type": "BPE""#, #""type": "BPE", "ignore_merges": true"#, "'model.ignore_merges'"),
     (#"{"pre_tok"#, #"{"normalizer": {"type": "NFC"}, "pre_tok"#, "'normalizer': 'NFC' is not applied"),
     (#""special": true"#, #""special": true, "lstrip": true"#, "token '<s>' has 'lstrip'"),
@@ -147,7 +147,7 @@ import Testing
 
   @Test func `a merge that is no pair is malformed`() {
     #expect(
-      throws: FormatError("out.gguf", at: "key 'model.merges'", .malformed("'a' is no pair of tokens"))
+      throws: FormatError("out.gguf", at: "key 'model.merges'", .malformed("'a' is not a pair of tokens"))
     ) { try GGUFSample.vocabulary(GGUFSample.tokenizer.replacing(#""a b""#, with: #""a""#)) }
   }
 }

@@ -87,7 +87,7 @@ extension GGUFLie {
     GGUFLie(
       "an array of a type that is none", "byte 37: key 'a': value type 77",
       key([0x61], GGUFBytes.number(UInt32(9)) + GGUFBytes.number(UInt32(77)) + GGUFBytes.number(UInt64(0)))),
-    GGUFLie("an alignment of 64 bits", "key 'general.alignment': is no u32", aligned(.uint64(32))),
+    GGUFLie("an alignment of 64 bits", "key 'general.alignment': is not a u32", aligned(.uint64(32))),
     GGUFLie(
       "an alignment of 0", "key 'general.alignment': 0 is not a power of two from 8", aligned(.uint32(0))),
     GGUFLie(
@@ -128,7 +128,8 @@ extension GGUFLie {
       "a type that is not read", "byte 45: tensor 'a': tensor type 16 (IQ2_XXS) is not supported",
       one { $0.type = 16 }),
     GGUFLie(
-      "a row that is no whole block", "byte 33: tensor 'a': rows of 16 values are no whole Q4_1 blocks of 32",
+      "a row that is no whole block",
+      "byte 33: tensor 'a': rows of 16 values are not whole Q4_1 blocks of 32",
       one {
         $0.dimensions = [16]; $0.type = 3
       }),

@@ -40,18 +40,18 @@ struct GGUFModelRefusalTests {
     Case(
       "key 'general.architecture': … 'bert' … llama …",
       setting("general.architecture", .string("bert"))),
-    Case("key 'general.architecture': is no text", setting("general.architecture", .uint32(1))),
-    Case("key 'general.type': 'adapter' is no model", setting("general.type", .string("adapter"))),
+    Case("key 'general.architecture': is not a text", setting("general.architecture", .uint32(1))),
+    Case("key 'general.type': 'adapter' is not a model", setting("general.type", .string("adapter"))),
     Case("key 'split.count': … one of 3 files …", setting("split.count", .uint16(3))),
     Case("key 'llama.expert_count': … 8 experts …", setting("llama.expert_count", .uint32(8))),
     Case(
-      "key 'llama.attention.sliding_window': a model with this key is of a kind that is not read",
+      "key 'llama.attention.sliding_window': a model with this key is not supported",
       setting("llama.attention.sliding_window", .uint32(64))),
     Case(
       "key 'llama.tensor_data_layout': … 'reference' …",
       setting("llama.tensor_data_layout", .string("reference"))),
     Case("key 'llama.block_count' is missing", without("llama.block_count")),
-    Case("key 'llama.block_count': is no integer", setting("llama.block_count", .string("1"))),
+    Case("key 'llama.block_count': is not an integer", setting("llama.block_count", .string("1"))),
     Case("key 'llama.block_count': 0 is not from 1 to 2^24", setting("llama.block_count", .uint32(0))),
     Case(
       "key 'llama.attention.head_count': 3 does not divide the width 256",
@@ -69,7 +69,7 @@ struct GGUFModelRefusalTests {
       "tensor 'rope_freqs.weight': … Llama 3",
       { $0.tensors.append(.init("rope_freqs.weight", [1], [0, 0, 0x80, 0x3F])) }),
     Case("tensor 'blk.0.ffn_up.weight' is missing", renaming("blk.0.ffn_up.weight", "blk.0.ffn_up.bias")),
-    Case("key 'rilq.metadata': is no object", setting("rilq.metadata", .string("[1]"))),
+    Case("key 'rilq.metadata': is not an object", setting("rilq.metadata", .string("[1]"))),
     Case(
       "key 'rilq.metadata': is not JSON: byte 0: no value begins with this byte",
       setting("rilq.metadata", .string("?"))),

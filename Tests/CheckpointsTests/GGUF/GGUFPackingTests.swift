@@ -101,7 +101,8 @@ struct GGUFPackingTests {
     let error = #expect(throws: FormatError.self) {
       try checkpoint.bytes(of: "model.layers.0.mlp.up_proj.scales")
     }
-    #expect(error?.problem == .malformed("row 0: blocks 0 and 1 are of one group and have different scales"))
+    #expect(
+      error?.problem == .malformed("row 0: blocks 0 and 1 belong to one group but have different scales"))
   }
 
   @Test func `codes of 8 bits come back from Q8_0`() throws {

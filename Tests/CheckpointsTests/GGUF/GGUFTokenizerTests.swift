@@ -77,9 +77,9 @@ import Testing
   }
 
   @Test(arguments: [
-    (["tokenizer.chat_template.../x": GGUFValue.string("{{ a }}")], "'../x' is no name of a template"),
-    (["tokenizer.chat_template.": .string("{{ a }}")], "'' is no name of a template"),
-    (["tokenizer.chat_template.x": .uint8(1)], "is no text"),
+    (["tokenizer.chat_template.../x": GGUFValue.string("{{ a }}")], "'../x' is not a template name"),
+    (["tokenizer.chat_template.": .string("{{ a }}")], "'' is not a template name"),
+    (["tokenizer.chat_template.x": .uint8(1)], "is not a text"),
     (
       ["tokenizer.chat_templates": .array(elementType: .string, [.string("x")])],
       "key 'tokenizer.chat_template.x' is missing"

@@ -159,7 +159,7 @@ import Testing
     ("", #", "transform_config": {"x": 1}"#, "'transform_config': a checkpoint with it is not read"),
     (
       #", "dynamic": true"#, "",
-      "'group_0': 'weights': 'dynamic': codes that are found while running are not supported"
+      "'group_0': 'weights': 'dynamic': codes that are computed at run time are not supported"
     ),
   ])
   func `refuses more than weights`(weights: String, more: String, reason: String) {

@@ -189,7 +189,7 @@ import Testing
     (#""layers_to_transform": ["a"]"#, "key 'layers_to_transform': is not a list of integers"),
     (
       #""init_lora_weights": "pissa""#,
-      #"key 'init_lora_weights': "pissa" starts from base weights that it changed"#
+      #"key 'init_lora_weights': "pissa" starts from changed base weights, which is not supported"#
     ),
     (#""alpha_pattern": {"x": 4}"#, "key 'alpha_pattern': 'x': matches no module of the adapter"),
     (#""alpha_pattern": {"m": "4"}"#, "key 'alpha_pattern': 'm': is not a number"),
@@ -244,7 +244,7 @@ import Testing
     try write(#"{"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": "m"}"#)
     #expect(
       openMessage()
-        == "/adapter_model.safetensors: tensor 'base_model.model.m.lora_A.weight': shape [2, 8] has not the rank 4 of adapter_config.json"
+        == "/adapter_model.safetensors: tensor 'base_model.model.m.lora_A.weight': shape [2, 8] does not have the rank 4 of adapter_config.json"
     )
   }
 
@@ -265,7 +265,7 @@ import Testing
     }
     #expect(
       error?.description.hasSuffix(
-        "is a file; the adapter's folder is wanted, with 'adapter_config.json' and "
+        "is a file; expected the adapter's folder, with 'adapter_config.json' and "
           + "'adapter_model.safetensors'") == true)
   }
 

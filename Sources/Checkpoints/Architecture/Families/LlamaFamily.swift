@@ -1,8 +1,9 @@
 extension ModelFamily {
-  /// Llama 1 to 3 and all that follows it: pre-norms, rotary positions, grouped heads, a gated feed-forward part.
+  /// Llama 1 to 3 and models with the same layers: pre-norms, rotary positions, grouped heads, gated
+  /// feed-forward.
   package static let llama = llamaLike(modelType: "llama", className: "LlamaForCausalLM")
 
-  /// Mistral: Llama, as far as the window is the whole context.
+  /// Mistral: the same as Llama if the attention window is the whole context.
   package static let mistral = llamaLike(
     modelType: "mistral", className: "MistralForCausalLM", defaultKeyValueHeadCount: 8)
 
