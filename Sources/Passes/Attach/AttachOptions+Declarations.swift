@@ -1,7 +1,7 @@
 import Checkpoints
 
 extension AttachOptions {
-  /// Every option, in the order in which it is written; with an adapter of PEFT only what names that.
+  /// Every option, in the order in which it is written; for an adapter of PEFT only the options that name it.
   @PassOptionTable<Self> public static var declarations: [PassOption<Self>] {
     newDeclarations.map { $0.when { $0.adapter == nil } }
     adapterDeclarations("a new adapter", "folder of a PEFT adapter to put beside the weights as it is")
@@ -42,7 +42,7 @@ extension AttachOptions {
     ).when { $0.initialization == .atc }
   }
 
-  /// Refuses an initialization without what it needs, and options that would have no effect.
+  /// Rejects an initialization without its inputs, and options that have no effect.
   public func validate(_ given: GivenOptions, after previous: [PassOptions]) throws {
     try requireAdapter(given)
     if adapter != nil, let other = given.keys.first(where: { !Self.adapterKeys.contains($0) }) {
