@@ -97,7 +97,7 @@ public struct AttachPass: Pass {
     try CalibrationWindows.requireTexts(source, for: input)
   }
 
-  /// The tensor that stands last among those of a module's weight.
+  /// Returns the last tensor of a module's weight in the order of the file.
   static func lastTensor(of module: String, in contents: CheckpointContents) -> String {
     module + (contents.quantization[module] == nil ? ".weight" : ".biases")
   }

@@ -3,9 +3,9 @@ import Kernels
 import Models
 
 extension CalibrateOptions {
-  /// More windows or updates than any run has.
+  /// Far above the number of windows or updates in a real run.
   private static let countLimit = 1_000_000
-  /// More tokens than any model takes.
+  /// Far above the number of tokens that a real model reads.
   static let lengthLimit = 1 << 20
 
   /// Every option, in the order in which it is written.
@@ -78,7 +78,7 @@ extension CalibrateOptions {
     Option("products", \.products, .word, "what operands of products are rounded to")
   }
 
-  /// An empty list of texts leaves all windows to the original model.
+  /// An empty list of texts makes the original model generate all windows.
   public func completed(_ given: GivenOptions) -> Self {
     guard given.has("text"), texts.isEmpty else { return self }
     var options = self
@@ -86,7 +86,7 @@ extension CalibrateOptions {
     return options
   }
 
-  /// Refuses windows from nowhere, losses without weight, and options that would have no effect.
+  /// Rejects options without a source of windows, losses without weight, and options that have no effect.
   public func validate(_ given: GivenOptions, after previous: [PassOptions]) throws {
     try requireTexts(given)
     guard modelWeight > 0 || groundTruthWeight > 0 || klWeight > 0 else {
@@ -97,7 +97,7 @@ extension CalibrateOptions {
     }
   }
 
-  /// Refuses windows from nowhere, and a text that no window comes from.
+  /// Rejects options without a source of windows, and a text that no window is drawn from.
   private func requireTexts(_ given: GivenOptions) throws {
     guard sampled <= samples else {
       throw given.failure(at: "sampled", "is '\(sampled)', expected an integer from 0 to \(samples)")
@@ -116,7 +116,7 @@ extension CalibrateOptions {
 extension OptionKind<LearningRateScale> {
   private static var limits: NumberLimits { .aboveUpTo(0, 1000) }
 
-  /// The factor of each part.
+  /// The learning rate factor of each part.
   static var learningRateScale: Self {
     Self(
       "map of \(Trainable.allWords) to numbers \(limits.tablePhrase)", flag: .map(entry: "part=factor")

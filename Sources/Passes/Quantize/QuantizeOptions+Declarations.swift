@@ -95,7 +95,7 @@ extension QuantizeOptions {
 
   private var trainsLayers: Bool { hasWindows && layerEpochs > 0 }
 
-  /// An empty list of texts leaves all windows to the original model.
+  /// An empty list of texts makes the original model generate all windows.
   public func completed(_ given: GivenOptions) -> Self {
     guard given.has("text"), texts.isEmpty else { return self }
     var options = self
@@ -103,13 +103,13 @@ extension QuantizeOptions {
     return options
   }
 
-  /// Refuses options that miss or exclude each other, and those that would have no effect.
+  /// Rejects options that require or exclude others, and options that have no effect.
   public func validate(_ given: GivenOptions, after previous: [PassOptions]) throws {
     try requireWindows(given)
     try requireUse(given)
   }
 
-  /// Refuses a method without the windows it needs, and windows from nowhere or without use.
+  /// Rejects a method without the windows it needs, and windows without a source or a use.
   private func requireWindows(_ given: GivenOptions) throws {
     guard sampled <= samples else {
       throw given.failure(at: "sampled", "is '\(sampled)', expected an integer from 0 to \(samples)")
@@ -133,7 +133,7 @@ extension QuantizeOptions {
     try given.requireWindows(samples - sampled, for: texts)
   }
 
-  /// Refuses options that would have no effect.
+  /// Rejects options that have no effect.
   private func requireUse(_ given: GivenOptions) throws {
     for key in ["samples", "length", "seed", "products", "importance_output"]
     where !hasWindows && given.has(key) {
@@ -161,7 +161,7 @@ extension QuantizeOptions {
     }
   }
 
-  /// Refuses what a method that packs nothing makes no use of.
+  /// Rejects options that a method without packing does not use.
   private func requireDense(_ given: GivenOptions) throws {
     guard method == .nf2 else { return }
     for key in ["bits", "tables"] where given.has(key) {

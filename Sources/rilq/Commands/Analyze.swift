@@ -3,7 +3,7 @@ import Checkpoints
 import Kernels
 import Passes
 
-/// `rilq analyze`: what quantization took, and what adapters could give back.
+/// `rilq analyze`: the quantization error, and the error left after low-rank corrections.
 struct Analyze: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show what quantization took from a model: spectra, ranks, output errors, layers.",

@@ -2,7 +2,7 @@ import ArgumentParser
 import Checkpoints
 import Passes
 
-/// `rilq diff`: how two checkpoints differ.
+/// `rilq diff`: compares two checkpoints.
 struct Diff: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract:

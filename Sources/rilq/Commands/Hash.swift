@@ -2,7 +2,7 @@ import ArgumentParser
 import Checkpoints
 import Passes
 
-/// `rilq hash`: digests that do not depend on the format.
+/// `rilq hash`: prints digests that do not depend on the format.
 struct Hash: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Print digests of a checkpoint that do not depend on its format, or check one.",

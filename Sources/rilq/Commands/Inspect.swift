@@ -2,7 +2,7 @@ import ArgumentParser
 import Checkpoints
 import Passes
 
-/// `rilq inspect`: what is in a checkpoint.
+/// `rilq inspect`: shows the contents of a checkpoint.
 struct Inspect: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show what is in a checkpoint, from headers alone unless --stats reads the values.")

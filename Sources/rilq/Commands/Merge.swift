@@ -2,7 +2,7 @@ import ArgumentParser
 import Checkpoints
 import Passes
 
-/// `rilq merge`: one pass.
+/// `rilq merge`: runs the merge pass.
 struct Merge: SpecialPassCommand {
   typealias CommandPass = MergePass
 

@@ -2,7 +2,7 @@ import ArgumentParser
 import Checkpoints
 import Passes
 
-/// `rilq plot`: how calibrations went.
+/// `rilq plot`: plots the losses of calibrations.
 struct Plot: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Draw the losses of calibrations from their logs, as an SVG image.",

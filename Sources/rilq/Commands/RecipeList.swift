@@ -2,7 +2,7 @@ import ArgumentParser
 import Checkpoints
 import Recipes
 
-/// `rilq recipes`: what `--recipe` can name.
+/// `rilq recipes`: lists the built-in recipes.
 struct RecipeList: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "recipes",
@@ -24,7 +24,7 @@ struct RecipeList: ParsableCommand {
         text: BuiltInRecipe.all.map(\.text).joined(separator: "\n\n"))
     }
     let recipe = try BuiltInRecipe.named(name)
-    // The text ends with a line break, as does what is printed.
+    // The text ends with a line break, and printing adds one.
     global.show(recipe.document, text: String(recipe.yaml.dropLast()))
   }
 }

@@ -3,7 +3,7 @@ import Checkpoints
 import Foundation
 import Models
 
-/// `rilq tokenize`: the tokens of a text, and the way back.
+/// `rilq tokenize`: converts text to tokens and back.
 struct Tokenize: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Print the tokens of a text, or the text of tokens.",
@@ -58,7 +58,7 @@ struct Tokenize: ParsableCommand {
 
 /// The contents of a file or of standard input.
 private struct TextInput {
-  /// What errors name.
+  /// The name for errors.
   let name: String
   let bytes: [UInt8]
 
@@ -75,9 +75,9 @@ private struct TextInput {
     }
   }
 
-  /// The tokens whose numbers the text has.
+  /// Parses token ids from the text.
   ///
-  /// - Throws: `FormatError` with the byte where there is no number of a token.
+  /// - Throws: `FormatError` with the byte offset where the text has no valid token id.
   func tokens(of tokenizer: Tokenizer) throws -> [Int32] {
     let spaces = Set(" \t\r\n\u{B}\u{C}".utf8)
     return try bytes.indices.split(whereSeparator: { spaces.contains(bytes[$0]) }).map { word in

@@ -4,7 +4,7 @@ import Foundation
 import Models
 import Passes
 
-/// `rilq verify`: compares outputs on the same tokens, and fails beyond its limits.
+/// `rilq verify`: compares outputs on the same tokens, and fails when a limit is exceeded.
 struct Verify: SpecialPassCommand {
   typealias CommandPass = VerifyPass
 

@@ -2,7 +2,7 @@ import ArgumentParser
 import Checkpoints
 import Passes
 
-/// What every command that writes a checkpoint understands.
+/// The options of every command that writes a checkpoint.
 struct OutputOptions: ParsableArguments {
   @Flag(help: "Replace an existing output.")
   var force = false
@@ -40,7 +40,7 @@ struct OutputOptions: ParsableArguments {
   @Flag(help: "Print what would be done, tensor by tensor, and write nothing.")
   var dryRun = false
 
-  /// What linears are in a GGUF file.
+  /// Returns the type of linears in a GGUF file.
   func ggufLinearType() throws -> GGUFLinearType {
     guard let type = GGUFLinearType(rawValue: ggufType) else {
       throw PassError.usage(
@@ -50,7 +50,7 @@ struct OutputOptions: ParsableArguments {
     return type
   }
 
-  /// The asked-for format.
+  /// The requested format.
   func format() throws -> OutputFormat? {
     guard let to else { return nil }
     guard let format = OutputFormat(rawValue: to) else {
@@ -60,7 +60,7 @@ struct OutputOptions: ParsableArguments {
     return format
   }
 
-  /// The bytes of tensors that a file of a safetensors folder may have; nil when nothing is asked for.
+  /// Returns the maximum size of the tensors in one safetensors file, in bytes; nil for the default.
   ///
   func shardByteLimit(for format: OutputFormat) throws -> Int? {
     guard let shardSize else { return nil }
@@ -70,10 +70,10 @@ struct OutputOptions: ParsableArguments {
     return try Self.byteCount(shardSize, of: "--shard-size")
   }
 
-  /// The bytes of memory that passes keep to; nil when nothing is asked for.
+  /// Returns the memory limit of passes in bytes; nil for the default.
   func memoryLimit() throws -> Int? { try memory.map { try Self.byteCount($0, of: "--memory") } }
 
-  /// A size; units are decimal, as on Hugging Face.
+  /// Parses a size; units are decimal, as on Hugging Face.
   private static func byteCount(_ size: String, of option: String) throws -> Int {
     let units = ["": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12]
     let number = size.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
@@ -84,7 +84,7 @@ struct OutputOptions: ParsableArguments {
     return byteCount
   }
 
-  /// The options of the container.
+  /// Returns the options of the container.
   func container() throws -> ContainerOptions {
     let parts = compression.split(separator: ":", omittingEmptySubsequences: false)
     switch (parts.first, parts.count) {
