@@ -15,7 +15,7 @@ extension Transformer {
 
     /// Reads one layer.
     ///
-    /// - Throws: What `Transformer.init` throws.
+    /// - Throws: The errors of `Transformer.init`.
     init(_ index: Int, _ layout: ModelLayout, _ reader: ModelReader) throws {
       description = layout.configuration.family.layer
       groupKinds = description.groups

@@ -71,8 +71,8 @@ extension Transformer {
   /// - Parameters:
   ///   - windows: All of the same length, at least 2 tokens.
   ///   - progress: Called after each window.
-  /// - Returns: The sums over all windows.
-  /// - Throws: `ModelError.tokenOutOfRange`, `.notFinite` with the first tensor or layer that is not finite, `.incomparable`
+  /// - Throws: `ModelError.tokenOutOfRange`, `.notFinite` with the first tensor or layer that is not finite,
+  ///   `.incomparable` when the windows differ in length.
   ///   when the windows differ in length.
   public func evaluate(_ windows: [[Int32]], progress: ProgressHandler = { _ in }) throws -> Evaluation {
     let length = try Self.commonLength(windows)
@@ -111,9 +111,8 @@ extension Transformer {
   ///   - candidate: The other model, with the same vocabulary.
   ///   - windows: All of the same length, at least 2 tokens.
   ///   - progress: Called after each window.
-  /// - Returns: The sums over all windows.
-  /// - Throws: `ModelError.incomparable` when the vocabularies differ, or the windows in length; `.tokenOutOfRange`;
-  ///   `.notFinite` with the first tensor or layer of either model that is not finite.
+  /// - Throws: `ModelError.incomparable` when the vocabularies or the windows' lengths differ;
+  ///   `.tokenOutOfRange`; `.notFinite` with the first tensor or layer of either model that is not finite.
   public func compare(
     with candidate: Transformer, on windows: [[Int32]], progress: ProgressHandler = { _ in }
   ) throws -> Comparison {
@@ -191,7 +190,7 @@ extension Evaluation {
 ///   - count: The number of windows computed at the same time; the results do not depend on it.
 ///   - compute: The work for one window.
 ///   - then: Receives the index of the window and its value.
-/// - Throws: What `compute` or `then` throws.
+/// - Throws: The errors of `compute` or `then`.
 package func forEachWindow<T: Sendable>(
   _ windows: [[Int32]], atOnce count: Int, _ compute: @Sendable ([Int32]) throws -> T,
   then: (Int, T) throws -> Void

@@ -33,7 +33,8 @@ package struct StreamedTransformer: Sendable {
   ///     at least one window.
   ///   - progress: Called after each layer of a block; counts windows.
   ///   - then: Called in order with each window's index and hidden states, `[tokens, hidden]`.
-  /// - Throws: `ModelError.tokenOutOfRange`, `FormatError` when a layer cannot be read, or what `then` throws.
+  /// - Throws: `ModelError.tokenOutOfRange`, `FormatError` when a layer cannot be read, or the errors of
+  ///   `then`.
   package func finalHidden(
     _ windows: [[Int32]], blockLimit: Int = Self.blockLimit, progress: (Int) -> Void = { _ in },
     then: (Int, Matrix) throws -> Void

@@ -51,7 +51,8 @@ package struct ErrorAnalysis: Sendable {
   ///   - reference: The original model.
   ///   - text: The text that both models read; nil compares weights only.
   ///   - progress: Called after each linear.
-  /// - Throws: `ModelError.incomparable` when the shapes differ, `.notFinite`, `PassError.notFinite`, or `FormatError`.
+  /// - Throws: `ModelError.incomparable` when the shapes differ, `.notFinite`, `PassError.notFinite`, or
+  ///   `FormatError`.
   package init(
     _ checkpoint: Checkpoint, reference: Checkpoint, text: Text? = nil,
     progress: @escaping ProgressHandler = { _ in }

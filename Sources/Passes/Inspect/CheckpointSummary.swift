@@ -40,7 +40,7 @@ package struct CheckpointSummary: Sendable {
   package let packings: [PackingCount]
   /// The number of modules with an adapter.
   package let adaptedModuleCount: Int
-  /// How large the checkpoint is.
+  /// The sizes of the checkpoint.
   package let sizes: CheckpointSizes
 
   /// Summarizes a checkpoint.
@@ -73,16 +73,16 @@ package struct CheckpointSummary: Sendable {
     return counts.values.sorted { $0.rank < $1.rank }
   }
 
-  /// What modules that are packed alike have in common.
+  /// The properties by which packed modules are counted.
   private struct PackingKind: Hashable {
     let layout: QuantizedLayout
     let storedType: String?
   }
 
-  /// The bytes of all files together.
+  /// The total size of all files in bytes.
   package var fileByteCount: Int { files.reduce(0) { $0 + $1.byteCount } }
 
-  /// Rows of a name and a text, for people; names from files are not escaped yet.
+  /// Rows of a name and a text for the report; names from files are not escaped here.
   package var rows: [(name: String, text: String)] {
     let contents = checkpoint.contents
     let bits = sizes.bitsPerWeight.formatted(decimals: 2)
@@ -135,7 +135,7 @@ package struct CheckpointSummary: Sendable {
   }
 }
 
-/// A count with its noun: `1 file`, `3 files`.
+/// Returns a count with its noun: `1 file`, `3 files`.
 func counted(_ count: Int, _ noun: String) -> String {
   "\(count.formattedCount) \(noun)\(count == 1 ? "" : "s")"
 }

@@ -23,7 +23,8 @@ extension LowRankFactors {
   ///   - groupSize: The number of columns with the same change; divides `in`.
   /// - Returns: The factors.
   /// - Throws: `FactorizationError` when the moments are not finite.
-  /// - Source: Align-Then-Correct, arXiv:2610.08164, stage 1; any factor of the moments gives the same product.
+  /// - Source: Align-Then-Correct, arXiv:2610.08164, stage 1; any factor of the moments gives the same
+  ///   product.
   package static func aligning(
     original: DoubleMatrix, quantized: DoubleMatrix, crossMoments: DoubleMatrix, moments: DoubleMatrix,
     gradientMoments: DoubleMatrix, rank: Int, step: Double, groupSize: Int = 1

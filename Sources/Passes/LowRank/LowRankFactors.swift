@@ -24,8 +24,8 @@ package struct LowRankFactors: Sendable {
   ///   - error: E, `[out, in]`, finite.
   ///   - moments: S, `[in, in]`; nil for the identity.
   ///   - rank: The requested rank; the result has at most `min(out, in)` rows.
-  /// - Source: QERA, arXiv:2410.06040, theorem 1, whose `SVD(E · S^½) · S^-½` is the same product; without moments LoftQ,
-  ///   arXiv:2310.08659, algorithm 1, after one quantization.
+  /// - Source: QERA, arXiv:2410.06040, theorem 1, whose `SVD(E · S^½) · S^-½` is the same product; without
+  ///   moments LoftQ, arXiv:2310.08659, algorithm 1, after one quantization.
   /// - Throws: `FactorizationError` when error or moments are not finite.
   package init(
     approximating error: DoubleMatrix, moments: DoubleMatrix? = nil, rank: Int

@@ -25,8 +25,8 @@ public struct QuantizedMatrix: Sendable {
   ///   - rows: The number of rows.
   ///   - columns: The number of columns; the group size divides it.
   ///   - parameters: Bits and group size, as allowed by `QuantizeOptions`.
-  /// - Throws: `PassError.usage` for sizes that do not fit together, `.divisibility`, or `.notFinite` at the first NaN or
-  ///   infinity.
+  /// - Throws: `PassError.usage` for sizes that do not fit together, `.divisibility`, or `.notFinite` at the
+  ///   first NaN or infinity.
   public init(
     rounding values: [Float], rows: Int, columns: Int,
     _ parameters: QuantizationParameters = QuantizationParameters(bits: 2, groupSize: 64)

@@ -7,7 +7,8 @@ import Models
 /// Every code has a position on the grid, in units of the step; the code is the rounded position. The
 /// gradient ignores the rounding. Positions are kept in the range that rounds to a code.
 ///
-/// Source: the straight-through estimator, arXiv:1308.3432; trained weights on a grid as in EfficientQAT, arXiv:2407.11062.
+/// Source: the straight-through estimator, arXiv:1308.3432; trained weights on a grid as in EfficientQAT,
+/// arXiv:2407.11062.
 struct CodeState {
   /// The fraction of the distance from a code's middle to its weight; below 1, so that noise alone changes no
   /// code.
