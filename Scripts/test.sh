@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what is missing, checks the format of the sources, builds and runs all tests in release.
 # Tests that compare with Python packages run if these can be installed, and are skipped otherwise. They need
-# Scripts/peers-small.txt, and with --peers also Scripts/peers.txt. With --peers a missing package is a failure,
-# and no such test is skipped.
+# Scripts/peers-small.txt, and with --peers also Scripts/peers.txt. With --peers a missing package is a
+# failure, and no such test is skipped.
 # usage: Scripts/test.sh [--peers]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -13,7 +13,9 @@ package struct Attention: Sendable {
   /// The width of a head.
   package let headSize: Int
   /// The precision to which queries, keys, values, probabilities and gradients are rounded for their
-  /// products. Products with cached keys use unrounded values.
+  /// products.
+  ///
+  /// Products with cached keys use unrounded values.
   package var operands = ProductOperands.f32
 
   private static let queriesPerBlock = 128

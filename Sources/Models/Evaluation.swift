@@ -71,9 +71,9 @@ extension Transformer {
   /// - Parameters:
   ///   - windows: All of the same length, at least 2 tokens.
   ///   - progress: Called after each window.
+  /// - Returns: The sums over all windows.
   /// - Throws: `ModelError.tokenOutOfRange`, `.notFinite` with the first tensor or layer that is not finite,
   ///   `.incomparable` when the windows differ in length.
-  ///   when the windows differ in length.
   public func evaluate(_ windows: [[Int32]], progress: ProgressHandler = { _ in }) throws -> Evaluation {
     let length = try Self.commonLength(windows)
     let rotary = rotaryEmbedding(positions: length)
@@ -111,6 +111,7 @@ extension Transformer {
   ///   - candidate: The other model, with the same vocabulary.
   ///   - windows: All of the same length, at least 2 tokens.
   ///   - progress: Called after each window.
+  /// - Returns: The sums over all windows.
   /// - Throws: `ModelError.incomparable` when the vocabularies or the windows' lengths differ;
   ///   `.tokenOutOfRange`; `.notFinite` with the first tensor or layer of either model that is not finite.
   public func compare(
@@ -213,7 +214,7 @@ extension Comparison {
     agreements += other.agreements
   }
 
-  /// Adds the positions of a block. The last position of a window is compared, but scores no token.
+  /// Adds the positions of a block; the last position of a window is compared, but scores no token.
   fileprivate mutating func add(
     _ reference: Matrix, _ candidate: Matrix, block: Range<Int>, of window: [Int32]
   ) {

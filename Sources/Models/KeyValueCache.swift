@@ -4,8 +4,9 @@ import Checkpoints
 package struct KeyValueCache: Sendable {
   /// The cached keys and values of one layer.
   struct Layer: Sendable {
-    /// `[key-value heads · headSize, room]`, rotated by position. Each token is a column, as products with
-    /// queries read them.
+    /// `[key-value heads · headSize, room]`, rotated by position.
+    ///
+    /// Each token is a column, as products with queries read them.
     fileprivate(set) var keys: [Float] = []
     /// `[room, key-value heads · headSize]`.
     fileprivate(set) var values: [Float] = []

@@ -25,8 +25,9 @@ package struct LinearGradients: Sendable {
   package var scales: [Float] = []
   /// `[out, in / groupSize]`.
   package var biases: [Float] = []
-  /// `[out, in]`: the weight's gradient when codes are trained. The gradients of scales and biases follow
-  /// from it.
+  /// `[out, in]`: the weight's gradient when codes are trained.
+  ///
+  /// The gradients of scales and biases follow from it.
   package var weights: [Float] = []
 
   /// Creates zeros for the parameters in `parts` that the linear has.
@@ -90,8 +91,9 @@ extension LinearGroup {
     }
   }
 
-  /// Tiles of the input's gradient, with tokens as rows and columns cut at the groups' edges. If the number
-  /// of tiles is odd, the last one is halved.
+  /// Tiles of the input's gradient, with tokens as rows and columns cut at the groups' edges.
+  ///
+  /// If the number of tiles is odd, the last one is halved.
   private func inputTiles(tokenCount: Int) -> [MatrixTile] {
     let granularity = linears.reduce(8) { unit, linear in
       leastCommonMultiple(

@@ -4,8 +4,9 @@ package import Kernels
 package struct LinearGroup: Sendable {
   /// The linears, in the order of their outputs.
   package var linears: [Linear]
-  /// The precision to which inputs, weights and gradients are rounded for their products. Adapters are not
-  /// rounded.
+  /// The precision to which inputs, weights and gradients are rounded for their products.
+  ///
+  /// Adapters are not rounded.
   package var operands = ProductOperands.f32
   /// The first output column of each linear, followed by the total.
   let columnOffsets: [Int]

@@ -2,8 +2,10 @@ package import Kernels
 
 /// The parts of the loss of a window.
 public struct RilqLoss: Sendable, Equatable {
-  /// Mean squared difference of the hidden states after the final norm, over tokens and features. In a local
-  /// scope: the mean, over the compared outputs, of the difference relative to the original's output.
+  /// Mean squared difference of the hidden states after the final norm, over tokens and features.
+  ///
+  /// In a local scope: the mean, over the compared outputs, of the difference relative to the original's
+  /// output.
   public var modelLoss: Double
   /// Mean cross entropy of the scored tokens, in nats.
   public var groundTruthLoss: Double
@@ -75,8 +77,9 @@ package struct TrainingWindow: Sendable {
   package let tokens: [Int32]
   /// The original model's hidden state after the final norm, `[tokens, hidden]`.
   package let teacher: [Float]
-  /// Whether each token counts in the ground-truth loss and the divergence; nil means all do. The first token
-  /// never counts.
+  /// Whether each token counts in the ground-truth loss and the divergence; nil means all do.
+  ///
+  /// The first token never counts.
   package let isScored: [Bool]?
 
   package init(tokens: [Int32], teacher: [Float], isScored: [Bool]? = nil) {

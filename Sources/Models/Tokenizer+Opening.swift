@@ -18,7 +18,7 @@ extension Tokenizer {
     throw FormatError(checkpoint.path, .missing("tokenizer.json"))
   }
 
-  /// Reads the tokenizer at a path. If a folder has a `tokenizer.json`, nothing else in it is read.
+  /// Reads the tokenizer at a path; if a folder has a `tokenizer.json`, nothing else in it is read.
   ///
   /// - Parameters:
   ///   - path: A folder with a `tokenizer.json`, that file itself, or a checkpoint.

@@ -55,7 +55,7 @@ public struct ModulePattern: Sendable, CustomStringConvertible {
   /// The pattern as it was written.
   public var description: String { text }
 
-  /// Returns a test for names. Create it once for many names, because it compiles the expression.
+  /// Returns a test for names; create it once for many names, because it compiles the expression.
   package func matcher() throws -> (String) -> Bool {
     switch kind {
     case .name: nameMatcher()

@@ -81,7 +81,7 @@ package struct WorkFiles {
 
 /// The file in which a pass saves its state.
 package struct PassState {
-  /// The path. At the start the file holds the state that an interrupted run saved in the same step, if any.
+  /// The path; at the start the file holds the state that an interrupted run saved in the same step, if any.
   package let path: String
   /// Call after the whole file was written.
   package let didSave: () -> Void

@@ -30,7 +30,7 @@ public enum PassError: Error, Equatable, Sendable, CustomStringConvertible {
         + (nearest.map { ", the nearest is '\($0.escapedForDisplay)'" } ?? "")
     case .emptySelection: "targets and ignore leave no module to work on"
     case .divisibility(let tensor, let columns, let groupSize, let fitting):
-      "tensor '\(tensor.escapedForDisplay)': \(columns) columns are no multiple of the group size \(groupSize)"
+      "tensor '\(tensor.escapedForDisplay)': \(columns) columns are not a multiple of the group size \(groupSize)"
         + (fitting.isEmpty ? ", nor of any other" : "; \(fitting.alternatives(joinedBy: "and")) would fit")
     case .notFinite(let tensor, let index):
       "tensor '\(tensor.escapedForDisplay)': value \(index) is not finite"

@@ -1,6 +1,6 @@
 import Checkpoints
 
-/// Everything that the bytes of an output depend on. A run resumes another one only when all of it is equal.
+/// Everything that the bytes of an output depend on; a run resumes another one only when all of it is equal.
 struct RunConditions {
   /// An object: `version`, `recipe`, `options`, and `inputs`, the identity of each file by its path.
   let json: JSONValue

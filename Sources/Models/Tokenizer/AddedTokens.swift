@@ -15,7 +15,7 @@ struct AddedToken: Sendable, Equatable {
   let isNormalized: Bool
 }
 
-/// Finds added tokens in text. The leftmost match wins; at the same place, the longest.
+/// Finds added tokens in text; the leftmost match wins; at the same place, the longest.
 struct AddedTokenCutter: Sendable {
   /// A part of a text.
   enum Piece: Equatable {
@@ -33,7 +33,7 @@ struct AddedTokenCutter: Sendable {
   /// Whether there are no tokens to find.
   var isEmpty: Bool { tokens.isEmpty }
 
-  /// Prepares the search. If several tokens have the same content, the first is used.
+  /// Prepares the search; if several tokens have the same content, the first is used.
   ///
   /// - Parameter tokens: Tokens whose content is not empty.
   init(_ tokens: [AddedToken]) {

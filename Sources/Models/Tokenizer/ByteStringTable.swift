@@ -3,8 +3,9 @@ struct ByteStringTable: Sendable {
   private var bytes: [UInt8] = []
   private var ends: [Int] = [0]
   private var hashes: [UInt64] = []
-  /// The index of the string in each slot, or -1. The number of slots is a power of two; at most half are
-  /// used.
+  /// The index of the string in each slot, or -1.
+  ///
+  /// The number of slots is a power of two; at most half are used.
   private var slots = [Int](repeating: -1, count: 64)
 
   /// The number of strings in the table.

@@ -2,7 +2,7 @@ import Foundation
 
 /// Normalization forms of text in UTF-8.
 enum Normalization {
-  /// Returns the text in normalization form C, or nil if it surely is already. The text must be valid UTF-8.
+  /// Returns the text in normalization form C, or nil if it surely is already; the text must be valid UTF-8.
   static func nfc(_ text: Span<UInt8>) -> [UInt8]? {
     // Text whose scalars are all below U+0300 (first byte 0xCC) is normalized.
     guard text.indices.contains(where: { text[$0] >= 0xCC }) else { return nil }

@@ -1,6 +1,6 @@
 /// Decoding of tokens to text.
 extension Tokenizer {
-  /// Returns the text of tokens. Bytes that are not UTF-8 become U+FFFD; ids without a token are skipped.
+  /// Returns the text of tokens; bytes that are not UTF-8 become U+FFFD; ids without a token are skipped.
   ///
   /// - Parameters:
   ///   - ids: Token ids.

@@ -89,7 +89,7 @@ extension ErrorAnalysis {
 
   private var activationPlot: LinePlot {
     LinePlot(
-      title: "Distance of the residual stream from the original's", xLabel: "behind layer",
+      title: "Distance of the residual stream from the original's", xLabel: "after layer",
       yLabel: "relative error",
       series: [
         LinePlot.Series(

@@ -56,7 +56,7 @@ extension ErrorAnalysis {
 
   private var layerTable: TextTable {
     var table = TextTable(rightAligned: [false, true])
-    table.add(["behind layer", "error of the residual stream"])
+    table.add(["after layer", "error of the residual stream"])
     for (index, error) in layers.enumerated() { table.add(["\(index)", error.formatted(decimals: 4)]) }
     if let final { table.add(["final norm", final.formatted(decimals: 4)]) }
     return table

@@ -4,14 +4,14 @@ extension AttachOptions {
   /// Every option, in the order in which it is written; for an adapter of PEFT only the options that name it.
   @PassOptionTable<Self> public static var declarations: [PassOption<Self>] {
     newDeclarations.map { $0.when { $0.adapter == nil } }
-    adapterDeclarations("a new adapter", "folder of a PEFT adapter to put beside the weights as it is")
+    adapterDeclarations("a new adapter", "folder of a PEFT adapter to attach unchanged")
   }
 
   @PassOptionTable<Self> private static var newDeclarations: [PassOption<Self>] {
-    Option("kind", \.kind, .word, "what A is applied to; only pooled adapters merge exactly")
+    Option("kind", \.kind, .word, "input of A; only pooled adapters merge exactly")
     Option("rank", \.rank, .integer(in: 1...rankLimit), "rows of A")
     Option("alpha", \.alpha, .number(.above(0)), "the update is `alpha / rank * B * A`")
-    Option("init", \.initialization, .word, "what A and B begin with")
+    Option("init", \.initialization, .word, "initial values of A and B")
     Option("targets", \.targets, .targets, "modules that get an adapter")
       .byDefault("all linears of the layers")
     Option("ignore", \.ignore, .patterns, "modules that get none")
@@ -27,18 +27,18 @@ extension AttachOptions {
     ).when(\.initialization.usesText)
     Option(
       "iterations", \.iterations, .integer(in: 1...iterationLimit),
-      "`loftq`: how often the adapter is found; above 1 with dense adapters only"
+      "`loftq`: number of iterations; above 1 for dense adapters only"
     ).when { $0.initialization == .loftq }
     Option(
       "teacher", \.teacher, .path,
       "`loftq`, `qera`, `atc`: original model, whose weights are approximated"
     ).byDefault("the input of the recipe").when(\.initialization.usesTeacher)
     Option(
-      "eta", \.eta, .number(.aboveUpTo(0, 1)), "`atc`: how much of its alignment is taken"
+      "eta", \.eta, .number(.aboveUpTo(0, 1)), "`atc`: share of its alignment to apply"
     ).when { $0.initialization == .atc }
     Option(
       "tau", \.tau, .number(.within(0...1)),
-      "`atc`: largest step down the loss, of the length of the alignment"
+      "`atc`: largest step down the loss, relative to the alignment's length"
     ).when { $0.initialization == .atc }
   }
 
@@ -53,8 +53,8 @@ extension AttachOptions {
     }
     if initialization == .loftq, iterations > 1, kind == .pooled {
       throw given.failure(
-        "more than 1 of 'iterations' need adapters of the kind 'dense': rounding takes from the biases what a "
-          + "pooled one adds to them"
+        "more than 1 of 'iterations' need adapters of the kind 'dense': rounding would cancel the biases that a "
+          + "pooled adapter adds"
       )
     }
     let useless =
@@ -63,7 +63,7 @@ extension AttachOptions {
       + (initialization.usesTeacher ? [] : ["teacher"])
       + (initialization == .atc ? [] : ["eta", "tau"])
     for key in useless where given.has(key) {
-      throw given.failure("'\(key)' is of no use to the initialization '\(initialization.rawValue)'")
+      throw given.failure("'\(key)' is not used by the initialization '\(initialization.rawValue)'")
     }
   }
 }

@@ -34,8 +34,9 @@ public struct AttachOptions: PassOptionValues, AdapterTaking {
   public var iterations = 1
   /// The original model, whose weights are approximated; nil selects the recipe's input.
   public var teacher: PathOption?
-  /// The share of its alignment that `atc` applies, above 0 and at most 1. The paper uses 0.1 to 0.3 with
-  /// quantizers stronger than round to nearest.
+  /// The share of its alignment that `atc` applies, above 0 and at most 1.
+  ///
+  /// The paper uses 0.1 to 0.3 with quantizers stronger than round to nearest.
   public var eta = 1.0
   /// The maximum step of `atc` down the loss, relative to the length of its alignment, `0...1`; 0 for no
   /// step.

@@ -8,7 +8,7 @@ public struct AttachPass: Pass {
   /// The name in recipes.
   public static let name = "attach"
   /// The summary for help.
-  public static let summary = "Put adapters beside linears: without effect yet, or compensating errors."
+  public static let summary = "Add adapters to linears: without effect yet, or compensating errors."
   /// The options of the pass.
   public var options: AttachOptions
 

@@ -15,17 +15,17 @@ extension CalibrateOptions {
     lossDeclarations
     Option("teacher", \.teacher, .path, "original model, whose output is to be matched")
       .byDefault("the input of the recipe")
-    Option("train", \.train, .words(elseDoing: "trains nothing"), "what is trained")
+    Option("train", \.train, .words(elseDoing: "trains nothing"), "parts to train")
       .byDefault("the adapters, or without adapters biases and scales")
   }
 
   @PassOptionTable<Self> private static var windowDeclarations: [PassOption<Self>] {
     Option("text", \.texts, .texts, "texts that windows are taken from, plain or `.jsonl`")
-      .byDefault("required unless the model writes all windows")
+      .byDefault("required unless the model generates all windows")
     Option("samples", \.samples, .integer(in: 1...countLimit), "windows trained on")
     Option(
       "sampled", \.sampled, .integer(in: 0...countLimit).described("integer, 0 to `samples`"),
-      "how many of the windows are written by the original model"
+      "number of windows that the original model generates"
     ) { .integer(in: 0...($0.texts.isEmpty ? 1_000_000 : $0.samples)) }
     Option("length", \.length, .integer(in: 2...lengthLimit), "tokens per window")
   }
@@ -34,14 +34,14 @@ extension CalibrateOptions {
     Option("updates", \.updates, .integer(in: 1...countLimit), "steps of the optimizer")
     Option("batch", \.batch, .integer(in: 1...countLimit), "windows per update")
     Option("learning_rate", \.learningRate, .number(.aboveUpTo(0, 1)), "peak step size")
-      .byDefault("chosen by what is trained")
+      .byDefault("chosen by the trained parts")
     Option(
       "learning_rate_scale", \.learningRateScale, .learningRateScale,
       "factor of the step size of each part"
     ).byDefault("all 1")
     Option(
       "validation", \.validation, .integer(in: 0...countLimit),
-      "windows kept back to choose the best state")
+      "windows held back to choose the best state")
     Option(
       "patience", \.patience, .integer(in: 1...countLimit), "validations without progress before stopping")
     Option(
@@ -70,12 +70,12 @@ extension CalibrateOptions {
       "scope", \.scope, .word,
       "where the model loss compares with the original: at each linear, at each layer, or at the end")
     Option(
-      "schedule", \.schedule, .word, "how the learning rate goes on after it has risen")
+      "schedule", \.schedule, .word, "course of the learning rate after the warm-up")
     Option(
       "warmup", \.warmup, .integer(in: 0...countLimit).described("integer, 0 to `updates` - 1"),
       "updates over which the learning rate rises"
     ) { .integer(in: 0...max($0.updates - 1, 0)) }
-    Option("products", \.products, .word, "what operands of products are rounded to")
+    Option("products", \.products, .word, "precision of the operands of products")
   }
 
   /// An empty list of texts makes the original model generate all windows.
@@ -93,7 +93,7 @@ extension CalibrateOptions {
       throw given.failure("model_weight, ground_truth_weight and kl_weight are all 0")
     }
     guard klWeight > 0 || (klTopK == nil && klTemperature == 1) else {
-      throw given.failure("'kl_top_k' and 'kl_temperature' are of no use when 'kl_weight' is 0")
+      throw given.failure("'kl_top_k' and 'kl_temperature' are not used when 'kl_weight' is 0")
     }
   }
 
@@ -107,7 +107,7 @@ extension CalibrateOptions {
       throw given.failure("'sampled' is less than 'samples', so there must be a 'text'")
     }
     guard texts.isEmpty || sampled < samples || validation > 0 else {
-      throw given.failure("'text' is of no use when 'sampled' is all windows and 'validation' is 0")
+      throw given.failure("'text' is not used when 'sampled' is all windows and 'validation' is 0")
     }
     try given.requireWindows(max(samples - sampled, validation), for: texts)
   }

@@ -2,8 +2,9 @@ package import Checkpoints
 import Kernels
 package import Models
 
-/// The original model's hidden states after the final norm. They are computed once, layer by layer, and kept
-/// in the work folder for all updates and for a resumed run.
+/// The original model's hidden states after the final norm.
+///
+/// They are computed once, layer by layer, and kept in the work folder for all updates and for a resumed run.
 ///
 /// The file is private to one run: floats, `[tokens of all windows, hidden]`, then a digest of their inputs.
 package struct TeacherCache: Sendable {
@@ -56,8 +57,9 @@ package struct TeacherCache: Sendable {
     file = try MappedFile(path: path)
   }
 
-  /// Returns the digest of the model's path, the windows and the precision. The run's conditions ensure that
-  /// the model itself is the same.
+  /// Returns the digest of the model's path, the windows and the precision.
+  ///
+  /// The run's conditions ensure that the model itself is the same.
   private static func subject(
     _ checkpoint: Checkpoint, _ windows: [[Int32]], _ operands: ProductOperands
   ) -> Digest256 {

@@ -165,8 +165,9 @@ package struct Trainer {
     }
   }
 
-  /// Writes or reads all values that the next updates depend on. Together with `restore(updateCount:)` the
-  /// updates repeat bit for bit.
+  /// Writes or reads all values that the next updates depend on.
+  ///
+  /// Together with `restore(updateCount:)` the updates repeat bit for bit.
   ///
   /// - Parameter archive: A reader needs the archive of a trainer with the same model, parts and options.
   /// - Throws: The archive's errors.

@@ -99,7 +99,7 @@ package struct CheckpointSummary: Sendable {
     rows.append(
       (
         "tensors",
-        "\(contents.tensors.count.formattedCount), \(sizes.byteCount.formattedBytes), \(perParameter) bits a parameter"
+        "\(contents.tensors.count.formattedCount), \(sizes.byteCount.formattedBytes), \(perParameter) bits per parameter"
       ))
     for packing in packings {
       let layout = "\(packing.layout.bits) bits in groups of \(packing.layout.groupSize)"
@@ -111,7 +111,7 @@ package struct CheckpointSummary: Sendable {
             + packing.byteCount.formattedBytes
         ))
     }
-    if !packings.isEmpty { rows.append(("bits a weight", "\(bits), tables and adapters included")) }
+    if !packings.isEmpty { rows.append(("bits per weight", "\(bits), tables and adapters included")) }
     if let adapter = contents.adapter {
       rows.append(
         (

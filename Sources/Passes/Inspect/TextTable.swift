@@ -1,6 +1,6 @@
 import Checkpoints
 
-/// Lines with aligned columns. Text from files is escaped here and nowhere else.
+/// Lines with aligned columns; text from files is escaped here and nowhere else.
 struct TextTable {
   /// A line: the first cell with its indent, and the other cells.
   private struct Line {

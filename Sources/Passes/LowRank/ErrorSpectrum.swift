@@ -7,8 +7,9 @@ package import Kernels
 /// E: with `S = F · Fᵀ`, `Fᵀ · Eᵀ · E · F` has the same eigenvalues, and `E · F` maps its eigenvectors to the
 /// output.
 package struct ErrorSpectrum: Sendable {
-  /// The squared output error in each direction, largest first, not negative, `[min(out, in)]`. Their sum is
-  /// the mean squared error of the output.
+  /// The squared output error in each direction, largest first, not negative, `[min(out, in)]`.
+  ///
+  /// Their sum is the mean squared error of the output.
   package let energies: [Double]
   private let eigen: SymmetricEigen
   /// `E · F`, `[out, in]`, if the eigenproblem was solved on the input's side.

@@ -52,8 +52,10 @@ struct LayerWalk {
   /// Pauses before the output head, after the last layer.
   mutating func haltBeforeHead() { place = .head }
 
-  /// Returns the input of the next linears for a window, `[tokens, in]`. It is computed on each call, because
-  /// keeping it for all windows would take more memory than anything else.
+  /// Returns the input of the next linears for a window, `[tokens, in]`.
+  ///
+  /// It is computed on each call, because keeping it for all windows would take more memory than anything
+  /// else.
   func input(ofWindow index: Int) -> Matrix {
     switch place {
     case .group(let group, let layer): model.input(of: windows[index], model.layers[layer], before: group)

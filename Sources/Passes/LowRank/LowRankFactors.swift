@@ -126,6 +126,7 @@ extension DoubleMatrix {
   }
 
   /// Returns the trace of `X · S · Xᵀ`: the mean squared output of this weight on inputs with moments S.
+  ///
   /// Without moments it is the sum of squares.
   package func energy(moments: DoubleMatrix?) -> Double {
     guard let moments else { return squaredNorm }

@@ -12,7 +12,9 @@ struct MatchedAdapter {
   private var base: Checkpoint
   let pooling: PoolingConvention?
   /// Whether the adapter changes a head or an embedding that the base stores as two tensors although its
-  /// configuration ties them. The configuration of the result must then untie them.
+  /// configuration ties them.
+  ///
+  /// The configuration of the result must then untie them.
   let unties: Bool
 
   /// Opens an adapter and matches it with its base.
@@ -58,7 +60,9 @@ struct MatchedAdapter {
     let pools = module.loraA.shape[1]
     guard columns % pools == 0, columns > pools || adapter.groupSize == 1 else {
       throw error(
-        module.loraA, .malformed("\(pools) columns, which are no groups of the \(columns) of the module"))
+        module.loraA,
+        .malformed(
+          "\(pools) columns, but a pooled adapter needs a proper divisor of the module's \(columns) columns"))
     }
     return (columns / pools, pooling == .qaLora ? 1 : Double(pools))
   }

@@ -19,7 +19,8 @@ public struct MergeOptions: PassOptionValues, AdapterTaking {
       "folds dense adapters into packed weights by quantizing again, which is lossy")
     Option("tables", \.tables, .floatType, "dtype of the merged scales and biases")
       .byDefault("as they are")
-    adapterDeclarations("what is beside the weights", "folder of a PEFT adapter to merge, see `peft.md`")
+    adapterDeclarations(
+      "the adapters and changes in the checkpoint", "folder of a PEFT adapter to merge, see `peft.md`")
   }
 
   /// Rejects options of an adapter when no adapter is named.

@@ -8,7 +8,7 @@ extension QuantizeOptions {
     statisticsDeclarations
     Option(
       "importance", \.importance, .path,
-      "file of the importance of inputs in place of windows, for `search`; see `importance.md`"
+      "file of the importance of inputs instead of windows, for `search`; see `importance.md`"
     ).byDefault("none").when { $0.importance != nil }
     Option(
       "importance_output", \.importanceOutput, .outputPath,
@@ -16,7 +16,7 @@ extension QuantizeOptions {
     ).byDefault("none").when { $0.importanceOutput != nil }
     Option(
       "damping", \.damping, .number(.aboveUpTo(0, 1)),
-      "share of the moments' mean diagonal that is added to the diagonal, for `gptq` and `propagation`"
+      "damping as a share of the moments' mean diagonal, for `gptq` and `propagation`"
     ).when { $0.method == .gptq || $0.propagation > 0 }
     Option(
       "activation_order", \.activationOrder, .toggle,
@@ -33,7 +33,7 @@ extension QuantizeOptions {
     }
     Option(
       "bits_per_weight", \.bitsPerWeight, .number(.aboveUpTo(2, 8)),
-      "bits of a weight, codes and tables, distributed over the modules by sensitivity; needs windows"
+      "average bits per weight with tables, distributed over the modules by sensitivity; needs windows"
     ).byDefault("all have `bits`").when { $0.bitsPerWeight != nil && $0.method != .nf2 }
     Option(
       "group_size", \.groupSize, .integer(among: allowedGroupSizes),
@@ -56,7 +56,7 @@ extension QuantizeOptions {
     Option("samples", \.samples, .integer(in: 1...1_000_000), "windows").when(\.hasWindows)
     Option(
       "sampled", \.sampled, .integer(in: 0...1_000_000).described("integer, 0 to `samples`"),
-      "windows that the original model writes itself"
+      "windows that the original model generates"
     ) { .integer(in: 0...($0.texts.isEmpty ? 1_000_000 : $0.samples)) }.when(\.hasWindows)
     Option(
       "length", \.length, .integer(in: 2...CalibrateOptions.lengthLimit), "tokens per window"
@@ -67,18 +67,18 @@ extension QuantizeOptions {
     ).when(\.hasWindows)
     Option(
       "sweeps", \.sweeps, .integer(in: 0...1000),
-      "how often every code is chosen again, by the second moments"
+      "number of times that codes are chosen again, by the second moments"
     ).when(\.hasWindows)
     Option(
       "propagation", \.propagation, .number(.within(0...1)),
-      "share of the earlier layers' error that weights are corrected for before they are quantized"
+      "share of the earlier layers' error that is corrected before weights are quantized"
     ).when(\.hasWindows)
     Option(
-      "products", \.products, .word, "what operands of products are rounded to while windows go through"
+      "products", \.products, .word, "precision of products while windows run through the model"
     ).when(\.hasWindows)
     Option(
       "layer_epochs", \.layerEpochs, .integer(in: 0...1000),
-      "how often each layer's codes, scales and biases are trained on all windows"
+      "epochs of training each layer's codes, scales and biases on all windows"
     ).when(\.hasWindows)
     Option(
       "layer_batch", \.layerBatch, .integer(in: 1...1_000_000), "windows per update of a layer"
@@ -128,7 +128,7 @@ extension QuantizeOptions {
       throw given.failure(
         texts.isEmpty
           ? "'sampled' is less than 'samples', so there must be a 'text'"
-          : "'text' is of no use when 'sampled' is all windows")
+          : "'text' is not used when 'sampled' is all windows")
     }
     try given.requireWindows(samples - sampled, for: texts)
   }
@@ -137,11 +137,11 @@ extension QuantizeOptions {
   private func requireUse(_ given: GivenOptions) throws {
     for key in ["samples", "length", "seed", "products", "importance_output"]
     where !hasWindows && given.has(key) {
-      throw given.failure("'\(key)' is of no use without a 'text'")
+      throw given.failure("'\(key)' is not used without a 'text'")
     }
     if importance != nil {
       guard method == .search else {
-        throw given.failure("'importance' is of no use to the method '\(method.rawValue)'")
+        throw given.failure("'importance' is not used by the method '\(method.rawValue)'")
       }
       guard !hasWindows else {
         throw given.failure("'importance' takes the place of a 'text', which is given")
@@ -149,15 +149,15 @@ extension QuantizeOptions {
     }
     for key in ["damping", "activation_order"] where method != .gptq && given.has(key) {
       guard key != "damping" || propagation == 0 else { continue }
-      throw given.failure("'\(key)' is of no use to the method '\(method.rawValue)'")
+      throw given.failure("'\(key)' is not used by the method '\(method.rawValue)'")
     }
     for key in ["layer_batch", "layer_learning_rate", "layer_code_rate"]
     where layerEpochs == 0 && given.has(key) {
-      throw given.failure("'\(key)' is of no use without 'layer_epochs'")
+      throw given.failure("'\(key)' is not used without 'layer_epochs'")
     }
     try requireDense(given)
     if bitsPerWeight != nil, given.has("bits") {
-      throw given.failure("'bits' is of no use beside 'bits_per_weight'")
+      throw given.failure("'bits' is not used with 'bits_per_weight'")
     }
   }
 
@@ -165,10 +165,10 @@ extension QuantizeOptions {
   private func requireDense(_ given: GivenOptions) throws {
     guard method == .nf2 else { return }
     for key in ["bits", "tables"] where given.has(key) {
-      throw given.failure("'\(key)' is of no use to the method 'nf2'")
+      throw given.failure("'\(key)' is not used by the method 'nf2'")
     }
     if overrides.contains(where: { $0.bits != nil }) {
-      throw given.failure("'bits' of an override is of no use to the method 'nf2'")
+      throw given.failure("'bits' of an override is not used by the method 'nf2'")
     }
   }
 

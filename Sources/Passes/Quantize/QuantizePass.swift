@@ -15,7 +15,7 @@ public struct QuantizePass: Pass {
   /// Takes options.
   public init(_ options: QuantizeOptions) { self.options = options }
 
-  /// Selects the modules and their bits. A budget of bits is distributed just before the pass begins.
+  /// Selects the modules and their bits; a budget of bits is distributed just before the pass begins.
   public func plan(_ input: Checkpoint) throws -> PassPlan {
     var plan = try plan(input, widths: nil)
     if let budget = options.bitsPerWeight, options.hasWindows {
@@ -116,8 +116,9 @@ public struct QuantizePass: Pass {
     ).tokens
   }
 
-  /// Returns the selected modules with their bits and group sizes. Modules packed with as many bits or fewer
-  /// are left out.
+  /// Returns the selected modules with their bits and group sizes.
+  ///
+  /// Modules packed with as many bits or fewer are left out.
   ///
   /// - Throws: `PassError` when a pattern has no match or no module is left.
   func selectedParameters(of input: Checkpoint) throws -> [QuantizeOptions.ModuleParameters] {

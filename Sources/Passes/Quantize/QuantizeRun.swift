@@ -2,8 +2,9 @@ import Checkpoints
 import Kernels
 import Models
 
-/// Makes the packed tensors of a quantization. With windows they are made at the beginning, layer after
-/// layer; otherwise each is made when it is written.
+/// Makes the packed tensors of a quantization.
+///
+/// With windows they are made at the beginning, layer after layer; otherwise each is made when it is written.
 struct QuantizeRun: PassRun {
   private let pass: QuantizePass
   private let grids: [String: QuantizationGrid]

@@ -12,8 +12,9 @@ extension RecipeNode {
   static let byteLimit = 1 << 20
   /// The maximum number of values after aliases are expanded; stops texts that grow exponentially.
   static let nodeLimit = 10_000
-  /// The maximum number of aliases. The parser expands those in keys, so this number gives at most 150,000
-  /// values.
+  /// The maximum number of aliases.
+  ///
+  /// The parser expands those in keys, so this number gives at most 150,000 values.
   static let aliasLimit = 32
 
   /// Reads one YAML document.

@@ -61,8 +61,9 @@ struct RecipeReader {
     return text
   }
 
-  /// Reads a path. Relative paths start at the recipe's folder, or at the current folder if given as an
-  /// argument.
+  /// Reads a path.
+  ///
+  /// Relative paths start at the recipe's folder, or at the current folder if given as an argument.
   func path() throws -> PathOption {
     let text = try text("a path")
     if case .line = node.origin { return PathOption(text, in: recipePath?.folderOfPath ?? "") }

@@ -24,7 +24,7 @@ public struct RotateOptions: PassOptionValues {
   @PassOptionTable<Self> public static var declarations: [PassOption<Self>] {
     Option(
       "parts", \.parts, .words(elseDoing: "rotates nothing"),
-      "what is rotated: the stream between layers, the values of attention"
+      "parts to rotate: the stream between layers, the values of attention"
     ).byDefault("both")
     Option("seed", \.seed, .seed, "seed of the rotations")
     Option(

@@ -2,8 +2,10 @@ public import Checkpoints
 import Kernels
 import Models
 
-/// Rotates the residual stream and the heads of a dense model. The output stays the same, and outliers of
-/// weights spread over all columns, where a few bits represent them better.
+/// Rotates the residual stream and the heads of a dense model.
+///
+/// The output stays the same, and outliers of weights spread over all columns, where a few bits represent
+/// them better.
 public struct RotatePass: Pass {
   /// The name in recipes.
   public static let name = "rotate"

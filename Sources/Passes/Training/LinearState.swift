@@ -58,7 +58,7 @@ struct LinearState {
     linear.weight.packed = packed
   }
 
-  /// Writes or reads every list of values that later steps depend on. Reading also changes the linear.
+  /// Writes or reads every list of values that later steps depend on; reading also changes the linear.
   mutating func exchange(_ linear: inout Linear, with archive: inout some StateArchive & ~Copyable) throws {
     if var adapter = linear.adapter, loraA != nil, loraB != nil {
       try archive.exchange(&adapter.loraA.values)

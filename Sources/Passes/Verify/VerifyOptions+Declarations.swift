@@ -7,11 +7,11 @@ extension VerifyOptions {
       .byDefault("required without `sampled`").when { $0.text != nil }
     Option(
       "sampled", \.sampled, .integer(in: 1...1_000_000),
-      "windows that the original model writes, in place of a text"
+      "windows that the original model generates, instead of a text"
     ).byDefault("none").when { $0.sampled != nil }
-    Option("seed", \.seed, .seed, "seed of the windows that the original model writes")
+    Option("seed", \.seed, .seed, "seed of the generated windows")
       .when { $0.sampled != nil }
-    Option("against", \.against, .verifyReference, "what is compared with, see below")
+    Option("against", \.against, .verifyReference, "reference of the comparison, see below")
       .byDefault("`unmerged` after a merge, otherwise `input`").inRecipesOnly()
     Option("window", \.window, .integer(in: 2...CalibrateOptions.lengthLimit), "tokens per window")
     Option(
@@ -34,10 +34,10 @@ extension VerifyOptions {
     ).byDefault("\(defaultMaxLogitDifference.shortText) when no limit at all is given")
     Option(
       "min_top1_agreement", \.minTop1Agreement, .number(.within(0...1)),
-      "least share of tokens with the same most probable successor")
+      "minimum share of tokens with the same most probable successor")
     Option(
       "max_perplexity_ratio", \.maxPerplexityRatio, .number(.above(0)),
-      "limit of the candidate's perplexity over the reference's")
+      "limit of the candidate's perplexity divided by the reference's")
   }
 
   /// Rejects options with no windows or two sources of windows, and an unmerged state that does not exist.

@@ -3,13 +3,14 @@ import Models
 
 /// A prompt with the completion to learn, as one window.
 struct FineTuningExample {
-  /// The tokenizer's prefix, the prompt, the completion, and the token that ends a text. Only the last two
-  /// parts are scored.
+  /// The tokenizer's prefix, the prompt, the completion, and the token that ends a text.
+  ///
+  /// Only the last two parts are scored.
   let window: CalibrationWindow
   /// Whether the end was cut off to fit.
   let isCut: Bool
 
-  /// Reads a line. Prompt and completion are tokenized separately, so that the mask is exact.
+  /// Reads a line; prompt and completion are tokenized separately, so that the mask is exact.
   ///
   /// - Parameters:
   ///   - line: An object with the texts `prompt` and `completion`.

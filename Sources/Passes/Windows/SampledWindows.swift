@@ -2,8 +2,9 @@ import Checkpoints
 import Kernels
 import Models
 
-/// Windows that the original model generates. They are kept in the work folder, so that a run and its
-/// resumption generate each window only once.
+/// Windows that the original model generates.
+///
+/// They are kept in the work folder, so that a run and its resumption generate each window only once.
 ///
 /// A window begins with the begin token and is sampled at temperature 1. After a token that ends a text,
 /// another text begins. Window `n` depends only on the model, the seed, the length, the precision of

@@ -43,7 +43,7 @@ package struct WindowSource: Sendable, Equatable {
 package struct CalibrationWindow: Sendable, Equatable {
   /// The tokens, at least two.
   package let tokens: [Int32]
-  /// Whether each token is predicted; nil means all but the first. The first token is never predicted.
+  /// Whether each token is predicted; nil means all but the first; the first token is never predicted.
   package let isScored: [Bool]?
 
   /// Joins tokens with the mask of those to predict.

@@ -72,7 +72,7 @@ struct WindowText {
   func draw(_ count: Int, seed: UInt64, length: Int) throws -> [CalibrationWindow] {
     guard windows.count >= count else {
       if windows.contains(where: { $0.isScored != nil }) {
-        throw PassError.usage("\(path): has \(windows.count) examples, \(count) are asked for")
+        throw PassError.usage("\(path): has \(windows.count) examples, but \(count) are requested")
       }
       throw ModelError.textTooShort(path: path, tokens: tokenCount, needed: count * length)
     }

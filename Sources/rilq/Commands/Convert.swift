@@ -13,11 +13,11 @@ struct Convert: ParsableCommand {
       rilq convert INPUT OUTPUT [--pass PASS ...]
       """,
     discussion: """
-      'rilq convert MODEL OUT.rilq --recipe fast' makes a 2-bit model; 'rilq recipes' lists the recipes. Without --recipe and \
-      --pass only the format changes.
+      'rilq convert MODEL OUT.rilq --recipe fast' makes a 2-bit model; 'rilq recipes' lists the recipes. Without \
+      --recipe and --pass only the format changes.
       """)
 
-  @Argument(help: "A recipe; or a checkpoint to read and what to write.")
+  @Argument(help: "A recipe; or a checkpoint to read and the output to write.")
   var paths: [String] = []
 
   @Option(
@@ -27,17 +27,17 @@ struct Convert: ParsableCommand {
   var recipe: String?
 
   @Option(
-    help: "A text that the model is to be good at, for the recipe's variable 'text'; may be repeated.")
+    help: "A text to optimize for, the recipe's variable 'text'; can be repeated.")
   var text: [String] = []
 
   @Option(
     name: .customLong("pass"),
-    help: "A pass as in a recipe, such as 'quantize: {bits: 2}' or 'merge'; may be repeated, in order.")
+    help: "A pass as in a recipe, such as 'quantize: {bits: 2}' or 'merge'; can be repeated, in order.")
   var passes: [String] = []
 
   @Option(
     name: .customLong("set"),
-    help: "Set a variable, input, output, or any value of the recipe by its path; may be repeated.")
+    help: "Set a variable, input, output, or any value of the recipe by its path; can be repeated.")
   var overrides: [String] = []
 
   @Option(

@@ -19,7 +19,7 @@ struct Eval: ParsableCommand {
   @Option(help: "The original checkpoint to compare with.")
   var reference: String?
 
-  @Option(help: "The tokens of a window.")
+  @Option(help: "The number of tokens per window.")
   var window = 512
 
   @Option(help: "Use only the first tokens of the text.")

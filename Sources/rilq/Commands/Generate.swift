@@ -20,25 +20,25 @@ struct Generate: ParsableCommand {
   @Option(help: "The text to continue.")
   var prompt: String?
 
-  @Option(help: "The most tokens to write (default: 128; 512 with --samples).")
+  @Option(help: "The maximum number of tokens to write (default: 128; 512 with --samples).")
   var maxTokens: Int?
 
-  @Option(help: "What logits are divided by; 0 takes the most probable token (default: 0; 1 with --samples).")
+  @Option(help: "The sampling temperature; 0 takes the most probable token (default: 0; 1 with --samples).")
   var temperature: Double?
 
-  @Option(help: "Choose among the most probable tokens only, as many as this.")
+  @Option(help: "Choose among this number of most probable tokens only.")
   var topK: Int?
 
-  @Option(help: "Choose among the fewest tokens only that have this share of probability.")
+  @Option(help: "Choose only among the most probable tokens that together have this probability.")
   var topP: Double?
 
-  @Option(help: "The seed of the choice.")
+  @Option(help: "The seed of the random choices.")
   var seed: UInt64 = 1
 
-  @Option(help: "Write as many texts, each from its beginning, to --output.")
+  @Option(help: "Write this number of texts to --output.")
   var samples: Int?
 
-  @Option(help: "The file that gets a line {\"text\": …} for each text.")
+  @Option(help: "The file to write, with one line {\"text\": …} per text.")
   var output: String?
 
   @Flag(help: "Replace an existing output.")
@@ -114,7 +114,7 @@ extension Generate {
       Terminal.show("\n")
       if !global.quiet {
         Terminal.write(
-          "\(generation.tokens.count) tokens, \(speed.formatted(decimals: 1)) a second, "
+          "\(generation.tokens.count) tokens, \(speed.formatted(decimals: 1)) per second, "
             + "\(generation.finishReason == .stop ? "the text has ended" : "cut at its length")\n")
       }
       return
@@ -167,7 +167,7 @@ extension Generate {
     global.show(
       document,
       text: "\(output.escapedForDisplay): \(count) texts, \(tokens) tokens, "
-        + "\((Double(tokens) / seconds).formatted(decimals: 1)) a second")
+        + "\((Double(tokens) / seconds).formatted(decimals: 1)) per second")
   }
 }
 

@@ -7,7 +7,7 @@ struct Hash: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Print digests of a checkpoint that do not depend on its format, or check one.",
     discussion: """
-      'content' covers tensors, quantization, adapter and all other files, and is the digest that a .rilq file states; \
+      'content' covers tensors, quantization, adapter and all other files; a .rilq file stores this digest. \
       'weights' leaves the other files out. Neither depends on format, order, compression, shards or metadata.
       """)
 

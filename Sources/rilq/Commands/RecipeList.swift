@@ -6,9 +6,10 @@ import Recipes
 struct RecipeList: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "recipes",
-    abstract: "List the recipes that are built in, with what they take and give; print one by its name.",
+    abstract: "List the built-in recipes with their cost and result; print one by its name.",
     discussion: """
-      'rilq convert INPUT OUTPUT --recipe NAME' runs one. 'rilq recipes NAME > FILE.yaml' begins one of your own.
+      'rilq convert INPUT OUTPUT --recipe NAME' runs a recipe. \
+      'rilq recipes NAME > FILE.yaml' copies one as a start for your own.
       """)
 
   @Argument(help: "The recipe to print, as YAML.")

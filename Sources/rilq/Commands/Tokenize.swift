@@ -8,8 +8,8 @@ struct Tokenize: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Print the tokens of a text, or the text of tokens.",
     discussion: """
-      Each line has the number of a token, a tab, and the token as tokenizer.json writes it. Special tokens are \
-      recognized in the text; none are added to it.
+      Each line has a token's id, a tab, and the token as tokenizer.json writes it. Special tokens in the text are \
+      recognized; none are added.
       """)
 
   @Argument(
@@ -17,13 +17,13 @@ struct Tokenize: ParsableCommand {
       "A checkpoint: a folder, a .safetensors, .rilq or .gguf file; or a folder with a tokenizer.json alone.")
   var path: String
 
-  @Option(help: "The text, UTF-8, or with --decode the numbers of tokens; - reads standard input.")
+  @Option(help: "The text, UTF-8, or with --decode token ids; - reads standard input.")
   var text: String
 
-  @Flag(help: "Print only how many tokens there are.")
+  @Flag(help: "Print only the number of tokens.")
   var count = false
 
-  @Flag(help: "Print the text of tokens, whose numbers are separated by white space.")
+  @Flag(help: "Print the text of token ids separated by white space.")
   var decode = false
 
   @OptionGroup

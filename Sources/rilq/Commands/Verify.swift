@@ -11,10 +11,10 @@ struct Verify: SpecialPassCommand {
   static let configuration = CommandConfiguration(
     commandName: VerifyPass.name, abstract: VerifyPass.summary)
 
-  @Argument(help: "The checkpoint that is right.")
+  @Argument(help: "The reference checkpoint.")
   var reference: String
 
-  @Argument(help: "The checkpoint that is judged.")
+  @Argument(help: "The checkpoint to compare with it.")
   var candidate: String
 
   @OptionGroup(title: "Options")

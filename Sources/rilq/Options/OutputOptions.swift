@@ -9,7 +9,7 @@ struct OutputOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "What to write (default: by the name of the output).",
+      "The format to write (default: by the name of the output).",
       discussion: "One of rilq, safetensors, mlx, gguf, gptq, gptq_v2, autoround and compressed-tensors."))
   var to: String?
 
@@ -18,11 +18,11 @@ struct OutputOptions: ParsableArguments {
 
   @Option(
     name: .customLong("gguf-type"),
-    help: "What linears are in a GGUF file: auto (default; exact), f32, f16, bf16, q8_0, q4_1 or q2_0.")
+    help: "The type of linears in a GGUF file: auto (default; exact), f32, f16, bf16, q8_0, q4_1 or q2_0.")
   var ggufType = "auto"
 
   @Flag(
-    help: "Write the nearest where the format of the output does not hold the result, and report the error.")
+    help: "Round values that the output format cannot hold exactly, and report the error.")
   var lossy = false
 
   @Option(help: "The largest file of a safetensors folder, such as 500MB or 5GB (default: 5GB).")
@@ -30,11 +30,11 @@ struct OutputOptions: ParsableArguments {
 
   @Flag(
     help:
-      "Go on after the last finished step of a run that was stopped, and keep finished steps if this one is.")
+      "Resume a stopped run after its last finished step; keep finished steps if this run is stopped.")
   var resume = false
 
   @Option(
-    help: "The memory that calibration keeps to where it has the choice, such as 800MB (default: its own).")
+    help: "The memory limit of calibration where it has a choice, such as 800MB (default: automatic).")
   var memory: String?
 
   @Flag(help: "Print what would be done, tensor by tensor, and write nothing.")
@@ -80,7 +80,7 @@ struct OutputOptions: ParsableArguments {
     let unit = size.dropFirst(number.count).uppercased()
     guard let count = Double(number), let factor = units[unit],
       let byteCount = Int(exactly: (count * factor).rounded(.down)), byteCount > 0
-    else { throw PassError.usage("\(option) \(size): is no size such as 500MB or 5GB") }
+    else { throw PassError.usage("\(option) \(size): is not a size (expected, for example, 500MB or 5GB)") }
     return byteCount
   }
 
@@ -96,6 +96,6 @@ struct OutputOptions: ParsableArguments {
       return ContainerOptions(compression: .zstd(level: level))
     default: break
     }
-    throw PassError.usage("--compression \(compression): is none of none, zlib, zstd and zstd:LEVEL")
+    throw PassError.usage("--compression \(compression): is not one of none, zlib, zstd and zstd:LEVEL")
   }
 }

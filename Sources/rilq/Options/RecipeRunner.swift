@@ -64,7 +64,7 @@ extension PipelinePlan {
       }
     }
     lines.append(
-      "output: \(outputBytes.formattedBytes) before compression, \(bitsPerWeight.formatted(decimals: 2)) bits a weight"
+      "output: \(outputBytes.formattedBytes) before compression, \(bitsPerWeight.formatted(decimals: 2)) bits per weight"
     )
     return lines.joined(separator: "\n")
   }
@@ -79,7 +79,7 @@ extension PipelineReport {
     }
     lines += outputReport?.lines ?? []
     lines.append(
-      "\(output.escapedForDisplay): \(bytes.formattedBytes), \(bitsPerWeight.formatted(decimals: 2)) bits a weight"
+      "\(output.escapedForDisplay): \(bytes.formattedBytes), \(bitsPerWeight.formatted(decimals: 2)) bits per weight"
     )
     return lines.joined(separator: "\n")
   }
