@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The ablation of the RILQ paper: where the loss compares with the original, against the rank of dense adapters.
+# The ablation of the RILQ paper: the scope of the loss against the rank of dense adapters.
 # usage: ablation.sh [--updates N] [--ranks "4 16 64"] [--rows "svd model ..."] [--method METHOD]
 #          [CHECKPOINT CALIBRATION-TEXT EVALUATION-TEXT]
-# The rows are svd, qera, linear, layer, model, both and qera-both. Without a checkpoint it is the fixture's. Every cell is the
-# perplexity of the evaluation text with the adapters beside the codes; the updates and windows are the same throughout.
+# The rows are svd, qera, linear, layer, model, both and qera-both. Without a checkpoint, the fixture is used.
+# Every cell is the perplexity of the evaluation text with unmerged adapters. All rows use the same updates
+# and windows.
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -33,7 +34,7 @@ perplexity() {
   value perplexity "$work/eval.json"
 }
 
-# cell NAME RANK INITIALIZATION CALIBRATE-KEYS: attaches, trains unless there are no keys; the perplexity.
+# cell NAME RANK INITIALIZATION CALIBRATE-KEYS: attaches, trains if there are keys, and prints the perplexity.
 cell() {
   cat >"$work/recipe.yaml" <<RECIPE
 input: $work/base.rilq

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One step of calibration, rank 16, windows of 256 tokens: rilq and a PyTorch script by turns.
+# One step of calibration, rank 16, windows of 256 tokens: rilq and a PyTorch script in turns.
 # usage: calibration.sh CHECKPOINT TEXT [--twin SCRIPT] [--runs N]
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -40,7 +40,7 @@ row() {
     "$(megabytes "$(median <"$work/$2.peak_memory_bytes")")"
 }
 
-# gain NAME: how much faster and smaller than the twin.
+# gain NAME: the speedup and the memory saving relative to the PyTorch script.
 gain() {
   echo "$(ratio "$(median <"$work/twin.seconds_per_window_median")" "$(median <"$work/$1.seconds_per_window_median")")" \
     "times as fast, in $(ratio "$(median <"$work/$1.peak_memory_bytes")" "$(median <"$work/twin.peak_memory_bytes")") of the memory"

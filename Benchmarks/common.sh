@@ -1,4 +1,4 @@
-# Shared by the benchmarks, which source it: where things are, and how numbers are read and summed up.
+# Sourced by the benchmarks: paths, and functions to read and summarize numbers.
 # shellcheck shell=bash
 set -euo pipefail
 export LC_ALL=C
@@ -8,29 +8,29 @@ python=${PYTHON:-python3}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# usage LINE: ends the script with how it is called.
+# usage LINE: ends the script with its usage.
 usage() {
   echo "usage: $1" >&2
   exit 64
 }
 
-# skip WHY: ends the script; a benchmark without its input is no failure.
+# skip WHY: ends the script; a missing input is not a failure.
 skip() {
   echo "skipped: $1"
   exit 0
 }
 
-# need PATH WHAT: skips the benchmark unless the file or folder is there.
+# need PATH WHAT: skips the benchmark unless the file or folder exists.
 need() {
   [ -e "$1" ] || skip "$2 '$1' is not there"
 }
 
-# has_python MODULE...: whether $PYTHON can import them.
+# has_python MODULE...: whether $PYTHON can import the modules.
 has_python() {
   "$python" -c "import $(IFS=,; echo "$*")" 2>/dev/null
 }
 
-# Builds the program in release, unless RILQ names one that is built; $rilq is its path.
+# Builds the program in release unless RILQ names a built one; sets $rilq to its path.
 build_rilq() {
   rilq=${RILQ:-}
   [ -z "$rilq" ] || return 0
@@ -39,12 +39,12 @@ build_rilq() {
   rilq=$(cd "$root" && swift build -c release --product rilq --show-bin-path)/rilq
 }
 
-# value KEY FILE: the first value of a key in JSON, one member a line or one document a line.
+# value KEY FILE: the first value of a key in JSON with one member or one document per line.
 value() {
   sed -n "/\"$1\": /{s/.*\"$1\": \"\{0,1\}\([^\",}]*\).*/\1/p;q}" "$2"
 }
 
-# keep NAME KEYS COMMAND...: runs a command that prints JSON, and adds the value of each key to $work/NAME.KEY.
+# keep NAME KEYS COMMAND...: runs a command that prints JSON and appends each key's value to $work/NAME.KEY.
 keep() {
   local name=$1 key
   local -a keys
@@ -54,12 +54,12 @@ keep() {
   for key in "${keys[@]}"; do value "$key" "$work/result.json" >>"$work/$name.$key"; done
 }
 
-# median: of the numbers on standard input, one a line.
+# median: the median of the numbers on standard input, one per line.
 median() {
   sort -g | awk '{v[NR] = $1} END {if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'
 }
 
-# seconds COMMAND...: how long it takes; its output goes away.
+# seconds COMMAND...: the duration of a command; its output is discarded.
 seconds() {
   local start end
   start=$(date +%s%N)

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Sizes of `.rilq` files, raw and compressed, dense and at 2 bits, and the speed of both ways, beside `zstd` at its
-# default level on the same raw bytes; two threads, page cache warm, compressed output on disk.
+# Sizes of `.rilq` files, raw and compressed, dense and at 2 bits, and the speed of writing and reading,
+# compared with `zstd` at its default level on the same bytes. Two threads, page cache warm, compressed output
+# on disk.
 #
-# rilq's times are those of whole commands. Writing is `rilq convert` of the raw file, which also computes the digests of
-# input and output; reading is `rilq hash`, which checks CRC-32, decompresses, and computes SHA-256 of everything. The
-# same commands on raw files show what of that is not compression. zstd decompresses on one thread.
+# Times of rilq are of whole commands. Writing is `rilq convert` of the raw file, which also computes the
+# digests of input and output. Reading is `rilq hash`, which checks CRC-32, decompresses, and computes SHA-256
+# of everything. The same commands on raw files show the time without compression. zstd decompresses on one
+# thread.
 # usage: compression.sh CHECKPOINT [--runs N]
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -31,7 +33,7 @@ run_zstd() {
   sync "$work/$1"
 }
 
-# size NAME FILE: a row of a file's bytes.
+# size NAME FILE: a row with the size of a file.
 size() {
   local count
   count=$(wc -c <"$2")
@@ -39,14 +41,14 @@ size() {
     "$(awk "BEGIN {print 100 * $count / $bytes}")"
 }
 
-# speed NAME FILE: a row of raw bytes a second.
+# speed NAME FILE: a row with the raw bytes per second.
 speed() {
   local time
   time=$(median <"$work/$2")
   printf '  %-34s %8.2f s   %6.0f MB/s\n' "$1" "$time" "$(awk "BEGIN {print $bytes / $time / 1e6}")"
 }
 
-# measure NAME: everything about $work/NAME.raw.rilq.
+# measure NAME: all measurements of $work/NAME.raw.rilq.
 measure() {
   raw=$work/$1.raw.rilq
   bytes=$(wc -c <"$raw")

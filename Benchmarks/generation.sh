@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Tokens a second of one text: rilq generate from the checkpoint and at 2 bits, and llama.cpp from BF16 and Q2_0, by turns.
+# Tokens per second of a single text, in turns: rilq generate from the checkpoint and at 2 bits, and llama.cpp
+# from BF16 and Q2_0.
 # usage: generation.sh CHECKPOINT [--tokens N] [--runs N]
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

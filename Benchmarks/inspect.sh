@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Seconds and processor seconds of `rilq inspect` on a file of 100,000 tensors, beside the safetensors package in Python that opens it and
-# asks for the shape and dtype of each.
+# Wall and processor seconds of `rilq inspect` on a file of 100,000 tensors, compared with the Python package
+# safetensors, which opens the file and reads the shape and dtype of each tensor.
 # usage: inspect.sh [--tensors N] [--runs N]
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -44,7 +44,7 @@ PYTHON
 
 compares=no
 if has_python safetensors numpy; then compares=yes; else echo "$python has no safetensors: rilq alone"; fi
-# record NAME COMMAND...: how long it takes, and the processor.
+# record NAME COMMAND...: records wall and processor time of a command.
 record() {
   local TIMEFORMAT='%R %U %S'
   { time "${@:2}" >/dev/null 2>"$work/errors"; } 2>"$work/time" || { cat "$work/errors" >&2; exit 1; }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Memory and speed of `rilq quantize`, rtn w2g64, on a large checkpoint, beside reading the same files, with a cold
-# page cache where that can be asked for (root). Peak memory counts mapped pages; where a control group can be
-# made, everything runs again within a limit that counts the page cache, too.
+# Memory and speed of `rilq quantize`, rtn w2g64, on a large checkpoint, compared with reading the same files,
+# with a cold page cache if the user is root. Peak memory includes mapped pages. If a control group can be
+# created, everything runs again with a limit that also counts the page cache.
 # usage: large.sh FOLDER [GIGABYTES]
-# FOLDER gets `checkpoint` (kept, made only when it is not there) and the output (removed).
+# FOLDER gets `checkpoint` (kept, created only if missing) and the output (removed).
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -22,7 +22,7 @@ shards=("$checkpoint"/*.safetensors)
 bytes=$(cat "${shards[@]}" | wc -c)
 echo "$(megabytes "$bytes") MB of input in ${#shards[@]} files, $(nproc) cores"
 
-# Empties the page cache, or says that it cannot.
+# Empties the page cache, or prints that it cannot.
 cache=warm
 cold() {
   sync
@@ -37,7 +37,7 @@ row() {
 
 read_files() { cat "${shards[@]}"; }
 
-# measure NAME COMMAND...: runs a command that prints rilq's JSON.
+# measure NAME COMMAND...: runs a command that prints the JSON of rilq.
 measure() {
   local name=$1 start end
   shift
@@ -49,7 +49,7 @@ measure() {
   row "$name, $cache cache" "$(awk "BEGIN {print ($end - $start) / 1e9}")" "$(value peak_memory_bytes "$work/report")"
 }
 
-# Runs a command in a control group of its own; `limit` bytes are its memory and its part of the page cache.
+# Runs a command in its own control group; `limit` bytes bound its memory and its part of the page cache.
 limited() {
   local group
   if [ -w /sys/fs/cgroup/cgroup.procs ]; then

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Perplexity and its speed, of a checkpoint and after rtn w2g64: rilq eval and perplexity_torch.py by turns.
+# Perplexity and its speed for a checkpoint and after rtn w2g64: rilq eval and perplexity_torch.py in turns.
 # usage: perplexity.sh CHECKPOINT TEXT [--max-tokens N] [--runs N]
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

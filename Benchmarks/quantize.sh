@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Bytes of input a second of `rilq quantize`, rtn w2g64, beside copying the same bytes; page cache warm, output on disk.
+# Bytes of input per second of `rilq quantize`, rtn w2g64, compared with copying the same bytes. Page cache
+# warm, output on disk.
 # usage: quantize.sh CHECKPOINT [--runs N]
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -16,13 +17,13 @@ quantize() {
   "$rilq" quantize "$checkpoint" "$work/quantized.rilq" --quiet "$@"
 }
 
-# rilq waits until its output is on disk; so does this.
+# rilq waits until its output is on disk, and so does the copy.
 copy() {
   cat "${shards[@]}" >"$work/copy"
   sync "$work/copy"
 }
 
-# Neither side has an earlier output to take away.
+# Neither side has an earlier output to remove.
 for _ in $(seq "$runs"); do
   rm -f "$work/quantized.rilq"
   seconds quantize >>"$work/zstd"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The main job on SmolLM2-135M: Recipes/smollm2-dense.yaml and Recipes/smollm2-affine.yaml, with the perplexities on the way.
+# The main job on SmolLM2-135M: Recipes/smollm2-dense.yaml and Recipes/smollm2-affine.yaml, with perplexities
+# between the passes.
 # usage: smollm2.sh CHECKPOINT CALIBRATION-TEXT EVALUATION-TEXT [--set NAME=VALUE ...]
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -21,19 +22,19 @@ row() {
     "$(value bits_per_weight "$work/inspect.json")"
 }
 
-# convert NAME ARGUMENTS...: runs the recipe of that name; its report stays in $work/NAME.json.
+# convert NAME ARGUMENTS...: runs a recipe; its report is $work/NAME.json.
 convert() {
   "$rilq" convert "$root/Recipes/smollm2-$1.yaml" --set "input=$checkpoint" --set "output=$work/$1.rilq" \
     --set "calibration=$calibration" --json "${@:2}" >"$work/$1.json"
 }
 
-# loss KEY FILE: the loss in the object of that key.
+# loss KEY FILE: the loss in the object of a key.
 loss() {
   sed -n "/\"$1\": {/,/}/p" "$2" >"$work/losses.json"
   value loss "$work/losses.json"
 }
 
-# what NAME: the measures of a recipe's run.
+# what NAME: the measurements of a recipe's run.
 what() {
   printf '  calibration: validation loss %.4f, then %.4f; %.2f s a window; %d MB at most in all\n' \
     "$(loss validation_before "$work/$1.json")" "$(loss validation_after "$work/$1.json")" \

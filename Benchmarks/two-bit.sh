@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Quality at 2 bits: every quantizer alone, then each initialization and each trainable set on the two best, beside peers.
+# Quality at 2 bits: every quantizer alone, then each initialization and each trainable set on the two best,
+# compared with peers.
 # usage: two-bit.sh FOLDER CHECKPOINT CALIBRATION-TEXT EVALUATION-TEXT SECOND-TEXT [ROW ...]
-# FOLDER keeps what is done: each finished row is FOLDER/ROW.row, and a second call goes on where the first was stopped, within a
-# calibration, too. Without rows all are made. UPDATES (default 40) is the updates of every calibration, ITERATIONS (default 100)
-# AutoRound's. A peer that is not installed for $PYTHON is skipped and said.
+# Each finished row is kept in FOLDER/ROW.row, and another call resumes where the first was stopped, also
+# within a calibration. Without ROW all rows are made. UPDATES (default 40) is the number of updates of every
+# calibration, ITERATIONS (default 100) that of AutoRound. A peer that is not installed for $PYTHON is skipped
+# with a message.
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -28,15 +30,15 @@ calibrate="$calibrate, warmup: 2, validation: 0"
 affine="$calibrate, train: [bias, scale], learning_rate: 2e-3"
 dense="$calibrate, learning_rate: 5e-4"
 
-# base ROW: the row whose model this one goes on from; none for a quantizer alone.
+# base ROW: the row whose model this one starts from; none for a quantizer alone.
 base() {
   case $1 in
   *-bias | *-affine | *-kl | *-pooled | *-dense | *-loftq | *-qera | *-atc) echo "${1%-*}" ;;
   esac
 }
 
-# The passes of a row after its base's, one a line. Tables are stored as f16: 2.5 bits a weight in groups of 64. What is
-# trained merges into them, but for dense adapters, which stay beside the weights.
+# The passes of a row after those of its base, one per line. Tables are stored as f16: 2.5 bits per weight in
+# groups of 64. Trained tensors are merged into them, except dense adapters.
 passes() {
   local group=64
   case $1 in *-g32) group=32 ;; esac
@@ -57,7 +59,7 @@ passes() {
   *-dense) printf '%s\n' "$attach}" "$dense}" ;;
   *-loftq) printf '%s\n' "$attach, teacher: $checkpoint, init: loftq}" "$dense}" ;;
   *-qera) printf '%s\n' "$attach, teacher: $checkpoint, init: qera, $text, samples: 32}" "$dense}" ;;
-  # It computes what is behind each layer again, with each window.
+  # It computes the rest of the model again for each layer and window.
   *-atc) printf '%s\n' "$attach, teacher: $checkpoint, init: atc, $text, samples: 32, length: 128}" "$dense}" ;;
   *) usage "two-bit.sh: there is no row '$1'" ;;
   esac
@@ -70,8 +72,8 @@ done
 rows+=(propagated-layers-g32 propagated-layers-g32-affine peer-mlx peer-hqq peer-autoround peer-llama-cpp)
 [ $# -eq 0 ] || rows=("$@")
 
-# measure MODEL [BITS]: perplexity on both texts, the mean KL to the checkpoint on the first, and the bits of a weight: those that
-# are given, or the file's.
+# measure MODEL [BITS]: perplexity on both texts, the mean KL to the checkpoint on the first text, and the
+# bits per weight, as given or as in the file.
 measure() {
   "$rilq" eval "$1" --text "$evaluation" --window 512 --max-tokens 16384 --reference "$checkpoint" --json --quiet \
     >"$work/first.json" || return
@@ -81,12 +83,12 @@ measure() {
     "$(value mean_kl "$work/first.json")" "${2:-$(value bits_per_weight "$work/inspect.json")}"
 }
 
-# make ROW: converts, measures, and keeps the row; its base is made first where it is not there. The seconds are those of the
-# conversions, the base's included, and the memory is the most of both.
+# make ROW: converts and measures a row and keeps it; its base is made first if it is missing. The seconds
+# include the conversion of the base; the memory is the maximum of both.
 make() {
   local row=$1 start input=$checkpoint before=0 begin took memory columns bits=
   start=$(base "$row")
-  # A code and a factor in f16 for each group; the file has the weights dense.
+  # A code per weight and a factor in f16 per group; the file has the weights dense.
   [ "$row" != nf2 ] || bits=2.25
   if [ -n "$start" ]; then
     [ -e "$folder/$start.row" ] || make "$start" || return
@@ -120,7 +122,8 @@ peer_mlx() {
   mv "$work/row" "$folder/peer-mlx.row"
 }
 
-# peer ROW OUTPUT PROGRAM INPUT [ARGUMENT ...]: what two_bit_peers.py makes of the input, measured by rilq.
+# peer ROW OUTPUT PROGRAM INPUT [ARGUMENT ...]: the output of two_bit_peers.py for the input, measured by
+# rilq.
 peer() {
   local row=$1 output=$2 program=$3 input=$4 begin=$SECONDS took columns
   shift 4
@@ -128,7 +131,7 @@ peer() {
   "$python" "$benchmarks/two_bit_peers.py" "$program" "$input" "$output" "$@" >"$work/peer.out" 2>"$work/peer.log" ||
     { tail -1 "$work/peer.log" >&2; return 1; }
   took=$((SECONDS - begin))
-  # The programs print on standard output, too.
+  # The programs also print on standard output.
   tail -1 "$work/peer.out" >"$work/peer.json"
   columns=$(measure "$output" "$(value bits_per_weight "$work/peer.json")") || return
   printf '%s %s %s %s\n' "$row" "$columns" "$took" "$(megabytes "$(value peak_memory_bytes "$work/peer.json")")" >"$work/row"

@@ -1,11 +1,11 @@
-/// A recipe that is built into the program; the file of its name in this folder is its source.
+/// A recipe that is built into the program; its source is the file of the same name in this folder.
 ///
-/// The comment at the beginning of the file is what is listed: a summary on the first line, then `takes:` and
-/// `gives:`, each of which may go on in indented lines.
+/// `rilq recipes` lists the comment at the beginning of the file: a summary on the first line, then `takes:`
+/// and `gives:`, each of which can continue in indented lines.
 public struct BuiltInRecipe: Sendable {
-  /// What `--recipe` takes: `fast`.
+  /// The name for `--recipe`: `fast`.
   public let name: String
-  /// The recipe.
+  /// The text of the recipe.
   public let yaml: String
 
   /// Every recipe, the fastest first.
@@ -20,14 +20,14 @@ public struct BuiltInRecipe: Sendable {
     yaml = String(decoding: bytes, as: UTF8.self)
   }
 
-  /// What the recipe is for, in a line.
+  /// The purpose of the recipe in one line.
   public var summary: String { header.first ?? "" }
-  /// The time and memory that it takes.
+  /// The time and memory that the recipe takes.
   public var takes: String { entry("takes:") }
-  /// The size and quality that it gives.
+  /// The size and quality of the result.
   public var gives: String { entry("gives:") }
 
-  /// The lines of the comment at the beginning, without their marks.
+  /// The lines of the comment at the beginning, without comment marks.
   private var header: [String] {
     yaml.split(separator: "\n", omittingEmptySubsequences: false).prefix { $0.hasPrefix("#") }
       .map { line in String(line.dropFirst(line.hasPrefix("# ") ? 2 : 1)) }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job on a small real checkpoint: installs what is missing, builds, runs Recipes/tiny-demo.yaml, shows what came of it.
-# Everything is written to out/.
+# The main job on a small real checkpoint: installs what is missing, builds, runs Recipes/tiny-demo.yaml and
+# shows the result. All files are written to out/.
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -13,12 +13,12 @@ checkpoint=Fixtures/tiny-llama
 SECONDS=0
 mkdir -p out
 
-# value KEY FILE [INDENT]: the first value of a key in a document as rilq prints it, one member a line.
+# value KEY FILE [INDENT]: the first value of a key in a JSON document of rilq, which has one member per line.
 value() {
   sed -n "/^${3- *}\"$1\": /{s/^[^:]*: \"\{0,1\}\([^\",]*\).*/\1/p;q}" "$2"
 }
 
-# row STATE PERPLEXITY [PATH]: a line of the table; bits and bytes are those of the tensors of a checkpoint.
+# row STATE PERPLEXITY [PATH]: a line of the table; bits and bytes are of the checkpoint's tensors.
 row() {
   printf '%-18s %12.4f' "$1" "$2"
   if [ $# -gt 2 ]; then
@@ -36,7 +36,7 @@ perplexity() {
 echo "rilq convert Recipes/tiny-demo.yaml" >&2
 "$rilq" convert Recipes/tiny-demo.yaml --force --json >out/tiny-llama.json
 
-# The recipe's first pass by itself, for the perplexity between the passes.
+# Runs the first pass of the recipe alone, for the perplexity between the passes.
 "$rilq" quantize $checkpoint out/tiny-llama-quantized.rilq --bits 2 --group-size 64 --force --quiet >out/quantize.txt
 
 original=$(perplexity $checkpoint)

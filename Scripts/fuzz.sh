@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Tries a reader with inputs that libFuzzer makes up: safetensors, container, gguf, json, jsonl, tokenizer, adapter, integer,
-# importance, recipe, log, journal or plan.
-# Fails on a crash, on an input that takes more than a second by the clock (so the machine must have time to spare), and on
-# more than 256 MB of memory; the input is kept in .build-fuzz/found/TARGET. Inputs that reach new code are kept in
-# .build-fuzz/corpus/TARGET; with --keep those of the smallest set that reaches the same code replace Fixtures/fuzz/TARGET.
-# RILQ_FUZZ_TIMEOUT gives inputs more seconds on a machine that is busy.
+# Tests a reader with inputs from libFuzzer: safetensors, container, gguf, json, jsonl, tokenizer, adapter,
+# integer, importance, recipe, log, journal or plan.
+# Fails on a crash, on more than one second of wall time for an input (on an idle machine), and on more
+# than 256 MB of memory. The input is kept in .build-fuzz/found/TARGET. Inputs that reach new code are kept in
+# .build-fuzz/corpus/TARGET; with --keep, the smallest set of inputs that reaches the same code replaces
+# Fixtures/fuzz/TARGET. RILQ_FUZZ_TIMEOUT sets the seconds per input on a busy machine.
 # usage: Scripts/fuzz.sh TARGET SECONDS [--keep]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -15,7 +15,7 @@ kept=Fixtures/fuzz/$target corpus=.build-fuzz/corpus/$target found=.build-fuzz/f
 limits=(-rss_limit_mb=256 "-timeout=${RILQ_FUZZ_TIMEOUT:-1}" -max_len=65536)
 words=Fuzz/words.dict
 
-# Seeds: the corpus that is kept, and the files that readers must refuse or accept.
+# Seeds: the stored corpus, and the files that readers must reject or accept.
 case $target in
   safetensors) seeds=(Fixtures/invalid/safetensors Fixtures/valid-oddities/safetensors) ;;
   container) seeds=(Fixtures/invalid/container Fixtures/valid-oddities/container) ;;
@@ -36,12 +36,12 @@ build() {
 build >&2
 mkdir -p "$corpus" "$found" "$kept"
 
-# Some readers write files around an input: in memory, where that is possible.
+# Some readers write files beside an input; they use memory where possible.
 TMPDIR=$(mktemp -d /dev/shm/rilq-fuzz.XXXXXX 2>/dev/null || mktemp -d)
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 
-# Leaks are not looked for: the runtime keeps caches for good.
+# Leak checks are off, because the Swift runtime keeps caches until the end.
 export RILQ_FUZZ_TARGET=$target ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=16 SWIFT_BACKTRACE=enable=no
 program=.build-fuzz/release/rilq-fuzz
 nice -n 19 "$program" "${limits[@]}" -dict=$words -max_total_time="$seconds" -artifact_prefix="$found/" -print_final_stats=1 \
@@ -50,7 +50,7 @@ nice -n 19 "$program" "${limits[@]}" -dict=$words -max_total_time="$seconds" -ar
 if [ "$keep" = --keep ]; then
   smallest=$(mktemp -d .build-fuzz/merge.XXXXXX)
   nice -n 19 "$program" "${limits[@]}" -merge=1 "$smallest" "$corpus" "$kept" "${seeds[@]}" 2>&1 | tail -n 2 >&2
-  # At most 120 of them, of every size, and no more than 90 kB.
+  # At most 120 inputs of every size, and at most 90 kB.
   rm -f "$kept"/*
   find "$smallest" -type f -printf '%s %f\n' | sort -n |
     awk '{ size[NR] = $1; name[NR] = $2 }

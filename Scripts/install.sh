@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what rilq needs besides Swift, and only what is missing. Debian and its relatives.
+# Installs the missing dependencies of rilq except Swift. For Debian and its relatives.
 set -euo pipefail
 
 fail() {
@@ -7,14 +7,14 @@ fail() {
   exit 1
 }
 
-# Swift, which no package of Debian provides.
+# Debian has no package of Swift.
 command -v swift >/dev/null ||
   fail "swift is not on PATH; install Swift 6.3 or later from https://www.swift.org/install/linux and try again"
 version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\.[0-9]*\).*/\1/p')
 [ "$(printf '%s\n' 6.3 "$version" | sort -V | head -n 1)" = 6.3 ] ||
   fail "$(command -v swift) is Swift ${version:-of an unknown version}, and 6.3 or later is needed: https://www.swift.org/install/linux"
 
-# The libraries, by what pkg-config says of each: the module maps are found the same way.
+# Checks the libraries with pkg-config, as the module maps do.
 missing=()
 command -v pkg-config >/dev/null || missing+=(pkg-config)
 while read -r module package; do

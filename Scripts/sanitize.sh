@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests where mistakes show: built for debugging, and in release with the address and the thread sanitizer.
+# Runs the tests in debug, and in release with the address and the thread sanitizer.
 # Builds are kept in .build-debug, .build-address and .build-thread.
 # usage: Scripts/sanitize.sh [debug | address | thread] ...      (all of them without an argument)
 set -euo pipefail
@@ -13,8 +13,8 @@ for kind; do
   esac
 done
 
-# Left out everywhere: suites that train or evaluate for minutes in a slow build, whose kernels other suites run on small
-# models, and those that Python takes most of the time of.
+# Excluded everywhere: suites that train or evaluate for minutes in a slow build and whose kernels other
+# suites cover on small models, and suites that spend most of their time in Python.
 slow='LayerwiseQuantizationTests|AttachInitializationTests|BitAllocationTests|GoldenTests|TokenizerReferenceTests'
 slow+='|PeftPeerTests|LargeInvalidFileTests'
 
@@ -27,8 +27,8 @@ run() {
   nice -n 19 swift test "$@" --scratch-path ".build-$kind" --disable-xctest --skip-build --skip "$slow"
 }
 
-# Leaks are not looked for: a command that ends early leaves everything to the system. A file may say that it needs more
-# memory than there is, and is refused then.
+# Leak checks are off, because a command that ends early leaves its memory to the system. A file can require
+# more memory than the machine has and must then be rejected.
 export ASAN_OPTIONS=detect_leaks=0:max_allocation_size_mb=65536 TSAN_OPTIONS=halt_on_error=1
 for kind; do
   case $kind in

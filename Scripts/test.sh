@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what is missing, checks the format of the sources, builds and runs all tests in release.
-# Tests that compare with Python packages run where these can be installed, and are skipped otherwise: the small packages
-# of Scripts/peers-small.txt, and with --peers those of Scripts/peers.txt, too. With --peers a package that is missing is a
-# failure, and nothing is skipped for want of one.
+# Tests that compare with Python packages run if these can be installed, and are skipped otherwise. They need
+# Scripts/peers-small.txt, and with --peers also Scripts/peers.txt. With --peers a missing package is a
+# failure, and no such test is skipped.
 # usage: Scripts/test.sh [--peers]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -17,7 +17,7 @@ esac
 Scripts/install.sh
 swift format lint --strict --recursive Sources Tests Package.swift
 
-# The packages live in the build folder; Debian's own Python stays as it is.
+# The packages are installed in the build folder; Debian's own Python does not change.
 python=.build/peers/bin/python3
 
 # install_peers LIST: installs the packages of Scripts/LIST.txt unless the same list is installed.
@@ -43,9 +43,9 @@ done
 [ ! -x $python ] || export RILQ_PYTHON=${RILQ_PYTHON:-$PWD/$python}
 [ ${#lists[@]} = 1 ] || export RILQ_REQUIRE_PEERS=1
 
-# Building and running must agree on everything that changes the code, or everything would be built twice.
+# Building and running must use the same options, or everything would be built twice.
 swift build -c release --build-tests
 swift test -c release --disable-testable-imports --disable-xctest --skip-build
 
-# A program that uses the library as any other package does; it fails when a result is not as it must be.
+# A program that uses the library like any other package; it fails if a result is wrong.
 swift run -c release --package-path Examples library-tour Fixtures/tiny-llama

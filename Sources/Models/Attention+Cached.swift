@@ -1,23 +1,24 @@
 import Kernels
 
-/// New tokens of one sequence, whose keys and values are cached with those of the tokens before them.
+/// The new tokens of one sequence; their keys and values are already cached after those of the earlier
+/// tokens.
 struct CachedQueries {
-  /// The rows of the new tokens among the queries.
+  /// The rows of the new tokens in the matrix of queries.
   let rows: Range<Int>
-  /// The position of the first of them in its sequence.
+  /// The position of the first new token in its sequence.
   let firstPosition: Int
-  /// The keys and values up to the last of them.
+  /// The keys and values up to the last new token.
   let cache: KeyValueCache.Layer
 }
 
 extension Attention {
-  /// The weighted values of every head, over the keys that sequences have cached.
+  /// Computes the weighted values of every head over the cached keys of each sequence.
   ///
-  /// A token's result depends on its own sequence only, also in its last bits.
+  /// A token's result depends on its own sequence only, bit for bit.
   ///
   /// - Parameters:
-  ///   - qkv: `[tokens, inputWidth]`, of which the queries are read.
-  ///   - sequences: Which rows belong together.
+  ///   - qkv: `[tokens, inputWidth]`; only the queries are read.
+  ///   - sequences: The rows of each sequence.
   /// - Returns: `[tokens, heads · headSize]`.
   func forward(_ qkv: Matrix, over sequences: [CachedQueries]) -> Matrix {
     var output = Matrix.unspecified(rows: qkv.rowCount, columns: headCount * headSize)
@@ -36,20 +37,20 @@ extension Attention {
     return output
   }
 
-  /// The heads that share keys.
+  /// Computes the heads that share one key and value head.
   ///
   /// - Parameters:
   ///   - queries: `[rows, shared heads · headSize]`.
-  ///   - block: The rows.
-  ///   - keyValueHead: The keys and values that they see.
-  ///   - output: As many.
+  ///   - block: The rows to compute, with their cache.
+  ///   - keyValueHead: The key and value head that they read.
+  ///   - output: `[rows, shared heads · headSize]`; overwritten.
   private func attend(
     _ queries: MatrixView<Float>, _ block: CachedQueries, keyValueHead: Int,
     into output: inout MutableMatrixView<Float>
   ) {
     let seen = SeenKeys(head: keyValueHead, first: block.firstPosition + 1, perQuery: 1)
     guard block.rows.count > 1 else {
-      // Of a single token the heads are the rows of one product.
+      // With a single token, the heads form the rows of one product.
       let shared = headCount / keyValueHeadCount
       var heads = output.reshaped(rows: shared, columns: headSize)
       let rows = MatrixView(queries.row(0), rows: shared, columns: headSize)
@@ -62,12 +63,12 @@ extension Attention {
     }
   }
 
-  /// Which keys and values queries see.
+  /// The keys that each query sees.
   private struct SeenKeys {
     let head: Int
-    /// The keys that the first query sees.
+    /// The number of keys that the first query sees.
     let first: Int
-    /// The keys that each further query sees in addition.
+    /// The number of keys that each further query sees in addition.
     let perQuery: Int
 
     var sameForAll: SeenKeys { SeenKeys(head: head, first: first, perQuery: 0) }
@@ -80,7 +81,7 @@ extension Attention {
     let width = keyValueHeadCount * headSize
     let head = seen.head * headSize..<(seen.head + 1) * headSize
     let seenCount = seen.first + (queries.rowCount - 1) * seen.perQuery
-    // Whole blocks of keys are faster than a part of one; what is no key yet is not valid.
+    // Whole blocks of keys are faster than partial ones; keys beyond the last token are masked.
     let blocks = (seenCount + KeyValueCache.columns - 1) / KeyValueCache.columns
     let keys = MatrixView(cache.keys.span, rows: width, columns: cache.room)[
       head, 0..<blocks * KeyValueCache.columns]
@@ -100,7 +101,7 @@ extension Attention {
 extension CachedQueries {
   private static var rowsPerBlock: Int { 64 }
 
-  /// The rows cut into blocks of a bounded size.
+  /// The rows, cut into blocks of a bounded size.
   fileprivate var blocks: [CachedQueries] {
     stride(from: rows.lowerBound, to: rows.upperBound, by: Self.rowsPerBlock).map { start in
       CachedQueries(

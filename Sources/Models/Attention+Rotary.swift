@@ -1,12 +1,12 @@
 package import Kernels
 
 extension Attention {
-  /// Turns queries and keys by their positions, or back.
+  /// Rotates queries and keys by their positions, or back.
   ///
   /// - Parameters:
-  ///   - qkv: `[tokens, inputWidth]`, whole windows from their first token on.
+  ///   - qkv: `[tokens, inputWidth]`, whole windows from their first token.
   ///   - rotary: At least as many positions as there are tokens.
-  ///   - inverse: Whether they are turned back.
+  ///   - inverse: Rotates back if true.
   package func turn(_ qkv: inout Matrix, _ rotary: RotaryEmbedding, inverse: Bool) {
     precondition(rotary.cosines.count >= qkv.rowCount * rotary.half, "too few positions")
     let columnCount = qkv.columnCount

@@ -2,8 +2,9 @@ package import Kernels
 
 /// Causal grouped-query attention over one window, forward and backward.
 ///
-/// Works on one matrix of queries, keys and values side by side, `[tokens, (heads + 2 · key-value heads) · headSize]`,
-/// queries and keys already turned. Scores exist for one head and one block of queries at a time.
+/// Works on one matrix of queries, keys and values side by side, `[tokens, (heads + 2 · key-value heads) ·
+/// headSize]`, with queries and keys already rotated. Scores exist for one head and one block of queries at a
+/// time.
 package struct Attention: Sendable {
   /// The number of query heads.
   package let headCount: Int
@@ -11,8 +12,10 @@ package struct Attention: Sendable {
   package let keyValueHeadCount: Int
   /// The width of a head.
   package let headSize: Int
-  /// What queries, keys, values, probabilities and gradients are rounded to for their products; with cached keys they are
-  /// multiplied as they are.
+  /// The precision to which queries, keys, values, probabilities and gradients are rounded for their
+  /// products.
+  ///
+  /// Products with cached keys use unrounded values.
   package var operands = ProductOperands.f32
 
   private static let queriesPerBlock = 128
@@ -41,7 +44,7 @@ package struct Attention: Sendable {
     return keys.lowerBound + keyValueWidth..<keys.upperBound + keyValueWidth
   }
 
-  /// The weighted values of every head.
+  /// Computes the weighted values of every head.
   ///
   /// - Parameter qkv: `[tokens, inputWidth]`.
   /// - Returns: `[tokens, heads · headSize]`.
@@ -68,7 +71,7 @@ package struct Attention: Sendable {
     stride(from: 0, to: tokens, by: Self.queriesPerBlock).map { $0..<min($0 + Self.queriesPerBlock, tokens) }
   }
 
-  /// What a head reads: some of its queries, and the keys and values up to the last of them.
+  /// The inputs of one head: some of its queries, and the keys and values up to the last of them.
   private struct Head: ~Escapable {
     /// `[rows, headSize]`.
     let queries: MatrixView<Float>
@@ -88,7 +91,7 @@ package struct Attention: Sendable {
     }
   }
 
-  /// Attention probabilities of a block of queries to the keys up to its last one, `[rows, rows.upperBound]`.
+  /// Computes the attention probabilities of a block of queries, `[rows, rows.upperBound]`.
   private func probabilities(of head: Head, into p: inout MutableMatrixView<Float>) {
     multiply(head.queries, head.keys.transposed, into: &p, operands: operands)
     for (i, token) in head.rows.enumerated() {
@@ -97,15 +100,15 @@ package struct Attention: Sendable {
     }
   }
 
-  /// The gradient of queries, keys and values.
+  /// Computes the gradient of queries, keys and values.
   ///
   /// - Parameters:
-  ///   - qkv: What `forward` was given.
+  ///   - qkv: The input of `forward`.
   ///   - gradient: The gradient of its result, `[tokens, heads · headSize]`.
   /// - Returns: `[tokens, inputWidth]`.
   package func backward(_ qkv: Matrix, gradient: Matrix) -> Matrix {
     let tokens = qkv.rowCount
-    // Each query head has keys and values of its own here, summed afterwards: `[tokens, heads · 3 · headSize]`.
+    // Each query head gets its own keys and values here, summed afterwards: `[tokens, heads · 3 · headSize]`.
     var perHead = Matrix(rows: tokens, columns: 3 * queryWidth)
     let tiles = (0..<headCount).map {
       MatrixTile(rows: 0..<tokens, columns: $0 * 3 * headSize..<($0 + 1) * 3 * headSize)
@@ -120,12 +123,12 @@ package struct Attention: Sendable {
     return summedOverSharedHeads(perHead)
   }
 
-  /// Adds what a block of queries gives to the gradients of one head.
+  /// Adds one block of queries' part of the gradients of one head.
   ///
   /// - Parameters:
-  ///   - head: What the block reads.
-  ///   - gradient: Of the block's result, `[rows, headSize]`.
-  ///   - gradients: Of queries, keys and values side by side, `[tokens, 3 · headSize]`.
+  ///   - head: The inputs of the block.
+  ///   - gradient: The gradient of the block's result, `[rows, headSize]`.
+  ///   - gradients: Gradients of queries, keys and values side by side, `[tokens, 3 · headSize]`; added to.
   private func backwardBlock(
     _ head: Head, _ gradient: MatrixView<Float>, into gradients: inout MutableMatrixView<Float>
   ) {

@@ -1,30 +1,30 @@
 package import Kernels
 
-/// Computes a model token by token: for one sequence, or for many whose tokens are rows of the same products.
+/// Computes a model token by token, for one sequence or for several in one batch.
 ///
-/// The keys and values of earlier tokens are kept, so that each token is computed once.
+/// Keys and values of earlier tokens are cached, so that each token is computed once.
 package struct Decoder: Sendable {
-  /// How products are computed.
+  /// How products with weights are computed.
   package enum Products: Sendable {
-    /// Whatever is fastest for the number of tokens.
+    /// Uses the fastest method for the number of tokens.
     case fastest
-    /// So that a token's logits do not depend on which other tokens are computed with it, not even in their last bits.
+    /// Keeps a token's logits independent of the other tokens in the batch, bit for bit.
     case independent
   }
 
-  /// The tokens of a prompt that are computed together.
+  /// The number of prompt tokens that are computed together.
   private static let promptBlock = 256
 
   private let model: Transformer
   private let capacity: Int
   private var sequences: SequenceEnvironment
 
-  /// Begins sequences without tokens.
+  /// Creates empty sequences.
   ///
   /// - Parameters:
   ///   - model: The model.
-  ///   - slots: How many sequences there are at the same time.
-  ///   - capacity: The tokens that a sequence may have.
+  ///   - slots: The number of sequences held at the same time.
+  ///   - capacity: The maximum number of tokens of a sequence.
   ///   - products: How products are computed.
   package init(_ model: Transformer, slots: Int = 1, capacity: Int, products: Products = .fastest) {
     self.model = model
@@ -34,17 +34,17 @@ package struct Decoder: Sendable {
       caches: (0..<slots).map { _ in KeyValueCache(layerCount: model.layers.count, tokens: capacity) })
   }
 
-  /// Forgets the tokens of a slot, for another sequence.
+  /// Removes the tokens of a slot, so that it can hold another sequence.
   package mutating func clear(_ slot: Int) {
     sequences.caches[slot] = KeyValueCache(layerCount: model.layers.count, tokens: capacity)
   }
 
-  /// Reads the beginning of a sequence.
+  /// Reads the first tokens of a sequence.
   ///
   /// - Parameters:
   ///   - tokens: At least one token.
   ///   - slot: The sequence.
-  /// - Returns: The logits of the token that follows, `[1, vocabulary]`.
+  /// - Returns: The logits of the next token, `[1, vocabulary]`.
   /// - Throws: `ModelError.tokenOutOfRange`.
   package mutating func read(_ tokens: [Int32], slot: Int = 0) throws -> Matrix {
     precondition(!tokens.isEmpty, "there is no token to begin with")
@@ -57,16 +57,17 @@ package struct Decoder: Sendable {
     return logits
   }
 
-  /// Adds one token to each of some sequences.
+  /// Adds one token to each of several sequences.
   ///
   /// - Parameters:
   ///   - tokens: The tokens.
   ///   - slots: Their sequences, each once.
-  /// - Returns: The logits of the tokens that follow, `[tokens, vocabulary]`.
+  /// - Returns: The logits of the next tokens, `[tokens, vocabulary]`.
   /// - Throws: `ModelError.tokenOutOfRange`.
   package mutating func append(_ tokens: [Int32], slots: [Int]) throws -> Matrix {
     precondition(tokens.count == slots.count, "\(tokens.count) tokens for \(slots.count) sequences")
-    // Not as the argument of `logits`: that would hold a copy of this decoder meanwhile, and each key and value would be copied.
+    // Not inlined as the argument of `logits`: that would keep a copy of this decoder alive, and every key
+    // and value would be copied on write.
     let hidden = try extend(zip(slots, tokens).map { Addition(slot: $0, tokens: [$1]) })
     return logits(hidden)
   }
@@ -77,7 +78,7 @@ package struct Decoder: Sendable {
 }
 
 extension Decoder {
-  /// New tokens of a sequence.
+  /// The new tokens of one sequence.
   private struct Addition {
     let slot: Int
     let tokens: [Int32]
@@ -108,29 +109,29 @@ extension Decoder {
   }
 }
 
-/// The rows that the tokens of a sequence have among all new tokens.
+/// The rows of one sequence's tokens among all new tokens.
 private struct SequencePiece: Sendable {
   let slot: Int
   let rows: Range<Int>
   let firstPosition: Int
 }
 
-/// New tokens of sequences whose earlier keys and values are cached.
+/// The environment of new tokens whose earlier keys and values are cached.
 private struct SequenceEnvironment: LayerEnvironment, Sendable {
   let attention: Attention
   let rotary: RotaryEmbedding
   let products: Decoder.Products
   var caches: [KeyValueCache]
-  /// Which rows belong to which sequence.
+  /// The rows of each sequence.
   var pieces: [SequencePiece] = []
-  /// The layer that is computed.
+  /// The index of the current layer.
   var layer = 0
 
   func product(_ group: LinearGroup, _ x: Matrix) -> Matrix {
     products == .fastest && x.rowCount == 1 ? group.outputs(ofSingle: x) : group(x)
   }
 
-  /// Turns queries and keys by the positions that the tokens have in their sequences.
+  /// Rotates queries and keys by the positions of the tokens in their sequences.
   func turn(_ queriesKeysValues: inout Matrix) {
     let (columns, headSize) = (queriesKeysValues.columnCount, attention.headSize)
     let turned = (attention.headCount + attention.keyValueHeadCount) * headSize
@@ -158,7 +159,7 @@ private struct SequenceEnvironment: LayerEnvironment, Sendable {
       })
   }
 
-  /// Caches keys and values.
+  /// Caches the keys and values of the new tokens.
   private mutating func keep(_ qkv: Matrix) {
     let width = attention.keyValueHeadCount * attention.headSize
     for piece in pieces {

@@ -2,20 +2,20 @@ package import Checkpoints
 package import Kernels
 
 extension Transformer {
-  /// The weights of one decoder layer, by their places in its description.
+  /// The weights of one decoder layer, addressed by their slots in its description.
   package struct DecoderLayer: Sendable {
-    /// What the layer computes.
+    /// The operations of the layer.
     package let description: LayerDescription
     /// The norms, in the order of the computation.
     private let norms: [(slot: TensorSlot, weights: [Float])]
     /// The groups of linears, in the order of the computation.
     package var groups: [LinearGroup]
-    /// What `groups` are.
+    /// The kind of each of `groups`.
     package let groupKinds: [LinearGroupKind]
 
     /// Reads one layer.
     ///
-    /// - Throws: What `Transformer.init` throws.
+    /// - Throws: The errors of `Transformer.init`.
     init(_ index: Int, _ layout: ModelLayout, _ reader: ModelReader) throws {
       description = layout.configuration.family.layer
       groupKinds = description.groups
@@ -35,13 +35,13 @@ extension Transformer {
 }
 
 extension Transformer.DecoderLayer {
-  /// A group of linears.
+  /// Returns the group of a kind.
   package subscript(kind: LinearGroupKind) -> LinearGroup {
     get { groups[index(of: kind)] }
     set { groups[index(of: kind)] = newValue }
   }
 
-  /// The weights of a norm.
+  /// Returns the weights of a norm.
   package subscript(norm slot: TensorSlot) -> [Float] {
     guard let norm = norms.first(where: { $0.slot == slot }) else {
       preconditionFailure("the layer has no norm '\(slot.module)'")
@@ -49,7 +49,7 @@ extension Transformer.DecoderLayer {
     return norm.weights
   }
 
-  /// The place of a group in `groups`.
+  /// Returns the index of a kind in `groups`.
   package func index(of kind: LinearGroupKind) -> Int {
     guard let index = groupKinds.firstIndex(of: kind) else {
       preconditionFailure("the layer has no group \(kind)")
@@ -60,7 +60,7 @@ extension Transformer.DecoderLayer {
   /// The linears, in the order of the computation.
   package var linears: [Linear] { groups.flatMap(\.linears) }
 
-  /// Sets what the operands of all products with weights are rounded to.
+  /// Sets the precision to which the operands of all products with weights are rounded.
   package mutating func setOperands(_ operands: ProductOperands) {
     for index in groups.indices { groups[index].operands = operands }
   }

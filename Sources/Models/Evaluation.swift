@@ -4,36 +4,37 @@ import Kernels
 
 /// How well a model predicts a text.
 ///
-/// Windows do not overlap; an incomplete last one is dropped; each is run by itself and scores its tokens 2 to last.
+/// Windows do not overlap, and an incomplete last one is dropped. Each window is run by itself, and all its
+/// tokens except the first are scored.
 public struct Evaluation: Sendable, Equatable {
-  /// The windows scored.
+  /// The number of windows scored.
   public internal(set) var windows = 0
-  /// The tokens of a window.
+  /// The number of tokens per window.
   public internal(set) var window: Int
-  /// The tokens scored.
+  /// The number of tokens scored.
   public internal(set) var tokensScored = 0
   /// The sum of the negative log likelihoods, in nats.
   public internal(set) var totalNLL = 0.0
 
-  /// Mean negative log likelihood of a token, in nats.
+  /// Mean negative log likelihood per token, in nats.
   public var nllPerToken: Double { totalNLL / Double(max(tokensScored, 1)) }
   /// The exponential of `nllPerToken`.
   public var perplexity: Double { exp(nllPerToken) }
 }
 
-/// How far one model's predictions are from another's on the same tokens.
+/// How far a candidate's predictions are from a reference's on the same tokens.
 public struct Comparison: Sendable, Equatable {
-  /// The reference by itself.
+  /// The evaluation of the reference alone.
   public internal(set) var reference: Evaluation
-  /// The candidate by itself.
+  /// The evaluation of the candidate alone.
   public internal(set) var candidate: Evaluation
   /// Mean of KL(reference ‖ candidate) over the positions, in nats.
   public var meanKL: Double { totalKL / Double(max(positions, 1)) }
-  /// The largest KL of a position, in nats.
+  /// The largest KL of any position, in nats.
   public internal(set) var maxKL = 0.0
-  /// The largest absolute difference of two logits.
+  /// The largest absolute difference of any logit.
   public internal(set) var maxAbsoluteLogitDifference = 0.0
-  /// The share of positions where both prefer the same token.
+  /// The fraction of positions where both models prefer the same token.
   public var top1Agreement: Double { Double(agreements) / Double(max(positions, 1)) }
 
   var positions = 0
@@ -41,9 +42,9 @@ public struct Comparison: Sendable, Equatable {
   var agreements = 0
 }
 
-/// Cuts tokens into windows; the incomplete last one is dropped.
+/// Cuts tokens into windows and drops an incomplete last one.
 ///
-/// - Throws: `ModelError.textTooShort` when there is not one window.
+/// - Throws: `ModelError.textTooShort` when there are fewer tokens than one window needs.
 package func windows(of tokens: [Int32], length: Int, path: String) throws -> [[Int32]] {
   precondition(length >= 2, "a window needs at least two tokens")
   guard tokens.count >= length else {
@@ -53,11 +54,11 @@ package func windows(of tokens: [Int32], length: Int, path: String) throws -> [[
 }
 
 extension Transformer {
-  /// Checks that every token has a row in the embedding, before a long run comes to one that has none.
+  /// Checks that every token has a row in the embedding, so that a long run fails at its start.
   ///
   /// - Parameters:
-  ///   - windows: Tokens.
-  ///   - path: The tokenizer that made them, for the error.
+  ///   - windows: The tokens of each window.
+  ///   - path: The tokenizer that made the tokens, for the error.
   /// - Throws: `ModelError.tokenOutOfRange`.
   package func requireTokens(_ windows: [[Int32]], from path: String) throws {
     let size = configuration.vocabularySize
@@ -68,11 +69,11 @@ extension Transformer {
   /// Scores windows.
   ///
   /// - Parameters:
-  ///   - windows: All of one length, at least 2 tokens.
+  ///   - windows: All of the same length, at least 2 tokens.
   ///   - progress: Called after each window.
   /// - Returns: The sums over all windows.
-  /// - Throws: `ModelError.tokenOutOfRange`, `.notFinite` with the first tensor or layer that is not finite, `.incomparable`
-  ///   when the windows differ in length.
+  /// - Throws: `ModelError.tokenOutOfRange`, `.notFinite` with the first tensor or layer that is not finite,
+  ///   `.incomparable` when the windows differ in length.
   public func evaluate(_ windows: [[Int32]], progress: ProgressHandler = { _ in }) throws -> Evaluation {
     let length = try Self.commonLength(windows)
     let rotary = rotaryEmbedding(positions: length)
@@ -108,11 +109,11 @@ extension Transformer {
   ///
   /// - Parameters:
   ///   - candidate: The other model, with the same vocabulary.
-  ///   - windows: All of one length, at least 2 tokens.
+  ///   - windows: All of the same length, at least 2 tokens.
   ///   - progress: Called after each window.
   /// - Returns: The sums over all windows.
-  /// - Throws: `ModelError.incomparable` when the vocabularies differ, or the windows in length; `.tokenOutOfRange`;
-  ///   `.notFinite` with the first tensor or layer of either model that is not finite.
+  /// - Throws: `ModelError.incomparable` when the vocabularies or the windows' lengths differ;
+  ///   `.tokenOutOfRange`; `.notFinite` with the first tensor or layer of either model that is not finite.
   public func compare(
     with candidate: Transformer, on windows: [[Int32]], progress: ProgressHandler = { _ in }
   ) throws -> Comparison {
@@ -147,7 +148,7 @@ extension Transformer {
     return comparison
   }
 
-  /// The length of windows that all have the same one.
+  /// Returns the common length of windows.
   private static func commonLength(_ windows: [[Int32]]) throws -> Int {
     let length = windows.first?.count ?? 2
     guard length >= 2, windows.allSatisfy({ $0.count == length }) else {
@@ -156,7 +157,7 @@ extension Transformer {
     return length
   }
 
-  /// How many windows are computed at the same time: one a thread, as far as their logits fit a gigabyte.
+  /// The number of windows computed at the same time: one per thread, as far as their logits fit in 1 GB.
   package func windowsAtOnce(length: Int) -> Int {
     let tokens = min(length, Self.tokensPerLogitBlock)
     let bytes = 4 * (tokens * configuration.vocabularySize + 8 * length * configuration.intermediateSize)
@@ -183,14 +184,14 @@ extension Evaluation {
   }
 }
 
-/// Computes something of each window, some at once, one a thread, and hands it over in the order of the windows.
+/// Computes a value for each window, several windows in parallel, and delivers the values in order.
 ///
 /// - Parameters:
 ///   - windows: The windows.
-///   - count: How many are computed at the same time; the results do not depend on it.
+///   - count: The number of windows computed at the same time; the results do not depend on it.
 ///   - compute: The work for one window.
-///   - then: Gets the number of the window and what was computed.
-/// - Throws: What `compute` or `then` throws.
+///   - then: Receives the index of the window and its value.
+/// - Throws: The errors of `compute` or `then`.
 package func forEachWindow<T: Sendable>(
   _ windows: [[Int32]], atOnce count: Int, _ compute: @Sendable ([Int32]) throws -> T,
   then: (Int, T) throws -> Void
@@ -213,7 +214,7 @@ extension Comparison {
     agreements += other.agreements
   }
 
-  /// Adds the positions of a block; the last position of a window is compared but scores no token.
+  /// Adds the positions of a block; the last position of a window is compared, but scores no token.
   fileprivate mutating func add(
     _ reference: Matrix, _ candidate: Matrix, block: Range<Int>, of window: [Int32]
   ) {
@@ -239,12 +240,13 @@ extension Comparison {
   }
 }
 
-/// The larger of two numbers, or NaN when one is: a broken model must not look like an equal one.
+/// Returns the larger of two numbers, or NaN when either is NaN: a broken model must not look like an equal
+/// one.
 private func largerOrNaN(_ a: Double, _ b: Double) -> Double {
   a.isNaN || b.isNaN ? .nan : max(a, b)
 }
 
-/// Adds `body` over the rows of a block, computed in parallel, added in order.
+/// Sums `body` over the rows of a block: computed in parallel, added in order.
 private func sumOverRows(of block: Range<Int>, _ body: @Sendable (Int, Int) -> Double) -> Double {
   parallelMap(block.count) { body($0, block.lowerBound + $0) }.reduce(0, +)
 }

@@ -1,19 +1,19 @@
 import Checkpoints
 import Kernels
 
-/// What a model wrote.
+/// The text that a model generated, as tokens.
 public struct Generation: Sendable, Equatable {
-  /// Why there is no more.
+  /// Why generation stopped.
   public enum FinishReason: String, Sendable {
-    /// A token came that ends a text.
+    /// The model produced a token that ends a text.
     case stop
-    /// As many tokens as were asked for have come.
+    /// The requested number of tokens was reached.
     case length
   }
 
-  /// The tokens, without the one that ends the text.
+  /// The tokens, without the one that ended the text.
   public internal(set) var tokens: [Int32] = []
-  /// Why there is no more.
+  /// Why generation stopped.
   public internal(set) var finishReason = FinishReason.length
 }
 
@@ -21,12 +21,12 @@ extension Transformer {
   /// Continues a text.
   ///
   /// - Parameters:
-  ///   - prompt: The tokens of its beginning, at least one; with `maxTokens` they may not exceed the context.
+  ///   - prompt: At least one token; prompt and `maxTokens` together must fit in the context.
   ///   - maxTokens: The maximum number of tokens to write.
-  ///   - sampling: How tokens are chosen.
+  ///   - sampling: How each token is chosen.
   ///   - endTokens: The tokens that end the text.
-  ///   - began: Called when the prompt has been read.
-  ///   - wrote: Gets each token of the continuation.
+  ///   - began: Called after the prompt has been read.
+  ///   - wrote: Called with each generated token.
   /// - Returns: The continuation.
   /// - Throws: `ModelError`; `.notFinite` names the first tensor or layer that is not finite.
   public func generate(
@@ -53,7 +53,7 @@ extension Transformer {
     return generation
   }
 
-  /// The next token; an error names what is not finite in the model.
+  /// Returns the next token; the error names the tensor or layer that is not finite.
   private func next(
     _ sampler: inout TokenSampler, _ logits: Matrix, after tokens: @autoclosure () -> [Int32]
   ) throws -> Int32 {
@@ -64,7 +64,7 @@ extension Transformer {
     }
   }
 
-  /// Refuses sequences that are longer than those the model was made for.
+  /// Rejects sequences longer than the model's context.
   func requireContext(_ tokens: Int) throws {
     guard tokens > configuration.contextLength else { return }
     throw ModelError.contextTooLong(tokens: tokens, limit: configuration.contextLength)

@@ -1,19 +1,21 @@
 import Checkpoints
 
-/// The keys and values of the tokens that one sequence has so far, layer by layer.
+/// The cached keys and values of one sequence, for every layer.
 package struct KeyValueCache: Sendable {
-  /// What attention needs of one layer.
+  /// The cached keys and values of one layer.
   struct Layer: Sendable {
-    /// `[key-value heads · headSize, room]`, turned by their positions: a token a column, as products with queries read them.
+    /// `[key-value heads · headSize, room]`, rotated by position.
+    ///
+    /// Each token is a column, as products with queries read them.
     fileprivate(set) var keys: [Float] = []
     /// `[room, key-value heads · headSize]`.
     fileprivate(set) var values: [Float] = []
-    /// The tokens that there is room for now, a multiple of `KeyValueCache.columns`.
+    /// The number of tokens that fit without growing, a multiple of `KeyValueCache.columns`.
     fileprivate(set) var room = 0
-    /// The most tokens that there will be room for, as many.
+    /// The maximum number of tokens the cache can hold, a multiple of `KeyValueCache.columns`.
     fileprivate let capacity: Int
 
-    /// Sets the keys and values of one token, behind those that are there.
+    /// Sets the keys and values of one token, after those already cached.
     mutating func set(_ token: Int, keys newKeys: Span<Float>, values newValues: Span<Float>) {
       precondition(token < capacity, "no room for token \(token)")
       if token >= room { grow(width: newKeys.count) }
@@ -25,7 +27,7 @@ package struct KeyValueCache: Sendable {
       for i in newValues.indices { rows[start + i] = newValues[i] }
     }
 
-    /// Doubles the room, or takes all there may be.
+    /// Doubles the room, up to the capacity.
     private mutating func grow(width: Int) {
       let more = min(max(2 * room, KeyValueCache.columns), capacity)
       var wider = [Float](repeating: 0, count: width * more)
@@ -41,23 +43,23 @@ package struct KeyValueCache: Sendable {
     }
   }
 
-  /// The tokens that products with keys take together.
+  /// The number of tokens that a product with keys processes at a time.
   static let columns = 32
 
   var layers: [Layer]
-  /// The tokens whose keys and values every layer has.
+  /// The number of tokens cached in every layer.
   package internal(set) var tokenCount = 0
 
-  /// Begins a sequence without tokens.
+  /// Creates an empty sequence.
   ///
   /// - Parameters:
-  ///   - layerCount: The layers of the model.
-  ///   - tokens: The tokens that it may have; memory is taken as they come.
+  ///   - layerCount: The number of layers of the model.
+  ///   - tokens: The maximum number of tokens; memory is allocated as they are added.
   init(layerCount: Int, tokens: Int) {
     layers = [Layer](repeating: Layer(capacity: Self.capacity(tokens)), count: layerCount)
   }
 
-  /// The bytes of a sequence that has all its tokens.
+  /// The bytes of a sequence at its full length.
   static func byteCount(_ c: ModelConfiguration, tokens: Int) -> Int {
     2 * 4 * capacity(tokens) * c.layerCount * c.keyValueHeadCount * c.headSize
   }

@@ -1,16 +1,16 @@
 package import Kernels
 package import Checkpoints
 
-/// A linear of the model: its weight and, beside it, its adapter.
+/// A linear of the model: its weight and its optional adapter.
 package struct Linear: Sendable {
   /// The module, as in the checkpoint: `model.layers.0.self_attn.q_proj`.
   package let name: String
   /// `[out, in]`.
   package var weight: Weight
-  /// What is added to the weight's output.
+  /// The adapter, whose output is added to the weight's.
   package var adapter: LowRankAdapter?
 
-  /// Names a weight.
+  /// Joins a name, a weight and an adapter.
   package init(name: String, weight: Weight, adapter: LowRankAdapter? = nil) {
     self.name = name
     self.weight = weight
@@ -18,17 +18,17 @@ package struct Linear: Sendable {
   }
 }
 
-/// The update `scaling · B · A` of a linear's output, over the input or over its groups' means.
+/// The update `scaling · B · A` of a linear, applied to its input or to the means of the input's groups.
 ///
 /// Source: LoRA, arXiv:2106.09685; pooled: QA-LoRA, arXiv:2309.14717.
 package struct LowRankAdapter: Sendable {
-  /// What A is applied to.
+  /// Whether A reads the input itself or the groups' means.
   package let kind: AdapterParameters.Kind
   /// The rows of A.
   package let rank: Int
   /// `alpha / rank`.
   package let scaling: Float
-  /// The columns pooled into one; 1 for a dense adapter.
+  /// The number of columns pooled into one; 1 for a dense adapter.
   package let groupSize: Int
   /// `[rank, in]`, or `[rank, in / groupSize]` when pooled.
   package var loraA: Matrix
@@ -48,7 +48,7 @@ package struct LowRankAdapter: Sendable {
     rank = loraA.rowCount
   }
 
-  /// What A sees of the input: the input itself, or the mean of each group of columns.
+  /// The input of A: `x` itself, or the mean of each group of its columns.
   ///
   /// - Parameter x: `[tokens, in]`.
   /// - Returns: `[tokens, A's columns]`.
@@ -61,11 +61,11 @@ package struct LowRankAdapter: Sendable {
   }
 }
 
-/// The sum of each group of columns.
+/// Sums each group of columns.
 ///
 /// - Parameters:
 ///   - x: `[tokens, in]`.
-///   - groupSize: The columns of a group; divides `in`.
+///   - groupSize: The number of columns per group; divides `in`.
 /// - Returns: `[tokens, in / groupSize]`.
 package func pooledSums(_ x: Matrix, groupSize: Int) -> Matrix {
   let groupCount = x.columnCount / groupSize
@@ -83,7 +83,7 @@ package func pooledSums(_ x: Matrix, groupSize: Int) -> Matrix {
 extension Linear {
   /// The weight with its adapter added, as floats: `W + scaling · B · A`, `[out, in]`.
   ///
-  /// A pooled adapter adds the same to every column of a group.
+  /// A pooled adapter adds the same value to every column of a group.
   package var foldedWeight: Matrix {
     var sum = Matrix.unspecified(rows: weight.rowCount, columns: weight.columnCount)
     let columns = weight.columnCount
@@ -98,7 +98,7 @@ extension Linear {
 }
 
 extension LowRankAdapter {
-  /// Adds some rows of `scaling · B · A` to those of the weight.
+  /// Adds some rows of `scaling · B · A` to the same rows of the weight.
   fileprivate func addProduct(rows: Range<Int>, to weight: inout MutableMatrixView<Float>) {
     let b = loraB.view[rows: rows]
     guard kind == .pooled else {

@@ -1,7 +1,7 @@
 import Checkpoints
 package import Kernels
 
-/// Which parts of the linears are trained.
+/// The parameters of linears that are trained.
 package struct TrainedParts: OptionSet, Sendable, Hashable {
   package let rawValue: Int
   package init(rawValue: Int) { self.rawValue = rawValue }
@@ -15,7 +15,7 @@ package struct TrainedParts: OptionSet, Sendable, Hashable {
   package static let code = TrainedParts(rawValue: 8)
 }
 
-/// The gradients of what is trained in one linear; empty for what is not.
+/// The gradients of the trained parameters of one linear; arrays of other parameters are empty.
 package struct LinearGradients: Sendable {
   /// `[rank, A's columns]`.
   package var loraA: [Float] = []
@@ -25,10 +25,12 @@ package struct LinearGradients: Sendable {
   package var scales: [Float] = []
   /// `[out, in / groupSize]`.
   package var biases: [Float] = []
-  /// Of the weight itself, `[out, in]`, when codes are trained; those of scales and biases follow from it.
+  /// `[out, in]`: the weight's gradient when codes are trained.
+  ///
+  /// The gradients of scales and biases follow from it.
   package var weights: [Float] = []
 
-  /// Zeros for the trained parts that the linear has.
+  /// Creates zeros for the parameters in `parts` that the linear has.
   package init(for linear: Linear, training parts: TrainedParts) {
     if parts.contains(.adapter), let adapter = linear.adapter {
       loraA = [Float](repeating: 0, count: adapter.loraA.values.count)
@@ -47,12 +49,12 @@ package struct LinearGradients: Sendable {
 }
 
 extension LinearGroup {
-  /// Adds the gradient of the input, and the gradients of what is trained.
+  /// Computes the gradient of the input and adds the gradients of the trained parameters.
   ///
   /// - Parameters:
   ///   - x: The input, `[tokens, in]`.
   ///   - dy: The gradient of the outputs, `[tokens, out]`.
-  ///   - gradients: One for each linear; added to.
+  ///   - gradients: One per linear; added to.
   ///   - dx: `[tokens, in]`; overwritten.
   package func backward(x: Matrix, dy: Matrix, gradients: inout [LinearGradients], into dx: inout Matrix) {
     var reducedGradients: [Matrix?] = []
@@ -89,8 +91,9 @@ extension LinearGroup {
     }
   }
 
-  /// The input's gradient, tokens as rows, cut into columns at the groups' edges; of an odd number of tiles
-  /// the last one is cut into halves.
+  /// Tiles of the input's gradient, with tokens as rows and columns cut at the groups' edges.
+  ///
+  /// If the number of tiles is odd, the last one is halved.
   private func inputTiles(tokenCount: Int) -> [MatrixTile] {
     let granularity = linears.reduce(8) { unit, linear in
       leastCommonMultiple(
@@ -109,7 +112,7 @@ extension LinearGroup {
 }
 
 extension LowRankAdapter {
-  /// The gradient of `A · input`: `scaling · dy · B`, `[tokens, rank]`.
+  /// The gradient of the adapter's `A · input`: `scaling · dy · B`, `[tokens, rank]`.
   fileprivate func reducedGradient(_ dy: MatrixView<Float>) -> Matrix {
     var dh = Matrix.unspecified(rows: dy.rowCount, columns: rank)
     var whole = dh.mutableView
@@ -139,7 +142,7 @@ extension LowRankAdapter {
     }
   }
 
-  /// Adds the adapter's part of the input's gradient for some columns, `[tokens, columns]`.
+  /// Adds the adapter's part of the input's gradient to some columns, `[tokens, columns]`.
   fileprivate func addInputGradient(
     _ dh: MatrixView<Float>, columns: Range<Int>, into dx: inout MutableMatrixView<Float>
   ) {
@@ -159,8 +162,9 @@ extension LowRankAdapter {
 
 /// Adds the gradients of a packed weight's scales and biases.
 ///
-/// With `dW = dyᵀ · x`: a scale's gradient is the sum of `code · dW` over its group, a bias's the sum of `dW`;
-/// without scales the latter is the product with the groups' sums, a `groupSize`-th of the work.
+/// With `dW = dyᵀ · x`, a scale's gradient is the sum of `code · dW` over its group, and a bias's is the sum
+/// of `dW`. Without scales, the biases' gradients are a product with the groups' sums, at `1 / groupSize` of
+/// the work.
 private func addTableGradients(
   of linear: Linear, x: Matrix, dy: MatrixView<Float>, operands: ProductOperands,
   to gradients: inout LinearGradients

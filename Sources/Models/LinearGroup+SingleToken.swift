@@ -2,13 +2,13 @@ import Checkpoints
 package import Kernels
 
 extension LinearGroup {
-  /// The weights that one task multiplies with.
+  /// The number of weights that one task multiplies.
   private static let weightsPerTask = 131_072
 
   /// Computes the outputs of all linears for one token, adapters included.
   ///
-  /// Weights are multiplied as they are stored, without being unpacked: what `callAsFunction` computes, up to the order
-  /// of addition, in a fraction of its time.
+  /// Multiplies the weights as stored, without unpacking them. The result equals `callAsFunction` up to the
+  /// order of addition, in a fraction of its time.
   ///
   /// - Parameter x: `[1, in]`.
   /// - Returns: `[1, out]`, the linears' outputs side by side.
@@ -32,7 +32,7 @@ extension LinearGroup {
     return y
   }
 
-  /// The outputs cut into tiles, by the shapes alone.
+  /// The outputs, cut into tiles that depend on the shapes alone.
   private var singleTokenTiles: [OutputTile] {
     let rowsPerTile = max(Self.weightsPerTask / max(inputCount, 1) / 8 * 8, 8)
     return linears.indices.flatMap { index in
@@ -43,7 +43,7 @@ extension LinearGroup {
     }
   }
 
-  /// The sums of the input over the groups of each packed linear; empty for a dense one.
+  /// The sums of the input over the groups of each packed linear; empty for a dense linear.
   private func groupSums(_ x: Matrix) -> [[Float]] {
     var known: [Int: [Float]] = [:]
     return linears.map { linear in

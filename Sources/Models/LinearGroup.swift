@@ -4,14 +4,16 @@ package import Kernels
 package struct LinearGroup: Sendable {
   /// The linears, in the order of their outputs.
   package var linears: [Linear]
-  /// What inputs, weights and gradients are rounded to for their products; adapters are multiplied as they are.
+  /// The precision to which inputs, weights and gradients are rounded for their products.
+  ///
+  /// Adapters are not rounded.
   package var operands = ProductOperands.f32
-  /// The first output column of each linear, and the total.
+  /// The first output column of each linear, followed by the total.
   let columnOffsets: [Int]
 
-  /// The input features.
+  /// The number of input features.
   package var inputCount: Int { linears[0].weight.columnCount }
-  /// The output features of all linears together.
+  /// The number of output features of all linears together.
   package var outputCount: Int { columnOffsets[linears.count] }
 
   /// Groups linears with the same number of input features.
@@ -20,7 +22,7 @@ package struct LinearGroup: Sendable {
     columnOffsets = linears.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.weight.rowCount) }
   }
 
-  /// The columns of a linear in the outputs.
+  /// Returns the output columns of a linear.
   package func columns(of index: Int) -> Range<Int> { columnOffsets[index]..<columnOffsets[index + 1] }
 
   /// Computes the outputs of all linears, adapters included.
@@ -48,7 +50,7 @@ package struct LinearGroup: Sendable {
     return y
   }
 
-  /// `A` applied to the input of each linear that has an adapter, `[tokens, rank]`.
+  /// Applies `A` to the input of each linear that has an adapter, `[tokens, rank]`.
   func reducedInputs(_ x: Matrix) -> [Matrix?] {
     linears.map { linear in linear.adapter.map { $0.reduce($0.adapterInput(x)) } }
   }
@@ -59,7 +61,7 @@ package struct LinearGroup: Sendable {
     let rows: Range<Int>
   }
 
-  /// The outputs cut into tiles, by the shapes alone.
+  /// The outputs, cut into tiles that depend on the shapes alone.
   var outputTiles: [OutputTile] {
     linears.indices.flatMap { index in
       WeightTile.rows(of: linears[index].weight.rowCount, columns: min(inputCount, WeightTile.width)).map {
@@ -70,7 +72,7 @@ package struct LinearGroup: Sendable {
 }
 
 extension LowRankAdapter {
-  /// The product of the adapter's input with Aᵀ.
+  /// Multiplies the adapter's input with Aᵀ.
   ///
   /// - Parameter input: `[tokens, A's columns]`.
   /// - Returns: `[tokens, rank]`.
@@ -85,7 +87,7 @@ extension LowRankAdapter {
 }
 
 extension Range<Int> {
-  /// A range inside this one, moved from an origin of 0 to this one's start.
+  /// Moves a range relative to this range's start to absolute positions.
   func shifted(_ inner: Range<Int>) -> Range<Int> {
     lowerBound + inner.lowerBound..<lowerBound + inner.upperBound
   }

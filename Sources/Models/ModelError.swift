@@ -1,18 +1,18 @@
 import Checkpoints
 
-/// What is wrong with a model's configuration, tokenizer or text.
+/// An error in a model's configuration, tokenizer or text.
 public enum ModelError: Error, Equatable, CustomStringConvertible {
   /// A text has fewer tokens than its windows need.
   case textTooShort(path: String, tokens: Int, needed: Int)
-  /// A tokenizer gives an id that has no row in the embedding; the path is that of the tokenizer, where it is known.
+  /// A token id has no row in the embedding; the path is the tokenizer's, if known.
   case tokenOutOfRange(path: String? = nil, id: Int, vocabularySize: Int)
-  /// A sequence is longer than those the model was made for.
+  /// A sequence is longer than the model's context.
   case contextTooLong(tokens: Int, limit: Int)
-  /// A model has no token of a kind that is needed; the path is the checkpoint's.
+  /// The model does not define a token that is needed; the path is the checkpoint's.
   case noToken(path: String, String)
   /// Two models cannot be compared.
   case incomparable(String)
-  /// A value is NaN or infinite where the computation needs it finite.
+  /// A value is NaN or infinite where the computation needs a finite one.
   case notFinite(String)
 
   /// The reason as one line.

@@ -1,41 +1,41 @@
 package import Checkpoints
 package import Kernels
 
-/// Reads the tensors of a model with the shapes that the configuration asks for.
+/// Reads the tensors of a model and checks their shapes against the configuration.
 package struct ModelReader: Sendable {
   private let checkpoint: Checkpoint
 
   package init(checkpoint: Checkpoint) { self.checkpoint = checkpoint }
 
-  /// A vector as floats.
+  /// Reads a vector as floats.
   package func vector(_ name: String, count: Int) throws -> [Float] {
     try floats(name, shape: [count])
   }
 
-  /// A norm of a model as floats.
+  /// Reads a norm of the model as floats.
   package func vector(_ tensor: ModelTensor) throws -> [Float] {
     try floats(tensor.name, shape: tensor.shape)
   }
 
-  /// A matrix of a model.
+  /// Reads a matrix of the model.
   package func linear(_ tensor: ModelTensor) throws -> Linear {
     try linear(tensor.module, rows: tensor.shape[0], columns: tensor.shape[1])
   }
 
-  /// The format of a tensor of floats, from headers alone.
+  /// Returns the format of a tensor of floats, from headers alone.
   ///
   /// - Throws: `FormatError` when it is missing, has another shape, or holds no weights.
   package func format(of name: String, shape: [Int]) throws -> FloatFormat {
     try format(of: try requireTensor(name, shape: shape))
   }
 
-  /// A linear: its weight, with trained changes of its tables applied, and its adapter.
+  /// Reads a linear: its weight, with trained changes of its tables applied, and its adapter.
   package func linear(_ module: String, rows: Int, columns: Int) throws -> Linear {
     let weight = try weight(module, rows: rows, columns: columns)
     return Linear(name: module, weight: weight, adapter: try adapter(of: module, weight))
   }
 
-  /// The weight of a module, dense or packed, with trained changes of its tables applied.
+  /// Reads the weight of a module, dense or packed, with trained changes of its tables applied.
   package func weight(_ module: String, rows: Int, columns: Int) throws -> Weight {
     guard let layout = checkpoint.contents.quantization[module] else {
       return try denseWeight(module, rows: rows, columns: columns)
@@ -133,7 +133,7 @@ package struct ModelReader: Sendable {
     return format
   }
 
-  /// A tensor as floats.
+  /// Reads a tensor as floats.
   package func floats(_ name: String, shape: [Int]) throws -> [Float] {
     let format = try format(of: name, shape: shape)
     return try checkpoint.bytes(of: name).withSpan { bytes in widened(bytes, from: format) }

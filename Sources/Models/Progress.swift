@@ -1,17 +1,17 @@
 import Foundation
 
-/// How far a long computation is.
+/// The progress of a long computation.
 public struct Progress: Sendable {
-  /// What is being done: `calibrate`, `evaluate`.
+  /// The name of the computation: `calibrate`, `evaluate`.
   public let phase: String
-  /// The units done.
+  /// The number of units done.
   public let completed: Int
-  /// The units in all.
+  /// The total number of units.
   public let total: Int
-  /// What a reader wants to see beside the bar: losses, tokens per second.
+  /// Text shown beside the bar, such as losses or tokens per second.
   public let detail: String
 
-  /// Describes a moment.
+  /// Describes the progress at one moment.
   public init(phase: String, completed: Int, total: Int, detail: String = "") {
     self.phase = phase
     self.completed = completed
@@ -20,10 +20,10 @@ public struct Progress: Sendable {
   }
 }
 
-/// Called now and then with how far a computation is.
+/// Called from time to time with the progress of a computation.
 public typealias ProgressHandler = (Progress) -> Void
 
 extension Double {
-  /// The number with a fixed count of decimals.
+  /// Returns the number with a fixed count of decimals.
   package func formatted(decimals: Int) -> String { String(format: "%.\(decimals)f", self) }
 }

@@ -1,4 +1,4 @@
-/// A seeded sequence of random numbers, one of many that have nothing in common.
+/// A seeded sequence of random numbers, independent of the sequences of other streams.
 ///
 /// Source: SplitMix64, Steele, Lea and Flood, OOPSLA 2014.
 package struct RandomStream: Sendable {
@@ -8,14 +8,14 @@ package struct RandomStream: Sendable {
   /// Starts a sequence.
   ///
   /// - Parameters:
-  ///   - seed: Chosen once for everything.
+  ///   - seed: The seed of the whole run.
   ///   - stream: The number of the sequence.
   package init(seed: UInt64, stream: Int) {
-    // Mixed in between, so that seed 1, stream 2 and seed 2, stream 1 differ.
+    // Mixed twice, so that seed 1, stream 2 differs from seed 2, stream 1.
     state = Self.mixed(Self.mixed(seed &+ Self.step) &+ UInt64(stream) &* Self.step)
   }
 
-  /// The next number, at least 0 and below 1.
+  /// Returns the next number, at least 0 and below 1.
   package mutating func uniform() -> Double {
     state &+= Self.step
     return Double(Self.mixed(state) >> 11) * 0x1p-53

@@ -2,13 +2,15 @@ package import Kernels
 
 /// The parts of the loss of a window.
 public struct RilqLoss: Sendable, Equatable {
-  /// Mean squared difference of the hidden states after the final norm, over tokens and features; of a local scope, the
-  /// mean over its outputs of the difference relative to the original's.
+  /// Mean squared difference of the hidden states after the final norm, over tokens and features.
+  ///
+  /// In a local scope: the mean, over the compared outputs, of the difference relative to the original's
+  /// output.
   public var modelLoss: Double
-  /// Mean cross entropy of the scored tokens given those before, in nats.
+  /// Mean cross entropy of the scored tokens, in nats.
   public var groundTruthLoss: Double
-  /// Mean Kullback–Leibler divergence from the original's distribution at the scored tokens, in nats, times the square of its
-  /// temperature; 0 when it is not asked for.
+  /// Mean Kullback–Leibler divergence from the original's distribution at the scored tokens, in nats, times
+  /// the square of its temperature; 0 when it is not part of the objective.
   public var divergence: Double
 
   /// Joins the parts.
@@ -18,12 +20,12 @@ public struct RilqLoss: Sendable, Equatable {
     self.divergence = divergence
   }
 
-  /// The weighted sum that is minimised.
+  /// Returns the weighted sum that is minimised.
   public func total(_ weights: RilqLossWeights) -> Double {
     weights.model * modelLoss + weights.groundTruth * groundTruthLoss + weights.divergence * divergence
   }
 
-  /// Adds a share of another window's loss.
+  /// Adds another window's loss, multiplied by `share`.
   package mutating func add(_ loss: RilqLoss, share: Double) {
     modelLoss += loss.modelLoss * share
     groundTruthLoss += loss.groundTruthLoss * share
@@ -31,7 +33,7 @@ public struct RilqLoss: Sendable, Equatable {
   }
 }
 
-/// The factors of the parts of the loss; the paper uses a half for the first two.
+/// The weights of the loss's parts; the paper uses 0.5 for the first two.
 public struct RilqLossWeights: Sendable, Equatable {
   /// The factor of the model loss.
   public var model: Double
@@ -48,16 +50,16 @@ public struct RilqLossWeights: Sendable, Equatable {
   }
 }
 
-/// What calibration minimises.
+/// The objective that calibration minimises.
 package struct RilqObjective: Sendable {
   /// The factors of the parts.
   package let weights: RilqLossWeights
-  /// The original's output head, which turns its hidden states into the distribution to match; nil without divergence.
+  /// The original's output head, which gives the distribution to match; nil without divergence.
   package let teacherHead: LinearGroup?
-  /// What the divergence compares.
+  /// The tokens and temperature of the divergence.
   package let divergence: DivergenceShape
 
-  /// Joins factors with the head of the original model, which a weight for the divergence needs.
+  /// Joins weights with the head of the original model; a weight for the divergence requires the head.
   package init(
     _ weights: RilqLossWeights = RilqLossWeights(), teacherHead: LinearGroup? = nil,
     divergence: DivergenceShape = DivergenceShape()
@@ -69,13 +71,15 @@ package struct RilqObjective: Sendable {
   }
 }
 
-/// A window with what the original model makes of it.
+/// A window with the original model's output for it.
 package struct TrainingWindow: Sendable {
   /// The tokens, at least two.
   package let tokens: [Int32]
   /// The original model's hidden state after the final norm, `[tokens, hidden]`.
   package let teacher: [Float]
-  /// Whether each token counts in the ground-truth loss and the divergence, the first one aside; nil means all do.
+  /// Whether each token counts in the ground-truth loss and the divergence; nil means all do.
+  ///
+  /// The first token never counts.
   package let isScored: [Bool]?
 
   package init(tokens: [Int32], teacher: [Float], isScored: [Bool]? = nil) {
@@ -84,7 +88,7 @@ package struct TrainingWindow: Sendable {
     self.isScored = isScored
   }
 
-  /// The tokens that count.
+  /// The number of tokens that count.
   var scoredCount: Int { isScored.map { $0.dropFirst().count { $0 } } ?? tokens.count - 1 }
 
   func scores(_ token: Int) -> Bool { isScored?[token] ?? true }

@@ -1,7 +1,7 @@
 package import Checkpoints
 import Foundation
 
-/// The cosines and sines that turn queries and keys, by position.
+/// The cosines and sines, by position, that rotate queries and keys.
 ///
 /// Source: RoFormer, arXiv:2104.09864; the wavelength scaling of Llama 3.1 as Hugging Face computes it.
 package struct RotaryEmbedding: Sendable {

@@ -1,23 +1,23 @@
 package import Checkpoints
 package import Kernels
 
-/// A model that computes many windows layer by layer, with the weights of one layer in memory at a time.
+/// A model that computes many windows layer by layer, with one layer's weights in memory at a time.
 ///
-/// The file is read once for each block of windows, as many as a bounded memory holds between two layers; what it computes is what
-/// `Transformer.finalHidden` does, bit for bit.
+/// The file is read once per block of windows, whose size is limited by `blockLimit`. The results equal those
+/// of `Transformer.finalHidden`, bit for bit.
 package struct StreamedTransformer: Sendable {
-  /// The bytes of residual streams that wait between two layers.
+  /// The maximum size, in bytes, of the residual streams kept between two layers.
   package static let blockLimit = 128_000_000
 
   private let reader: ModelReader
   /// The model without its layers.
   private let frame: Transformer
 
-  /// Takes a model that was read, and lets go of its layers.
+  /// Takes a model and releases its layers.
   ///
   /// - Parameters:
   ///   - model: The model.
-  ///   - checkpoint: What it was read from.
+  ///   - checkpoint: The checkpoint that the model was read from.
   package init(_ model: Transformer, of checkpoint: Checkpoint) {
     reader = ModelReader(checkpoint: checkpoint)
     var frame = model
@@ -28,11 +28,13 @@ package struct StreamedTransformer: Sendable {
   /// Computes the hidden states after the final norm.
   ///
   /// - Parameters:
-  ///   - windows: The tokens of each.
-  ///   - blockLimit: The bytes of residual streams that wait between two layers; one window at least is computed.
-  ///   - progress: Told after each layer of a block, in windows.
-  ///   - then: Gets the number of each window in turn and its hidden states, `[tokens, hidden]`.
-  /// - Throws: `ModelError.tokenOutOfRange`, `FormatError` when a layer cannot be read, or what `then` throws.
+  ///   - windows: The tokens of each window.
+  ///   - blockLimit: The maximum size, in bytes, of the residual streams kept between two layers. A block has
+  ///     at least one window.
+  ///   - progress: Called after each layer of a block; counts windows.
+  ///   - then: Called in order with each window's index and hidden states, `[tokens, hidden]`.
+  /// - Throws: `ModelError.tokenOutOfRange`, `FormatError` when a layer cannot be read, or the errors of
+  ///   `then`.
   package func finalHidden(
     _ windows: [[Int32]], blockLimit: Int = Self.blockLimit, progress: (Int) -> Void = { _ in },
     then: (Int, Matrix) throws -> Void
@@ -69,7 +71,7 @@ extension StreamedTransformer {
 }
 
 extension [Matrix] {
-  /// Changes every matrix, some of them at the same time.
+  /// Changes every matrix, `count` of them in parallel.
   fileprivate mutating func update(atOnce count: Int, _ body: @Sendable (inout Matrix) -> Void) {
     for start in stride(from: 0, to: self.count, by: count) {
       let part = Array(self[start..<Swift.min(start + count, self.count)])

@@ -1,10 +1,10 @@
 public import Checkpoints
 
-/// The tokens that texts of a model begin and end with.
+/// The tokens that begin and end a text of a model.
 public struct TextBoundaries: Sendable, Equatable {
   /// The token before a text, if the model has one.
   public let beginToken: Int32?
-  /// The tokens that end a text; the first one is put behind a text.
+  /// The tokens that end a text; the first one is written after a text.
   public let endTokens: [Int32]
 
   /// Names the tokens.
@@ -13,7 +13,8 @@ public struct TextBoundaries: Sendable, Equatable {
     self.endTokens = endTokens
   }
 
-  /// Reads them from a checkpoint's `generation_config.json`, and what that does not say from its `config.json`.
+  /// Reads the tokens from a checkpoint's `generation_config.json`, or from its `config.json` where the
+  /// former lacks them.
   ///
   /// - Throws: `FormatError` when a file is malformed or a token is outside the vocabulary.
   public init(of checkpoint: Checkpoint) throws {

@@ -1,15 +1,15 @@
-/// Turns tokens into text as they come, whole characters at a time.
+/// Turns tokens into text as they arrive, in whole characters.
 public struct TextStream {
   private let tokenizer: Tokenizer
-  /// The beginning of a character whose end has not come yet.
+  /// The first bytes of a character that is not complete yet.
   private var pending: [UInt8] = []
 
-  /// Begins a text; special tokens do not show in it.
+  /// Begins a text without its special tokens.
   public init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
 
   /// Adds a token.
   ///
-  /// - Returns: The text that is complete now; bytes that are not UTF-8 become U+FFFD.
+  /// - Returns: The text that this token completes; bytes that are not UTF-8 become U+FFFD.
   public mutating func append(_ token: Int32) -> String {
     pending += tokenizer.decodeBytes([token], skipSpecialTokens: true)
     let end = pending.count - Self.openByteCount(pending)
@@ -19,13 +19,13 @@ public struct TextStream {
 
   /// Ends the text.
   ///
-  /// - Returns: What is left of it.
+  /// - Returns: The remaining text.
   public mutating func finish() -> String {
     defer { pending = [] }
     return String(decoding: pending, as: UTF8.self)
   }
 
-  /// The bytes at the end that begin a character and may yet be continued.
+  /// The number of bytes at the end that begin an incomplete character.
   private static func openByteCount(_ bytes: [UInt8]) -> Int {
     for count in 1...3 where count <= bytes.count {
       let byte = bytes[bytes.count - count]

@@ -2,19 +2,19 @@ import Kernels
 
 /// How the next token is chosen from logits.
 public struct SamplingOptions: Sendable, Equatable {
-  /// The temperatures that may be asked for beside 0.
+  /// The valid temperatures besides 0.
   public static let temperatures = 0.01...100.0
 
-  /// What logits are divided by; 0 takes the most probable token.
+  /// The divisor of the logits; 0 chooses the most probable token.
   public var temperature: Double
-  /// The most probable tokens that take part, at least 1; nil lets all of them.
+  /// The number of most probable tokens to choose from, at least 1; nil for all.
   public var topK: Int?
-  /// The share of probability that the most probable tokens taking part must have, above 0 and at most 1.
+  /// The total probability of the most probable tokens to choose from, above 0 and at most 1.
   public var topP: Double
   /// The seed of all random numbers.
   public var seed: UInt64
 
-  /// Chooses a way; the defaults sample from the model's own distribution.
+  /// Creates options; the defaults sample from the model's own distribution.
   public init(temperature: Double = 1, topK: Int? = nil, topP: Double = 1, seed: UInt64 = 1) {
     self.temperature = temperature
     self.topK = topK
@@ -23,10 +23,10 @@ public struct SamplingOptions: Sendable, Equatable {
   }
 }
 
-/// Chooses the tokens of one sequence, with random numbers of its own.
+/// Chooses the tokens of one sequence with its own random numbers.
 ///
-/// First the temperature, then the most probable `topK`, then of these the fewest that have `topP` of their
-/// probability; of equally probable tokens the one with the smaller number comes first.
+/// Applies the temperature first, then keeps the `topK` most probable tokens, then the fewest of these that
+/// have `topP` of their probability. Among equally probable tokens the smaller id comes first.
 ///
 /// Source: the order of Hugging Face transformers; nucleus sampling, arXiv:1904.09751.
 package struct TokenSampler: Sendable {
@@ -37,7 +37,7 @@ package struct TokenSampler: Sendable {
   ///
   /// - Parameters:
   ///   - options: How to choose.
-  ///   - stream: The number of the sequence: others have other random numbers.
+  ///   - stream: The number of the sequence; each number gives other random numbers.
   package init(_ options: SamplingOptions, stream: Int = 0) {
     self.options = options
     random = RandomStream(seed: options.seed, stream: stream)
@@ -45,9 +45,9 @@ package struct TokenSampler: Sendable {
 
   /// Chooses a token.
   ///
-  /// - Parameter logits: One for each token.
-  /// - Returns: The number of the token.
-  /// - Throws: `ModelError.notFinite` when there is no distribution.
+  /// - Parameter logits: One per token of the vocabulary.
+  /// - Returns: The id of the token.
+  /// - Throws: `ModelError.notFinite` when the logits give no distribution.
   package mutating func next(_ logits: Span<Float>) throws -> Int32 {
     guard options.temperature > 0 else {
       guard logSumExp(logits).isFinite else { throw Self.notFinite }
@@ -63,7 +63,7 @@ package struct TokenSampler: Sendable {
 
   private static let notFinite = ModelError.notFinite("the distribution of the next token")
 
-  /// The tokens that may be chosen, or nil for all.
+  /// Returns the tokens to choose from, or nil for all.
   private func candidates(of probabilities: [Float]) -> [Int]? {
     guard options.topK != nil || options.topP < 1 else { return nil }
     let least = leastProbability(of: probabilities)
@@ -71,7 +71,7 @@ package struct TokenSampler: Sendable {
     kept.sort { (probabilities[$0], $1) > (probabilities[$1], $0) }
     if let topK = options.topK { kept.removeLast(max(kept.count - topK, 0)) }
     guard options.topP < 1 else { return kept }
-    // Of all tokens, not of those above the bound, unless their number is limited.
+    // Relative to all tokens, not to those above the bound, unless `topK` limits their number.
     let whole = options.topK == nil ? probabilities : kept.map { probabilities[$0] }
     let share = options.topP * whole.reduce(0) { $0 + Double($1) }
     var sum = 0.0
@@ -82,13 +82,13 @@ package struct TokenSampler: Sendable {
     return Array(kept.prefix((count ?? kept.count - 1) + 1))
   }
 
-  /// A bound below every token that may be chosen, so that only few need to be sorted.
+  /// Returns a probability below that of every eligible token, so that only a few tokens need sorting.
   private func leastProbability(of probabilities: [Float]) -> Float {
     guard let topK = options.topK else {
-      // All tokens below it have less than what topP leaves out.
+      // The tokens below it together have less than the probability that topP leaves out.
       return Float((1 - options.topP) / Double(probabilities.count))
     }
-    // Each of topK parts has a token that is at least as probable as the smallest of their maxima.
+    // Each of topK parts holds a token at least as probable as the smallest of the parts' maxima.
     let part = probabilities.count / topK
     guard part > 1 else { return 0 }
     return (0..<topK).reduce(Float.infinity) { least, index in
@@ -104,7 +104,7 @@ package struct TokenSampler: Sendable {
       left -= Double(probabilities[index])
       if left < 0 { return index }
     }
-    // What rounding left over belongs to the last token that has any probability.
+    // The last token with any probability gets what rounding left over.
     return indices.last { probabilities[$0] > 0 } ?? 0
   }
 }

@@ -1,9 +1,9 @@
 public import Checkpoints
 
 extension Tokenizer {
-  /// Reads the tokenizer that travels with a checkpoint.
+  /// Reads the tokenizer of a checkpoint.
   ///
-  /// - Throws: `FormatError` when `tokenizer.json` is missing, malformed or of a kind that is not supported.
+  /// - Throws: `FormatError` when `tokenizer.json` is missing, malformed or not supported.
   public convenience init(of checkpoint: Checkpoint) throws {
     let path = Self.path(in: checkpoint)
     let contents = try Self.document(of: checkpoint)
@@ -18,12 +18,12 @@ extension Tokenizer {
     throw FormatError(checkpoint.path, .missing("tokenizer.json"))
   }
 
-  /// Reads the tokenizer of whatever is at a path; of a folder with a `tokenizer.json` nothing else is looked at.
+  /// Reads the tokenizer at a path; if a folder has a `tokenizer.json`, nothing else in it is read.
   ///
   /// - Parameters:
   ///   - path: A folder with a `tokenizer.json`, that file itself, or a checkpoint.
   ///   - access: Whether the files of a checkpoint are mapped or read.
-  /// - Throws: `FormatError` when there is no tokenizer, or it is malformed or of a kind that is not supported.
+  /// - Throws: `FormatError` when the tokenizer is missing, malformed or not supported.
   public convenience init(openedAt path: String, access: FileAccess = .mapped) throws {
     let fileName = "tokenizer.json"
     switch try FileSystem.kind(of: path) {
@@ -42,7 +42,7 @@ extension Tokenizer {
     try self.init(of: Checkpoint.open(path: path, access: access))
   }
 
-  /// The path of a checkpoint's tokenizer, as errors name it.
+  /// Returns the path of a checkpoint's tokenizer, as errors name it.
   package static func path(in checkpoint: Checkpoint) -> String {
     FileSystem.join(checkpoint.path, "tokenizer.json")
   }
@@ -50,8 +50,9 @@ extension Tokenizer {
   /// Reads and encodes a text file.
   ///
   /// - Parameter path: A UTF-8 file.
-  /// - Returns: The tokens, without special ones around them.
-  /// - Throws: `FormatError` when it cannot be read or is not UTF-8, with the byte.
+  /// - Returns: The tokens, without special tokens around them.
+  /// - Throws: `FormatError` when the file cannot be read, or with the offset of the first byte that is not
+  ///   UTF-8.
   public func encode(contentsOf path: String) throws -> [Int32] {
     try encode(InputFile.contents(of: path), path: path)
   }

@@ -1,12 +1,12 @@
 package import Checkpoints
 package import Kernels
 
-/// The gradients of what is trained in one layer, group by group in the order of the computation.
+/// The gradients of the trained parameters of one layer, group by group in the order of the computation.
 package struct LayerGradients: Sendable {
-  /// One list for each group, one entry for each linear.
+  /// One list per group, with one entry per linear.
   package var groups: [[LinearGradients]]
 
-  /// Zeros for the trained parts of a layer.
+  /// Creates zeros for the trained parameters of a layer.
   package init(for layer: Transformer.DecoderLayer, training parts: TrainedParts) {
     groups = layer.groups.map { group in
       group.linears.map { LinearGradients(for: $0, training: parts) }
@@ -43,11 +43,11 @@ extension Transformer {
   ///
   /// - Parameters:
   ///   - layer: The layer.
-  ///   - saved: What its forward pass returned.
-  ///   - gradient: The gradient of its output, `[tokens, hidden]`; becomes that of its input.
+  ///   - saved: The result of the layer's forward pass.
+  ///   - gradient: The gradient of the layer's output, `[tokens, hidden]`; becomes that of its input.
   ///   - gradients: Added to.
-  ///   - rotary: The table of the forward pass.
-  ///   - lend: Gets each group, its input `[tokens, in]` and the gradient of its outputs `[tokens, out]`.
+  ///   - rotary: The same table as in the forward pass.
+  ///   - lend: Receives each group, its input `[tokens, in]` and the gradient of its outputs `[tokens, out]`.
   package func backward(
     _ layer: DecoderLayer, _ saved: LayerActivations, gradient: inout Matrix,
     gradients: inout LayerGradients, rotary: RotaryEmbedding,
@@ -58,7 +58,7 @@ extension Transformer {
       for (index, operation) in part.operations.enumerated().reversed() {
         let x = operation.needsInput ? input(of: index, part, inputs, layer) : nil
         if case .norm(let slot) = operation, index == 0, let x {
-          // What goes round the part stays: it is added to in place.
+          // The residual connection's gradient stays as it is and is added to in place.
           addNormGradient(x, weight: layer[norm: slot], dy, to: &gradient)
           break
         }
@@ -68,7 +68,7 @@ extension Transformer {
     }
   }
 
-  /// The input of an operation: kept, or computed again from the input of the one before it.
+  /// Returns the input of an operation, either kept or computed again from the previous operation's input.
   private func input(of index: Int, _ part: LayerPart, _ inputs: [Matrix?], _ layer: DecoderLayer) -> Matrix {
     if let kept = inputs[index] { return kept }
     let before = input(of: index - 1, part, inputs, layer)
@@ -79,15 +79,15 @@ extension Transformer {
     }
   }
 
-  /// The gradient of an operation's input; those of what is trained in it are added.
+  /// Computes the gradient of an operation's input and adds those of its trained parameters.
   ///
   /// - Parameters:
   ///   - operation: The operation.
-  ///   - x: Its input, `[tokens, in]`; nil when it does not need it.
-  ///   - dy: The gradient of its output, `[tokens, out]`.
-  ///   - layer: Has the weights.
+  ///   - x: The operation's input, `[tokens, in]`; nil if it is not needed.
+  ///   - dy: The gradient of the operation's output, `[tokens, out]`.
+  ///   - layer: The layer's weights.
   ///   - gradients: Added to.
-  ///   - rotary: The table of the forward pass.
+  ///   - rotary: The same table as in the forward pass.
   ///   - lend: As in `backward`.
   /// - Returns: `[tokens, in]`.
   private func inputGradient(
@@ -117,7 +117,7 @@ extension Transformer {
     }
   }
 
-  /// The gradient of gate and up from that of `silu(gate) · up`.
+  /// Computes the gradient of gate and up from that of `silu(gate) · up`.
   private func gatedBackward(_ gateAndUp: Matrix, gradient: Matrix) -> Matrix {
     let width = gateAndUp.columnCount / 2
     var result = Matrix.unspecified(rows: gateAndUp.rowCount, columns: 2 * width)
@@ -138,7 +138,7 @@ extension Transformer {
     return result
   }
 
-  /// Adds the gradient that goes through a norm to that of the residual stream.
+  /// Adds the gradient through a norm to that of the residual stream.
   package func addNormGradient(
     _ x: Matrix, weight: [Float], _ normGradient: Matrix, to gradient: inout Matrix
   ) {

@@ -2,11 +2,11 @@ import Checkpoints
 import Kernels
 
 extension Transformer {
-  /// Finds out where a computation ceases to be finite, after its result turned out not to be.
+  /// Finds the first tensor or layer that is not finite, after a result was not finite.
   ///
-  /// - Parameter tokens: What was computed.
-  /// - Returns: The error with the first tensor that is not finite among those that were used, else with the first layer whose
-  ///   output is not; nil when everything up to the logits is finite.
+  /// - Parameter tokens: The tokens whose result was not finite.
+  /// - Returns: An error that names the first used tensor that is not finite, otherwise the first layer whose
+  ///   output is not finite; nil when everything up to the logits is finite.
   /// - Throws: `ModelError.tokenOutOfRange`.
   package func findNotFinite(_ tokens: [Int32]) throws -> ModelError? {
     var hidden = try embed(tokens)
@@ -29,7 +29,7 @@ extension Transformer {
       ?? notFinite(logits(final.rows(final.rowCount - 1..<final.rowCount)), "the logits", weights)
   }
 
-  /// The error of a tensor of a layer that is not finite.
+  /// Returns an error for the first of a layer's tensors that is not finite.
   private func notFinite(_ tensors: [ModelTensor], of layer: DecoderLayer) -> ModelError? {
     for tensor in tensors where tensor.role == .norm {
       guard let index = layer[norm: tensor.slot].firstIndex(where: { !$0.isFinite }) else { continue }
@@ -71,13 +71,13 @@ extension Transformer {
 }
 
 extension Transformer {
-  /// Refuses a result that is not finite.
+  /// Throws if a result is not finite.
   ///
   /// - Parameters:
   ///   - value: The result.
-  ///   - tokens: What it was computed from.
-  ///   - what: What the error names when the model itself is finite.
-  /// - Throws: `ModelError.notFinite` with the first tensor or layer that is not.
+  ///   - tokens: The tokens that it was computed from.
+  ///   - what: The name in the error if the model itself is finite.
+  /// - Throws: `ModelError.notFinite` with the first tensor or layer that is not finite.
   package func requireFinite(_ value: Double, of tokens: [Int32], _ what: String) throws {
     guard !value.isFinite else { return }
     throw try findNotFinite(tokens) ?? .notFinite(place(what))

@@ -2,7 +2,7 @@ import Checkpoints
 package import Kernels
 
 extension Transformer {
-  /// The embeddings of tokens, `[tokens, hidden]`.
+  /// Returns the embeddings of tokens, `[tokens, hidden]`.
   ///
   /// - Throws: `ModelError.tokenOutOfRange`.
   package func embed(_ tokens: [Int32]) throws -> Matrix {
@@ -20,7 +20,7 @@ extension Transformer {
     return hidden
   }
 
-  /// The hidden state after the final norm, `[tokens, hidden]`.
+  /// Computes the hidden state after the final norm, `[tokens, hidden]`.
   ///
   /// - Parameters:
   ///   - tokens: One window.
@@ -34,18 +34,18 @@ extension Transformer {
     return normalized(hidden, weight: finalNorm)
   }
 
-  /// The rotary table for windows up to a length.
+  /// Creates the rotary table for windows up to a length.
   package func rotaryEmbedding(positions: Int) -> RotaryEmbedding {
     RotaryEmbedding(configuration.rotary, headSize: configuration.headSize, positionCount: positions)
   }
 
-  /// The logits of hidden states after the final norm.
+  /// Computes the logits of hidden states after the final norm.
   ///
   /// - Parameter hidden: `[tokens, hidden]`.
   /// - Returns: `[tokens, vocabulary]`.
   package func logits(_ hidden: Matrix) -> Matrix { head(hidden) }
 
-  /// Divides each row by its root mean square and multiplies with the norm's weight.
+  /// Divides each row by its root mean square and multiplies by the norm's weight.
   ///
   /// Source: RMSNorm, arXiv:1910.07467.
   package func normalized(_ x: Matrix, weight: [Float]) -> Matrix {
@@ -62,7 +62,7 @@ extension Transformer {
     return result
   }
 
-  /// The gated activation: `silu(gate) · up`.
+  /// Computes the gated activation: `silu(gate) · up`.
   ///
   /// - Parameter gateAndUp: `[tokens, 2 · intermediate]`.
   /// - Returns: `[tokens, intermediate]`.
@@ -81,7 +81,7 @@ extension Transformer {
     return result
   }
 
-  /// Adds what a part of a layer computes to the residual stream.
+  /// Adds the output of a layer's part to the residual stream.
   func add(_ update: Matrix, to hidden: inout Matrix) {
     let columnCount = hidden.columnCount
     var values = hidden.values.mutableSpan

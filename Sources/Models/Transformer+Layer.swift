@@ -1,18 +1,18 @@
 import Checkpoints
 package import Kernels
 
-/// What the operations of a layer need besides their input: which product is fastest, where the tokens stand in their
-/// sequences, and which keys they see.
+/// The context of a layer's operations: how products are computed, the tokens' positions in their sequences,
+/// and the keys that they see.
 protocol LayerEnvironment {
-  /// The outputs of a group of linears, adapters included.
+  /// Computes the outputs of a group of linears, adapters included.
   func product(_ group: LinearGroup, _ x: Matrix) -> Matrix
-  /// Turns queries and keys by the positions of the tokens.
+  /// Rotates queries and keys by the positions of the tokens.
   func turn(_ queriesKeysValues: inout Matrix)
-  /// The weighted values of every head, for queries, keys and values after turning.
+  /// Computes the weighted values of every head from rotated queries and keys.
   mutating func attend(_ queriesKeysValues: Matrix) -> Matrix
 }
 
-/// A whole window, from its first token on.
+/// A whole window, from its first token.
 struct WindowEnvironment: LayerEnvironment {
   let attention: Attention
   /// At least as many positions as there are tokens.
@@ -28,13 +28,13 @@ struct WindowEnvironment: LayerEnvironment {
 }
 
 extension Transformer {
-  /// Computes an operation of a layer.
+  /// Computes one operation of a layer.
   ///
   /// - Parameters:
   ///   - operation: The operation.
   ///   - x: `[tokens, in]`; becomes `[tokens, out]`.
-  ///   - layer: Has the weights.
-  ///   - environment: Where the tokens stand.
+  ///   - layer: The layer's weights.
+  ///   - environment: The context of the tokens.
   func apply(
     _ operation: LayerOperation, to x: inout Matrix, of layer: DecoderLayer,
     in environment: inout some LayerEnvironment
@@ -48,12 +48,12 @@ extension Transformer {
     }
   }
 
-  /// Runs one layer on the residual stream and keeps nothing.
+  /// Runs one layer on the residual stream and keeps no activations.
   ///
   /// - Parameters:
   ///   - layer: The layer.
   ///   - hidden: `[tokens, hidden]`; becomes the layer's output.
-  ///   - environment: Where the tokens stand.
+  ///   - environment: The context of the tokens.
   func run(_ layer: DecoderLayer, _ hidden: inout Matrix, in environment: inout some LayerEnvironment) {
     for part in layer.description.parts {
       var x = hidden
@@ -68,7 +68,7 @@ extension Transformer {
   ///   - layer: The layer.
   ///   - hidden: `[tokens, hidden]`; becomes the layer's output.
   ///   - rotary: At least as many positions as there are tokens.
-  /// - Returns: What the backward pass needs.
+  /// - Returns: The activations that the backward pass needs.
   @discardableResult
   package func forward(
     _ layer: DecoderLayer, _ hidden: inout Matrix, rotary: RotaryEmbedding
@@ -89,14 +89,14 @@ extension Transformer {
   }
 }
 
-/// What the backward pass of a layer needs from the forward pass; the rest is computed again.
+/// The forward activations that the backward pass of a layer needs; the others are computed again.
 package struct LayerActivations: Sendable {
-  /// For each part the inputs of its operations, `[tokens, in]`; nil for those that are not kept.
+  /// The inputs of each part's operations, `[tokens, in]`; nil for inputs that are not kept.
   fileprivate(set) var inputs: [[Matrix?]] = []
 }
 
 extension LayerPart {
-  /// Whether the input of an operation is kept for the backward pass.
+  /// Whether an operation's input is kept for the backward pass.
   fileprivate func keepsInput(of index: Int) -> Bool {
     operations[index].needsInput && (index == 0 || !operations[index - 1].isComputedAgain)
   }
@@ -111,7 +111,8 @@ extension LayerOperation {
     }
   }
 
-  /// Whether the backward pass computes the operation's output again, since that takes less than the memory costs.
+  /// Whether the backward pass computes the operation's output again, because that costs less than its
+  /// memory.
   var isComputedAgain: Bool {
     switch self {
     case .norm, .gate: true

@@ -1,20 +1,20 @@
 package import Kernels
 
 extension Transformer {
-  /// How far a layer's output is from another one, and the gradients of what is trained in the layer.
+  /// Computes how far a layer's output is from an expected one, and adds the gradients of the layer.
   ///
-  /// The loss of a token is the squared difference relative to the square of what is expected, as the norms behind the layer
-  /// see it; a few tokens of huge activations count no more than the others.
+  /// The loss of a token is the squared difference divided by the square of the expected value, because later
+  /// norms see it that way. A few tokens with huge activations therefore count no more than the others.
   ///
   /// - Parameters:
   ///   - layer: The layer, of this model's shape.
   ///   - input: The residual stream before it, `[tokens, hidden]`.
-  ///   - expected: The stream behind it, `[tokens, hidden]`.
-  ///   - gradientScale: What the gradients, of the sum over tokens, are multiplied with; nil computes no gradients.
+  ///   - expected: The expected stream after it, `[tokens, hidden]`.
+  ///   - gradientScale: The factor of the gradients of the sum over tokens; nil computes no gradients.
   ///   - gradients: Added to.
   ///   - rotary: At least as many positions as there are tokens.
-  /// - Returns: The mean over tokens.
-  /// - Source: Block-AP of EfficientQAT, arXiv:2407.11062, section 3.2, there with the plain mean square.
+  /// - Returns: The mean loss over tokens.
+  /// - Source: Block-AP of EfficientQAT, arXiv:2407.11062, section 3.2, which uses the plain mean square.
   package func addLayerGradients(
     of layer: DecoderLayer, input: Matrix, expected: Matrix, gradientScale: Float?,
     to gradients: inout LayerGradients, rotary: RotaryEmbedding
@@ -28,7 +28,8 @@ extension Transformer {
     return loss
   }
 
-  /// The mean over rows of `|output - expected|² / |expected|²`, and `scale · (output - expected) / |expected|²`.
+  /// Returns the mean over rows of `|output - expected|² / |expected|²`, and its gradient `scale · (output -
+  /// expected) / |expected|²`.
   private func relativeDifference(
     _ output: Matrix, _ expected: Matrix, scale: Float
   ) -> (loss: Double, difference: Matrix) {

@@ -1,31 +1,32 @@
 import Kernels
 
-/// Where a quantized model is compared with the original.
+/// The place where a quantized model is compared with the original.
 public enum LossScope: String, Sendable, CaseIterable {
-  /// At the output of every linear, each trained for its own output alone.
+  /// The output of every linear; each linear is trained for its own output.
   case linear
-  /// At the output of every layer, the linears of a layer trained for it together.
+  /// The output of every layer; the linears of a layer are trained together.
   case layer
-  /// At the end of the model, all linears trained together: RILQ.
+  /// The end of the model; all linears are trained together (RILQ).
   case model
 }
 
 extension Transformer {
-  /// The mean local loss of one window, and its gradients, none of which leaves its linear or layer.
+  /// Computes the mean local loss of one window and its gradients; no gradient leaves its linear or layer.
   ///
-  /// The original runs beside this model, layer by layer, each on its own activations. The loss of an output is its squared
-  /// difference relative to the original's square, so that large outputs count no more than small ones.
+  /// The original runs in step with this model, layer by layer, each on its own activations. The loss of an
+  /// output is its squared difference divided by the original's square, so that large outputs count no more
+  /// than small ones.
   ///
   /// - Parameters:
   ///   - tokens: The window.
   ///   - original: The original model.
   ///   - scope: `linear` or `layer`.
-  ///   - gradientScale: What the gradients are multiplied with; nil computes no gradients.
-  ///   - gradients: One for each layer; added to.
+  ///   - gradientScale: The factor of the gradients; nil computes no gradients.
+  ///   - gradients: One per layer; added to.
   ///   - rotary: At least as many positions as there are tokens.
-  /// - Returns: The mean over the outputs that are compared.
+  /// - Returns: The mean over the compared outputs.
   /// - Throws: `ModelError.tokenOutOfRange`.
-  /// - Source: The scopes compared in RILQ, arXiv:2412.01129, section 3.
+  /// - Source: The scopes that RILQ compares, arXiv:2412.01129, section 3.
   package func addLocalGradients(
     of tokens: [Int32], original: Transformer, scope: LossScope, gradientScale: Double?,
     to gradients: inout [LayerGradients], rotary: RotaryEmbedding
@@ -92,10 +93,10 @@ extension Transformer {
   }
 }
 
-/// How far an output is from the original's, relative to it.
+/// The difference of an output from the original's, relative to the original's.
 private struct RelativeComparison {
   let loss: Double
-  /// The difference; times `gradientFactor` the gradient of the loss.
+  /// The difference; multiplied by `gradientFactor` it is the gradient of the loss.
   var gradient: Matrix
   let gradientFactor: Double
 

@@ -3,18 +3,18 @@ package import Kernels
 import Synchronization
 
 extension Transformer {
-  /// The tokens whose logits exist at the same time.
+  /// The number of tokens whose logits exist at the same time.
   package static let tokensPerLogitBlock = 64
 
-  /// Ground-truth loss and divergence of a window; with a gradient, that of the hidden states is added to it.
+  /// Computes the ground-truth loss and the divergence of a window, and adds their gradient if asked.
   ///
   /// - Parameters:
   ///   - hidden: After the final norm, `[tokens, hidden]`.
-  ///   - window: Its tokens and what the original makes of them.
-  ///   - objective: Which parts there are, and their factors.
-  ///   - gradientScale: What the gradient is multiplied with.
-  ///   - gradient: `[tokens, hidden]`; nil when it is not asked for.
-  /// - Returns: Both parts, not weighted; zeros when nothing is scored.
+  ///   - window: Its tokens and the original's output for them.
+  ///   - objective: The parts of the loss and their weights.
+  ///   - gradientScale: The factor of the gradient.
+  ///   - gradient: The gradient of the hidden states, `[tokens, hidden]`, added to; nil computes none.
+  /// - Returns: Both parts, not weighted; zeros when no token is scored.
   func logitLosses(
     _ hidden: Matrix, _ window: TrainingWindow, _ objective: RilqObjective, gradientScale: Double,
     gradient: inout Matrix?
@@ -57,7 +57,7 @@ extension Transformer {
 }
 
 extension Matrix {
-  /// A copy of some rows.
+  /// Returns a copy of some rows.
   package func rows(_ range: Range<Int>) -> Matrix {
     Matrix(
       rows: range.count, columns: columnCount,
@@ -69,7 +69,7 @@ extension Matrix {
     for i in other.values.indices { values[start + i] += other.values[i] }
   }
 
-  /// Turns the logits of a block of positions into the gradient of their losses, row by row.
+  /// Replaces the logits of a block of positions by the gradient of their losses, row by row.
   ///
   /// - Returns: The losses of each row; zeros for a token that is not scored.
   fileprivate mutating func replaceByGradient(

@@ -2,18 +2,18 @@ package import Checkpoints
 package import Kernels
 
 extension Transformer {
-  /// Runs a window from one layer on to its loss and back, and lends what the layer's linears read and the gradients of what
-  /// they give.
+  /// Runs a window from one layer to its loss and back, and lends the inputs and output gradients of the
+  /// layer's linears.
   ///
-  /// Of the layers behind only the inputs are kept; each is computed again on the way back.
+  /// Only the inputs of later layers are kept; each later layer is computed again on the way back.
   ///
   /// - Parameters:
   ///   - tokens: One window, at least two tokens.
   ///   - hidden: The residual stream at the layer's input, `[tokens, hidden]`.
   ///   - index: The layer.
   ///   - rotary: At least as many positions as there are tokens.
-  ///   - lend: Gets each group, its input `[tokens, in]` and the gradient of its outputs `[tokens, out]`.
-  /// - Returns: The loss: the sum of the cross entropies of tokens 2… given those before, in nats.
+  ///   - lend: Receives each group, its input `[tokens, in]` and the gradient of its outputs `[tokens, out]`.
+  /// - Returns: The loss: the sum of the cross entropies of all tokens except the first, in nats.
   @discardableResult
   package func outputGradients(
     of tokens: [Int32], hidden: Matrix, layer index: Int, rotary: RotaryEmbedding,
@@ -42,7 +42,7 @@ extension Transformer {
     return loss
   }
 
-  /// The loss of the residual stream behind the last layer, and its gradient.
+  /// Computes the loss from the residual stream after the last layer, and its gradient.
   private func lossGradient(of tokens: [Int32], _ hidden: Matrix) -> (loss: Double, gradient: Matrix) {
     let scoredCount = tokens.count - 1
     precondition(scoredCount > 0, "a window needs at least two tokens")

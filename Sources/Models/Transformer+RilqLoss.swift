@@ -2,11 +2,11 @@ import Checkpoints
 import Kernels
 
 extension Transformer {
-  /// The loss of one window.
+  /// Computes the loss of one window.
   ///
   /// - Parameters:
-  ///   - window: Its tokens and what the original makes of them.
-  ///   - objective: Which parts there are.
+  ///   - window: Its tokens and the original's output for them.
+  ///   - objective: The parts of the loss.
   ///   - rotary: At least as many positions as there are tokens.
   /// - Returns: The parts, not weighted.
   /// - Throws: `ModelError.tokenOutOfRange`.
@@ -21,15 +21,16 @@ extension Transformer {
     return loss
   }
 
-  /// The loss of one window, and its gradients added to those of the window's batch.
+  /// Computes the loss of one window and adds its gradients to those of the batch.
   ///
   /// - Parameters:
-  ///   - window: Its tokens and what the original makes of them.
-  ///   - objective: The parts and their factors.
-  ///   - gradientScale: What the gradients are multiplied with, 1 over the windows of a batch.
-  ///   - recomputesLayers: Whether each layer's forward pass is done again before its backward pass, instead of keeping what it
-  ///     computed: less memory and a quarter more work, the same gradients bit for bit.
-  ///   - gradients: One for each layer; added to.
+  ///   - window: Its tokens and the original's output for them.
+  ///   - objective: The parts of the loss and their weights.
+  ///   - gradientScale: The factor of the gradients: 1 / windows per batch.
+  ///   - recomputesLayers: Whether each layer's forward pass is repeated before its backward pass, instead of
+  ///     keeping its activations. This takes less memory and a quarter more work; the gradients are the same,
+  ///     bit for bit.
+  ///   - gradients: One per layer; added to.
   ///   - rotary: At least as many positions as there are tokens.
   /// - Returns: The parts, not weighted.
   /// - Throws: `ModelError.tokenOutOfRange`.
@@ -61,7 +62,7 @@ extension Transformer {
     return loss
   }
 
-  /// What is kept of a layer between its forward and its backward pass.
+  /// The state of a layer kept between its forward and its backward pass.
   private enum SavedLayer {
     case activations(LayerActivations)
     case input(Matrix)
@@ -84,7 +85,7 @@ extension Transformer {
   }
 }
 
-/// The mean over elements of the squared difference from the original's.
+/// Returns the mean over elements of the squared difference from the original's hidden states.
 func meanSquaredDifference(_ hidden: Matrix, _ teacher: Span<Float>) -> Double {
   precondition(hidden.values.count == teacher.count, "the teacher has another shape")
   let values = hidden.values.span

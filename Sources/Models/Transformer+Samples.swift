@@ -1,25 +1,25 @@
 import Kernels
 
-/// What sampled sequences are, beside how their tokens are chosen.
+/// The shape of sampled sequences: their first token, length and ending.
 package struct SampleShape: Sendable {
-  /// What becomes of a sequence when a token ends its text.
+  /// What happens to a sequence after a token that ends its text.
   package enum Ending: Sendable {
-    /// It ends.
+    /// The sequence ends.
     case stops
-    /// Another text begins in it, until it has its length.
+    /// The sequence continues with another text until it has its length.
     case goesOn
   }
 
-  /// The token that a sequence begins with, as its first one.
+  /// The first token of each sequence.
   package let beginToken: Int32
   /// The tokens that end a text.
   package let endTokens: [Int32]
-  /// The most tokens of a sequence, that for the beginning included; at least 2.
+  /// The maximum number of tokens of a sequence, including the first one; at least 2.
   package let length: Int
-  /// What becomes of a sequence at the end of a text.
+  /// What happens to a sequence at the end of a text.
   package let ending: Ending
 
-  /// Describes sequences of a model.
+  /// Describes the sequences to sample.
   package init(beginToken: Int32, endTokens: [Int32], length: Int, ending: Ending) {
     precondition(length >= 2, "\(length) tokens leave nothing to write")
     self.beginToken = beginToken
@@ -30,23 +30,23 @@ package struct SampleShape: Sendable {
 }
 
 extension Transformer {
-  /// The memory that keys and values of sequences may take, in bytes.
+  /// The maximum memory of the sequences' keys and values, in bytes.
   private static let sampleMemory = 1_000_000_000
-  /// The sequences that are computed together at most.
+  /// The maximum number of sequences that are computed together.
   private static let samplesAtOnce = 128
 
-  /// Lets the model write sequences, many at the same time.
+  /// Lets the model write several sequences at the same time.
   ///
-  /// Each has random numbers of its own, by its number: which of them are computed together, and on how many threads,
-  /// changes none of them.
+  /// Each sequence has its own random numbers. It does not depend on the sequences computed with it, nor on
+  /// the number of threads.
   ///
   /// - Parameters:
-  ///   - count: How many.
-  ///   - shape: What they are.
+  ///   - count: The number of sequences.
+  ///   - shape: First token, length and ending of the sequences.
   ///   - sampling: How tokens are chosen.
-  ///   - atOnce: How many are computed together; nil for as many as there is memory for.
-  ///   - progress: Told after each token.
-  /// - Returns: The tokens of each sequence, the begin token first, those that end a text included.
+  ///   - atOnce: The number of sequences computed together; nil for as many as memory allows.
+  ///   - progress: Called after each token.
+  /// - Returns: The tokens of each sequence, including the begin token and the tokens that end texts.
   /// - Throws: `ModelError`.
   package func samples(
     _ count: Int, _ shape: SampleShape, sampling: SamplingOptions, atOnce: Int? = nil,
@@ -94,10 +94,10 @@ private struct Sample: Sendable {
     sampler = TokenSampler(sampling, stream: stream)
   }
 
-  /// The sequence with one more token.
+  /// Returns the sequence with one more token.
   func extended(by logits: Span<Float>, _ shape: SampleShape) throws -> Sample {
     var sample = self
-    // A text that goes on after its end begins as the first one did.
+    // If a sequence continues after the end of a text, the next text begins like the first one.
     let begins = shape.endTokens.contains(lastToken) && lastToken != shape.beginToken
     let token = begins ? shape.beginToken : try sample.sampler.next(logits)
     sample.tokens.append(token)
@@ -108,7 +108,7 @@ private struct Sample: Sendable {
 }
 
 extension [Sample] {
-  /// How much is written, in tokens; a complete sequence counts as one of full length.
+  /// The number of tokens written; a complete sequence counts with its full length.
   fileprivate func progress(_ shape: SampleShape) -> Progress {
     let written = reduce(0) { $0 + ($1.isComplete ? shape.length : $1.tokens.count) - 1 }
     let complete = count(where: \.isComplete)

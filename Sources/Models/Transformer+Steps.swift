@@ -1,46 +1,47 @@
 package import Checkpoints
 package import Kernels
 
-/// A place in a layer where windows can halt.
+/// A place in a layer where windows can pause.
 package enum LayerHalt: Sendable, Equatable {
-  /// Before a group of linears, whose input is what the window has.
+  /// Before a group of linears; the window holds the group's input.
   case before(LinearGroupKind)
-  /// After a part of the layer, which has changed the residual stream.
+  /// After a part of the layer, which has updated the residual stream.
   case afterPart(Int)
 }
 
-/// One window on its way through a layer, halted before a group of linears.
+/// One window on its way through a layer, paused before a group of linears.
 package struct HaltedWindow: Sendable {
   /// The residual stream, `[tokens, hidden]`.
   package internal(set) var hidden: Matrix
-  /// The part of the layer that the window is in.
+  /// The index of the layer's part that the window is in.
   fileprivate var part = 0
-  /// The operation of the part whose input `value` is.
+  /// The index of the part's operation that takes `value` as input.
   fileprivate var operation = 0
-  /// What attention gives, `[tokens, heads · headSize]`, while the window is halted after it; nil for the residual stream.
+  /// The output of attention, `[tokens, heads · headSize]`, while the window is paused after it; nil when the
+  /// input is the residual stream.
   ///
-  /// What other groups read follows from these two, so that it need not be kept.
+  /// The inputs of other groups follow from these two, so they are not kept.
   fileprivate var value: Matrix?
 
-  /// Starts with embeddings.
+  /// Starts with the embeddings.
   package init(hidden: Matrix) { self.hidden = hidden }
 }
 
 extension Transformer.DecoderLayer {
-  /// Where windows halt after the last part.
+  /// The place after the layer's last part.
   package var end: LayerHalt { .afterPart(description.parts.count - 1) }
 }
 
 extension Transformer {
-  /// Takes a window to a place further on in a layer.
+  /// Moves a window to a later place in a layer.
   ///
-  /// All the way to the layer's end it is computed what `forward` computes; meanwhile linears can be changed whose turn is
-  /// yet to come.
+  /// At the layer's end the result equals that of `forward`. While a window is paused, the linears after it
+  /// can still be changed.
   ///
   /// - Parameters:
-  ///   - window: Where it was halted before, or before the layer.
+  ///   - window: Paused at an earlier place, or before the layer.
   ///   - layer: The layer.
-  ///   - halt: Where it goes.
+  ///   - halt: The place to move to.
   ///   - rotary: At least as many positions as there are tokens.
   package func advance(
     _ window: inout HaltedWindow, through layer: DecoderLayer, to halt: LayerHalt, rotary: RotaryEmbedding
@@ -78,10 +79,10 @@ extension Transformer {
     (window.operation, window.value) = (attention + 1, x)
   }
 
-  /// What a group of linears reads that a window is halted before.
+  /// Returns the input of a group of linears for a window that is paused before the group.
   ///
   /// - Parameters:
-  ///   - window: Halted before the group.
+  ///   - window: Paused before the group.
   ///   - layer: The layer it is in.
   ///   - group: The group.
   /// - Returns: `[tokens, in]`.
@@ -98,7 +99,8 @@ extension Transformer {
   }
 }
 
-/// What halted windows compute again: no attention, whose result is kept.
+/// The environment for inputs that are computed again; attention is never recomputed, because its result is
+/// kept.
 private struct RecomputingEnvironment: LayerEnvironment {
   func product(_ group: LinearGroup, _ x: Matrix) -> Matrix { group(x) }
 

@@ -1,16 +1,16 @@
 public import Checkpoints
 package import Kernels
 
-/// A decoder, read from a checkpoint: dense or packed weights, adapters beside them.
+/// A decoder, read from a checkpoint, with dense or packed weights and optional adapters.
 ///
-/// What its layers compute is a `LayerDescription`. Weights stay in the file (or in memory as they are stored); products
-/// unpack them tile by tile.
+/// `LayerDescription` lists the operations of its layers. Weights stay mapped (or in memory as stored);
+/// products unpack them tile by tile.
 public struct Transformer: Sendable {
   /// The hyperparameters.
   public let configuration: ModelConfiguration
-  /// The checkpoint, for errors.
+  /// The checkpoint's path, for errors.
   let path: String
-  /// Where the tensors are.
+  /// The names and shapes of the tensors.
   let layout: ModelLayout
   /// `[vocabulary, hidden]`.
   package var embedding: Weight
@@ -27,13 +27,13 @@ public struct Transformer: Sendable {
 
   /// Reads the model of a checkpoint; weights are mapped, not copied.
   ///
-  /// - Throws: `FormatError` when a tensor is missing, has another shape than the configuration says, or is of a type
-  ///   that is no weight, or the embedding has an adapter.
+  /// - Throws: `FormatError` when a tensor is missing, has another shape than the configuration gives, has a
+  ///   type that cannot hold weights, or when the embedding has an adapter.
   public init(_ checkpoint: Checkpoint) throws {
     let reader = ModelReader(checkpoint: checkpoint)
     let layout = try ModelLayout(of: checkpoint)
     let c = layout.configuration
-    // Nothing is sized by a configuration that the tensors do not bear out.
+    // The tensors are checked first, so that a wrong configuration never decides an allocation.
     try layout.requireTensors(in: checkpoint)
     configuration = c
     path = checkpoint.path
@@ -58,7 +58,8 @@ public struct Transformer: Sendable {
 }
 
 extension Transformer {
-  /// What the operands of all products with weights, and of those in attention over whole windows, are rounded to.
+  /// The precision to which operands are rounded: of all products with weights, and of attention over whole
+  /// windows.
   package var operands: ProductOperands {
     get { head.operands }
     set {

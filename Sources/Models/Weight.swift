@@ -1,18 +1,18 @@
 package import Checkpoints
 package import Kernels
 
-/// The matrix of a linear, dense in the file's type or packed, unpacked to floats tile by tile.
+/// The matrix of a linear, dense or packed, unpacked to floats tile by tile.
 package struct Weight: Sendable {
-  /// The output features.
+  /// The number of output features.
   package let rowCount: Int
-  /// The input features.
+  /// The number of input features.
   package let columnCount: Int
   /// The elements.
   package var values: Values
 
-  /// How the elements are held.
+  /// How the elements are stored.
   package enum Values: Sendable {
-    /// Row-major floats of a type.
+    /// Row-major floats of one format.
     case dense(TensorBytes, FloatFormat)
     /// Codes with tables.
     case packed(PackedWeight)
@@ -25,7 +25,7 @@ package struct Weight: Sendable {
     self.values = values
   }
 
-  /// The packed form, when it is packed.
+  /// The packed form; nil if the weight is dense.
   package var packed: PackedWeight? {
     get {
       guard case .packed(let packed) = values else { return nil }
@@ -37,15 +37,15 @@ package struct Weight: Sendable {
     }
   }
 
-  /// The columns that a tile boundary must be a multiple of.
+  /// Tile boundaries must be multiples of this number of columns.
   package var columnGranularity: Int { packed?.groupSize ?? 1 }
 
   /// Unpacks a tile.
   ///
   /// - Parameters:
   ///   - rows: The rows of the tile.
-  ///   - columns: The columns of the tile; both ends on a group's edge when the weight is packed.
-  ///   - tile: Gets `[rows.count, columns.count]`.
+  ///   - columns: The columns of the tile; both ends on a group's edge if the weight is packed.
+  ///   - tile: Receives `[rows.count, columns.count]`.
   package func unpack(rows: Range<Int>, columns: Range<Int>, into tile: inout MutableSpan<Float>) {
     switch values {
     case .dense(let bytes, let format):
@@ -57,7 +57,7 @@ package struct Weight: Sendable {
     }
   }
 
-  /// Some rows, `[rows.count, columns]`.
+  /// Returns some rows as floats, `[rows.count, columns]`.
   package func floats(rows: Range<Int>) -> [Float] {
     var values = [Float](repeating: 0, count: rows.count * columnCount)
     var span = values.mutableSpan
@@ -84,20 +84,20 @@ package struct Weight: Sendable {
   }
 }
 
-/// Codes `[rows, columns]`, packed row by row, with a scale and a bias for each group: `w = scale * q + bias`.
+/// Codes `[rows, columns]`, packed row by row, with a scale and a bias per group: `w = scale * q + bias`.
 package struct PackedWeight: Sendable {
-  /// Dense little-endian bit stream, each row in whole bytes.
+  /// A dense little-endian bit stream; each row takes whole bytes.
   package var codes: TensorBytes
-  /// The width of a code.
+  /// The number of bits per code.
   package let bits: Int
-  /// The columns of a group.
+  /// The number of columns per group.
   package let groupSize: Int
   /// `[rows, columns / groupSize]`.
   package var scales: [Float]
   /// `[rows, columns / groupSize]`.
   package var biases: [Float]
 
-  /// Joins codes with tables.
+  /// Joins codes with their tables.
   package init(codes: TensorBytes, bits: Int, groupSize: Int, scales: [Float], biases: [Float]) {
     self.codes = codes
     self.bits = bits
@@ -106,14 +106,14 @@ package struct PackedWeight: Sendable {
     self.biases = biases
   }
 
-  /// Takes over a weight of a checkpoint.
+  /// Takes over a packed weight of a checkpoint.
   package init(_ stored: QuantizedWeight) {
     self.init(
       codes: stored.codes, bits: stored.layout.bits, groupSize: stored.layout.groupSize,
       scales: stored.scales, biases: stored.biases)
   }
 
-  /// The codes of some rows, as bytes.
+  /// The byte range of the codes of some rows.
   package func codeRange(rows: Range<Int>, columnCount: Int) -> Range<Int> {
     let rowBytes = columnCount * bits / 8
     return rows.lowerBound * rowBytes..<rows.upperBound * rowBytes

@@ -1,25 +1,26 @@
 import Checkpoints
 import Kernels
 
-/// How weights are cut for products: what is unpacked at a time stays in the second cache while it is multiplied.
+/// The tile sizes of products with weights; an unpacked tile stays in the second-level cache while it is
+/// multiplied.
 enum WeightTile {
-  /// The floats of a tile.
+  /// The number of floats per tile.
   private static let size = 98_304
-  /// The columns that are multiplied at a time, as many as the product takes steps in one go.
+  /// The number of columns multiplied at a time, equal to the inner block of the product.
   static let width = 320
 
-  /// Cuts rows into tiles, an even number of them where that is possible.
+  /// Cuts rows into tiles, if possible an even number of them.
   static func rows(of rowCount: Int, columns: Int) -> [Range<Int>] {
     let most = min(max(size / max(columns, 1), 16), width)
     let count = max((rowCount + most - 1) / most, 1)
     return evenRanges(of: rowCount, count: rowCount >= 64 ? (count + 1) / 2 * 2 : count)
   }
 
-  /// Cuts columns into tiles of about `width`, or one group where that is wider.
+  /// Cuts columns into tiles of about `width`, or of one group if that is wider.
   ///
   /// - Parameters:
-  ///   - columnCount: The columns.
-  ///   - granularity: What the edges are multiples of.
+  ///   - columnCount: The number of columns.
+  ///   - granularity: Tile edges are multiples of this number.
   /// - Returns: The tiles from left to right.
   static func columns(of columnCount: Int, granularity: Int) -> [Range<Int>] {
     let unit = max(granularity, 1)
@@ -30,13 +31,13 @@ enum WeightTile {
   }
 }
 
-/// Cuts a range into a number of nearly equal parts, at multiples of 8 where they are long.
+/// Cuts a range into nearly equal parts; edges of long parts are multiples of 8.
 func evenRanges(of length: Int, count: Int) -> [Range<Int>] {
   let part = ((length + count - 1) / count + 7) / 8 * 8
   return stride(from: 0, to: length, by: max(part, 1)).map { $0..<min($0 + part, length) }
 }
 
-/// Multiplies the input with some rows of a weight, tile by tile: `y = x · Wᵀ`, `[tokens, rows]`.
+/// Multiplies the input by some rows of a weight, tile by tile: `y = x · Wᵀ`, `[tokens, rows]`.
 func multiply(
   _ x: RoundedMatrix, byRows rows: Range<Int>, of weight: Weight, into y: inout MutableMatrixView<Float>
 ) {
@@ -48,15 +49,15 @@ func multiply(
   }
 }
 
-/// Begins the input's gradient for some columns, or adds to it: `dx = dy · W`.
+/// Computes the input's gradient for some columns, or adds to it: `dx = dy · W`.
 ///
 /// - Parameters:
 ///   - dy: The gradients of all outputs.
-///   - delta: The tokens and the outputs of this weight in it.
+///   - delta: The range of tokens, and the outputs of this weight, in `dy`.
 ///   - columns: The columns of the weight.
 ///   - weight: The weight.
 ///   - dx: `[tokens, columns]`.
-///   - adding: Whether `dx` holds something to add to.
+///   - adding: Whether to add to `dx` instead of overwriting it.
 func multiply(
   _ dy: RoundedMatrix, _ delta: MatrixLayout, byColumns columns: Range<Int>, of weight: Weight,
   into dx: inout MutableMatrixView<Float>, adding: Bool
@@ -69,10 +70,10 @@ func multiply(
 }
 
 extension Weight {
-  /// The rows that are rounded at a time, so that they stay in the first cache.
+  /// The number of rows rounded at a time, so that they stay in the first-level cache.
   private static let roundedRows = 8
 
-  /// Multiplies a part of a matrix with a part of the weight, rounded when the matrix is.
+  /// Multiplies a part of a matrix by a part of the weight, which is rounded if the matrix is.
   fileprivate func multiplyTile(
     _ a: RoundedMatrix, _ aLayout: MatrixLayout, _ tile: MatrixTile, isTransposed: Bool,
     into c: inout MutableMatrixView<Float>, adding: Bool

@@ -1,12 +1,12 @@
 import Checkpoints
 
 extension Checkpoint {
-  /// The file that describes the model.
+  /// The name of the file that describes the model.
   static var configurationName: String { "config.json" }
 
-  /// The document that describes the model; `null` when there is none.
+  /// Reads the document that describes the model; `null` when the checkpoint has none.
   ///
-  /// - Throws: `FormatError` with the byte when it is no JSON.
+  /// - Throws: `FormatError` with the byte offset when the document is not JSON.
   func configuration() throws -> JSONValue {
     guard let asset = try asset(named: Self.configurationName) else { return .null }
     return try asset.withSpan { bytes in
@@ -21,7 +21,7 @@ extension Checkpoint {
 }
 
 extension PassPlan {
-  /// Gives a file that is not weights other contents.
+  /// Replaces the contents of a file that is not weights.
   mutating func replaceAsset(named name: String, with document: JSONValue) {
     let text = Array((document.prettyText + "\n").utf8)
     contents.assets = contents.assets.map {

@@ -3,21 +3,22 @@ import Models
 
 /// The output of a pipeline as a GGUF file.
 struct GGUFOutput {
-  /// The files of a checkpoint whose contents a GGUF file has in its metadata.
+  /// The checkpoint files whose contents a GGUF file holds in its metadata.
   private static let translatedAssets: Set<String> = [
     "config.json", "tokenizer.json", "tokenizer_config.json", GGUFKeptTokenizer.fileName,
   ]
 
-  /// What is written, by the names that a reader of the file gives its tensors.
+  /// The checkpoint to write, with the tensor names that a reader of the file gives.
   let checkpoint: Checkpoint
   private let plan: GGUFExportPlan
 
-  /// Finds a place for everything, from headers, configuration and tokenizer.
+  /// Finds a place for every tensor and setting, from headers, configuration and tokenizer.
   ///
   /// - Parameters:
   ///   - checkpoint: The last checkpoint of the pipeline, or its description.
   ///   - path: The path for errors.
-  /// - Throws: `FormatError`; what is understood but has no place in a GGUF file is `.notExact`.
+  /// - Throws: `FormatError`; its problem is `.notExact` for a supported feature that a GGUF file cannot
+  ///   hold.
   init(_ checkpoint: Checkpoint, path: String) throws {
     let checkpoint = try Self.representable { try checkpoint.withUsualNames() }
     self.checkpoint = checkpoint
@@ -36,7 +37,7 @@ struct GGUFOutput {
     if let kept = try GGUFKeptTokenizer(of: checkpoint) {
       return try kept.export(vocabularySize: vocabularySize)
     }
-    // Reads the whole tokenizer, so that the parts that are taken over belong together.
+    // Reading the whole tokenizer checks that the parts taken over belong together.
     _ = try Tokenizer(of: checkpoint)
     return try GGUFExportTokenizer(
       tokenizer: json("tokenizer.json", of: checkpoint),
@@ -44,20 +45,20 @@ struct GGUFOutput {
       templates: chatTemplates(of: checkpoint), vocabularySize: vocabularySize, path: path)
   }
 
-  /// The tensors that the file has no need of.
+  /// The tensors that the file does not need.
   var redundantTensors: Set<String> { Set(plan.redundantTensors) }
 
-  /// Refuses what needs no values to be known as impossible.
+  /// Rejects tensors that cannot be represented, as far as this is known without their values.
   ///
   /// - Parameters:
-  ///   - options: The types that are asked for.
-  ///   - modules: The modules that are packed on the way.
+  ///   - options: The requested types.
+  ///   - modules: The modules that this run packs.
   /// - Throws: `FormatError.notExact` with the tensor.
   func requireRepresentable(_ options: GGUFExportOptions, packing modules: Set<String>) throws {
     try plan.requireRepresentable(options, packing: modules)
   }
 
-  /// Chooses the types of the tensors and writes the file.
+  /// Chooses the tensors' types and writes the file.
   func write(
     to path: String, _ options: GGUFExportOptions
   ) throws -> (byteCount: Int, report: OutputReport) {
@@ -106,7 +107,7 @@ struct GGUFOutput {
     return text
   }
 
-  /// What we do not compute with has no place in the file either.
+  /// Reports a feature that this program does not support as one that the file cannot hold.
   private static func representable<T>(_ body: () throws -> T) throws -> T {
     do {
       return try body()

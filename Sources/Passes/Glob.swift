@@ -1,4 +1,4 @@
-/// A shell pattern, matched against whole names as `fnmatch` does without flags.
+/// A shell pattern, matched against whole names like `fnmatch` without flags.
 struct Glob: Sendable {
   private enum Token: Sendable {
     case anyRun
@@ -9,7 +9,7 @@ struct Glob: Sendable {
 
   private let tokens: [Token]
 
-  /// Why a text is not a pattern.
+  /// The reason why a text is not a pattern.
   enum Defect: String, Error {
     case openSet = "has a '[' without its ']'"
     case backwardRange = "has a range that runs backwards"
@@ -31,7 +31,7 @@ struct Glob: Sendable {
     self.tokens = tokens
   }
 
-  /// Reads what follows a `[`, up to its `]`; a `]` at the beginning stands for itself.
+  /// Reads the set after a `[`, up to its `]`; a `]` at the beginning is a literal.
   private static func readSet(_ rest: inout ArraySlice<Unicode.Scalar>) throws(Defect) -> Token {
     let isNegated = rest.first == "!"
     if isNegated { rest.removeFirst() }
@@ -49,12 +49,12 @@ struct Glob: Sendable {
     throw .openSet
   }
 
-  /// Whether the whole name fits.
+  /// Whether the pattern matches the whole name.
   func matches(_ name: String) -> Bool {
     let scalars = Array(name.unicodeScalars)
     var i = 0
     var token = 0
-    // After a mismatch the last run takes one more scalar; earlier runs never need to.
+    // After a mismatch the last `*` takes one more scalar; earlier ones never need to.
     var retry: (token: Int, scalar: Int)?
     while i < scalars.count {
       if token < tokens.count, case .anyRun = tokens[token] {

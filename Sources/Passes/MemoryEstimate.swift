@@ -1,6 +1,6 @@
-/// A number of bytes that is computed from sizes in a file: sums and products that are too large stay at the largest number.
+/// A number of bytes computed from sizes in a file; sums and products saturate at the largest integer.
 struct MemoryEstimate: Comparable, ExpressibleByIntegerLiteral {
-  /// The bytes, at least 0.
+  /// The number of bytes, at least 0.
   let byteCount: Int
 
   init(_ byteCount: Int) { self.byteCount = max(byteCount, 0) }
@@ -28,13 +28,13 @@ struct ModelSizes {
   let intermediate: MemoryEstimate
   let layers: MemoryEstimate
   let vocabulary: MemoryEstimate
-  /// The width of all query heads, and of what attention gives.
+  /// The width of all query heads, and of the output of attention.
   let queries: MemoryEstimate
-  /// The width of all keys, or of all values.
+  /// The width of all keys, and of all values.
   let keys: MemoryEstimate
-  /// The weights of one layer's linears.
+  /// The number of weights in one layer's linears.
   let layerWeights: MemoryEstimate
 
-  /// The wider side of the linears.
+  /// The larger of the hidden and the intermediate size.
   var order: MemoryEstimate { max(hidden, intermediate) }
 }

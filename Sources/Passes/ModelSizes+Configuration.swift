@@ -2,7 +2,7 @@ import Checkpoints
 import Models
 
 extension ModelSizes {
-  /// The sizes that a configuration names.
+  /// Takes the sizes from a configuration.
   init(_ c: ModelConfiguration) {
     hidden = MemoryEstimate(c.hiddenSize)
     intermediate = MemoryEstimate(c.intermediateSize)
@@ -13,7 +13,7 @@ extension ModelSizes {
     layerWeights = hidden * (2 * queries + 2 * keys + 3 * intermediate)
   }
 
-  /// The sizes of a checkpoint's model, after its tensors were found to have them.
+  /// Reads the sizes of a checkpoint's model and checks its tensors against them.
   ///
   /// - Throws: `FormatError` when the configuration is malformed or the tensors contradict it.
   init(of input: Checkpoint) throws {

@@ -1,14 +1,14 @@
 package import Checkpoints
 
 extension ModuleDescription {
-  /// The modules with a matrix `<module>.weight` that is not packed, in the order of the file.
+  /// The modules with an unpacked matrix `<module>.weight`, in the order of the file.
   package static func denseMatrices(of checkpoint: Checkpoint) -> [ModuleDescription] {
     matrices(of: checkpoint).filter { checkpoint.contents.quantization[$0.name] == nil }
   }
 
-  /// The modules whose matrix can be quantized to some bits, in the order of the file.
+  /// The modules whose matrix can be quantized to a number of bits, in the order of the file.
   ///
-  /// They are those that are not packed, and those that are packed with more bits: their values are exact.
+  /// These are the unpacked modules and those packed with more bits, whose values are exact.
   package static func quantizableMatrices(
     of checkpoint: Checkpoint, bits: Int
   ) -> [ModuleDescription] {
@@ -19,8 +19,8 @@ extension ModuleDescription {
 
   /// The modules with a matrix `<module>.weight`, packed or not, in the order of the file.
   ///
-  /// The linears of the layers are those that the model's architecture names. Of an architecture that is not understood
-  /// every matrix below a numbered layer counts as one.
+  /// The architecture names the linears of the layers. If it is not supported, every matrix below a numbered
+  /// layer counts as a linear.
   package static func matrices(of checkpoint: Checkpoint) -> [ModuleDescription] {
     let layout = try? ModelLayout(of: checkpoint)
     return names(of: checkpoint.contents).map { name in

@@ -1,16 +1,16 @@
 import Checkpoints
 
-/// A pattern over module names: a name or its end, a glob, or `re:` and a regular expression.
+/// A pattern over module names: a name or its end, a glob, or `re:` followed by a regular expression.
 ///
-/// - A text without `*`, `?` and `[` matches a module of that name, and one whose last components equal it:
-///   `mlp.down_proj` matches `model.layers.0.mlp.down_proj`.
-/// - A glob matches the whole name; `*` stands for any characters, dots too, `?` for one, `[a-c]` and `[!a-c]`
-///   for one of a set.
+/// - A text without `*`, `?` and `[` matches the module of that name, and modules whose last components equal
+///   it: `mlp.down_proj` matches `model.layers.0.mlp.down_proj`.
+/// - A glob matches the whole name; `*` matches any characters including dots, `?` any one character, and
+///   `[a-c]` and `[!a-c]` one character of a set.
 /// - A regular expression matches the whole name.
 public struct ModulePattern: Sendable, CustomStringConvertible {
   /// The pattern as it was written.
   public let text: String
-  /// Where it was written, for messages.
+  /// The place of the pattern in a recipe, for messages.
   let place: RecipePlace?
   private let kind: Kind
 
@@ -21,12 +21,12 @@ public struct ModulePattern: Sendable, CustomStringConvertible {
     case expression(String)
   }
 
-  /// Reads a pattern.
+  /// Parses a pattern.
   ///
-  /// - Throws: `PassError.usage` when it is empty, or its glob or expression is malformed.
+  /// - Throws: `PassError.usage` when the text is empty, or the glob or expression is malformed.
   public init(_ text: String) throws(PassError) { try self.init(text, at: nil) }
 
-  /// Reads a pattern of a recipe.
+  /// Parses a pattern of a recipe.
   init(_ text: String, at place: RecipePlace?) throws(PassError) {
     self.text = text
     self.place = place
@@ -55,7 +55,7 @@ public struct ModulePattern: Sendable, CustomStringConvertible {
   /// The pattern as it was written.
   public var description: String { text }
 
-  /// A test for names; made once for many of them, since an expression is compiled here.
+  /// Returns a test for names; create it once for many names, because it compiles the expression.
   package func matcher() throws -> (String) -> Bool {
     switch kind {
     case .name: nameMatcher()
@@ -66,7 +66,7 @@ public struct ModulePattern: Sendable, CustomStringConvertible {
 
   private func nameMatcher() -> (String) -> Bool {
     let end = Array(("." + text).utf8)
-    // Compared as bytes, which is faster over many names.
+    // Comparing bytes is faster over many names.
     return { $0 == text || $0.utf8.suffix(end.count).elementsEqual(end) }
   }
 
@@ -75,7 +75,7 @@ public struct ModulePattern: Sendable, CustomStringConvertible {
     return { (try? regex.wholeMatch(in: $0)) != nil }
   }
 
-  /// The module a reader probably meant: the one whose last components are nearest to the pattern.
+  /// Returns the module that was probably meant: the one whose last components are nearest to the pattern.
   func nearest(among names: [String]) -> String? {
     let literal = (text.hasPrefix("re:") ? String(text.dropFirst(3)) : text)
       .filter { !"*?[]()|+^$\\".contains($0) }
@@ -89,7 +89,7 @@ public struct ModulePattern: Sendable, CustomStringConvertible {
 }
 
 extension ModulePattern: Equatable {
-  /// Whether both are the same pattern, wherever they were written.
+  /// Whether the patterns have the same text, wherever they were written.
   public static func == (a: ModulePattern, b: ModulePattern) -> Bool { a.text == b.text }
 }
 

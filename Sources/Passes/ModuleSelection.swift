@@ -1,4 +1,4 @@
-/// A module that a pass may work on.
+/// A module that a pass can process.
 public struct ModuleDescription: Sendable, Equatable {
   /// The name without `.weight`: `model.layers.0.mlp.up_proj`.
   public let name: String
@@ -12,18 +12,18 @@ public struct ModuleDescription: Sendable, Equatable {
   }
 }
 
-/// Which modules a pass works on.
+/// The modules that a pass processes.
 public struct ModuleSelection: Sendable, Equatable {
-  /// Names that `ignore` may always give: a model with tied embeddings has no `lm_head`, and a recipe for many
-  /// models names it all the same.
+  /// Names that `ignore` accepts even without a match: a recipe for many models can name `lm_head`, although
+  /// a model with tied embeddings has none.
   static let knownNonTargets = ["lm_head", "model.embed_tokens"]
 
-  /// What to take; nil takes all linears of the layers.
+  /// The modules to select; nil selects all linears of the layers.
   public let targets: [ModulePattern]?
-  /// What to leave out of that.
+  /// The modules to leave out of the selection.
   public let ignore: [ModulePattern]
 
-  /// Combines patterns.
+  /// Combines targets and exceptions.
   public init(targets: [ModulePattern]?, ignore: [ModulePattern] = []) {
     self.targets = targets
     self.ignore = ignore
@@ -33,8 +33,8 @@ public struct ModuleSelection: Sendable, Equatable {
   ///
   /// - Parameter modules: Every module with a weight matrix, selectable or not.
   /// - Returns: The names of the selected modules, in the order of `modules`.
-  /// - Throws: `PassError.unmatchedPattern` for the first pattern without a match, `.emptySelection` when nothing
-  ///   is left.
+  /// - Throws: `PassError.unmatchedPattern` for the first pattern without a match, `.emptySelection` when no
+  ///   module is left.
   public func select(from modules: [ModuleDescription]) throws -> [String] {
     let names = modules.map(\.name)
     var isSelected = modules.map(\.isLayerLinear)

@@ -1,4 +1,5 @@
-/// The fewest insertions, deletions, replacements and swaps of neighbours that turn one text into the other.
+/// The minimum number of insertions, deletions, replacements and swaps of neighbours that turn one text into
+/// the other.
 ///
 /// - Source: optimal string alignment distance; on UTF-8 bytes, in three rows of memory.
 package func editDistance(_ first: String, _ second: String) -> Int {
@@ -22,7 +23,7 @@ package func editDistance(_ first: String, _ second: String) -> Int {
   return last[b.count]
 }
 
-/// The name with the smallest edit distance, the first of equals; nil when there are no names.
+/// Returns the name with the smallest edit distance, the first of equals; nil when there are no names.
 package func nearestName(to name: String, among names: [String]) -> String? {
   names.map { (name: $0, distance: editDistance(name, $0)) }.min { $0.distance < $1.distance }?.name
 }

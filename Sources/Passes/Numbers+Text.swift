@@ -2,7 +2,7 @@ import Foundation
 import Models
 
 extension Int {
-  /// The size in the unit that suits it: `12.3 MB`.
+  /// The size in a suitable unit: `12.3 MB`.
   package var formattedBytes: String {
     let units = ["kB", "MB", "GB", "TB"]
     guard self >= 1000 else { return "\(self) B" }
@@ -15,7 +15,7 @@ extension Int {
     return "\(value.formatted(decimals: 1)) \(units[unit])"
   }
 
-  /// The number with its thousands set apart: `135,000,000`.
+  /// The number with thousands separators: `135,000,000`.
   package var formattedCount: String {
     let digits = Array(String(magnitude))
     var text = self < 0 ? "-" : ""

@@ -2,15 +2,16 @@ import Checkpoints
 import Foundation
 import Kernels
 
-/// Where an output comes from: the recipe with every option written out, and digests of what it was made from.
+/// The origin of an output: the recipe with every option, and digests of the files it was made from.
 struct Origin {
   private let recipe: Recipe
   private let version: String
   private let digests: ConcurrentWork<(inputs: JSONValue, adapters: JSONValue?)>
 
-  /// Begins to read the files of the input and of the recipe's adapters for their digests, beside the passes.
+  /// Starts to compute the digests of the input's and the adapters' files, in parallel with the passes.
   ///
-  /// Pieces are read into memory whatever the access to tensors: mapping a file once more costs more than copying it.
+  /// Pieces are read into memory even where tensors are mapped: mapping a file again costs more than copying
+  /// it.
   init(recipe: Recipe, input: Checkpoint, version: String) throws {
     let inputs = try input.files
     let adapters = try recipe.adapterPaths.flatMap { try PeftAdapter.open($0).files }
@@ -31,7 +32,7 @@ struct Origin {
       })
   }
 
-  /// Metadata with this origin behind those that are recorded already; waits for the digests.
+  /// Appends this origin to the ones already recorded in metadata; waits for the digests.
   ///
   /// - Throws: `FormatError` when an input could not be read.
   func added(to metadata: JSONValue) throws -> JSONValue {

@@ -1,20 +1,20 @@
 public import Checkpoints
 
-/// What there is to say about an output that was written from the finished checkpoint and read back.
+/// The report on an output that was converted from the finished checkpoint and read back.
 public struct OutputReport: Sendable {
   /// A tensor that was rounded.
   public struct Loss: Sendable {
     /// The tensor.
     public let tensor: String
-    /// The type it has in the file.
+    /// The tensor's type in the file.
     public let type: String
-    /// The largest error of a value; nil when it is not a number.
+    /// The largest error of any value; nil when it is not a number.
     public let maximum: Double?
     /// The mean error of the values; nil when it is not a number.
     public let mean: Double?
   }
 
-  /// Whether the values of a tensor are the same after reading it back.
+  /// The result of reading a tensor back.
   public struct Proof: Sendable {
     /// The tensor.
     public let tensor: String
@@ -22,30 +22,30 @@ public struct OutputReport: Sendable {
     public let isEqual: Bool
   }
 
-  /// How many tensors have each type in a GGUF file; nil for other formats.
+  /// The number of tensors of each type in a GGUF file; nil for other formats.
   public var types: [(type: String, count: Int)]?
-  /// The files that have no place in a GGUF file.
+  /// The files that a GGUF file cannot hold.
   public var leftOut: [String] = []
-  /// The tensors that were rounded, where that was allowed.
+  /// The tensors that were rounded because the run allows it.
   public var losses: [Loss] = []
-  /// The bits of a weight in the file, where they are not those of the checkpoint.
+  /// The bits per weight in the file, if different from the checkpoint's.
   public var bitsPerWeight: Double?
   /// How a format with integer zero points represents the tables.
   public var representation: JSONValue?
-  /// Every tensor, read back and compared.
+  /// The result of comparing every tensor that was read back.
   public var proof: [Proof] = []
   /// Whether no tensor is missing and all are equal.
   public var isProven = false
 
   init() {}
 
-  /// What a format with integer zero points cost, a phrase for each kind of loss.
+  /// The losses in a format with integer zero points, one phrase per kind of loss.
   public var representationLosses: [String] {
     let format = representation?["format"]?.string ?? "output"
     return (representation?["losses"]?.array ?? []).map { "\(format): \(RecordedReport($0).text)" }
   }
 
-  /// The keys of the report beside those of every run.
+  /// The keys of the report in addition to those of every run.
   var members: [JSONValue.Member] {
     var members: [JSONValue.Member] = []
     if let types {
@@ -66,7 +66,7 @@ public struct OutputReport: Sendable {
     return members
   }
 
-  /// The document that a journal keeps.
+  /// The document that a journal stores.
   var json: JSONValue {
     var json = JSONValue.object(members)
     if let bitsPerWeight { json.set("bits_per_weight", to: .double(bitsPerWeight)) }

@@ -5,11 +5,11 @@ public import Models
 public struct RunState: Sendable {
   /// The input of the recipe.
   public let input: Checkpoint
-  /// What the last pass made; at first the input.
+  /// The result of the last pass; the input before the first one.
   public private(set) var current: Checkpoint
-  /// What later passes compare with: the input, or what a pass like `rotate` made of it.
+  /// The checkpoint that later passes compare with: the input, or the result of a pass like `rotate`.
   public private(set) var original: Checkpoint
-  /// The state before the last merge, if there is one that computes the same.
+  /// The state before the last merge, if it computes the same.
   public private(set) var unmerged: Checkpoint?
 
   /// Begins with the input.
@@ -19,11 +19,11 @@ public struct RunState: Sendable {
     original = input
   }
 
-  /// Notes what a pass has done.
+  /// Records the effect of a pass.
   ///
   /// - Parameters:
-  ///   - effect: What the pass means for the passes after it.
-  ///   - output: What it wrote; nil when it wrote nothing.
+  ///   - effect: The effect of the pass on later passes.
+  ///   - output: The checkpoint that the pass wrote; nil when it wrote none.
   mutating func advance(by effect: PassEffect, to output: Checkpoint?) {
     switch effect.unmerged {
     case .unchanged: break
@@ -36,53 +36,53 @@ public struct RunState: Sendable {
   }
 }
 
-/// What a pass is given while a recipe runs.
+/// The surroundings of a pass in a run.
 public struct PassContext {
   /// The checkpoints of the run.
   public let state: RunState
   /// How further checkpoints are opened.
   public let access: FileAccess
-  /// The memory that a pass keeps to where it has the choice, in bytes; nil leaves it to the pass.
+  /// The memory limit of a pass where it has a choice, in bytes; nil lets the pass decide.
   public let memoryLimit: Int?
-  /// Whether files that exist may be replaced.
+  /// Whether existing files can be replaced.
   public let mayReplace: Bool
-  /// Is told how far the pass is.
+  /// Called with the progress of the pass.
   public let progress: ProgressHandler
-  /// Where files are that go away with the run.
+  /// The temporary files of the run.
   package let work: WorkFiles
-  /// Where a long pass keeps how far it is, for a run that goes on; nil when none will.
+  /// The file where a long pass saves its state for a resumed run; nil when the run cannot be resumed.
   package let resumption: PassState?
-  /// Where a line for each calibration update is appended, if anywhere.
+  /// The file that gets one line per calibration update; nil for none.
   package let logPath: String?
 
   /// The checkpoint that later passes compare with: the teacher.
   public var original: Checkpoint { state.original }
 
-  /// Names a file that goes away with the run.
+  /// Returns the path of a file that is removed with the run.
   ///
   /// - Parameter name: A plain name.
   /// - Returns: Its path.
   public func temporaryPath(_ name: String) -> String { work.path(name) }
 }
 
-/// The files that a run makes beside its output, which go away with it.
+/// The files that a run creates beside its output and removes at its end.
 package struct WorkFiles {
-  /// The path of a file from its name.
+  /// Returns the path of a file by its name.
   package let path: (String) -> String
   /// Call with the name of each finished file; a resumed run reuses it.
   package let keep: (String) -> Void
 
-  /// Says where files are; by default none outlives the run.
+  /// Takes the two functions; by default no file outlives the run.
   package init(path: @escaping (String) -> String, keep: @escaping (String) -> Void = { _ in }) {
     self.path = path
     self.keep = keep
   }
 }
 
-/// A file in which a pass keeps how far it is.
+/// The file in which a pass saves its state.
 package struct PassState {
-  /// The path; what is there at first is what the same step of the same run has kept before it was stopped.
+  /// The path; at the start the file holds the state that an interrupted run saved in the same step, if any.
   package let path: String
-  /// Call after the file was written whole.
+  /// Call after the whole file was written.
   package let didSave: () -> Void
 }

@@ -1,25 +1,25 @@
 import Checkpoints
 
-/// Why a pass or a recipe cannot go on, or which check it failed.
+/// The reason why a pass or a recipe cannot continue, or the check that failed.
 public enum PassError: Error, Equatable, Sendable, CustomStringConvertible {
-  /// The command is used wrongly, worded by the caller.
+  /// The command is used wrongly; the caller words the message.
   case usage(String)
-  /// A recipe, or a flag that stands for one of its keys, is wrong at a place.
+  /// A recipe, or a flag that sets one of its keys, is wrong at a place.
   case recipe(RecipePlace, String)
-  /// A pattern selects nothing; silently doing nothing is never right.
+  /// A pattern selects nothing, which is always a mistake.
   case unmatchedPattern(String, at: RecipePlace?, nearest: String?)
-  /// The patterns leave nothing to work on.
+  /// The patterns select no module.
   case emptySelection
-  /// The columns of a tensor are no multiple of the group size; `fitting` are the sizes that would do.
+  /// The group size does not divide the columns of a tensor; `fitting` lists sizes that do.
   case divisibility(tensor: String, columns: Int, groupSize: Int, fitting: [Int])
-  /// A tensor has a NaN or an infinity, at the element of that index in row-major order.
+  /// A tensor has a NaN or an infinity at an index in row-major order.
   case notFinite(tensor: String, index: Int)
-  /// The result cannot be represented exactly, and nobody allowed a loss.
+  /// The result cannot be represented exactly, and no loss is allowed.
   case notExact(String)
-  /// A check was done and not passed.
+  /// A check failed.
   case checkFailed(String)
 
-  /// What went wrong on one line; names are escaped.
+  /// The message as one line; names are escaped.
   public var description: String {
     switch self {
     case .usage(let reason), .notExact(let reason), .checkFailed(let reason):
@@ -30,7 +30,7 @@ public enum PassError: Error, Equatable, Sendable, CustomStringConvertible {
         + (nearest.map { ", the nearest is '\($0.escapedForDisplay)'" } ?? "")
     case .emptySelection: "targets and ignore leave no module to work on"
     case .divisibility(let tensor, let columns, let groupSize, let fitting):
-      "tensor '\(tensor.escapedForDisplay)': \(columns) columns are no multiple of the group size \(groupSize)"
+      "tensor '\(tensor.escapedForDisplay)': \(columns) columns are not a multiple of the group size \(groupSize)"
         + (fitting.isEmpty ? ", nor of any other" : "; \(fitting.alternatives(joinedBy: "and")) would fit")
     case .notFinite(let tensor, let index):
       "tensor '\(tensor.escapedForDisplay)': value \(index) is not finite"
@@ -39,7 +39,7 @@ public enum PassError: Error, Equatable, Sendable, CustomStringConvertible {
 }
 
 extension Array {
-  /// The elements as a phrase: `2, 3 or 4`.
+  /// Joins the elements to a phrase: `2, 3 or 4`.
   package func alternatives(joinedBy word: String = "or") -> String {
     guard let last, count > 1 else { return first.map { "\($0)" } ?? "" }
     return dropLast().map { "\($0)" }.joined(separator: ", ") + " \(word) \(last)"

@@ -5,16 +5,16 @@ public struct PassOptions: Sendable, Equatable {
   /// The pass.
   public private(set) var pass: any Pass
 
-  /// Takes a pass of any kind.
+  /// Wraps a pass of any type.
   public init(_ pass: some Pass) { self.pass = pass }
 
   /// The name of the pass, as in recipes and commands.
   public var name: String { type(of: pass).name }
 
-  /// Every option with its value, by its key in recipes.
+  /// All options with their values, by their keys in recipes.
   public var options: JSONValue { .object(pass.members) }
 
-  /// The options, when the pass is of a type.
+  /// Returns the options if the pass has a type.
   public func options<P: Pass>(of type: P.Type) -> P.Options? { (pass as? P)?.options }
 
   /// Whether both are the same pass with equal options.
@@ -22,7 +22,7 @@ public struct PassOptions: Sendable, Equatable {
 }
 
 extension PassOptions {
-  /// Reads an entry of `passes`: a map with the name of a pass as its only key.
+  /// Reads an entry of `passes`: an object whose only key is the name of a pass.
   init(reading entry: RecipeReader, after previous: [PassOptions], _ registry: PassRegistry) throws {
     let expected = "the name of a pass with its options: \(registry.names.alternatives())"
     let map = try entry.anyMap(of: expected)
@@ -37,14 +37,14 @@ extension PassOptions {
 
   private init(reading pass: any Pass) { self.pass = pass }
 
-  /// Reads the options of a pass from flags; relative paths start from the current folder.
+  /// Reads the options of a pass from flags; relative paths start at the current folder.
   ///
   /// - Parameters:
   ///   - name: The name of a pass.
-  ///   - flags: The flags that were given, each key once.
-  ///   - previous: The passes that come before it.
-  ///   - registry: The passes that there are.
-  /// - Throws: `PassError.recipe` that names the flag; `PassError.usage` when there is no such pass.
+  ///   - flags: The given flags, with distinct keys.
+  ///   - previous: The passes before it.
+  ///   - registry: The known passes.
+  /// - Throws: `PassError.recipe` that names the flag; `PassError.usage` when the pass is not known.
   public init(
     name: String, flags: [PassFlag], after previous: [PassOptions] = [],
     registry: PassRegistry = .standard
@@ -55,28 +55,28 @@ extension PassOptions {
     self.init(reading: try pass.init(flags: flags, after: previous))
   }
 
-  /// The same step with the defaults that depend on the steps before.
+  /// Returns the step with the defaults that depend on earlier steps.
   func resolved(after previous: [PassOptions]) -> PassOptions {
     var step = self
     step.pass = pass.resolved(after: previous)
     return step
   }
 
-  /// The same step with every relative path rewritten.
+  /// Returns the step with every relative path rewritten.
   func movingPaths(_ move: (PathOption) -> PathOption) -> PassOptions {
     var step = self
     step.pass = pass.movingPaths(move)
     return step
   }
 
-  /// The paths that have one of some roles, as they are opened.
+  /// Returns the option's paths with one of the roles, as they are opened.
   func paths(_ roles: OptionPath.Role...) -> [String] {
     pass.paths.filter { roles.contains($0.role) }.map(\.path.resolved)
   }
 }
 
 extension Collection<PassOptions> {
-  /// Whether there is a state before the last merge with the same meaning.
+  /// Whether the state before the last merge exists and computes the same.
   var haveUnmergedState: Bool {
     let states = map(\.pass.effect.unmerged).filter { $0 != .unchanged }
     return states.last == .before

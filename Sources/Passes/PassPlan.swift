@@ -1,44 +1,44 @@
 public import Checkpoints
 
-/// What a pass will do, and how its work begins.
+/// The work of a pass on a checkpoint, and a closure that begins it.
 public struct PassPlan: Sendable {
-  /// Tensors that go, and those that come in their place.
+  /// Tensors that are removed, and the tensors that replace them.
   public struct Replacement: Sendable {
-    /// The module or tensor that the change is reported for.
+    /// The module or tensor that the change is reported under.
     public let module: String
-    /// What is done, as a phrase: `2 bits, groups of 64`.
+    /// The change as a phrase: `2 bits, groups of 64`.
     public let action: String
-    /// The tensors that are no longer in the result as they were.
+    /// The tensors that the change removes or rewrites.
     public let sources: [TensorInfo]
-    /// The tensors that the run makes, also those that keep their names.
+    /// The tensors that the run makes, including those that keep their names.
     public let outputs: [TensorInfo]
-    /// The bytes that are reported as the size before; 0 when something is added.
+    /// The reported size before, in bytes; 0 when a tensor is added.
     public let bytesBefore: Int
-    /// The bytes that are reported as the size after; 0 when something is dropped.
+    /// The reported size after, in bytes; 0 when a tensor is dropped.
     public let bytesAfter: Int
   }
 
-  /// Begins the work on the checkpoint that was planned for, which now has its bytes.
+  /// Begins the work on the planned checkpoint, which now has its bytes.
   public typealias Begin = @Sendable (Checkpoint, PassContext) throws -> any PassRun
-  /// Plans again with what only values can tell; nil when the plan stays.
+  /// Plans again with the values of the tensors; returns nil when the plan stays.
   public typealias Refine = @Sendable (Checkpoint, PassContext) throws -> PassPlan?
 
-  /// What the result will hold.
+  /// The contents of the result.
   public var contents: CheckpointContents
-  /// The work, in the order it is reported.
+  /// The changes, in the order they are reported.
   public let replacements: [Replacement]
-  /// An estimate of the memory the pass needs beside mapped files, in bytes.
+  /// The estimated memory of the pass in addition to mapped files, in bytes.
   public let memory: Int
-  /// The files that are not weights and get other contents, by their names.
+  /// The new contents of files that are not weights, by name.
   public var assets: [String: TensorBytes] = [:]
-  /// Called when the turn of the pass has come, before `begin`; nil when headers tell everything.
+  /// Called before `begin`, when the earlier passes are done; nil when headers are enough for the plan.
   public var refine: Refine?
   let begin: Begin
 
-  /// A plan that changes nothing.
+  /// Creates a plan that changes nothing.
   ///
   /// - Parameters:
-  ///   - input: The checkpoint that stays as it is.
+  ///   - input: The checkpoint.
   ///   - begin: Begins the work.
   public init(unchanged input: Checkpoint, begin: @escaping Begin) {
     self.init(contents: input.contents, replacements: [], memory: 0, begin: begin)
@@ -55,7 +55,7 @@ public struct PassPlan: Sendable {
 }
 
 extension CheckpointContents {
-  /// Whether both describe the same weights; files that are not weights and metadata may differ.
+  /// Whether both describe the same weights; other files and metadata can differ.
   func hasSameWeights(as other: CheckpointContents) -> Bool {
     tensors == other.tensors && quantization == other.quantization && adapter == other.adapter
   }

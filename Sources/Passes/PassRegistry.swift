@@ -1,6 +1,6 @@
-/// The passes that recipes may name.
+/// The passes that recipes can name.
 public struct PassRegistry: Sendable {
-  /// The passes of this package, in the order a recipe usually has them.
+  /// The passes of this package, in their usual order in a recipe.
   public static let standard = PassRegistry([
     RotatePass.self,
     QuantizePass.self,
@@ -18,10 +18,10 @@ public struct PassRegistry: Sendable {
   /// The names of all passes.
   public var names: [String] { passes.map { $0.name } }
 
-  /// The pass of a name, or nil when there is none.
+  /// Returns the pass of a name, or nil when there is none.
   public subscript(name: String) -> (any Pass.Type)? { passes.first { $0.name == name } }
 
-  /// A registry with one pass more, which takes the place of another of its name.
+  /// Returns a registry with an additional pass, which replaces a pass of the same name.
   public func adding(_ pass: any Pass.Type) -> PassRegistry {
     PassRegistry(passes.filter { $0.name != pass.name } + [pass])
   }

@@ -1,9 +1,9 @@
 public import Checkpoints
 import Foundation
 
-/// What a pass reports.
+/// The report of a pass.
 ///
-/// `items` is the only place that says what there is; the JSON document and the text for people are made from it.
+/// `items` is the only source of its values; the JSON document and the text are made from it.
 public protocol PassReport: Sendable {
   /// The values, in their order.
   var items: [ReportItem] { get }
@@ -21,9 +21,9 @@ public struct ReportItem: Sendable, Equatable {
     case text(String)
     /// A truth value.
     case flag(Bool)
-    /// Several measures; people are shown the one named `loss`, if it is there.
+    /// Several measures; the text shows the one named `loss`, if there is one.
     case group([ReportItem])
-    /// A document that only programs read.
+    /// A document for programs only.
     case document(JSONValue)
   }
 
@@ -53,7 +53,7 @@ extension [ReportItem] {
 }
 
 extension ReportItem {
-  /// The value as a phrase; nil when only programs read it.
+  /// The value as a phrase; nil for values that are for programs only.
   package var text: String? {
     let name = key.replacing("_", with: " ")
     switch value {
@@ -82,7 +82,7 @@ extension ReportItem.Value {
   }
 }
 
-/// The report of a step that an earlier run did, as its journal has it.
+/// The report of a step of an earlier run, as recorded in its journal.
 struct RecordedReport: PassReport {
   let items: [ReportItem]
 

@@ -4,34 +4,35 @@ public import Models
 
 /// Runs a recipe: input, passes, output.
 ///
-/// Every pass that changes the checkpoint writes a file, the last one the output itself, all in a folder beside the
-/// target that goes away with the run; the target appears when everything, verification included, has succeeded.
-/// A run that was killed leaves the folder, and another one can go on after its last finished step.
+/// Every pass that changes the checkpoint writes a file; the last one writes the output itself. The files are
+/// in a folder beside the target that is removed at the end of the run. The target appears when everything,
+/// including verification, has succeeded. A killed run leaves the folder, and another run can resume after
+/// the last finished step.
 public struct Pipeline {
-  /// What a run is told besides the recipe.
+  /// The options of a run in addition to the recipe.
   public struct Options: Sendable {
     /// Whether an existing target is replaced.
     public var force: Bool
-    /// The version that is recorded in the output.
+    /// The program version that is recorded in the output.
     public var version: String
-    /// Where calibration writes a line for each update, if anywhere.
+    /// The file that gets one line per calibration update; nil for none.
     public var logPath: String?
     /// How sections of a packed container are compressed.
     public var container: ContainerOptions
-    /// The bytes of tensors that a safetensors file may have; nil for 5 GB.
+    /// The maximum size of the tensors in one safetensors file, in bytes; nil for 5 GB.
     public var shardByteLimit: Int?
-    /// What linears are in a GGUF file.
+    /// The type of linears in a GGUF file.
     public var ggufType: GGUFLinearType
-    /// Whether an output whose format does not hold the result gets the nearest.
+    /// Whether values are rounded if the output format cannot hold them exactly.
     public var isLossy: Bool
     /// Whether checkpoints are mapped or read.
     public var access: FileAccess
-    /// Whether the finished steps of an earlier run are taken over, and those of this one stay when it fails.
+    /// Whether this run takes over the finished steps of an earlier run, and keeps its own when it fails.
     public var resumes: Bool
-    /// The bytes of memory that passes keep to where they have the choice; nil leaves it to them.
+    /// The memory limit of passes where they have a choice, in bytes; nil lets them decide.
     public var memoryLimit: Int?
 
-    /// Chooses options.
+    /// Creates options.
     public init(
       force: Bool = false, version: String = Pipeline.version, logPath: String? = nil,
       container: ContainerOptions = .init(), shardByteLimit: Int? = nil, ggufType: GGUFLinearType = .auto,
@@ -62,7 +63,7 @@ public struct Pipeline {
     self.options = options
   }
 
-  /// What every pass would do, from headers alone; nothing is written.
+  /// Plans every pass from headers alone and writes nothing.
   public func plan() throws -> PipelinePlan {
     let input = try openInput()
     return PipelinePlan(try planPasses(of: input), input: input)
@@ -71,10 +72,10 @@ public struct Pipeline {
   /// Runs the passes and publishes the output.
   ///
   /// - Parameters:
-  ///   - progress: Told how far the current pass is.
-  ///   - didBegin: Called when everything that can be checked before is checked and the first step begins.
-  /// - Returns: What was done.
-  /// - Throws: The first error; then the target is as it was.
+  ///   - progress: Called with the progress of the current pass.
+  ///   - didBegin: Called after all advance checks, when the first step begins.
+  /// - Returns: A report of the run.
+  /// - Throws: The first error; the target is then unchanged.
   public func run(
     progress: @escaping ProgressHandler = { _ in }, didBegin: () -> Void = {}
   ) throws -> PipelineReport {
@@ -112,7 +113,7 @@ public struct Pipeline {
     return plans
   }
 
-  /// Whether a run that failed has left finished steps, which another one can go on with.
+  /// Whether a failed run has left finished steps that another run can resume from.
   public var hasFinishedSteps: Bool {
     options.resumes && OutputWorkspace.isLeft(besides: recipe.output.resolved)
   }
@@ -132,11 +133,11 @@ public struct Pipeline {
     }
   }
 
-  /// Refuses early what the format of the output does not hold.
+  /// Rejects a result that the output format cannot hold, as far as headers show it.
   private func checkRepresentable(_ result: Checkpoint, madeFrom input: CheckpointContents) throws {
     switch recipe.outputFormat {
     case .gguf:
-      // What was packed before may have tables that F16 holds; those of a pass are not made for it.
+      // Tables of earlier packed modules can fit F16; those of a pass are not made to fit.
       let packed = Set(result.contents.quantization.filter { input.quantization[$0.key] != $0.value }.keys)
       try GGUFOutput(result, path: recipe.output.resolved).requireRepresentable(options.gguf, packing: packed)
     case .mlx: try result.contents.validateForMLX(path: recipe.output.resolved)
@@ -146,12 +147,12 @@ public struct Pipeline {
 }
 
 extension Pipeline.Options {
-  /// How a GGUF file is written.
+  /// The options of writing a GGUF file.
   var gguf: GGUFExportOptions { GGUFExportOptions(linearType: ggufType, isLossy: isLossy) }
 }
 
 extension OutputWorkspace {
-  /// Does something; an error about a file of the workspace names the target instead.
+  /// Runs `body`; an error about a file of the workspace names the target instead.
   fileprivate func namingTarget(_ body: () throws -> Void) throws {
     do {
       try body()
@@ -164,34 +165,34 @@ extension OutputWorkspace {
 }
 
 extension OutputFormat {
-  /// Whether what is written depends on values, so that the finished checkpoint must be there before.
+  /// Whether the written bytes depend on values, so that the checkpoint must be finished first.
   var dependsOnValues: Bool { self == .gguf || integerFormat != nil }
 }
 
-/// The plans of a recipe's passes, each made for what the one before will write.
+/// The plans of a recipe's passes, each for the result of the previous one.
 struct PassPlans {
   private let input: Checkpoint
   /// The passes, in the order they run.
   let steps: [PassOptions]
   private var plans: [PassPlan] = []
 
-  /// Plans every pass once.
+  /// Plans every pass.
   init(_ steps: [PassOptions], _ input: Checkpoint) throws {
     self.steps = steps
     self.input = input
     try plan(from: 0, input)
   }
 
-  /// The plan of a pass; setting it leaves the plans after it as they are.
+  /// The plan of a pass; setting it does not change the plans after it.
   subscript(index: Int) -> PassPlan {
     get { plans[index] }
     set { plans[index] = newValue }
   }
 
-  /// The description of what the last pass writes.
+  /// The description of the last pass's result.
   var result: Checkpoint { plans.reduce(input) { $1.result(from: $0) } }
 
-  /// Plans the passes from one on anew, for a checkpoint that is not what was planned.
+  /// Plans the passes from an index on again, for a checkpoint other than the planned one.
   mutating func plan(from index: Int, _ checkpoint: Checkpoint) throws {
     plans.removeSubrange(min(index, plans.count)...)
     var current = checkpoint
@@ -204,7 +205,7 @@ struct PassPlans {
 }
 
 extension PassPlan {
-  /// The description of what will be written, with the files that get other contents.
+  /// Describes the result, including the files with new contents.
   fileprivate func result(from input: Checkpoint) -> Checkpoint {
     input.replacing(contents: contents, assets: assets)
   }

@@ -1,17 +1,18 @@
 public import Checkpoints
 
-/// What a run did.
+/// The report of a run.
 public struct PipelineReport: Sendable {
   /// One pass of a run.
   public struct Pass: Sendable {
-    /// The recipe's name of the pass.
+    /// The name of the pass in recipes.
     public let name: String
-    /// How long it took.
+    /// The duration in seconds.
     public let seconds: Double
-    /// What it reports: a `QuantizationReport`, `AttachmentReport`, `CalibrationReport`, `MergeReport`, `RotationReport`,
-    /// `Verification`, or that of another pass; of a resumed step only the recorded values.
+    /// The pass's report: a `QuantizationReport`, `AttachmentReport`, `CalibrationReport`, `MergeReport`,
+    /// `RotationReport`, `Verification`, or that of another pass; only the recorded values if the step was
+    /// resumed.
     public let report: any PassReport
-    /// Whether an earlier run did it, which this one went on with.
+    /// Whether the step was taken over from an earlier run.
     public let isResumed: Bool
   }
 
@@ -23,15 +24,15 @@ public struct PipelineReport: Sendable {
   public let passes: [Pass]
   /// The size of the output on disk.
   public let bytes: Int
-  /// The bits of a quantized weight, tables and adapters included; of any weight where none is quantized.
+  /// The bits per quantized weight, including tables and adapters; of all weights if none is quantized.
   public let bitsPerWeight: Double
-  /// What there is to say about an output that was written from the finished checkpoint and read back; nil when the last
-  /// pass wrote it.
+  /// The report on an output that was converted from the finished checkpoint and read back; nil when the last
+  /// pass wrote the output.
   public let outputReport: OutputReport?
-  /// What there is to say about the input, a sentence each.
+  /// Remarks about the input, one sentence each.
   public let notices: [String]
 
-  /// The keys that other programs rely on, but for the memory, which only the program knows.
+  /// The JSON document that other programs rely on, without the memory, which only the program knows.
   public var json: JSONValue {
     .object(
       [
@@ -51,13 +52,13 @@ extension PipelineReport.Pass {
   }
 }
 
-/// What a run would do.
+/// The plan of a run.
 public struct PipelinePlan: Sendable {
-  /// What happens to a tensor or module.
+  /// The change of a tensor or module.
   public struct Change: Sendable {
     /// The tensor or module.
     public let name: String
-    /// What is done, as a phrase: `2 bits, groups of 64`.
+    /// The change as a phrase: `2 bits, groups of 64`.
     public let action: String
     /// The bytes before; 0 when it is added.
     public let bytesBefore: Int
@@ -74,15 +75,15 @@ public struct PipelinePlan: Sendable {
 
   /// One pass of a plan.
   public struct Pass: Sendable {
-    /// The recipe's name of the pass.
+    /// The name of the pass in recipes.
     public let name: String
-    /// What happens to each tensor or module.
+    /// The changes, one per tensor or module.
     public let changes: [Change]
-    /// The memory that is needed beside mapped files, estimated.
+    /// The estimated memory in addition to mapped files, in bytes.
     public let memory: Int
   }
 
-  /// The input.
+  /// The path of the input.
   public let inputPath: String
   /// The bytes of the input's tensors.
   public let inputBytes: Int
@@ -90,7 +91,7 @@ public struct PipelinePlan: Sendable {
   public let passes: [Pass]
   /// The bytes of the output's tensors, before compression.
   public let outputBytes: Int
-  /// As in `PipelineReport`.
+  /// As in `PipelineReport.bitsPerWeight`.
   public let bitsPerWeight: Double
 
   init(_ plans: PassPlans, input: Checkpoint) {

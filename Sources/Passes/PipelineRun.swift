@@ -40,7 +40,7 @@ struct PipelineRun {
       outputReport: outputReport, notices: notices)
   }
 
-  /// Does every step that is not finished yet.
+  /// Runs every step that is not finished yet.
   mutating func execute() throws {
     for (index, step) in steps.enumerated() {
       let isResumed = index < journal.finished.count
@@ -50,7 +50,7 @@ struct PipelineRun {
     }
   }
 
-  /// The passes; with a copy where none of them writes the output.
+  /// The passes, and a copy if none of them writes the output.
   private var steps: [Step] {
     let last = plans.steps.lastIndex { $0.pass.effect.writesCheckpoint }
     let copies = last == nil || recipe.outputFormat.dependsOnValues
@@ -59,7 +59,7 @@ struct PipelineRun {
     return steps
   }
 
-  /// Takes over what a step has made.
+  /// Records the result of a step.
   private mutating func note(_ done: Done, of step: Step, isResumed: Bool) throws {
     let output = try done.record.file.map {
       try Checkpoint.open(path: workspace.path($0), access: options.access)
@@ -100,7 +100,7 @@ struct PipelineRun {
     }
   }
 
-  /// What a step of a pass gives: the file it wrote, if any, the bytes of it, and its report.
+  /// The result of a step of a pass: its file, if any, the bytes of the file, and its report.
   private typealias Written = (file: String?, bytes: Int, report: any PassReport)
 
   /// Runs a pass that writes nothing.
@@ -129,7 +129,7 @@ struct PipelineRun {
     return (name, byteCount, report)
   }
 
-  /// What a pass is given; `resumption` is where it may keep how far it is.
+  /// Returns the context of a pass; `resumption` is the file where it can save its state.
   private func context(_ resumption: PassState? = nil) -> PassContext {
     PassContext(
       state: state, access: options.access, memoryLimit: options.memoryLimit, mayReplace: options.force,
@@ -174,7 +174,7 @@ struct PipelineRun {
 }
 
 extension PipelineRun {
-  /// Writes the checkpoint as it is in the format of the output, reads it back and compares.
+  /// Writes the checkpoint in the output format, reads it back and compares.
   private func copy() throws -> (byteCount: Int, report: OutputReport) {
     let path = workspace.path(Self.unfinishedName)
     var copied = try recipe.outputFormat == .gguf ? writeGGUF(path) : writeCopy(path)
@@ -187,9 +187,9 @@ extension PipelineRun {
   private struct Copied {
     let byteCount: Int
     var report: OutputReport
-    /// What was written, by the names that a reader of the output gives its tensors.
+    /// The checkpoint that was written, with the tensor names that a reader of the output gives.
     let source: Checkpoint
-    /// The tensors that the output has no need of.
+    /// The tensors that the output does not need.
     var redundant: Set<String> = []
   }
 
@@ -214,7 +214,7 @@ extension PipelineRun {
     return Copied(byteCount: byteCount, report: report, source: state.current)
   }
 
-  /// Compares every tensor of the output with the one it was made from, both unpacked; redundant ones need not be there.
+  /// Compares every tensor of the output with its source, both unpacked; redundant tensors can be missing.
   private func prove(_ output: Checkpoint, _ copied: inout Copied) throws {
     let difference = try CheckpointDifference(copied.source, output, progress: progress)
     let missing =
@@ -234,13 +234,13 @@ extension PipelineRun {
 
 /// A step of a run.
 private enum Step {
-  /// Writes the checkpoint as it is in the format of the output.
+  /// Writes the checkpoint in the output format.
   case copy
-  /// A pass by its number in the recipe; the last one that writes a checkpoint may write the output.
+  /// A pass by its index in the recipe; the last one that writes a checkpoint can write the output.
   case pass(Int, isLast: Bool)
 }
 
-/// A step that was done, now or by an earlier run.
+/// A step that was done, by this or an earlier run.
 private struct Done {
   let record: RunJournal.Step
   let report: any PassReport

@@ -2,7 +2,7 @@ public import Checkpoints
 
 /// Turns the contents of a checkpoint into a plan, change by change.
 ///
-/// New tensors stand where those they replace stood, or after one that stays.
+/// New tensors take the place of those they replace, or follow a tensor that stays.
 public struct PlanEditor {
   private var contents: CheckpointContents
   private let tensors: [String: TensorInfo]
@@ -10,19 +10,20 @@ public struct PlanEditor {
   private var dropped: Set<String> = []
   private var placed: [String: [TensorInfo]] = [:]
 
-  /// Begins with a checkpoint as it is.
+  /// Begins with a checkpoint without changes.
   public init(_ input: Checkpoint) {
     contents = input.contents
     tensors = Dictionary(
       input.contents.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
-  /// Puts tensors in the place of others.
+  /// Replaces tensors by others.
   ///
   /// - Parameters:
-  ///   - old: The names that go, at least one, all present; the new tensors stand where the first of them stands.
-  ///   - new: The tensors that come.
-  ///   - module: What the change is reported for.
+  ///   - old: The names to remove, at least one, all present; the new tensors take the place of the first
+  ///     one.
+  ///   - new: The tensors to add.
+  ///   - module: The module that the change is reported under.
   ///   - action: The change as a phrase.
   public mutating func replace(_ old: [String], with new: [TensorInfo], module: String, action: String) {
     precondition(!old.isEmpty, "module '\(module)': no tensor to replace")
@@ -36,13 +37,13 @@ public struct PlanEditor {
     )
   }
 
-  /// Adds tensors after one that stays, and makes others anew that keep name, type and shape.
+  /// Adds tensors after one that stays, and rewrites others with the same name, type and shape.
   ///
   /// - Parameters:
-  ///   - new: The tensors that come; may be none.
-  ///   - name: The tensor that they stand after.
-  ///   - rewritten: The names of those that are made anew, before the new ones among the outputs.
-  ///   - module: What the change is reported for; only the new tensors count in its sizes.
+  ///   - new: The tensors to add; can be empty.
+  ///   - name: The tensor that they follow.
+  ///   - rewritten: The names of the tensors to rewrite; among the outputs they come before the new ones.
+  ///   - module: The module that the change is reported under; its sizes count the new tensors only.
   ///   - action: The change as a phrase.
   public mutating func add(
     _ new: [TensorInfo], after name: String, rewriting rewritten: [String] = [], module: String,
@@ -56,19 +57,19 @@ public struct PlanEditor {
         bytesAfter: new.reduce(0) { $0 + $1.byteCount }))
   }
 
-  /// Edits what is not a tensor.
+  /// Edits the contents other than tensors.
   public mutating func update(_ body: (inout CheckpointContents) -> Void) { body(&contents) }
 
   /// The number of changes.
   public var count: Int { replacements.count }
 
-  /// Whether nothing is to be done.
+  /// Whether there are no changes.
   public var isEmpty: Bool { replacements.isEmpty }
 
-  /// Ends the changes.
+  /// Completes the plan.
   ///
   /// - Parameters:
-  ///   - memory: An estimate of the memory the pass needs beside mapped files, in bytes.
+  ///   - memory: The estimated memory of the pass in addition to mapped files, in bytes.
   ///   - begin: Begins the work.
   /// - Returns: The plan with all changes.
   public func plan(memory: Int, begin: @escaping PassPlan.Begin) -> PassPlan {

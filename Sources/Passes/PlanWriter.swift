@@ -1,18 +1,18 @@
 import Checkpoints
 
-/// Writes what a plan announces: what the run of the pass makes, and everything else as it is.
+/// Writes the result of a plan: the tensors that the pass makes, and copies of all others.
 struct PlanWriter {
   let plan: PassPlan
-  /// Where unchanged tensors and assets come from.
+  /// The source of unchanged tensors and assets.
   let input: Checkpoint
 
   /// Writes every tensor and every asset in the planned order.
   ///
   /// - Parameters:
-  ///   - writer: Made for the planned contents.
+  ///   - writer: A writer for the planned contents.
   ///   - run: Makes the tensors that are not copied.
-  /// - Returns: What the pass reports.
-  /// - Throws: `FormatError`, or what the run throws; what was written is then of no use.
+  /// - Returns: The pass's report.
+  /// - Throws: `FormatError`, or the run's errors; the written file is then incomplete.
   func write(into writer: any CheckpointWriter, _ run: consuming any PassRun) throws -> any PassReport {
     var run = run
     let replacements = plan.replacements
@@ -34,7 +34,7 @@ struct PlanWriter {
     return try run.finish()
   }
 
-  /// Writes a checkpoint as it is.
+  /// Copies a checkpoint without changes.
   static func copy(
     _ contents: CheckpointContents, from input: Checkpoint, into writer: any CheckpointWriter
   ) throws {
@@ -64,7 +64,7 @@ struct PlanWriter {
   }
 }
 
-/// The run of a plan without replacements, which has nothing to report.
+/// The run of a plan without replacements; its report is empty.
 struct UnchangedRun: PassRun {
   mutating func make(_ replacement: PassPlan.Replacement) throws -> [TensorBytes] {
     preconditionFailure("module '\(replacement.module)': nothing was to be changed")

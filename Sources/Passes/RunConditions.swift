@@ -1,16 +1,16 @@
 import Checkpoints
 
-/// What the bytes of an output depend on: a run goes on with the steps of another one only when all of it is equal.
+/// Everything that the bytes of an output depend on; a run resumes another one only when all of it is equal.
 struct RunConditions {
   /// An object: `version`, `recipe`, `options`, and `inputs`, the identity of each file by its path.
   let json: JSONValue
 
-  /// Looks at every file that a recipe reads, without reading all of it; see `FileIdentity`.
+  /// Identifies every file that a recipe reads, without reading all of it; see `FileIdentity`.
   ///
   /// - Parameters:
   ///   - recipe: The recipe.
-  ///   - options: How the output is written.
-  /// - Throws: `FormatError` when a file is not there or cannot be read.
+  ///   - options: The options of the run.
+  /// - Throws: `FormatError` when a file is missing or cannot be read.
   init(_ recipe: Recipe, _ options: Pipeline.Options) throws {
     var inputs: [JSONValue.Member] = []
     for path in recipe.readPaths {
@@ -40,7 +40,7 @@ struct RunConditions {
     return try FileSystem.files(below: path).map { FileSystem.join(path, $0) }
   }
 
-  /// What is different now.
+  /// Describes the first difference from earlier conditions.
   ///
   /// - Parameter earlier: The conditions of another run.
   /// - Returns: A clause, or nil when everything is the same.
@@ -76,7 +76,7 @@ extension Recipe {
 }
 
 extension ContainerCompression {
-  /// The compression as it is asked for.
+  /// The requested compression as a phrase.
   fileprivate var phrase: String {
     switch self {
     case .none: "none"
@@ -100,7 +100,7 @@ private struct JSONDifference {
     path = "'\(path)'"
   }
 
-  /// Goes to the first part that differs, when both values have parts.
+  /// Descends to the first part that differs, when both values have parts.
   private mutating func descend() -> Bool {
     let (a, b) = (first.parts, second.parts)
     guard !a.isEmpty, !b.isEmpty,
@@ -117,12 +117,12 @@ extension [JSONValue.Member] {
 }
 
 extension JSONValue {
-  /// The members of an object, or the elements of an array under their numbers.
+  /// The members of an object, or the elements of an array with their indices as names.
   fileprivate var parts: [Member] {
     object ?? (array ?? []).enumerated().map { Member(String($0.offset), $0.element) }
   }
 
-  /// The value for a message, without quotes, or what it is when it is long.
+  /// The value for a message, without quotes; long values are only called "something else".
   fileprivate var phrase: String {
     if isNull { return "not there" }
     let text = string ?? compactText

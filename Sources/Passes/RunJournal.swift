@@ -1,31 +1,33 @@
 import Checkpoints
 
-/// The finished steps of a run, kept beside their files in the work folder, so that a run that was stopped can go on.
+/// The finished steps of a run, stored beside their files in the work folder, so that a stopped run can be
+/// resumed.
 ///
-/// The file `journal` is private to one version of the program: JSON, one document a line. The first line has the
-/// run's `RunConditions`; each further one a step: its `index` and `name`, its `file` in the work folder if it
-/// wrote one, the `identities` of that file or of the files below that folder, the `bytes` written, the `seconds` it
-/// took and its `report`. A line is added when the step's file is on disk under its name, and is on disk itself
-/// before the next step begins. A line that is cut short, or whose files are not what it says, ends the journal.
+/// The file `journal` is private to one version of the program: JSON, one document per line. The first line
+/// has the run's `RunConditions`. Each further line describes a step: its `index` and `name`, its `file` in
+/// the work folder if it wrote one, the `identities` of that file or of the files below that folder, the
+/// `bytes` written, the `seconds` it took and its `report`. A line is added after the step's file is on disk
+/// under its name, and is on disk itself before the next step begins. A line that is incomplete, or that does
+/// not match its files, ends the journal.
 final class RunJournal {
-  /// A step that was finished.
+  /// A finished step.
   struct Step {
     let name: String
-    /// The name in the work folder of the file or folder that was written; nil when nothing was.
+    /// The name of the step's file or folder in the work folder; nil when the step wrote none.
     let file: String?
-    /// The bytes that were written.
+    /// The number of bytes written.
     let bytes: Int
     let seconds: Double
-    /// What the step reports: an object.
+    /// The step's report: an object.
     let report: JSONValue
   }
 
   private static let name = "journal"
   private static let unfinishedName = "journal.unfinished"
-  /// Files that steps share and that a run which goes on need not make again.
+  /// The files that steps share and a resumed run reuses.
   private static let sharedNames = [SampledWindows.name, TeacherCache.name]
 
-  /// The steps that an earlier run has finished.
+  /// The finished steps of the earlier run.
   let finished: [Step]
   private let workspace: OutputWorkspace
   private let keepsSteps: Bool
@@ -33,13 +35,14 @@ final class RunJournal {
   private var stepCount: Int
   private var file: OutputFile
 
-  /// Takes over the finished steps of an earlier run, or begins anew; everything else in the work folder goes.
+  /// Takes over the finished steps of an earlier run, or begins anew; other files in the work folder are
+  /// removed.
   ///
   /// - Parameters:
-  ///   - workspace: Where the journal and the steps' files are.
-  ///   - conditions: What the output depends on.
-  ///   - resumes: Whether steps are taken over, and stay when this run is stopped, too.
-  /// - Throws: `PassError.usage` when the earlier run was another one; everything stays as it is then.
+  ///   - workspace: The folder of the journal and the steps' files.
+  ///   - conditions: Everything that the output depends on.
+  ///   - resumes: Whether to take over finished steps, and to keep them when this run is stopped.
+  /// - Throws: `PassError.usage` when the earlier run has other conditions; the folder is then unchanged.
   init(in workspace: OutputWorkspace, _ conditions: RunConditions, resumes: Bool) throws {
     let lines = resumes ? Self.lines(of: workspace.path(Self.name)) : []
     if let first = lines.first, let change = conditions.change(since: first) {
@@ -60,14 +63,14 @@ final class RunJournal {
     self.workspace = workspace
     keepsSteps = resumes
     stepCount = finished.count
-    // Written anew, so that a line that was cut short does not stay in the middle.
+    // Written anew, so that no incomplete line stays in the middle.
     file = try OutputFile(creating: workspace.path(Self.unfinishedName))
     for line in [conditions.json] + entries { try file.append(Array((line.compactText + "\n").utf8)) }
     try workspace.complete(Self.unfinishedName, as: Self.name)
     keptNames.insert(Self.name)
   }
 
-  /// Adds a step whose file has its name and is on disk.
+  /// Adds a step whose file is on disk under its final name.
   func add(_ step: Step) throws {
     let identities = try step.file.map { try Self.identities(of: $0, in: workspace) }
     let line = step.json(index: stepCount, identities: identities)
@@ -78,14 +81,14 @@ final class RunJournal {
     if keepsSteps { workspace.keep(keptNames) }
   }
 
-  /// Keeps a shared file that is whole, for a run that goes on.
+  /// Keeps a complete shared file for a resumed run.
   func keep(_ name: String) {
     precondition(Self.sharedNames.contains(name), "'\(name)' would not be found again")
     keptNames.insert(name)
     if keepsSteps { workspace.keep(keptNames) }
   }
 
-  /// Where the pass of a step may keep how far it is; nil when the run will not be gone on with.
+  /// Returns the file where the pass of a step can save its state; nil when the run cannot be resumed.
   func state(of index: Int) -> PassState? {
     guard keepsSteps else { return nil }
     let name = Self.stateName(of: index)
@@ -94,7 +97,7 @@ final class RunJournal {
 
   private static func stateName(of index: Int) -> String { "state-\(index)" }
 
-  /// The whole lines that are JSON; nothing when there is no journal.
+  /// Returns the complete lines that are JSON; none when there is no journal.
   private static func lines(of path: String) -> [JSONValue] {
     guard let contents = try? InputFile.contents(of: path), let end = contents.lastIndex(of: newline) else {
       return []
@@ -109,7 +112,7 @@ final class RunJournal {
 
   private static let newline = UInt8(ascii: "\n")
 
-  /// Whether the file that a line names is the one that was written.
+  /// Whether a line's file is the one that was written.
   private static func isIntact(_ line: JSONValue, in workspace: OutputWorkspace) -> Bool {
     guard let step = Step(line) else { return false }
     guard let name = step.file else { return true }
@@ -119,7 +122,7 @@ final class RunJournal {
     return line["identities"] == identities
   }
 
-  /// The identity of a file, or of each file below a folder by its name.
+  /// Returns the identity of a file, or of each file below a folder by name.
   private static func identities(of name: String, in workspace: OutputWorkspace) throws -> JSONValue {
     let path = workspace.path(name)
     guard try FileSystem.kind(of: path) == .folder else { return try FileIdentity(of: path).json }
@@ -144,7 +147,7 @@ extension RunJournal.Step {
     ])
   }
 
-  /// Reads a line; nil when something is not there.
+  /// Reads a line; nil when a member is missing.
   fileprivate init?(_ line: JSONValue) {
     guard let name = line["name"]?.string, let bytes = line["bytes"]?.integer,
       let seconds = line["seconds"]?.double, let report = line["report"], report.object != nil

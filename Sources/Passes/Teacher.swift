@@ -2,15 +2,16 @@ import Checkpoints
 import Models
 
 extension PassContext {
-  /// The original model that a pass compares with: the one that is named, otherwise the recipe's input.
+  /// Opens the original model that a pass compares with: the named one, otherwise the recipe's input.
   ///
-  /// It may be packed, but then some module has to have more bits in it than in the model that learns from it.
+  /// The original can be packed, but at least one module must have more bits than in the student.
   ///
   /// - Parameters:
-  ///   - named: The path that was given.
-  ///   - student: The checkpoint that is compared with it.
+  ///   - named: The path, if one is given.
+  ///   - student: The checkpoint to compare with the original.
   /// - Returns: The original model.
-  /// - Throws: `PassError.usage` when it is quantized as the student is, `FormatError` when it cannot be opened.
+  /// - Throws: `PassError.usage` when the original is quantized like the student, `FormatError` when it
+  ///   cannot be opened.
   func teacher(_ named: PathOption?, of student: Checkpoint) throws -> Checkpoint {
     let teacher = try named.map { try Checkpoint.open(path: $0.resolved, access: access) } ?? original
     let layouts = teacher.contents.quantization
@@ -25,10 +26,10 @@ extension PassContext {
 }
 
 extension Transformer {
-  /// Far below what 2 bits leave of a weight, far above what two unrelated ones have in common.
+  /// Far below the similarity of a weight with its 2-bit version, far above that of unrelated weights.
   private static let leastSimilarity = 0.25
 
-  /// Refuses a model that is not the original of this one: with other layers, linears or tokens, or in another basis.
+  /// Rejects a model that is not this one's original: other layers, linears or tokens, or another basis.
   ///
   /// - Throws: `ModelError.incomparable`.
   func requireOriginal(_ other: Transformer) throws {
@@ -49,7 +50,7 @@ extension Transformer {
     try requireSameBasis(as: other)
   }
 
-  /// The weight of the first layer that gives the values of attention, if there is one for them alone.
+  /// The weight of the first layer's attention values, if they have one of their own.
   private var firstValues: Weight? {
     guard let layer = layers.first else { return nil }
     for part in layer.description.parts {
@@ -61,7 +62,8 @@ extension Transformer {
     return nil
   }
 
-  /// Refuses a model whose stream or heads are rotated otherwise; nothing that is inside the two could be compared.
+  /// Rejects a model whose stream or heads are rotated differently, because inner values could not be
+  /// compared.
   private func requireSameBasis(as other: Transformer) throws {
     let weights = [
       ("embeddings", embedding, other.embedding),
@@ -80,7 +82,7 @@ extension Transformer {
 }
 
 extension Weight {
-  /// The cosine between the first rows of two weights of one shape; 1 when one of them is 0.
+  /// The cosine between the first rows of two weights of the same shape; 1 when one of them is 0.
   fileprivate func similarity(to other: Weight) -> Double {
     let rows = 0..<min(rowCount, 64)
     let (a, b) = (floats(rows: rows), other.floats(rows: rows))

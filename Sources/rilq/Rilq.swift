@@ -5,10 +5,10 @@ import Kernels
 import Models
 import Passes
 
-/// The program: a list of commands, and what becomes of their errors.
+/// The program: the list of commands and the handling of their errors.
 @main
 struct Rilq: ParsableCommand {
-  /// Recorded in every output.
+  /// The version, which every output records.
   static let version = Pipeline.version
 
   static let configuration = CommandConfiguration(
@@ -24,7 +24,7 @@ struct Rilq: ParsableCommand {
       Tokenize.self,
     ])
 
-  /// Names the nearest command when there is none of a name.
+  /// Throws an error that names the nearest command if the name is unknown.
   private static func requireCommand(_ name: String?) throws {
     let names = configuration.subcommands.map { $0._commandName } + ["help"]
     guard let name, !name.hasPrefix("-"), !names.contains(name) else { return }
@@ -44,7 +44,7 @@ struct Rilq: ParsableCommand {
       Terminal.writeError(error.oneLine)
       Foundation.exit(error.exitCode)
     } catch let error where exitCode(for: error) == .failure && !(error is ExitCode) {
-      // An error of the system that nobody translated; 1 would say that a check failed.
+      // A system error without a message of ours; exit code 1 would mean a failed check.
       Interruption.waitIfBegun()
       Terminal.writeError("\(error)".escapedForDisplay)
       Foundation.exit(4)
@@ -54,7 +54,7 @@ struct Rilq: ParsableCommand {
   }
 }
 
-/// An error that a command can end with: one line and an exit code.
+/// An error that ends a command: one line and an exit code.
 private protocol CommandFailure: Error {
   var oneLine: String { get }
   var exitCode: Int32 { get }

@@ -18,7 +18,7 @@ import Testing
   @Test func `says how fast it was and why it ended`() throws {
     let result = try succeed(
       "generate", Self.model, "--prompt", "In", "--max-tokens", "3", in: TemporaryFolder())
-    #expect(result.error.wholeMatch(of: /3 tokens, [0-9.]+ a second, cut at its length\n/) != nil)
+    #expect(result.error.wholeMatch(of: /3 tokens, [0-9.]+ per second, cut at its length\n/) != nil)
   }
 
   @Test func `the JSON document has its keys`() throws {

@@ -253,22 +253,22 @@ import Testing
   @Test(arguments: [
     ("{init: qera}", "the initialization 'qera' needs a 'text'"),
     ("{init: svd}", "is 'svd', expected zero, loftq, qera or atc"),
-    ("{text: t}", "'text' is of no use to the initialization 'zero'"),
-    ("{init: loftq, samples: 4}", "'samples' is of no use to the initialization 'loftq'"),
-    ("{init: zero, teacher: t}", "'teacher' is of no use to the initialization 'zero'"),
+    ("{text: t}", "'text' is not used by the initialization 'zero'"),
+    ("{init: loftq, samples: 4}", "'samples' is not used by the initialization 'loftq'"),
+    ("{init: zero, teacher: t}", "'teacher' is not used by the initialization 'zero'"),
     ("{init: qera, text: t, length: 1}", "is '1', expected an integer from 2 to 1048576"),
     ("{init: atc, kind: dense}", "the initialization 'atc' needs a 'text'"),
-    ("{init: qera, text: t, eta: 0.1}", "'eta' is of no use to the initialization 'qera'"),
-    ("{init: loftq, tau: 0.1}", "'tau' is of no use to the initialization 'loftq'"),
+    ("{init: qera, text: t, eta: 0.1}", "'eta' is not used by the initialization 'qera'"),
+    ("{init: loftq, tau: 0.1}", "'tau' is not used by the initialization 'loftq'"),
     ("{init: atc, kind: dense, text: t, eta: 0}", "is '0', expected a number above 0 and at most 1"),
     ("{init: atc, kind: dense, text: t, tau: 2}", "is '2', expected a number from 0 to 1"),
-    ("{init: zero, iterations: 1}", "'iterations' is of no use to the initialization 'zero'"),
-    ("{init: qera, text: t, iterations: 5}", "'iterations' is of no use to the initialization 'qera'"),
+    ("{init: zero, iterations: 1}", "'iterations' is not used by the initialization 'zero'"),
+    ("{init: qera, text: t, iterations: 5}", "'iterations' is not used by the initialization 'qera'"),
     ("{init: loftq, kind: dense, iterations: 0}", "is '0', expected an integer from 1 to 20"),
     ("{init: loftq, kind: dense, iterations: 21}", "is '21', expected an integer from 1 to 20"),
     (
       "{init: loftq, iterations: 2}",
-      "more than 1 of 'iterations' need adapters of the kind 'dense': rounding takes from the biases what a pooled one adds to them"
+      "more than 1 of 'iterations' need adapters of the kind 'dense': rounding would cancel the biases that a pooled adapter adds"
     ),
     ("{adapter: a, init: loftq}", "does not go with 'adapter', which has its own"),
   ])

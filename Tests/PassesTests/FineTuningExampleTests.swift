@@ -55,7 +55,7 @@ import Testing
 
   @Test func `too few examples are refused`() {
     let text = message { _ = try windows(samples: 3, validation: 1) }
-    #expect(text.hasSuffix("text.jsonl: has 3 examples, 4 are asked for"))
+    #expect(text.hasSuffix("text.jsonl: has 3 examples, but 4 are requested"))
   }
 
   @Test(arguments: [

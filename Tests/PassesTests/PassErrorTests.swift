@@ -12,15 +12,15 @@ import Testing
     (.emptySelection, "targets and ignore leave no module to work on"),
     (
       .divisibility(tensor: "w", columns: 96, groupSize: 64, fitting: [32]),
-      "tensor 'w': 96 columns are no multiple of the group size 64; 32 would fit"
+      "tensor 'w': 96 columns are not a multiple of the group size 64; 32 would fit"
     ),
     (
       .divisibility(tensor: "w", columns: 192, groupSize: 128, fitting: [32, 64]),
-      "tensor 'w': 192 columns are no multiple of the group size 128; 32 and 64 would fit"
+      "tensor 'w': 192 columns are not a multiple of the group size 128; 32 and 64 would fit"
     ),
     (
       .divisibility(tensor: "w", columns: 7, groupSize: 64, fitting: []),
-      "tensor 'w': 7 columns are no multiple of the group size 64, nor of any other"
+      "tensor 'w': 7 columns are not a multiple of the group size 64, nor of any other"
     ),
     (.notFinite(tensor: "w\n", index: 5), "tensor 'w\\u{a}': value 5 is not finite"),
     (.notExact("adapter 'a' is dense"), "adapter 'a' is dense"),

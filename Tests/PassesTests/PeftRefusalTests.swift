@@ -141,7 +141,7 @@ private let tiedParts: [String: [(name: String, shape: [Int])]] = [
   @Test func `plain means of every column are no pooling`() throws {
     #expect(
       try message(sample(q), .qaLora).text.contains(
-        "128 columns, which are no groups of the 128 of the module"))
+        "128 columns, but a pooled adapter needs a proper divisor of the module's 128 columns"))
   }
 
   @Test func `pools of another size than the configuration's are refused`() throws {

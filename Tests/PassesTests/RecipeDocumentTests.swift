@@ -27,7 +27,7 @@ import Testing
   }
 
   @Test(arguments: ["best", "balanced", "fast"])
-  func `recipes store 2.5 bits a weight`(name: String) throws {
+  func `recipes store 2.5 bits per weight`(name: String) throws {
     let recipe = try Recipe(contentsOf: Fixtures.root + "/Recipes/\(name).yaml")
     let quantize = try #require(
       recipe.passes.lazy.compactMap { $0.options(of: QuantizePass.self) }.first)

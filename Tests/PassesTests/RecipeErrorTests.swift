@@ -95,10 +95,10 @@ import Testing
     ("quantize: {method: awq}", "quantize.method': is 'awq', expected rtn, search, hqq, nf2 or gptq"),
     ("quantize: {method: gptq}", "quantize': the method 'gptq' needs a 'text'"),
     ("quantize: {text: a.txt}", "quantize': the method 'rtn' makes no use of a 'text'"),
-    ("quantize: {method: search, samples: 8}", "quantize': 'samples' is of no use without a 'text'"),
+    ("quantize: {method: search, samples: 8}", "quantize': 'samples' is not used without a 'text'"),
     (
       "quantize: {method: search, text: a.txt, damping: 0.1}",
-      "quantize': 'damping' is of no use to the method 'search'"
+      "quantize': 'damping' is not used by the method 'search'"
     ),
     (
       "quantize: {method: gptq, text: a.txt, damping: 0}",
@@ -109,10 +109,10 @@ import Testing
     ("quantize: {method: search, sweeps: 1}", "quantize': 'sweeps' needs a 'text'"),
     ("quantize: {propagation: 0.5}", "quantize': 'propagation' needs a 'text'"),
     ("quantize: {layer_epochs: 2}", "quantize': 'layer_epochs' needs a 'text'"),
-    ("quantize: {products: bf16}", "quantize': 'products' is of no use without a 'text'"),
+    ("quantize: {products: bf16}", "quantize': 'products' is not used without a 'text'"),
     (
       "quantize: {method: gptq, text: a.txt, layer_code_rate: 0.1}",
-      "quantize': 'layer_code_rate' is of no use without 'layer_epochs'"
+      "quantize': 'layer_code_rate' is not used without 'layer_epochs'"
     ),
     (
       "quantize: {method: gptq, text: a.txt, layer_epochs: 1, layer_batch: 0}",
@@ -131,7 +131,7 @@ import Testing
     ),
     (
       "quantize: {method: gptq, text: a.txt, bits_per_weight: 3, bits: 2}",
-      "quantize': 'bits' is of no use beside 'bits_per_weight'"
+      "quantize': 'bits' is not used with 'bits_per_weight'"
     ),
     ("quantize: {overrides: {}}", "quantize.overrides': is a map, expected a list of overrides"),
     (
@@ -184,18 +184,18 @@ import Testing
     ),
     (
       "quantize: {method: gptq, text: t, sampled: 64}",
-      "quantize': 'text' is of no use when 'sampled' is all windows"
+      "quantize': 'text' is not used when 'sampled' is all windows"
     ),
     ("quantize: {method: gptq, text: [a, b], samples: 1}", "quantize': 'text' has 2 files for 1 windows"),
     ("quantize: {sampled: 64}", "quantize': the method 'rtn' makes no use of a 'text' or 'sampled'"),
-    ("quantize: {importance: i}", "quantize': 'importance' is of no use to the method 'rtn'"),
+    ("quantize: {importance: i}", "quantize': 'importance' is not used by the method 'rtn'"),
     (
       "quantize: {method: search, text: t, importance: i}",
       "quantize': 'importance' takes the place of a 'text', which is given"
     ),
     (
       "quantize: {method: search, importance_output: i}",
-      "quantize': 'importance_output' is of no use without a 'text'"
+      "quantize': 'importance_output' is not used without a 'text'"
     ),
     ("attach: {kind: sparse}", "attach.kind': is 'sparse', expected dense or pooled"),
     ("attach: {rank: 0}", "attach.rank': is '0', expected an integer from 1 to 4096"),
@@ -220,7 +220,7 @@ import Testing
     ),
     (
       "calibrate: {text: t, sampled: 256, validation: 0}",
-      "calibrate': 'text' is of no use when 'sampled' is all windows and 'validation' is 0"
+      "calibrate': 'text' is not used when 'sampled' is all windows and 'validation' is 0"
     ),
     (
       "calibrate: {text: [a, b, c], samples: 2, validation: 1}",
@@ -268,7 +268,7 @@ import Testing
     ),
     (
       "calibrate: {text: t, kl_temperature: 2}",
-      "calibrate': 'kl_top_k' and 'kl_temperature' are of no use when 'kl_weight' is 0"
+      "calibrate': 'kl_top_k' and 'kl_temperature' are not used when 'kl_weight' is 0"
     ),
     (
       "calibrate: {text: t, train: [all]}",

@@ -1,21 +1,21 @@
-/// A token that is found in the text before anything else is done.
+/// A token that is matched in the text before normalization and merges.
 struct AddedToken: Sendable, Equatable {
   let id: Int32
   /// The text that stands for the token, in UTF-8.
   let content: [UInt8]
-  /// Whether decoding may leave it out.
+  /// Whether decoding can leave the token out.
   let isSpecial: Bool
-  /// Whether it takes the white space before it.
+  /// Whether the token takes the white space before it.
   let stripsLeft: Bool
-  /// Whether it takes the white space after it.
+  /// Whether the token takes the white space after it.
   let stripsRight: Bool
-  /// Whether it counts only where no word character is beside it.
+  /// Whether the token matches only where no word character is next to it.
   let isSingleWord: Bool
-  /// Whether it is looked for after normalization.
+  /// Whether the token is matched after normalization.
   let isNormalized: Bool
 }
 
-/// Finds added tokens in text: the leftmost, and of those the longest.
+/// Finds added tokens in text; the leftmost match wins; at the same place, the longest.
 struct AddedTokenCutter: Sendable {
   /// A part of a text.
   enum Piece: Equatable {
@@ -30,10 +30,10 @@ struct AddedTokenCutter: Sendable {
   /// Whether a token begins with a byte.
   private var isFirstByte = [Bool](repeating: false, count: 256)
 
-  /// Whether there is nothing to find.
+  /// Whether there are no tokens to find.
   var isEmpty: Bool { tokens.isEmpty }
 
-  /// Prepares the search; of tokens with the same content the first is used.
+  /// Prepares the search; if several tokens have the same content, the first is used.
   ///
   /// - Parameter tokens: Tokens whose content is not empty.
   init(_ tokens: [AddedToken]) {
@@ -48,16 +48,16 @@ struct AddedTokenCutter: Sendable {
 
   /// Calls `body` with the tokens and the text between them, in order.
   ///
-  /// White space that a token strips belongs to it and is not reported.
+  /// White space that a token strips is part of the token and not reported.
   ///
   /// - Parameters:
   ///   - text: Valid UTF-8.
-  ///   - body: Gets the pieces.
+  ///   - body: Receives each piece.
   func cut(_ text: Span<UInt8>, _ body: (Piece) -> Void) {
     var reported = 0
     var position = 0
     while let (token, match) = firstMatch(in: text, from: position) {
-      // A token that fails as a single word is passed over as a whole, as `tokenizers` does.
+      // A token that does not match as a single word is skipped as a whole, as in `tokenizers`.
       position = match.upperBound
       if token.isSingleWord && !isSingleWord(match, in: text) { continue }
       var start = match.lowerBound
@@ -115,7 +115,7 @@ struct AddedTokenCutter: Sendable {
     Unicode.Scalar(value)?.properties.isWhitespace ?? false
   }
 
-  /// `\w` of Unicode's regular expressions.
+  /// Whether a scalar matches `\w` of Unicode's regular expressions.
   private static func isWordCharacter(_ value: UInt32) -> Bool {
     let kind = ScalarKinds.kind(of: value)
     guard ScalarKinds.assigned.contains(kind), let properties = Unicode.Scalar(value)?.properties else {

@@ -1,7 +1,7 @@
-/// The scalars that stand for bytes in the texts of byte-level tokens, as in GPT-2.
+/// The scalars that represent bytes in the texts of byte-level tokens, as in GPT-2.
 ///
-/// `!`…`~`, `¡`…`¬` and `®`…`ÿ` stand for the byte of the same value; the other 68 bytes, in order, are
-/// U+0100…U+0143, so that a space is `Ġ`.
+/// `!`…`~`, `¡`…`¬` and `®`…`ÿ` represent the byte of the same value. The other 68 bytes, in order, are
+/// U+0100…U+0143; a space is therefore `Ġ`.
 enum ByteAlphabet {
   /// The scalar of each byte.
   static let scalars: [UInt32] = {
@@ -16,14 +16,14 @@ enum ByteAlphabet {
     }
   }()
 
-  /// The byte of each scalar below U+0144, or nil where the scalar stands for none.
+  /// The byte of each scalar below U+0144, or nil if the scalar represents none.
   private static let bytes: [UInt8?] = {
     var bytes = [UInt8?](repeating: nil, count: 0x144)
     for (byte, scalar) in scalars.enumerated() { bytes[Int(scalar)] = UInt8(byte) }
     return bytes
   }()
 
-  /// The bytes that a token's text stands for, or nil when one of its scalars stands for no byte.
+  /// Returns the bytes that a token's text represents, or nil if one of its scalars represents no byte.
   static func bytes(of text: Span<UInt8>) -> [UInt8]? {
     var result: [UInt8] = []
     var position = 0
@@ -36,7 +36,7 @@ enum ByteAlphabet {
     return result
   }
 
-  /// The text, in UTF-8, that stands for bytes.
+  /// Returns the text, in UTF-8, that represents bytes.
   static func text(of bytes: Span<UInt8>) -> [UInt8] {
     var text: [UInt8] = []
     text.reserveCapacity(bytes.count * 2)

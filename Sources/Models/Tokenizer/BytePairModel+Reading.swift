@@ -2,7 +2,7 @@ import Checkpoints
 
 /// Reading the `model` of a `tokenizer.json`.
 extension BytePairModel {
-  /// More merges than any tokenizer has; ranks stay within 24 bits.
+  /// More merges than any known tokenizer has; keeps ranks within 24 bits.
   private static let mergeLimit = 1 << 24
 
   /// Reads a BPE model.
@@ -68,7 +68,7 @@ extension BytePairModel {
     return merges
   }
 
-  /// The two texts of `["a", "b"]` or `"a b"`.
+  /// Returns the two texts of `["a", "b"]` or `"a b"`.
   private static func pair(_ element: JSONValue) -> ([UInt8], [UInt8])? {
     switch element {
     case .array(let parts):
@@ -104,8 +104,8 @@ extension Vocabulary {
 extension AddedToken {
   /// Reads the tokens of a document.
   ///
-  /// A token that is not in the model's vocabulary must have the number that `tokenizers` gives it: the
-  /// size of the vocabulary, or one more than the largest number given so far.
+  /// A token that is not in the model's vocabulary must have the id that `tokenizers` assigns: the size of
+  /// the vocabulary, or one more than the largest id assigned so far.
   ///
   /// - Throws: `FormatError`.
   static func readAll(_ root: TokenizerComponent, _ vocabulary: Vocabulary) throws -> [AddedToken] {

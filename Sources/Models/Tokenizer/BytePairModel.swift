@@ -1,19 +1,19 @@
-/// A byte-level BPE model: the vocabulary, the merges and what is done about bytes without a token.
+/// A byte-level BPE model: its vocabulary, its merges and its rules for unknown bytes.
 struct BytePairModel: Sendable {
-  /// The tokens, without those that are only added.
+  /// The tokens, without those that are only in `added_tokens`.
   let vocabulary: Vocabulary
   /// The merges.
   let merges: MergeTable
-  /// The token of each byte; nil for one that is not in the vocabulary.
+  /// The token of each byte; nil for a byte that is not in the vocabulary.
   let byteTokens: [Int32?]
-  /// What stands for bytes without a token; nil to leave them out.
+  /// The token for bytes that are not in the vocabulary; nil leaves such bytes out.
   let unknownToken: Int32?
   /// Whether neighbouring unknown bytes become one token.
   let fusesUnknown: Bool
-  /// Whether a word that is a token is not put together by merges.
+  /// Whether a word that is itself a token is not built from merges.
   let ignoresMerges: Bool
 
-  /// Appends the tokens that a word begins with, one for each byte.
+  /// Appends the initial tokens of a word, one per byte.
   func appendSymbols(of word: Span<UInt8>, to symbols: inout [Int32]) {
     var previousIsUnknown = false
     for i in word.indices {
@@ -28,9 +28,9 @@ struct BytePairModel: Sendable {
   }
 }
 
-/// The tokens of a model, by text and by number.
+/// The tokens of a model, by text and by id.
 struct Vocabulary: Sendable {
-  /// Numbers from here on are refused, so that a table by number stays small.
+  /// Ids from this one on are rejected, so that the table by id stays small.
   static let idLimit = 1 << 22
 
   private var texts = ByteStringTable()
@@ -40,7 +40,7 @@ struct Vocabulary: Sendable {
   /// The number of tokens.
   var count: Int { ids.count }
 
-  /// One more than the largest number.
+  /// The largest id plus 1.
   var idBound: Int { indices.count }
 
   /// Adds a token.
@@ -48,7 +48,7 @@ struct Vocabulary: Sendable {
   /// - Parameters:
   ///   - text: In UTF-8.
   ///   - id: Below `idLimit`.
-  /// - Returns: Whether both were new; otherwise nothing is added.
+  /// - Returns: Whether both text and id were new; otherwise nothing is added.
   mutating func insert(_ text: Span<UInt8>, id: Int) -> Bool {
     precondition((0..<Self.idLimit).contains(id), "token number \(id)")
     guard id >= indices.count || indices[id] < 0 else { return false }
@@ -60,10 +60,10 @@ struct Vocabulary: Sendable {
     return true
   }
 
-  /// The number of a token, or nil when there is none of that text.
+  /// Returns the id of a token, or nil if no token has the text.
   func id(of text: Span<UInt8>) -> Int32? { texts.index(of: text).map { ids[$0] } }
 
-  /// The text of a token, or nil when there is none of that number.
+  /// Returns the text of a token, or nil if no token has the id.
   func text(of id: Int) -> ArraySlice<UInt8>? {
     guard indices.indices.contains(id), indices[id] >= 0 else { return nil }
     return texts[Int(indices[id])]

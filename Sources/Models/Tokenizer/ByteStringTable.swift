@@ -3,21 +3,23 @@ struct ByteStringTable: Sendable {
   private var bytes: [UInt8] = []
   private var ends: [Int] = [0]
   private var hashes: [UInt64] = []
-  /// The number of the string in each slot, or -1; a power of two of them, at most half of them taken.
+  /// The index of the string in each slot, or -1.
+  ///
+  /// The number of slots is a power of two; at most half are used.
   private var slots = [Int](repeating: -1, count: 64)
 
-  /// The number of strings.
+  /// The number of strings in the table.
   var count: Int { hashes.count }
 
-  /// The number of a string, or nil when it is not in the table.
+  /// Returns the index of a string, or nil if it is not in the table.
   func index(of string: Span<UInt8>) -> Int? {
     let found = slots[slot(of: string, hash: Self.hash(string))]
     return found >= 0 ? found : nil
   }
 
-  /// Adds a string unless it is there.
+  /// Adds a string if it is not in the table.
   ///
-  /// - Returns: Its number, and whether it is new.
+  /// - Returns: The string's index, and whether it is new.
   mutating func insert(_ string: Span<UInt8>) -> (index: Int, isNew: Bool) {
     let hash = Self.hash(string)
     let slot = slot(of: string, hash: hash)
@@ -31,7 +33,7 @@ struct ByteStringTable: Sendable {
     return (index, true)
   }
 
-  /// The bytes of a string.
+  /// Returns the bytes of a string.
   subscript(index: Int) -> ArraySlice<UInt8> { bytes[ends[index]..<ends[index + 1]] }
 
   private func slot(of string: Span<UInt8>, hash: UInt64) -> Int {
@@ -58,7 +60,7 @@ struct ByteStringTable: Sendable {
     }
   }
 
-  /// FNV-1a, then a shift, because its low bits alone depend only on the low bits of the bytes.
+  /// FNV-1a followed by a shift, because its low bits depend only on the low bits of the bytes.
   private static func hash(_ string: Span<UInt8>) -> UInt64 {
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325
     for i in string.indices { hash = (hash ^ UInt64(string[i])) &* 0x100_0000_01B3 }

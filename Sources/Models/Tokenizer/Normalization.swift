@@ -2,21 +2,21 @@ import Foundation
 
 /// Normalization forms of text in UTF-8.
 enum Normalization {
-  /// The text, which is valid UTF-8, in normalization form C, or nil when it surely is already.
+  /// Returns the text in normalization form C, or nil if it surely is already; the text must be valid UTF-8.
   static func nfc(_ text: Span<UInt8>) -> [UInt8]? {
-    // Below U+0300, whose first byte is 0xCC, every text is normalized.
+    // Text whose scalars are all below U+0300 (first byte 0xCC) is normalized.
     guard text.indices.contains(where: { text[$0] >= 0xCC }) else { return nil }
     return nfc(text.indices.map { text[$0] })
   }
 
-  /// The text in normalization form C.
+  /// Returns the text in normalization form C.
   static func nfc(_ text: [UInt8]) -> [UInt8] {
     Array(String(decoding: text, as: UTF8.self).precomposedStringWithCanonicalMapping.utf8)
   }
 }
 
 extension AddedToken {
-  /// The token as it is looked for in normalized text.
+  /// The token as it is matched in normalized text.
   var normalized: AddedToken {
     AddedToken(
       id: id, content: Normalization.nfc(content), isSpecial: isSpecial, stripsLeft: stripsLeft,

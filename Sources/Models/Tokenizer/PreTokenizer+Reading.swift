@@ -4,7 +4,7 @@ import Checkpoints
 extension PreTokenizer {
   /// Reads the component of a document.
   ///
-  /// - Throws: `FormatError`, also when the text is not turned into bytes at the end.
+  /// - Throws: `FormatError`, also when the component does not turn the text into bytes at its end.
   init(_ root: TokenizerComponent) throws {
     self.init()
     guard let component = try root.component("pre_tokenizer") else {

@@ -1,21 +1,21 @@
-/// Cuts text into the words that the merges work on.
+/// Cuts text into words; merges do not cross the edges of a word.
 struct PreTokenizer: Sendable {
-  /// The expression of GPT-2, which `ByteLevel` uses when `use_regex` is set.
+  /// The expression of GPT-2, used by `ByteLevel` when `use_regex` is set.
   static let byteLevelRegex =
     #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
 
-  /// The rules, each applied to the pieces of the one before.
+  /// The rules, each applied to the pieces of the previous one.
   var rules: [SplitRule] = []
-  /// What `ByteLevel` cuts after them, when it uses its expression.
+  /// The rule that `ByteLevel` applies after `rules`, if it uses its expression.
   var byteLevelRule: SplitRule?
   /// Whether `ByteLevel` puts a space before each piece that does not begin with one.
   var addsPrefixSpace = false
 
-  /// Calls `body` with each word, in order; the words are not empty.
+  /// Calls `body` with each word, in order; words are not empty.
   ///
   /// - Parameters:
   ///   - text: Valid UTF-8.
-  ///   - body: Gets the bytes of a word.
+  ///   - body: Receives the bytes of a word.
   func forEachWord(of text: Span<UInt8>, _ body: (Span<UInt8>) -> Void) {
     guard !text.isEmpty else { return }
     apply(rules[...], to: text, body)

@@ -1,6 +1,6 @@
-/// Scalars of text that is known to be valid UTF-8.
+/// Access to the scalars of text that is known to be valid UTF-8.
 extension Span<UInt8> {
-  /// The scalar that begins at an offset, and the offset after it.
+  /// Returns the scalar that begins at an offset, and the offset after it.
   func scalar(at offset: Int) -> (value: UInt32, end: Int) {
     let first = UInt32(self[offset])
     switch first {
@@ -13,7 +13,7 @@ extension Span<UInt8> {
     }
   }
 
-  /// The offset of the scalar that ends at `end`, which is not 0.
+  /// Returns the offset of the scalar that ends at `end`; `end` is not 0.
   func startOfScalar(before end: Int) -> Int {
     var start = end - 1
     while self[start] & 0xC0 == 0x80 { start -= 1 }

@@ -1,6 +1,6 @@
 /// How a pre-tokenizer cuts text around the matches of a pattern.
 struct SplitRule: Sendable {
-  /// What becomes of a match, named as in `tokenizer.json`.
+  /// What happens to a match, named as in `tokenizer.json`.
   enum Behavior: String, CaseIterable {
     case isolated = "Isolated"
     case removed = "Removed"
@@ -9,18 +9,18 @@ struct SplitRule: Sendable {
     case contiguous = "Contiguous"
   }
 
-  /// What is looked for.
+  /// The pattern to match.
   let pattern: Pattern
-  /// What becomes of the matches.
+  /// What happens to the matches.
   let behavior: Behavior
-  /// Whether the text between the matches is treated as the matches, and the other way round.
+  /// Whether matches and the text between them are exchanged.
   let isInverted: Bool
 
-  /// Calls `body` with each piece, in order; the pieces are not empty.
+  /// Calls `body` with each piece, in order; pieces are not empty.
   ///
   /// - Parameters:
   ///   - text: Valid UTF-8.
-  ///   - body: Gets the offsets of a piece.
+  ///   - body: Receives the offsets of a piece.
   func forEachPiece(of text: Span<UInt8>, _ body: (Range<Int>) -> Void) {
     var merger = PieceMerger(behavior: behavior)
     var position = 0
@@ -36,7 +36,7 @@ struct SplitRule: Sendable {
   }
 }
 
-/// Joins matches with their neighbours; holds one piece back until it is known to be whole.
+/// Joins matches with their neighbours; keeps one piece until it is known to be whole.
 private struct PieceMerger {
   let behavior: SplitRule.Behavior
   private var held: Range<Int>?

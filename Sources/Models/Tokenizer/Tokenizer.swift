@@ -2,11 +2,12 @@ public import Checkpoints
 
 /// A byte-level BPE tokenizer that encodes and decodes as the `tokenizers` library does.
 ///
-/// What of `tokenizer.json` is understood is in `Formats/tokenizer.md`.
+/// `Formats/tokenizer.md` lists the supported parts of `tokenizer.json`.
 public final class Tokenizer: Sendable {
-  /// One more than the largest token number: the rows that an embedding needs.
+  /// The largest token id plus 1: the number of rows that an embedding needs.
   public let vocabularySize: Int
-  /// What the post-processor puts before a text, such as the token for its beginning; `encode` does not.
+  /// The tokens that the post-processor puts before a text, such as a begin token; `encode` does not add
+  /// them.
   public let prefixTokens: [Int32]
 
   let model: BytePairModel
@@ -22,7 +23,7 @@ public final class Tokenizer: Sendable {
   /// - Parameters:
   ///   - json: The document.
   ///   - path: The file, for errors.
-  /// - Throws: `FormatError`: `.unsupported` names a component that is not handled, `.malformed` a defect.
+  /// - Throws: `FormatError`: `.unsupported` names a component that is not supported, `.malformed` a defect.
   public init(parsing json: JSONValue, path: String) throws {
     let file = try TokenizerFile(json, path: path)
     model = file.model
@@ -39,7 +40,7 @@ public final class Tokenizer: Sendable {
 
   /// Reads the bytes of a `tokenizer.json`.
   ///
-  /// - Throws: `FormatError`, for text that is no JSON with the byte.
+  /// - Throws: `FormatError`, with the byte offset if the text is not JSON.
   public convenience init(parsing bytes: RawSpan, path: String) throws {
     let json: JSONValue
     do {
@@ -55,16 +56,16 @@ public final class Tokenizer: Sendable {
     try self.init(parsing: JSONValue(contentsOf: path), path: path)
   }
 
-  /// The tokens of a text, added tokens in it recognized, nothing added to it.
+  /// Returns the tokens of a text; added tokens in it are recognized, none are added around it.
   public func encode(_ text: String) -> [Int32] { encode(valid: Array(text.utf8).span) }
 
   /// Encodes a text in UTF-8.
   ///
   /// - Parameters:
   ///   - bytes: The text, without byte order mark.
-  ///   - path: Where it comes from, for errors.
+  ///   - path: The source of the text, for errors.
   /// - Returns: The tokens.
-  /// - Throws: `FormatError` with the byte where the text is not UTF-8.
+  /// - Throws: `FormatError` with the offset of the first byte that is not UTF-8.
   public func encode(_ bytes: [UInt8], path: String) throws -> [Int32] {
     do {
       _ = try UTF8Span(validating: bytes.span)
@@ -74,7 +75,7 @@ public final class Tokenizer: Sendable {
     return encode(valid: bytes.span)
   }
 
-  /// The words that the merges work on, in a text without added tokens.
+  /// Returns the words of a text without added tokens.
   package func words(of text: String) -> [String] {
     var words: [String] = []
     let bytes = Array(text.utf8)

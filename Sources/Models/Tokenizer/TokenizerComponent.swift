@@ -1,6 +1,6 @@
 import Checkpoints
 
-/// An object of a `tokenizer.json`, with its place for errors.
+/// An object of a `tokenizer.json`, with its place for error messages.
 struct TokenizerComponent {
   let json: JSONValue
   private let path: String
@@ -8,7 +8,7 @@ struct TokenizerComponent {
 
   /// Wraps an object.
   ///
-  /// - Throws: `FormatError.malformed` when the value is no object.
+  /// - Throws: `FormatError.malformed` when the value is not an object.
   init(_ json: JSONValue, path: String, place: String) throws {
     guard json.object != nil else { throw FormatError(path, at: place, .malformed("is not an object")) }
     self.json = json
@@ -19,17 +19,17 @@ struct TokenizerComponent {
   /// An error about this object.
   func malformed(_ reason: String) -> FormatError { FormatError(path, at: place, .malformed(reason)) }
 
-  /// An error about something here that is not handled.
+  /// An error about an unsupported feature of this object.
   func unsupported(_ what: String) -> FormatError {
     FormatError(path, at: place, .unsupported("\(what) is not supported"))
   }
 
-  /// An error about a regular expression here.
+  /// An error about a regular expression in this object.
   func refused(_ error: PatternError) -> FormatError {
     FormatError(path, at: place, .unsupported(error.reason))
   }
 
-  /// Refuses keys whose meaning is not known.
+  /// Rejects keys that are not known.
   func allow(_ keys: Set<String>) throws {
     for member in json.object ?? [] where !keys.contains(member.key) {
       throw unsupported("key '\(member.key)'")
@@ -80,7 +80,7 @@ struct TokenizerComponent {
   /// A list.
   func array(_ key: String) throws -> [JSONValue] { try require(key, "a list", json[key]?.array) }
 
-  /// An object that must be there.
+  /// A required object.
   func require(_ key: String) throws -> TokenizerComponent {
     try TokenizerComponent(require(key, "an object", json[key]), path: path, place: name(key))
   }
@@ -99,7 +99,7 @@ struct TokenizerComponent {
 
   private func name(_ key: String) -> String { place == "the document" ? key : "\(place).\(key)" }
 
-  /// Checks the keys of a `ByteLevel` component; they matter only to a pre-tokenizer.
+  /// Checks the keys of a `ByteLevel` component; only a pre-tokenizer uses their values.
   func checkByteLevel() throws {
     try allow(["type", "add_prefix_space", "trim_offsets", "use_regex"])
     _ = try (bool("add_prefix_space"), bool("trim_offsets"), bool("use_regex", default: true))

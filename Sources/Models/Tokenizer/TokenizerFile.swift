@@ -3,12 +3,12 @@ import Checkpoints
 /// The parts of a `tokenizer.json`, checked.
 struct TokenizerFile {
   let model: BytePairModel
-  /// In the order of the file; numbers and contents are unique.
+  /// The added tokens, in the order of the file; ids and contents are unique.
   let addedTokens: [AddedToken]
-  /// Whether text is put in normalization form C.
+  /// Whether text is converted to normalization form C.
   let isNFC: Bool
   let preTokenizer: PreTokenizer
-  /// What a single text is prefixed with when special tokens are wanted.
+  /// The tokens before a single text when special tokens are wanted.
   let prefixTokens: [Int32]
 
   /// Reads and checks a document.
@@ -60,7 +60,7 @@ struct TokenizerFile {
   }
 }
 
-/// What the post-processor adds; only known so that a caller can add it.
+/// The tokens that the post-processor adds; a caller can add them.
 private enum PostProcessor {
   static func prefixTokens(_ processor: TokenizerComponent?, idBound: Int) throws -> [Int32] {
     guard let processor else { return [] }

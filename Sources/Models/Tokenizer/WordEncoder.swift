@@ -1,6 +1,6 @@
-/// Turns words into tokens, remembering the words it has met.
+/// Turns words into tokens and remembers the words already encoded.
 struct WordEncoder {
-  /// Bounds of what is remembered: words of a text are short, and few of them are frequent.
+  /// The limits of the memory: words of a text are short, and few of them are frequent.
   private static let rememberedCount = 1 << 17
   private static let rememberedLength = 256
 
@@ -10,14 +10,14 @@ struct WordEncoder {
   private var ends: [Int] = [0]
   private var merger = PairMerger()
 
-  /// Starts without a word remembered.
+  /// Starts with an empty memory.
   init(_ model: BytePairModel) { self.model = model }
 
   /// Appends the tokens of a word.
   ///
   /// - Parameters:
   ///   - word: Not empty.
-  ///   - output: Gains the tokens.
+  ///   - output: The tokens are appended to it.
   mutating func append(_ word: Span<UInt8>, to output: inout [Int32]) {
     if let index = words.index(of: word) {
       for i in ends[index]..<ends[index + 1] { output.append(tokens[i]) }
@@ -40,21 +40,21 @@ struct WordEncoder {
   }
 }
 
-/// The merging of one word: a linked list of tokens and a queue of possible merges.
+/// Merges one word, with a linked list of tokens and a queue of possible merges.
 ///
-/// Costs `n log n` for a word of `n` bytes; the arrays are kept from word to word.
+/// Takes `O(n log n)` for a word of `n` bytes; the arrays are reused for the next word.
 private struct PairMerger {
   private var symbols: [Int32] = []
   private var previous: [Int] = []
   private var next: [Int] = []
-  /// The rank of the merge of each symbol with the next one; `none` also for symbols merged away.
+  /// The rank of each symbol's merge with the next one; also `none` for symbols that were merged away.
   private var ranks: [UInt32] = []
   private var queue = MergeQueue()
 
   mutating func append(_ word: Span<UInt8>, _ model: BytePairModel, to output: inout [Int32]) {
     start(word, model)
     while let (rank, position) = queue.popFirst() {
-      // What was queued before a neighbour changed no longer holds.
+      // Queued merges whose neighbours changed since are stale.
       if ranks[position] == rank { merge(at: position, into: model.merges.merged[Int(rank)], model.merges) }
     }
     var position = symbols.isEmpty ? -1 : 0
@@ -98,7 +98,7 @@ private struct PairMerger {
 
 /// A binary heap of merges, lowest rank first, then leftmost.
 private struct MergeQueue {
-  /// A rank above 40 bits of position, more than memory holds.
+  /// The rank above 40 bits of position; memory never holds that many positions.
   private var keys: [UInt64] = []
   private static let positionBits: UInt64 = 40
 

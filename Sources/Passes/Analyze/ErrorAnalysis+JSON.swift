@@ -1,7 +1,7 @@
 package import Checkpoints
 
 extension ErrorAnalysis {
-  /// The document for programs.
+  /// The JSON document for programs.
   package var json: JSONValue {
     var members = [
       JSONValue.Member("checkpoint", .string(checkpointPath)),

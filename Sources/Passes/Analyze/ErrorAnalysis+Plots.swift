@@ -2,22 +2,22 @@ import Checkpoints
 import Foundation
 
 extension ErrorAnalysis {
-  /// The names of the plots that an analysis has.
+  /// Returns the file names of the plots of an analysis.
   ///
-  /// - Parameter hasText: Whether a text went through the models.
+  /// - Parameter hasText: Whether the models read a text.
   /// - Returns: Names of files.
   package static func plotNames(hasText: Bool) -> [String] {
     ["spectrum.svg", "energy.svg"] + (hasText ? ["output-error.svg", "activations.svg"] : [])
   }
 
-  /// The plots in the order of their names.
+  /// The plots, in the order of their names.
   private var plots: [LinePlot] {
     [spectrumPlot, energyPlot] + (layers.isEmpty ? [] : [outputErrorPlot, activationPlot])
   }
 
-  /// Checks before a long run that plots can be written.
+  /// Checks before a long run that the plots can be written.
   ///
-  /// - Throws: `FormatError` when one is there already and may not be replaced, or the folder is a file.
+  /// - Throws: `FormatError` when a plot exists and must not be replaced, or the folder is a file.
   package static func requirePlace(for names: [String], in folder: String, force: Bool) throws {
     switch try FileSystem.kind(of: folder) {
     case nil: return
@@ -30,9 +30,9 @@ extension ErrorAnalysis {
     }
   }
 
-  /// Writes the plots into a folder, which is made when it is not there.
+  /// Writes the plots into a folder, which is created if it is missing.
   ///
-  /// - Throws: `FormatError` when that fails.
+  /// - Throws: `FormatError` when a plot cannot be written.
   package func writePlots(to folder: String) throws {
     if try FileSystem.kind(of: folder) == nil { try FileSystem.createFolder(folder) }
     for (name, plot) in zip(Self.plotNames(hasText: !layers.isEmpty), plots) {
@@ -63,7 +63,7 @@ extension ErrorAnalysis {
       })
   }
 
-  /// Ranks are as far apart as they stand in the list: each is twice the one before it.
+  /// The x axis spaces ranks by their position in the list, since each is twice the previous one.
   private var outputErrorPlot: LinePlot {
     func series(_ name: String, _ values: [Double]) -> LinePlot.Series {
       LinePlot.Series(
@@ -89,7 +89,7 @@ extension ErrorAnalysis {
 
   private var activationPlot: LinePlot {
     LinePlot(
-      title: "Distance of the residual stream from the original's", xLabel: "behind layer",
+      title: "Distance of the residual stream from the original's", xLabel: "after layer",
       yLabel: "relative error",
       series: [
         LinePlot.Series(

@@ -1,10 +1,10 @@
 import Models
 
 extension ErrorAnalysis {
-  /// The rank at which the lines of kinds compare methods: 16, or less where linears are small.
+  /// The rank at which the report compares methods per kind: 16, or less if linears are small.
   private var shownRank: Int { commonRanks.last { $0 <= 16 } ?? 0 }
 
-  /// The report for people: a line for each kind of linear, the output error against the rank, a line for each layer.
+  /// The report as text: one line per kind of linear, the output error by rank, and one line per layer.
   package var text: String {
     var lines = kindTable.text
     if layers.isEmpty { return lines.joined(separator: "\n") }
@@ -56,7 +56,7 @@ extension ErrorAnalysis {
 
   private var layerTable: TextTable {
     var table = TextTable(rightAligned: [false, true])
-    table.add(["behind layer", "error of the residual stream"])
+    table.add(["after layer", "error of the residual stream"])
     for (index, error) in layers.enumerated() { table.add(["\(index)", error.formatted(decimals: 4)]) }
     if let final { table.add(["final norm", final.formatted(decimals: 4)]) }
     return table

@@ -2,22 +2,23 @@ package import Checkpoints
 import Kernels
 package import Models
 
-/// What `rilq analyze` tells of a quantized model: the errors of its linears, and how they add up from layer to layer.
+/// The result of `rilq analyze`: the errors of a quantized model's linears, and their accumulation over
+/// layers.
 ///
 /// Source: the rank sensitivity and activation discrepancy of RILQ, arXiv:2412.01129, figures 2 and 3.
 package struct ErrorAnalysis: Sendable {
-  /// What goes through both models.
+  /// The text that both models read.
   package struct Text: Sendable {
-    /// The text, UTF-8.
+    /// The path of the UTF-8 text.
     package var path: String
-    /// The windows, at least 1.
+    /// The number of windows, at least 1.
     package var samples: Int
-    /// The tokens a window, at least 2.
+    /// The number of tokens per window, at least 2.
     package var length: Int
     /// The seed of the choice of windows.
     package var seed: UInt64
 
-    /// Names a text.
+    /// Chooses a text and its windows.
     package init(path: String, samples: Int = 16, length: Int = 256, seed: UInt64 = 1) {
       self.path = path
       self.samples = samples
@@ -26,30 +27,32 @@ package struct ErrorAnalysis: Sendable {
     }
   }
 
-  /// What is analyzed.
+  /// The path of the analyzed model.
   package let checkpointPath: String
-  /// What is right.
+  /// The path of the original model.
   package let referencePath: String
-  /// What went through both models, if anything did.
+  /// The text that both models read, if any.
   package let input: Text?
   /// The linears of the layers, in the order of the computation.
   package private(set) var linears: [LinearErrors] = []
-  /// The distance of the residual streams behind each layer, relative to the reference's; empty without a text.
+  /// The distance of the residual streams after each layer, relative to the reference's; empty without a
+  /// text.
   package private(set) var layers: [Double] = []
-  /// The same behind the final norm.
+  /// The same distance after the final norm.
   package private(set) var final: Double?
 
   /// Compares a model with its original.
   ///
-  /// Without a text one linear after the other is read. With one, its windows go through both models layer by layer; the
-  /// inputs of a linear are those that it has in the quantized model.
+  /// Without a text, the linears are read one after the other. With a text, its windows run through both
+  /// models layer by layer; the inputs of a linear are those in the quantized model.
   ///
   /// - Parameters:
-  ///   - checkpoint: The quantized model, perhaps with adapters.
+  ///   - checkpoint: The quantized model, with or without adapters.
   ///   - reference: The original model.
-  ///   - text: What goes through both.
-  ///   - progress: Told after each linear.
-  /// - Throws: `ModelError.incomparable` when the shapes differ, `.notFinite`, `PassError.notFinite`, or `FormatError`.
+  ///   - text: The text that both models read; nil compares weights only.
+  ///   - progress: Called after each linear.
+  /// - Throws: `ModelError.incomparable` when the shapes differ, `.notFinite`, `PassError.notFinite`, or
+  ///   `FormatError`.
   package init(
     _ checkpoint: Checkpoint, reference: Checkpoint, text: Text? = nil,
     progress: @escaping ProgressHandler = { _ in }
@@ -108,7 +111,7 @@ package struct ErrorAnalysis: Sendable {
       Progress(phase: "analyze", completed: linears.count, total: total, detail: linears.last?.name ?? ""))
   }
 
-  /// The root of the squared difference, relative to the second operand.
+  /// Returns the root of the squared difference, relative to the second operand.
   private static func distance(_ states: [Matrix], from others: [Matrix]) -> Double {
     var (error, norm) = (0.0, 0.0)
     for (state, other) in zip(states, others) {
@@ -121,7 +124,7 @@ package struct ErrorAnalysis: Sendable {
 }
 
 extension LayerWalk {
-  /// The residual stream of every window after the final norm.
+  /// The residual stream of every window, after the final norm.
   fileprivate var normalizedHidden: [Matrix] {
     windows.map { model.normalized($0.hidden, weight: model.finalNorm) }
   }

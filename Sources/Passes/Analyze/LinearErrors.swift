@@ -1,60 +1,60 @@
 package import Kernels
 package import Models
 
-/// What quantization took from a linear, and what products of a low rank could give back.
+/// The quantization error of a linear, and the error left after low-rank corrections.
 package struct LinearErrors: Sendable {
-  /// The shares of the error's energy, for each of which a rank is told.
+  /// The shares of the error's energy that `ranksForEnergy` reports.
   package static let energyShares = [0.5, 0.8, 0.9, 0.95]
-  /// The ranks for which output errors are told, as far as the linear has them.
+  /// The ranks for which output errors are reported, as far as the linear has them.
   package static let ranks = [0, 1, 2, 4, 8, 16, 32, 64, 128]
 
   /// The module: `model.layers.0.self_attn.q_proj`.
   package let name: String
-  /// The output features.
+  /// The number of output features.
   package let rowCount: Int
-  /// The input features.
+  /// The number of input features.
   package let columnCount: Int
   /// `‖W - Wq‖ / ‖W‖` in the Frobenius norm, without the adapter.
   package let relativeError: Double
   /// The singular values of `W - Wq`, largest first, `[min(out, in)]`.
   package let singularValues: [Double]
-  /// The least ranks that hold each of `energyShares` of the squared error.
+  /// The lowest ranks that capture each of `energyShares` of the squared error.
   package let ranksForEnergy: [Int]
-  /// What becomes of it on the inputs of a text.
+  /// The output errors on the inputs of a text; nil without a text.
   package let outputs: OutputErrors?
-  /// What is left with the adapter that the linear has.
+  /// The error left with the linear's adapter; nil without an adapter.
   package let adapter: AdapterError?
 
-  /// Errors of the output, relative to the output, in the root of the mean square.
+  /// Root mean square errors of the output, relative to the output.
   package struct OutputErrors: Sendable {
-    /// With the truncated singular value decomposition of the error added, a value for each rank.
+    /// The errors with the truncated singular value decomposition of the weight's error added, one per rank.
     package let svd: [Double]
-    /// With the product added that makes the output error least, a value for each rank.
+    /// The errors with the product added that minimizes the output error, one per rank.
     package let qera: [Double]
   }
 
-  /// Errors with an adapter.
+  /// The errors with an adapter.
   package struct AdapterError: Sendable {
-    /// The rows of A.
+    /// The number of rows of A.
     package let rank: Int
     /// `‖W - Wq - B · A‖ / ‖W‖`.
     package let relativeError: Double
-    /// The same of the output, when inputs are known.
+    /// The relative error of the output, if inputs are known.
     package let relativeOutputError: Double?
   }
 
-  /// The part of the name behind the last dot: `q_proj`.
+  /// The part of the name after the last dot: `q_proj`.
   package var kind: String { name.split(separator: ".").last.map(String.init) ?? name }
 
-  /// The ranks that `outputs` has values for.
+  /// The ranks of the values in `outputs`.
   package var outputRanks: [Int] { Self.ranks.filter { $0 <= singularValues.count } }
 
   /// Compares a linear with its original.
   ///
   /// - Parameters:
-  ///   - linear: Packed or dense, perhaps with an adapter.
-  ///   - original: Of the same shape.
-  ///   - moments: The second moments of the input, `[in, in]`; nil when they are not known.
+  ///   - linear: The linear, packed or dense, with or without an adapter.
+  ///   - original: The original linear of the same shape.
+  ///   - moments: The second moments of the input, `[in, in]`; nil when unknown.
   /// - Throws: `PassError.notFinite`, `ModelError.notFinite`.
   package init(of linear: Linear, original: Linear, moments: DoubleMatrix? = nil) throws {
     let weight = try original.foldedDoubles()
@@ -98,10 +98,10 @@ package struct LinearErrors: Sendable {
     }
   }
 
-  /// The output error that is left when the leading directions are made good.
+  /// Returns the output errors left after correcting the leading directions.
   ///
-  /// With `G = E · S · Eᵀ`: directions u that are singular vectors of E take `uᵀ · G · u` away each, and G's own eigenvectors
-  /// its eigenvalues, which is the most that a rank can.
+  /// With `G = E · S · Eᵀ`, each direction u among the left singular vectors of E removes `uᵀ · G · u`, and
+  /// each eigenvector of G removes its eigenvalue, which is the maximum for a given rank.
   private static func outputErrors(
     of error: DoubleMatrix, _ spectrum: ErrorSpectrum, _ moments: DoubleMatrix, _ ranks: [Int], norm: Double
   ) throws(FactorizationError) -> OutputErrors {

@@ -1,17 +1,17 @@
-/// What the factors of a new adapter begin with.
+/// The initial values of a new adapter's factors.
 public enum AdapterInitialization: String, Sendable, CaseIterable {
   /// A is random and B zero: nothing changes before calibration.
   case zero
-  /// The truncated singular value decomposition of the error of the weight; after the first of several iterations the weight is
-  /// rounded again, without what the adapter holds.
+  /// The truncated singular value decomposition of the weight's error. Each further iteration rounds the
+  /// weight again, less the adapter's product.
   case loftq
-  /// The least output error on the inputs that a text gives.
+  /// Minimizes the output error on the inputs that a text gives.
   case qera
-  /// What aligns outputs with the original model's and then takes a step down the loss of a text.
+  /// Aligns the outputs with the original model's, then takes a step down the loss of a text.
   case atc
 
-  /// Whether it depends on the original weights.
+  /// Whether the values depend on the original weights.
   var usesTeacher: Bool { self != .zero }
-  /// Whether it depends on inputs.
+  /// Whether the values depend on inputs.
   var usesText: Bool { self == .qera || self == .atc }
 }

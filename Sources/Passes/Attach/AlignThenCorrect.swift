@@ -2,16 +2,18 @@ import Checkpoints
 import Kernels
 import Models
 
-/// Finds adapters from what a text does in the original and in the quantized model, and from the gradients of its loss.
+/// Computes adapters from a text's activations in the original and the quantized model, and from the
+/// gradients of its loss.
 ///
-/// The first stage goes from the first layer to the last: each adapter aligns its linear's output with that of the original
-/// model on the original's inputs, in the norm of the loss's gradients. The second one goes over the compensated model in the
-/// same order and takes a step down the loss. Gradients are those of the model as it is when their layer's turn comes.
-/// For pooled adapters both stages are those of linears that read the sums of groups.
+/// Both stages go from the first layer to the last. In the first stage, each adapter aligns its linear's
+/// output with the original model's output on the original's inputs, in the norm of the loss's gradients. The
+/// second stage takes a step down the loss of the compensated model. Gradients are computed from the model as
+/// it is when the layer is reached. For pooled adapters, both stages treat the linears as if they read the
+/// sums of groups.
 ///
-/// Source: Align-Then-Correct, arXiv:2610.08164; there the gradients of the first stage are collected once.
+/// Source: Align-Then-Correct, arXiv:2610.08164, which collects the first stage's gradients only once.
 struct AlignThenCorrect {
-  /// The windows that gradients are taken from, at most.
+  /// The maximum number of windows for gradients.
   private static let gradientWindowLimit = 16
   private let options: AttachOptions
   private let selected: Set<String>
@@ -24,10 +26,10 @@ struct AlignThenCorrect {
   private var losses = (before: 0.0, after: 0.0)
 
   /// - Parameters:
-  ///   - options: How to initialize.
+  ///   - options: The options of the pass.
   ///   - modules: Quantized linears of layers.
   ///   - models: The original model, the quantized one, and the windows.
-  ///   - progress: Told after each linear.
+  ///   - progress: Called after each linear.
   /// - Throws: `ModelError.tokenOutOfRange`.
   init(
     _ options: AttachOptions, modules: [String], _ models: CompensatedModels,
@@ -42,7 +44,7 @@ struct AlignThenCorrect {
     student = try LayerWalk(models.student, models.windows)
   }
 
-  /// What there is to report: the loss of the windows that gradients are taken from.
+  /// The report: the loss of the windows that gradients are taken from.
   var report: [ReportItem] {
     [
       ReportItem("nll_per_token_before", .number(losses.before)),
@@ -50,10 +52,10 @@ struct AlignThenCorrect {
     ]
   }
 
-  /// Finds every adapter.
+  /// Computes every adapter.
   ///
-  /// - Parameter keep: Gets each linear with its adapter.
-  /// - Throws: `PassError.notFinite`, `ModelError.notFinite`, or what `keep` throws.
+  /// - Parameter keep: Called with each linear and its adapter.
+  /// - Throws: `PassError.notFinite`, `ModelError.notFinite`, or the errors of `keep`.
   mutating func run(_ keep: (Linear) throws -> Void) throws {
     let judged = Array(tokens.prefix(Self.gradientWindowLimit))
     losses.before = try student.model.evaluate(judged).nllPerToken
@@ -125,7 +127,7 @@ struct AlignThenCorrect {
     }
   }
 
-  /// The columns that an adapter sees as one.
+  /// The number of columns that an adapter pools into one.
   private func groupSize(of linear: Linear) -> Int {
     options.kind == .pooled ? linear.weight.columnGranularity : 1
   }
@@ -139,14 +141,14 @@ struct AlignThenCorrect {
     progress(Progress(phase: phase, completed: done, total: selected.count, detail: name))
   }
 
-  /// What is known of a group of linears from the gradients of the loss.
+  /// The moments of a group of linears from the gradients of the loss.
   private struct GroupGradients {
     /// `E[x·xᵀ]`.
     let inputs: DoubleMatrix
     let linears: [(outputs: DoubleMatrix, weight: DoubleMatrix?)]
   }
 
-  /// The gradients of a layer whose input is where the windows are.
+  /// Computes the gradients of the layer that the windows have reached.
   private func gradients(
     in walk: LayerWalk, layer index: Int, withWeights: Bool
   ) throws -> [GroupGradients] {
@@ -163,7 +165,7 @@ struct AlignThenCorrect {
     return sums.map(\.means)
   }
 
-  /// The sums behind the moments of a group of linears.
+  /// The sums that give the moments of a group of linears.
   private struct GroupSums {
     private let columns: [Range<Int>]
     private var inputs: SecondMoments
@@ -196,7 +198,7 @@ struct AlignThenCorrect {
 }
 
 extension Matrix {
-  /// A copy of some columns.
+  /// Returns a copy of some columns.
   fileprivate func columns(_ range: Range<Int>) -> Matrix {
     if range.count == columnCount { return self }
     var part = Matrix.unspecified(rows: rowCount, columns: range.count)

@@ -1,7 +1,7 @@
 import Checkpoints
 
 extension AttachOptions {
-  /// Every option, in the order in which it is written; with an adapter of PEFT only what names that.
+  /// Every option, in the order in which it is written; for an adapter of PEFT only the options that name it.
   @PassOptionTable<Self> public static var declarations: [PassOption<Self>] {
     newDeclarations.map { $0.when { $0.adapter == nil } }
     adapterDeclarations("a new adapter", "folder of a PEFT adapter to put beside the weights unchanged")
@@ -44,7 +44,7 @@ extension AttachOptions {
     ).when { $0.initialization == .atc }
   }
 
-  /// Refuses an initialization without what it needs, and options that would have no effect.
+  /// Rejects an initialization without its inputs, and options that have no effect.
   public func validate(_ given: GivenOptions, after previous: [PassOptions]) throws {
     try requireAdapter(given)
     if adapter != nil, let other = given.keys.first(where: { !Self.adapterKeys.contains($0) }) {
@@ -55,8 +55,8 @@ extension AttachOptions {
     }
     if initialization == .loftq, iterations > 1, kind == .pooled {
       throw given.failure(
-        "more than 1 of 'iterations' need adapters of the kind 'dense': rounding takes from the biases what a "
-          + "pooled one adds to them"
+        "more than 1 of 'iterations' need adapters of the kind 'dense': rounding would cancel the biases that a "
+          + "pooled adapter adds"
       )
     }
     let useless =
@@ -65,7 +65,7 @@ extension AttachOptions {
       + (initialization.usesTeacher ? [] : ["teacher"])
       + (initialization == .atc ? [] : ["eta", "tau"])
     for key in useless where given.has(key) {
-      throw given.failure("'\(key)' is of no use to the initialization '\(initialization.rawValue)'")
+      throw given.failure("'\(key)' is not used by the initialization '\(initialization.rawValue)'")
     }
   }
 }

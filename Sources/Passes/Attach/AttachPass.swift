@@ -2,20 +2,20 @@ public import Checkpoints
 import Kernels
 import Models
 
-/// Puts adapters beside linears: A random and B zero, which changes nothing yet; what compensates the error of the
-/// quantized weights best; or those of PEFT.
+/// Adds adapters to linears: A random and B zero, which changes nothing yet; values that compensate the
+/// quantization error; or those of a PEFT adapter.
 public struct AttachPass: Pass {
   /// The name in recipes.
   public static let name = "attach"
-  /// What it does.
-  public static let summary = "Put adapters beside linears: without effect yet, or compensating errors."
-  /// How it is done.
+  /// The summary for help.
+  public static let summary = "Add adapters to linears: without effect yet, or compensating errors."
+  /// The options of the pass.
   public var options: AttachOptions
 
   /// Takes options.
   public init(_ options: AttachOptions) { self.options = options }
 
-  /// Finds the modules and the shapes of their adapters.
+  /// Selects the modules and determines the shapes of their adapters.
   public func plan(_ input: Checkpoint) throws -> PassPlan {
     if let source = options.adapter { return try PeftAttachment(source).plan(input) }
     guard input.contents.adapter == nil else {
@@ -43,7 +43,7 @@ public struct AttachPass: Pass {
     }
   }
 
-  /// The tensors of a weight that is rounded again.
+  /// Returns the tensors of a weight that is rounded again.
   private func rewrittenTensors(of module: String, in input: Checkpoint) -> [String] {
     guard options.roundsAgain, input.contents.quantization[module] != nil else { return [] }
     return [ModuleTensor.weight, .scales, .biases].map { $0.name(of: module) }
@@ -56,7 +56,7 @@ public struct AttachPass: Pass {
     return ", \(options.initialization.rawValue)" + iterations
   }
 
-  /// Refuses a module whose tables have trained changes beside them: they are for the codes that go.
+  /// Rejects a module with trained changes of its tables, because they belong to the codes that are replaced.
   private func checkRoundable(_ module: String, in input: Checkpoint) throws {
     for part in [ModuleTensor.scalesDelta, .biasesDelta]
     where input.tensor(named: part.name(of: module)) != nil {
@@ -66,37 +66,38 @@ public struct AttachPass: Pass {
     }
   }
 
-  /// The bytes that closed forms and the windows of a text take.
+  /// Estimates the memory of closed forms and of the text's windows.
   private func memory(of input: Checkpoint) throws -> MemoryEstimate {
     guard options.initialization.usesTeacher else { return 0 }
     let sizes = try ModelSizes(of: input)
     let length = MemoryEstimate(options.length)
     var tokens = options.initialization.usesText ? MemoryEstimate(options.samples) * length : 0
-    // The error and its products, and the moments and their factors, in doubles.
+    // The error and its products, the moments and their factors, in doubles.
     let square = sizes.order * sizes.order
     var bytes = 8 * (5 * sizes.hidden * sizes.intermediate + 5 * square)
     if options.initialization == .atc {
-      // Both models' windows; the inputs of all layers for one of them, and the moments of all gradients of a layer.
+      // The windows of both models, the inputs of all layers for one window, and the moments of all gradients
+      // of a layer.
       tokens = 2 * tokens
       bytes = bytes + 4 * length * sizes.hidden * sizes.layers + 8 * 10 * square
     }
     return bytes + 4 * tokens * (sizes.hidden + sizes.queries)
   }
 
-  /// Refuses modules that calibration would not train: an adapter that nothing trains does nothing.
+  /// Rejects modules that calibration does not train, because their adapters would have no effect.
   static func checkTrainable(_ modules: [String], among candidates: [ModuleDescription]) throws {
     let linears = Set(candidates.filter(\.isLayerLinear).map(\.name))
     guard let module = modules.first(where: { !linears.contains($0) }) else { return }
     throw PassError.usage("module '\(module)': adapters are attached to the linears of layers only")
   }
 
-  /// Reads the text once, which shows whether it is long enough.
+  /// Reads the text once to check that it is long enough.
   public func checkTexts(for input: Checkpoint, _ access: FileAccess) throws {
     guard let source = options.windowSource else { return }
     try CalibrationWindows.requireTexts(source, for: input)
   }
 
-  /// The tensor that stands last among those of a module's weight.
+  /// Returns the last tensor of a module's weight in the order of the file.
   static func lastTensor(of module: String, in contents: CheckpointContents) -> String {
     module + (contents.quantization[module] == nil ? ".weight" : ".biases")
   }
@@ -123,12 +124,12 @@ public struct AttachPass: Pass {
 }
 
 extension PassOptions {
-  /// Puts adapters beside linears.
+  /// Creates the step of a recipe.
   public static func attach(_ options: AttachOptions) -> PassOptions { PassOptions(AttachPass(options)) }
 }
 
 extension AttachOptions {
-  /// A factor of an adapter that changes nothing: A random, B zero.
+  /// Returns a factor of an adapter that changes nothing: A random, B zero.
   func initialFactor(_ tensor: TensorInfo) -> TensorBytes {
     let values =
       ModuleTensor.loraA.module(of: tensor.name) == nil
@@ -137,7 +138,7 @@ extension AttachOptions {
     return TensorBytes(narrowed(values, to: .f32))
   }
 
-  /// Normal values with deviation `1 / rank`, from the seed and the tensor's name alone.
+  /// Returns normal values with deviation `1 / rank` that depend on the seed and the tensor's name only.
   ///
   /// Source: PEFT's "gaussian" initialisation, which RILQ uses.
   func randomA(named name: String, count: Int) -> [Float] {

@@ -2,7 +2,7 @@ import Checkpoints
 import Kernels
 import Models
 
-/// Makes adapters that change nothing yet.
+/// Makes adapters that change nothing before calibration.
 struct NewAdapterRun: PassRun {
   private let options: AttachOptions
   private var modules = 0
@@ -21,7 +21,7 @@ struct NewAdapterRun: PassRun {
   }
 }
 
-/// Makes adapters that compensate the error of quantized weights, with the codes and tables that were found with them.
+/// Makes adapters that compensate the quantization error, with the codes and tables found together with them.
 struct CompensationRun: PassRun {
   private let options: AttachOptions
   private let input: Checkpoint
@@ -30,7 +30,7 @@ struct CompensationRun: PassRun {
   private var modules = 0
   private var parameters = 0
 
-  /// Finds all adapters.
+  /// Computes all adapters.
   init(
     _ options: AttachOptions, _ modules: [String], _ input: Checkpoint, _ context: PassContext
   ) throws {
@@ -65,7 +65,7 @@ struct CompensationRun: PassRun {
     }
     return try replacement.outputs.map { tensor in
       if let bytes = found[tensor.name] { return bytes }
-      // The module is no linear that the model computes with.
+      // The model does not compute with this module as a linear.
       return try rewritten.contains(tensor.name)
         ? input.bytes(of: tensor.name) : options.initialFactor(tensor)
     }
@@ -75,7 +75,7 @@ struct CompensationRun: PassRun {
     AttachmentReport(modules: modules, parameters: parameters, errors: errors)
   }
 
-  /// What is stored of a linear that was compensated, as it is stored.
+  /// Returns the changed tensors of a compensated linear in their stored format.
   private func changedTensors(
     of linear: Linear, _ models: CompensatedModels
   ) throws -> [(part: ModuleTensor, bytes: TensorBytes)] {

@@ -1,13 +1,13 @@
-/// What attaching adapters did.
+/// The report of the attach pass.
 public struct AttachmentReport: PassReport {
-  /// The modules that got one.
+  /// The number of modules that got an adapter.
   public let modules: Int
-  /// The values of all adapters.
+  /// The number of values in all adapters.
   public let parameters: Int
-  /// The relative errors without and with the adapters, where adapters compensate something.
+  /// The relative errors without and with the adapters; empty when the adapters compensate nothing.
   public let errors: [ReportItem]
 
-  /// The values, in their order.
+  /// The values of the report, in order.
   public var items: [ReportItem] {
     [ReportItem("modules", .integer(modules)), ReportItem("parameters", .integer(parameters))] + errors
   }

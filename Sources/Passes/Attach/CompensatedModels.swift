@@ -2,7 +2,7 @@ import Checkpoints
 import Kernels
 import Models
 
-/// The models that adapters are found between, and what goes through them.
+/// The two models that adapters compensate between, and the windows that they read.
 struct CompensatedModels {
   /// The original model.
   let teacher: Transformer
@@ -10,14 +10,15 @@ struct CompensatedModels {
   let student: Transformer
   /// The quantized checkpoint.
   private let input: Checkpoint
-  /// Windows of the text; empty for an initialization that needs none.
+  /// The windows of the text; empty for an initialization without a text.
   let windows: [[Int32]]
 
   /// - Parameters:
-  ///   - options: How to initialize.
+  ///   - options: The options of the pass.
   ///   - input: The quantized checkpoint.
-  ///   - context: The original checkpoint, where no teacher is named.
-  /// - Throws: `PassError.usage` without an original model to approximate, `FormatError` or `ModelError`.
+  ///   - context: Has the original checkpoint, if the options name no teacher.
+  /// - Throws: `PassError.usage` when there is no original model to approximate, `FormatError` or
+  ///   `ModelError`.
   init(_ options: AttachOptions, input: Checkpoint, _ context: PassContext) throws {
     let original = try context.teacher(options.teacher, of: input)
     teacher = try Transformer(original)
@@ -36,7 +37,7 @@ struct CompensatedModels {
 }
 
 extension CompensatedModels {
-  /// The formats in which the tables of a module are stored.
+  /// Returns the formats in which a module's tables are stored.
   func tableFormats(of module: String) throws -> TableFormats {
     func format(_ part: ModuleTensor) throws -> FloatFormat {
       let name = part.name(of: module)
@@ -50,16 +51,17 @@ extension CompensatedModels {
 }
 
 extension AttachOptions {
-  /// The windows that are asked for, where the initialization reads a text.
+  /// The requested windows, if the initialization reads a text.
   var windowSource: WindowSource? {
     guard initialization.usesText, let text else { return nil }
     return WindowSource(texts: [text.resolved], samples: samples, length: length, seed: seed)
   }
 
-  /// The adapter of the rank that was asked for; rows that the closed form does not fill begin as those of `zero` do.
+  /// Creates an adapter of the requested rank; rows that the closed form does not fill begin like those of
+  /// `zero`.
   func adapter(from factors: LowRankFactors, of linear: Linear, groupSize: Int = 1) -> LowRankAdapter {
     let scaling = alpha / Double(rank)
-    // A pooled adapter sees means, and the factors were found for sums.
+    // A pooled adapter reads means, but the factors were computed for sums.
     let factor = (Double(groupSize) / scaling).squareRoot()
     let (rows, columns) = (linear.weight.rowCount, factors.a.columnCount)
     var a = randomA(named: ModuleTensor.loraA.name(of: linear.name), count: rank * columns)

@@ -2,10 +2,10 @@ import Checkpoints
 import Kernels
 import Models
 
-/// Finds adapters that take the place of what quantization lost, linear after linear.
+/// Computes adapters that compensate for the quantization error, linear after linear.
 ///
-/// With a text, windows go through the quantized model and halt before each group of linears; the adapters of a group are
-/// found for what the layers before it give, their adapters included.
+/// With a text, windows run through the quantized model and pause before each group of linears. The adapters
+/// of a group are computed for the outputs of the earlier layers, whose adapters are included.
 struct ErrorCompensation {
   private let options: AttachOptions
   private let selected: Set<String>
@@ -17,10 +17,10 @@ struct ErrorCompensation {
   private var after = CompensatedError()
 
   /// - Parameters:
-  ///   - options: How to initialize.
+  ///   - options: The options of the pass.
   ///   - modules: Quantized linears of layers.
-  ///   - models: The original model, the quantized one, and the windows, if there are some.
-  ///   - progress: Told after each linear.
+  ///   - models: The original model, the quantized one, and the windows, if any.
+  ///   - progress: Called after each linear.
   /// - Throws: `ModelError.tokenOutOfRange`.
   init(
     _ options: AttachOptions, modules: [String], _ models: CompensatedModels,
@@ -34,7 +34,7 @@ struct ErrorCompensation {
     walk = models.windows.isEmpty ? nil : try LayerWalk(models.student, models.windows)
   }
 
-  /// What there is to report: the error relative to the weights, or to their outputs, without and with the adapters.
+  /// The report: the error relative to the weights, or to their outputs, without and with the adapters.
   var report: [ReportItem] {
     let name = options.initialization.usesText ? "relative_output_error" : "relative_error"
     return [
@@ -43,10 +43,10 @@ struct ErrorCompensation {
     ]
   }
 
-  /// Finds every adapter.
+  /// Computes every adapter.
   ///
-  /// - Parameter keep: Gets each linear with its adapter.
-  /// - Throws: `PassError.notFinite`, `ModelError.notFinite`, or what `keep` throws.
+  /// - Parameter keep: Called with each linear and its adapter.
+  /// - Throws: `PassError.notFinite`, `ModelError.notFinite`, or the errors of `keep`.
   mutating func run(_ keep: (Linear) throws -> Void) throws {
     for index in models.student.layers.indices {
       for group in models.student.layers[index].groupKinds {
@@ -63,7 +63,7 @@ struct ErrorCompensation {
         walk?.model.layers[index][group].linears = linears
       }
       walk?.finish(layer: index)
-      // What no window reaches again need not stay in memory.
+      // Frees the layers that no window reaches again.
       let layer = models.student.layers[index]
       walk?.model.layers[index] = layer
     }
@@ -105,7 +105,7 @@ struct CompensatedError {
   private var squaredError = 0.0
   private var squaredNorm = 0.0
 
-  /// The root of the squared error, relative to what is right.
+  /// The root of the squared error, relative to the correct values.
   var relative: Double { (squaredError / max(squaredNorm, .leastNormalMagnitude)).squareRoot() }
 
   mutating func add(_ squaredError: Double, _ squaredNorm: Double) {

@@ -5,9 +5,9 @@ struct NormalGenerator {
   private var state: UInt64
   private var spare: Double?
 
-  /// Starts a sequence of its own for each name.
+  /// Starts a sequence that depends on the seed and a name.
   init(seed: UInt64, name: String) {
-    // FNV-1a, so that a tensor's values do not depend on which others there are.
+    // FNV-1a of the name, so that a tensor's values do not depend on other tensors.
     state = name.utf8.reduce(0xCBF2_9CE4_8422_2325 ^ seed) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
   }
 

@@ -2,7 +2,7 @@ import Checkpoints
 import Kernels
 import Models
 
-/// Puts an adapter of PEFT beside the linears it belongs to, so that calibration can start from it.
+/// Adds an adapter of PEFT to its linears, so that calibration can start from it.
 struct PeftAttachment {
   private let source: AdapterSource
 
@@ -26,7 +26,7 @@ struct PeftAttachment {
     return editor.plan(memory: 0) { _, _ in PeftAttachmentRun(matched) }
   }
 
-  /// The tensors beside a weight, in singles, which hold every dtype of adapters.
+  /// The adapter's tensors of a module, as F32, which holds every dtype of adapters.
   private func tensors(_ module: PeftModule) -> [TensorInfo] {
     [(ModuleTensor.loraA, module.loraA), (.loraB, module.loraB)].map { part, tensor in
       TensorInfo(name: part.name(of: module.name), dtype: .f32, shape: tensor.shape)

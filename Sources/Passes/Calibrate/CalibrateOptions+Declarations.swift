@@ -3,9 +3,9 @@ import Kernels
 import Models
 
 extension CalibrateOptions {
-  /// More windows or updates than any run has.
+  /// Far above the number of windows or updates in a real run.
   private static let countLimit = 1_000_000
-  /// More tokens than any model takes.
+  /// Far above the number of tokens that a real model reads.
   static let lengthLimit = 1 << 20
 
   /// Every option, in the order in which it is written.
@@ -15,13 +15,13 @@ extension CalibrateOptions {
     lossDeclarations
     Option("teacher", \.teacher, .path, "original model, whose output is matched")
       .byDefault("the input of the recipe")
-    Option("train", \.train, .words(elseDoing: "trains nothing"), "what is trained")
+    Option("train", \.train, .words(elseDoing: "trains nothing"), "parts to train")
       .byDefault("the adapters, or without adapters biases and scales")
   }
 
   @PassOptionTable<Self> private static var windowDeclarations: [PassOption<Self>] {
     Option("text", \.texts, .texts, "texts that windows are taken from, plain or `.jsonl`")
-      .byDefault("required unless the model writes all windows")
+      .byDefault("required unless the model generates all windows")
     Option("samples", \.samples, .integer(in: 1...countLimit), "windows trained on")
     Option(
       "sampled", \.sampled, .integer(in: 0...countLimit).described("integer, 0 to `samples`"),
@@ -41,7 +41,7 @@ extension CalibrateOptions {
     ).byDefault("all 1")
     Option(
       "validation", \.validation, .integer(in: 0...countLimit),
-      "windows kept back to choose the best state")
+      "windows held back to choose the best state")
     Option(
       "patience", \.patience, .integer(in: 1...countLimit), "validations without progress before stopping")
     Option(
@@ -78,7 +78,7 @@ extension CalibrateOptions {
     Option("products", \.products, .word, "what the operands of products are rounded to")
   }
 
-  /// An empty list of texts leaves all windows to the original model.
+  /// An empty list of texts makes the original model generate all windows.
   public func completed(_ given: GivenOptions) -> Self {
     guard given.has("text"), texts.isEmpty else { return self }
     var options = self
@@ -86,18 +86,18 @@ extension CalibrateOptions {
     return options
   }
 
-  /// Refuses windows from nowhere, losses without weight, and options that would have no effect.
+  /// Rejects options without a source of windows, losses without weight, and options that have no effect.
   public func validate(_ given: GivenOptions, after previous: [PassOptions]) throws {
     try requireTexts(given)
     guard modelWeight > 0 || groundTruthWeight > 0 || klWeight > 0 else {
       throw given.failure("model_weight, ground_truth_weight and kl_weight are all 0")
     }
     guard klWeight > 0 || (klTopK == nil && klTemperature == 1) else {
-      throw given.failure("'kl_top_k' and 'kl_temperature' are of no use when 'kl_weight' is 0")
+      throw given.failure("'kl_top_k' and 'kl_temperature' are not used when 'kl_weight' is 0")
     }
   }
 
-  /// Refuses windows from nowhere, and a text that no window comes from.
+  /// Rejects options without a source of windows, and a text that no window is drawn from.
   private func requireTexts(_ given: GivenOptions) throws {
     guard sampled <= samples else {
       throw given.failure(at: "sampled", "is '\(sampled)', expected an integer from 0 to \(samples)")
@@ -107,7 +107,7 @@ extension CalibrateOptions {
       throw given.failure("'sampled' is less than 'samples', so there must be a 'text'")
     }
     guard texts.isEmpty || sampled < samples || validation > 0 else {
-      throw given.failure("'text' is of no use when 'sampled' is all windows and 'validation' is 0")
+      throw given.failure("'text' is not used when 'sampled' is all windows and 'validation' is 0")
     }
     try given.requireWindows(max(samples - sampled, validation), for: texts)
   }
@@ -116,7 +116,7 @@ extension CalibrateOptions {
 extension OptionKind<LearningRateScale> {
   private static var limits: NumberLimits { .aboveUpTo(0, 1000) }
 
-  /// The factor of each part.
+  /// The learning rate factor of each part.
   static var learningRateScale: Self {
     Self(
       "map of \(Trainable.allWords) to numbers \(limits.tablePhrase)", flag: .map(entry: "part=factor")

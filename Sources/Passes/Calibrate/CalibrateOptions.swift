@@ -1,41 +1,41 @@
 public import Kernels
 public import Models
 
-/// What calibration may change.
+/// The parameters that calibration can train.
 public enum Trainable: String, Sendable, CaseIterable {
-  /// The A and B of every adapter.
+  /// The factors A and B of every adapter.
   case adapter
-  /// The group biases; the change is kept beside them until merge.
+  /// The group biases; the change is a separate tensor until merge.
   case bias
-  /// The group scales; the change is kept beside them until merge.
+  /// The group scales; the change is a separate tensor until merge.
   case scale
-  /// The codes; they are replaced, nothing is kept beside them.
+  /// The codes, which are replaced in place.
   case code
 }
 
-/// What the calibrate pass does.
+/// The options of the calibrate pass.
 public struct CalibrateOptions: PassOptionValues {
-  /// The texts that windows are taken from, UTF-8, plain or JSON lines; none when the model writes all of them.
+  /// The texts of windows, UTF-8, plain or JSON lines; empty when the model generates all windows.
   public var texts: [PathOption] = []
-  /// The windows trained on, at least 1.
+  /// The number of training windows, at least 1.
   public var samples = 256
-  /// The windows trained on that the original model writes itself, at most `samples`.
+  /// The number of training windows that the original model generates, at most `samples`.
   public var sampled = 0
-  /// The tokens a window, at least 2.
+  /// The number of tokens per window, at least 2.
   public var length = 512
-  /// The steps of the optimizer, at least 1.
+  /// The number of optimizer steps, at least 1.
   public var updates = 200
-  /// The windows of one update, at least 1.
+  /// The number of windows per update, at least 1.
   public var batch = 8
-  /// The peak step size, above 0 and at most 1; nil leaves it to what is trained.
+  /// The peak learning rate, above 0 and at most 1; nil chooses it by the trained parts.
   public var learningRate: Double?
-  /// The share of it that each part takes.
+  /// The factor of the learning rate for each part.
   public var learningRateScale = LearningRateScale()
-  /// The windows kept back to choose the best state; 0 for none.
+  /// The number of windows held back to choose the best state; 0 for none.
   public var validation = 16
-  /// The validations without progress after which calibration stops, at least 1.
+  /// The number of validations without progress after which calibration stops, at least 1.
   public var patience = 5
-  /// The updates between two validations, at least 1.
+  /// The number of updates between two validations, at least 1.
   public var validateEvery = 25
   /// The seed of the order of windows.
   public var seed: UInt64 = 1
@@ -43,23 +43,26 @@ public struct CalibrateOptions: PassOptionValues {
   public var modelWeight = 0.5
   /// The weight of the next token's cross-entropy, at least 0.
   public var groundTruthWeight = 0.5
-  /// The weight of the divergence from the original's distribution, at least 0; not all weights are 0.
+  /// The weight of the divergence from the original's distribution, at least 0; at least one weight is above
+  /// 0.
   public var klWeight = 0.0
-  /// The tokens, likeliest to the original, that the divergence compares, at least 2; nil means all.
+  /// The number of the original's most probable tokens that the divergence compares, at least 2; nil compares
+  /// all.
   public var klTopK: Int?
-  /// What logits are divided by for the divergence, above 0.
+  /// Temperature of the KL loss, above 0.
   public var klTemperature = 1.0
-  /// Where the model is compared with the original.
+  /// The place where the model is compared with the original.
   public var scope = LossScope.model
-  /// How the learning rate goes over the updates.
+  /// The course of the learning rate over the updates.
   public var schedule = LearningRateShape.constant
-  /// The updates over which the learning rate rises, at least 0 and below `updates`.
+  /// The number of updates over which the learning rate rises, at least 0 and below `updates`.
   public var warmup = 0
-  /// What is rounded to 16 bits for products with weights and in attention, of this model and of the original.
+  /// The operands rounded to 16 bits for products with weights and in attention, in this model and the
+  /// original.
   public var products = ProductOperands.f32
-  /// The original model, which the output is to match; nil means the input of the recipe.
+  /// The original model to match; nil selects the recipe's input.
   public var teacher: PathOption?
-  /// What is trained; nil means the adapters, or without adapters biases and scales.
+  /// The parameters to train; nil selects the adapters, or biases and scales if there are no adapters.
   public var train: [Trainable]?
 
   /// Every option has its default.
@@ -67,7 +70,7 @@ public struct CalibrateOptions: PassOptionValues {
 }
 
 extension CalibrateOptions {
-  /// The windows that are asked for.
+  /// The requested windows.
   var windowSource: WindowSource {
     WindowSource(
       texts: texts.map(\.resolved), samples: samples, sampled: sampled, validation: validation,

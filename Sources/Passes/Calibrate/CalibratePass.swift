@@ -8,17 +8,17 @@ import Models
 public struct CalibratePass: Pass {
   /// The name in recipes.
   public static let name = "calibrate"
-  /// What it does.
+  /// The summary for help.
   public static let summary = "Train adapters or tables of a quantized model to match the original."
-  /// It writes a line for each update.
+  /// The pass writes one line per update.
   public static let writesLog = true
-  /// How it is done.
+  /// The options of the pass.
   public var options: CalibrateOptions
 
   /// Takes options.
   public init(_ options: CalibrateOptions) { self.options = options }
 
-  /// Finds what is trained.
+  /// Determines the parameters to train.
   public func plan(_ input: Checkpoint) throws -> PassPlan {
     let parts = try trainedParts(of: input)
     let sizes = try ModelSizes(of: input)
@@ -48,7 +48,7 @@ public struct CalibratePass: Pass {
     }
   }
 
-  /// The linears of layers, which are what calibration trains; a quantized head stays as it is.
+  /// Returns the linears of layers, the only ones that calibration trains; a quantized head does not change.
   private func layerLinears(of input: Checkpoint) -> [String] {
     ModuleDescription.matrices(of: input).filter(\.isLayerLinear).map(\.name)
   }
@@ -75,7 +75,8 @@ public struct CalibratePass: Pass {
     }
   }
 
-  /// The bytes of a window's activations that the backward pass needs, with the largest intermediate results.
+  /// Returns the bytes of the activations that the backward pass of a window needs, with the largest
+  /// intermediate results.
   static func windowMemory(
     _ sizes: ModelSizes, _ options: CalibrateOptions, recomputesLayers: Bool = false
   ) -> MemoryEstimate {
@@ -84,29 +85,30 @@ public struct CalibratePass: Pass {
     let kept =
       recomputesLayers ? sizes.layers * sizes.hidden + activations : sizes.layers * activations
     let logits = min(options.length, Transformer.tokensPerLogitBlock) * sizes.vocabulary
-    // With a divergence the original's logits, too; rounded gradients of logits take half as much.
+    // A divergence also needs the original's logits; rounded gradients of logits take half as much.
     let bytesPerLogit = 4 + (options.klWeight > 0 ? 4 : 0) + (options.products == .bf16 ? 2 : 0)
     return 4 * MemoryEstimate(options.length) * (kept + 8 * sizes.intermediate) + bytesPerLogit * logits
   }
 
-  /// The bytes of a window, as a number.
+  /// Returns the memory of a window in bytes.
   package static func windowMemory(
     _ configuration: ModelConfiguration, _ options: CalibrateOptions, recomputesLayers: Bool = false
   ) -> Int {
     windowMemory(ModelSizes(configuration), options, recomputesLayers: recomputesLayers).byteCount
   }
 
-  /// The bytes of the positions of codes, their gradients and moments.
+  /// Returns the bytes of the codes' positions, gradients and moments.
   private static func codeMemory(_ sizes: ModelSizes) -> MemoryEstimate {
     4 * 4 * sizes.layers * sizes.layerWeights
   }
 
-  /// Reads the texts once, which shows whether they are long enough.
+  /// Reads the texts once to check that they are long enough.
   public func checkTexts(for input: Checkpoint, _ access: FileAccess) throws {
     try CalibrationWindows.requireTexts(options.windowSource, for: input)
   }
 
-  /// What is trained: as asked for, or the adapters, or without adapters biases and scales.
+  /// Returns the parameters to train: the requested ones, or the adapters, or biases and scales if there are
+  /// no adapters.
   private func trainedParts(of input: Checkpoint) throws -> TrainedParts {
     let (hasTables, hasAdapter) = (!quantizedLinears(of: input).isEmpty, !adaptedLinears(of: input).isEmpty)
     guard hasTables || hasAdapter else {
@@ -125,7 +127,7 @@ public struct CalibratePass: Pass {
 }
 
 extension PassOptions {
-  /// Trains adapters or tables to match the original model.
+  /// Creates the step of a recipe.
   public static func calibrate(_ options: CalibrateOptions) -> PassOptions {
     PassOptions(CalibratePass(options))
   }

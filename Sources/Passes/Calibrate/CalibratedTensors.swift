@@ -2,13 +2,13 @@ import Checkpoints
 import Kernels
 import Models
 
-/// Trains, then gives the tensors of what was trained.
+/// Runs the calibration, then returns the trained tensors.
 struct CalibratedTensors: PassRun {
   private let input: Checkpoint
   private let report: CalibrationReport
   private let linears: [String: Linear]
 
-  /// Runs a calibration to its end.
+  /// Runs a calibration.
   init(_ run: consuming CalibrationRun, _ input: Checkpoint) throws {
     var run = run
     self.input = input
@@ -28,7 +28,7 @@ struct CalibratedTensors: PassRun {
 
   mutating func finish() throws -> any PassReport { report }
 
-  /// The new bytes of a part of a linear; nil when it has none.
+  /// Returns the new bytes of a part of a linear; nil when the linear has no such part.
   private func bytes(of part: ModuleTensor, _ linear: Linear) throws -> TensorBytes? {
     let values: [Float]?
     switch part {
@@ -42,7 +42,7 @@ struct CalibratedTensors: PassRun {
     return values.map { TensorBytes(narrowed($0, to: .f32)) }
   }
 
-  /// The difference of a table's new values from those in the file.
+  /// Returns the difference between a table's new values and those in the file.
   private func change(_ table: ModuleTensor, of module: String, to new: [Float]?) throws -> [Float]? {
     let name = table.name(of: module)
     guard let new, let format = input.tensor(named: name).flatMap({ FloatFormat($0.dtype) }) else {

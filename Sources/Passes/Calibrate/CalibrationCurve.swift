@@ -2,41 +2,41 @@ package import Checkpoints
 import Foundation
 import Models
 
-/// The losses of one calibration, update by update, as the file of its `--log` has them.
+/// The losses of one calibration, update by update, as read from a file of `--log`.
 package struct CalibrationCurve: Sendable, Equatable {
-  /// Some losses by their keys, after an update.
+  /// The losses after an update, by key.
   package struct Point: Sendable, Equatable {
-    /// The updates done; 0 before the first one.
+    /// The number of updates done; 0 before the first one.
     package let update: Int
-    /// The losses, `loss`, `model_loss`, `gt_loss` and `kl_loss` as far as there are such.
+    /// The losses that are present: `loss`, `model_loss`, `gt_loss` and `kl_loss`.
     package let losses: [String: Double]
   }
 
-  /// The keys of losses, the weighted sum first.
+  /// The keys of losses; the weighted sum is first.
   package static let keys = ["loss", "model_loss", "gt_loss", "kl_loss"]
 
-  /// What the axis of a plot tells apart.
+  /// The largest update number that the axis of a plot can resolve.
   private static let updateLimit = 1_000_000_000
 
-  /// The file.
+  /// The path of the log.
   package let path: String
-  /// The losses on the windows of each update.
+  /// The losses on the training windows of each update.
   package let training: [Point]
-  /// The losses on the windows that were held back.
+  /// The losses on the validation windows.
   package let validation: [Point]
 
-  /// The updates that were done.
+  /// The number of updates done.
   package var updateCount: Int { max(training.last?.update ?? 0, validation.last?.update ?? 0) }
-  /// The point of the validation whose weighted sum is the smallest, whose state is kept; nil without validations.
+  /// The validation with the smallest weighted sum, whose state is kept; nil without validations.
   package var best: Point? { validation.min { $0.loss < $1.loss } }
 
-  /// Whether any update has a loss.
+  /// Whether any update has a loss of the key.
   package func has(_ key: String) -> Bool { (training + validation).contains { $0.losses[key] != nil } }
 
-  /// Reads a log; that of a calibration that still runs, too.
+  /// Reads a log; the calibration can still be running.
   ///
-  /// - Parameter path: The file; a last line that is not ended yet is left out.
-  /// - Throws: `FormatError` when it cannot be read, is no such log, or has no update.
+  /// - Parameter path: The file; an incomplete last line is ignored.
+  /// - Throws: `FormatError` when the file cannot be read, is not such a log, or has no update.
   package init(contentsOf path: String) throws {
     let lines = try InputFile.contents(of: path)
       .split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).dropLast()
@@ -65,7 +65,7 @@ package struct CalibrationCurve: Sendable, Equatable {
     self.validation = validation
   }
 
-  /// The means over stretches of equally many updates, at most 40 of them: windows differ more than the model changes.
+  /// The means over at most 40 intervals of equally many updates; windows differ more than the model changes.
   package var smoothedTraining: [Point] {
     let length = (training.count + 39) / 40
     return stride(from: 0, to: training.count, by: max(length, 1)).map { start in
@@ -84,10 +84,10 @@ extension CalibrationCurve.Point {
   /// The weighted sum.
   package var loss: Double { losses[CalibrationCurve.keys[0]] ?? .nan }
 
-  /// The losses of a line whose keys have a prefix; nil without the weighted sum.
+  /// Reads the losses whose keys have a prefix; nil without the weighted sum.
   fileprivate init?(update: Int, _ values: JSONValue, prefix: String) {
     var losses: [String: Double] = [:]
-    // A plot cannot tell larger ones apart.
+    // A plot cannot resolve larger values.
     for key in CalibrationCurve.keys {
       losses[key] = values[prefix + key]?.double.flatMap { abs($0) < 1e30 ? $0 : nil }
     }
@@ -97,7 +97,7 @@ extension CalibrationCurve.Point {
 }
 
 extension CalibrationCurve {
-  /// The document of `plot --json`.
+  /// The JSON document of `plot --json`.
   package var json: JSONValue {
     func losses(_ point: Point?) -> JSONValue {
       guard let point else { return .null }
@@ -114,7 +114,7 @@ extension CalibrationCurve {
     ])
   }
 
-  /// A line for people.
+  /// The curve as one line of text.
   package var text: String {
     func change(_ points: [Point]) -> String {
       let ends = [points.first, points.last].map { ($0?.loss ?? .nan).formatted(decimals: 4) }
@@ -131,13 +131,13 @@ extension CalibrationCurve {
 }
 
 extension CalibrationCurve {
-  /// Draws one or more calibrations.
+  /// Plots one or more calibrations.
   ///
-  /// Lines are training losses, smoothed; lines with dots are those of windows held back.
+  /// Lines are smoothed training losses; lines with dots are validation losses.
   ///
   /// - Parameters:
-  ///   - curves: What is drawn.
-  ///   - key: The loss; nil for the weighted sum, of a single calibration with its parts.
+  ///   - curves: The calibrations.
+  ///   - key: The loss to plot; nil for the weighted sum, with its parts if there is a single calibration.
   /// - Returns: The plot.
   package static func plot(_ curves: [CalibrationCurve], key: String? = nil) -> LinePlot {
     let loss = key ?? keys[0]
@@ -165,6 +165,6 @@ extension [CalibrationCurve.Point] {
 }
 
 extension String {
-  /// A key in words.
+  /// The key in words.
   fileprivate var title: String { replacing("_", with: " ") }
 }

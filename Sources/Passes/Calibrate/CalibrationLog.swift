@@ -9,7 +9,7 @@ final class CalibrationLog {
   ///
   /// - Parameters:
   ///   - path: The file to write; nil for none.
-  ///   - update: Of a file that is there, the lines up to this update stay; nil keeps none.
+  ///   - update: The last update whose lines stay in an existing file; nil keeps none.
   /// - Throws: `FormatError` when the file cannot be opened or is not a regular file.
   init(path: String?, keepingUpTo update: Int? = nil) throws {
     guard let path else { return }
@@ -17,7 +17,7 @@ final class CalibrationLog {
       continuing: path, keeping: update.map { Self.byteCount(ofLinesIn: path, upTo: $0) } ?? 0)
   }
 
-  /// The bytes at the beginning of a log that are lines of updates up to this one; 0 when it cannot be read.
+  /// Returns the size of the log's beginning with lines up to an update; 0 when the log cannot be read.
   private static func byteCount(ofLinesIn path: String, upTo update: Int) -> Int {
     guard let bytes = try? InputFile.contents(of: path) else { return 0 }
     var end = 0
@@ -30,9 +30,9 @@ final class CalibrationLog {
     return end
   }
 
-  /// Appends the line of an update.
+  /// Appends the line of one update.
   ///
-  /// - Throws: `FormatError` when the system cannot write it.
+  /// - Throws: `FormatError` when the line cannot be written.
   func write(
     update: Int, training: RilqLoss?, validation: RilqLoss?, _ weights: RilqLossWeights,
     tokensPerSecond: Double?
@@ -50,7 +50,7 @@ final class CalibrationLog {
 }
 
 extension RilqLoss {
-  /// The parts by their keys, and their weighted sum.
+  /// Returns the parts by key, and their weighted sum.
   func members(_ weights: RilqLossWeights) -> [JSONValue.Member] {
     var members = [
       JSONValue.Member("model_loss", .double(modelLoss)),
@@ -63,7 +63,7 @@ extension RilqLoss {
 
   func json(_ weights: RilqLossWeights) -> JSONValue { .object(members(weights)) }
 
-  /// The parts that `members` named.
+  /// Reads the parts that `members` wrote.
   init?(_ json: JSONValue?) {
     guard let model = json?["model_loss"]?.double, let groundTruth = json?["gt_loss"]?.double else {
       return nil

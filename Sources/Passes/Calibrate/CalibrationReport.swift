@@ -2,36 +2,36 @@ import Checkpoints
 public import Kernels
 public import Models
 
-/// What a calibration did.
+/// The report of a calibration.
 public struct CalibrationReport: PassReport {
-  /// The values that were trained.
+  /// The number of trained values.
   public let parameters: Int
-  /// The updates that were made.
+  /// The number of updates.
   public let updates: Int
-  /// The update whose state was kept.
+  /// The update whose state is kept.
   public let bestUpdate: Int
   /// The peak learning rate.
   public let learningRate: Double
   /// The validation loss before the first update; nil without validation.
   public let validationBefore: RilqLoss?
-  /// The validation loss of the state that was kept; nil without validation.
+  /// The validation loss of the kept state; nil without validation.
   public let validationAfter: RilqLoss?
-  /// The examples of the texts that were longer than a window.
+  /// The number of examples in the texts that were longer than a window.
   public let examplesCut: Int
-  /// The update that the run went on from, when it was stopped before.
+  /// The update from which a stopped run was resumed; nil if the run was not resumed.
   public let resumedAtUpdate: Int?
-  /// What operands were really rounded to, where that was asked for.
+  /// The actual precision of operands; nil if rounding was not requested.
   public let products: ProductOperands?
   /// The loss of the last update.
   public let lastTraining: RilqLoss
-  /// The median time of a training window.
+  /// The median time per training window.
   public let secondsPerWindow: Double
-  /// The tokens of a window over that time.
+  /// The tokens of a window divided by `secondsPerWindow`.
   public let tokensPerSecond: Double
   /// The weights of the losses.
   let weights: RilqLossWeights
 
-  /// The values, in their order.
+  /// The values of the report, in order.
   public var items: [ReportItem] {
     var items = [
       ReportItem("parameters", .integer(parameters)), ReportItem("updates", .integer(updates)),
@@ -52,7 +52,7 @@ public struct CalibrationReport: PassReport {
 }
 
 extension RilqLoss {
-  /// The parts as a value of a report.
+  /// The parts as a value of the report.
   fileprivate func group(_ weights: RilqLossWeights) -> ReportItem.Value {
     .group(members(weights).map { ReportItem($0.key, .number($0.value.double ?? .nan)) })
   }

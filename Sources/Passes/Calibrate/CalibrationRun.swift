@@ -2,9 +2,9 @@ import Checkpoints
 import Kernels
 import Models
 
-/// One calibration from start to end: teacher, updates, validation, the best state.
+/// One calibration from start to end: teacher, updates, validation, best state.
 struct CalibrationRun {
-  /// The updates between two states that are kept for a run that goes on; more where codes make them large.
+  /// The number of updates between two saved states; larger where codes make the states large.
   private let updatesPerSave: Int
   private let options: CalibrateOptions
   private let context: PassContext
@@ -13,14 +13,14 @@ struct CalibrationRun {
   private let weights: RilqLossWeights
   private let learningRate: Double
   private let pace: CalibrationPace
-  /// The update that a run which was stopped had come to, when this one goes on with it.
+  /// The update that a stopped run had reached; nil if this run does not resume one.
   private let resumedAt: Int?
   private var trainer: Trainer
   private var state: CalibrationState
   private let log: CalibrationLog
   private var clock = WindowClock()
 
-  /// The model as it is now.
+  /// The model with its current values.
   var student: Transformer { trainer.student }
 
   init(_ options: CalibrateOptions, parts: TrainedParts, input: Checkpoint, context: PassContext) throws {
@@ -67,7 +67,8 @@ struct CalibrationRun {
       ? .model(objective) : .local(options.scope, original: original, objective)
   }
 
-  /// Adapters tolerate the paper's order of size for small models; tables are trained in units of the step.
+  /// Adapters tolerate the paper's order of magnitude for small models; tables are trained in units of the
+  /// step.
   static func defaultLearningRate(_ parts: TrainedParts) -> Double {
     parts.contains(.adapter) ? 1e-3 : 2e-3
   }
@@ -79,7 +80,7 @@ struct CalibrationRun {
     try log.write(update: 0, training: nil, validation: start, weights, tokensPerSecond: nil)
   }
 
-  /// Trains, and leaves the best state in the student.
+  /// Trains and leaves the best state in the student.
   ///
   /// - Returns: The report.
   /// - Throws: `PassError.checkFailed` when no validation was better than the start.
@@ -145,7 +146,7 @@ struct CalibrationRun {
     return sum
   }
 
-  /// Names what is not finite in the model as it was read, if it is that.
+  /// Throws if the model was not finite when it was read, and names the tensor.
   private func requireFiniteStudent() throws {
     for window in windows.all {
       if let error = try student.findNotFinite(window.tokens) { throw error }
@@ -154,7 +155,7 @@ struct CalibrationRun {
 
   private var tokensPerSecond: Double { Double(options.length) / max(clock.median, .leastNormalMagnitude) }
 
-  /// The mean loss of the windows held back, or nil without such.
+  /// Returns the mean loss of the validation windows, or nil if there are none.
   private func validate() throws -> RilqLoss? {
     guard !windows.validation.isEmpty else { return nil }
     var sum = RilqLoss()
@@ -166,14 +167,14 @@ struct CalibrationRun {
     return sum
   }
 
-  /// A window by its number, those for validation behind those for training.
+  /// Returns a window by its index; validation windows follow the training windows.
   private func window(_ index: Int) -> TrainingWindow {
     let window = windows.all[index]
     return TrainingWindow(
       tokens: window.tokens, teacher: teacher.hidden(index), isScored: window.isScored)
   }
 
-  /// Numbers of windows that are computed at once.
+  /// Returns the index ranges of windows that are computed at the same time.
   private func ranges(of count: Int) -> [Range<Int>] {
     stride(from: 0, to: count, by: pace.windowsAtOnce).map { $0..<min($0 + pace.windowsAtOnce, count) }
   }
@@ -196,9 +197,10 @@ extension CalibrateOptions {
   }
 }
 
-/// How many windows are computed at once, and whether layers run forward twice: what fits into memory, the faster first.
+/// The number of windows computed at the same time, and whether layers run forward twice: the fastest choice
+/// that fits in memory.
 struct CalibrationPace: Equatable {
-  /// The bytes that windows may take without a limit of the user's.
+  /// The memory limit of windows in bytes, if the user sets none.
   private static let defaultLimit = 1_000_000_000
   let windowsAtOnce: Int
   let recomputesLayers: Bool
@@ -213,13 +215,13 @@ struct CalibrationPace: Equatable {
   }
 }
 
-/// The seconds that training windows took.
+/// The time that training windows took.
 private struct WindowClock {
   private var seconds: [Double] = []
 
   var now: ContinuousClock.Instant { ContinuousClock.now }
 
-  /// Notes windows that were computed together; each counts as its share of the time.
+  /// Records windows that were computed together; each counts with its share of the time.
   mutating func record(since begin: ContinuousClock.Instant, windows: Int) {
     let share = begin.secondsSince / Double(windows)
     seconds += [Double](repeating: share, count: windows)

@@ -2,31 +2,31 @@ import Checkpoints
 import Kernels
 import Models
 
-/// Where a calibration is: what its report and its next decisions depend on, beside the trainer.
+/// The state of a calibration in addition to its trainer: the values for its report and its next decisions.
 struct CalibrationState {
-  /// The updates that were made.
+  /// The number of updates done.
   var update = 0
-  /// The validation before the first update; nil without validation.
+  /// The validation loss before the first update; nil without validation.
   let start: RilqLoss?
   /// The loss of the last update.
   var last = RilqLoss()
-  /// The best validation, its update, and what was trained then.
+  /// The best validation: its update, its loss and the trained values.
   var best: (update: Int, loss: RilqLoss?, values: [TrainedValues])
 }
 
-/// The file that a calibration goes on from when it was stopped, private to one version of the program.
+/// The file from which a stopped calibration resumes; private to one version of the program.
 ///
-/// A line of JSON with the numbers, then the lists of the trainer and of the best state, then a CRC-32 of all
-/// that. It appears whole under its name or not at all. The run's journal makes sure that recipe, input and
-/// version are the same.
+/// The file has a line of JSON with the numbers, then the lists of the trainer and of the best state, then a
+/// CRC-32 of all that. It appears under its name only when complete. The run's journal ensures that recipe,
+/// input and version are the same.
 struct CalibrationStateFile {
   private let path: String
 
   init(path: String) { self.path = path }
 
-  /// Replaces what was saved before.
+  /// Replaces the saved state.
   ///
-  /// - Throws: `FormatError` when the file cannot be written; what was saved before is then still there.
+  /// - Throws: `FormatError` when the file cannot be written; the earlier saved state then remains.
   func save(_ state: CalibrationState, _ trainer: Trainer, _ weights: RilqLossWeights) throws {
     var line = JSONValue.object([
       JSONValue.Member("update", .integer(state.update)),
@@ -44,13 +44,13 @@ struct CalibrationStateFile {
     try FileSystem.rename(unfinished, to: path)
   }
 
-  /// What was saved, put into a trainer of the same model; nil when nothing was.
+  /// Restores the saved state into a trainer of the same model; nil when there is none.
   ///
   /// - Parameters:
-  ///   - trainer: A new one with the model and the options of the one that was saved.
-  ///   - updates: All updates of the run.
-  /// - Returns: The numbers beside it.
-  /// - Throws: `FormatError` when the file is not what was written.
+  ///   - trainer: A new trainer with the same model and options as the saved one.
+  ///   - updates: The total number of updates in the run.
+  /// - Returns: The state in addition to the trainer.
+  /// - Throws: `FormatError` when the file is damaged.
   func restore(into trainer: inout Trainer, updates: Int) throws -> CalibrationState? {
     guard try FileSystem.kind(of: path) != nil else { return nil }
     var file = try StateReader(path: path)

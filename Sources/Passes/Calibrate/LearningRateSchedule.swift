@@ -1,10 +1,10 @@
 import Foundation
 
-/// How the learning rate goes over the updates.
+/// The course of the learning rate over the updates.
 public enum LearningRateShape: String, Sendable, CaseIterable {
-  /// The same throughout, as in the paper.
+  /// Constant, as in the paper.
   case constant
-  /// Falls evenly to zero.
+  /// Falls linearly to zero.
   case linear
   /// Falls to zero along half a cosine. Source: SGDR, arXiv:1608.03983, without restarts.
   case cosine
@@ -19,9 +19,9 @@ package struct LearningRateSchedule: Sendable {
 
   /// - Parameters:
   ///   - peak: The largest rate.
-  ///   - shape: How it goes on from there.
-  ///   - warmup: The updates over which it rises evenly, at most `updates`.
-  ///   - updates: All updates.
+  ///   - shape: The course after the warm-up.
+  ///   - warmup: The number of updates over which the rate rises linearly, at most `updates`.
+  ///   - updates: The total number of updates.
   package init(peak: Double, shape: LearningRateShape = .constant, warmup: Int = 0, updates: Int = 1) {
     self.peak = peak
     self.shape = shape
@@ -29,10 +29,10 @@ package struct LearningRateSchedule: Sendable {
     self.updates = updates
   }
 
-  /// The rate of an update, counted from 1.
+  /// Returns the rate of an update, counted from 1.
   package func rate(of update: Int) -> Double {
     guard update > warmup else { return peak * Double(update) / Double(warmup + 1) }
-    // The last update is still above zero.
+    // The rate of the last update is still above zero.
     let passed = Double(update - 1 - warmup) / Double(max(updates - warmup, 1))
     switch shape {
     case .constant: return peak

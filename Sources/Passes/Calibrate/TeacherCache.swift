@@ -2,26 +2,27 @@ package import Checkpoints
 import Kernels
 package import Models
 
-/// The original model's hidden states after the final norm, computed once, layer by layer, and kept in the work folder for all
-/// updates, and for a run that goes on.
+/// The original model's hidden states after the final norm.
 ///
-/// The file is private to one run: floats, `[tokens of all windows, hidden]`, then the digest of what they were computed for.
+/// They are computed once, layer by layer, and kept in the work folder for all updates and for a resumed run.
+///
+/// The file is private to one run: floats, `[tokens of all windows, hidden]`, then a digest of their inputs.
 package struct TeacherCache: Sendable {
   /// The name of the file in the work folder.
   package static let name = "teacher.f32"
   private let file: MappedFile
-  /// The first value of each window, and the number of all.
+  /// The offset of each window's first value, and the total number of values.
   private let offsets: [Int]
 
-  /// Computes the hidden states of windows, unless the file has them.
+  /// Computes the hidden states of windows, unless the file has them already.
   ///
   /// - Parameters:
   ///   - teacher: The original model.
-  ///   - checkpoint: What it was read from, and is read from again.
-  ///   - windows: The tokens of each.
-  ///   - work: Where the file is.
-  ///   - memoryLimit: The bytes that windows may take between two layers, where that is less than they take without a limit.
-  ///   - progress: Told after each layer.
+  ///   - checkpoint: The checkpoint of the original model; its layers are read again.
+  ///   - windows: The tokens of each window.
+  ///   - work: The folder of the file.
+  ///   - memoryLimit: The memory limit for windows between two layers, in bytes, if it is below the default.
+  ///   - progress: Called after each layer.
   /// - Throws: `ModelError.notFinite`, or `FormatError` when the file cannot be written.
   package init(
     teacher: Transformer, of checkpoint: Checkpoint, windows: [[Int32]], work: WorkFiles,
@@ -56,7 +57,9 @@ package struct TeacherCache: Sendable {
     file = try MappedFile(path: path)
   }
 
-  /// The digest of the model's path, the windows and how they are computed; that the model itself is the same is a condition of the run.
+  /// Returns the digest of the model's path, the windows and the precision.
+  ///
+  /// The run's conditions ensure that the model itself is the same.
   private static func subject(
     _ checkpoint: Checkpoint, _ windows: [[Int32]], _ operands: ProductOperands
   ) -> Digest256 {
@@ -66,7 +69,7 @@ package struct TeacherCache: Sendable {
     return unsafe Digest256(hashing: bytes.span.bytes)
   }
 
-  /// The file of an earlier pass, or of a run that was stopped, when it has what is asked for.
+  /// Returns the file of an earlier pass or a stopped run, if it has the requested states.
   private static func keptFile(_ path: String, byteCount: Int, _ subject: Digest256) throws -> MappedFile? {
     guard try FileSystem.kind(of: path) != nil else { return nil }
     let file = try MappedFile(path: path)
@@ -75,7 +78,7 @@ package struct TeacherCache: Sendable {
     return isSame ? file : nil
   }
 
-  /// The hidden states of a window by its number, `[tokens, hidden]`.
+  /// Returns the hidden states of a window by its index, `[tokens, hidden]`.
   package func hidden(_ window: Int) -> [Float] {
     file.withBytes(in: 4 * offsets[window]..<4 * offsets[window + 1]) { widened($0, from: .f32) }
   }

@@ -2,14 +2,14 @@ import Checkpoints
 import Kernels
 package import Models
 
-/// Changes what is trained in a model, window by window and update by update, by the loss and Adam.
+/// Trains parameters of a model with Adam, window by window and update by update.
 ///
-/// Scales and biases are trained in units of the step, `scale = s0 · (1 + γ)` and `bias = b0 + s0 · β`, so that one
-/// learning rate fits every group.
+/// Scales and biases are trained in units of the step, `scale = s0 · (1 + γ)` and `bias = b0 + s0 · β`, so
+/// that one learning rate fits every group.
 package struct Trainer {
   /// The model with the current values.
   package private(set) var student: Transformer
-  /// The updates that were made.
+  /// The number of updates done.
   package private(set) var updateCount = 0
   private let parts: TrainedParts
   private let comparison: Comparison
@@ -20,11 +20,12 @@ package struct Trainer {
   private var gradients: [LayerGradients]
   private var states: [LinearState]
 
-  /// What the model is compared with.
+  /// The reference of the loss.
   package enum Comparison: Sendable {
     /// The original's last hidden states and distribution.
     case model(RilqObjective)
-    /// The original's output at every linear or layer; what the objective adds to it has no model loss of its own.
+    /// The original's output at every linear or layer; the objective contributes its other parts, but no
+    /// model loss.
     case local(LossScope, original: Transformer, RilqObjective)
 
     var objective: RilqObjective {
@@ -38,13 +39,13 @@ package struct Trainer {
   ///
   /// - Parameters:
   ///   - student: The model to train.
-  ///   - parts: What is trained.
+  ///   - parts: The parameters to train.
   ///   - comparison: The loss.
   ///   - schedule: Adam's learning rates.
-  ///   - rates: The share of it for each part that is trained.
-  ///   - length: The tokens of the longest window.
+  ///   - rates: The factor of the learning rate for each part.
+  ///   - length: The number of tokens of the longest window.
   ///   - recomputesLayers: Whether layers run forward twice to save memory.
-  ///   - reducer: Completes gradients and losses with those of other processes.
+  ///   - reducer: Combines gradients and losses with those of other processes.
   package init(
     student: Transformer, training parts: TrainedParts, _ comparison: Comparison,
     schedule: LearningRateSchedule, rates: LearningRateScale = LearningRateScale(), length: Int,
@@ -61,17 +62,17 @@ package struct Trainer {
     states = student.layerLinears.map { LinearState($0, training: parts, rates: rates) }
   }
 
-  /// The numbers that are trained.
+  /// The number of trained values.
   package var parameterCount: Int { states.reduce(0) { $0 + $1.parameterCount } }
 
-  /// Adds the gradients of some windows of a batch, computed at the same time, one a thread.
+  /// Adds the gradients of some windows of a batch, computed in parallel, one window per thread.
   ///
-  /// Every window has gradients of its own, which are added in the order of the windows: how many are computed at
-  /// once does not change the result.
+  /// Every window has its own gradients, which are added in the order of the windows. The result does not
+  /// depend on the number of windows computed at the same time.
   ///
   /// - Parameters:
   ///   - windows: The windows.
-  ///   - batch: The windows of the update, those of other calls included.
+  ///   - batch: The number of windows in the update, including those of other calls.
   /// - Returns: The loss of each window.
   /// - Throws: `ModelError.tokenOutOfRange`.
   package mutating func accumulate(_ windows: [TrainingWindow], batch: Int) throws -> [RilqLoss] {
@@ -86,7 +87,7 @@ package struct Trainer {
     return results.map(\.loss)
   }
 
-  /// Adds the gradients of one window after another, which are as large as the model.
+  /// Adds the gradients of the windows one after another, because they are as large as the model.
   private mutating func accumulateInPlace(_ windows: [TrainingWindow], batch: Int) throws -> [RilqLoss] {
     var gradients = gradients
     self.gradients = []
@@ -115,7 +116,7 @@ package struct Trainer {
     }
   }
 
-  /// The losses of windows, computed at the same time, one a thread.
+  /// Returns the losses of windows, computed in parallel, one window per thread.
   package func losses(_ windows: [TrainingWindow]) throws -> [RilqLoss] {
     try parallelMap(windows.count) { index in
       var loss = try student.rilqLoss(of: windows[index], comparison.objective, rotary: rotary)
@@ -128,14 +129,14 @@ package struct Trainer {
     }
   }
 
-  /// The loss of an update, completed with that of other processes.
+  /// Returns the loss of an update, combined with that of other processes.
   package func reduced(_ loss: RilqLoss) throws -> RilqLoss {
     var loss = loss
     try reducer.reduce(&loss)
     return loss
   }
 
-  /// Completes the accumulated gradients, takes one step of Adam with them and clears them.
+  /// Combines the accumulated gradients, takes one Adam step and clears them.
   package mutating func update() throws {
     try reducer.reduce(&gradients)
     updateCount += 1
@@ -152,10 +153,10 @@ package struct Trainer {
     gradients = student.layers.map { LayerGradients(for: $0, training: parts) }
   }
 
-  /// What is trained, as it is now.
+  /// The current values of the trained parameters.
   package var snapshot: [TrainedValues] { student.layerLinears.map { TrainedValues($0, training: parts) } }
 
-  /// Puts back what was trained.
+  /// Restores trained values.
   package mutating func restore(_ snapshot: [TrainedValues]) {
     var index = 0
     student.updateLayerLinears { linear in
@@ -164,11 +165,12 @@ package struct Trainer {
     }
   }
 
-  /// Writes or reads everything that the next updates depend on; with `restore(updateCount:)` they repeat bit
-  /// for bit.
+  /// Writes or reads all values that the next updates depend on.
   ///
-  /// - Parameter archive: A reader's comes from a trainer of the same model, parts and options.
-  /// - Throws: What the archive throws.
+  /// Together with `restore(updateCount:)` the updates repeat bit for bit.
+  ///
+  /// - Parameter archive: A reader needs the archive of a trainer with the same model, parts and options.
+  /// - Throws: The archive's errors.
   package mutating func exchange(with archive: inout some StateArchive & ~Copyable) throws {
     var states = states
     var index = 0
@@ -179,17 +181,17 @@ package struct Trainer {
     self.states = states
   }
 
-  /// Goes on after another trainer's updates.
+  /// Continues the count of another trainer's updates.
   package mutating func restore(updateCount: Int) { self.updateCount = updateCount }
 }
 
-/// The trained values of a linear; empty for what is not trained.
+/// The trained values of a linear; lists of untrained parameters are empty.
 package struct TrainedValues: Sendable, Equatable {
   private var loraA: [Float] = []
   private var loraB: [Float] = []
   private var scales: [Float] = []
   private var biases: [Float] = []
-  /// Packed.
+  /// The packed codes.
   package private(set) var codes: [UInt8] = []
 
   init(_ linear: Linear, training parts: TrainedParts) {
@@ -204,7 +206,7 @@ package struct TrainedValues: Sendable, Equatable {
     }
   }
 
-  /// Writes or reads the values; a reader replaces each list by one of its length.
+  /// Writes or reads the values; a reader replaces each list by one of the same length.
   package mutating func exchange(with archive: inout some StateArchive & ~Copyable) throws {
     try archive.exchange(&loraA)
     try archive.exchange(&loraB)
@@ -227,7 +229,7 @@ package struct TrainedValues: Sendable, Equatable {
 }
 
 extension RilqObjective {
-  /// The objective without its model loss; nil when nothing else is left.
+  /// The objective without its model loss; nil when no other part is left.
   fileprivate var withoutModelLoss: RilqObjective? {
     guard weights.groundTruth > 0 || weights.divergence > 0 else { return nil }
     var others = weights

@@ -1,8 +1,8 @@
 package import Checkpoints
 
-/// What a `config.json` says about a model, of whatever architecture.
+/// The description of a model in `config.json`, for any architecture.
 package struct ArchitectureSummary: Sendable, Equatable {
-  /// The keys that are there, in a fixed order: `architecture`, `model_type` and the sizes.
+  /// The known keys that are present, in a fixed order: `architecture`, `model_type` and the sizes.
   package let members: [JSONValue.Member]
 
   private static let sizeKeys = [
@@ -11,7 +11,7 @@ package struct ArchitectureSummary: Sendable, Equatable {
     "vocab_size", "max_position_embeddings", "num_local_experts", "num_experts", "tie_word_embeddings",
   ]
 
-  /// Reads the configuration that travels with a checkpoint; nil when there is none.
+  /// Reads the configuration of a checkpoint; nil when there is none.
   ///
   /// - Throws: `FormatError` when it is not JSON.
   package init?(of checkpoint: Checkpoint) throws {
@@ -28,7 +28,7 @@ package struct ArchitectureSummary: Sendable, Equatable {
       members.append(JSONValue.Member("model_type", .string(type)))
     }
     for key in Self.sizeKeys {
-      // Models that also see or hear keep the sizes of their language part below.
+      // Multimodal models store the sizes of their language part one level below.
       guard let value = configuration[key] ?? configuration["text_config"]?[key] else { continue }
       if value.integer != nil || value.bool != nil { members.append(JSONValue.Member(key, value)) }
     }
@@ -39,7 +39,7 @@ package struct ArchitectureSummary: Sendable, Equatable {
 
   private func text(_ key: String) -> String? { members.first { $0.key == key }?.value.string }
 
-  /// The model in a sentence.
+  /// The model as one sentence.
   package var text: String {
     let name = text("architecture") ?? text("model_type") ?? "unnamed"
     var parts = [

@@ -2,10 +2,10 @@ package import Checkpoints
 import Models
 
 extension CheckpointDifference {
-  /// The lines of a list that is not asked for in full; the worst come first.
+  /// The maximum number of lines of an abridged list; the worst come first.
   private static let lineLimit = 12
 
-  /// The document for programs.
+  /// The JSON document for programs.
   package var json: JSONValue {
     .object([
       JSONValue.Member("equal", .bool(isWithinTolerance)),
@@ -24,10 +24,10 @@ extension CheckpointDifference {
 
   private static func list(_ names: [String]) -> JSONValue { .array(names.map(JSONValue.string)) }
 
-  /// The report for people.
+  /// Returns the report as text.
   ///
-  /// - Parameter showsAll: Whether equal tensors are listed too.
-  /// - Returns: Lines, the last one the verdict.
+  /// - Parameter showsAll: Whether to list equal tensors too.
+  /// - Returns: The lines; the last one is the verdict.
   package func text(showsAll: Bool = false) -> String {
     let limit = showsAll ? Int.max : Self.lineLimit
     var lines = Self.only(in: paths.first, tensors.inFirst, limit: limit)
@@ -89,10 +89,10 @@ extension CheckpointDifference {
 }
 
 extension CheckpointDifference.Pair {
-  /// Whether shapes and all values are the same.
+  /// Whether shapes and all values are equal.
   package var isEqual: Bool { isWithin(0) }
 
-  /// Larger for what is worse.
+  /// The sort key; larger is worse.
   fileprivate var rank: Double {
     values.map { $0.incomparableCount > 0 ? .infinity : $0.relativeError } ?? .infinity
   }

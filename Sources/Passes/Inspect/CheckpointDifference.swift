@@ -1,11 +1,11 @@
 package import Checkpoints
 package import Models
 
-/// How two checkpoints differ: names, shapes and storage of tensors, their values, files and metadata.
+/// The differences between two checkpoints: names, shapes, storage and values of tensors, files and metadata.
 ///
-/// Packed weights are compared by the weights they stand for, so that any format can be compared with any other.
+/// Packed weights are dequantized for the comparison, so any format can be compared with any other.
 package struct CheckpointDifference: Sendable {
-  /// What there is in one of the checkpoints only.
+  /// The names that only one of the checkpoints has.
   package struct Missing: Sendable, Equatable {
     /// The names in the first checkpoint only, sorted.
     package var inFirst: [String] = []
@@ -22,48 +22,48 @@ package struct CheckpointDifference: Sendable {
     }
   }
 
-  /// A tensor that both have.
+  /// A tensor that both checkpoints have.
   package struct Pair: Sendable {
     /// The tensor of the first checkpoint.
     package let first: LogicalTensor
     /// The tensor of the second checkpoint.
     package let second: LogicalTensor
-    /// How their values differ; nil when their shapes do.
+    /// The difference of their values; nil when their shapes differ.
     package let values: TensorDifference?
 
-    /// Whether shapes are the same and values within a tolerance.
+    /// Whether shapes are equal and values are within a tolerance.
     package func isWithin(_ tolerance: Double) -> Bool { values?.isWithin(tolerance) ?? false }
   }
 
   /// The paths of both checkpoints.
   package let paths: (first: String, second: String)
-  /// The largest relative error that is accepted; 0 asks for equal values.
+  /// The largest accepted relative error; 0 requires equal values.
   package let tolerance: Double
-  /// The tensors that one checkpoint lacks.
+  /// The tensors that only one checkpoint has.
   package let tensors: Missing
-  /// The tensors that both have, sorted by name.
+  /// The tensors that both checkpoints have, sorted by name.
   package let pairs: [Pair]
-  /// The files that one checkpoint lacks.
+  /// The files that only one checkpoint has.
   package let assets: Missing
-  /// The files that both have with different contents, sorted.
+  /// The files that differ in their contents, sorted.
   package let differingAssets: [String]
-  /// The keys of the metadata that are not the same in both, sorted.
+  /// The metadata keys that differ, sorted.
   package let differingMetadata: [String]
 
-  /// Whether every tensor is in both, with one shape and values within the tolerance.
+  /// Whether both have every tensor, with equal shapes and values within the tolerance.
   package var isWithinTolerance: Bool { tensors.isEmpty && pairs.allSatisfy { $0.isWithin(tolerance) } }
 
-  /// Whether the files are the same.
+  /// Whether all files are the same.
   package var hasSameFiles: Bool { assets.isEmpty && differingAssets.isEmpty }
 
   /// Compares two checkpoints, tensor after tensor.
   ///
   /// - Parameters:
-  ///   - first: What errors are relative to.
+  ///   - first: The checkpoint that errors are relative to.
   ///   - second: The other checkpoint.
-  ///   - tolerance: The largest relative error that is accepted; 0 asks for equal values.
-  ///   - progress: Told about tensors.
-  /// - Throws: `FormatError` when something is damaged.
+  ///   - tolerance: The largest accepted relative error; 0 requires equal values.
+  ///   - progress: Called after each tensor.
+  /// - Throws: `FormatError` when a checkpoint is damaged.
   package init(
     _ first: Checkpoint, _ second: Checkpoint, tolerance: Double = 0, progress: ProgressHandler = { _ in }
   ) throws {
@@ -89,7 +89,7 @@ package struct CheckpointDifference: Sendable {
   private static func pair(
     _ tensor: LogicalTensor, of first: Checkpoint, _ other: LogicalTensor, of second: Checkpoint
   ) throws -> Pair {
-    // Real and complex values have nothing to be compared by, whatever their shapes.
+    // Real and complex values cannot be compared, whatever their shapes.
     let isComparable =
       tensor.shape == other.shape && (tensor.stored.dtype == .c64) == (other.stored.dtype == .c64)
     let values =
@@ -109,7 +109,7 @@ package struct CheckpointDifference: Sendable {
     }.sorted(by: precedes)
   }
 
-  /// Whether configurations differ at most in how quantization is written down.
+  /// Whether configurations are equal except for the form of their quantization entries.
   private static func isSameConfiguration(_ first: TensorBytes, _ second: TensorBytes) -> Bool {
     let documents = [first, second].map { bytes in
       try? bytes.withSpan { text throws(JSONError) in try JSONValue(parsing: text).withoutQuantization }

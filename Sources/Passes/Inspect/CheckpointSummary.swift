@@ -1,22 +1,22 @@
 package import Checkpoints
 import Models
 
-/// What a checkpoint is, from headers and small files alone.
+/// The description of a checkpoint, from headers and small files alone.
 package struct CheckpointSummary: Sendable {
-  /// Modules that are packed alike.
+  /// Modules with the same packing.
   package struct PackingCount: Sendable, Equatable {
-    /// How codes and tables are laid out.
+    /// The layout of codes and tables.
     package let layout: QuantizedLayout
-    /// The type that the file stores them in, where that is another layout.
+    /// The type in the file, if it has another layout.
     package let storedType: String?
-    /// The modules.
+    /// The number of modules.
     package private(set) var moduleCount = 0
-    /// Their weights.
+    /// The number of weights in the modules.
     package private(set) var weightCount = 0
-    /// The bytes of their codes and tables in the file.
+    /// The size of their codes and tables in the file, in bytes.
     package private(set) var byteCount = 0
 
-    /// Narrow codes come before wide ones, then small groups before large ones.
+    /// The sort key: fewer bits come first, then smaller groups.
     fileprivate var rank: (Int, Int, String) { (layout.bits, layout.groupSize, storedType ?? "") }
 
     fileprivate mutating func add(_ tensor: LogicalTensor) {
@@ -30,17 +30,17 @@ package struct CheckpointSummary: Sendable {
   package let checkpoint: Checkpoint
   /// The tensors as the model sees them.
   package let tensors: [LogicalTensor]
-  /// The files on disk, sorted by name, with their sizes.
+  /// The files on disk with their sizes, sorted by name.
   package let files: [(name: String, byteCount: Int)]
-  /// What the configuration says.
+  /// The summary of the configuration.
   package let architecture: ArchitectureSummary?
-  /// What the tokenizer is.
+  /// The summary of the tokenizer.
   package let tokenizer: TokenizerSummary?
-  /// The packed modules, by width and size of the groups.
+  /// The packed modules, by number of bits and group size.
   package let packings: [PackingCount]
-  /// The modules that have an adapter.
+  /// The number of modules with an adapter.
   package let adaptedModuleCount: Int
-  /// How large the checkpoint is.
+  /// The sizes of the checkpoint.
   package let sizes: CheckpointSizes
 
   /// Summarizes a checkpoint.
@@ -73,16 +73,16 @@ package struct CheckpointSummary: Sendable {
     return counts.values.sorted { $0.rank < $1.rank }
   }
 
-  /// What modules that are packed alike have in common.
+  /// The properties by which packed modules are counted.
   private struct PackingKind: Hashable {
     let layout: QuantizedLayout
     let storedType: String?
   }
 
-  /// The bytes of all files together.
+  /// The total size of all files in bytes.
   package var fileByteCount: Int { files.reduce(0) { $0 + $1.byteCount } }
 
-  /// Rows of a name and a text, for people; names from files are not escaped yet.
+  /// Rows of a name and a text for the report; names from files are not escaped here.
   package var rows: [(name: String, text: String)] {
     let contents = checkpoint.contents
     let bits = sizes.bitsPerWeight.formatted(decimals: 2)
@@ -99,7 +99,7 @@ package struct CheckpointSummary: Sendable {
     rows.append(
       (
         "tensors",
-        "\(contents.tensors.count.formattedCount), \(sizes.byteCount.formattedBytes), \(perParameter) bits a parameter"
+        "\(contents.tensors.count.formattedCount), \(sizes.byteCount.formattedBytes), \(perParameter) bits per parameter"
       ))
     for packing in packings {
       let layout = "\(packing.layout.bits) bits in groups of \(packing.layout.groupSize)"
@@ -111,7 +111,7 @@ package struct CheckpointSummary: Sendable {
             + packing.byteCount.formattedBytes
         ))
     }
-    if !packings.isEmpty { rows.append(("bits a weight", "\(bits), tables and adapters included")) }
+    if !packings.isEmpty { rows.append(("bits per weight", "\(bits), tables and adapters included")) }
     if let adapter = contents.adapter {
       rows.append(
         (
@@ -135,7 +135,7 @@ package struct CheckpointSummary: Sendable {
   }
 }
 
-/// A count with its noun: `1 file`, `3 files`.
+/// Returns a count with its noun: `1 file`, `3 files`.
 func counted(_ count: Int, _ noun: String) -> String {
   "\(count.formattedCount) \(noun)\(count == 1 ? "" : "s")"
 }

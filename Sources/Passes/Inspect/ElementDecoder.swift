@@ -1,7 +1,7 @@
 import Checkpoints
 import Kernels
 
-/// Turns stored elements of any dtype into doubles, exactly but for 64-bit integers beyond 2^53.
+/// Converts stored elements of any dtype to doubles, exactly except for 64-bit integers beyond 2^53.
 ///
 /// A complex element is two values, its real and its imaginary part.
 struct ElementDecoder: Sendable {
@@ -13,7 +13,7 @@ struct ElementDecoder: Sendable {
   }
 
   private let kind: Kind
-  /// The bits of a value.
+  /// The number of bits per value.
   let bitWidth: Int
 
   init(_ dtype: DType) {
@@ -30,7 +30,7 @@ struct ElementDecoder: Sendable {
     bitWidth = dtype == .c64 ? 32 : dtype.bitWidth
   }
 
-  /// The values of bytes that hold whole elements.
+  /// Returns the values in bytes that hold whole elements.
   func values(of bytes: RawSpan) -> [Double] {
     switch kind {
     case .float(let format): return widened(bytes, from: format).map(Double.init)
@@ -46,7 +46,7 @@ struct ElementDecoder: Sendable {
     }
   }
 
-  /// Little-endian words, zero-extended.
+  /// Reads little-endian words and extends them with zeros.
   private func words(_ bytes: RawSpan, byteWidth: Int) -> [UInt64] {
     let bytes = bytes.copiedBytes()
     return (0..<bytes.count / byteWidth).map { i in
@@ -56,7 +56,7 @@ struct ElementDecoder: Sendable {
     }
   }
 
-  /// An element of 4, 6 or 8 bits, the lowest bits first.
+  /// Returns an element of 4, 6 or 8 bits; lower bits come first.
   private func code(at index: Int, _ bitWidth: Int, in bytes: [UInt8]) -> Int {
     let position = index * bitWidth
     let low = Int(bytes[position / 8])
@@ -65,15 +65,15 @@ struct ElementDecoder: Sendable {
   }
 }
 
-/// Floats of at most 8 bits: a sign, an exponent and a fraction, and which codes are no numbers.
+/// Floats of at most 8 bits: a sign, an exponent, a fraction, and the codes that are not finite.
 private struct SmallFloat {
   let exponentBits: Int
   let fractionBits: Int
   let bias: Int
-  /// The value of a code that is not finite, or nil.
+  /// Returns the value of a code that is not finite, or nil for finite codes.
   let special: (_ code: Int) -> Double?
 
-  /// The values of all codes of a dtype.
+  /// Returns the values of all codes of a dtype.
   ///
   /// - Source: the OCP 8-bit and microscaling formats; FNUZ as in ONNX.
   static func table(of dtype: DType) -> [Double] {

@@ -1,15 +1,15 @@
 package import Checkpoints
 
-/// What `rilq hash` prints of a checkpoint's digests.
+/// The output of `rilq hash`.
 package struct HashReport: Sendable {
   private let path: String
   private let digest: CheckpointDigest
   private let expected: Digest256?
 
-  /// Describes digests, and perhaps what they should be.
+  /// Takes digests and an optional expected digest.
   ///
   /// - Parameters:
-  ///   - path: The checkpoint's path, as it is shown.
+  ///   - path: The checkpoint's path, as printed.
   ///   - digest: The digests.
   ///   - expected: A content or weights digest to compare with.
   package init(path: String, _ digest: CheckpointDigest, expected: Digest256? = nil) {
@@ -18,10 +18,10 @@ package struct HashReport: Sendable {
     self.expected = expected
   }
 
-  /// Whether one of both digests is the expected one; true when none is expected.
+  /// Whether one of the two digests is the expected one; true when none is expected.
   package var isExpected: Bool { expected.map { $0 == digest.content || $0 == digest.weights } ?? true }
 
-  /// The document for programs, tensors and files always included.
+  /// The JSON document for programs, always with tensors and files.
   package var json: JSONValue {
     var members = [
       JSONValue.Member("path", .string(path)),
@@ -48,10 +48,10 @@ package struct HashReport: Sendable {
       })
   }
 
-  /// The report for people.
+  /// Returns the report as text.
   ///
-  /// - Parameter listsTensors: Whether every tensor and file has a line.
-  /// - Returns: Lines of a digest and a name.
+  /// - Parameter listsTensors: Whether to print one line for every tensor and file.
+  /// - Returns: Lines with a digest and a name.
   package func text(listsTensors: Bool) -> String {
     var lines: [String] = []
     if listsTensors {

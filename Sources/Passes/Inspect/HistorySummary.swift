@@ -2,11 +2,11 @@ import Checkpoints
 
 /// The steps that made a checkpoint, as its metadata records them.
 struct HistorySummary {
-  /// The text of one step and of what it was made from.
+  /// The text of one step and of its inputs.
   typealias Step = (made: String, from: [String])
 
   let steps: [Step]
-  /// The metadata that is no history.
+  /// The other entries of the metadata.
   let others: [JSONValue.Member]
 
   private static let lengthLimit = 100
@@ -25,7 +25,7 @@ struct HistorySummary {
     others = (metadata.object ?? []).filter { !isHistory || $0.key != "history" }
   }
 
-  /// A pass with its plain options.
+  /// Returns a pass with its simple options as text.
   private static func text(_ pass: JSONValue.Member) -> String {
     let options = (pass.value.object ?? []).compactMap { option -> String? in
       switch option.value {
@@ -38,7 +38,7 @@ struct HistorySummary {
     return options.isEmpty ? pass.key : "\(pass.key) (\(options.joined(separator: ", ")))"
   }
 
-  /// A value on one line, shortened.
+  /// Returns a value as one line, shortened.
   static func shortened(_ value: JSONValue) -> String {
     let text = value.string ?? value.compactText
     return text.count <= lengthLimit ? text : text.prefix(lengthLimit) + "…"

@@ -1,7 +1,7 @@
 package import Checkpoints
 
 extension Inspection {
-  /// The keys that other programs rely on, and more.
+  /// The JSON document, including the keys that other programs rely on.
   package var json: JSONValue {
     let contents = summary.checkpoint.contents
     let sizes = summary.sizes
@@ -31,7 +31,7 @@ extension Inspection {
     return .object(members)
   }
 
-  /// A tensor as it is stored; statistics are those of the weights behind codes.
+  /// Returns a tensor in its stored form; statistics are of the dequantized weights.
   private func tensorValue(_ index: Int) -> JSONValue {
     let tensor = tensors[index]
     let stored = tensor.stored

@@ -2,7 +2,7 @@ import Checkpoints
 import Models
 
 extension Inspection {
-  /// The report for people: a summary, then the tensors by layer, or a list when some were asked for.
+  /// The report as text: a summary, then the tensors by layer, or the requested tensors as a list.
   package var text: String {
     var lines = [summary.checkpoint.path.escapedForDisplay]
     if !isSelection {
@@ -28,7 +28,7 @@ extension Inspection {
 
   private var isSelection: Bool { !options.patterns.isEmpty }
 
-  /// The tensors: those asked for one by one, otherwise by layer.
+  /// The requested tensors one by one, or all tensors by layer.
   private var tensorTable: TextTable {
     var table = TextTable(rightAligned: [false, false, false, true])
     if isSelection {
@@ -65,14 +65,14 @@ extension Inspection {
   private static let statisticsHead = [
     "tensor", "min", "max", "mean", "deviation", "zeros", "NaN", "infinite",
   ]
-  /// Histograms of more codes than this are shown in JSON only.
+  /// Histograms with more codes than this are in JSON only.
   private static let histogramLimit = 16
 
   private var statisticsText: [String] {
     options.readsValues ? [""] + statisticsTable(startingWith: [Self.statisticsHead]).text : []
   }
 
-  /// A line a tensor whose values were read, and below it what its codes are like.
+  /// Returns one line per tensor whose values were read, followed by its codes' statistics.
   private func statisticsTable(startingWith lines: [[String]] = []) -> TextTable {
     var table = TextTable(
       rightAligned: [false] + [Bool](repeating: true, count: Self.statisticsHead.count - 1))

@@ -1,45 +1,45 @@
 package import Checkpoints
 package import Models
 
-/// What `rilq inspect` shows of a checkpoint.
+/// The output of `rilq inspect`.
 package struct Inspection: Sendable {
-  /// What is looked at.
+  /// The options of an inspection.
   package struct Options: Sendable {
-    /// Which tensors are listed; empty for all of them.
+    /// The tensors to list; empty lists all of them.
     package var patterns: [ModulePattern]
-    /// Whether values are read.
+    /// Whether to read the values of tensors.
     package var readsValues: Bool
 
-    /// Chooses options.
+    /// Creates options.
     package init(patterns: [ModulePattern] = [], readsValues: Bool = false) {
       self.patterns = patterns
       self.readsValues = readsValues
     }
   }
 
-  /// What the values of a tensor are like.
+  /// The statistics of a tensor's values.
   struct Values: Sendable {
     let statistics: TensorStatistics
-    /// Of a packed weight only.
+    /// The statistics of codes; nil for a dense tensor.
     let codes: CodeStatistics?
   }
 
   let summary: CheckpointSummary
   let options: Options
-  /// The tensors that were asked for, in the order of the file.
+  /// The requested tensors, in the order of the file.
   let tensors: [LogicalTensor]
-  /// What the values of each are like; empty unless they were read.
+  /// The statistics of each tensor; empty unless values were read.
   let values: [Values]
 
   private static let suggestionLimit = 10_000
 
-  /// Looks at a checkpoint.
+  /// Inspects a checkpoint.
   ///
   /// - Parameters:
   ///   - checkpoint: The checkpoint.
-  ///   - options: What is looked at.
-  ///   - progress: Told about tensors while values are read.
-  /// - Throws: `PassError` when a pattern has no match, `FormatError` when something is malformed.
+  ///   - options: The tensors to list, and whether to read values.
+  ///   - progress: Called after each tensor while values are read.
+  /// - Throws: `PassError` when a pattern has no match, `FormatError` when a file is malformed.
   package init(
     _ checkpoint: Checkpoint, _ options: Options = Options(), progress: ProgressHandler = { _ in }
   ) throws {
@@ -58,7 +58,7 @@ package struct Inspection: Sendable {
     self.values = values
   }
 
-  /// The tensors of the file that are asked for; codes as packed weights, their tables for themselves too.
+  /// Returns the requested tensors; codes appear as packed weights, and their tables also on their own.
   private static func tensors(
     of summary: CheckpointSummary, _ patterns: [ModulePattern]
   ) throws -> [LogicalTensor] {
@@ -70,7 +70,7 @@ package struct Inspection: Sendable {
       .map { packed[$0.name] ?? LogicalTensor($0) }
   }
 
-  /// The tensors that a pattern matches by their own name or by their module's.
+  /// Returns the tensors whose own name or module's name matches a pattern.
   private static func selected(_ tensors: [TensorInfo], _ patterns: [ModulePattern]) throws -> [TensorInfo] {
     guard !patterns.isEmpty else { return tensors }
     var isSelected = [Bool](repeating: false, count: tensors.count)

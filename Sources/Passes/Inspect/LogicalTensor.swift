@@ -1,36 +1,36 @@
 package import Checkpoints
 
-/// A tensor as the model sees it: a dense one, or codes with their tables as one weight.
+/// A tensor as the model sees it: a dense tensor, or codes with their tables as one weight.
 package struct LogicalTensor: Sendable, Equatable {
-  /// The tensor of the file; of a packed weight that of the codes.
+  /// The tensor in the file; for a packed weight, the tensor of its codes.
   package let stored: TensorInfo
-  /// The module whose codes these are, and how they are packed; nil for a dense tensor.
+  /// The module of the codes and their packing; nil for a dense tensor.
   package let packing: Packing?
   /// The dimensions of the values, slowest first.
   package let shape: [Int]
-  /// The bytes that the file stores, those of the tables included.
+  /// The size in the file in bytes, including tables.
   package let byteCount: Int
-  /// The type that the file stores the values in, where that is not the dtype: `Q4_1`.
+  /// The type in the file, if it is not the dtype: `Q4_1`.
   package let storedType: String?
 
-  /// What is known of a packed weight.
+  /// The module and layout of a packed weight.
   package struct Packing: Sendable, Equatable {
     /// The name without `.weight`.
     package let module: String
-    /// How codes and tables are laid out.
+    /// The layout of codes and tables.
     package let layout: QuantizedLayout
   }
 
   /// The name of the tensor in the file.
   package var name: String { stored.name }
 
-  /// How values are stored, as a phrase: `BF16`, `2 bits, groups of 64`, or `BF16 from Q4_K`.
+  /// The storage of the values as a phrase: `BF16`, `2 bits, groups of 64`, or `BF16 from Q4_K`.
   package var storage: String {
     let phrase = packing.map(\.layout.description) ?? stored.dtype.rawValue
     return storedType.map { packing == nil ? "\(phrase) from \($0)" : "\(phrase), in \($0)" } ?? phrase
   }
 
-  /// A tensor that is no packed weight.
+  /// Creates a dense tensor.
   init(_ stored: TensorInfo, _ form: StoredForm? = nil) {
     self.stored = stored
     packing = nil
@@ -39,13 +39,13 @@ package struct LogicalTensor: Sendable, Equatable {
     storedType = form?.type
   }
 
-  /// A packed weight of a checkpoint that is validated.
+  /// Creates a packed weight of a validated checkpoint.
   ///
   /// - Parameters:
   ///   - codes: The tensor of the codes.
   ///   - packing: The module and its layout.
-  ///   - byteCount: The bytes of codes and tables in the file.
-  ///   - storedType: The type that the file stores them in, where that is another layout.
+  ///   - byteCount: The size of codes and tables in the file, in bytes.
+  ///   - storedType: The type in the file, if it has another layout.
   init(codes: TensorInfo, _ packing: Packing, byteCount: Int, storedType: String?) {
     stored = codes
     self.packing = packing
@@ -56,9 +56,9 @@ package struct LogicalTensor: Sendable, Equatable {
 }
 
 extension Checkpoint {
-  /// The tensors as the model sees them, in the order of the file.
+  /// Returns the tensors as the model sees them, in the order of the file.
   ///
-  /// - Throws: `FormatError` when tensors are not what the quantization says.
+  /// - Throws: `FormatError` when tensors contradict the quantization.
   package func logicalTensors() throws -> [LogicalTensor] {
     guard !contents.quantization.isEmpty else {
       return contents.tensors.map { LogicalTensor($0, storedForm(of: $0)) }

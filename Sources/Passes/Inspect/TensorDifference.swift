@@ -1,40 +1,41 @@
 import Checkpoints
 import Kernels
 
-/// How far the values of two tensors of one shape are apart.
+/// The difference between the values of two tensors of the same shape.
 package struct TensorDifference: Sendable, Equatable {
   /// The number of values.
   package private(set) var count = 0
-  /// The values that are not the same number; zeros of different sign differ, any two NaNs do not.
+  /// The number of differing values; zeros of different sign differ, two NaNs do not.
   package private(set) var differingCount = 0
-  /// The differing values of which one is NaN or an infinity; they are in none of the errors.
+  /// The number of differing values with a NaN or an infinity; errors do not include them.
   package private(set) var incomparableCount = 0
-  /// The largest distance.
+  /// The largest absolute difference.
   package private(set) var maxError = 0.0
   private var sum = 0.0
   private var squares = (error: 0.0, first: 0.0, second: 0.0)
   private var product = 0.0
 
-  /// The mean distance.
+  /// The mean absolute difference.
   package var meanError: Double { sum / Double(max(count, 1)) }
 
-  /// The Frobenius norm of the difference over that of the first tensor; infinite when only the first is zero.
+  /// The Frobenius norm of the difference divided by that of the first tensor; infinite when only the first
+  /// is zero.
   package var relativeError: Double {
     squares.error == 0 ? 0 : (squares.error / squares.first).squareRoot()
   }
 
-  /// The cosine of the angle between both; 1 when both are zero.
+  /// The cosine of the angle between the tensors; 1 when both are zero.
   package var cosine: Double {
     let norms = squares.first.squareRoot() * squares.second.squareRoot()
     return norms > 0 ? product / norms : squares.first == squares.second ? 1 : 0
   }
 
-  /// Whether the relative error is at most a limit; at 0 every value must be the same.
+  /// Whether the relative error is within a tolerance; at 0 all values must be equal.
   package func isWithin(_ tolerance: Double) -> Bool {
     tolerance == 0 ? differingCount == 0 : incomparableCount == 0 && relativeError <= tolerance
   }
 
-  /// Values that are all the same.
+  /// Creates the result for equal values.
   init(identicalCount: Int = 0) {
     count = identicalCount
   }
@@ -63,7 +64,7 @@ package struct TensorDifference: Sendable, Equatable {
     }
   }
 
-  /// Takes in other values of the same tensors.
+  /// Adds the result for other values of the same tensors.
   mutating func merge(_ other: TensorDifference) {
     count += other.count
     differingCount += other.differingCount
@@ -76,7 +77,7 @@ package struct TensorDifference: Sendable, Equatable {
     product += other.product
   }
 
-  /// Compares two tensors of one shape, several blocks at once.
+  /// Compares two tensors of the same shape, several blocks in parallel.
   init(_ first: TensorValues, _ second: TensorValues) {
     guard !first.isIdentical(to: second) else {
       self.init(identicalCount: first.count)

@@ -1,15 +1,15 @@
 package import Checkpoints
 import Kernels
 
-/// What the values of a tensor are like.
+/// The statistics of a tensor's values.
 package struct TensorStatistics: Sendable, Equatable {
   /// The number of values.
   package private(set) var count = 0
-  /// The values that are NaN.
+  /// The number of NaNs.
   package private(set) var nanCount = 0
-  /// The values that are an infinity.
+  /// The number of infinities.
   package private(set) var infiniteCount = 0
-  /// The values that are zero, of either sign.
+  /// The number of zeros of either sign.
   package private(set) var zeroCount = 0
   /// The smallest finite value; infinity when there is none.
   package private(set) var minimum = Double.infinity
@@ -19,12 +19,12 @@ package struct TensorStatistics: Sendable, Equatable {
   package private(set) var mean = 0.0
   private var squaredDeviations = 0.0
 
-  /// The finite values.
+  /// The number of finite values.
   package var finiteCount: Int { count - nanCount - infiniteCount }
-  /// The standard deviation of the finite values, over their number.
+  /// The population standard deviation of the finite values.
   package var deviation: Double { (squaredDeviations / Double(max(finiteCount, 1))).squareRoot() }
 
-  /// Describes some values.
+  /// Computes the statistics of some values.
   package init(of values: Span<Double>) {
     count = values.count
     var sum = 0.0
@@ -45,9 +45,9 @@ package struct TensorStatistics: Sendable, Equatable {
     }
   }
 
-  /// Takes in the values that another one describes.
+  /// Adds the statistics of other values.
   ///
-  /// - Source: Chan, Golub, LeVeque 1979, which loses no digits where sums of squares do.
+  /// - Source: Chan, Golub, LeVeque 1979, which avoids the cancellation in sums of squares.
   package mutating func merge(_ other: TensorStatistics) {
     let (n, m) = (Double(finiteCount), Double(other.finiteCount))
     if m > 0 {
@@ -63,9 +63,9 @@ package struct TensorStatistics: Sendable, Equatable {
     maximum = max(maximum, other.maximum)
   }
 
-  /// Reads a tensor, several blocks at once.
+  /// Reads a tensor, several blocks in parallel.
   ///
-  /// - Throws: `FormatError` when it is damaged.
+  /// - Throws: `FormatError` when the tensor is damaged.
   package init(_ tensor: LogicalTensor, in checkpoint: Checkpoint) throws {
     self.init(of: [Double]().span)
     let values = try TensorValues(tensor, in: checkpoint)
@@ -76,9 +76,9 @@ package struct TensorStatistics: Sendable, Equatable {
   }
 }
 
-/// What the codes and tables of a packed weight are like.
+/// The statistics of a packed weight's codes and tables.
 package struct CodeStatistics: Sendable, Equatable {
-  /// How often each code occurs.
+  /// The number of occurrences of each code.
   package let histogram: [Int]
   /// The smallest and the largest scale.
   package let scales: (minimum: Float, maximum: Float)
@@ -88,9 +88,9 @@ package struct CodeStatistics: Sendable, Equatable {
   /// The codes that do not occur.
   package var unusedCodes: [Int] { histogram.indices.filter { histogram[$0] == 0 } }
 
-  /// Reads a packed weight, several blocks of codes at once; nil for a dense tensor.
+  /// Reads a packed weight, several blocks of codes in parallel; nil for a dense tensor.
   ///
-  /// - Throws: `FormatError` when it is damaged.
+  /// - Throws: `FormatError` when the weight is damaged.
   package init?(_ tensor: LogicalTensor, in checkpoint: Checkpoint) throws {
     guard let packing = tensor.packing, let weight = try checkpoint.quantizedWeight(of: packing.module) else {
       return nil
@@ -105,7 +105,7 @@ package struct CodeStatistics: Sendable, Equatable {
   }
 
   private static func histogram(of codes: TensorBytes, bits: Int) -> [Int] {
-    // 24 words hold whole codes of every width.
+    // 24 words hold a whole number of codes for every number of bits.
     let blockBytes = 24 << 12
     let blocks = stride(from: 0, to: codes.count, by: blockBytes).map {
       $0..<min(codes.count, $0 + blockBytes)

@@ -1,24 +1,24 @@
 import Checkpoints
 
-/// Tensors by layer: numbered modules are groups, and consecutive ones that are alike are one.
+/// Tensors by layer: numbered modules form groups, and consecutive equal modules form one group.
 package struct TensorTree: Sendable, Equatable {
   /// A line of the tree.
   package enum Entry: Sendable, Equatable {
-    /// A tensor, named from the group it is in.
+    /// A tensor; its name is relative to its group.
     case tensor(name: String, LogicalTensor)
-    /// Numbered modules that are alike, and what is in each.
+    /// Numbered modules with the same contents.
     case group(Group)
   }
 
-  /// Numbered modules that are alike.
+  /// Numbered modules with the same contents.
   package struct Group: Sendable, Equatable {
-    /// What stands before the number, named from the group it is in: `model.layers`.
+    /// The name before the number, relative to the enclosing group: `model.layers`.
     package let prefix: String
-    /// The numbers.
+    /// The numbers of the modules.
     package let indices: ClosedRange<Int>
-    /// The bytes of one of them.
+    /// The size of one module in bytes.
     package let byteCount: Int
-    /// What is in one of them.
+    /// The contents of one module.
     package let entries: [Entry]
 
     /// The name with the numbers: `model.layers.0-29`.
@@ -29,7 +29,7 @@ package struct TensorTree: Sendable, Equatable {
     }
   }
 
-  /// The lines, sorted by name.
+  /// The entries, sorted by name.
   package let entries: [Entry]
 
   /// Groups tensors.
@@ -39,20 +39,20 @@ package struct TensorTree: Sendable, Equatable {
   }
 }
 
-/// Tensors in the order of the tree, where those of a numbered module stand together.
+/// Tensors in the order of the tree; the tensors of a numbered module are adjacent.
 private struct TensorOrder {
   /// A piece of a name.
   private struct Step {
-    /// What stands before a number, or the rest of the name, as a range of its bytes.
+    /// The range of bytes before a number, or of the rest of the name.
     let part: Range<Int>
-    /// The number, or `none` for the rest.
+    /// The number, or `none` for the rest of the name.
     let number: Int
 
     /// Sorts before every number.
     static let none = -1
   }
 
-  /// A tensor and the pieces of its name; the rest of the name is the last.
+  /// A tensor and the pieces of its name; the last piece is the rest of the name.
   private struct Item {
     let name: String
     let position: Int
@@ -60,14 +60,14 @@ private struct TensorOrder {
   }
 
   private static let digitLimit = 9
-  /// Numbers beyond stay in the rest; it bounds the recursion over the tree.
+  /// The maximum number of pieces with numbers, which bounds the recursion; further numbers stay in the rest.
   private static let numberLimit = 8
 
   private let tensors: [LogicalTensor]
   private var steps: [Step] = []
   private var items: [Item] = []
 
-  /// The positions of all tensors in this order.
+  /// The positions of all tensors.
   var all: Range<Int> { items.indices }
 
   init(_ tensors: [LogicalTensor]) {
@@ -76,7 +76,7 @@ private struct TensorOrder {
     steps.reserveCapacity(2 * tensors.count)
     for (position, tensor) in tensors.enumerated() {
       let start = steps.count
-      // A packed weight stands for its module.
+      // A packed weight has its module's name.
       let name = tensor.packing?.module ?? tensor.name
       split(name.utf8.span)
       items.append(Item(name: name, position: position, steps: start..<steps.count))
@@ -101,7 +101,7 @@ private struct TensorOrder {
     steps.append(Step(part: partStart..<name.count, number: Step.none))
   }
 
-  /// A number as it is written without leading zeros.
+  /// Returns a number written without leading zeros, or nil.
   private static func number(_ digits: Span<UInt8>) -> Int? {
     guard (1...digitLimit).contains(digits.count), digits.count == 1 || digits[0] != UInt8(ascii: "0") else {
       return nil
@@ -116,12 +116,12 @@ private struct TensorOrder {
 }
 
 extension TensorOrder {
-  /// The lines of tensors that are alike in their first pieces.
+  /// Returns the entries for tensors whose first pieces are equal.
   ///
   /// - Parameters:
   ///   - range: Positions in this order.
-  ///   - depth: The pieces they have in common.
-  /// - Returns: Sorted by name.
+  ///   - depth: The number of pieces they have in common.
+  /// - Returns: The entries, sorted by name.
   func entries(of range: Range<Int>, depth: Int) -> [TensorTree.Entry] {
     var entries: [TensorTree.Entry] = []
     var start = range.lowerBound
@@ -145,14 +145,15 @@ extension TensorOrder {
     return entries
   }
 
-  /// The tensors of the numbered module that begins at a position.
+  /// Returns the tensors of the numbered module that begins at a position.
   private func module(from start: Int, in range: Range<Int>, _ depth: Int) -> Range<Int> {
     var end = start + 1
     while end < range.upperBound, isSameStep(start, end, depth) { end += 1 }
     return start..<end
   }
 
-  /// The tensors of a module and of those after it that are alike and have the next numbers.
+  /// Returns the tensors of a module and of the following modules with equal contents and consecutive
+  /// numbers.
   private func run(of first: Range<Int>, in range: Range<Int>, _ depth: Int) -> Range<Int> {
     var number = step(first.lowerBound, depth).number
     var end = first.upperBound
@@ -198,7 +199,8 @@ extension TensorOrder {
     return a.position < b.position
   }
 
-  /// Below, at or above 0 as bytes come before, are equal to or come after others.
+  /// Compares two names bytewise: below, at or above 0 if the first comes before, equals or comes after the
+  /// second.
   private func order(_ first: Span<UInt8>, _ second: Span<UInt8>) -> Int {
     for i in 0..<min(first.count, second.count) where first[i] != second[i] {
       return Int(first[i]) - Int(second[i])
@@ -208,7 +210,7 @@ extension TensorOrder {
 
   private func tensor(_ i: Int) -> LogicalTensor { tensors[items[i].position] }
 
-  /// The piece of a name; each name has more pieces than numbers before it, so a tensor's own is its last.
+  /// Returns a piece of a name; every name has one more piece than numbers, so the index is valid.
   private func step(_ i: Int, _ depth: Int) -> Step { steps[items[i].steps.lowerBound + depth] }
 
   private func text(_ i: Int, _ depth: Int) -> String {
@@ -220,7 +222,7 @@ extension TensorOrder {
 }
 
 extension LogicalTensor {
-  /// Whether another differs in its name at most.
+  /// Whether the tensors are equal except for their names.
   fileprivate func isAlike(_ other: LogicalTensor) -> Bool {
     stored.dtype == other.stored.dtype && byteCount == other.byteCount && shape == other.shape
       && packing?.layout == other.packing?.layout && storedType == other.storedType

@@ -2,18 +2,18 @@ import Checkpoints
 import Kernels
 import Models
 
-/// The values of a tensor, read a block at a time; those of a packed weight are dequantized.
+/// The values of a tensor, read block by block; packed weights are dequantized.
 ///
-/// Trained changes of the tables and adapters are tensors of their own and not applied.
+/// Adapters and trained changes of tables are separate tensors and not applied.
 struct TensorValues: Sendable {
   private enum Source: Sendable {
     case dense(TensorBytes, ElementDecoder)
     case packed(Weight)
   }
 
-  /// The values of a block where rows may be split.
+  /// The number of values per block if rows can be split.
   private static let blockCount = 1 << 16
-  /// Far above any layer there is; a block is at least one row.
+  /// Far above the columns of any known layer; a block has at least one row.
   private static let columnLimit = 1 << 22
 
   /// The number of values.
@@ -22,7 +22,7 @@ struct TensorValues: Sendable {
 
   /// Opens a tensor.
   ///
-  /// - Throws: `FormatError` when it is damaged, or packed in a way that is not computed with.
+  /// - Throws: `FormatError` when the tensor is damaged, or its packing is not supported.
   init(_ tensor: LogicalTensor, in checkpoint: Checkpoint) throws {
     guard let packing = tensor.packing else {
       let bytes = try checkpoint.bytes(of: tensor.name)
@@ -49,18 +49,18 @@ struct TensorValues: Sendable {
     return weight.columnCount
   }
 
-  /// Splits the values into blocks that this tensor, and another one of its shape, can be read by.
+  /// Splits the values into blocks that fit this tensor and another one of the same shape.
   func blocks(with other: TensorValues? = nil) -> [Range<Int>] {
     var blockCount = Self.blockCount
     if let columns = columnCount ?? other?.columnCount {
-      // A multiple of 8 rows begins at a whole byte, whatever the dtype.
+      // A multiple of 8 rows begins at a whole byte for every dtype.
       blockCount = max(8, Self.blockCount / max(columns, 1) / 8 * 8) * columns
     }
     guard count > 0 else { return [] }
     return stride(from: 0, to: count, by: blockCount).map { $0..<min(count, $0 + blockCount) }
   }
 
-  /// The values of a block.
+  /// Returns the values of a block.
   func values(in range: Range<Int>) -> [Double] {
     switch source {
     case .dense(let bytes, let decoder):
@@ -76,7 +76,7 @@ struct TensorValues: Sendable {
     }
   }
 
-  /// Whether both hold the same bytes of the same type, which makes every value equal.
+  /// Whether both hold the same bytes of the same dtype, so that all values are equal.
   func isIdentical(to other: TensorValues) -> Bool {
     guard case .dense(let first, _) = source, case .dense(let second, _) = other.source,
       first.count == second.count

@@ -1,8 +1,8 @@
 import Checkpoints
 
-/// Lines whose columns are aligned; what came from files is escaped here and nowhere else.
+/// Lines with aligned columns; text from files is escaped here and nowhere else.
 struct TextTable {
-  /// A line: an indented first column, and the others.
+  /// A line: the first cell with its indent, and the other cells.
   private struct Line {
     let indent: Int
     let cells: [String]
@@ -12,7 +12,7 @@ struct TextTable {
   private let isRightAligned: [Bool]
   private var lines: [Line] = []
 
-  /// A table whose columns are aligned left or right.
+  /// Creates a table with columns aligned left or right.
   init(rightAligned: [Bool]) { isRightAligned = rightAligned }
 
   /// Adds a line.
@@ -20,7 +20,7 @@ struct TextTable {
     lines.append(Line(indent: 2 * indent, cells: cells.map(\.escapedForDisplay)))
   }
 
-  /// The lines, without spaces at their ends.
+  /// The lines, without trailing spaces.
   var text: [String] {
     let widths = isRightAligned.indices.map { column in
       lines.reduce(0) { max($0, min(Self.widthLimit, width($1, column))) }
@@ -40,10 +40,10 @@ struct TextTable {
     return line.cells[column].utf8.count + (column == 0 ? line.indent : 0)
   }
 
-  /// The lines as a table of Markdown.
+  /// Returns the lines as a Markdown table.
   ///
   /// - Parameter head: The names of the columns.
-  /// - Returns: Lines, the head first.
+  /// - Returns: The lines, beginning with the head.
   func markdown(head: [String]) -> [String] {
     let rule = isRightAligned.map { $0 ? "---:" : "---" }
     return [head, rule].map(Self.row)
@@ -58,7 +58,7 @@ struct TextTable {
 }
 
 extension String {
-  /// The text with the characters escaped that end a cell or begin markup.
+  /// The text, with the characters escaped that end a cell or begin markup.
   fileprivate var escapedForMarkdown: String {
     guard contains(where: { "|\\`*<>[".contains($0) }) else { return self }
     return map { "|\\`*<>[".contains($0) ? "\\\($0)" : String($0) }.joined()

@@ -1,27 +1,27 @@
 package import Checkpoints
 
-/// What a `tokenizer.json` is, without its vocabulary being read.
+/// The summary of a `tokenizer.json`, made without its vocabulary.
 package struct TokenizerSummary: Sendable, Equatable {
   /// The kind of model: `BPE`, `Unigram`, `WordPiece`.
   package private(set) var model = "unknown"
-  /// The tokens of the model, without the added ones.
+  /// The number of tokens of the model, without added tokens.
   package private(set) var vocabularySize = 0
-  /// The merges of the model.
+  /// The number of merges of the model.
   package private(set) var mergeCount = 0
-  /// The added tokens, special ones among them.
+  /// The number of added tokens, including special ones.
   package private(set) var addedTokenCount = 0
-  /// The size of the file.
+  /// The size of the file in bytes.
   package private(set) var byteCount = 0
-  /// Why text cannot be read with it, as far as that was noticed.
+  /// The reason why the tokenizer cannot be used, if one was found.
   package private(set) var problem: String?
 
   private static let fileName = "tokenizer.json"
-  /// The files that hold a tokenizer; the first one that is there counts.
+  /// The files that can hold a tokenizer; the first one present is used.
   private static let fileNames = [fileName, GGUFKeptTokenizer.fileName]
 
-  /// Counts the entries of the tokenizer that travels with a checkpoint; nil when there is none.
+  /// Counts the entries of a checkpoint's tokenizer; nil when there is none.
   ///
-  /// A tokenizer that is broken is described as such.
+  /// A broken tokenizer is described by its `problem`.
   package init?(of checkpoint: Checkpoint) {
     let assets = Self.fileNames.lazy.compactMap { name in
       checkpoint.contents.assets.first { $0.name == name }
@@ -44,7 +44,7 @@ package struct TokenizerSummary: Sendable, Equatable {
     }
   }
 
-  /// The tokenizer in a sentence.
+  /// The tokenizer as one sentence.
   package var text: String {
     if vocabularySize == 0, let problem { return "is not read: \(problem)" }
     var parts = ["\(model) of \(vocabularySize.formattedCount) tokens"]
@@ -54,7 +54,7 @@ package struct TokenizerSummary: Sendable, Equatable {
     return parts.joined(separator: ", ")
   }
 
-  /// The summary as a document.
+  /// The summary as JSON.
   package var json: JSONValue {
     let counts = [
       JSONValue.Member("model", .string(model)),
@@ -67,7 +67,7 @@ package struct TokenizerSummary: Sendable, Equatable {
   }
 }
 
-/// The counts, taken in one pass over the text.
+/// The counts from one pass over the text.
 private struct Counts {
   var model = "unknown"
   var vocabulary = 0

@@ -1,6 +1,6 @@
 package import Kernels
 
-/// The moments of two vectors, `E[x · yᵀ]`: products of a window in f32, added up in double precision.
+/// The moments of two vectors, `E[x · yᵀ]`: products per window in f32, summed in double precision.
 package struct CrossMoments: Sendable {
   private static let rowsPerChunk = 96
   private var sums: DoubleMatrix
@@ -12,8 +12,8 @@ package struct CrossMoments: Sendable {
   /// Adds the tokens of a window.
   ///
   /// - Parameters:
-  ///   - x: A matrix with a row for each token.
-  ///   - features: The columns of x that are taken, as many as the moments have rows.
+  ///   - x: A matrix with one row per token.
+  ///   - features: The columns of x to use, as many as the moments have rows.
   ///   - y: `[tokens, columns]`.
   package mutating func add(_ x: Matrix, _ features: Range<Int>, _ y: Matrix) {
     precondition(features.count == sums.rowCount && y.columnCount == sums.columnCount)

@@ -2,11 +2,12 @@ import Kernels
 import Models
 
 extension DoubleMatrix {
-  /// A factor of this matrix plus a share of its mean diagonal on the diagonal, the smallest of 1e-10, 1e-9 and so on for
-  /// which there is one.
+  /// Factors this matrix after adding a share of its mean diagonal to the diagonal: the smallest of 1e-10,
+  /// 1e-9 and so on that works.
   ///
-  /// - Parameter factorize: Gets the elements and the order; nil when the matrix is not positive definite.
-  /// - Returns: `[order, order]`, as `factorize` gives it.
+  /// - Parameter factorize: Receives the elements and the order; returns nil when the matrix is not positive
+  ///   definite.
+  /// - Returns: `[order, order]`, the result of `factorize`.
   /// - Throws: `FactorizationError` when the matrix is not finite.
   func dampedFactor(
     _ factorize: ([Double], Int) -> [Double]?
@@ -24,9 +25,9 @@ extension DoubleMatrix {
   }
 }
 
-/// Runs closed forms of a module; what they cannot factor becomes an error that names the module.
+/// Runs closed forms of a module; if a factorization fails, the error names the module.
 ///
-/// - Throws: `ModelError.notFinite`, `PassError.checkFailed`, or what else `body` throws.
+/// - Throws: `ModelError.notFinite`, `PassError.checkFailed`, or other errors of `body`.
 func namingModule<R>(_ name: String, _ body: () throws -> R) throws -> R {
   do {
     return try body()

@@ -1,16 +1,18 @@
 package import Kernels
 
-/// How much each direction of a weight's output errs: the eigenvalues of `E · S · Eᵀ`, largest first.
+/// The output error of a weight by direction: the eigenvalues of `E · S · Eᵀ`, largest first.
 ///
-/// E is the error of the weight and S the second moments of its input; without moments S is the identity, and the
-/// eigenvalues are the squares of E's singular values. The eigenproblem is solved on the side of E that is shorter: with
-/// `S = F · Fᵀ`, `Fᵀ · Eᵀ · E · F` has the same eigenvalues, and `E · F` takes its eigenvectors to the output.
+/// E is the error of the weight and S the second moments of its input. Without moments S is the identity, and
+/// the eigenvalues are the squares of E's singular values. The eigenproblem is solved on the shorter side of
+/// E: with `S = F · Fᵀ`, `Fᵀ · Eᵀ · E · F` has the same eigenvalues, and `E · F` maps its eigenvectors to the
+/// output.
 package struct ErrorSpectrum: Sendable {
-  /// The squared output error in each direction, largest first, none negative, `[min(out, in)]`; the sum is the mean squared
-  /// error of the output.
+  /// The squared output error in each direction, largest first, not negative, `[min(out, in)]`.
+  ///
+  /// Their sum is the mean squared error of the output.
   package let energies: [Double]
   private let eigen: SymmetricEigen
-  /// `E · F`, `[out, in]`, when the eigenvectors are those of the input's side.
+  /// `E · F`, `[out, in]`, if the eigenproblem was solved on the input's side.
   private let outputs: DoubleMatrix?
 
   /// Solves the eigenproblem.
@@ -39,7 +41,7 @@ package struct ErrorSpectrum: Sendable {
     energies = eigen.values.map { max($0, 0) }
   }
 
-  /// The leading directions of the output, orthonormal rows; a row of zeros where the error has no energy left.
+  /// Returns the leading directions of the output as orthonormal rows; rows without error energy are zero.
   ///
   /// - Parameter count: At most the number of energies.
   /// - Returns: `[count, out]`.

@@ -2,15 +2,15 @@ import Checkpoints
 import Kernels
 import Models
 
-/// Windows of a text on their way through a model, all halted at the same place.
+/// Windows of a text on their way through a model, all paused at the same place.
 struct LayerWalk {
-  /// The model; what is behind the windows can be changed before they get there.
+  /// The model; its later parts can be changed before the windows reach them.
   var model: Transformer
-  /// The windows, halted.
+  /// The paused windows.
   private(set) var windows: [HaltedWindow]
   private let rotary: RotaryEmbedding
   private let atOnce: Int
-  /// What the windows are halted before; nil where they were not halted before linears.
+  /// The linears that the windows are paused before; nil if they are not paused before linears.
   private var place: Place?
 
   private enum Place {
@@ -22,7 +22,7 @@ struct LayerWalk {
   ///
   /// - Parameters:
   ///   - model: The model.
-  ///   - tokens: Windows of one length.
+  ///   - tokens: Windows of the same length.
   /// - Throws: `ModelError.tokenOutOfRange`.
   init(_ model: Transformer, _ tokens: [[Int32]]) throws {
     self.model = model
@@ -32,7 +32,7 @@ struct LayerWalk {
     windows = try tokens.map { HaltedWindow(hidden: try model.embed($0)) }
   }
 
-  /// Takes every window to a place further on in a layer.
+  /// Moves every window to a later place in a layer.
   mutating func advance(layer index: Int, to halt: LayerHalt) {
     if case .before(let group) = halt { place = .group(group, layer: index) } else { place = nil }
     for start in stride(from: 0, to: windows.count, by: atOnce) {
@@ -46,14 +46,16 @@ struct LayerWalk {
     }
   }
 
-  /// Takes every window to the end of a layer.
+  /// Moves every window to the end of a layer.
   mutating func finish(layer index: Int) { advance(layer: index, to: model.layers[index].end) }
 
-  /// Halts before the output head, behind the last layer.
+  /// Pauses before the output head, after the last layer.
   mutating func haltBeforeHead() { place = .head }
 
-  /// What the next linears read of a window, `[tokens, in]`; computed each time, as all windows' would take more memory than
-  /// anything else.
+  /// Returns the input of the next linears for a window, `[tokens, in]`.
+  ///
+  /// It is computed on each call, because keeping it for all windows would take more memory than anything
+  /// else.
   func input(ofWindow index: Int) -> Matrix {
     switch place {
     case .group(let group, let layer): model.input(of: windows[index], model.layers[layer], before: group)
@@ -62,7 +64,7 @@ struct LayerWalk {
     }
   }
 
-  /// Takes every window through a whole layer again.
+  /// Runs every window through a whole layer again.
   ///
   /// - Parameters:
   ///   - index: The layer.
@@ -72,12 +74,12 @@ struct LayerWalk {
     finish(layer: index)
   }
 
-  /// The moments of what the next linears read.
+  /// Returns the moments of the next linears' input.
   ///
   /// - Parameters:
-  ///   - name: What an error names.
-  ///   - other: Another model with the same windows at the same place, or nil.
-  /// - Returns: `E[x · xᵀ]`, and with `y` the other's `E[(y - x) · xᵀ]`, `[in, in]`.
+  ///   - name: The name for errors.
+  ///   - other: Another model with the same windows paused at the same place, or nil.
+  /// - Returns: `E[x · xᵀ]` and, with the other model's input `y`, `E[(y - x) · xᵀ]`, both `[in, in]`.
   /// - Throws: `ModelError.notFinite`.
   func moments(
     named name: String, beside other: LayerWalk?
@@ -97,7 +99,7 @@ struct LayerWalk {
     return (own, difference)
   }
 
-  /// The moments of what the next linears read, `E[x · xᵀ]`.
+  /// Returns the moments of the next linears' input, `E[x · xᵀ]`.
   ///
   /// - Throws: `ModelError.notFinite`.
   func moments(named name: String) throws -> DoubleMatrix {

@@ -2,7 +2,7 @@ package import Kernels
 package import Models
 
 extension Linear {
-  /// The weight with its adapter, as doubles, `[out, in]`.
+  /// Returns the weight with its adapter as doubles, `[out, in]`.
   ///
   /// - Throws: `PassError.notFinite` with the first element that is NaN or infinite.
   package func foldedDoubles() throws -> DoubleMatrix {

@@ -1,26 +1,30 @@
 package import Kernels
 
 extension LowRankFactors {
-  /// The least change of a weight that aligns its output with the original's, in the norm that the loss gives outputs.
+  /// Computes the smallest change of a weight that aligns its output with the original's, in the norm of the
+  /// loss's gradients.
   ///
-  /// With `C = W · E[x·xqᵀ] - Wq · Hx`, `Hx = E[xq·xqᵀ]` and `Hz = E[g·gᵀ]`, their Cholesky factors `Lx` and `Lz`, and
-  /// `K = Lzᵀ · C · Lx⁻ᵀ`, the product is `step · Lz⁻ᵀ · [K] · Lx⁻¹`, the brackets truncated to the rank.
+  /// With `C = W · E[x·xqᵀ] - Wq · Hx`, `Hx = E[xq·xqᵀ]`, `Hz = E[g·gᵀ]`, the Cholesky factors `Lx` and `Lz`
+  /// of the latter two, and `K = Lzᵀ · C · Lx⁻ᵀ`, the product is `step · Lz⁻ᵀ · [K] · Lx⁻¹`. The brackets
+  /// mean truncation to the rank.
   ///
-  /// A change that is the same in all columns of a group sees `Pᵀ · xq`, P the indicator of groups: it is found with `C · P` and
-  /// `Pᵀ · Hx · P` in the place of C and Hx.
+  /// A change that is the same in all columns of a group acts on `Pᵀ · xq`, with P the indicator of groups:
+  /// `C · P` and `Pᵀ · Hx · P` replace C and Hx.
   ///
   /// - Parameters:
   ///   - original: W, `[out, in]`.
   ///   - quantized: Wq, `[out, in]`.
-  ///   - crossMoments: `E[x·xqᵀ]`, `[in, in]`: the input in the original model, times that in the quantized one.
+  ///   - crossMoments: `E[x·xqᵀ]`, `[in, in]`: the input in the original model, times that in the quantized
+  ///     model.
   ///   - moments: Hx, `[in, in]`.
   ///   - gradientMoments: Hz of the loss's gradients at the output, `[out, out]`.
-  ///   - rank: What is asked for; at most `min(out, in / groupSize)` rows are found.
-  ///   - step: How much of the solution is taken.
-  ///   - groupSize: The columns that get the same change; divides `in`.
+  ///   - rank: The requested rank; the result has at most `min(out, in / groupSize)` rows.
+  ///   - step: The share of the solution to apply.
+  ///   - groupSize: The number of columns with the same change; divides `in`.
   /// - Returns: The factors.
   /// - Throws: `FactorizationError` when the moments are not finite.
-  /// - Source: Align-Then-Correct, arXiv:2610.08164, stage 1; any factor of the moments gives the same product.
+  /// - Source: Align-Then-Correct, arXiv:2610.08164, stage 1; any factor of the moments gives the same
+  ///   product.
   package static func aligning(
     original: DoubleMatrix, quantized: DoubleMatrix, crossMoments: DoubleMatrix, moments: DoubleMatrix,
     gradientMoments: DoubleMatrix, rank: Int, step: Double, groupSize: Int = 1
@@ -34,18 +38,20 @@ extension LowRankFactors {
     return try LowRankFactors(whitened.scaled(by: step), outputs, inputs, rank: rank)
   }
 
-  /// A step of a change down the loss, its length bounded by the change's own.
+  /// Takes a step of a change down the loss; the step's length is bounded relative to the change's length.
   ///
-  /// With `Y = Lzᵀ · D · Lx`, `M = Lz⁻¹ · G · Lx⁻ᵀ` and `a = min(1, bound · ‖Y‖ / ‖M‖)` it is `Lz⁻ᵀ · [Y - a · M] · Lx⁻¹`.
+  /// With `Y = Lzᵀ · D · Lx`, `M = Lz⁻¹ · G · Lx⁻ᵀ` and `a = min(1, bound · ‖Y‖ / ‖M‖)` the result is `Lz⁻ᵀ ·
+  /// [Y - a · M] · Lx⁻¹`.
   ///
   /// - Parameters:
   ///   - change: D, `[out, in / groupSize]`.
   ///   - gradient: G, `E[g·xqᵀ]`, the gradient of the weight, `[out, in]`.
   ///   - moments: Hx, `[in, in]`.
   ///   - gradientMoments: Hz, `[out, out]`.
-  ///   - rank: What is asked for; at most `min(out, in / groupSize)` rows are found.
-  ///   - bound: The largest length of the step, of that of the change.
-  ///   - groupSize: The columns that get the same change; with P as above the stage is that of `G · P` and `Pᵀ · Hx · P`.
+  ///   - rank: The requested rank; the result has at most `min(out, in / groupSize)` rows.
+  ///   - bound: The largest length of the step, relative to that of the change.
+  ///   - groupSize: The number of columns with the same change; `G · P` and `Pᵀ · Hx · P` replace G and Hx,
+  ///     with P as in `aligning`.
   /// - Returns: The factors.
   /// - Throws: `FactorizationError` when the moments are not finite.
   /// - Source: Align-Then-Correct, arXiv:2610.08164, stage 2.
@@ -64,7 +70,7 @@ extension LowRankFactors {
     return try LowRankFactors(whitened.subtracting(step), outputs, inputs, rank: rank)
   }
 
-  /// `Lz⁻ᵀ · [K] · Lx⁻¹`.
+  /// Computes `Lz⁻ᵀ · [K] · Lx⁻¹`.
   private init(
     _ whitened: DoubleMatrix, _ outputs: Whitening, _ inputs: Whitening, rank: Int
   ) throws(FactorizationError) {
@@ -75,7 +81,7 @@ extension LowRankFactors {
   }
 }
 
-/// The Cholesky factor of damped moments, and its inverse; both lower triangular.
+/// The Cholesky factor of damped moments and its inverse, both lower triangular.
 private struct Whitening {
   let factor: DoubleMatrix
   let inverse: DoubleMatrix
@@ -93,7 +99,7 @@ private struct Whitening {
 }
 
 extension DoubleMatrix {
-  /// The largest eigenvalue of positive semidefinite moments, by iterations of its power.
+  /// The largest eigenvalue of positive semidefinite moments, by power iteration.
   var largestEigenvalue: Double {
     var vector = DoubleMatrix(rows: 1, columns: columnCount)
     for i in vector.values.indices { vector.values[i] = 1 + Double(i % 7) / 8 }
@@ -111,7 +117,7 @@ extension DoubleMatrix {
     return value
   }
 
-  /// A multiple of the matrix.
+  /// Multiplies the matrix by a factor.
   package func scaled(by factor: Double) -> DoubleMatrix {
     var scaled = self
     for i in scaled.values.indices { scaled.values[i] *= factor }

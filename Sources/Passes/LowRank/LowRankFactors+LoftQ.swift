@@ -2,17 +2,18 @@ package import Kernels
 package import Models
 
 extension LowRankFactors {
-  /// The factors that approximate a weight together with its rounding, each found for what the other leaves.
+  /// Approximates a weight by factors and a rounded weight, computed alternately from each other's remainder.
   ///
-  /// With `Q₁` what the linear has, `Bₜ · Aₜ` is `[W - Qₜ]`, the brackets truncated to the rank, and `Qₜ₊₁` is `W - Bₜ · Aₜ`
-  /// rounded to nearest in the bits and groups of `Q₁`. The error may rise from one iteration to the next.
+  /// With `Q₁` the linear's current weight, `Bₜ · Aₜ` is `[W - Qₜ]`, with brackets for truncation to the
+  /// rank, and `Qₜ₊₁` is `W - Bₜ · Aₜ` rounded to nearest with the bits and groups of `Q₁`. The error can
+  /// rise from one iteration to the next.
   ///
   /// - Parameters:
   ///   - weight: W, `[out, in]`, finite.
-  ///   - linear: Its packed form, without an adapter; becomes that of the last iteration.
-  ///   - iterations: At least 1, which leaves the linear as it is.
-  ///   - rank: What is asked for; at most `min(out, in)` rows are found.
-  ///   - tables: The formats that scales and biases are stored in.
+  ///   - linear: The packed form of W, without an adapter; becomes that of the last iteration.
+  ///   - iterations: At least 1; a single iteration does not change the linear.
+  ///   - rank: The requested rank; the result has at most `min(out, in)` rows.
+  ///   - tables: The stored formats of scales and biases.
   /// - Returns: The factors of the last iteration.
   /// - Throws: `PassError.notFinite`, `FactorizationError`.
   /// - Source: LoftQ, arXiv:2310.08659, algorithm 1, which begins with W rounded to nearest.
@@ -30,11 +31,11 @@ extension LowRankFactors {
   }
 }
 
-/// The formats that the tables of a packed weight are stored in.
+/// The stored formats of a packed weight's tables.
 package struct TableFormats: Sendable, Equatable {
-  /// That of the scales.
+  /// The format of the scales.
   package let scales: FloatFormat
-  /// That of the biases.
+  /// The format of the biases.
   package let biases: FloatFormat
 
   /// Joins two formats.
@@ -45,7 +46,7 @@ package struct TableFormats: Sendable, Equatable {
 }
 
 extension Weight {
-  /// Another weight, rounded to nearest in the bits and groups of this one.
+  /// Rounds another weight to nearest with the bits and groups of this one.
   fileprivate func rounding(_ weight: DoubleMatrix, name: String, tables: TableFormats) throws -> Weight {
     guard let packed else { preconditionFailure("'\(name)' is dense") }
     let grid = QuantizationGrid(bits: packed.bits, groupSize: packed.groupSize, tables: tables.scales)

@@ -1,29 +1,31 @@
 package import Kernels
 
-/// Two factors whose product `B · A` takes the place of a larger matrix.
+/// Two factors whose product `B · A` approximates a larger matrix.
 package struct LowRankFactors: Sendable {
   /// `[rank, columns]`.
   package private(set) var a: DoubleMatrix
-  /// `[rank, out]`: B, a column a row.
+  /// Bᵀ, `[rank, out]`.
   package private(set) var transposedB: DoubleMatrix
 
-  /// The rows of A.
+  /// The number of rows of A.
   package var rank: Int { a.rowCount }
 
   /// `B · A`, `[out, columns]`.
   package var product: DoubleMatrix { transposedB.times(a, .transposedLeft) }
 
-  /// The factors nearest to a matrix, or whose output error on inputs with given moments is least.
+  /// Computes the factors nearest to a matrix, or those that minimize the output error for given input
+  /// moments.
   ///
-  /// B holds the leading eigenvectors U of `E · S · Eᵀ` and A is `Uᵀ · E`: of all products of the rank, `‖(E - B·A) · S^½‖` is
-  /// least, and S is not inverted. Without moments this is the truncated singular value decomposition.
+  /// B holds the leading eigenvectors U of `E · S · Eᵀ`, and A is `Uᵀ · E`. This minimizes `‖(E - B·A) ·
+  /// S^½‖` over all products of the rank without inverting S. Without moments it is the truncated singular
+  /// value decomposition.
   ///
   /// - Parameters:
   ///   - error: E, `[out, in]`, finite.
   ///   - moments: S, `[in, in]`; nil for the identity.
-  ///   - rank: What is asked for; at most `min(out, in)` rows are found.
-  /// - Source: QERA, arXiv:2410.06040, theorem 1, whose `SVD(E · S^½) · S^-½` is the same product; without moments LoftQ,
-  ///   arXiv:2310.08659, algorithm 1, after one quantization.
+  ///   - rank: The requested rank; the result has at most `min(out, in)` rows.
+  /// - Source: QERA, arXiv:2410.06040, theorem 1, whose `SVD(E · S^½) · S^-½` is the same product; without
+  ///   moments LoftQ, arXiv:2310.08659, algorithm 1, after one quantization.
   /// - Throws: `FactorizationError` when error or moments are not finite.
   package init(
     approximating error: DoubleMatrix, moments: DoubleMatrix? = nil, rank: Int
@@ -34,16 +36,18 @@ package struct LowRankFactors: Sendable {
     balance()
   }
 
-  /// The factors of what, added to every column of a group, makes the output error least.
+  /// Computes the factors of a change that is the same in all columns of a group and minimizes the output
+  /// error.
   ///
-  /// With `P` the indicator of groups, `N = E · S · P` and `M = Pᵀ · S · P`, the best change of the biases is `N · M⁻¹`; its best
-  /// approximation of a rank, in the norm that M gives, is `[N · Uᵀ] · U` with `M⁻¹ = Uᵀ · U` and the brackets truncated.
+  /// With `P` the indicator of groups, `N = E · S · P` and `M = Pᵀ · S · P`, the best change of the biases is
+  /// `N · M⁻¹`. Its best approximation of a rank, in the norm of M, is `[N · Uᵀ] · U` with `M⁻¹ = Uᵀ · U` and
+  /// brackets for truncation.
   ///
   /// - Parameters:
   ///   - error: E, `[out, in]`, finite.
   ///   - moments: S, `[in, in]`; nil for the identity.
-  ///   - groupSize: The columns of a group; divides `in`.
-  ///   - rank: What is asked for; at most `min(out, in / groupSize)` rows are found.
+  ///   - groupSize: The number of columns per group; divides `in`.
+  ///   - rank: The requested rank; the result has at most `min(out, in / groupSize)` rows.
   /// - Source: derived from least squares for fixed codes; the bias form of QA-LoRA, arXiv:2309.14717.
   /// - Throws: `FactorizationError` when error or moments are not finite.
   package init(
@@ -75,7 +79,7 @@ package struct LowRankFactors: Sendable {
     balance()
   }
 
-  /// Gives a row of A and its column of B the same length, so that training moves both alike.
+  /// Scales each row of A and its column of B to the same length, so that training moves both alike.
   private mutating func balance() {
     for (i, (square, other)) in zip(
       a.rowProducts(with: a), transposedB.rowProducts(with: transposedB)
@@ -89,7 +93,7 @@ package struct LowRankFactors: Sendable {
 }
 
 extension DoubleMatrix {
-  /// The sums of groups of columns, `[rows, columns / groupSize]`.
+  /// Sums groups of columns, `[rows, columns / groupSize]`.
   package func summedColumns(of groupSize: Int) -> DoubleMatrix {
     var sums = DoubleMatrix(rows: rowCount, columns: columnCount / groupSize)
     for i in sums.values.indices {
@@ -98,12 +102,12 @@ extension DoubleMatrix {
     return sums
   }
 
-  /// The sums of groups of columns and rows, `[rows / groupSize, columns / groupSize]`.
+  /// Sums groups of columns and rows, `[rows / groupSize, columns / groupSize]`.
   func pooled(by groupSize: Int) -> DoubleMatrix {
     groupSize == 1 ? self : summedColumns(of: groupSize).summedRows(of: groupSize)
   }
 
-  /// The sums of groups of rows, `[rows / groupSize, columns]`.
+  /// Sums groups of rows, `[rows / groupSize, columns]`.
   private func summedRows(of groupSize: Int) -> DoubleMatrix {
     var sums = DoubleMatrix(rows: rowCount / groupSize, columns: columnCount)
     for i in 0..<rowCount {
@@ -114,21 +118,22 @@ extension DoubleMatrix {
     return sums
   }
 
-  /// Every column as often as a group has columns, `[rows, columns * groupSize]`.
+  /// Repeats every column `groupSize` times, `[rows, columns * groupSize]`.
   package func spreadColumns(over groupSize: Int) -> DoubleMatrix {
     var spread = DoubleMatrix(rows: rowCount, columns: columnCount * groupSize)
     for i in spread.values.indices { spread.values[i] = values[i / groupSize] }
     return spread
   }
 
-  /// The trace of `X · S · Xᵀ`: the mean squared output of this weight on inputs with moments S, or without moments the sum
-  /// of the squares.
+  /// Returns the trace of `X · S · Xᵀ`: the mean squared output of this weight on inputs with moments S.
+  ///
+  /// Without moments it is the sum of squares.
   package func energy(moments: DoubleMatrix?) -> Double {
     guard let moments else { return squaredNorm }
     return times(moments).rowProducts(with: self).reduce(0, +)
   }
 
-  /// The difference to another matrix of this shape.
+  /// Subtracts another matrix of this shape.
   package func subtracting(_ other: DoubleMatrix) -> DoubleMatrix {
     precondition(layout == other.layout, "\(layout) and \(other.layout)")
     var difference = self
@@ -139,7 +144,7 @@ extension DoubleMatrix {
 }
 
 extension DoubleMatrix {
-  /// The means of an input's products, `[order, order]`.
+  /// Takes the means of an input's products, `[order, order]`.
   package init(_ moments: SecondMoments) {
     self.init(rows: moments.order, columns: moments.order, values: moments.means)
   }

@@ -5,15 +5,15 @@ import Synchronization
 
 /// Sums over the elements of a weight that an adapter was folded into.
 struct FoldSums: Sendable {
-  /// The squared differences between the result and the weight before.
+  /// The sum of squared differences between the result and the weight before.
   var change = 0.0
-  /// The squares of the weight before.
+  /// The sum of squares of the weight before.
   var before = 0.0
-  /// The squared differences between the stored result and the result.
+  /// The sum of squared differences between the stored result and the result.
   var rounding = 0.0
-  /// The squares of the result.
+  /// The sum of squares of the result.
   var after = 0.0
-  /// The first element that is not finite.
+  /// The index of the first element that is not finite.
   var notFinite: Int?
 
   mutating func add(_ other: FoldSums) {
@@ -24,16 +24,16 @@ struct FoldSums: Sendable {
     notFinite = notFinite ?? other.notFinite
   }
 
-  /// The Frobenius norm of the change over that of the weight before.
+  /// The Frobenius norm of the change divided by that of the weight before.
   var relativeChange: Double { (change / max(before, .leastNormalMagnitude)).squareRoot() }
 }
 
 extension AdapterFold {
-  /// The result rounded once to a dtype, and what changed.
+  /// Returns the result, rounded once to a dtype, and its sums.
   ///
-  /// Needs the bytes of the result, and for each thread a few chunks of rows as floats.
+  /// Takes the memory of the result and of a few chunks of floats per thread.
   ///
-  /// - Parameter format: How it is stored.
+  /// - Parameter format: The format to store.
   /// - Returns: The bytes, row-major, and the sums.
   func stored(as format: FloatFormat) -> (bytes: [UInt8], sums: FoldSums) {
     let width = weight.columnCount * format.byteWidth
@@ -56,7 +56,7 @@ extension AdapterFold {
     return (bytes, sums)
   }
 
-  /// What changes, without anything being stored.
+  /// The sums of the change, computed without storing the result.
   var changes: FoldSums {
     let chunkCount = (weight.rowCount + Self.rowsPerChunk - 1) / Self.rowsPerChunk
     let parts = parallelMap(chunkCount) { chunk in

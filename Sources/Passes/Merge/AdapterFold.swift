@@ -2,11 +2,11 @@ import Checkpoints
 import Kernels
 import Models
 
-/// A weight with an adapter folded in, made some rows at a time.
+/// A weight with an adapter folded in, computed some rows at a time.
 ///
 /// Source: LoRA, arXiv:2106.09685; DoRA, arXiv:2402.09353, equation 5, with the norms of the sum.
 struct AdapterFold: Sendable {
-  /// The rows of a piece of work; fixed, so that the result does not depend on the number of threads.
+  /// The number of rows per chunk; fixed, so that the result does not depend on the number of threads.
   static let rowsPerChunk = 64
 
   let weight: Weight
@@ -17,12 +17,12 @@ struct AdapterFold: Sendable {
   private let scale: Float
   private var lengths = Lengths.unchanged
 
-  /// What DoRA does to the sum.
+  /// The rescaling of the sum by DoRA.
   private enum Lengths {
     case unchanged
-    /// Rows get these lengths.
+    /// Rescales each row to a length.
     case ofRows([Float])
-    /// Columns are multiplied with these factors.
+    /// Multiplies each column by a factor.
     case factors([Float])
   }
 
@@ -43,7 +43,7 @@ struct AdapterFold: Sendable {
     lengths = isTransposed ? .factors(factors(values)) : .ofRows(values)
   }
 
-  /// Writes some rows of the result.
+  /// Computes some rows of the result.
   func fold(_ rows: Range<Int>, into values: inout MutableSpan<Float>) {
     add(rows, into: &values)
     let columns = weight.columnCount
@@ -61,17 +61,17 @@ struct AdapterFold: Sendable {
     }
   }
 
-  /// The sum of weight and update, before its lengths are changed.
+  /// Computes the sum of weight and update, before its lengths change.
   private func add(_ rows: Range<Int>, into values: inout MutableSpan<Float>) {
     weight.unpack(rows: rows, columns: 0..<weight.columnCount, into: &values)
     var sum = MutableMatrixView(&values, rows: rows.count, columns: weight.columnCount)
     multiply(left.view[rows: rows], right.view, scale: scale, into: &sum, adding: true)
   }
 
-  /// What the columns of the sum are multiplied with to get some lengths.
+  /// Returns the factors that give the columns of the sum their lengths.
   private func factors(_ lengths: [Float]) -> [Float] {
     let columns = weight.columnCount
-    // Enough rows that the sums of all chunks together stay small beside the weight.
+    // Enough rows per sum that the sums of all chunks are small compared with the weight.
     let rowsPerSum = 1024
     let sums = parallelMap((weight.rowCount + rowsPerSum - 1) / rowsPerSum) { chunk in
       var sum = [Double](repeating: 0, count: columns)
@@ -100,7 +100,7 @@ extension Matrix {
     return result
   }
 
-  /// Every column several times in a row.
+  /// Repeats every column `count` times.
   fileprivate func repeatingColumns(_ count: Int) -> Matrix {
     guard count > 1 else { return self }
     var result = Matrix(rows: rowCount, columns: columnCount * count)

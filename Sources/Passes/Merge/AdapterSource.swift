@@ -4,7 +4,7 @@ public import Checkpoints
 public struct AdapterSource: Sendable, Equatable {
   /// The folder with `adapter_config.json` and `adapter_model.safetensors`.
   public var path: PathOption
-  /// How a pooled adapter is meant; nil goes by the configuration and PEFT's convention.
+  /// The convention of a pooled adapter; nil uses the configuration and PEFT's convention.
   public var pooling: PoolingConvention?
 
   /// Names an adapter.
@@ -14,21 +14,21 @@ public struct AdapterSource: Sendable, Equatable {
   }
 }
 
-/// Options that may name an adapter of PEFT.
+/// Options that can name an adapter of PEFT.
 protocol AdapterTaking: PassOptionValues {
   /// The adapter that the pass reads, if any.
   var adapter: AdapterSource? { get set }
 }
 
 extension AdapterTaking {
-  /// The keys that name an adapter.
+  /// The keys that describe an adapter.
   static var adapterKeys: [String] { ["adapter", "pooling"] }
 
-  /// The declarations of these keys.
+  /// Returns the declarations of these keys.
   ///
   /// - Parameters:
-  ///   - standing: What is taken without an adapter.
-  ///   - help: What the adapter is for.
+  ///   - standing: The words for the default without an adapter.
+  ///   - help: The purpose of the adapter.
   /// - Returns: The declarations of both.
   @PassOptionTable<Self> static func adapterDeclarations(
     _ standing: String, _ help: String
@@ -38,7 +38,7 @@ extension AdapterTaking {
       .byDefault("as the adapter's configuration says")
   }
 
-  /// Refuses what says something of an adapter that is not named.
+  /// Rejects options of an adapter when no adapter is named.
   func requireAdapter(_ given: GivenOptions) throws {
     guard adapter == nil, given.has("pooling") else { return }
     throw given.misplaced("pooling", "goes with 'adapter' only")

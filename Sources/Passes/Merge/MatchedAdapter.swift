@@ -2,26 +2,29 @@ import Checkpoints
 import Kernels
 import Models
 
-/// An adapter of PEFT and the modules and tensors of the base it belongs to; every part of it has a place.
+/// An adapter of PEFT, matched with the modules and tensors of its base; every part of it has a place.
 struct MatchedAdapter {
   let adapter: PeftAdapter
-  /// The modules with an adapter, by their names.
+  /// The modules with an adapter, by name.
   let modules: [String: PeftModule]
-  /// The tensors of the adapter's file that take a place in the base, by the names of the base.
+  /// The adapter's tensors that replace a tensor of the base, by the names of the base.
   let replacements: [String: TensorInfo]
   private var base: Checkpoint
   let pooling: PoolingConvention?
-  /// Whether the adapter changes a head or an embedding that are two tensors of the base, but one by its
-  /// configuration; the configuration of the result must say that they are two.
+  /// Whether the adapter changes a head or an embedding that the base stores as two tensors although its
+  /// configuration ties them.
+  ///
+  /// The configuration of the result must then untie them.
   let unties: Bool
 
-  /// Opens an adapter and finds its place.
+  /// Opens an adapter and matches it with its base.
   ///
   /// - Parameters:
-  ///   - source: Where it is, and how it pools.
-  ///   - base: The checkpoint it was made for.
-  /// - Throws: `FormatError` when a part of it has no place, or the targets of its configuration are others than
-  ///   its modules; `PassError.notExact` when it changes only one of two places that share a tensor of the base.
+  ///   - source: The path of the adapter and its pooling.
+  ///   - base: The checkpoint that the adapter was made for.
+  /// - Throws: `FormatError` when a part of the adapter has no place, or the targets in its configuration
+  ///   differ from its modules; `PassError.notExact` when it changes only one of two places that share a
+  ///   tensor of the base.
   init(_ source: AdapterSource, base: Checkpoint) throws {
     adapter = try PeftAdapter.open(source.path.resolved)
     self.base = base
@@ -39,7 +42,7 @@ struct MatchedAdapter {
     for replacement in parts.replacements { try check(replacement) }
   }
 
-  /// The shape of a module's weight as it is applied, `[rows, columns]`, whether packed or not.
+  /// Returns the shape of a module's weight as it is applied, `[rows, columns]`, packed or not.
   private func weightShape(_ weight: TensorInfo, _ module: String) -> [Int] {
     guard let parameters = base.contents.quantization[module] else { return weight.shape }
     return parameters.shape(ofStored: weight)
@@ -48,16 +51,18 @@ struct MatchedAdapter {
   /// Whether a module's weight is stored as `[in, out]`.
   func isTransposed(_ module: PeftModule) -> Bool { module.isEmbedding || adapter.isFanInFanOut }
 
-  /// The columns of a module's weight that one column of A stands for, and what A is multiplied with beside.
+  /// Returns the number of weight columns per column of A, and the additional factor of A.
   ///
-  /// The update of a column is `scaling · factor / pool · (B·A)`.
+  /// The update of a column is `scaling · factor / columns · (B·A)`.
   func pool(_ module: PeftModule) throws(FormatError) -> (columns: Int, factor: Double) {
     guard isPooled, let weight = base.tensor(named: module.name + ".weight") else { return (1, 1) }
     let columns = weightShape(weight, module.name)[1]
     let pools = module.loraA.shape[1]
     guard columns % pools == 0, columns > pools || adapter.groupSize == 1 else {
       throw error(
-        module.loraA, .malformed("\(pools) columns, which are no groups of the \(columns) of the module"))
+        module.loraA,
+        .malformed(
+          "\(pools) columns, but a pooled adapter needs a proper divisor of the module's \(columns) columns"))
     }
     return (columns / pools, pooling == .qaLora ? 1 : Double(pools))
   }
@@ -75,7 +80,7 @@ extension MatchedAdapter {
       "\(base.path): has an adapter or trained changes already; merge them before bringing another")
   }
 
-  /// Checks that the configuration and the tensors speak of the same modules.
+  /// Checks that the configuration and the tensors name the same modules.
   private func checkTargets() throws(FormatError) {
     let isTarget = adapter.targetMatcher()
     let path = adapter.configurationPath
@@ -92,7 +97,7 @@ extension MatchedAdapter {
         path, at: "key 'target_modules'",
         .malformed("leaves out '\(module.name)', which has tensors in the adapter"))
     }
-    // Lists are often made for several architectures; PEFT asks that one of the names matches.
+    // Lists are often made for several architectures; PEFT only requires one of the names to match.
     guard adapter.modules.isEmpty, !adapter.targetNames.isEmpty, !names.contains(where: isTarget) else {
       return
     }
@@ -125,7 +130,7 @@ extension MatchedAdapter {
     }
   }
 
-  /// The columns that A must have.
+  /// Returns the number of columns that A must have.
   private func pooledInputs(_ module: PeftModule, _ input: Int) throws(FormatError) -> Int {
     guard !isTransposed(module) else {
       throw error(module.loraA, .unsupported("a pooled adapter of a module that is stored as [in, out]"))
@@ -170,17 +175,17 @@ extension MatchedAdapter {
 }
 
 extension MatchedAdapter {
-  /// The same match with the base that was only planned before and has its bytes now.
+  /// Returns the same match for the base after its bytes were written.
   func with(base: Checkpoint) -> MatchedAdapter {
     var matched = self
     matched.base = base
     return matched
   }
 
-  /// The values of a tensor of the adapter.
+  /// Returns the values of a tensor of the adapter.
   func values(_ tensor: TensorInfo) throws -> [Float] { try adapter.values(of: tensor) }
 
-  /// The bytes of a tensor of the base, or of what replaces it, in the base's dtype.
+  /// Returns the bytes of a tensor of the base, or of its replacement, in the base's dtype.
   func bytes(of own: TensorInfo) throws -> TensorBytes {
     guard let tensor = replacements[own.name] else { return try base.bytes(of: own.name) }
     guard tensor.dtype != own.dtype, let format = FloatFormat(own.dtype) else {

@@ -1,12 +1,12 @@
 public import Checkpoints
 
-/// What the merge pass does.
+/// The options of the merge pass.
 public struct MergeOptions: PassOptionValues, AdapterTaking {
-  /// Whether a dense adapter may be folded by requantizing, which loses something.
+  /// Whether a dense adapter can be folded by requantizing, which is lossy.
   public var requantize = false
-  /// The dtype of the merged scales and biases, f32, f16 or bf16; nil keeps what they are.
+  /// The dtype of the merged scales and biases, f32, f16 or bf16; nil keeps their dtypes.
   public var tables: DType?
-  /// The adapter to merge; nil merges what is beside the weights.
+  /// The adapter to merge; nil merges the adapters and trained changes in the checkpoint.
   public var adapter: AdapterSource?
 
   /// Every option has its default.
@@ -19,10 +19,11 @@ public struct MergeOptions: PassOptionValues, AdapterTaking {
       "folds dense adapters into packed weights by quantizing again, which is lossy")
     Option("tables", \.tables, .floatType, "dtype of the merged scales and biases")
       .byDefault("as they are")
-    adapterDeclarations("what is beside the weights", "folder of a PEFT adapter to merge, see `peft.md`")
+    adapterDeclarations(
+      "the adapters and changes in the checkpoint", "folder of a PEFT adapter to merge, see `peft.md`")
   }
 
-  /// Refuses what says something of an adapter that is not named.
+  /// Rejects options of an adapter when no adapter is named.
   public func validate(_ given: GivenOptions, after previous: [PassOptions]) throws {
     try requireAdapter(given)
   }

@@ -1,12 +1,12 @@
 import Checkpoints
 import Models
 
-/// The tensors of one module: those that stay, and those beside them that merging takes in.
+/// The tensors of one module: its own, and those that are merged into them.
 struct MergeParts {
   let module: String
   /// The weight, and its tables when it is packed.
   let own: [TensorInfo]
-  /// Adapter and trained changes.
+  /// The adapter and trained changes.
   let beside: [TensorInfo]
   let quantization: QuantizationParameters?
   let rows: Int
@@ -38,17 +38,17 @@ struct MergeParts {
       : "merged " + beside.map { $0.name.dropFirst(module.count + 1) }.joined(separator: ", ")
   }
 
-  /// Why a dense adapter is not merged into packed codes.
+  /// Returns the error of a dense adapter on packed codes.
   ///
-  /// - Parameter way: What to do instead, besides allowing the loss.
-  /// - Returns: The error, with both ways out.
+  /// - Parameter way: The alternative to allowing the loss.
+  /// - Returns: The error, with both alternatives.
   func refusalOfDense(_ way: String) -> PassError {
     .notExact(
       "module '\(module)': a dense adapter cannot be merged into \(quantization?.bits ?? 2)-bit codes exactly; "
         + "\(way), or allow --requantize, which reports the loss")
   }
 
-  /// One of the module's own tensors, by the last part of its name.
+  /// Returns one of the module's own tensors, by the last part of its name.
   func own(_ kind: String) throws -> TensorInfo {
     guard let tensor = own.first(where: { $0.name == "\(module).\(kind)" }) else {
       preconditionFailure("module '\(module)' has no \(kind)")

@@ -2,32 +2,32 @@ public import Checkpoints
 import Kernels
 import Models
 
-/// Folds adapters and trained changes into the weights, so that nothing is left beside them; or an adapter of PEFT.
+/// Folds adapters and trained changes of the checkpoint, or an adapter of PEFT, into the weights.
 ///
-/// Pooled adapters and changed tables fold into the tables of packed weights exactly, up to the rounding of their
-/// type: `bias += alpha / rank · (B · A) / pool`. Dense adapters fold into dense weights; into packed ones only by
-/// quantizing again, when that is allowed.
+/// Pooled adapters and changed tables fold into the tables of packed weights exactly, up to the rounding of
+/// their type: `bias += alpha / rank · (B · A) / pool`. Dense adapters fold into dense weights; they fold
+/// into packed weights only by requantizing, if that is allowed.
 ///
 /// Source: QA-LoRA, arXiv:2309.14717, section 3.3.
 public struct MergePass: Pass {
   /// The name in recipes.
   public static let name = "merge"
-  /// What it does.
+  /// The summary for help.
   public static let summary = "Fold adapters and trained changes into the weights."
-  /// How it is done.
+  /// The options of the pass.
   public var options: MergeOptions
 
   /// Takes options.
   public init(_ options: MergeOptions) { self.options = options }
 
-  /// The state before is what `verify` compares with, unless an adapter comes from elsewhere.
+  /// `verify` compares with the state before, unless the adapter comes from another folder.
   public var effect: PassEffect {
     var effect = PassEffect()
     effect.unmerged = options.adapter == nil ? .before : .none
     return effect
   }
 
-  /// Finds the modules with something beside their weights, or what the adapter has a place for.
+  /// Selects the modules with tensors to merge, or matches the adapter with the checkpoint.
   public func plan(_ input: Checkpoint) throws -> PassPlan {
     if let source = options.adapter { return try PeftMerge(options, source).plan(input) }
     var editor = PlanEditor(input)
@@ -72,7 +72,7 @@ public struct MergePass: Pass {
 }
 
 extension PassOptions {
-  /// Folds adapters and trained changes into the weights.
+  /// Creates the step of a recipe.
   public static func merge(_ options: MergeOptions) -> PassOptions { PassOptions(MergePass(options)) }
 }
 

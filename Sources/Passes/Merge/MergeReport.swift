@@ -1,4 +1,4 @@
-/// What merging did and what it cost.
+/// The report of the merge pass, with its losses.
 public struct MergeReport: PassReport {
   /// The largest change of a weight.
   public struct Change: Sendable {
@@ -8,38 +8,38 @@ public struct MergeReport: PassReport {
     public let module: String
   }
 
-  /// How tables were stored.
+  /// The loss of storing tables.
   public struct Tables: Sendable {
-    /// The tables that were written.
+    /// The number of tables written.
     public let count: Int
-    /// Those of them that their type holds exactly.
+    /// The number of tables that their type holds exactly.
     public let exactCount: Int
-    /// The largest rounding, in units of the step between two codes.
+    /// The largest rounding error, in units of the step between two codes.
     public let largestRoundingInSteps: Double
   }
 
-  /// How whole weights were stored.
+  /// The loss of storing whole weights.
   public struct Weights: Sendable {
-    /// The modules.
+    /// The number of modules.
     public let count: Int
     /// The norm of the error, relative to the weights.
     public let error: Double
   }
 
-  /// The modules that something was merged into.
+  /// The number of modules that were merged.
   public let modules: Int
-  /// The tensors that others took the place of.
+  /// The number of tensors replaced by the adapter's.
   public let replacedTensors: Int
-  /// The largest change, where changes were measured.
+  /// The largest change, if changes were measured.
   public let largestChange: Change?
-  /// The tables of packed weights, where there are some.
+  /// The tables of packed weights, if there are any.
   public let tables: Tables?
-  /// The dense weights that were rounded to their dtype, where there are some.
+  /// The dense weights that were rounded to their dtype, if there are any.
   public let dense: Weights?
-  /// The packed weights that were quantized again, where there are some.
+  /// The packed weights that were requantized, if there are any.
   public let requantized: Weights?
 
-  /// The values, in their order.
+  /// The values of the report, in order.
   public var items: [ReportItem] {
     var items = [ReportItem("modules", .integer(modules))]
     if replacedTensors > 0 { items.append(ReportItem("replaced_tensors", .integer(replacedTensors))) }

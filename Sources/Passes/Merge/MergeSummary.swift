@@ -2,7 +2,7 @@ import Checkpoints
 import Kernels
 import Models
 
-/// What merging did and what it cost.
+/// Collects the values of the merge pass's report.
 struct MergeSummary {
   var modules = 0
   private var largestTableError = 0.0
@@ -13,10 +13,10 @@ struct MergeSummary {
   private var denseModules = 0
   private var requantizedModules = 0
   private var largestChange: (relative: Double, module: String)?
-  /// The tensors that others took the place of.
+  /// The number of tensors replaced by the adapter's.
   var replacedTensors = 0
 
-  /// Notes a table, and by how much of a step its storing rounded it.
+  /// Records a table and its rounding error in steps.
   mutating func addTable(
     _ values: [Float], stored bytes: [UInt8], _ format: FloatFormat, steps: [Float], name: String
   ) throws {
@@ -32,7 +32,7 @@ struct MergeSummary {
     largestTableError = max(largestTableError, largest)
   }
 
-  /// Notes a dense weight and its rounding.
+  /// Records a dense weight and its rounding error.
   mutating func addDense(_ values: [Float], stored bytes: [UInt8], _ format: FloatFormat, name: String) throws
   {
     let stored = widened(bytes, from: format)
@@ -45,7 +45,7 @@ struct MergeSummary {
     denseModules += 1
   }
 
-  /// Notes a dense weight that an adapter was folded into, its change and its rounding.
+  /// Records a dense weight with a folded adapter, its change and its rounding error.
   mutating func addFolded(_ sums: FoldSums, module: String) throws {
     if let index = sums.notFinite { throw PassError.notFinite(tensor: module + ".weight", index: index) }
     denseError.squared += sums.rounding
@@ -54,13 +54,13 @@ struct MergeSummary {
     addChange(sums.relativeChange, module: module)
   }
 
-  /// Notes by how much of its norm a weight changed.
+  /// Records the relative change of a weight.
   mutating func addChange(_ relative: Double, module: String) {
     guard relative > largestChange?.relative ?? -1 else { return }
     largestChange = (relative, module)
   }
 
-  /// Notes a weight that was quantized again.
+  /// Records a weight that was requantized.
   mutating func addRequantized(_ packed: PackedTensor) {
     requantizationError.squared += packed.squaredError
     requantizationError.norm += packed.squaredNorm

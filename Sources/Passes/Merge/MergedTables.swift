@@ -2,12 +2,12 @@ import Checkpoints
 import Kernels
 import Models
 
-/// How merged tables are stored, and what that costs.
+/// Stores merged tables and records their loss.
 struct MergedTables {
-  /// The dtype of scales and biases; nil keeps what they are.
+  /// The dtype of scales and biases; nil keeps their dtypes.
   let dtype: DType?
 
-  /// A tensor of a module as it is after merging.
+  /// Returns the description of a module's tensor after merging.
   func merged(_ tensor: TensorInfo) -> TensorInfo {
     guard let dtype, tensor.name.hasSuffix(".scales") || tensor.name.hasSuffix(".biases") else {
       return tensor
@@ -15,7 +15,7 @@ struct MergedTables {
     return TensorInfo(name: tensor.name, dtype: dtype, shape: tensor.shape)
   }
 
-  /// Codes, and tables in their type on disk; notes what the rounding cost.
+  /// Returns codes, and tables in their stored type; records the rounding error.
   func stored(
     _ packed: PackedWeight, _ parts: MergeParts, summary: inout MergeSummary
   ) throws -> [TensorBytes] {
@@ -29,14 +29,14 @@ struct MergedTables {
     return [packed.codes, try store(packed.scales, "scales"), try store(packed.biases, "biases")]
   }
 
-  /// Quantizes a weight again, in the packing that it had.
+  /// Quantizes a weight again with the same packing.
   ///
   /// - Parameters:
   ///   - weight: The weight, for its shape.
-  ///   - packed: Its packed form, whose bits and groups are taken.
+  ///   - packed: The packed form, which gives bits and groups.
   ///   - parts: The module's tensors.
-  ///   - summary: Notes the loss.
-  ///   - read: Writes some rows of what is to be packed.
+  ///   - summary: Records the loss.
+  ///   - read: Writes some rows of the new weight.
   /// - Returns: Codes, scales and biases.
   /// - Throws: `PassError.notFinite` at the first NaN or infinity.
   func requantized(
@@ -62,10 +62,10 @@ extension PackedWeight {
   ///   - loraA: `[rank, columns / pool]`.
   ///   - loraB: `[rows, rank]`.
   ///   - scaling: The factor of the product.
-  ///   - pool: The columns a mean is taken over.
-  ///   - module: What errors name.
-  /// - Returns: The squared norm of what was added, over all columns.
-  /// - Throws: `PassError.notExact` when a pool is no multiple of a group.
+  ///   - pool: The number of columns per mean.
+  ///   - module: The name for errors.
+  /// - Returns: The squared norm of the added values, over all columns.
+  /// - Throws: `PassError.notExact` when a pool is not a multiple of a group.
   @discardableResult
   mutating func addPooled(
     _ loraA: Matrix, _ loraB: Matrix, scaling: Double, pool: Int, module: String

@@ -4,10 +4,10 @@ import Models
 
 /// Folds an adapter of PEFT into the weights of a checkpoint, one tensor at a time.
 ///
-/// Into dense weights the update is added in singles and rounded once to the weight's dtype. Into packed ones a pooled
-/// adapter goes exactly, into the biases; a dense one only by quantizing again, when that is allowed.
+/// Dense weights get the update added in f32 and are rounded once to their dtype. For packed weights, a
+/// pooled adapter is added to the biases exactly; a dense one requires requantizing, if that is allowed.
 ///
-/// Source: what `merge_and_unload` of PEFT 0.21 gives; the formulas are in `Formats/peft.md`.
+/// Source: equals `merge_and_unload` of PEFT 0.21; the formulas are in `Formats/peft.md`.
 struct PeftMerge {
   private let options: MergeOptions
   private let source: AdapterSource
@@ -19,7 +19,7 @@ struct PeftMerge {
 
   private var tables: MergedTables { MergedTables(dtype: options.tables) }
 
-  /// Finds the place of every tensor of the adapter.
+  /// Plans the merge after matching every tensor of the adapter.
   func plan(_ input: Checkpoint) throws -> PassPlan {
     let matched = try MatchedAdapter(source, base: input)
     var editor = PlanEditor(input)
@@ -53,7 +53,7 @@ struct PeftMerge {
     return plan
   }
 
-  /// The module whose weight a tensor is, when it has an adapter.
+  /// Returns the module whose weight a tensor is, if it has an adapter.
   private func module(of tensor: TensorInfo, _ matched: MatchedAdapter) -> PeftModule? {
     ModuleTensor.weight.module(of: tensor.name).flatMap { matched.modules[$0] }
   }
@@ -74,7 +74,7 @@ struct PeftMerge {
   }
 }
 
-/// Folds one module, or takes over one tensor, after the other.
+/// Folds one module, or replaces one tensor, after the other.
 private struct PeftMergeRun: PassRun {
   let tables: MergedTables
   let matched: MatchedAdapter
@@ -143,12 +143,12 @@ extension MatchedAdapter {
   /// Whether A is applied to means of groups.
   var isPooled: Bool { adapter.groupSize != nil || pooling == .qaLora }
 
-  /// The module whose bias a tensor of the base is, when its adapter has one.
+  /// Returns the module whose bias a tensor of the base is, if its adapter has a bias.
   func biasModule(of name: String) -> PeftModule? {
     ModuleTensor.bias.module(of: name).flatMap { modules[$0] }.flatMap { $0.bias == nil ? nil : $0 }
   }
 
-  /// A bias of the base with that of an adapter added, rounded once; nil for every other tensor.
+  /// Returns a bias of the base with the adapter's added, rounded once; nil for every other tensor.
   fileprivate func bias(_ tensor: TensorInfo) throws -> TensorBytes? {
     guard let module = biasModule(of: tensor.name), let bias = module.bias,
       let format = FloatFormat(tensor.dtype)

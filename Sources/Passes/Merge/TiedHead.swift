@@ -2,11 +2,11 @@ import Checkpoints
 import Kernels
 import Models
 
-/// An output head that is the embedding of its model: one tensor at two places.
+/// An output head that shares its tensor with the embedding.
 struct TiedHead {
   private let base: Checkpoint
 
-  /// Looks for a head of its own; nil when the base has one, or its configuration says that it is not tied.
+  /// Detects a tied head; nil when the base has a separate head, or its configuration unties it.
   ///
   /// - Throws: `FormatError` when the configuration is malformed.
   init?(of base: Checkpoint) throws {
@@ -17,10 +17,9 @@ struct TiedHead {
     self.base = base
   }
 
-  /// The parts of an adapter that are merged into the base.
+  /// Returns the parts of an adapter that are merged into the base.
   ///
-  /// Parts for the head that are copies of those for the embedding are left out, where the adapter says that they
-  /// are copies.
+  /// Parts for the head are left out if they are copies of those for the embedding and the adapter says so.
   ///
   /// - Throws: `PassError.notExact` when the embedding and the head would differ.
   func merged(_ adapter: PeftAdapter) throws -> (modules: [PeftModule], replacements: [PeftReplacement]) {
@@ -56,7 +55,7 @@ struct TiedHead {
         + "(tie_word_embeddings); \(reason)")
   }
 
-  /// Whether the adapter of a head is the transpose of the embedding's, which may stand alone.
+  /// Whether the head's adapter is the transpose of the embedding's; a single adapter is accepted too.
   private func haveSameModules(
     _ heads: [PeftModule], _ embeddings: [PeftModule], _ adapter: PeftAdapter
   ) throws -> Bool {
@@ -77,7 +76,7 @@ struct TiedHead {
     }
   }
 
-  /// Whether the tensor of a head is that of the embedding, which may stand alone.
+  /// Whether the head's tensor equals the embedding's; a single tensor is accepted too.
   private func haveSameTensors(
     _ heads: [PeftReplacement], _ embeddings: [PeftReplacement], _ adapter: PeftAdapter
   ) throws -> Bool {
@@ -90,19 +89,19 @@ struct TiedHead {
 }
 
 extension PeftReplacement {
-  /// The module that the tensor belongs to.
+  /// The tensor's module.
   var module: String { ModuleTensor.weight.module(of: name) ?? name }
 }
 
 extension PeftAdapter {
-  /// Whether a part of it changes an embedding or an output head.
+  /// Whether the adapter changes an embedding or an output head.
   var changesTies: Bool {
     let replaced = replacements.map(\.module)
     return modules.contains { PeftModule.isTokenEmbedding($0.name) || PeftModule.isHead($0.name) }
       || replaced.contains { PeftModule.isHead($0) || PeftModule.isTokenEmbedding($0) }
   }
 
-  /// The values of one of its tensors.
+  /// Returns the values of one of the adapter's tensors.
   func values(of tensor: TensorInfo) throws -> [Float] {
     guard let format = FloatFormat(tensor.dtype) else { preconditionFailure("refused when it was opened") }
     return try bytes(of: tensor).withSpan { widened($0, from: format) }

@@ -1,10 +1,10 @@
 public import Checkpoints
 
-/// What values an option has: how they are read, written and described.
+/// The values of an option: how they are read, written and described.
 public struct OptionKind<Value>: Sendable {
-  /// The words for type and range, with words that are written as they are in backticks.
+  /// The type and range in words; literal words are in backticks.
   private(set) var type: String
-  /// How a flag gives it.
+  /// The form of the flag; nil if there is no flag.
   private(set) var flag: OptionFlag?
   let read: @Sendable (RecipeReader) throws -> Value
   let write: @Sendable (Value) -> JSONValue
@@ -21,7 +21,7 @@ public struct OptionKind<Value>: Sendable {
     self.write = write
   }
 
-  /// The same values, described by other words.
+  /// Returns the same kind with another description.
   public func described(_ type: String) -> Self {
     var kind = self
     kind.type = type
@@ -50,7 +50,7 @@ extension OptionKind<Int> {
 }
 
 extension OptionKind<UInt64> {
-  /// The seed of everything that is drawn.
+  /// The seed of all random choices.
   public static var seed: Self {
     Self("integer, at least 0") {
       try $0.seed()
@@ -94,9 +94,9 @@ extension OptionKind where Value: RawRepresentable<String> & CaseIterable & Equa
 }
 
 extension OptionKind {
-  /// Some of the words of an enumeration, each once.
+  /// Some words of an enumeration, without repetition.
   ///
-  /// - Parameter nothing: What a pass without any would do: `trains nothing`.
+  /// - Parameter nothing: The effect of an empty list, for the error: `trains nothing`.
   /// - Returns: The kind of a list of these words.
   public static func words<Word>(
     elseDoing nothing: String
@@ -111,7 +111,7 @@ extension OptionKind {
 }
 
 extension RawRepresentable<String> where Self: CaseIterable {
-  /// Every word in backticks.
+  /// All words in backticks.
   static var allWords: String { allCases.map { "`\($0.rawValue)`" }.joined(separator: ", ") }
 }
 
@@ -127,13 +127,13 @@ extension OptionKind<DType> {
 }
 
 extension OptionKind<PathOption> {
-  /// A file or folder that the pass reads.
+  /// A path that the pass reads.
   public static var path: Self { path(.read) }
 
-  /// A file that the pass writes.
+  /// A path that the pass writes.
   public static var outputPath: Self { path(.write) }
 
-  /// A folder with an adapter of PEFT, whose digests the output records.
+  /// A PEFT adapter's folder, whose digests the output records.
   static var adapter: Self { path(.adapter) }
 
   private static func path(_ role: OptionPath.Role) -> Self {
@@ -149,7 +149,7 @@ extension OptionKind<PathOption> {
 }
 
 extension OptionKind<[PathOption]> {
-  /// Texts that the pass reads; `null` stands for none.
+  /// Texts that the pass reads; `null` means none.
   public static var texts: Self {
     var kind = Self("path, or list of paths, each once", flag: .list(repeated: true)) {
       $0.node.isNull ? [] : try $0.texts()
@@ -172,7 +172,7 @@ extension OptionKind<[ModulePattern]> {
     }
   }
 
-  /// Patterns over module names, of which there must be one.
+  /// Patterns over module names, at least one.
   public static var targets: Self {
     Self("patterns, at least one", flag: .list(repeated: false)) {
       try $0.targets()

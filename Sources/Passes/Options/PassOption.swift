@@ -2,33 +2,33 @@ import Checkpoints
 
 /// The declaration of one option: how it is written, read, checked and explained.
 ///
-/// The default is that of the property.
+/// The property's initial value is the default.
 public struct PassOption<Options: Sendable>: Sendable {
   /// The key in recipes: `group_size`; as a flag `--group-size`.
   public let key: String
-  /// What the option means, as a phrase that begins in lower case.
+  /// The meaning as a phrase that begins in lower case.
   public let help: String
-  /// How a flag gives it; nil when only recipes can.
+  /// The form of the flag; nil when only recipes can set the option.
   package private(set) var flag: OptionFlag?
-  /// The words for type and range, as in `Formats/recipe.md`.
+  /// The type and range in words, as in `Formats/recipe.md`.
   let type: String
-  /// The words for the default where the value alone does not say it.
+  /// The default in words, if its value is not clear enough.
   private(set) var defaultPhrase: String?
   let read: @Sendable (RecipeReader, inout Options) throws -> Void
   let write: @Sendable (Options) -> JSONValue
   let paths: @Sendable (Options) -> [OptionPath]
   let movePaths: @Sendable (inout Options, (PathOption) -> PathOption) -> Void
-  /// Whether the option has an effect, so that it is written.
+  /// Whether the option has an effect and is therefore written.
   private(set) var isWritten: @Sendable (Options) -> Bool = { _ in true }
 
   /// Declares an option.
   ///
   /// - Parameters:
-  ///   - key: Its key in recipes, in snake case.
-  ///   - property: Where the value is.
-  ///   - kind: What values there are.
-  ///   - help: What it means, as a phrase that begins in lower case.
-  ///   - narrowed: The values that are allowed beside the options read before; nil allows all of `kind`.
+  ///   - key: The key in recipes, in snake case.
+  ///   - property: The property with the value.
+  ///   - kind: The possible values.
+  ///   - help: The meaning as a phrase that begins in lower case.
+  ///   - narrowed: The values allowed by the options read before; nil allows all of `kind`.
   public init<Value>(
     _ key: String, _ property: any WritableKeyPath<Options, Value> & Sendable, _ kind: OptionKind<Value>,
     _ help: String, narrowed: (@Sendable (Options) -> OptionKind<Value>)? = nil
@@ -45,14 +45,14 @@ public struct PassOption<Options: Sendable>: Sendable {
     }
   }
 
-  /// Declares an option that may be `null`, its default.
+  /// Declares an option whose default is `null`.
   ///
   /// - Parameters:
-  ///   - key: Its key in recipes, in snake case.
-  ///   - property: Where the value is.
-  ///   - kind: What values there are besides `null`.
-  ///   - help: What it means, as a phrase that begins in lower case.
-  ///   - narrowed: The values that are allowed beside the options read before; nil allows all of `kind`.
+  ///   - key: The key in recipes, in snake case.
+  ///   - property: The property with the value.
+  ///   - kind: The possible values besides `null`.
+  ///   - help: The meaning as a phrase that begins in lower case.
+  ///   - narrowed: The values allowed by the options read before; nil allows all of `kind`.
   public init<Value>(
     _ key: String, _ property: any WritableKeyPath<Options, Value?> & Sendable, _ kind: OptionKind<Value>,
     _ help: String, narrowed: (@Sendable (Options) -> OptionKind<Value>)? = nil
@@ -86,7 +86,7 @@ public struct PassOption<Options: Sendable>: Sendable {
     self.movePaths = movePaths
   }
 
-  /// The same option, written only where a condition holds: where it has an effect.
+  /// Returns the option, written only if a condition holds under which it has an effect.
   public func when(_ condition: @escaping @Sendable (Options) -> Bool) -> Self {
     var option = self
     let before = isWritten
@@ -94,14 +94,14 @@ public struct PassOption<Options: Sendable>: Sendable {
     return option
   }
 
-  /// The same option, whose default is explained by a phrase.
+  /// Returns the option with its default explained by a phrase.
   public func byDefault(_ phrase: String) -> Self {
     var option = self
     option.defaultPhrase = phrase
     return option
   }
 
-  /// The same option, which has no flag.
+  /// Returns the option without a flag.
   public func inRecipesOnly() -> Self {
     var option = self
     option.flag = nil
@@ -109,27 +109,27 @@ public struct PassOption<Options: Sendable>: Sendable {
   }
 }
 
-/// How a flag gives an option.
+/// The form of an option's flag.
 package enum OptionFlag: Sendable {
   /// One value.
   case value
-  /// A list: the flag is repeated, or has several values.
+  /// A list: the flag is repeated, or takes several values.
   case list(repeated: Bool)
-  /// Entries `name=value`, described by a word for the help.
+  /// Entries `name=value`; help shows the word `entry`.
   case map(entry: String)
-  /// A truth value: the flag alone means true.
+  /// A boolean: the flag alone means true.
   case toggle
 }
 
-/// A file or folder that an option names.
+/// A path that an option names.
 struct OptionPath {
-  /// What the pass does with it.
+  /// The purpose of a path.
   enum Role {
-    /// Reads it.
+    /// The pass reads it.
     case read
-    /// Writes it.
+    /// The pass writes it.
     case write
-    /// Reads an adapter from it, whose digests the output records.
+    /// The pass reads an adapter from it, whose digests the output records.
     case adapter
   }
 

@@ -2,18 +2,18 @@ import Checkpoints
 import Foundation
 import Models
 
-/// Lines over two axes, as an SVG image that is readable on light and on dark ground.
+/// Lines over two axes, as an SVG image that is readable on light and dark backgrounds.
 package struct LinePlot: Sendable {
-  /// Points that are joined by a line.
+  /// Points joined by a line.
   package struct Series: Sendable {
-    /// What the legend says.
+    /// The text in the legend.
     package let name: String
-    /// From left to right; points that no axis reaches are left out.
+    /// The points from left to right; points outside the range of an axis are left out.
     package let points: [(x: Double, y: Double)]
     /// Whether each point has a dot.
     package let hasMarkers: Bool
 
-    /// Names points.
+    /// Joins a name with points.
     package init(name: String, points: [(x: Double, y: Double)], hasMarkers: Bool = false) {
       self.name = name
       self.points = points.filter { PlotAxis.reaches($0.x) && PlotAxis.reaches($0.y) }
@@ -21,7 +21,7 @@ package struct LinePlot: Sendable {
     }
   }
 
-  /// The colours of Okabe and Ito, which all eyes tell apart; none is near black or white.
+  /// The colours of Okabe and Ito, which colour-blind readers can distinguish; none is near black or white.
   private static let colors = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#888888"]
   private static let style = """
     text{font:13px sans-serif;fill:#333}.title{font-size:15px}.grid{stroke:#ccc;stroke-width:1}\
@@ -40,12 +40,13 @@ package struct LinePlot: Sendable {
   /// Arranges a plot.
   ///
   /// - Parameters:
-  ///   - title: What it shows.
-  ///   - xLabel: What stands below the horizontal axis.
-  ///   - yLabel: What stands above the vertical axis.
+  ///   - title: The title of the plot.
+  ///   - xLabel: The text below the horizontal axis.
+  ///   - yLabel: The text above the vertical axis.
   ///   - series: The lines.
-  ///   - xTicks: Where the horizontal axis is marked; nil for round numbers.
-  ///   - beginsAtZero: Whether the vertical axis does, or at a round number below the least value.
+  ///   - xTicks: The ticks of the horizontal axis; nil for round numbers.
+  ///   - beginsAtZero: Whether the vertical axis begins at zero, or at a round number below the smallest
+  ///     value.
   package init(
     title: String, xLabel: String, yLabel: String, series: [Series],
     xTicks: [(value: Double, label: String)]? = nil, beginsAtZero: Bool = true
@@ -63,7 +64,7 @@ package struct LinePlot: Sendable {
       isRounded: true)
   }
 
-  /// The image as a document.
+  /// The image as an SVG document.
   package var svg: String {
     let (width, height) = (width.pixels, Self.size.height.pixels)
     var lines = [
@@ -79,7 +80,7 @@ package struct LinePlot: Sendable {
     return (lines + ["</svg>", ""]).joined(separator: "\n")
   }
 
-  /// Enough for the longest name beside the area.
+  /// Wide enough for the longest name beside the plot area.
   private var width: Double {
     let longest = series.map(\.name.count).max() ?? 0
     return max(Self.size.width, Self.area.right + 50 + 7.5 * Double(longest))
@@ -89,8 +90,8 @@ package struct LinePlot: Sendable {
   ///
   /// - Parameters:
   ///   - path: The file.
-  ///   - mayReplace: Whether a file that is there may be replaced.
-  /// - Throws: `FormatError` when something else is there or writing fails.
+  ///   - mayReplace: Whether an existing file is replaced.
+  /// - Throws: `FormatError` when the path is occupied or cannot be written.
   package func write(to path: String, mayReplace: Bool = true) throws {
     try SideFile.write(svg, to: path, mayReplace: mayReplace)
   }
@@ -144,22 +145,22 @@ package struct LinePlot: Sendable {
   }
 }
 
-/// One axis: what it covers, where that lies in the image, and its marks.
+/// One axis: its range, its position in the image, and its ticks.
 struct PlotAxis: Sendable {
   private let values: ClosedRange<Double>
   private let start: Double
   private let end: Double
-  /// The marks with their texts.
+  /// The ticks with their labels.
   let ticks: [(value: Double, label: String)]
 
-  /// Covers values.
+  /// Creates an axis for values.
   ///
   /// - Parameters:
-  ///   - all: What must have a place.
-  ///   - start: Where the least value lies in the image.
-  ///   - end: Where the largest lies.
-  ///   - ticks: The marks; nil for round numbers.
-  ///   - isRounded: Whether the axis goes on to round numbers at both ends.
+  ///   - all: The values to cover.
+  ///   - start: The position of the smallest value in the image.
+  ///   - end: The position of the largest value in the image.
+  ///   - ticks: The ticks; nil for round numbers.
+  ///   - isRounded: Whether the range is extended to round numbers at both ends.
   init(
     covering all: [Double], from start: Double, to end: Double,
     ticks: [(value: Double, label: String)]? = nil, isRounded: Bool = false
@@ -170,7 +171,7 @@ struct PlotAxis: Sendable {
     var low = covered.min() ?? 0
     var high = covered.max() ?? 1
     let largest = max(abs(low), abs(high))
-    // Steps then are far above the spacing of doubles, so that the marks are few and all differ.
+    // Keeps steps far above the spacing of doubles, so that the ticks are few and distinct.
     if high - low < max(largest * 1e-9, Self.leastSpan) { high = low + max(largest * 1e-6, 1) }
     let step = Self.roundStep(for: (high - low) / 5)
     if isRounded {
@@ -178,7 +179,7 @@ struct PlotAxis: Sendable {
       high = (high / step - 1e-9).rounded(.up) * step
     }
     values = low...high
-    // Without the zero that is added, the mark at 0 would read -0.
+    // Adding zero avoids a tick labelled -0.
     let first = (low / step - 1e-9).rounded(.up) + 0
     let last = (high / step + 1e-9).rounded(.down)
     self.ticks =
@@ -188,32 +189,32 @@ struct PlotAxis: Sendable {
       }
   }
 
-  /// Below this, differences are not drawn.
+  /// The smallest range that is drawn.
   private static let leastSpan = 1e-30
 
-  /// Whether a value can have a place: the difference of any two such values is finite.
+  /// Whether a value can be drawn: the difference of any two such values is finite.
   static func reaches(_ value: Double) -> Bool { abs(value) < 1e300 }
 
-  /// A mark's text, with the decimals that tell it from its neighbours.
+  /// Returns a tick's label, with enough decimals to differ from its neighbours.
   private static func label(_ value: Double, step: Double) -> String {
     guard step >= 1e-6, abs(value) < 1e9 else { return String(format: "%.10g", value) }
     return value.formatted(decimals: max(0, Int((-log10(step) - 1e-9).rounded(.up))))
   }
 
-  /// The least of 1, 2 and 5 times a power of ten that is not below a number.
+  /// Returns the smallest of 1, 2 and 5 times a power of ten that is at least a number.
   private static func roundStep(for length: Double) -> Double {
     let power = pow(10, log10(length).rounded(.down))
     return [1, 2, 5, 10].map { $0 * power }.first { $0 >= length * (1 - 1e-9) } ?? 10 * power
   }
 
-  /// Where a value lies in the image.
+  /// Returns the position of a value in the image.
   func position(of value: Double) -> Double {
     start + (value - values.lowerBound) / (values.upperBound - values.lowerBound) * (end - start)
   }
 }
 
 extension Double {
-  /// A coordinate with the decimals that a screen shows.
+  /// The coordinate with the decimals that a screen shows.
   fileprivate var pixels: String { formatted(decimals: 1) }
 }
 

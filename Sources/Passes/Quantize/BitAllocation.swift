@@ -1,18 +1,19 @@
-/// Distributes bits over modules so that the sum of their losses is least within a budget.
+/// Distributes bits over modules to minimize the sum of their losses within a budget.
 ///
-/// All begin with the least width. Then the module whose loss falls most for each bit spent gets more, as long as some can be
-/// paid for: for losses that fall ever more slowly this is the optimum up to the last module, which the budget may not hold.
+/// All modules begin with the lowest width. Then the module whose loss falls most per bit gets more bits,
+/// while the budget allows it. If the losses are convex, this is the optimum up to the last module that the
+/// budget can hold.
 package struct BitAllocation: Sendable {
-  /// The widths that are given out.
+  /// The widths of codes to choose from.
   package static let widths = [2, 3, 4]
 
   /// A module to distribute bits to.
   package struct Module: Sendable {
     /// The name.
     package let name: String
-    /// The weights.
+    /// The number of weights.
     package let weightCount: Int
-    /// The loss with each of `widths`.
+    /// The loss for each of `widths`.
     package let losses: [Double]
 
     package init(name: String, weightCount: Int, losses: [Double]) {
@@ -23,7 +24,7 @@ package struct BitAllocation: Sendable {
     }
   }
 
-  /// A step from a module's present width to a greater one.
+  /// A step from a module's current width to a larger one.
   private struct Step {
     let module: Int
     let width: Int
@@ -31,14 +32,14 @@ package struct BitAllocation: Sendable {
     let gainPerBit: Double
   }
 
-  /// The width of every module.
+  /// The chosen width of every module.
   package let bits: [String: Int]
 
-  /// Distributes.
+  /// Distributes the bits.
   ///
   /// - Parameters:
-  ///   - modules: What gets bits.
-  ///   - budget: The bits of all codes together; at least the least width for every weight.
+  ///   - modules: The modules that get bits.
+  ///   - budget: The number of bits of all codes together; at least the lowest width for every weight.
   package init(_ modules: [Module], budget: Int) {
     var widths = [Int](repeating: 0, count: modules.count)
     var left = budget - modules.reduce(0) { $0 + $1.weightCount * Self.widths[0] }
@@ -55,7 +56,7 @@ package struct BitAllocation: Sendable {
       zip(modules, widths).map { ($0.name, Self.widths[$1]) }, uniquingKeysWith: { first, _ in first })
   }
 
-  /// By gain; of equal ones the module that comes first wins.
+  /// Orders by gain; among equal gains the module that comes first wins.
   private static func isLess(_ a: Step, _ b: Step) -> Bool {
     (a.gainPerBit, b.module) < (b.gainPerBit, a.module)
   }

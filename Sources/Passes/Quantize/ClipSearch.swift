@@ -1,12 +1,12 @@
 import Kernels
 
-/// Round to nearest within a range whose ends are both clipped, as far as it lowers the error.
+/// Round to nearest in a range that is clipped at both ends as far as this lowers the error.
 ///
-/// Source: the two-sided search of BitDistiller, arXiv:2402.10631; the error is weighted by `E[x²]` of the input where it is
-/// known, as in AutoRound, arXiv:2309.05516.
+/// Source: the two-sided search of BitDistiller, arXiv:2402.10631. The error is weighted by `E[x²]` of the
+/// input if it is known, as in AutoRound, arXiv:2309.05516.
 package struct ClipSearch: RowQuantizer {
   package let grid: QuantizationGrid
-  /// `E[x²]` of every input feature; nil when nothing is known of the input.
+  /// `E[x²]` of every input feature; nil when unknown.
   private let importance: [Float]?
 
   package init(grid: QuantizationGrid, importance: [Float]? = nil) {
@@ -24,7 +24,7 @@ package struct ClipSearch: RowQuantizer {
 }
 
 extension QuantizationGrid {
-  /// Scales and biases of the clip search, as they will be stored.
+  /// Returns scales and biases of the clip search, rounded to the format of the tables.
   ///
   /// - Parameters:
   ///   - weights: `[rows, columns]`, finite.

@@ -1,9 +1,10 @@
 package import Kernels
 
-/// What corrects linears for the error of the layers before them.
+/// Corrects linears for the error of the layers before them.
 ///
-/// A linear's input is `x` in the original model and `xq` behind quantized layers. `W · x` is approximated best by `W' · xq` with
-/// `W' = W + W · E[(x - xq) · xqᵀ] · (E[xq · xqᵀ] + λI)⁻¹`; a share of that correction is taken.
+/// A linear's input is `x` in the original model and `xq` after quantized layers. `W' · xq` approximates `W ·
+/// x` best with `W' = W + W · E[(x - xq) · xqᵀ] · (E[xq · xqᵀ] + λI)⁻¹`; a share of that correction is
+/// applied.
 ///
 /// Source: QEP, arXiv:2504.09629; λ as in GPTQ.
 package struct ErrorPropagation {
@@ -12,18 +13,18 @@ package struct ErrorPropagation {
 
   /// - Parameters:
   ///   - share: The share of the correction, above 0 and at most 1.
-  ///   - damping: The share of the mean diagonal that is λ, at least.
+  ///   - damping: λ as a share of the mean diagonal, at least.
   init(share: Double, damping: Double) {
     self.share = share
     self.damping = damping
   }
 
-  /// What the weights that read one input are multiplied with, `[in, in]`.
+  /// Returns the matrix that multiplies the weights that read one input, `[in, in]`.
   ///
   /// - Parameters:
   ///   - difference: `E[(x - xq) · xqᵀ]`.
   ///   - moments: `E[xq · xqᵀ]`.
-  /// - Returns: As the function below gives it.
+  /// - Returns: The result of the function below.
   /// - Throws: `FactorizationError` when the moments are not finite.
   func correction(
     _ difference: CrossMoments, _ moments: SecondMoments
@@ -31,13 +32,13 @@ package struct ErrorPropagation {
     try Self.correction(difference.means, moments, share: share, damping: damping)
   }
 
-  /// `I + share · E[(x - xq) · xqᵀ] · (E[xq · xqᵀ] + λI)⁻¹`.
+  /// Computes `I + share · E[(x - xq) · xqᵀ] · (E[xq · xqᵀ] + λI)⁻¹`.
   ///
   /// - Parameters:
   ///   - cross: `E[(x - xq) · xqᵀ]`.
   ///   - moments: `E[xq · xqᵀ]`.
   ///   - share: 0 to 1.
-  ///   - damping: The share of the mean diagonal that is λ; doubled until the factorization succeeds.
+  ///   - damping: λ as a share of the mean diagonal; doubled until the factorization succeeds.
   /// - Returns: `[order, order]`.
   /// - Throws: `FactorizationError` when the moments are not finite.
   package static func correction(

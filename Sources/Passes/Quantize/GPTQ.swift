@@ -1,17 +1,18 @@
 package import Kernels
 
-/// Rounds column after column and spreads the error of each over those that follow, by the inputs' second moments.
+/// Rounds column after column and spreads each column's error over the later ones, by the inputs' second
+/// moments.
 ///
-/// With `Uᵀ · U = (H + λI)⁻¹`: of column `j` the error `(w - rounded) / U[j, j]` times `U[j, k]` is taken from every later
-/// column `k`. A group's scale and bias come from the clip search on the weights as they are when its turn comes, or,
-/// with columns in the order of their activation, on the original ones.
+/// With `Uᵀ · U = (H + λI)⁻¹`, the error `(w - rounded) / U[j, j]` of column `j`, times `U[j, k]`, is
+/// subtracted from every later column `k`. A group's scale and bias come from the clip search on its weights
+/// when its columns are reached. With columns in the order of activation they come from the original weights.
 ///
 /// Source: GPTQ, arXiv:2210.17323; static groups as in its published code.
 package struct GPTQ: RowQuantizer {
   package let grid: QuantizationGrid
   private let feedback: GPTQFeedback
 
-  /// The share of the mean diagonal that was added to the diagonal.
+  /// λ as a share of the mean diagonal.
   package var damping: Double { feedback.damping }
 
   /// Prepares for one grid.
@@ -33,11 +34,11 @@ package struct GPTQ: RowQuantizer {
   }
 }
 
-/// What GPTQ needs of the inputs, for all linears that read them.
+/// The statistics of an input that GPTQ needs, shared by all linears that read it.
 package struct GPTQFeedback: Sendable {
-  /// The share of the mean diagonal that was added to the diagonal.
+  /// λ as a share of the mean diagonal.
   package let damping: Double
-  /// The columns in the order in which they are rounded.
+  /// The columns in the order of rounding.
   let order: [Int]
   /// `U[j, k] / U[j, j]` in that order, `[columns, columns]`.
   let shares: [Float]
@@ -48,9 +49,9 @@ package struct GPTQFeedback: Sendable {
   /// Factors the moments of an input.
   ///
   /// - Parameters:
-  ///   - moments: Of the input.
-  ///   - damping: The share of the mean diagonal to add; doubled until the factorization succeeds.
-  ///   - activationOrder: Whether columns come in the order of decreasing `E[x²]`.
+  ///   - moments: The second moments of the input.
+  ///   - damping: λ as a share of the mean diagonal; doubled until the factorization succeeds.
+  ///   - activationOrder: Whether columns are in the order of decreasing `E[x²]`.
   /// - Throws: `FactorizationError` when the moments are not finite.
   package init(
     moments: SecondMoments, damping: Double, activationOrder: Bool
@@ -71,7 +72,7 @@ package struct GPTQFeedback: Sendable {
     (shares, self.damping) = try Self.shares(&matrix, order: count, damping: damping)
   }
 
-  /// The rows of U, each divided by its diagonal element, and the damping that it took.
+  /// Returns the rows of U, each divided by its diagonal element, and the damping used.
   private static func shares(
     _ matrix: inout [Double], order: Int, damping first: Double
   ) throws(FactorizationError) -> (shares: [Float], damping: Double) {
@@ -85,13 +86,14 @@ package struct GPTQFeedback: Sendable {
   }
 }
 
-/// The upper triangular U with `Uᵀ · U = (H + λI)⁻¹`, λ a share of H's mean diagonal that is doubled until H can be factored.
+/// Computes the upper triangular U with `Uᵀ · U = (H + λI)⁻¹`; λ is a share of H's mean diagonal, doubled
+/// until the factorization succeeds.
 ///
 /// - Parameters:
-///   - matrix: H, `[order, order]`, symmetric; becomes `H + λI`, with a one where its diagonal is zero.
+///   - matrix: H, `[order, order]`, symmetric; becomes `H + λI`, with a 1 where its diagonal is zero.
 ///   - order: At least 1.
-///   - first: The share to begin with, above 0.
-/// - Returns: U and the share that it took.
+///   - first: The first share to try, above 0.
+/// - Returns: U and the share used.
 /// - Throws: `FactorizationError` when H is not finite.
 func dampedInverseFactor(
   of matrix: inout [Double], order: Int, damping first: Double

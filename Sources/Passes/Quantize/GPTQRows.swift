@@ -1,18 +1,18 @@
 import Kernels
 
-/// Some rows while GPTQ rounds them, a group's width of columns at a time, 16 rows in a vector.
+/// Some rows during GPTQ's rounding, processed one group of columns at a time, with 16 rows per vector.
 struct GPTQRows {
   private typealias Vector = SIMD16<Float>
   private let grid: QuantizationGrid
   private let order: [Int]
   private let rowCount: Int
   private let vectorCount: Int
-  /// What is left of the weights, `[rows, columns]`, columns in the order of rounding.
+  /// The remaining weights, `[rows, columns]`, with columns in the order of rounding.
   private var rest: [Float]
   /// Scales and biases of every group, `[groups, vectors]`.
   private var scaleVectors: [Vector]
   private var biasVectors: [Vector]
-  /// One a byte, `[rows, columns]`.
+  /// The codes, one per byte, `[rows, columns]`.
   private(set) var codes: [UInt8]
   /// `[rows, groups]`.
   private(set) var scales: [Float]
@@ -22,7 +22,7 @@ struct GPTQRows {
   private var columnCount: Int { order.count }
   private var groupCount: Int { columnCount / grid.groupSize }
 
-  /// Starts with weights, those of inputs that are always zero set to zero.
+  /// Starts with the weights; weights of inputs that are always zero are set to zero.
   init(grid: QuantizationGrid, weights: [Float], order: [Int], importance: [Float]) {
     self.grid = grid
     self.order = order
@@ -43,7 +43,7 @@ struct GPTQRows {
     biasVectors = [Vector](repeating: Vector(repeating: 0), count: vectors)
   }
 
-  /// Finds the tables of all groups from the original weights.
+  /// Computes the tables of all groups from the original weights.
   mutating func fixTables(_ weights: [Float], _ importance: [Float]) {
     let tables = grid.clipped(weights, importance: importance, columns: columnCount)
     for group in 0..<groupCount {
@@ -53,7 +53,7 @@ struct GPTQRows {
     }
   }
 
-  /// Finds the tables of a group from what is left of its weights.
+  /// Computes the tables of a group from its remaining weights.
   mutating func findTables(_ block: Range<Int>, _ importance: [Float]) {
     var weights: [Float] = []
     for row in 0..<rowCount {
@@ -69,17 +69,18 @@ struct GPTQRows {
       self.scales[row * groupCount + group] = scales[row]
       self.biases[row * groupCount + group] = biases[row]
       let (vector, lane) = (group * vectorCount + row / Vector.scalarCount, row % Vector.scalarCount)
-      // A scale that the tables' format rounds to zero leaves no choice of codes.
+      // If the tables' format rounds a scale to zero, the code does not matter; this avoids a division by
+      // zero.
       scaleVectors[vector][lane] = scales[row] == 0 ? .leastNormalMagnitude : scales[row]
       biasVectors[vector][lane] = biases[row]
     }
   }
 
-  /// Rounds some columns and takes their errors from all that follow.
+  /// Rounds some columns and subtracts their errors from all later columns.
   ///
   /// - Parameters:
   ///   - block: The columns, in the order of rounding.
-  ///   - feedback: What each error counts in the columns that follow, `[columns, columns]`.
+  ///   - feedback: The factor of each column's error in later columns, `[columns, columns]`.
   mutating func round(_ block: Range<Int>, _ feedback: [Float]) {
     var values = columnVectors(block)
     var errors = values
@@ -92,7 +93,7 @@ struct GPTQRows {
     subtract(errors, block, feedback, from: rest)
   }
 
-  /// Columns as vectors of rows, `[columns, vectors]`.
+  /// Returns columns as vectors of rows, `[columns, vectors]`.
   private func columnVectors(_ block: Range<Int>) -> [Vector] {
     var vectors = [Vector](repeating: Vector(repeating: 0), count: block.count * vectorCount)
     for row in 0..<rowCount {
@@ -109,7 +110,7 @@ struct GPTQRows {
   ) {
     let column = order[block.lowerBound + j]
     let group = column / grid.groupSize
-    // Adding 2^23 rounds half to even.
+    // Adding and subtracting 2^23 rounds to nearest even.
     let (zero, top, shift) = (Vector(repeating: 0), Vector(repeating: grid.top), Vector(repeating: 0x1p23))
     for v in 0..<vectorCount {
       let (scale, bias) = (scaleVectors[group * vectorCount + v], biasVectors[group * vectorCount + v])

@@ -1,16 +1,19 @@
 import Foundation
 import Kernels
 
-/// Half-quadratic quantization: scales from the range, and biases that make the errors sparse; it needs no data.
+/// Half-quadratic quantization: scales from the range, and biases that make the errors sparse, without data.
 ///
-/// Of each group `s = top / (max - min)` and at first `z = -min · s`. An iteration rounds, `wr = (clamp(round(w · s + z)) - z) / s`; shrinks the
-/// errors `e = w - wr` to `sign(e) · max(|e| - |e|^(p - 1) / β, 0)` with p = 0.7; and moves the zero point to the mean of
-/// `q - (w - e) · s`. β begins with 10 and grows by 1 percent; there are at most 20 iterations. `w ≈ q / s - z / s`.
+/// For each group `s = top / (max - min)` and initially `z = -min · s`. An iteration rounds, `wr =
+/// (clamp(round(w · s + z)) - z) / s`; shrinks the errors `e = w - wr` to `sign(e) · max(|e| - |e|^(p - 1) /
+/// β, 0)` with p = 0.7; and moves the zero point to the mean of `q - (w - e) · s`. β begins with 10 and grows
+/// by 1 percent per iteration, for at most 20 iterations. `w ≈ q / s - z / s`.
 ///
-/// The source stops when the mean absolute error of the whole tensor no longer falls and keeps the last zero point; here
-/// each group stops by itself and keeps the best, so that rows do not depend on each other.
+/// The source stops when the mean absolute error of the whole tensor no longer falls, and keeps the last zero
+/// point. Here each group stops on its own and keeps its best zero point, so that rows do not depend on each
+/// other.
 ///
-/// Source: Badri and Shaji, Half-Quadratic Quantization of Large Machine Learning Models, Mobius Labs, 2023, with the constants of its code.
+/// Source: Badri and Shaji, Half-Quadratic Quantization of Large Machine Learning Models, Mobius Labs, 2023,
+/// with the constants of its code.
 package struct HalfQuadratic: RowQuantizer {
   private static let exponent: Float = 0.7
   private static let firstBeta: Float = 10
@@ -34,12 +37,12 @@ package struct HalfQuadratic: RowQuantizer {
       scales: scales, biases: biases)
   }
 
-  /// The scale and bias of one group.
+  /// Returns the scale and bias of one group.
   private func table(of group: Span<Float>) -> (scale: Float, bias: Float) {
     var (low, high) = (group[0], group[0])
     for i in group.indices { (low, high) = (min(low, group[i]), max(high, group[i])) }
     let range = high - low
-    // As in the source: a group that hardly varies gets the scale 1, and no scale is above 20,000.
+    // As in the source: a group with almost no range gets the scale 1, and no scale is above 20,000.
     let factor = abs(range) <= 1e-4 ? 1 : min(grid.top / range, 20_000)
     return (1 / factor, -zeroPoint(of: group, factor: factor, first: -low * factor) / factor)
   }
@@ -54,7 +57,7 @@ package struct HalfQuadratic: RowQuantizer {
     return best
   }
 
-  /// The sum of the absolute errors with a zero point, and the zero point that comes next.
+  /// Returns the sum of absolute errors with a zero point, and the next zero point.
   private func iterate(
     _ group: Span<Float>, factor: Float, zero: Float, _ shrinkage: Shrinkage
   ) -> (error: Float, zero: Float) {
@@ -70,7 +73,7 @@ package struct HalfQuadratic: RowQuantizer {
     return (error, sum / Float(group.count))
   }
 
-  /// The proximal step of the p-norm.
+  /// Takes the proximal step of the p-norm.
   private func shrunk(_ error: Float, _ shrinkage: Shrinkage) -> Float {
     let size = abs(error)
     guard size > shrinkage.limit else { return 0 }
@@ -78,7 +81,7 @@ package struct HalfQuadratic: RowQuantizer {
     return error < 0 ? -rest : rest
   }
 
-  /// β of an iteration, and the size up to which errors shrink to nothing: `β^(-1 / (2 - p))`.
+  /// β of an iteration, and the size up to which errors become zero: `β^(-1 / (2 - p))`.
   private struct Shrinkage {
     let beta: Float
     let limit: Float

@@ -1,9 +1,9 @@
 import Checkpoints
 import Kernels
 
-/// The importance `E[x²]` of every input feature of linears, as it is kept in a file.
+/// The importance `E[x²]` of every input feature of linears, as stored in a file.
 ///
-/// The file is specified in `Formats/importance.md`.
+/// `Formats/importance.md` specifies the file.
 struct ImportanceFile {
   private static let format = "rilq-importance"
   private static let version = "1"
@@ -15,7 +15,7 @@ struct ImportanceFile {
   private let order: [String]
   private let metadata: [(key: String, value: String)]
 
-  /// Takes what was found for some windows.
+  /// Takes the importance measured on windows.
   ///
   /// - Throws: `FormatError` when a text can no longer be read.
   init(_ importance: [(name: String, values: [Float])], of windows: [[Int32]], _ source: WindowSource) throws
@@ -31,9 +31,9 @@ struct ImportanceFile {
     ]
   }
 
-  /// Writes the file and gives it its name.
+  /// Writes the file and publishes it under its name.
   ///
-  /// - Parameter workspace: Made for the file.
+  /// - Parameter workspace: The workspace of the file.
   /// - Throws: `FormatError`.
   func publish(in workspace: OutputWorkspace) throws {
     try SafetensorsFile.write(
@@ -47,8 +47,8 @@ struct ImportanceFile {
   ///
   /// - Parameters:
   ///   - path: The file.
-  ///   - modules: Those whose importance must be in it.
-  ///   - checkpoint: What every name in it must be a linear of, with as many input features.
+  ///   - modules: The modules whose importance the file must have.
+  ///   - checkpoint: The checkpoint whose linears the names and numbers of input features must match.
   /// - Throws: `FormatError` with the tensor.
   init(contentsOf path: String, modules: [String], of checkpoint: Checkpoint) throws {
     let file = try SafetensorsFile(path: path)
@@ -98,7 +98,7 @@ struct ImportanceFile {
 }
 
 extension Checkpoint {
-  /// The input features of every linear, packed or not.
+  /// The number of input features of every linear, packed or not.
   fileprivate var inputCounts: [String: Int] {
     var counts: [String: Int] = [:]
     for module in ModuleDescription.names(of: contents) {

@@ -2,12 +2,14 @@ import Checkpoints
 import Kernels
 import Models
 
-/// Trains the codes, scales and biases of one quantized layer so that its output is the original's.
+/// Trains the codes, scales and biases of one quantized layer so that its output matches the original's.
 ///
-/// The layer reads what the quantized layers before it give, and is to give what the original layer gives in the original
-/// model; so it also undoes some of their error. Only one layer is trained at a time.
+/// The layer reads the output of the quantized layers before it, and its target is the original layer's
+/// output in the original model. It therefore also corrects some of their error. Only one layer is trained at
+/// a time.
 ///
-/// Source: Block-AP of EfficientQAT, arXiv:2407.11062, section 3.2, with codes in units of the step as positions on the grid.
+/// Source: Block-AP of EfficientQAT, arXiv:2407.11062, section 3.2; codes are trained as positions on the
+/// grid, in units of the step.
 struct LayerTraining: Sendable {
   private static let parts: TrainedParts = [.code, .scale, .bias]
   private let epochs: Int
@@ -24,13 +26,13 @@ struct LayerTraining: Sendable {
     let after: Double
   }
 
-  /// Prepares for all layers of a model.
+  /// Prepares the training of all layers of a model.
   ///
   /// - Parameters:
-  ///   - options: Epochs, windows of an update and learning rates.
-  ///   - model: Any model of the shape.
-  ///   - length: The tokens of a window.
-  ///   - reducer: Completes gradients with those of other processes.
+  ///   - options: Epochs, windows per update and learning rates.
+  ///   - model: Any model of the same shape.
+  ///   - length: The number of tokens per window.
+  ///   - reducer: Combines gradients with those of other processes.
   init(
     _ options: QuantizeOptions, model: Transformer, length: Int,
     reducer: any GradientReducer = LocalGradients()
@@ -49,14 +51,14 @@ struct LayerTraining: Sendable {
   /// Trains a layer.
   ///
   /// - Parameters:
-  ///   - layer: Its linears are changed, unless nothing was gained.
-  ///   - modules: The linears to train, all packed; others stay as they are.
-  ///   - original: The layer before it was quantized.
-  ///   - inputs: The stream before the layer in the quantized model, window by window.
-  ///   - expected: The stream behind the layer in the original model.
-  ///   - progress: Told the updates that are done, and all of them.
+  ///   - layer: The layer; its linears change only if the loss falls.
+  ///   - modules: The linears to train, all packed; other linears do not change.
+  ///   - original: The layer before quantization.
+  ///   - inputs: The residual stream before the layer in the quantized model, window by window.
+  ///   - expected: The residual stream after the layer in the original model.
+  ///   - progress: Called with the number of updates done and their total.
   /// - Returns: The mean loss over the windows.
-  /// - Throws: What the reducer throws.
+  /// - Throws: The reducer's errors.
   func train(
     _ layer: inout Transformer.DecoderLayer, modules: Set<String>, original: Transformer.DecoderLayer,
     inputs: [Matrix], expected: [Matrix], progress: (Int, Int) -> Void
@@ -141,7 +143,7 @@ extension Transformer.DecoderLayer {
 }
 
 extension PackedTensor {
-  /// A weight's codes and tables as they are stored, measured against what was quantized.
+  /// Takes a weight's codes and tables as stored, and measures their error against the original weight.
   init(_ weight: Weight, on grid: QuantizationGrid, of original: Weight) {
     guard let packed = weight.packed else { preconditionFailure("a weight that is not packed") }
     self.init(

@@ -2,37 +2,39 @@ import Checkpoints
 import Kernels
 import Models
 
-/// Quantizes layer after layer, each for the inputs that the quantized layers before it give.
+/// Quantizes layer after layer, each for the inputs that the quantized layers before it produce.
 ///
-/// Windows of a text go through the model together. They halt before each group of linears; the moments of their inputs
-/// decide how its linears are quantized, and what these then compute goes on to the next group.
+/// Windows of a text run through the model together and pause before each group of linears. The moments of
+/// their inputs determine how the linears are quantized; the output of the quantized linears continues to the
+/// next group.
 struct LayerwiseQuantization {
-  /// The windows whose outputs are compared with the original's for the report: few, as computing them is work of its own.
+  /// The number of windows whose outputs are compared with the original's for the report; few, because they
+  /// are computed only for it.
   private static let comparedWindows = 8
   private let options: QuantizeOptions
   private let grids: [String: QuantizationGrid]
   private var walk: LayerWalk
-  /// The same windows in the original model, where something is compared with it.
+  /// The same windows in the original model; nil when nothing is compared with it.
   private var originalWalk: LayerWalk?
   private let propagation: ErrorPropagation?
   private let training: LayerTraining?
   private let progress: ProgressHandler
   private var done = 0
 
-  /// What is known of quantized linears.
+  /// The largest damping of any factorization.
   private(set) var damping = 0.0
   private(set) var error = OutputError()
-  /// The losses of the layers that were trained, before and after.
+  /// The losses of the trained layers, before and after training.
   private(set) var trainingLosses: [LayerTraining.Losses] = []
-  /// `E[x²]` of every input feature of each linear that was quantized, in their order.
+  /// `E[x²]` of every input feature of each quantized linear, in order.
   private(set) var importance: [(name: String, values: [Float])] = []
 
   /// - Parameters:
-  ///   - options: How to quantize.
-  ///   - grids: Where codes and tables of each module lie that is quantized; others stay as they are.
+  ///   - options: The options of the pass.
+  ///   - grids: The grid of each module to quantize; other modules do not change.
   ///   - input: The checkpoint.
   ///   - tokens: Windows of the text.
-  ///   - progress: Told after each linear.
+  ///   - progress: Called after each linear.
   /// - Throws: `FormatError` or `ModelError`.
   init(
     _ options: QuantizeOptions, grids: [String: QuantizationGrid], input: Checkpoint, tokens: [[Int32]],
@@ -54,13 +56,13 @@ struct LayerwiseQuantization {
     originalWalk = propagation == nil && training == nil ? nil : walk
   }
 
-  /// Quantizes what is selected among the linears of the layers, and an output head of its own.
+  /// Quantizes the selected linears of the layers, and a separate output head.
   ///
-  /// - Parameter keep: Gets each linear's name and what became of it.
-  /// - Throws: `PassError.notFinite`, `ModelError.notFinite`, or what `keep` throws.
+  /// - Parameter keep: Called with each linear's name and packed tensor.
+  /// - Throws: `PassError.notFinite`, `ModelError.notFinite`, or the errors of `keep`.
   mutating func run(_ keep: (String, PackedTensor) throws -> Void) throws {
     for index in walk.model.layers.indices {
-      // Nothing behind the last linear that is quantized needs the windows.
+      // After the last quantized linear the windows are no longer needed.
       guard done < grids.count else { return }
       for (name, tensor) in try quantizeLayer(index) { try keep(name, tensor) }
     }
@@ -71,9 +73,9 @@ struct LayerwiseQuantization {
     try quantize(&head, keep: keep)
   }
 
-  /// Quantizes a layer and takes the windows through it.
+  /// Quantizes a layer and runs the windows through it.
   ///
-  /// - Returns: The names of its linears and what became of them.
+  /// - Returns: The names of its linears and their packed tensors.
   private mutating func quantizeLayer(_ index: Int) throws -> [(name: String, tensor: PackedTensor)] {
     let original = walk.model.layers[index]
     let inputs = training == nil ? [] : walk.windows.map(\.hidden)
@@ -111,7 +113,7 @@ struct LayerwiseQuantization {
     return packed
   }
 
-  /// Quantizes the linears that the windows are halted before.
+  /// Quantizes the linears that the windows are paused before.
   private mutating func quantize(
     _ linears: inout [Linear], keep: (String, PackedTensor) throws -> Void
   ) throws {
@@ -140,7 +142,8 @@ struct LayerwiseQuantization {
     }
   }
 
-  /// What the linears read that the windows are halted before, of some windows; nothing where errors are not measured by it.
+  /// The inputs, of some windows, of the linears that they are paused before; empty if errors are not
+  /// measured on outputs.
   private var comparedInputs: [OutputError.Inputs] {
     guard let originalWalk, training == nil else { return [] }
     return walk.windows.indices.prefix(Self.comparedWindows).map {
@@ -149,7 +152,7 @@ struct LayerwiseQuantization {
     }
   }
 
-  /// Adds a linear to the error, unless training changes it yet, which reports a loss of its own.
+  /// Adds a linear to the error, unless training will change the linear and report its own loss.
   private mutating func measure(
     _ quantized: Weight, against original: Weight, _ means: [Float], _ compared: [OutputError.Inputs]
   ) {
@@ -161,7 +164,7 @@ struct LayerwiseQuantization {
     }
   }
 
-  /// What quantizes linears that read one input, by the grid.
+  /// Returns the quantizers of linears that read one input, by grid.
   private mutating func quantizers(
     for moments: SecondMoments, means: [Float]
   ) throws(FactorizationError) -> (QuantizationGrid) -> any RowQuantizer {
@@ -205,7 +208,7 @@ extension RowQuantizer {
 }
 
 extension Weight {
-  /// The weight as codes and tables.
+  /// Returns the weight as codes and tables.
   func replaced(by packed: PackedTensor, on grid: QuantizationGrid) -> Weight {
     Weight(
       rows: rowCount, columns: columnCount,

@@ -2,11 +2,12 @@ import Checkpoints
 import Kernels
 import Models
 
-/// Rounds weights to the 2-bit normal float: one of four values, times the largest magnitude of its group.
+/// Rounds weights to the 2-bit normal float: one of four values times the largest magnitude of its group.
 ///
-/// With `p` the quantiles of the standard normal distribution, the values are `-p(0.9677083)`, 0, `p(0.73385415)` and
-/// `p(0.9677083)`, divided by the greatest of them: -1, 0, 0.3379152 and 1. They are not evenly spaced, so that no packed form with
-/// a scale and a bias holds them; the rounded weights stay dense, for comparisons with LoftQ's base.
+/// With `p` the quantiles of the standard normal distribution, the values are `-p(0.9677083)`, 0,
+/// `p(0.73385415)` and `p(0.9677083)`, divided by the greatest of them: -1, 0, 0.3379152 and 1. They are not
+/// evenly spaced, so no packed form with a scale and a bias can hold them. The rounded weights stay dense,
+/// for comparisons with LoftQ's base.
 ///
 /// Source: QLoRA, arXiv:2305.14314, appendix E; for 2 bits as in the code of LoftQ, arXiv:2310.08659.
 package struct NormalFloat: Sendable {
@@ -15,13 +16,13 @@ package struct NormalFloat: Sendable {
   private static let boundaries: [Float] = zip(codebook, codebook.dropFirst()).map { ($0 + $1) / 2 }
   private let groupSize: Int
 
-  /// - Parameter groupSize: The weights that share a magnitude.
+  /// - Parameter groupSize: The number of weights that share a magnitude.
   package init(groupSize: Int) { self.groupSize = groupSize }
 
-  /// Rounds whole groups; between two values the lower one is taken.
+  /// Rounds whole groups; a weight halfway between two values becomes the lower one.
   ///
-  /// - Parameter weights: A multiple of the group size.
-  /// - Returns: As many, rounded.
+  /// - Parameter weights: A whole number of groups.
+  /// - Returns: The rounded weights.
   /// - Throws: `UnusableWeight` for a value that is not finite.
   package func rounded(_ weights: [Float]) throws(UnusableWeight) -> [Float] {
     if let index = weights.firstIndex(where: { !$0.isFinite }) { throw UnusableWeight(index: index) }
@@ -41,9 +42,9 @@ package struct NormalFloat: Sendable {
   }
 }
 
-/// Makes weights that are rounded to normal floats and stay dense, in their own dtype.
+/// Makes dense weights, rounded to normal floats, in their own dtype.
 struct NormalFloatRun: PassRun {
-  /// The weights that share a magnitude, by the module.
+  /// The number of weights that share a magnitude, by module.
   let groupSizes: [String: Int]
   let input: Checkpoint
   let context: PassContext
@@ -76,7 +77,7 @@ struct NormalFloatRun: PassRun {
     return summary.report
   }
 
-  /// Rounded rows as bytes, with their squared error and norm.
+  /// Rounded rows as bytes, with their squared error and squared norm.
   private struct RoundedRows {
     let bytes: [UInt8]
     let error: Double

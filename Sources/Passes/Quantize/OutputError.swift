@@ -1,7 +1,7 @@
 package import Kernels
 package import Models
 
-/// How far quantized linears' outputs are from those of the originals.
+/// The error of quantized linears' outputs relative to the originals'.
 package struct OutputError: Sendable {
   private static let rowsPerChunk = 64
   private var squaredError = 0.0
@@ -13,23 +13,23 @@ package struct OutputError: Sendable {
   /// The root of the mean squared difference of the outputs, relative to the outputs.
   package var relative: Double { (squaredError / max(squaredNorm, .leastNormalMagnitude)).squareRoot() }
 
-  /// What a quantized linear and its original read of a window, `[tokens, in]` each.
+  /// The inputs of a quantized linear and its original for one window, each `[tokens, in]`.
   package struct Inputs: Sendable {
     let quantized: Matrix
     let original: Matrix
 
-    /// Joins two inputs of one shape.
+    /// Joins two inputs of the same shape.
     package init(quantized: Matrix, original: Matrix) {
       self.quantized = quantized
       self.original = original
     }
   }
 
-  /// Adds a linear that reads what its original reads.
+  /// Adds a linear that reads the same input as its original.
   ///
   /// - Parameters:
   ///   - quantized: `[out, in]`.
-  ///   - original: As many.
+  ///   - original: `[out, in]`.
   ///   - means: The input's second moments, `[in, in]`.
   package mutating func add(of quantized: Weight, to original: Weight, means: [Float]) {
     let columns = original.columnCount
@@ -52,12 +52,12 @@ package struct OutputError: Sendable {
     }
   }
 
-  /// Adds a linear behind quantized layers, beside its original behind those of the original model.
+  /// Adds a linear after quantized layers, compared with its original in the original model.
   ///
   /// - Parameters:
   ///   - quantized: `[out, in]`.
-  ///   - original: As many.
-  ///   - inputs: Of some windows.
+  ///   - original: `[out, in]`.
+  ///   - inputs: The inputs of some windows.
   package mutating func add(of quantized: Weight, to original: Weight, inputs: [Inputs]) {
     let (changed, own) = (LinearGroup(quantized), LinearGroup(original))
     for window in inputs {
@@ -72,11 +72,11 @@ package struct OutputError: Sendable {
 }
 
 extension LinearGroup {
-  /// One weight without a name.
+  /// Wraps one weight without a name.
   fileprivate init(_ weight: Weight) { self.init([Linear(name: "", weight: weight)]) }
 }
 
-/// The trace of `x · means · xᵀ`.
+/// Computes the trace of `x · means · xᵀ`.
 private func quadraticForm(_ x: [Float], _ means: [Float], columns: Int) -> Double {
   let x = Matrix(rows: x.count / columns, columns: columns, values: x)
   var product = Matrix(rows: x.rowCount, columns: columns)

@@ -1,6 +1,6 @@
 import Kernels
 
-/// The codes and tables of one weight, and how far they are from it.
+/// The codes and tables of one weight, and their error.
 package struct PackedTensor: Sendable {
   /// Packed codes, row by row.
   package var codes: [UInt8]
@@ -8,11 +8,11 @@ package struct PackedTensor: Sendable {
   package var scales: [Float]
   /// `[rows, columns / groupSize]`.
   package var biases: [Float]
-  /// The sum of the squared differences to the weight.
+  /// The sum of squared differences to the weight.
   package var squaredError = 0.0
-  /// The sum of the squared weights.
+  /// The sum of squared weights.
   package var squaredNorm = 0.0
-  /// The weights whose error was measured.
+  /// The number of weights whose error was measured.
   package private(set) var weightCount = 0
 
   init(codes: [UInt8] = [], scales: [Float] = [], biases: [Float] = []) {
@@ -23,7 +23,7 @@ package struct PackedTensor: Sendable {
 }
 
 extension PackedTensor {
-  /// Notes the squared difference to the weights, and their squared norm.
+  /// Records the squared difference to the weights, and their squared norm.
   mutating func measure(against weights: [Float], bits: Int, groupSize: Int, columns: Int) {
     let squares = squares(against: weights, bits: bits, groupSize: groupSize, columns: columns)
     squaredError += squares.error
@@ -40,14 +40,14 @@ extension PackedTensor {
       scales: scales.span, biases: biases.span)
   }
 
-  /// The measures alone.
+  /// The measurements without codes and tables.
   var withoutValues: PackedTensor {
     var copy = self
     (copy.codes, copy.scales, copy.biases) = ([], [], [])
     return copy
   }
 
-  /// Adds the rows that follow.
+  /// Appends the following rows.
   mutating func append(_ part: PackedTensor) {
     codes += part.codes
     scales += part.scales

@@ -1,7 +1,7 @@
 import Checkpoints
 import Kernels
 
-/// Packed tensors in a file of their own, until their turn to be written comes.
+/// Packed tensors in a temporary file, until they are written to the output.
 struct PackedTensorStore {
   private let path: String
   private let tables: FloatFormat
@@ -41,7 +41,7 @@ struct PackedTensorStore {
     return end - bytes.count..<end
   }
 
-  /// The modules that were added, mapped.
+  /// Maps the file and returns the added modules.
   func modules() throws -> [String: Module] {
     let file = try MappedFile(path: path)
     return places.mapValues { place in

@@ -4,25 +4,25 @@ import Models
 
 /// The matrix of a module that can be quantized: a dense one, or a packed one with more bits.
 struct QuantizableWeight {
-  /// The module.
+  /// The name of the module.
   let module: String
-  /// The output features.
+  /// The number of output features.
   let rowCount: Int
-  /// The input features.
+  /// The number of input features.
   let columnCount: Int
-  /// The tensors that hold it, `m.weight` first; they go when the matrix is quantized.
+  /// The tensors of the matrix, `m.weight` first; quantization removes them.
   let stored: [TensorInfo]
   private let layout: QuantizedLayout?
 
   /// The number of weights.
   var elementCount: Int { rowCount * columnCount }
-  /// The tensor that messages name.
+  /// The tensor name for messages.
   var name: String { ModuleTensor.weight.name(of: module) }
 
   /// Finds a module's matrix by its tensors.
   ///
-  /// - Throws: `FormatError` when it is missing or its dtype is no weight, `PassError.usage` when it is packed and has
-  ///   trained changes or an adapter, which belong to its present groups.
+  /// - Throws: `FormatError` when the matrix is missing or its dtype cannot hold weights, `PassError.usage`
+  ///   when it is packed and has trained changes or an adapter, which belong to its current groups.
   init(_ module: String, in input: Checkpoint) throws {
     func require(_ kind: ModuleTensor) throws(FormatError) -> TensorInfo {
       let name = kind.name(of: module)
@@ -55,7 +55,7 @@ struct QuantizableWeight {
     }
   }
 
-  /// Reads the values, exact in either form.
+  /// Reads the values, exact in both forms.
   func weight(in input: Checkpoint) throws -> Weight {
     try ModelReader(checkpoint: input).weight(module, rows: rowCount, columns: columnCount)
   }

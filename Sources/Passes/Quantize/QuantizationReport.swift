@@ -1,37 +1,37 @@
 public import Kernels
 
-/// What a quantization did and what it cost.
+/// The report of a quantization, with its errors.
 public struct QuantizationReport: PassReport {
-  /// The mean loss of the layers that were trained, before and after.
+  /// The mean loss of the trained layers, before and after training.
   public struct LayerLoss: Sendable {
-    /// With the codes and tables that the method gave.
+    /// The loss with the codes and tables of the method.
     public let before: Double
-    /// With the trained ones.
+    /// The loss with the trained codes and tables.
     public let after: Double
   }
 
-  /// The modules that were quantized.
+  /// The number of quantized modules.
   public let modules: Int
-  /// Their weights.
+  /// The number of weights in the modules.
   public let weights: Int
-  /// The norm of the error of all weights, relative to the weights.
+  /// The norm of the error of all weights, relative to the norm of the weights.
   public let relativeError: Double
-  /// The norm of the error of the outputs, relative to the outputs, where inputs are known.
+  /// The norm of the error of the outputs, relative to the norm of the outputs; nil without inputs.
   public let relativeOutputError: Double?
-  /// The largest damping that a factorization took.
+  /// The largest damping of any factorization.
   public let damping: Double?
-  /// The losses of the layers, where layers were trained.
+  /// The losses of the trained layers; nil if layers were not trained.
   public let layerLoss: LayerLoss?
-  /// What operands were really rounded to, where that was asked for.
+  /// The actual precision of operands; nil if rounding was not requested.
   public let products: ProductOperands?
-  /// The modules that no window reaches.
+  /// The number of modules that no window reaches.
   public let modulesWithoutStatistics: Int
-  /// The modules with each width.
+  /// The number of modules by number of bits.
   public let moduleCounts: [Int: Int]
   /// Whether the rounded weights are stored dense.
   public let isDense: Bool
 
-  /// The values, in their order.
+  /// The values of the report, in order.
   public var items: [ReportItem] {
     var items = [
       ReportItem("modules", .integer(modules)), ReportItem("weights", .integer(weights)),
@@ -59,23 +59,23 @@ public struct QuantizationReport: PassReport {
   }
 }
 
-/// What is reported of a quantization, as it grows.
+/// Collects the values of the report during a quantization.
 struct QuantizationSummary {
   private(set) var modules = 0
   private var weights = 0
   private var squaredError = 0.0
   private var squaredNorm = 0.0
-  /// How far the outputs of linears are from the originals', where inputs are known.
+  /// The error of the linears' outputs relative to the originals'; nil without inputs.
   var outputError: Double?
-  /// The largest damping that a factorization took.
+  /// The largest damping of any factorization.
   var damping: Double?
-  /// The losses of the layers that were trained.
+  /// The losses of the trained layers.
   var layerLosses: [LayerTraining.Losses] = []
-  /// What operands were really rounded to, where that was asked for.
+  /// The actual precision of operands; nil if rounding was not requested.
   var products: ProductOperands?
-  /// Modules that the text does not reach.
+  /// The number of modules that the text does not reach.
   private var modulesWithoutStatistics = 0
-  /// The modules with each width.
+  /// The number of modules by number of bits.
   var moduleCounts: [Int: Int] = [:]
   /// Whether the weights stay dense.
   var isDense = false

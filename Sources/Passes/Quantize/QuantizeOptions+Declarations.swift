@@ -95,7 +95,7 @@ extension QuantizeOptions {
 
   private var trainsLayers: Bool { hasWindows && layerEpochs > 0 }
 
-  /// An empty list of texts leaves all windows to the original model.
+  /// An empty list of texts makes the original model generate all windows.
   public func completed(_ given: GivenOptions) -> Self {
     guard given.has("text"), texts.isEmpty else { return self }
     var options = self
@@ -103,13 +103,13 @@ extension QuantizeOptions {
     return options
   }
 
-  /// Refuses options that miss or exclude each other, and those that would have no effect.
+  /// Rejects options that require or exclude others, and options that have no effect.
   public func validate(_ given: GivenOptions, after previous: [PassOptions]) throws {
     try requireWindows(given)
     try requireUse(given)
   }
 
-  /// Refuses a method without the windows it needs, and windows from nowhere or without use.
+  /// Rejects a method without the windows it needs, and windows without a source or a use.
   private func requireWindows(_ given: GivenOptions) throws {
     guard sampled <= samples else {
       throw given.failure(at: "sampled", "is '\(sampled)', expected an integer from 0 to \(samples)")
@@ -128,20 +128,20 @@ extension QuantizeOptions {
       throw given.failure(
         texts.isEmpty
           ? "'sampled' is less than 'samples', so there must be a 'text'"
-          : "'text' is of no use when 'sampled' is all windows")
+          : "'text' is not used when 'sampled' is all windows")
     }
     try given.requireWindows(samples - sampled, for: texts)
   }
 
-  /// Refuses options that would have no effect.
+  /// Rejects options that have no effect.
   private func requireUse(_ given: GivenOptions) throws {
     for key in ["samples", "length", "seed", "products", "importance_output"]
     where !hasWindows && given.has(key) {
-      throw given.failure("'\(key)' is of no use without a 'text'")
+      throw given.failure("'\(key)' is not used without a 'text'")
     }
     if importance != nil {
       guard method == .search else {
-        throw given.failure("'importance' is of no use to the method '\(method.rawValue)'")
+        throw given.failure("'importance' is not used by the method '\(method.rawValue)'")
       }
       guard !hasWindows else {
         throw given.failure("'importance' takes the place of a 'text', which is given")
@@ -149,26 +149,26 @@ extension QuantizeOptions {
     }
     for key in ["damping", "activation_order"] where method != .gptq && given.has(key) {
       guard key != "damping" || propagation == 0 else { continue }
-      throw given.failure("'\(key)' is of no use to the method '\(method.rawValue)'")
+      throw given.failure("'\(key)' is not used by the method '\(method.rawValue)'")
     }
     for key in ["layer_batch", "layer_learning_rate", "layer_code_rate"]
     where layerEpochs == 0 && given.has(key) {
-      throw given.failure("'\(key)' is of no use without 'layer_epochs'")
+      throw given.failure("'\(key)' is not used without 'layer_epochs'")
     }
     try requireDense(given)
     if bitsPerWeight != nil, given.has("bits") {
-      throw given.failure("'bits' is of no use beside 'bits_per_weight'")
+      throw given.failure("'bits' is not used with 'bits_per_weight'")
     }
   }
 
-  /// Refuses what a method that packs nothing makes no use of.
+  /// Rejects options that a method without packing does not use.
   private func requireDense(_ given: GivenOptions) throws {
     guard method == .nf2 else { return }
     for key in ["bits", "tables"] where given.has(key) {
-      throw given.failure("'\(key)' is of no use to the method 'nf2'")
+      throw given.failure("'\(key)' is not used by the method 'nf2'")
     }
     if overrides.contains(where: { $0.bits != nil }) {
-      throw given.failure("'bits' of an override is of no use to the method 'nf2'")
+      throw given.failure("'bits' of an override is not used by the method 'nf2'")
     }
   }
 

@@ -1,15 +1,16 @@
 import Checkpoints
 
-/// Bits and group size of some modules, where they differ from all others'.
+/// The bits and group size of some modules, where they differ from the others'.
 public struct QuantizeOverride: Sendable, Equatable {
-  /// The modules, at least one pattern.
+  /// The patterns of the modules, at least one.
   public var targets: [ModulePattern]
-  /// The width of a code, one of `QuantizeOptions.allowedBits`; nil leaves it.
+  /// The number of bits per code, one of `QuantizeOptions.allowedBits`; nil keeps the default.
   public var bits: Int?
-  /// The columns that share a scale and a bias, one of `QuantizeOptions.allowedGroupSizes`; nil leaves it.
+  /// The number of columns that share a scale and a bias, one of `QuantizeOptions.allowedGroupSizes`; nil
+  /// keeps the default.
   public var groupSize: Int?
 
-  /// Gives modules a width, a group size or both.
+  /// Gives modules a number of bits, a group size, or both.
   public init(targets: [ModulePattern], bits: Int? = nil, groupSize: Int? = nil) {
     self.targets = targets
     self.bits = bits
@@ -40,7 +41,7 @@ extension QuantizeOverride {
 }
 
 extension OptionKind<[QuantizeOverride]> {
-  /// Bits and group sizes of some modules.
+  /// The `overrides` of a recipe.
   static var overrides: Self {
     Self("list of maps with `targets` and `bits`, `group_size` or both", flag: nil) {
       try $0.list(of: "overrides").map(QuantizeOverride.init)
@@ -51,19 +52,19 @@ extension OptionKind<[QuantizeOverride]> {
 }
 
 extension QuantizeOptions {
-  /// What a module becomes.
+  /// The bits and group size of one module.
   struct ModuleParameters {
     let module: String
     let parameters: QuantizationParameters
-    /// Whether an override gives the bits.
+    /// Whether an override sets the bits.
     let hasOwnBits: Bool
   }
 
-  /// What each of some modules becomes.
+  /// Returns the bits and group size of modules.
   ///
-  /// - Parameter modules: Names, all selected.
+  /// - Parameter modules: The names of all selected modules.
   /// - Returns: Bits and group size of every module, in the same order.
-  /// - Throws: `PassError.unmatchedPattern` for an override's pattern that none of the modules has.
+  /// - Throws: `PassError.unmatchedPattern` for an override's pattern that matches none of the modules.
   func parameters(
     of modules: [String]
   ) throws -> [ModuleParameters] {

@@ -2,9 +2,9 @@ import Checkpoints
 import Kernels
 import Models
 
-/// The distribution of a budget of bits over the modules.
+/// Distribution of a budget of bits over the modules.
 extension QuantizePass {
-  /// The width of every module that has none of its own, by its measured sensitivity.
+  /// Returns the number of bits for every module without its own, by its measured sensitivity.
   func widths(
     within budget: Double, for input: Checkpoint, _ context: PassContext
   ) throws -> [String: Int] {
@@ -28,9 +28,10 @@ extension QuantizePass {
     return BitAllocation(candidates, budget: available).bits
   }
 
-  /// The bits of the codes that are distributed, when all weights together take a number of bits each.
+  /// Returns the number of bits to distribute over codes, for a given average over all weights with their
+  /// tables.
   ///
-  /// - Throws: `PassError.usage` when the least width takes more.
+  /// - Throws: `PassError.usage` when the lowest width exceeds the budget.
   func bitsForCodes(
     _ bitsPerWeight: Double, _ modules: [QuantizeOptions.ModuleParameters], in input: Checkpoint
   ) throws -> Int {
@@ -52,7 +53,7 @@ extension QuantizePass {
     return budget - fixed
   }
 
-  /// The relative squared errors of a weight that the text does not reach.
+  /// Returns the relative squared errors of a weight that the text does not reach.
   private func lossesAlone(
     _ module: String, in input: Checkpoint, _ parameters: QuantizationParameters
   ) throws -> [Double] {

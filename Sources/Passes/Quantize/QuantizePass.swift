@@ -2,20 +2,20 @@ public import Checkpoints
 import Kernels
 import Models
 
-/// Replaces the weights of linears by packed codes with tables, on all cores: one tensor at a time, or with windows layer
-/// after layer.
+/// Replaces the weights of linears by packed codes with tables in parallel: tensor by tensor, or layer by
+/// layer if there are windows.
 public struct QuantizePass: Pass {
   /// The name in recipes.
   public static let name = "quantize"
-  /// What it does.
+  /// The summary for help.
   public static let summary = "Round the weights of linears to a few bits."
-  /// How it is done.
+  /// The options of the pass.
   public var options: QuantizeOptions
 
   /// Takes options.
   public init(_ options: QuantizeOptions) { self.options = options }
 
-  /// Finds the modules and what each becomes; a budget of bits is distributed when the turn of the pass has come.
+  /// Selects the modules and their bits; a budget of bits is distributed just before the pass begins.
   public func plan(_ input: Checkpoint) throws -> PassPlan {
     var plan = try plan(input, widths: nil)
     if let budget = options.bitsPerWeight, options.hasWindows {
@@ -26,7 +26,7 @@ public struct QuantizePass: Pass {
     return plan
   }
 
-  /// Plans with the width of each module that gets one from a budget; nil while they are not known.
+  /// Plans with the bits from a budget; nil while they are not known.
   private func plan(_ input: Checkpoint, widths: [String: Int]?) throws -> PassPlan {
     var editor = PlanEditor(input)
     var largest = 0
@@ -65,25 +65,25 @@ public struct QuantizePass: Pass {
     return NormalFloatRun(groupSizes: grids.mapValues(\.groupSize), input: input, context: context)
   }
 
-  /// Reads the windows' texts once, which shows whether there are enough.
+  /// Reads the texts once to check that they have enough windows.
   public func checkTexts(for input: Checkpoint, _ access: FileAccess) throws {
     guard options.hasWindows else { return }
     try CalibrationWindows.requireTexts(options.windowSource, for: input)
   }
 
-  /// The bytes that windows, and the moments of what linears read, take.
+  /// Estimates the memory of the windows and of the inputs' moments.
   private func windowMemory(of input: Checkpoint) throws -> MemoryEstimate {
     guard options.hasWindows else { return 0 }
     let sizes = try ModelSizes(of: input)
     let tokens = MemoryEstimate(options.samples) * MemoryEstimate(options.length)
-    // A token has its residual stream and what attention gives, and where sensitivity is measured the stream before a part.
-    // Five square matrices of doubles exist at once while the moments of the widest input are factored, and two more
-    // with propagation, for which there are also the windows in the original model.
+    // A token takes its residual stream, the output of attention and, for sensitivity, the stream before a
+    // part. While the moments of the widest input are factored, five square matrices of doubles exist at
+    // once. Propagation takes two more, and also the windows in the original model.
     let hasOriginal = options.propagation > 0 || options.layerEpochs > 0
     let (copies, matrices) = hasOriginal ? (2, 7) : (1, 5)
     let width =
       copies * (sizes.hidden + sizes.queries) + (options.bitsPerWeight == nil ? 0 : sizes.hidden)
-    // A layer that is trained needs the stream before it too, and its weights with gradients and moments.
+    // Training a layer also takes the stream before it, and its weights with gradients and moments.
     let trained = options.layerEpochs > 0 ? 4 * tokens * sizes.hidden + 4 * 8 * sizes.layerWeights : 0
     return 4 * tokens * width + matrices * 8 * sizes.order * sizes.order + trained
   }
@@ -99,7 +99,7 @@ public struct QuantizePass: Pass {
     QuantizationGrid(bits: parameters.bits, groupSize: parameters.groupSize, tables: tables)
   }
 
-  /// Bits and group size of a module; where a budget is to be distributed yet, the least bits.
+  /// Returns the bits and group size of a module; the lowest bits if a budget is not distributed yet.
   private func resolved(
     _ stated: QuantizeOptions.ModuleParameters, _ widths: [String: Int]
   ) -> QuantizationParameters {
@@ -108,7 +108,7 @@ public struct QuantizePass: Pass {
       bits: widths[stated.module] ?? BitAllocation.widths[0], groupSize: stated.parameters.groupSize)
   }
 
-  /// The windows that go through the model.
+  /// Returns the windows that run through the model.
   func windows(for input: Checkpoint, _ context: PassContext) throws -> [[Int32]] {
     try CalibrationWindows(
       options.windowSource, input: input, original: context.original, work: context.work,
@@ -116,9 +116,11 @@ public struct QuantizePass: Pass {
     ).tokens
   }
 
-  /// The selected modules and what each becomes; those that are packed with as many bits or fewer stay as they are.
+  /// Returns the selected modules with their bits and group sizes.
   ///
-  /// - Throws: `PassError` when a pattern has no match or nothing is left.
+  /// Modules packed with as many bits or fewer are left out.
+  ///
+  /// - Throws: `PassError` when a pattern has no match or no module is left.
   func selectedParameters(of input: Checkpoint) throws -> [QuantizeOptions.ModuleParameters] {
     let modules =
       options.method == .nf2
@@ -132,7 +134,7 @@ public struct QuantizePass: Pass {
     return selected
   }
 
-  /// The fewest bits that any module may get.
+  /// The lowest number of bits that any module can get.
   private var leastBits: Int {
     let stated = options.overrides.compactMap(\.bits)
     return (stated + [options.bitsPerWeight == nil ? options.bits : BitAllocation.widths[0]]).min() ?? 0
@@ -153,7 +155,7 @@ public struct QuantizePass: Pass {
       of: weight.module, rows: weight.rowCount, columns: weight.columnCount, tables: options.tables)
   }
 
-  /// Codes and tables of a module by its weight alone.
+  /// Quantizes a module from its weight alone.
   func quantizeAlone(
     _ module: String, in input: Checkpoint, _ quantizer: any RowQuantizer
   ) throws -> (module: PackedTensorStore.Module, packed: PackedTensor) {
@@ -167,7 +169,7 @@ public struct QuantizePass: Pass {
 }
 
 extension PassOptions {
-  /// Rounds the weights of linears to a few bits.
+  /// Creates the step of a recipe.
   public static func quantize(_ options: QuantizeOptions) -> PassOptions {
     PassOptions(QuantizePass(options))
   }

@@ -2,21 +2,22 @@ import Checkpoints
 import Kernels
 import Models
 
-/// Makes the packed tensors of a quantization: all at once layer after layer when there are windows, otherwise each in its
-/// turn.
+/// Makes the packed tensors of a quantization.
+///
+/// With windows they are made at the beginning, layer after layer; otherwise each is made when it is written.
 struct QuantizeRun: PassRun {
   private let pass: QuantizePass
   private let grids: [String: QuantizationGrid]
   private let input: Checkpoint
   private let context: PassContext
-  /// The modules that were quantized with the windows; the others are out of the text's reach.
+  /// The modules quantized with the windows; the others are not reached by the text.
   private let known: [String: PackedTensorStore.Module]
   private let importance: ImportanceFile?
-  /// What is written about the importance of inputs, and where.
+  /// The importance of inputs to write, and its destination.
   private var importanceOutput: (file: ImportanceFile, place: OutputWorkspace)?
   private var summary: QuantizationSummary
 
-  /// Begins the work; with windows that is most of it.
+  /// Begins the work; with windows this is most of the work.
   init(
     _ pass: QuantizePass, _ grids: [String: QuantizationGrid], _ input: Checkpoint, _ context: PassContext
   ) throws {
@@ -45,7 +46,7 @@ struct QuantizeRun: PassRun {
     self.summary = summary
   }
 
-  /// Quantizes the linears of the layers by what they read when windows go through them.
+  /// Quantizes the linears of the layers by the inputs that the windows produce.
   private static func quantizeLayerwise(
     _ pass: QuantizePass, _ grids: [String: QuantizationGrid], _ input: Checkpoint, _ context: PassContext,
     _ summary: inout QuantizationSummary
@@ -87,7 +88,7 @@ struct QuantizeRun: PassRun {
     return summary.report
   }
 
-  /// What quantizes a weight of which nothing else is known.
+  /// Returns the quantizer of a weight whose inputs' moments are unknown.
   private func quantizer(_ grid: QuantizationGrid, importance: [Float]?) -> any RowQuantizer {
     switch pass.options.method {
     case .rtn: RoundToNearest(grid: grid)

@@ -1,32 +1,32 @@
 public import Checkpoints
 import Kernels
 
-/// A matrix in packed codes with a scale and a bias for each group, rounded to nearest in memory.
+/// A matrix as packed codes with a scale and a bias per group, rounded to nearest in memory.
 public struct QuantizedMatrix: Sendable {
   /// Bits and group size.
   public let parameters: QuantizationParameters
-  /// The rows.
+  /// The number of rows.
   public let rowCount: Int
-  /// The columns, a multiple of the group size.
+  /// The number of columns, a multiple of the group size.
   public let columnCount: Int
-  /// Codes, packed as in `Formats/packed.md`.
+  /// The codes, packed as in `Formats/packed.md`.
   public let codes: [UInt8]
   /// `[rows, columns / groupSize]`.
   public let scales: [Float]
   /// `[rows, columns / groupSize]`.
   public let biases: [Float]
-  /// The norm of the error, relative to the values.
+  /// The norm of the error, relative to the norm of the values.
   public let relativeError: Double
 
   /// Rounds a matrix.
   ///
   /// - Parameters:
   ///   - values: `[rows, columns]`, row-major, finite.
-  ///   - rows: The rows.
-  ///   - columns: The columns; the group size divides them.
-  ///   - parameters: Bits and group size, of those that `QuantizeOptions` allows.
-  /// - Throws: `PassError.usage` for sizes that do not fit together, `.divisibility`, or `.notFinite` at the first NaN or
-  ///   infinity.
+  ///   - rows: The number of rows.
+  ///   - columns: The number of columns; the group size divides it.
+  ///   - parameters: Bits and group size, as allowed by `QuantizeOptions`.
+  /// - Throws: `PassError.usage` for sizes that do not fit together, `.divisibility`, or `.notFinite` at the
+  ///   first NaN or infinity.
   public init(
     rounding values: [Float], rows: Int, columns: Int,
     _ parameters: QuantizationParameters = QuantizationParameters(bits: 2, groupSize: 64)
@@ -57,7 +57,7 @@ public struct QuantizedMatrix: Sendable {
     relativeError = (packed.squaredError / max(packed.squaredNorm, .leastNormalMagnitude)).squareRoot()
   }
 
-  /// The tensors that hold the matrix as the weight of a module, with f32 tables.
+  /// Returns the tensors of the matrix as the weight of a module, with f32 tables.
   ///
   /// - Parameter module: The name without `.weight`.
   /// - Returns: Codes, scales and biases, in the order of a file.

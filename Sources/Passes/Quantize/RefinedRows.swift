@@ -1,11 +1,11 @@
 import Kernels
 
-/// Some rows while their codes and tables are refined; columns lie behind each other, `[columns, rows]`.
+/// Some rows whose codes and tables are refined; stored by columns, `[columns, rows]`.
 struct RefinedRows {
   private let refinement: Refinement
-  /// The rows that there are.
+  /// The number of rows.
   private let count: Int
-  /// The same in whole vectors; those beyond `count` are zero.
+  /// The number of rows, rounded up to whole vectors; rows from `count` on are zero.
   private let rowCount: Int
   private let weights: [Float]
   private var codes: [Float]
@@ -23,7 +23,7 @@ struct RefinedRows {
   private var order: Int { refinement.order }
   private var layout: MatrixLayout { MatrixLayout(rows: order, columns: rowCount) }
 
-  /// Begins with what a quantizer found.
+  /// Begins with the result of a quantizer.
   init(_ refinement: Refinement, _ packed: PackedTensor, _ weights: [Float]) {
     self.refinement = refinement
     let order = refinement.order
@@ -52,9 +52,9 @@ struct RefinedRows {
       transposed(biases, rows: groupCount, columns: rowCount, into: groupCount).prefix(count * groupCount))
   }
 
-  /// Chooses every code again, a group of columns after the other.
+  /// Chooses every code again, one group of columns after the other.
   ///
-  /// - Returns: Whether any of them changed.
+  /// - Returns: Whether any code changed.
   mutating func sweep() -> Bool {
     var hasChanged = false
     var changes = [Float](repeating: 0, count: groupSize * rowCount)
@@ -67,7 +67,7 @@ struct RefinedRows {
 
   private func columns(of group: Int) -> Range<Int> { group * groupSize..<(group + 1) * groupSize }
 
-  /// Chooses the codes of a group.
+  /// Chooses the codes of a group again.
   private mutating func choose(_ group: Int, _ changes: inout [Float]) -> Bool {
     let columns = columns(of: group)
     let elements = columns.lowerBound * rowCount..<columns.upperBound * rowCount
@@ -83,7 +83,7 @@ struct RefinedRows {
       biases: biases.span.extracting(tables), top: top)
   }
 
-  /// Takes the changes of a group's weights into the differences and the gradient of all columns.
+  /// Updates the differences and the gradient of all columns for the changes of one group's weights.
   private mutating func apply(_ changes: [Float], of group: Int) {
     let columns = columns(of: group)
     let elements = columns.lowerBound * rowCount..<columns.upperBound * rowCount
@@ -97,7 +97,7 @@ struct RefinedRows {
       MatrixView(changes.span, rows: columns.count, columns: rowCount), into: &target, adding: true)
   }
 
-  /// Fits the scales and biases of each row to its codes, where that lowers its error.
+  /// Fits the scales and biases of each row to its codes, unless this raises the row's error.
   mutating func refit() {
     let (scales, biases) = fittedTables()
     let differences = differences(scales: scales, biases: biases)
@@ -118,7 +118,7 @@ struct RefinedRows {
     }
   }
 
-  /// Each row's error.
+  /// Returns the error of each row.
   private func errors(_ differences: [Float], _ gradient: [Float]) -> [Double] {
     let products = sums(differences, gradient).products
     return (0..<rowCount).map { row in
@@ -155,7 +155,7 @@ struct RefinedRows {
     product(of: refinement.momentsView, with: MatrixView(differences.span, layout))
   }
 
-  /// A part of S times columns.
+  /// Multiplies a part of S with columns.
   private func product(of part: MatrixView<Float>, with x: MatrixView<Float>) -> [Float] {
     var product = Matrix(rows: order, columns: rowCount)
     var target = product.mutableView
@@ -165,10 +165,11 @@ struct RefinedRows {
 }
 
 extension RefinedRows {
-  /// The tables that solve each row's normal equations, as they will be stored.
+  /// Solves each row's normal equations and returns the tables, rounded to their format.
   ///
-  /// With Φ the columns' codes, group by group, beside the groups' indicators, the change d of a row's tables solves
-  /// `(Φᵀ · S · Φ + λ · diag) · d = -Φᵀ · S · (wq - w)`; λ is the least of 1e-6, 1e-4 and 1e-2 that makes the system definite.
+  /// With Φ the columns' codes by group, beside the groups' indicators, the change d of a row's tables solves
+  /// `(Φᵀ · S · Φ + λ · diag) · d = -Φᵀ · S · (wq - w)`; λ is the smallest of 1e-6, 1e-4 and 1e-2 that makes
+  /// the system positive definite.
   private func fittedTables() -> (scales: [Float], biases: [Float]) {
     let right = sums(codes, gradient)
     let (codeProducts, codeSums) = momentsOfCodes()
@@ -187,8 +188,8 @@ extension RefinedRows {
     return (refinement.grid.stored(scales), refinement.grid.stored(biases))
   }
 
-  /// Of every pair of groups the codes' products over S, and the sums of S times the second one's codes:
-  /// `[groups of columns of S, groups, rows]`.
+  /// For every pair of groups, returns the codes' products over S, and the sums of S times the second group's
+  /// codes: `[groups of columns of S, groups, rows]`.
   private func momentsOfCodes() -> (products: [Float], sums: [Float]) {
     var (products, sums): ([Float], [Float]) = ([], [])
     for group in 0..<groupCount {
@@ -203,13 +204,14 @@ extension RefinedRows {
     return (products, sums)
   }
 
-  /// `Φᵀ · S · Φ` of a row, `[2 * groups, 2 * groups]`, scales before biases, its lower triangle.
+  /// Returns `Φᵀ · S · Φ` of a row, `[2 * groups, 2 * groups]`, with scales before biases; only the lower
+  /// triangle is set.
   private func normalMatrix(of row: Int, _ products: [Float], _ sums: [Float]) -> [Double] {
     let width = 2 * groupCount
     var matrix = [Double](repeating: 0, count: width * width)
     for i in 0..<groupCount {
       for j in 0..<groupCount {
-        // Of the columns of group j times S: summed with the codes of group i, and by itself.
+        // S times the columns of group j: multiplied by the codes of group i and summed, and summed alone.
         let index = (j * groupCount + i) * rowCount + row
         matrix[i * width + j] = Double(products[index])
         matrix[(groupCount + i) * width + j] = Double(sums[index])
@@ -223,7 +225,7 @@ extension RefinedRows {
     for damping in [1e-6, 1e-4, 1e-2] {
       var (damped, solution) = (matrix, right)
       for i in right.indices {
-        // A group of zeros, or of inputs that are always zero, stays as it is.
+        // A group of zeros, or of inputs that are always zero, does not change.
         let diagonal = matrix[i * right.count + i]
         damped[i * right.count + i] = diagonal > 0 ? diagonal * (1 + damping) : 1
       }
@@ -237,7 +239,7 @@ extension RefinedRows {
   }
 }
 
-/// A row-major matrix with rows and columns exchanged.
+/// Transposes a row-major matrix.
 ///
 /// - Returns: `[columns, width]`; columns of the result beyond `rows` are zero.
 private func transposed(_ values: [Float], rows: Int, columns: Int, into width: Int) -> [Float] {

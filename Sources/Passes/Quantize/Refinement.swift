@@ -1,20 +1,21 @@
 import Kernels
 
-/// Lowers the error of what a quantizer found, by the inputs' second moments S.
+/// Lowers the error of a quantizer's result, using the inputs' second moments S.
 ///
-/// The layer error `trace((Wq - W) · S · (Wq - W)ᵀ)` is quadratic in the scales and biases of a row while its codes are fixed,
-/// so that these have a closed-form optimum (the refit); and in each weight while all others are fixed, so that codes
-/// improve one after the other (a sweep, columns in order). A refit goes before every sweep and behind the last one. The
-/// error of a row never rises: a refit that would raise it, as rounding to the tables' format may, is not taken.
+/// The layer error `trace((Wq - W) · S · (Wq - W)ᵀ)` is quadratic in the scales and biases of a row while its
+/// codes are fixed, so these have a closed-form optimum (the refit). It is also quadratic in each weight
+/// while all others are fixed, so codes improve one after the other (a sweep, columns in order). A refit
+/// precedes every sweep and follows the last one. The error of a row never rises: a refit that would raise
+/// it, for example by rounding to the tables' format, is not applied.
 ///
-/// Source: of the refit, the normal equations; of sweeps, QuantEase, arXiv:2309.01885; both in turn as in LNQ of GuidedQuant,
-/// arXiv:2505.07004.
+/// Source: for the refit, the normal equations; for sweeps, QuantEase, arXiv:2309.01885; for their
+/// alternation, LNQ of GuidedQuant, arXiv:2505.07004.
 package struct Refinement: Sendable {
-  /// What is done.
+  /// The steps of a refinement.
   package struct Steps: Sendable, Equatable {
     /// Whether scales and biases are fitted.
     package var refits: Bool
-    /// How often every code is chosen again; fewer times when none changes any more.
+    /// The maximum number of sweeps over all codes; sweeps stop when no code changes.
     package var sweeps: Int
 
     package init(refits: Bool, sweeps: Int) {
@@ -22,7 +23,7 @@ package struct Refinement: Sendable {
       self.sweeps = sweeps
     }
 
-    /// Whether nothing is to be done.
+    /// Whether there are no steps.
     var areNone: Bool { !refits && sweeps == 0 }
   }
 
@@ -30,24 +31,24 @@ package struct Refinement: Sendable {
   let steps: Steps
   /// S, `[order, order]`.
   let moments: [Float]
-  /// The columns.
+  /// The number of columns.
   let order: Int
-  /// The sums of S over pairs of groups, `[groups, groups]`.
+  /// The sums of S over each pair of groups, `[groups, groups]`.
   let pooledMoments: [Double]
 
   var groupCount: Int { order / grid.groupSize }
-  /// S, to be read.
+  /// S as a view.
   var momentsView: MatrixView<Float> {
     @_lifetime(borrow self) get { MatrixView(moments.span, rows: order, columns: order) }
   }
 
-  /// Prepares for the linears that read one input.
+  /// Prepares the refinement of linears that read one input.
   ///
   /// - Parameters:
-  ///   - grid: Where codes and tables lie.
+  ///   - grid: The grid of codes and tables.
   ///   - moments: S, `[order, order]`, symmetric.
-  ///   - order: The input features; the group size divides them.
-  ///   - steps: What to do.
+  ///   - order: The number of input features; the group size divides it.
+  ///   - steps: The steps to apply.
   package init(grid: QuantizationGrid, moments: [Float], order: Int, steps: Steps) {
     precondition(moments.count == order * order, "\(moments.count) moments, order \(order)")
     self.grid = grid
@@ -67,8 +68,8 @@ package struct Refinement: Sendable {
   /// Refines some rows.
   ///
   /// - Parameters:
-  ///   - packed: Their codes and tables.
-  ///   - weights: What they stand for, `[rows, order]`, finite.
+  ///   - packed: The codes and tables of the rows.
+  ///   - weights: The original weights, `[rows, order]`, finite.
   package func refine(_ packed: inout PackedTensor, of weights: [Float]) {
     var rows = RefinedRows(self, packed, weights)
     for _ in 0..<steps.sweeps {
@@ -80,7 +81,7 @@ package struct Refinement: Sendable {
   }
 }
 
-/// A quantizer with a refinement behind it.
+/// A quantizer followed by a refinement.
 package struct RefinedQuantizer: RowQuantizer {
   private let base: any RowQuantizer
   private let refinement: Refinement
@@ -88,8 +89,8 @@ package struct RefinedQuantizer: RowQuantizer {
   package var grid: QuantizationGrid { base.grid }
 
   /// - Parameters:
-  ///   - base: Finds the codes and tables to begin with.
-  ///   - refinement: For the same grid.
+  ///   - base: Finds the initial codes and tables.
+  ///   - refinement: A refinement for the same grid.
   package init(_ base: any RowQuantizer, _ refinement: Refinement) {
     precondition(base.grid == refinement.grid, "two grids")
     self.base = base

@@ -2,11 +2,11 @@ package import Kernels
 
 /// The grid that weights are rounded to.
 package struct QuantizationGrid: Sendable, Equatable {
-  /// The width of a code.
+  /// The number of bits per code.
   package let bits: Int
-  /// The columns that share a scale and a bias.
+  /// The number of columns that share a scale and a bias.
   package let groupSize: Int
-  /// The format that scales and biases are stored in; they are rounded to it before codes are chosen.
+  /// The stored format of scales and biases; they are rounded to it before codes are chosen.
   package let tables: FloatFormat
 
   package init(bits: Int, groupSize: Int, tables: FloatFormat) {
@@ -15,10 +15,10 @@ package struct QuantizationGrid: Sendable, Equatable {
     self.tables = tables
   }
 
-  /// The codes there are, less one.
+  /// The largest code.
   var top: Float { Float(1 << bits - 1) }
 
-  /// Values as they are when they have been stored.
+  /// Rounds values to the stored format.
   func stored(_ values: [Float]) -> [Float] {
     guard tables != .f32 else { return values }
     let bytes = narrowed(values, to: tables)
@@ -26,7 +26,7 @@ package struct QuantizationGrid: Sendable, Equatable {
     return widened(unsafe span.bytes, from: tables)
   }
 
-  /// The codes nearest to weights `[rows, columns]`, one a byte.
+  /// Returns the codes nearest to weights `[rows, columns]`, one code per byte.
   func nearestCodes(_ weights: [Float], scales: [Float], biases: [Float], columns: Int) -> [UInt8] {
     var codes = [UInt8](repeating: 0, count: weights.count)
     var span = codes.mutableSpan
@@ -36,7 +36,7 @@ package struct QuantizationGrid: Sendable, Equatable {
     return codes
   }
 
-  /// Codes, one a byte, in the packed form.
+  /// Packs codes, one code per byte.
   func packed(_ codes: [UInt8]) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: codes.count * bits / 8)
     var span = bytes.mutableSpan
@@ -44,7 +44,7 @@ package struct QuantizationGrid: Sendable, Equatable {
     return bytes
   }
 
-  /// Packed codes, one a byte.
+  /// Unpacks codes to one code per byte.
   func unpacked(_ bytes: [UInt8]) -> [UInt8] {
     var codes = [UInt8](repeating: 0, count: bytes.count * 8 / bits)
     var span = codes.mutableSpan
@@ -54,16 +54,16 @@ package struct QuantizationGrid: Sendable, Equatable {
   }
 }
 
-/// A way to find the codes and tables of a weight, each row by itself.
+/// A method that determines the codes and tables of a weight, each row independently.
 package protocol RowQuantizer: Sendable {
-  /// Where codes and tables lie.
+  /// The grid of codes and tables.
   var grid: QuantizationGrid { get }
 
   /// Quantizes some rows.
   ///
   /// - Parameters:
   ///   - weights: `[rows, columns]`.
-  ///   - columns: The input features; the group size divides them.
+  ///   - columns: The number of input features; the group size divides it.
   /// - Returns: Codes and tables.
   /// - Throws: `UnusableWeight` for a value that is not finite.
   func quantizeRows(_ weights: [Float], columns: Int) throws(UnusableWeight) -> PackedTensor
@@ -77,15 +77,15 @@ package struct UnusableWeight: Error {
 extension RowQuantizer {
   private static var rowsPerChunk: Int { 64 }
 
-  /// Quantizes a weight, chunks of rows on several threads.
+  /// Quantizes a weight in parallel chunks of rows.
   ///
   /// - Parameters:
-  ///   - rows: The output features.
-  ///   - columns: The input features; the group size divides them.
-  ///   - name: What errors name.
-  ///   - correction: `[columns, columns]`, what the weight is multiplied with before; nil for nothing.
+  ///   - rows: The number of output features.
+  ///   - columns: The number of input features; the group size divides it.
+  ///   - name: The name for errors.
+  ///   - correction: The matrix that the weight is multiplied by first, `[columns, columns]`; nil for none.
   ///   - read: Writes some rows of the weight, row-major.
-  /// - Returns: Codes, tables and the error, which is that of the weight without correction.
+  /// - Returns: Codes, tables and the error relative to the weight without correction.
   /// - Throws: `PassError.notFinite` with the first element that is NaN or infinite.
   package func quantize(
     rows: Int, columns: Int, name: String, correction: [Float]? = nil,
@@ -112,14 +112,14 @@ extension RowQuantizer {
     return whole
   }
 
-  /// Refuses values that are not finite.
+  /// Throws if a value is not finite.
   func requireFinite(_ weights: [Float]) throws(UnusableWeight) {
     if let index = weights.firstIndex(where: { !$0.isFinite }) { throw UnusableWeight(index: index) }
   }
 }
 
 extension Matrix {
-  /// The product with a square matrix.
+  /// Multiplies by a square matrix.
   fileprivate func times(_ square: [Float]) -> Matrix {
     var product = Matrix.unspecified(rows: rowCount, columns: columnCount)
     var target = product.mutableView

@@ -1,13 +1,14 @@
 package import Kernels
 
-/// The second moments of a linear's input, `E[x · xᵀ]`: products of a window in f32, added up in double precision.
+/// The second moments of a linear's input, `E[x · xᵀ]`: products per window in f32, summed in double
+/// precision.
 package struct SecondMoments: Sendable {
   private static let tileSize = 192
-  /// The input features.
+  /// The number of input features.
   package let order: Int
-  /// The tokens added.
+  /// The number of tokens added.
   package private(set) var count = 0
-  /// The sums; of tiles below the diagonal nothing is kept.
+  /// The sums; tiles below the diagonal are not stored.
   private var sums: [Double]
 
   package init(order: Int) {

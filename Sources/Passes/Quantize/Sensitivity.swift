@@ -2,25 +2,26 @@ import Checkpoints
 import Kernels
 import Models
 
-/// How much the model's residual stream suffers when one linear has fewer bits, measured on windows of a text.
+/// Measures the effect on the residual stream when one linear is quantized, with windows of a text.
 ///
-/// The windows go through the original model. A linear's loss is the relative squared error of its outputs when the clip search
-/// quantizes it alone, times the share of its part of the layer, attention or feed-forward, in the residual stream behind that
-/// part: the mean over the tokens of `|added|² / |residual|²`. Linears of one part thus count alike, and a part that hardly changes
-/// the stream counts little. The head's share is 1.
+/// The windows run through the original model. A linear's loss is the relative squared error of its outputs
+/// when the clip search quantizes it alone, times a weight: the share of its part of the layer, attention or
+/// feed-forward, in the residual stream after that part. This share is the mean over the tokens of `|added|²
+/// / |residual|²`. All linears of a part therefore have the same weight, and a part that hardly changes the
+/// stream counts little. The head's share is 1.
 struct Sensitivity {
   private let grids: [String: QuantizationGrid]
   private var walk: LayerWalk
   private let progress: ProgressHandler
   private var done = 0
-  /// The losses of each module with each of `BitAllocation.widths`.
+  /// The losses of each module for each of `BitAllocation.widths`.
   private(set) var losses: [String: [Double]] = [:]
 
   /// - Parameters:
-  ///   - grids: Group size and tables of every module to measure; its bits are not looked at.
-  ///   - model: The original.
+  ///   - grids: Group size and tables of every module to measure; the bits are ignored.
+  ///   - model: The original model.
   ///   - tokens: Windows of the text.
-  ///   - progress: Told after each linear.
+  ///   - progress: Called after each linear.
   /// - Throws: `ModelError.tokenOutOfRange`.
   init(
     _ grids: [String: QuantizationGrid], model: Transformer, tokens: [[Int32]],
@@ -55,7 +56,7 @@ struct Sensitivity {
     }
   }
 
-  /// The mean share of what was added in the residual stream as it is now.
+  /// Returns the mean share of the added values in the current residual stream.
   private func addedShare(since before: [Matrix]) -> Double {
     let shares = zip(before, walk.windows).map { before, window in
       var added = window.hidden
@@ -70,7 +71,7 @@ struct Sensitivity {
     return shares.reduce(0, +) / Double(max(shares.count, 1))
   }
 
-  /// The relative squared errors of the outputs of the linears that the windows are halted before.
+  /// Returns the relative squared output errors of the linears that the windows are paused before.
   private mutating func relativeErrors(of linears: [Linear]) throws -> [String: [Double]] {
     let chosen = linears.filter { grids[$0.name] != nil }
     var errors: [String: [Double]] = [:]
@@ -94,7 +95,7 @@ struct Sensitivity {
 }
 
 extension QuantizationGrid {
-  /// The same with another width.
+  /// Returns the grid with another number of bits.
   func with(bits: Int) -> QuantizationGrid {
     QuantizationGrid(bits: bits, groupSize: groupSize, tables: tables)
   }

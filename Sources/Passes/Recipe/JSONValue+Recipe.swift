@@ -1,18 +1,18 @@
 import Checkpoints
 
 extension JSONValue {
-  /// Text as a recipe must give it: `${` is written `$${`.
+  /// Escapes text for a recipe: `${` becomes `$${`.
   static func recipeText(_ text: String) -> JSONValue { .string(text.escapedForFilling) }
 
-  /// A value, or `null` when there is none.
+  /// Returns a value, or `null` for nil.
   static func optional<T>(_ value: T?, _ write: (T) -> JSONValue) -> JSONValue { value.map(write) ?? .null }
 
-  /// A list of patterns.
+  /// Returns a list of patterns.
   static func patterns(_ patterns: [ModulePattern]) -> JSONValue {
     .array(patterns.map { .recipeText($0.text) })
   }
 
-  /// Paths of texts: none, one by itself, or a list.
+  /// Returns paths of texts: `null`, a single path, or a list.
   static func texts(_ texts: [PathOption]) -> JSONValue {
     guard texts.count > 1 else { return .optional(texts.first) { .recipeText($0.written) } }
     return .array(texts.map { .recipeText($0.written) })
@@ -21,7 +21,7 @@ extension JSONValue {
   /// A seed.
   static func seed(_ value: UInt64) -> JSONValue { .number(String(value)) }
 
-  /// The document as YAML in block style, lists of plain values on one line.
+  /// The document as YAML in block style, with lists of simple values on one line.
   var yamlText: String { yamlLines.joined(separator: "\n") + "\n" }
 
   private var yamlLines: [String] {
@@ -57,7 +57,7 @@ extension JSONValue {
 }
 
 extension String {
-  /// The text as a YAML scalar, in double quotes unless every reader takes it for text without them.
+  /// The text as a YAML scalar, in double quotes unless every reader parses it as text without them.
   fileprivate var yamlText: String {
     let wordsOfOtherReaders = ["yes", "no", "on", "off", "y", "n"]
     let isPlain =

@@ -1,10 +1,10 @@
-/// The values a number of a recipe may have.
+/// The allowed values of a number in a recipe.
 public enum NumberLimits: Sendable {
-  /// This number or a greater one.
+  /// This number or a larger one.
   case atLeast(Double)
-  /// A greater number.
+  /// A larger number.
   case above(Double)
-  /// Greater than the first, at most the second.
+  /// Above the first number, at most the second.
   case aboveUpTo(Double, Double)
   /// In a range.
   case within(ClosedRange<Double>)
@@ -18,7 +18,7 @@ public enum NumberLimits: Sendable {
     }
   }
 
-  /// The limits in the words of a message.
+  /// The limits as a phrase for messages.
   var phrase: String {
     switch self {
     case .atLeast(let limit): "of at least \(limit.shortText)"
@@ -30,7 +30,7 @@ public enum NumberLimits: Sendable {
 }
 
 extension NumberLimits {
-  /// The limits in the words of a table.
+  /// The limits as a phrase for tables.
   var tablePhrase: String {
     switch self {
     case .atLeast(let limit): "at least \(limit.shortText)"
@@ -42,6 +42,6 @@ extension NumberLimits {
 }
 
 extension Double {
-  /// The number without a fraction that is 0.
+  /// The number, without a fraction that is 0.
   var shortText: String { Int(exactly: self).map(String.init) ?? description }
 }

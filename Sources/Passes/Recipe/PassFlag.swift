@@ -1,4 +1,4 @@
-/// A command line flag that stands for a key of a pass, so that both are checked by the same rules.
+/// A command line flag for a key of a pass, checked by the same rules as the key.
 public struct PassFlag: Sendable, Equatable {
   /// The key it sets: `group_size`.
   public let key: String
@@ -7,21 +7,22 @@ public struct PassFlag: Sendable, Equatable {
 
   private enum Kind { case one, list, map }
 
-  /// A flag with one value; a switch has `true` or `false`.
+  /// Creates a flag with one value; a switch has `true` or `false`.
   public init(_ key: String, _ value: String) {
     self.key = key
     values = [value]
     kind = .one
   }
 
-  /// A flag that may be repeated, for a key whose value is a list.
+  /// Creates a repeatable flag for a key whose value is a list.
   public init(_ key: String, list values: [String]) {
     self.key = key
     self.values = values
     kind = .list
   }
 
-  /// A flag that may be repeated, for a key whose value is a map: entries as `name=value`, of equal names the last.
+  /// Creates a repeatable flag for a key whose value is a map, with entries `name=value`; the last of equal
+  /// names wins.
   public init(_ key: String, map entries: [String]) {
     self.key = key
     values = entries

@@ -1,9 +1,9 @@
 import Foundation
 
 extension PathOption {
-  /// The path written so that it leads to the same file from a recipe in another folder.
+  /// Rewrites the path so that it names the same file from a recipe in another folder.
   ///
-  /// Goes by the names alone: `a/../b` is `b`, whatever is linked where.
+  /// Works on names only: `a/../b` becomes `b`, even if `a` is a symbolic link.
   func moved(to folder: String) -> PathOption {
     guard !written.hasPrefix("/"), PathOption(written, in: folder) != self else { return self }
     let from = Self.components(of: folder.isEmpty ? "." : folder)

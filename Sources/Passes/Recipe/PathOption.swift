@@ -1,15 +1,15 @@
-/// A path as somebody wrote it, and where it leads.
+/// A path as it was written, and the path to open.
 public struct PathOption: Sendable, Equatable {
-  /// The text in the recipe or argument; this is what is recorded in an output.
+  /// The text in the recipe or argument, which the output records.
   public let written: String
   /// The path to open, relative to the current folder or absolute.
   public let resolved: String
 
-  /// A path relative to a folder.
+  /// Resolves a path relative to a folder.
   ///
   /// - Parameters:
-  ///   - written: The path; absolute ones stay as they are.
-  ///   - folder: What a relative path starts from; empty for the current folder.
+  ///   - written: The path; absolute paths do not change.
+  ///   - folder: The base of relative paths; empty for the current folder.
   public init(_ written: String, in folder: String = "") {
     self.written = written
     resolved = written.hasPrefix("/") ? written : folder.appendingComponent(written)
@@ -17,7 +17,7 @@ public struct PathOption: Sendable, Equatable {
 }
 
 extension String {
-  /// The folder of this path; empty when it has none.
+  /// The folder of this path; empty if it has none.
   var folderOfPath: String {
     guard let slash = lastIndex(of: "/") else { return "" }
     return slash == startIndex ? "/" : String(self[..<slash])

@@ -4,9 +4,9 @@ extension Recipe {
   /// Reads a recipe file.
   ///
   /// - Parameters:
-  ///   - path: The file; relative paths in it start from its folder.
+  ///   - path: The file; relative paths in it start at its folder.
   ///   - overrides: The `name=value` of each `--set`, applied in order.
-  ///   - registry: The passes that the recipe may name.
+  ///   - registry: The passes that the recipe can name.
   /// - Throws: `PassError` with the line, `FormatError` when the file cannot be read.
   public init(
     contentsOf path: String, overrides: [String] = [], registry: PassRegistry = .standard
@@ -17,9 +17,9 @@ extension Recipe {
   /// Reads a recipe file.
   ///
   /// - Parameters:
-  ///   - path: The file; relative paths in it start from its folder.
-  ///   - arguments: What the command line says.
-  ///   - registry: The passes that the recipe may name.
+  ///   - path: The file; relative paths in it start at its folder.
+  ///   - arguments: The arguments of the command line.
+  ///   - registry: The passes that the recipe can name.
   /// - Throws: `PassError` with the line, `FormatError` when the file cannot be read.
   public init(
     contentsOf path: String, _ arguments: RecipeArguments, registry: PassRegistry = .standard
@@ -37,9 +37,9 @@ extension Recipe {
   ///
   /// - Parameters:
   ///   - yaml: The text.
-  ///   - path: Its name in messages; relative paths start from the folder in it.
+  ///   - path: The recipe's path for messages; relative paths start at its folder.
   ///   - overrides: The `name=value` of each `--set`, applied in order.
-  ///   - registry: The passes that the recipe may name.
+  ///   - registry: The passes that the recipe can name.
   /// - Throws: `PassError` with the line.
   public init(
     parsing yaml: String, path: String, overrides: [String] = [], registry: PassRegistry = .standard
@@ -52,9 +52,9 @@ extension Recipe {
   ///
   /// - Parameters:
   ///   - yaml: The text.
-  ///   - path: Its name in messages; relative paths start from the folder in it.
-  ///   - arguments: What the command line says.
-  ///   - registry: The passes that the recipe may name.
+  ///   - path: The recipe's path for messages; relative paths start at its folder.
+  ///   - arguments: The arguments of the command line.
+  ///   - registry: The passes that the recipe can name.
   /// - Throws: `PassError` with the line.
   public init(
     parsing yaml: String, path: String, _ arguments: RecipeArguments, registry: PassRegistry = .standard
@@ -69,12 +69,12 @@ extension Recipe {
     try self.init(root, path: path, arguments, registry)
   }
 
-  /// Puts a recipe together from the passes of a command line, without a file.
+  /// Creates a recipe from the passes of a command line, without a file.
   ///
   /// - Parameters:
-  ///   - passes: Each pass as in a recipe, `quantize: {bits: 2}`, or its name alone.
-  ///   - arguments: The input, the output and what else the command line says.
-  ///   - registry: The passes that there are.
+  ///   - passes: Each pass as in a recipe, `quantize: {bits: 2}`, or just its name.
+  ///   - arguments: The input, the output and other arguments of the command line.
+  ///   - registry: The known passes.
   /// - Throws: `PassError` with the argument.
   public init(
     passes: [String], _ arguments: RecipeArguments, registry: PassRegistry = .standard
@@ -121,7 +121,7 @@ extension Recipe {
 }
 
 extension RecipeNode {
-  /// The name of a pass as the pass without options; anything else as it is.
+  /// The node as a pass without options if it is a pass's name; otherwise unchanged.
   fileprivate var withOptions: RecipeNode {
     guard case .scalar(let name, .plain) = value, !name.isEmpty else { return self }
     let options = RecipeNode(value: .map([]), origin: origin)

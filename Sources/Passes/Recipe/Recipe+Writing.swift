@@ -1,9 +1,9 @@
 public import Checkpoints
 
 extension Recipe {
-  /// The recipe with every option written out, as it is recorded in an output.
+  /// Returns the recipe with every option, as an output records it.
   ///
-  /// Paths are as they were given. The document is itself a recipe, since JSON is YAML.
+  /// Paths are as they were given. The document is a valid recipe, since JSON is YAML.
   public func resolvedJSON() -> JSONValue {
     var members: [JSONValue.Member] = [
       .init("input", .recipeText(input.written)),
@@ -19,15 +19,15 @@ extension Recipe {
     return .object(members)
   }
 
-  /// The recipe as YAML with every option written out; reading it gives an equal recipe.
+  /// Returns the recipe as YAML with every option; reading it gives an equal recipe.
   ///
-  /// A relative path that was given with `--set` is the exception: it is read from the recipe's folder again.
-  /// `moved(to:)` adapts such paths.
+  /// The exception are relative paths given with `--set`, which are then read relative to the recipe's
+  /// folder. `moved(to:)` adapts such paths.
   public func resolvedYAML() -> String { resolvedJSON().yamlText }
 
-  /// Rewrites relative paths for a recipe file at another place.
+  /// Rewrites relative paths for a recipe file in another folder.
   ///
-  /// - Parameter path: The recipe file to be written.
+  /// - Parameter path: The path of the new recipe file.
   /// - Returns: A recipe that reads and writes the same files.
   public func moved(to path: String) -> Recipe {
     let folder = path.folderOfPath

@@ -1,31 +1,31 @@
 package import Checkpoints
 
-/// What to make: an input, the passes it goes through, an output.
+/// A conversion: an input, the passes to run, and an output.
 ///
-/// The keys, their types and ranges are specified in `Formats/recipe.md`.
+/// `Formats/recipe.md` specifies the keys, their types and ranges.
 public struct Recipe: Sendable, Equatable {
-  /// A name that `${name}` stands for, and its value.
+  /// A variable, used as `${name}`, and its value.
   public struct Variable: Sendable, Equatable {
-    /// What a name stands for.
+    /// The value of a variable.
     public enum Value: Sendable, Equatable {
       /// A scalar.
       case text(String)
-      /// A list of scalars, which stands for a whole value only.
+      /// A list of scalars, which can only replace a whole value.
       case list([String])
     }
 
     /// The name.
     public let name: String
-    /// The default of the recipe, or what replaced it.
+    /// The value: the recipe's default, or its replacement.
     public let value: Value
 
-    /// Gives a name a value.
+    /// Creates a variable.
     public init(name: String, value: Value) {
       self.name = name
       self.value = value
     }
 
-    /// Gives a name a scalar.
+    /// Creates a variable with a scalar.
     public init(name: String, value: String) { self.init(name: name, value: .text(value)) }
   }
 
@@ -35,21 +35,22 @@ public struct Recipe: Sendable, Equatable {
   public let input: PathOption
   /// The file or folder to write.
   public let output: PathOption
-  /// What is written.
+  /// The format of the output.
   public let outputFormat: OutputFormat
-  /// The values that were filled in, in the order of the recipe.
+  /// The variables, in the order of the recipe.
   public let variables: [Variable]
   /// The passes, in the order they run.
   public let passes: [PassOptions]
 
-  /// Puts a recipe together.
+  /// Creates a recipe.
   ///
   /// - Parameters:
   ///   - input: The checkpoint to read.
   ///   - output: The file or folder to write.
-  ///   - outputFormat: What to write; nil goes by the name of the output.
-  ///   - variables: The values that were filled in.
-  ///   - passes: The passes; defaults that depend on earlier passes are filled in, as what a `verify` compares with.
+  ///   - outputFormat: The format of the output; nil infers it from the output's name.
+  ///   - variables: The variables that were filled in.
+  ///   - passes: The passes; defaults that depend on earlier passes are filled in, such as `against` of
+  ///     `verify`.
   public init(
     input: PathOption, output: PathOption, outputFormat: OutputFormat? = nil, variables: [Variable] = [],
     passes: [PassOptions]
@@ -61,13 +62,13 @@ public struct Recipe: Sendable, Equatable {
     self.passes = passes.reduce(into: []) { $0.append($1.resolved(after: $0)) }
   }
 
-  /// The folders of the adapters that passes read.
+  /// The folders of the adapters that the passes read.
   var adapterPaths: [String] { passes.flatMap { $0.paths(.adapter) } }
 }
 
-/// What a recipe writes.
+/// The format of a recipe's output.
 public enum OutputFormat: String, Sendable, CaseIterable {
-  /// The packed container, one file.
+  /// The packed container, a single file.
   case rilq
   /// A folder that Hugging Face tools load.
   case safetensors
@@ -75,19 +76,19 @@ public enum OutputFormat: String, Sendable, CaseIterable {
   case mlx
   /// A file that llama.cpp loads.
   case gguf
-  /// A folder of GPTQ, zero points stored minus one.
+  /// A GPTQ folder with zero points stored minus one.
   case gptq
-  /// A folder of GPTQ, zero points stored as they are.
+  /// A GPTQ folder with zero points stored as they are.
   case gptqV2 = "gptq_v2"
-  /// A folder of AutoRound.
+  /// An AutoRound folder.
   case autoRound = "autoround"
-  /// A folder of compressed-tensors, `pack-quantized`.
+  /// A compressed-tensors folder, `pack-quantized`.
   case compressedTensors = "compressed-tensors"
 
-  /// The format with integer zero points that this is, or nil for every other one.
+  /// This format with integer zero points, or nil for other formats.
   package var integerFormat: IntegerFormat? { IntegerFormat(rawValue: rawValue) }
 
-  /// The format that a name suggests: by its extension `.rilq` or `.gguf`, otherwise a safetensors folder.
+  /// Infers the format from a name: by its extension `.rilq` or `.gguf`, otherwise a safetensors folder.
   public init(inferredFrom path: String) {
     if path.hasSuffix(".rilq") {
       self = .rilq

@@ -1,12 +1,12 @@
-/// What a command line says besides the text of a recipe; paths start from the current folder.
+/// The arguments of a command line that change a recipe; paths start at the current folder.
 public struct RecipeArguments: Sendable {
-  /// The checkpoint to read; nil leaves it to the recipe.
+  /// The checkpoint to read; nil uses the recipe's.
   public var input: String?
-  /// The file or folder to write; nil leaves it to the recipe.
+  /// The file or folder to write; nil uses the recipe's.
   public var output: String?
-  /// The texts that take the place of the recipe's variable `text`; none leaves it as it is.
+  /// The texts that replace the recipe's variable `text`; an empty list keeps it.
   public var texts: [String]
-  /// The `name=value` of each `--set`, applied in order after the others.
+  /// The `name=value` of each `--set`, applied in order after the other arguments.
   public var overrides: [String]
 
   /// Gathers arguments.

@@ -3,7 +3,7 @@ struct RecipeMap {
   /// A key with a cursor at its value.
   struct Member {
     let name: String
-    /// Where the key itself is.
+    /// The place of the key itself.
     let keyPlace: RecipePlace
     let value: RecipeReader
   }
@@ -12,13 +12,13 @@ struct RecipeMap {
   let reader: RecipeReader
   let members: [Member]
 
-  /// The value of a key that must be there.
+  /// Returns the value of a required key.
   func required(_ name: String) throws -> RecipeReader {
     guard let member = members.first(where: { $0.name == name }) else { throw missing(name) }
     return member.value
   }
 
-  /// The error of a key that must be there and is not.
+  /// The error of a required key that is missing.
   func missing(_ name: String) -> PassError {
     let place = reader.place
     if case .argument(let command) = place.origin, place.path == nil, reader.key.isEmpty {
@@ -29,13 +29,13 @@ struct RecipeMap {
       RecipePlace(path: place.path, origin: place.origin, key: reader.key.appendingKey(name)), "is missing")
   }
 
-  /// The value of a key, or the default when it is not given.
+  /// Returns the value of a key, or the default when the key is missing.
   func value<T>(_ name: String, default value: T, _ read: (RecipeReader) throws -> T) throws -> T {
     guard let member = members.first(where: { $0.name == name }) else { return value }
     return try read(member.value)
   }
 
-  /// The value of a key, or nil when it is not given or `null`.
+  /// Returns the value of a key, or nil when the key is missing or `null`.
   func optional<T>(_ name: String, _ read: (RecipeReader) throws -> T) throws -> T? {
     guard let member = members.first(where: { $0.name == name }), !member.value.node.isNull else {
       return nil
@@ -43,7 +43,7 @@ struct RecipeMap {
     return try read(member.value)
   }
 
-  /// Whether a key is given, and not as `null`.
+  /// Whether a key is given and not `null`.
   func has(_ name: String) -> Bool {
     members.contains { $0.name == name && !$0.value.node.isNull }
   }

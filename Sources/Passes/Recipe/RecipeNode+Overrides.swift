@@ -2,7 +2,7 @@
 struct RecipeOverride {
   /// The keys and indices before the `=`.
   let components: [String]
-  /// The text after it.
+  /// The text after the `=`.
   let value: String
   /// The argument, for messages.
   let origin: RecipePlace.Origin
@@ -19,14 +19,14 @@ struct RecipeOverride {
 }
 
 extension RecipeNode {
-  /// Keys whose value is a path, taken from an argument as it is.
+  /// Keys with a path as their value, which is taken from an argument without parsing.
   private static let verbatimKeys = [["input"], ["output"]]
 
-  /// Replaces a value, or adds a key, by the path of an argument.
+  /// Replaces a value or adds a key at an argument's path.
   ///
   /// A name without a dot is a variable unless it is a key of the recipe.
   ///
-  /// - Throws: `PassError.recipe` when the path leads nowhere or the value is not YAML.
+  /// - Throws: `PassError.recipe` when the path does not exist or the value is not YAML.
   mutating func apply(_ override: RecipeOverride, recipePath: String?) throws {
     let place = RecipePlace(path: recipePath, origin: override.origin)
     let names = variableNames
@@ -46,9 +46,9 @@ extension RecipeNode {
     }
   }
 
-  /// Applies what the command line says.
+  /// Applies the arguments of the command line.
   ///
-  /// - Throws: `PassError` when the recipe has no place for it.
+  /// - Throws: `PassError` when the recipe has no place for an argument.
   mutating func apply(_ arguments: RecipeArguments, recipePath: String?) throws {
     for (key, path) in [("input", arguments.input), ("output", arguments.output)] {
       guard let path else { continue }
@@ -67,10 +67,10 @@ extension RecipeNode {
     for override in arguments.overrides { try apply(RecipeOverride(override), recipePath: recipePath) }
   }
 
-  /// The variable of a recipe whose passes take the texts of `--text`.
+  /// The variable that `--text` sets.
   private static let textVariable = "text"
 
-  /// A value that is taken as it is, whatever it looks like.
+  /// Creates a scalar from text without parsing it as YAML.
   private init(verbatim text: String, _ origin: RecipePlace.Origin) {
     self.init(value: .scalar(text.escapedForFilling, .untyped), origin: origin)
   }
@@ -115,7 +115,7 @@ extension RecipeNode {
   }
 }
 
-/// What to say about a name that nothing has.
+/// Returns the message about an unknown name.
 func unknownName(_ name: String, _ what: String, in parent: String? = nil, among names: [String]) -> String {
   "there is no \(what) '\(name)'" + (parent.map { " in \($0)" } ?? "")
     + (nearestName(to: name, among: names).map { ", the nearest is '\($0)'" } ?? "")

@@ -1,6 +1,6 @@
 import Yams
 
-/// What is wrong with a YAML text, and the line when it is known.
+/// An error in a YAML text, with the line if it is known.
 struct YAMLProblem: Error {
   let line: Int?
   let key: String?
@@ -8,19 +8,21 @@ struct YAMLProblem: Error {
 }
 
 extension RecipeNode {
-  /// The bytes a recipe may have.
+  /// The maximum size of a recipe in bytes.
   static let byteLimit = 1 << 20
-  /// The values a recipe may have once its aliases are written out; stops texts that multiply themselves.
+  /// The maximum number of values after aliases are expanded; stops texts that grow exponentially.
   static let nodeLimit = 10_000
-  /// The aliases a recipe may have; the parser writes out those in keys, and so many make 150,000 values at most.
+  /// The maximum number of aliases.
+  ///
+  /// The parser expands those in keys, so this number gives at most 150,000 values.
   static let aliasLimit = 32
 
   /// Reads one YAML document.
   ///
   /// - Parameters:
-  ///   - yaml: The text; an empty one reads as an empty scalar.
-  ///   - origin: The origin of every value; nil takes the line of each.
-  /// - Throws: `YAMLProblem` when it is not one document of scalars, lists and maps.
+  ///   - yaml: The text; an empty text reads as an empty scalar.
+  ///   - origin: The origin of every value; nil uses each value's line.
+  /// - Throws: `YAMLProblem` when the text is not a single document of scalars, lists and maps.
   init(yaml: String, origin: RecipePlace.Origin? = nil) throws(YAMLProblem) {
     guard yaml.utf8.count <= Self.byteLimit else {
       throw YAMLProblem(line: nil, key: nil, reason: "is larger than \(Self.byteLimit) bytes")
@@ -30,7 +32,7 @@ extension RecipeNode {
     }
     let root: Node?
     do {
-      // The rules of the basic resolver leave every plain scalar as text: what it means is decided here.
+      // The basic resolver leaves every plain scalar as text; its meaning is decided here.
       root = try Parser(yaml: yaml, resolver: .basic, encoding: .utf8).singleRoot()
     } catch {
       throw YAMLProblem(error, lineCount: 1 + yaml.dropLast().count(where: \.isNewline))
@@ -45,7 +47,8 @@ extension RecipeNode {
 }
 
 extension RecipeNode {
-  /// The places of a text where an alias could be: a `*` where a value may begin, before the first byte of a name.
+  /// Counts the places where an alias can be: a `*` where a value can begin, followed by the first byte of a
+  /// name.
   private static func aliasCount(of yaml: String) -> Int {
     let bytes = Array(yaml.utf8)
     return bytes.indices.count { i in
@@ -54,7 +57,7 @@ extension RecipeNode {
     }
   }
 
-  /// Whether a value can follow a byte; those beyond ASCII may end one of the line breaks of Unicode.
+  /// Whether a value can follow a byte; bytes beyond ASCII can end a Unicode line break.
   private static func isBeforeValue(_ byte: UInt8) -> Bool {
     byte >= 0x80 || " \t\r\n[{,:?-".utf8.contains(byte)
   }
@@ -69,7 +72,7 @@ extension RecipeNode {
   }
 }
 
-/// Turns the parser's nodes into ours and counts them.
+/// Converts the parser's nodes and counts them.
 private struct NodeConversion {
   let origin: RecipePlace.Origin?
   var nodeCount = 0
@@ -118,7 +121,7 @@ private struct NodeConversion {
 }
 
 extension YAMLProblem {
-  /// Puts an error of the parser on one line; it sees the end of the text on a line after the last.
+  /// Converts an error of the parser to one line; the parser reports the end of the text one line too far.
   fileprivate init(_ error: any Error, lineCount: Int) {
     switch error as? YamlError {
     case .scanner(let context, let problem, let mark, _), .parser(let context, let problem, let mark, _),

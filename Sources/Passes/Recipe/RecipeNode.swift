@@ -1,4 +1,4 @@
-/// A value of a recipe before anyone knows what it should be, with the place it comes from.
+/// A value of a recipe before its type is checked, with its place.
 struct RecipeNode {
   /// The shape of the value.
   enum Value {
@@ -7,13 +7,13 @@ struct RecipeNode {
     case map([Member])
   }
 
-  /// How a scalar was written, which decides what it may be read as.
+  /// The style of a scalar, which decides how it can be read.
   enum Style {
-    /// Without quotes: a number, truth value or null if it looks like one, else text.
+    /// Without quotes: a number, boolean or null if it looks like one, otherwise text.
     case plain
     /// In quotes: text.
     case quoted
-    /// Filled in from a variable or an argument: whatever is wanted in its place.
+    /// From a variable or an argument: any type that its place requires.
     case untyped
   }
 
@@ -27,19 +27,19 @@ struct RecipeNode {
   var value: Value
   var origin: RecipePlace.Origin
 
-  /// The value of a key, or nil when this is no map or has no such key.
+  /// Returns the value of a key, or nil when the node is not a map or has no such key.
   subscript(key: String) -> RecipeNode? {
     guard case .map(let members) = value else { return nil }
     return members.first { $0.key == key }?.value
   }
 
-  /// Whether this is an explicit `null`; nothing at all is not, since it may be a slip.
+  /// Whether the node is an explicit `null`; an empty value is not, since it can be a mistake.
   var isNull: Bool {
     guard case .scalar(let text, .plain) = value else { return false }
     return text == "null" || text == "~"
   }
 
-  /// The value in the words of a message.
+  /// The value as a phrase for messages.
   var phrase: String {
     switch value {
     case .scalar("", .plain): "empty"
@@ -52,7 +52,7 @@ struct RecipeNode {
 }
 
 extension String {
-  /// Whether YAML reads this plain scalar as something else than text.
+  /// Whether YAML reads this plain scalar as something other than text.
   var isTypedScalar: Bool {
     switch lowercased() {
     case "", "~", "null", "true", "false", ".nan", ".inf", "+.inf", "-.inf": true
@@ -60,10 +60,10 @@ extension String {
     }
   }
 
-  /// Whether this is an integer in decimal, without leading zeros, which some readers take for octal.
+  /// Whether the text is a decimal integer without leading zeros, which some readers parse as octal.
   var isInteger: Bool { wholeMatch(of: /[-+]?(0|[1-9][0-9]*)/) != nil }
 
-  /// Whether this is a decimal number, `1e-4` among them.
+  /// Whether the text is a decimal number, including `1e-4`.
   var isNumber: Bool {
     wholeMatch(of: /[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?/) != nil
   }

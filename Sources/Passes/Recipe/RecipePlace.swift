@@ -1,16 +1,16 @@
 import Checkpoints
 
-/// Where a value of a recipe comes from.
+/// The place of a value in a recipe or on the command line.
 public struct RecipePlace: Equatable, Sendable, CustomStringConvertible {
-  /// The line of the recipe, or the argument that replaced what it says.
+  /// The line of the recipe, or the argument that replaced the value.
   public enum Origin: Equatable, Sendable {
     /// A line of the file, counted from 1.
     case line(Int)
-    /// A command line argument as it would be typed: `--set passes.0.quantize.bits=3`.
+    /// A command line argument as typed: `--set passes.0.quantize.bits=3`.
     case argument(String)
   }
 
-  /// The recipe, or nil when there is none and everything comes from flags.
+  /// The recipe's path, or nil when everything comes from flags.
   public let path: String?
   /// The line or the argument.
   public let origin: Origin?
@@ -24,7 +24,7 @@ public struct RecipePlace: Equatable, Sendable, CustomStringConvertible {
     self.key = key
   }
 
-  /// The place as the start of a message: `recipe.yaml: line 4: key 'passes.0.quantize.bits'`.
+  /// The place as the beginning of a message: `recipe.yaml: line 4: key 'passes.0.quantize.bits'`.
   public var description: String {
     var parts: [String] = []
     if let path { parts.append(path) }

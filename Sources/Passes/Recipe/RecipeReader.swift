@@ -1,9 +1,9 @@
 import Checkpoints
 
-/// A cursor at one value of a recipe, which reads it as what is wanted or says what is wrong and where.
+/// A cursor at one value of a recipe; reads it as a type or throws an error with the place.
 struct RecipeReader {
   let node: RecipeNode
-  /// The recipe; nil when the value comes from flags.
+  /// The recipe's path; nil when the value comes from flags.
   let recipePath: String?
   /// The path of keys and indices to the value, empty at the root.
   let key: String
@@ -23,7 +23,7 @@ struct RecipeReader {
     RecipeReader(node: node, recipePath: recipePath, key: key.appendingKey(name))
   }
 
-  /// A map with no other keys than these.
+  /// Reads a map with no other keys than these.
   func map(keys: [String]) throws -> RecipeMap {
     let map = try anyMap(of: "a map of \(keys.alternatives(joinedBy: "and"))")
     for member in map.members where !keys.contains(member.name) {
@@ -32,7 +32,7 @@ struct RecipeReader {
     return map
   }
 
-  /// A map with any keys.
+  /// Reads a map with any keys.
   func anyMap(of expected: String) throws -> RecipeMap {
     guard case .map(let members) = node.value else { throw mismatch(expected) }
     return RecipeMap(
@@ -44,13 +44,13 @@ struct RecipeReader {
       })
   }
 
-  /// The elements of a list.
+  /// Reads the elements of a list.
   func list(of expected: String) throws -> [RecipeReader] {
     guard case .list(let elements) = node.value else { throw mismatch("a list of \(expected)") }
     return elements.enumerated().map { i, element in child("\(i)", element) }
   }
 
-  /// Text that is not empty; a plain number or truth value must be quoted to be text.
+  /// Reads text that is not empty; a number or boolean is text only in quotes.
   func text(_ expected: String = "text") throws -> String {
     guard case .scalar(let text, let style) = node.value else { throw mismatch(expected) }
     if style == .plain, text.isTypedScalar {
@@ -61,14 +61,16 @@ struct RecipeReader {
     return text
   }
 
-  /// A path; relative ones start from the recipe's folder, or from the current one when given as an argument.
+  /// Reads a path.
+  ///
+  /// Relative paths start at the recipe's folder, or at the current folder if given as an argument.
   func path() throws -> PathOption {
     let text = try text("a path")
     if case .line = node.origin { return PathOption(text, in: recipePath?.folderOfPath ?? "") }
     return PathOption(text)
   }
 
-  /// A path, or a list of paths of which none is given twice; an empty one asks for no text.
+  /// Reads a path or a list of distinct paths; an empty list means no text.
   func texts() throws -> [PathOption] {
     guard case .list = node.value else { return [try path()] }
     var texts: [PathOption] = []
@@ -82,7 +84,7 @@ struct RecipeReader {
     return texts
   }
 
-  /// A whole number in a range.
+  /// Reads a whole number in a range.
   func integer(in range: ClosedRange<Int>) throws -> Int {
     let expected = "an integer " + range.phrase
     guard let value = unquoted.flatMap({ $0.isInteger ? Int($0) : nil }), range.contains(value) else {
@@ -91,7 +93,7 @@ struct RecipeReader {
     return value
   }
 
-  /// One of a few whole numbers.
+  /// Reads one of a few whole numbers.
   func integer(among allowed: [Int]) throws -> Int {
     guard let value = unquoted.flatMap({ $0.isInteger ? Int($0) : nil }), allowed.contains(value) else {
       throw mismatch(allowed.alternatives())
@@ -99,10 +101,10 @@ struct RecipeReader {
     return value
   }
 
-  /// A seed.
+  /// Reads a seed.
   func seed() throws -> UInt64 { UInt64(try integer(in: 0...Int.max)) }
 
-  /// A finite number within limits.
+  /// Reads a finite number within limits.
   func number(_ limits: NumberLimits) throws -> Double {
     guard let value = unquoted.flatMap({ $0.isNumber ? Double($0) : nil }), value.isFinite,
       limits.contains(value)
@@ -112,7 +114,7 @@ struct RecipeReader {
     return value
   }
 
-  /// A truth value.
+  /// Reads a boolean.
   func flag() throws -> Bool {
     switch unquoted {
     case "true": return true
@@ -121,7 +123,7 @@ struct RecipeReader {
     }
   }
 
-  /// One of a few words.
+  /// Reads one of a few words.
   func choice<Choice>(_ choices: [(word: String, value: Choice)]) throws -> Choice {
     guard case .scalar(let text, _) = node.value, let choice = choices.first(where: { $0.word == text })
     else {
@@ -130,15 +132,15 @@ struct RecipeReader {
     return choice.value
   }
 
-  /// One of the cases of an enumeration.
+  /// Reads one case of an enumeration.
   func choice<Choice: RawRepresentable<String> & CaseIterable>() throws -> Choice {
     try choice(Choice.allCases.map { (word: $0.rawValue, value: $0) })
   }
 
-  /// Cases of an enumeration, at least one, each once.
+  /// Reads distinct cases of an enumeration, at least one.
   ///
-  /// - Parameter nothing: What a pass without any would do: `trains nothing`.
-  /// - Returns: The cases in their order.
+  /// - Parameter nothing: The effect of an empty list, for the error: `trains nothing`.
+  /// - Returns: The cases in order.
   /// - Throws: `PassError.recipe`.
   func choices<Choice: RawRepresentable<String> & CaseIterable & Equatable>(
     elseDoing nothing: String
@@ -153,17 +155,17 @@ struct RecipeReader {
     return chosen
   }
 
-  /// The dtype of scales and biases, or of weights.
+  /// Reads the dtype of scales and biases, or of weights.
   func tableType() throws -> DType {
     try choice([DType.f32, .f16, .bf16].map { (word: $0.recipeWord, value: $0) })
   }
 
-  /// A list of patterns over module names.
+  /// Reads a list of patterns over module names.
   func patterns() throws -> [ModulePattern] {
     try list(of: "patterns").map { try ModulePattern($0.text("a pattern"), at: $0.place) }
   }
 
-  /// A list of patterns that must select something.
+  /// Reads a list of at least one pattern.
   func targets() throws -> [ModulePattern] {
     let patterns = try patterns()
     guard !patterns.isEmpty else { throw failure("is an empty list, which selects nothing") }

@@ -1,11 +1,11 @@
-/// The values of a recipe's variables, and the filling in of `${name}`.
+/// The values of a recipe's variables, and the replacement of `${name}`.
 struct RecipeVariables {
   private(set) var values: [Recipe.Variable] = []
-  /// The elements of those that are lists, by their names.
+  /// The elements of list variables, by name.
   private var lists: [String: [RecipeNode]] = [:]
   private let recipePath: String?
 
-  /// Reads the `variables` key; a value may use the variables above it.
+  /// Reads the `variables` key; a value can use the variables above it.
   ///
   /// - Throws: `PassError.recipe` when a name or a value cannot be used.
   init(of root: RecipeNode, recipePath: String?) throws {
@@ -48,7 +48,7 @@ struct RecipeVariables {
     }
   }
 
-  /// The value with every `${name}` in it replaced, and `$${` by `${`.
+  /// Replaces every `${name}` in a value, and `$${` by `${`.
   func fill(_ node: RecipeNode, key: String = "") throws -> RecipeNode {
     var filled = node
     switch node.value {
@@ -69,7 +69,7 @@ struct RecipeVariables {
     return filled
   }
 
-  /// The elements of the list that a whole scalar stands for.
+  /// Returns the elements of the list variable that a whole scalar names.
   private func list(_ text: String) -> [RecipeNode]? {
     guard text.hasPrefix("${"), text.hasSuffix("}") else { return nil }
     return lists[String(text.dropFirst(2).dropLast())]
@@ -109,9 +109,9 @@ struct RecipeVariables {
 }
 
 extension String {
-  /// The path of keys one deeper.
+  /// Appends a key to the path.
   func appendingKey(_ key: String) -> String { isEmpty ? key : "\(self).\(key)" }
 
-  /// The text as a recipe must give it, so that filling in leaves this.
+  /// The text, escaped so that filling in variables gives it back.
   var escapedForFilling: String { replacing("${", with: "$${") }
 }

@@ -2,46 +2,48 @@ import Checkpoints
 import Kernels
 import Models
 
-/// What becomes of the tensors of a model whose residual stream and heads are rotated.
+/// The changes of a model's tensors when its residual stream and heads are rotated.
 ///
-/// With `Q` the matrix that turns a row of the residual stream and `R` the one that turns a head's values, the weights that
-/// read the stream become `W · diag(g) · Q`, `g` being the norm before them, which then is 1; those that write it become
-/// `Qᵀ · W`; and values are turned as they come and back as they go. Nothing is left to do when the model runs.
+/// `Q` rotates a row of the residual stream and `R` a head's values. Weights that read the stream become `W ·
+/// diag(g) · Q`, with `g` the weights of the norm before them, which then become 1. Weights that write the
+/// stream become `Qᵀ · W`. Values of attention are rotated by the weights that produce them and rotated back
+/// by those that read them. The running model needs no additional work.
 ///
 /// Source: QuaRot, arXiv:2404.00456, section 4, stages 1a and 1b; R1 and R2 of SpinQuant, arXiv:2405.16406.
 struct ModelRotation {
-  /// What becomes of one weight.
+  /// The change of one weight.
   struct Rule {
-    /// The weight that it is made from.
+    /// The weight that it is computed from.
     let source: String
     /// `[out, in]`.
     let shape: [Int]
-    /// The norm whose weights the columns are multiplied with.
+    /// The norm whose weights multiply the columns.
     var norm: String?
-    /// What turns each row, or equal parts of it.
+    /// The transform of each row, or of equal parts of each row.
     var rows: OrthogonalTransform?
-    /// What turns each column, or equal parts of it.
+    /// The transform of each column, or of equal parts of each column.
     var columns: OrthogonalTransform?
   }
 
-  /// By the name of the weight, in no order.
+  /// The rules by name of the weight.
   let rules: [String: Rule]
-  /// The norms that become 1.
+  /// The norms whose weights become 1.
   let norms: Set<String>
-  /// The output head that the model has had no tensor of its own for.
+  /// The output head to add, if the model has no tensor for it.
   let newHead: String?
-  /// Whether the configuration ties the embeddings, which are two matrices afterwards.
+  /// Whether the configuration must untie the embeddings, which become two matrices.
   let untiesEmbeddings: Bool
-  /// The norm after the last layer, which a new head stands after.
+  /// The norm after the last layer; a new head follows it in the file.
   let lastNorm: String
 
-  /// Finds out what becomes of each tensor; all that are needed are there, and of the right shapes.
+  /// Determines the change of each tensor and checks that all needed tensors are present with the right
+  /// shapes.
   ///
   /// - Parameters:
-  ///   - options: What is rotated.
-  ///   - layout: Where the tensors of the model are.
+  ///   - options: The parts to rotate.
+  ///   - layout: The names and shapes of the model's tensors.
   ///   - input: The checkpoint.
-  /// - Throws: `FormatError` with the first tensor that is missing, of another shape, or no float.
+  /// - Throws: `FormatError` with the first tensor that is missing, has another shape, or is not a float.
   init(_ options: RotateOptions, _ layout: ModelLayout, in input: Checkpoint) throws {
     try layout.requireTensors(in: input)
     let turns = Turns(options, layout.configuration)
@@ -67,7 +69,7 @@ struct ModelRotation {
     lastNorm = layout.finalNorm.name
   }
 
-  /// What turns the dimensions of a model.
+  /// The transforms of a model's dimensions.
   private struct Turns {
     let stream: OrthogonalTransform?
     let head: OrthogonalTransform?
@@ -89,9 +91,9 @@ struct ModelRotation {
       }
     }
 
-    /// What becomes of a matrix, or nil when it stays as it is.
+    /// Returns the rule of a matrix, or nil when it does not change.
     ///
-    /// The values of a row lie along the last dimension.
+    /// The values of a row are along the last dimension.
     func rule(for tensor: ModelTensor, source: ModelTensor) -> Rule? {
       let axes = tensor.slot.axes
       guard axes.count == 2 else { return nil }
@@ -105,9 +107,9 @@ struct ModelRotation {
   /// Rotates a weight.
   ///
   /// - Parameters:
-  ///   - rule: What to do.
+  ///   - rule: The rule of the weight.
   ///   - values: `[out, in]`; replaced.
-  ///   - norm: The weights of its norm, if there is one.
+  ///   - norm: The weights of the norm, if there is one.
   static func apply(_ rule: Rule, to values: inout [Float], norm: [Float]?) {
     let (rowCount, columnCount) = (rule.shape[0], rule.shape[1])
     rotate(&values, columnCount: columnCount, by: rule.rows, scales: norm)
@@ -137,7 +139,7 @@ struct ModelRotation {
 }
 
 extension OrthogonalTransform {
-  /// A transform with random signs.
+  /// Creates a transform with random signs.
   fileprivate init(count: Int, seed: UInt64, stream: Int) {
     var random = RandomStream(seed: seed, stream: stream)
     self.init(signs: (0..<count).map { _ in random.uniform() < 0.5 ? -1 : 1 })

@@ -1,20 +1,20 @@
 public import Checkpoints
 
-/// What the rotate pass does.
+/// The options of the rotate pass.
 public struct RotateOptions: PassOptionValues {
-  /// A space of activations that can be rotated without changing what the model computes.
+  /// A space of activations that can be rotated without changing the model's output.
   public enum Part: String, Sendable, CaseIterable {
-    /// The residual stream between layers; an output head that is the embedding becomes a tensor of its own.
+    /// The residual stream between layers; an output head tied to the embedding becomes a separate tensor.
     case residual
-    /// The values of attention, each head by itself.
+    /// The values of attention, each head on its own.
     case heads
   }
 
-  /// What is rotated, at least one part, each once.
+  /// The parts to rotate, at least one, distinct.
   public var parts = Part.allCases
   /// The seed of the rotations.
   public var seed: UInt64 = 1
-  /// The dtype of the weights that are rotated, f32, f16 or bf16; nil keeps what they are.
+  /// The dtype of rotated weights, f32, f16 or bf16; nil keeps their dtypes.
   public var dtype: DType?
 
   /// Every option has its default.

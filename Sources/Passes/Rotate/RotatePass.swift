@@ -2,29 +2,31 @@ public import Checkpoints
 import Kernels
 import Models
 
-/// Rotates the residual stream and the heads of a dense model, which leaves what it computes and spreads outliers of its
-/// weights over all columns, where a few bits represent them better.
+/// Rotates the residual stream and the heads of a dense model.
+///
+/// The output stays the same, and outliers of weights spread over all columns, where a few bits represent
+/// them better.
 public struct RotatePass: Pass {
   /// The name in recipes.
   public static let name = "rotate"
-  /// What it does.
+  /// The summary for help.
   public static let summary =
     "Rotate a model's activations, which leaves its function and spreads outliers of its weights."
   private static let configurationName = ModelConfiguration.fileName
-  /// How it is done.
+  /// The options of the pass.
   public var options: RotateOptions
 
   /// Takes options.
   public init(_ options: RotateOptions) { self.options = options }
 
-  /// Later passes compare with the rotated model, whose activations they see.
+  /// Later passes compare with the rotated model, because they see its activations.
   public var effect: PassEffect {
     var effect = PassEffect()
     effect.replacesOriginal = true
     return effect
   }
 
-  /// Finds what is rotated, and the norms that become 1.
+  /// Selects the tensors to rotate and the norms that become 1.
   public func plan(_ input: Checkpoint) throws -> PassPlan {
     let rotation = try rotation(of: input)
     var editor = PlanEditor(input)
@@ -59,7 +61,7 @@ public struct RotatePass: Pass {
     return plan
   }
 
-  /// What becomes of the tensors; all it needs are there, dense, and of the right shapes.
+  /// Returns the changes of the tensors; checks that all are present, dense, and have the right shapes.
   private func rotation(of input: Checkpoint) throws -> ModelRotation {
     if let module = input.contents.quantization.keys.min(by: precedes) {
       throw PassError.usage(
@@ -86,7 +88,7 @@ public struct RotatePass: Pass {
     TensorInfo(name: tensor.name, dtype: options.dtype ?? tensor.dtype, shape: tensor.shape)
   }
 
-  /// The output head that is made, of the embedding's dtype.
+  /// Returns the output head to add, with the embedding's dtype.
   private func newHead(_ rotation: ModelRotation, in input: Checkpoint) throws -> TensorInfo? {
     guard let name = rotation.newHead, let rule = rotation.rules[name],
       let embedding = input.tensor(named: rule.source)
@@ -94,8 +96,7 @@ public struct RotatePass: Pass {
     return rotated(TensorInfo(name: name, dtype: embedding.dtype, shape: embedding.shape))
   }
 
-  /// The configuration of a model whose output head is no longer the embedding or whose weights have another dtype, or nil
-  /// when it does not change.
+  /// Returns the configuration after untying the head or changing the dtype, or nil when it does not change.
   private func configuration(_ rotation: ModelRotation, of input: Checkpoint) throws -> [UInt8]? {
     guard options.parts.contains(.residual), try input.asset(named: Self.configurationName) != nil else {
       return nil
@@ -111,7 +112,7 @@ public struct RotatePass: Pass {
 }
 
 extension PassOptions {
-  /// Rotates the residual stream and the heads.
+  /// Creates the step of a recipe.
   public static func rotate(_ options: RotateOptions) -> PassOptions { PassOptions(RotatePass(options)) }
 }
 
@@ -167,16 +168,16 @@ private struct RotateRun: PassRun {
   }
 }
 
-/// What a rotation did.
+/// The report of a rotation.
 public struct RotationReport: PassReport {
-  /// The tensors that were rotated.
+  /// The number of rotated tensors.
   public let tensors: Int
-  /// The norm of what rounding changed, relative to the rotated weights.
+  /// The norm of the rounding error, relative to the norm of the rotated weights.
   public let relativeRounding: Double
-  /// Whether the output head became a tensor of its own.
+  /// Whether the output head became a separate tensor.
   public let addsOutputHead: Bool
 
-  /// The values, in their order.
+  /// The values of the report, in order.
   public var items: [ReportItem] {
     [
       ReportItem("tensors", .integer(tensors)), ReportItem("relative_rounding", .number(relativeRounding)),

@@ -1,6 +1,6 @@
 import Kernels
 
-/// One step's factors.
+/// The factors of one step.
 ///
 /// Source: Adam, arXiv:1412.6980, β₁ 0.9, β₂ 0.999, ε 1e-8, as in PyTorch.
 struct AdamStep {
@@ -17,13 +17,13 @@ struct AdamStep {
     biasCorrection2 = 1 - Self.power(Self.beta2, updateCount)
   }
 
-  /// Multiplied out: the bits of `pow` are those of one version of the C library, and a training must repeat
-  /// exactly.
+  /// Multiplied out, because the results of `pow` differ between versions of the C library, and training must
+  /// be reproducible.
   private static func power(_ base: Double, _ exponent: Int) -> Double {
     (0..<exponent).reduce(1.0) { product, _ in product * base }
   }
 
-  /// The same step with another learning rate.
+  /// Returns the step with its learning rate multiplied by a factor.
   func scaled(by factor: Double) -> AdamStep {
     var step = self
     step.learningRate *= factor
@@ -44,7 +44,7 @@ struct AdamStep {
   }
 }
 
-/// Adam's running means for one list of parameters.
+/// Adam's moving averages for one list of parameters.
 struct AdamMoments {
   private var first: [Float]
   private var second: [Float]
@@ -57,7 +57,7 @@ struct AdamMoments {
     second = first
   }
 
-  /// Takes a step with the parameters that these are the means of.
+  /// Takes a step with the parameters that the averages belong to.
   mutating func take(_ step: AdamStep, _ gradient: [Float], to parameters: inout [Float]) {
     step.apply(gradient, to: &parameters, &first, &second)
   }

@@ -2,27 +2,30 @@ import Checkpoints
 import Kernels
 import Models
 
-/// The codes of a packed weight while they are trained.
+/// The codes of a packed weight during training.
 ///
-/// Every code has a position on the grid, in units of the step, and is the position rounded. The gradient goes through the
-/// rounding as if it were not there; positions stay where they round to a code.
+/// Every code has a position on the grid, in units of the step; the code is the rounded position. The
+/// gradient ignores the rounding. Positions are kept in the range that rounds to a code.
 ///
-/// Source: the straight-through estimator, arXiv:1308.3432; trained weights on a grid as in EfficientQAT, arXiv:2407.11062.
+/// Source: the straight-through estimator, arXiv:1308.3432; trained weights on a grid as in EfficientQAT,
+/// arXiv:2407.11062.
 struct CodeState {
-  /// The share of the way from the middle of a code to its weight: a little inside, so that noise alone changes none.
+  /// The fraction of the distance from a code's middle to its weight; below 1, so that noise alone changes no
+  /// code.
   private static let pull: Float = 0.9
-  /// How far from the last codes a position may lie: little enough that it still rounds to them.
+  /// The maximum distance of a position beyond the outer codes; below 0.5, so that it still rounds to them.
   private static let reach: Float = 0.499
   /// `[rows, columns]`.
   private var positions: [Float]
   private var moments: AdamMoments
   private let top: Float
 
-  /// Starts at the codes themselves, or towards where the weights lie.
+  /// Starts at the codes themselves, or between the codes and the original weights.
   ///
   /// - Parameters:
   ///   - packed: The codes.
-  ///   - weights: What was quantized; each pulls its position within its code. Nil leaves positions in the middle.
+  ///   - weights: The weights before quantization; each moves its position within its code. Nil leaves
+  ///     positions in the middle.
   init(_ packed: PackedWeight, near weights: Weight? = nil) {
     let codes = packed.codes.withSpan { span in
       var codes = [UInt8](repeating: 0, count: span.byteCount * 8 / packed.bits)
@@ -45,11 +48,11 @@ struct CodeState {
 
   var count: Int { positions.count }
 
-  /// The codes after a step.
+  /// Updates the positions and returns the new codes.
   ///
   /// - Parameters:
-  ///   - gradient: Of the weight, `[rows, columns]`.
-  ///   - packed: The weight that it is the gradient of.
+  ///   - gradient: The gradient of the weight, `[rows, columns]`.
+  ///   - packed: The weight of the gradient.
   ///   - step: The step.
   /// - Returns: Packed codes.
   mutating func updated(_ gradient: [Float], of packed: PackedWeight, _ step: AdamStep) -> TensorBytes {
@@ -67,7 +70,7 @@ struct CodeState {
     return packedCodes(bits: packed.bits)
   }
 
-  /// Writes or reads the numbers that the next steps depend on.
+  /// Writes or reads the values that later steps depend on.
   ///
   /// - Returns: Packed codes.
   mutating func exchange(
@@ -82,7 +85,7 @@ struct CodeState {
     var codes = [UInt8](repeating: 0, count: positions.count)
     var target = codes.mutableSpan
     let positions = positions.span
-    // What is not a number becomes 0: the loss says that it is there.
+    // NaN becomes 0; the loss reports it.
     for i in positions.indices { target[i] = positions[i] > 0 ? UInt8(min(positions[i], top) + 0.5) : 0 }
     var bytes = [UInt8](repeating: 0, count: codes.count * bits / 8)
     var packed = bytes.mutableSpan

@@ -1,20 +1,20 @@
 package import Models
 
-/// Where the gradients of an update come together after they were computed and before they are used.
+/// Combines the gradients of an update after they were computed and before they are used.
 ///
-/// Windows are added in their order first, so that the number of threads changes nothing. The sums then pass
-/// here, exactly once for each update. What runs on several machines adds theirs here.
+/// Windows are added in order first, so that the number of threads changes nothing. The sums then pass
+/// through here, exactly once per update. A run on several machines adds their sums here.
 package protocol GradientReducer: Sendable {
-  /// Completes the gradients of an update: from the sums over this process's windows to those over all.
+  /// Completes the gradients of an update: turns sums over this process's windows into sums over all windows.
   ///
-  /// - Parameter gradients: Layer by layer.
-  /// - Throws: What goes wrong between machines.
+  /// - Parameter gradients: The gradients, layer by layer.
+  /// - Throws: Errors of the communication between machines.
   func reduce(_ gradients: inout [LayerGradients]) throws
-  /// Completes the loss of an update likewise.
+  /// Completes the loss of an update in the same way.
   func reduce(_ loss: inout RilqLoss) throws
 }
 
-/// All windows are computed in this process: its sums are complete.
+/// The reducer of a single process, whose sums are already complete.
 package struct LocalGradients: GradientReducer {
   /// Adds nothing.
   package init() {}
@@ -24,7 +24,7 @@ package struct LocalGradients: GradientReducer {
 }
 
 extension [LayerGradients] {
-  /// Adds the gradients of windows, in their order.
+  /// Adds the gradients of windows in order.
   mutating func add(_ windows: some Sequence<[LayerGradients]>) {
     for window in windows {
       for index in indices { self[index].add(window[index]) }

@@ -14,10 +14,10 @@ struct LinearState {
   /// Starts a training.
   ///
   /// - Parameters:
-  ///   - linear: The linear as it is at the start.
-  ///   - parts: What of it is trained.
+  ///   - linear: The linear at the start.
+  ///   - parts: The parts to train.
   ///   - rates: The learning rate of each part.
-  ///   - weights: What was quantized, which codes start near; nil starts them in the middle.
+  ///   - weights: The weights before quantization, which codes start near; nil starts them in the middle.
   init(
     _ linear: Linear, training parts: TrainedParts, rates: LearningRateScale = LearningRateScale(),
     weights: Weight? = nil
@@ -58,8 +58,7 @@ struct LinearState {
     linear.weight.packed = packed
   }
 
-  /// Writes or reads every list of numbers that the next steps depend on; a reader's lists also change the
-  /// linear.
+  /// Writes or reads every list of values that later steps depend on; reading also changes the linear.
   mutating func exchange(_ linear: inout Linear, with archive: inout some StateArchive & ~Copyable) throws {
     if var adapter = linear.adapter, loraA != nil, loraB != nil {
       try archive.exchange(&adapter.loraA.values)
@@ -81,11 +80,11 @@ struct TrainedLinear {
   var linear: Linear
   var state: LinearState
 
-  /// Takes a step with every linear, on all cores.
+  /// Takes a step with every linear in parallel.
   ///
   /// - Parameters:
-  ///   - linears: The linears.
-  ///   - gradients: One for each.
+  ///   - linears: The linears to update.
+  ///   - gradients: One per linear.
   ///   - step: The step.
   static func update(_ linears: inout [TrainedLinear], _ gradients: [LinearGradients], _ step: AdamStep) {
     var span = linears.mutableSpan
@@ -98,7 +97,7 @@ struct TrainedLinear {
 }
 
 extension LinearGradients {
-  /// The gradients of scales and biases, from those of the weight where that is what there is.
+  /// Returns the gradients of scales and biases, derived from the weight's gradient if that is given.
   fileprivate func tables(
     of packed: PackedWeight, columnCount: Int
   ) -> (scales: [Float], biases: [Float]) {

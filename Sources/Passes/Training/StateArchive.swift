@@ -1,18 +1,18 @@
 import Checkpoints
 import Kernels
 
-/// Where numbers go to or come from when a training is kept, in one order for both ways.
+/// The destination or source of the values of a training state, in the same order both ways.
 ///
-/// What is kept says once what it consists of, by handing each list to `exchange`: a writer takes the
-/// elements, a reader replaces them. So a list that is written is also read, and at the same place.
+/// A state lists its values once, by passing each list to `exchange`: a writer takes the elements, a reader
+/// replaces them. So every list that is written is also read at the same place.
 package protocol StateArchive: ~Copyable {
-  /// Takes the floats, or replaces them by as many.
+  /// Takes the floats, or replaces them by the same number.
   mutating func exchange(_ floats: inout [Float]) throws
-  /// Takes the bytes, or replaces them by as many.
+  /// Takes the bytes, or replaces them by the same number.
   mutating func exchange(_ bytes: inout [UInt8]) throws
 }
 
-/// Writes a state to a file, with a CRC-32 of everything at its end.
+/// Writes a state to a file that ends with a CRC-32 of its contents.
 package struct StateWriter: ~Copyable, StateArchive {
   private var file: OutputFile
   private var checksum: UInt32
@@ -20,8 +20,8 @@ package struct StateWriter: ~Copyable, StateArchive {
   /// Begins a file.
   ///
   /// - Parameters:
-  ///   - path: The file to make.
-  ///   - header: Its first line, without the line's end.
+  ///   - path: The file to create.
+  ///   - header: The first line, without its line break.
   /// - Throws: `FormatError` when the file cannot be written.
   package init(creating path: String, header: String) throws {
     let line = Array((header + "\n").utf8)
@@ -44,26 +44,26 @@ package struct StateWriter: ~Copyable, StateArchive {
 
   package mutating func exchange(_ bytes: inout [UInt8]) throws { try append(bytes) }
 
-  /// Ends the file; everything is on the disk afterwards.
+  /// Completes the file; it is on disk afterwards.
   package mutating func finish() throws {
     try file.append((0..<4).map { UInt8(truncatingIfNeeded: checksum >> ($0 * 8)) })
     try file.sync()
   }
 }
 
-/// Reads a state from a file whose CRC-32 was checked first.
+/// Reads a state from a file after checking its CRC-32.
 package struct StateReader: StateArchive {
   private static let checksumByteCount = 4
   private static let pieceByteCount = 1 << 22
   private let file: MappedFile
-  /// The first line, without its end.
+  /// The first line, without its line break.
   package let header: [UInt8]
   private var next: Int
   private let end: Int
 
   /// Opens a file and checks it.
   ///
-  /// - Throws: `FormatError` when it cannot be read, is too short, or is not what was written.
+  /// - Throws: `FormatError` when the file cannot be read, is too short, or has a wrong checksum.
   package init(path: String) throws {
     file = try MappedFile(path: path)
     let end = file.byteCount - Self.checksumByteCount
@@ -93,12 +93,12 @@ package struct StateReader: StateArchive {
   }
 
   private static func damaged(_ path: String, _ reason: String) -> FormatError {
-    // The pipeline names the target instead of files in its work folder, so the place says which file it is.
+    // The pipeline names the target instead of files in its work folder, so the place names the file.
     FormatError(
       path, at: "kept state", .malformed("is damaged: \(reason); without --resume the run begins anew"))
   }
 
-  /// The place of the next bytes, which are then taken.
+  /// Returns the range of the next bytes and moves past them.
   private mutating func take(_ byteCount: Int) throws -> Range<Int> {
     guard byteCount <= end - next else {
       throw FormatError(file.path, .truncated(needed: byteCount, available: end - next))
@@ -119,9 +119,9 @@ package struct StateReader: StateArchive {
     file.discard(range)
   }
 
-  /// Makes sure that nothing is left.
+  /// Checks that no bytes are left.
   ///
-  /// - Throws: `FormatError` when the file is longer than what was read of it.
+  /// - Throws: `FormatError` when the file has bytes that were not read.
   package func finish() throws {
     guard next == end else {
       throw FormatError(file.path, .malformed("\(end - next) bytes follow the last list"))

@@ -12,16 +12,16 @@ struct TableState {
     moments = AdamMoments(count: start.count)
   }
 
-  /// The table after a step.
+  /// Updates the parameters and returns the new table.
   mutating func updated(_ gradient: [Float], _ step: AdamStep) -> [Float] {
     let inUnits = gradient.indices.map { gradient[$0] * unit[$0] }
     moments.take(step, inUnits, to: &parameters)
     return values
   }
 
-  /// Writes or reads the numbers that the next steps depend on.
+  /// Writes or reads the values that later steps depend on.
   ///
-  /// - Returns: The table that belongs to them.
+  /// - Returns: The table of these values.
   mutating func exchange(with archive: inout some StateArchive & ~Copyable) throws -> [Float] {
     try archive.exchange(&parameters)
     try moments.exchange(with: &archive)

@@ -9,7 +9,7 @@ extension VerifyOptions {
       "sampled", \.sampled, .integer(in: 1...1_000_000),
       "number of windows that the original model writes, instead of a text"
     ).byDefault("none").when { $0.sampled != nil }
-    Option("seed", \.seed, .seed, "seed of the windows that the original model writes")
+    Option("seed", \.seed, .seed, "seed of the generated windows")
       .when { $0.sampled != nil }
     Option("against", \.against, .verifyReference, "reference of the comparison, see below")
       .byDefault("`unmerged` after a merge, otherwise `input`").inRecipesOnly()
@@ -40,7 +40,7 @@ extension VerifyOptions {
       "limit of the ratio of the candidate's perplexity to the reference's")
   }
 
-  /// Refuses a comparison on no windows or on windows from two places, or with an unmerged state that is not there.
+  /// Rejects options with no windows or two sources of windows, and an unmerged state that does not exist.
   public func validate(_ given: GivenOptions, after previous: [PassOptions]) throws {
     if sampled == nil {
       guard text != nil else { throw given.missing("text") }
@@ -52,14 +52,14 @@ extension VerifyOptions {
     throw given.failure(at: "against", "is 'unmerged', but no merge comes before")
   }
 
-  /// The options with what is compared with, and with limits where none is given, so that a check can always fail.
+  /// Fills in the reference, and the default limits if none is given, so that the check can always fail.
   public func resolved(after previous: [PassOptions]) -> VerifyOptions {
     var options = withLimits
     options.against = against ?? (previous.haveUnmergedState ? .unmerged : .input)
     return options
   }
 
-  /// The options with the default limits where no limit is given.
+  /// The options, with the default limits if no limit is given.
   var withLimits: VerifyOptions {
     let limits = [maxKL, maxMeanKL, maxLogitDifference, minTop1Agreement, maxPerplexityRatio]
     guard limits.allSatisfy({ $0 == nil }) else { return self }
@@ -71,7 +71,7 @@ extension VerifyOptions {
 }
 
 extension OptionKind<VerifyReference> {
-  /// `unmerged`, `input` or a path; a file of such a name is written `./input`.
+  /// `unmerged`, `input` or a path; a file named `input` is written `./input`.
   static var verifyReference: Self {
     var kind = Self("`unmerged`, `input` or a path") { reader in
       switch try reader.text("unmerged, input or a path") {

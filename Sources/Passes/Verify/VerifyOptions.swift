@@ -1,4 +1,4 @@
-/// What a candidate is compared with.
+/// The checkpoint that a candidate is compared with.
 public enum VerifyReference: Sendable, Equatable {
   /// The state before the last merge.
   case unmerged
@@ -8,30 +8,30 @@ public enum VerifyReference: Sendable, Equatable {
   case path(PathOption)
 }
 
-/// What the verify pass does, and the limits beyond which it fails.
+/// The options of the verify pass, and the limits beyond which it fails.
 public struct VerifyOptions: PassOptionValues {
-  /// The limit of the mean KL that applies when no limit is given.
+  /// The default limit of the mean KL, used when no limit is given.
   public static let defaultMaxMeanKL = 1e-6
-  /// The limit of the largest KL that applies when no limit is given.
+  /// The default limit of the largest KL, used when no limit is given.
   public static let defaultMaxKL = 1e-4
 
-  /// The limit of the largest difference of two logits that applies when no limit is given.
+  /// The default limit of the largest difference of two logits, used when no limit is given.
   ///
-  /// Logits show a change of a single scale that the distributions hide: a shift of all logits alike, or of
-  /// improbable tokens.
+  /// Logits show changes of a single scale that the distributions hide, such as a shift of all logits or of
+  /// those of improbable tokens.
   public static let defaultMaxLogitDifference = 1e-3
 
-  /// The text that both sides read, UTF-8; nil reads windows that the original model writes.
+  /// The UTF-8 text for both sides; nil reads windows that the original model generates.
   public var text: PathOption?
-  /// The windows that the original model writes, without a text.
+  /// The number of windows that the original model generates when there is no text.
   public var sampled: Int?
-  /// The seed of the windows that the original model writes.
+  /// The seed of the generated windows.
   public var seed: UInt64 = 1
-  /// What is compared with; nil means `unmerged` after a merge and `input` otherwise.
+  /// The reference; nil means `unmerged` after a merge and `input` otherwise.
   public var against: VerifyReference?
-  /// The tokens a window, at least 2.
+  /// The number of tokens per window, at least 2.
   public var window = 512
-  /// The tokens of the text that are used, at least a window; nil uses all.
+  /// The number of tokens of the text to use, at least one window; nil for all.
   public var maxTokens: Int?
   /// The limit of the KL divergence at any token, in nats.
   public var maxKL: Double?
@@ -39,11 +39,11 @@ public struct VerifyOptions: PassOptionValues {
   public var maxMeanKL: Double?
   /// The limit of the absolute difference of any two logits.
   public var maxLogitDifference: Double?
-  /// The least share of tokens whose most probable successor is the same, `0...1`.
+  /// The minimum fraction of tokens with the same most probable successor, `0...1`.
   public var minTop1Agreement: Double?
   /// The limit of the candidate's perplexity divided by the reference's.
   public var maxPerplexityRatio: Double?
 
-  /// Every option has its default; the windows are missing yet.
+  /// Every option has its default; the source of windows must be set.
   public init() {}
 }

@@ -1,27 +1,28 @@
 public import Checkpoints
 import Models
 
-/// Compares the checkpoint with the original, with the state before the last merge, or with another; writes nothing.
+/// Compares the checkpoint with the original, the state before the last merge, or another one; writes
+/// nothing.
 public struct VerifyPass: Pass {
   /// The name in recipes.
   public static let name = "verify"
-  /// What it does.
+  /// The summary for help.
   public static let summary =
     "Compare two checkpoints' outputs on the same tokens; exit code 1 beyond a limit."
-  /// How it is done.
+  /// The options of the pass.
   public var options: VerifyOptions
 
   /// Takes options.
   public init(_ options: VerifyOptions) { self.options = options }
 
-  /// Nothing is written.
+  /// The pass writes no checkpoint.
   public var effect: PassEffect {
     var effect = PassEffect()
     effect.writesCheckpoint = false
     return effect
   }
 
-  /// Reads the text once, with the tokenizer of the reference.
+  /// Reads the text once with the reference's tokenizer.
   public func checkTexts(for input: Checkpoint, _ access: FileAccess) throws {
     guard let text = options.text else { return }
     var reference = input
@@ -33,7 +34,7 @@ public struct VerifyPass: Pass {
       tokenizer: try Tokenizer(of: reference))
   }
 
-  /// Plans to change nothing.
+  /// Creates a plan without changes.
   public func plan(_ input: Checkpoint) throws -> PassPlan {
     PassPlan(unchanged: input) { [options] input, context in
       try VerifyRun(options, candidate: input, context)
@@ -42,11 +43,11 @@ public struct VerifyPass: Pass {
 }
 
 extension PassOptions {
-  /// Compares with the original, with the state before the last merge, or with another checkpoint.
+  /// Creates the step of a recipe.
   public static func verify(_ options: VerifyOptions) -> PassOptions { PassOptions(VerifyPass(options)) }
 }
 
-/// Compares the two when everything is there.
+/// Compares the two checkpoints at the end of the run.
 private struct VerifyRun: PassRun {
   private let verification: Verification
 

@@ -1,22 +1,23 @@
 import Checkpoints
 import Models
 
-/// A prompt with the completion that is to be learned, as one window.
+/// A prompt with the completion to learn, as one window.
 struct FineTuningExample {
-  /// The prompt with whatever the tokenizer puts before a text, the completion, and the token that ends a text; of these the
-  /// last two parts are scored.
+  /// The tokenizer's prefix, the prompt, the completion, and the token that ends a text.
+  ///
+  /// Only the last two parts are scored.
   let window: CalibrationWindow
-  /// Whether the end did not fit.
+  /// Whether the end was cut off to fit.
   let isCut: Bool
 
-  /// Reads a line; prompt and completion are tokenized by themselves, so that the mask is exact.
+  /// Reads a line; prompt and completion are tokenized separately, so that the mask is exact.
   ///
   /// - Parameters:
   ///   - line: An object with the texts `prompt` and `completion`.
-  ///   - length: The most tokens; what is longer loses its end.
-  ///   - tokenizer: What texts become tokens with.
+  ///   - length: The maximum number of tokens; a longer example loses its end.
+  ///   - tokenizer: The tokenizer of the texts.
   ///   - endToken: The token that ends a text.
-  /// - Throws: `FormatError` with the line when a key is missing or nothing is left to be learned.
+  /// - Throws: `FormatError` with the line when a key is missing or no token is scored.
   init(_ line: JSONLines.Line, length: Int, _ tokenizer: Tokenizer, endToken: Int32) throws {
     let prompt = tokenizer.prefixTokens + tokenizer.encode(try line.text("prompt"))
     let completion = tokenizer.encode(try line.text("completion"))

@@ -2,13 +2,16 @@ import Checkpoints
 import Kernels
 import Models
 
-/// Windows that the original model writes itself, kept in the work folder so that each is written only once in a run, and not
-/// again in one that goes on.
+/// Windows that the original model generates.
 ///
-/// A window begins with the token for the beginning of a text and is sampled at temperature 1; behind a token that ends a
-/// text another text begins. Window `n` depends on the model, the seed, the length, what products round and `n` only.
+/// They are kept in the work folder, so that a run and its resumption generate each window only once.
 ///
-/// The file is private to one run: a line of JSON that says what is in it, then the tokens, `I32`, window by window.
+/// A window begins with the begin token and is sampled at temperature 1. After a token that ends a text,
+/// another text begins. Window `n` depends only on the model, the seed, the length, the precision of
+/// products, and `n`.
+///
+/// The file is private to one run: a line of JSON that describes its contents, then the tokens, `I32`, window
+/// by window.
 struct SampledWindows {
   /// The name of the file in the work folder.
   static let name = "sampled.tokens"
@@ -28,9 +31,9 @@ struct SampledWindows {
 
   private var path: String { work.path(Self.name) }
 
-  /// The windows, from the file where it has them.
+  /// Returns the windows, read from the file if it has them.
   ///
-  /// - Throws: `ModelError` when the model has no token to begin with or a context that is too short; `FormatError`.
+  /// - Throws: `ModelError` when the model has no begin token or its context is too short; `FormatError`.
   func windows() throws -> [[Int32]] {
     let count = source.sampledCount
     if let known = try keptWindows(), known.count >= count { return Array(known.prefix(count)) }
@@ -39,9 +42,9 @@ struct SampledWindows {
     return windows
   }
 
-  /// Writes windows anew.
+  /// Generates all windows.
   ///
-  /// - Throws: As `windows`.
+  /// - Throws: The errors of `windows`.
   static func write(
     _ source: WindowSource, original: Checkpoint, progress: @escaping ProgressHandler
   ) throws -> [[Int32]] {
@@ -68,7 +71,7 @@ struct SampledWindows {
     return Array((JSONValue.object(members).compactText + "\n").utf8)
   }
 
-  /// The windows of an earlier pass, when they are what is asked for.
+  /// Returns the windows of an earlier pass, if they match the requested ones.
   private func keptWindows() throws -> [[Int32]]? {
     guard try FileSystem.kind(of: path) != nil else { return nil }
     let bytes = try InputFile.contents(of: path)

@@ -1,22 +1,22 @@
 package import Kernels
 
-/// Where the windows of tokens come from that a model is quantized or calibrated with.
+/// The source of the token windows for quantization or calibration.
 package struct WindowSource: Sendable, Equatable {
-  /// Files of text, or of JSON lines; the windows that the model does not write are shared evenly among them.
+  /// Files of text or of JSON lines; the windows that are not generated are shared evenly among them.
   package var texts: [String]
-  /// The windows, those that the model writes included.
+  /// The number of training windows, including generated ones.
   package var samples: Int
-  /// How many of them the original model writes itself.
+  /// The number of windows that the original model generates.
   package var sampled: Int
-  /// The windows held back, from the texts; without any text the model writes them, too.
+  /// The number of windows held back, from the texts; without texts they are generated too.
   package var validation: Int
-  /// The tokens a window; examples of a prompt with its completion may be shorter.
+  /// The number of tokens per window; examples of a prompt and its completion can be shorter.
   package var length: Int
-  /// The seed of everything that is drawn.
+  /// The seed of all random choices.
   package var seed: UInt64
-  /// Whether a text may be a list of prompts with their completions.
+  /// Whether a text can be a list of prompts with completions.
   package var takesExamples: Bool
-  /// What the model that writes windows rounds for its products with weights.
+  /// The precision of products with weights in the model that generates windows.
   package var products: ProductOperands
 
   /// Describes windows.
@@ -35,7 +35,7 @@ package struct WindowSource: Sendable, Equatable {
     self.products = products
   }
 
-  /// The windows that the model writes, those held back included.
+  /// The number of generated windows, including those held back.
   var sampledCount: Int { sampled + (texts.isEmpty ? validation : 0) }
 }
 
@@ -43,10 +43,10 @@ package struct WindowSource: Sendable, Equatable {
 package struct CalibrationWindow: Sendable, Equatable {
   /// The tokens, at least two.
   package let tokens: [Int32]
-  /// Whether each token is one to be predicted, the first one never; nil means all but the first.
+  /// Whether each token is predicted; nil means all but the first; the first token is never predicted.
   package let isScored: [Bool]?
 
-  /// Names the tokens, and which of them are to be predicted.
+  /// Joins tokens with the mask of those to predict.
   package init(tokens: [Int32], isScored: [Bool]? = nil) {
     precondition(isScored.map { $0.count == tokens.count } ?? true, "one truth value for each token")
     self.tokens = tokens

@@ -2,26 +2,26 @@ import Checkpoints
 import Kernels
 import Models
 
-/// The windows of one file of text.
+/// The windows of one text file.
 struct WindowText {
   let path: String
-  /// All windows that the file has, in its order.
+  /// All windows of the file, in order.
   let windows: [CalibrationWindow]
   private let tokenCount: Int
-  /// The examples that were longer than a window.
+  /// The number of examples that were longer than a window.
   let cutCount: Int
 
   /// Reads a file and cuts it into windows.
   ///
-  /// A plain text is tokenized at once. Of JSON lines with a `text`, each is tokenized by itself, and the token for the end
-  /// of a text is put behind each, where the model has one; all tokens together are then cut without overlap. JSON
-  /// lines with a `prompt` and a `completion` are windows by themselves.
+  /// Plain text is tokenized at once. In JSON lines with a `text`, each text is tokenized separately and
+  /// followed by the end-of-text token, if the model has one; all tokens together are then cut without
+  /// overlap. Each JSON line with a `prompt` and a `completion` is a window of its own.
   ///
   /// - Parameters:
   ///   - path: UTF-8; JSON lines when the name ends in `.jsonl`.
-  ///   - length: The tokens of a window.
-  ///   - takesExamples: Whether prompts with completions will do.
-  ///   - vocabulary: What texts become tokens with.
+  ///   - length: The number of tokens per window.
+  ///   - takesExamples: Whether prompts with completions are accepted.
+  ///   - vocabulary: The tokenizer and special tokens.
   /// - Throws: `FormatError` with the byte or the line; `ModelError.noToken`.
   init(_ path: String, length: Int, takesExamples: Bool, _ vocabulary: WindowVocabulary) throws {
     guard JSONLines.isName(path) else {
@@ -51,7 +51,7 @@ struct WindowText {
     cutCount = examples.count(where: \.isCut)
   }
 
-  /// Cuts tokens into windows; the incomplete last one is dropped.
+  /// Cuts tokens into windows and drops an incomplete last one.
   private init(_ path: String, _ tokens: [Int32], _ length: Int) {
     self.path = path
     tokenCount = tokens.count
@@ -61,18 +61,18 @@ struct WindowText {
     }
   }
 
-  /// Draws windows: when there are more than are asked for, by chance; always in the order of the file.
+  /// Draws windows in the order of the file; if there are more than requested, the choice is random.
   ///
   /// - Parameters:
-  ///   - count: How many.
+  ///   - count: The number of windows.
   ///   - seed: The seed of the choice.
-  ///   - length: The tokens of a window, for the error.
-  /// - Returns: As many windows.
+  ///   - length: The number of tokens per window, for the error.
+  /// - Returns: `count` windows.
   /// - Throws: `ModelError` or `PassError` when there are fewer.
   func draw(_ count: Int, seed: UInt64, length: Int) throws -> [CalibrationWindow] {
     guard windows.count >= count else {
       if windows.contains(where: { $0.isScored != nil }) {
-        throw PassError.usage("\(path): has \(windows.count) examples, \(count) are asked for")
+        throw PassError.usage("\(path): has \(windows.count) examples, but \(count) are requested")
       }
       throw ModelError.textTooShort(path: path, tokens: tokenCount, needed: count * length)
     }
@@ -83,7 +83,7 @@ struct WindowText {
   }
 }
 
-/// What texts become tokens with.
+/// The tokenizer and special tokens of a checkpoint.
 struct WindowVocabulary {
   let tokenizer: Tokenizer
   private let checkpoint: Checkpoint
@@ -93,10 +93,10 @@ struct WindowVocabulary {
     self.checkpoint = checkpoint
   }
 
-  /// The token behind a text, or nil when the model has none.
+  /// The end-of-text token, or nil if the model has none.
   func endToken() throws -> Int32? { try TextBoundaries(of: checkpoint).endTokens.first }
 
-  /// The error of a text that needs such a token.
+  /// The error of a text that needs the end-of-text token.
   var lacksEndToken: ModelError {
     .noToken(path: checkpoint.path, "token that ends a text, which completions need")
   }

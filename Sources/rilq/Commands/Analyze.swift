@@ -3,28 +3,29 @@ import Checkpoints
 import Kernels
 import Passes
 
-/// `rilq analyze`: what quantization took, and what adapters could give back.
+/// `rilq analyze`: the quantization error, and the error left after low-rank corrections.
 struct Analyze: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Show what quantization took from a model: spectra, ranks, output errors, layers.",
+    abstract: "Show the quantization errors of a model: spectra, ranks, outputs, layers.",
     discussion: """
-      The errors of the linears of all layers: how large they are, how many singular values hold a share of their energy, \
-      and with --text what they do to outputs, with products of low ranks added, and to the layers that follow.
+      Prints the errors of the linears in all layers: their size, and how many singular values hold a share of \
+      their energy. With --text it also prints the errors of outputs, with low-rank products added, and of the \
+      residual stream after each layer.
       """)
 
-  @Argument(help: "The quantized checkpoint, perhaps with adapters.")
+  @Argument(help: "The quantized checkpoint, with or without adapters.")
   var path: String
 
   @Option(help: "The original checkpoint.")
   var reference: String
 
-  @Option(help: "The text that goes through both models, UTF-8.")
+  @Option(help: "The UTF-8 text that both models read.")
   var text: String?
 
-  @Option(help: "The windows of the text.")
+  @Option(help: "The number of windows of the text.")
   var samples = 16
 
-  @Option(help: "The tokens a window.")
+  @Option(help: "The number of tokens per window.")
   var length = 256
 
   @Option(help: "The seed of the choice of windows.")
@@ -33,7 +34,7 @@ struct Analyze: ParsableCommand {
   @Option(help: "A folder for plots, as SVG images.")
   var svg: String?
 
-  @Flag(help: "Replace plots that are there.")
+  @Flag(help: "Replace existing plots.")
   var force = false
 
   @OptionGroup

@@ -3,7 +3,7 @@ import Checkpoints
 import Passes
 import Recipes
 
-/// `rilq convert`: a recipe, from a file, built in, or from arguments.
+/// `rilq convert`: runs a recipe from a file, a built-in recipe, or one made from arguments.
 struct Convert: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Run a recipe: read a checkpoint, run passes, write a checkpoint.",
@@ -13,11 +13,11 @@ struct Convert: ParsableCommand {
       rilq convert INPUT OUTPUT [--pass PASS ...]
       """,
     discussion: """
-      'rilq convert MODEL OUT.rilq --recipe fast' makes a 2-bit model; 'rilq recipes' lists the recipes. Without --recipe and \
-      --pass only the format changes.
+      'rilq convert MODEL OUT.rilq --recipe fast' makes a 2-bit model; 'rilq recipes' lists the recipes. Without \
+      --recipe and --pass only the format changes.
       """)
 
-  @Argument(help: "A recipe; or a checkpoint to read and what to write.")
+  @Argument(help: "A recipe; or a checkpoint to read and the output to write.")
   var paths: [String] = []
 
   @Option(
@@ -27,17 +27,17 @@ struct Convert: ParsableCommand {
   var recipe: String?
 
   @Option(
-    help: "A text that the model is to be good at, for the recipe's variable 'text'; may be repeated.")
+    help: "A text to optimize for, the recipe's variable 'text'; can be repeated.")
   var text: [String] = []
 
   @Option(
     name: .customLong("pass"),
-    help: "A pass as in a recipe, such as 'quantize: {bits: 2}' or 'merge'; may be repeated, in order.")
+    help: "A pass as in a recipe, such as 'quantize: {bits: 2}' or 'merge'; can be repeated, in order.")
   var passes: [String] = []
 
   @Option(
     name: .customLong("set"),
-    help: "Set a variable, input, output, or any value of the recipe by its path; may be repeated.")
+    help: "Set a variable, input, output, or any value of the recipe by its path; can be repeated.")
   var overrides: [String] = []
 
   @Option(
@@ -74,7 +74,7 @@ struct Convert: ParsableCommand {
     }
   }
 
-  /// Checks that there are as many paths as are needed.
+  /// Checks the number of paths.
   private func requirePaths() throws {
     switch paths.count {
     case 0:
@@ -98,12 +98,12 @@ struct Convert: ParsableCommand {
 
   private static let endings = [".gguf", ".safetensors", ".rilq"]
 
-  /// Whether a path is that of a checkpoint and not of a recipe, as far as its name and kind tell.
+  /// Whether a path names a checkpoint rather than a recipe, judged by its name and kind.
   private static func isCheckpoint(_ path: String) -> Bool {
     endings.contains { path.hasSuffix($0) } || (try? FileSystem.kind(of: path)) == .folder
   }
 
-  /// A name for what is made of a checkpoint: its last component without an ending.
+  /// Returns an output name for a checkpoint: its last path component without an extension.
   private static func suggestedOutput(for input: String) -> String {
     let name = input.split(separator: "/").last.map(String.init) ?? "out"
     let ending = endings.first { name.hasSuffix($0) }
@@ -142,7 +142,7 @@ struct Convert: ParsableCommand {
 }
 
 extension PassError {
-  /// An error about groups that do not fit, with the argument that would do where the recipe has a variable for them.
+  /// Adds to an error about group sizes the argument that fixes it, if the recipe has a variable for them.
   fileprivate func showingVariable(of recipe: Recipe) -> PassError {
     let variable = "group_size"
     guard case .divisibility(_, _, _, let fitting) = self, let size = fitting.max(),

@@ -2,14 +2,14 @@ import ArgumentParser
 import Checkpoints
 import Passes
 
-/// `rilq diff`: how two checkpoints differ.
+/// `rilq diff`: compares two checkpoints.
 struct Diff: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract:
       "Compare two checkpoints of any formats; exit code 1 when their tensors differ beyond a tolerance.",
     discussion: """
-      Names and shapes of the tensors must be the same, and their values within the tolerance; packed weights count as \
-      the weights they stand for. Dtypes, metadata and other files are reported, but do not decide.
+      Tensors must have the same names and shapes, and values within the tolerance. Packed weights are dequantized \
+      first. Differences of dtypes, metadata and other files are reported only.
       """)
 
   @Argument(help: "The first checkpoint, which errors are relative to.")
@@ -19,7 +19,7 @@ struct Diff: ParsableCommand {
   var second: String
 
   @Option(
-    help: "The largest relative error of a tensor (Frobenius norm) that is accepted; 0 asks for equal values."
+    help: "The largest relative error of a tensor (Frobenius norm) that is accepted; 0 requires equal values."
   )
   var tolerance = 0.0
 

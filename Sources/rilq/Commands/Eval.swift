@@ -5,7 +5,7 @@ import Kernels
 import Models
 import Passes
 
-/// `rilq eval`: perplexity, and with a reference the distance to it.
+/// `rilq eval`: measures perplexity and, with a reference, the distance to it.
 struct Eval: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure the perplexity of a text; with a reference also mean KL and top-1 agreement.")
@@ -19,7 +19,7 @@ struct Eval: ParsableCommand {
   @Option(help: "The original checkpoint to compare with.")
   var reference: String?
 
-  @Option(help: "The tokens of a window.")
+  @Option(help: "The number of tokens per window.")
   var window = 512
 
   @Option(help: "Use only the first tokens of the text.")
@@ -75,7 +75,7 @@ struct Eval: ParsableCommand {
 }
 
 extension Evaluation {
-  /// The keys that other programs rely on.
+  /// The JSON document that other programs rely on.
   fileprivate var json: JSONValue {
     .object([
       JSONValue.Member("perplexity", .double(perplexity)),

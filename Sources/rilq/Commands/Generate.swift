@@ -4,14 +4,14 @@ import Kernels
 import Models
 import Passes
 
-/// `rilq generate`: lets a model write.
+/// `rilq generate`: generates text with a model.
 struct Generate: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Continue a prompt, or write texts to a file of JSON lines.")
 
-  /// The tokens written for a prompt where nothing is said.
+  /// The default number of tokens for a prompt.
   private static let promptTokens = 128
-  /// The tokens of a text for a file where nothing is said.
+  /// The default number of tokens per text in a file.
   private static let sampleTokens = 512
 
   @Argument(help: "The checkpoint: a folder, a .safetensors, .rilq or .gguf file.")
@@ -20,25 +20,25 @@ struct Generate: ParsableCommand {
   @Option(help: "The text to continue.")
   var prompt: String?
 
-  @Option(help: "The most tokens to write (default: 128; 512 with --samples).")
+  @Option(help: "The maximum number of tokens to write (default: 128; 512 with --samples).")
   var maxTokens: Int?
 
-  @Option(help: "What logits are divided by; 0 takes the most probable token (default: 0; 1 with --samples).")
+  @Option(help: "The sampling temperature; 0 takes the most probable token (default: 0; 1 with --samples).")
   var temperature: Double?
 
-  @Option(help: "Choose among the most probable tokens only, as many as this.")
+  @Option(help: "Choose among this number of most probable tokens only.")
   var topK: Int?
 
-  @Option(help: "Choose among the fewest tokens only that have this share of probability.")
+  @Option(help: "Choose only among the most probable tokens that together have this probability.")
   var topP: Double?
 
-  @Option(help: "The seed of the choice.")
+  @Option(help: "The seed of the random choices.")
   var seed: UInt64 = 1
 
-  @Option(help: "Write as many texts, each from its beginning, to --output.")
+  @Option(help: "Write this number of texts to --output.")
   var samples: Int?
 
-  @Option(help: "The file that gets a line {\"text\": …} for each text.")
+  @Option(help: "The file to write, with one line {\"text\": …} per text.")
   var output: String?
 
   @Flag(help: "Replace an existing output.")
@@ -88,7 +88,7 @@ struct Generate: ParsableCommand {
 }
 
 extension Generate {
-  /// Continues the prompt, on standard output as it comes.
+  /// Continues the prompt and prints the text as it is generated.
   private func answer(_ prompt: String, _ writer: Writer, _ notices: [String]) throws {
     let tokens = try writer.tokens(of: prompt)
     let room = writer.model.configuration.contextLength - tokens.count
@@ -108,13 +108,13 @@ extension Generate {
       from: tokens, maxTokens: maxTokens ?? min(Self.promptTokens, room), sampling: sampling,
       endTokens: writer.boundaries.endTokens, began: { begin = .now }, wrote: { show(stream.append($0)) })
     show(stream.finish())
-    // The logits of the first token came with the prompt.
+    // The prompt already gave the logits of the first token.
     let speed = Double(max(generation.tokens.count - 1, 0)) / max(begin.secondsSince, .leastNormalMagnitude)
     guard global.json else {
       Terminal.show("\n")
       if !global.quiet {
         Terminal.write(
-          "\(generation.tokens.count) tokens, \(speed.formatted(decimals: 1)) a second, "
+          "\(generation.tokens.count) tokens, \(speed.formatted(decimals: 1)) per second, "
             + "\(generation.finishReason == .stop ? "the text has ended" : "cut at its length")\n")
       }
       return
@@ -131,7 +131,7 @@ extension Generate {
     print(document.prettyText)
   }
 
-  /// Writes texts to a file, which appears when all are written.
+  /// Writes texts to a file, which appears when all texts are written.
   private func write(
     _ count: Int, to output: String, _ writer: Writer, _ progress: ProgressDisplay, _ notices: [String]
   ) throws {
@@ -167,11 +167,11 @@ extension Generate {
     global.show(
       document,
       text: "\(output.escapedForDisplay): \(count) texts, \(tokens) tokens, "
-        + "\((Double(tokens) / seconds).formatted(decimals: 1)) a second")
+        + "\((Double(tokens) / seconds).formatted(decimals: 1)) per second")
   }
 }
 
-/// A model with what turns text into tokens and back.
+/// A model with its tokenizer.
 private struct Writer {
   private static let stagedName = "texts"
   let model: Transformer
@@ -186,7 +186,7 @@ private struct Writer {
     tokenizerPath = Tokenizer.path(in: checkpoint)
   }
 
-  /// The tokens of a prompt, behind what the tokenizer puts before a text; of an empty one the begin token.
+  /// Returns the tokens of a prompt after the tokenizer's prefix; for an empty prompt, the begin token.
   func tokens(of prompt: String) throws -> [Int32] {
     var tokens = tokenizer.prefixTokens + tokenizer.encode(prompt)
     if tokens.isEmpty {
@@ -199,7 +199,7 @@ private struct Writer {
     return tokens
   }
 
-  /// Writes a line for each text.
+  /// Writes one line per text.
   func write(_ samples: [[Int32]], to workspace: OutputWorkspace) throws {
     var file = try OutputFile(creating: workspace.path(Self.stagedName))
     for sample in samples {

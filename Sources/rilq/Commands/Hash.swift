@@ -2,12 +2,12 @@ import ArgumentParser
 import Checkpoints
 import Passes
 
-/// `rilq hash`: digests that do not depend on the format.
+/// `rilq hash`: prints digests that do not depend on the format.
 struct Hash: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Print digests of a checkpoint that do not depend on its format, or check one.",
     discussion: """
-      'content' covers tensors, quantization, adapter and all other files, and is the digest that a .rilq file states; \
+      'content' covers tensors, quantization, adapter and all other files; a .rilq file stores this digest. \
       'weights' leaves the other files out. Neither depends on format, order, compression, shards or metadata.
       """)
 

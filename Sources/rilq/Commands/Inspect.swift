@@ -2,10 +2,10 @@ import ArgumentParser
 import Checkpoints
 import Passes
 
-/// `rilq inspect`: what is in a checkpoint.
+/// `rilq inspect`: shows the contents of a checkpoint.
 struct Inspect: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Show what is in a checkpoint, from headers alone unless --stats reads the values.")
+    abstract: "Show the contents of a checkpoint, from headers alone unless --stats reads the values.")
 
   @Argument(help: "The checkpoint: a folder, a .safetensors, .rilq or .gguf file.")
   var path: String

@@ -2,7 +2,7 @@ import ArgumentParser
 import Checkpoints
 import Passes
 
-/// `rilq merge`: one pass.
+/// `rilq merge`: runs the merge pass.
 struct Merge: SpecialPassCommand {
   typealias CommandPass = MergePass
 
@@ -13,11 +13,11 @@ struct Merge: SpecialPassCommand {
       rilq merge BASE ADAPTER OUTPUT [--pooling CONVENTION]
       """,
     discussion: """
-      With two paths, what is beside the weights of a checkpoint is folded into them. With three, an adapter of PEFT, a \
-      folder with adapter_config.json and adapter_model.safetensors, is folded into a base.
+      With two paths, the adapters and trained changes of a checkpoint are folded into its weights. With three, a \
+      PEFT adapter, a folder with adapter_config.json and adapter_model.safetensors, is folded into a base.
       """)
 
-  @Argument(help: "A checkpoint to read, perhaps an adapter, and what to write.")
+  @Argument(help: "A checkpoint to read, optionally an adapter, and the output to write.")
   var paths: [String] = []
 
   @OptionGroup(title: "Pass options")

@@ -16,7 +16,7 @@ struct PassCommand<P: Pass>: ParsableCommand {
   func run() throws { try pass.run(P.self, flags) }
 }
 
-/// A command of a pass that takes other arguments than an input and an output.
+/// A command of a pass with arguments other than an input and an output.
 protocol SpecialPassCommand: ParsableCommand {
   associatedtype CommandPass: Pass
 }
@@ -25,7 +25,7 @@ protocol SpecialPassCommand: ParsableCommand {
 enum PassCommands {
   private static let special: [any SpecialPassCommand.Type] = [Merge.self, Verify.self]
 
-  /// A command for each pass.
+  /// Returns one command per pass.
   static func of(_ registry: PassRegistry) -> [any ParsableCommand.Type] {
     registry.passes.map { pass in special.first { name(of: $0) == pass.name } ?? command(of: pass) }
   }

@@ -2,13 +2,13 @@ import ArgumentParser
 import Checkpoints
 import Passes
 
-/// `rilq plot`: how calibrations went.
+/// `rilq plot`: plots the losses of calibrations.
 struct Plot: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Draw the losses of calibrations from their logs, as an SVG image.",
     discussion: """
-      Lines are the losses of the windows trained on, smoothed over a fortieth of the updates, dots those of the windows that \
-      are held back. Logs of calibrations that still run are drawn as far as they are.
+      Lines are training losses, smoothed over a fortieth of the updates; dots are validation losses. The log of a \
+      running calibration is drawn up to its last complete line.
       """)
 
   @Argument(help: "The files that 'calibrate --log' or 'convert --log' wrote.")
@@ -20,7 +20,7 @@ struct Plot: ParsableCommand {
   @Option(help: "The loss to draw, such as kl_loss (default: loss, of a single log with its parts).")
   var loss: String?
 
-  @Flag(help: "Replace an image that is there.")
+  @Flag(help: "Replace an existing image.")
   var force = false
 
   @OptionGroup

@@ -2,13 +2,14 @@ import ArgumentParser
 import Checkpoints
 import Recipes
 
-/// `rilq recipes`: what `--recipe` can name.
+/// `rilq recipes`: lists the built-in recipes.
 struct RecipeList: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "recipes",
-    abstract: "List the recipes that are built in, with what they take and give; print one by its name.",
+    abstract: "List the built-in recipes with their cost and result; print one by its name.",
     discussion: """
-      'rilq convert INPUT OUTPUT --recipe NAME' runs one. 'rilq recipes NAME > FILE.yaml' begins one of your own.
+      'rilq convert INPUT OUTPUT --recipe NAME' runs a recipe. \
+      'rilq recipes NAME > FILE.yaml' copies one as a start for your own.
       """)
 
   @Argument(help: "The recipe to print, as YAML.")
@@ -24,7 +25,7 @@ struct RecipeList: ParsableCommand {
         text: BuiltInRecipe.all.map(\.text).joined(separator: "\n\n"))
     }
     let recipe = try BuiltInRecipe.named(name)
-    // The text ends with a line break, as does what is printed.
+    // The text ends with a line break, and printing adds one.
     global.show(recipe.document, text: String(recipe.yaml.dropLast()))
   }
 }

@@ -3,13 +3,13 @@ import Checkpoints
 import Foundation
 import Models
 
-/// `rilq tokenize`: the tokens of a text, and the way back.
+/// `rilq tokenize`: converts text to tokens and back.
 struct Tokenize: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Print the tokens of a text, or the text of tokens.",
     discussion: """
-      Each line has the number of a token, a tab, and the token as tokenizer.json writes it. Special tokens are \
-      recognized in the text; none are added to it.
+      Each line has a token's id, a tab, and the token as tokenizer.json writes it. Special tokens in the text are \
+      recognized; none are added.
       """)
 
   @Argument(
@@ -17,13 +17,13 @@ struct Tokenize: ParsableCommand {
       "A checkpoint: a folder, a .safetensors, .rilq or .gguf file; or a folder with a tokenizer.json alone.")
   var path: String
 
-  @Option(help: "The text, UTF-8, or with --decode the numbers of tokens; - reads standard input.")
+  @Option(help: "The text, UTF-8, or with --decode token ids; - reads standard input.")
   var text: String
 
-  @Flag(help: "Print only how many tokens there are.")
+  @Flag(help: "Print only the number of tokens.")
   var count = false
 
-  @Flag(help: "Print the text of tokens, whose numbers are separated by white space.")
+  @Flag(help: "Print the text of token ids separated by white space.")
   var decode = false
 
   @OptionGroup
@@ -58,7 +58,7 @@ struct Tokenize: ParsableCommand {
 
 /// The contents of a file or of standard input.
 private struct TextInput {
-  /// What errors name.
+  /// The name for errors.
   let name: String
   let bytes: [UInt8]
 
@@ -75,9 +75,9 @@ private struct TextInput {
     }
   }
 
-  /// The tokens whose numbers the text has.
+  /// Parses token ids from the text.
   ///
-  /// - Throws: `FormatError` with the byte where there is no number of a token.
+  /// - Throws: `FormatError` with the byte offset where the text has no valid token id.
   func tokens(of tokenizer: Tokenizer) throws -> [Int32] {
     let spaces = Set(" \t\r\n\u{B}\u{C}".utf8)
     return try bytes.indices.split(whereSeparator: { spaces.contains(bytes[$0]) }).map { word in

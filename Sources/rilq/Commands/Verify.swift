@@ -4,17 +4,17 @@ import Foundation
 import Models
 import Passes
 
-/// `rilq verify`: compares outputs on the same tokens, and fails beyond its limits.
+/// `rilq verify`: compares outputs on the same tokens, and fails when a limit is exceeded.
 struct Verify: SpecialPassCommand {
   typealias CommandPass = VerifyPass
 
   static let configuration = CommandConfiguration(
     commandName: VerifyPass.name, abstract: VerifyPass.summary)
 
-  @Argument(help: "The checkpoint that is right.")
+  @Argument(help: "The reference checkpoint.")
   var reference: String
 
-  @Argument(help: "The checkpoint that is judged.")
+  @Argument(help: "The checkpoint to compare with it.")
   var candidate: String
 
   @OptionGroup(title: "Options")

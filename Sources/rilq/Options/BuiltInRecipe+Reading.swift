@@ -2,9 +2,9 @@ import Passes
 import Recipes
 
 extension BuiltInRecipe {
-  /// The recipe of a name.
+  /// Returns the recipe of a name.
   ///
-  /// - Throws: `PassError.usage` with the names that there are.
+  /// - Throws: `PassError.usage` with the known names.
   static func named(_ name: String) throws -> BuiltInRecipe {
     if let recipe = all.first(where: { $0.name == name }) { return recipe }
     throw PassError.usage(
@@ -14,14 +14,14 @@ extension BuiltInRecipe {
 }
 
 extension Recipe {
-  /// Whether a path ends as those of recipes do.
+  /// Whether a path has the extension of a recipe.
   static func isFileName(_ path: String) -> Bool { path.hasSuffix(".yaml") || path.hasSuffix(".yml") }
 
-  /// Reads the recipe that `--recipe` names: one that is built in, or a file.
+  /// Reads the recipe that `--recipe` names: a built-in recipe or a file.
   ///
   /// - Parameters:
-  ///   - name: The name of a built-in recipe; a path when it has a `/` or ends in `.yaml` or `.yml`.
-  ///   - arguments: What the command line says.
+  ///   - name: The name of a built-in recipe; a path if it has a `/` or ends in `.yaml` or `.yml`.
+  ///   - arguments: The arguments of the command line.
   /// - Throws: `PassError`, or `FormatError` when a file cannot be read.
   init(named name: String, _ arguments: RecipeArguments) throws {
     if name.contains("/") || Self.isFileName(name) {

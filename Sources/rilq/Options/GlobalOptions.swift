@@ -3,7 +3,7 @@ import Checkpoints
 import Kernels
 import Models
 
-/// What every command understands.
+/// The options of every command.
 struct GlobalOptions: ParsableArguments {
   @Flag(help: "Print one JSON document on standard output and nothing else.")
   var json = false
@@ -26,15 +26,15 @@ struct GlobalOptions: ParsableArguments {
     if let threads, threads < 1 { throw ValidationError("--threads must be at least 1") }
   }
 
-  /// Applies the settings of the process; called first by every command.
+  /// Applies the settings to the process; every command calls this first.
   ///
-  /// - Returns: Where progress is shown.
+  /// - Returns: The display of progress.
   func start() -> ProgressDisplay {
     if let threads { ThreadLimit.current = threads }
     return ProgressDisplay(isQuiet: quiet)
   }
 
-  /// Says on standard error what there is to say about checkpoints, each sentence once.
+  /// Prints remarks about checkpoints to standard error, each sentence once.
   ///
   /// - Returns: The sentences, for the key `notices` of a document.
   @discardableResult
@@ -49,14 +49,14 @@ struct GlobalOptions: ParsableArguments {
     return notices
   }
 
-  /// Prints a result: the document, or text for people.
+  /// Prints a result as a JSON document or as text.
   func show(_ document: JSONValue, text: @autoclosure () -> String) {
     print(json ? document.prettyText : text())
   }
 }
 
 extension JSONValue {
-  /// Adds the key `notices` where there are some.
+  /// Adds the key `notices` if there are any.
   mutating func set(notices: [String]) {
     guard !notices.isEmpty else { return }
     set("notices", to: .array(notices.map { .string($0) }))

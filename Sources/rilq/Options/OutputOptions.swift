@@ -2,14 +2,14 @@ import ArgumentParser
 import Checkpoints
 import Passes
 
-/// What every command that writes a checkpoint understands.
+/// The options of every command that writes a checkpoint.
 struct OutputOptions: ParsableArguments {
   @Flag(help: "Replace an existing output.")
   var force = false
 
   @Option(
     help: ArgumentHelp(
-      "What to write (default: by the name of the output).",
+      "The format to write (default: by the name of the output).",
       discussion: "One of rilq, safetensors, mlx, gguf, gptq, gptq_v2, autoround and compressed-tensors."))
   var to: String?
 
@@ -18,11 +18,11 @@ struct OutputOptions: ParsableArguments {
 
   @Option(
     name: .customLong("gguf-type"),
-    help: "What linears are in a GGUF file: auto (default; exact), f32, f16, bf16, q8_0, q4_1 or q2_0.")
+    help: "The type of linears in a GGUF file: auto (default; exact), f32, f16, bf16, q8_0, q4_1 or q2_0.")
   var ggufType = "auto"
 
   @Flag(
-    help: "Write the nearest where the format of the output does not hold the result, and report the error.")
+    help: "Round values that the output format cannot hold exactly, and report the error.")
   var lossy = false
 
   @Option(help: "The largest file of a safetensors folder, such as 500MB or 5GB (default: 5GB).")
@@ -30,17 +30,17 @@ struct OutputOptions: ParsableArguments {
 
   @Flag(
     help:
-      "Go on after the last finished step of a run that was stopped, and keep finished steps if this one is.")
+      "Resume a stopped run after its last finished step; keep finished steps if this run is stopped.")
   var resume = false
 
   @Option(
-    help: "The memory that calibration keeps to where it has the choice, such as 800MB (default: its own).")
+    help: "The memory limit of calibration where it has a choice, such as 800MB (default: automatic).")
   var memory: String?
 
   @Flag(help: "Print what would be done, tensor by tensor, and write nothing.")
   var dryRun = false
 
-  /// What linears are in a GGUF file.
+  /// Returns the type of linears in a GGUF file.
   func ggufLinearType() throws -> GGUFLinearType {
     guard let type = GGUFLinearType(rawValue: ggufType) else {
       throw PassError.usage(
@@ -50,7 +50,7 @@ struct OutputOptions: ParsableArguments {
     return type
   }
 
-  /// The asked-for format.
+  /// The requested format.
   func format() throws -> OutputFormat? {
     guard let to else { return nil }
     guard let format = OutputFormat(rawValue: to) else {
@@ -60,7 +60,7 @@ struct OutputOptions: ParsableArguments {
     return format
   }
 
-  /// The bytes of tensors that a file of a safetensors folder may have; nil when nothing is asked for.
+  /// Returns the maximum size of the tensors in one safetensors file, in bytes; nil for the default.
   ///
   func shardByteLimit(for format: OutputFormat) throws -> Int? {
     guard let shardSize else { return nil }
@@ -70,21 +70,21 @@ struct OutputOptions: ParsableArguments {
     return try Self.byteCount(shardSize, of: "--shard-size")
   }
 
-  /// The bytes of memory that passes keep to; nil when nothing is asked for.
+  /// Returns the memory limit of passes in bytes; nil for the default.
   func memoryLimit() throws -> Int? { try memory.map { try Self.byteCount($0, of: "--memory") } }
 
-  /// A size; units are decimal, as on Hugging Face.
+  /// Parses a size; units are decimal, as on Hugging Face.
   private static func byteCount(_ size: String, of option: String) throws -> Int {
     let units = ["": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12]
     let number = size.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
     let unit = size.dropFirst(number.count).uppercased()
     guard let count = Double(number), let factor = units[unit],
       let byteCount = Int(exactly: (count * factor).rounded(.down)), byteCount > 0
-    else { throw PassError.usage("\(option) \(size): is no size such as 500MB or 5GB") }
+    else { throw PassError.usage("\(option) \(size): is not a size (expected, for example, 500MB or 5GB)") }
     return byteCount
   }
 
-  /// The options of the container.
+  /// Returns the options of the container.
   func container() throws -> ContainerOptions {
     let parts = compression.split(separator: ":", omittingEmptySubsequences: false)
     switch (parts.first, parts.count) {
@@ -96,6 +96,6 @@ struct OutputOptions: ParsableArguments {
       return ContainerOptions(compression: .zstd(level: level))
     default: break
     }
-    throw PassError.usage("--compression \(compression): is none of none, zlib, zstd and zstd:LEVEL")
+    throw PassError.usage("--compression \(compression): is not one of none, zlib, zstd and zstd:LEVEL")
   }
 }

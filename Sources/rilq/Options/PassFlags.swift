@@ -1,13 +1,13 @@
 import ArgumentParser
 import Passes
 
-/// The flags of a pass, one for each option it declares; their rules are the recipe's.
+/// The flags of a pass, one per declared option, with the same rules as in recipes.
 ///
-/// ArgumentParser finds flags by reflection, and reads their values by decoding: here both go by the declarations.
+/// ArgumentParser finds flags by reflection and reads values by decoding; both follow the declarations here.
 struct PassFlags<P: Pass>: ParsableArguments, CustomReflectable {
-  /// The flags that were given, as keys of a recipe.
+  /// The given flags, as keys of a recipe.
   let given: [PassFlag]
-  /// The file for a line per update, of a pass that writes one.
+  /// The file that gets one line per update, if the pass writes a log.
   let log: String?
 
   init() {
@@ -44,7 +44,7 @@ struct PassFlags<P: Pass>: ParsableArguments, CustomReflectable {
     return Mirror(self, children: children, displayStyle: .struct)
   }
 
-  /// The key of an option.
+  /// The coding key of an option.
   fileprivate struct Key: CodingKey {
     static var log: Key { Key(stringValue: "log") }
     let stringValue: String
@@ -56,7 +56,7 @@ struct PassFlags<P: Pass>: ParsableArguments, CustomReflectable {
 }
 
 extension KeyedDecodingContainer {
-  /// The values of a flag that may be repeated; nil when it is not given.
+  /// Returns the values of a repeatable flag; nil when it is not given.
   fileprivate func given(_ type: [String].Type, _ key: Key) throws -> [String]? {
     let values = try decodeIfPresent(type, forKey: key) ?? []
     return values.isEmpty ? nil : values
@@ -64,7 +64,7 @@ extension KeyedDecodingContainer {
 }
 
 extension PassOption where Options: PassOptionValues {
-  /// The flag for ArgumentParser; nil when only recipes can give the option.
+  /// The flag for ArgumentParser; nil when only recipes can set the option.
   fileprivate var argument: Any? {
     let name = NameSpecification([.customLong(flagName)])
     switch flag {

@@ -4,7 +4,7 @@ import Kernels
 import Models
 import Passes
 
-/// Runs a recipe for a command and shows what came of it.
+/// Runs a recipe for a command and prints its report.
 struct RecipeRunner {
   let recipe: Recipe
   let global: GlobalOptions
@@ -64,7 +64,7 @@ extension PipelinePlan {
       }
     }
     lines.append(
-      "output: \(outputBytes.formattedBytes) before compression, \(bitsPerWeight.formatted(decimals: 2)) bits a weight"
+      "output: \(outputBytes.formattedBytes) before compression, \(bitsPerWeight.formatted(decimals: 2)) bits per weight"
     )
     return lines.joined(separator: "\n")
   }
@@ -79,14 +79,14 @@ extension PipelineReport {
     }
     lines += outputReport?.lines ?? []
     lines.append(
-      "\(output.escapedForDisplay): \(bytes.formattedBytes), \(bitsPerWeight.formatted(decimals: 2)) bits a weight"
+      "\(output.escapedForDisplay): \(bytes.formattedBytes), \(bitsPerWeight.formatted(decimals: 2)) bits per weight"
     )
     return lines.joined(separator: "\n")
   }
 }
 
 extension OutputReport {
-  /// The types of a GGUF file, the losses, and what reading the output back showed.
+  /// The types of a GGUF file, the losses, and the result of reading the output back.
   fileprivate var lines: [String] {
     var lines: [String] = []
     if let types { lines.append("types: " + types.map { "\($0.count) \($0.type)" }.joined(separator: ", ")) }

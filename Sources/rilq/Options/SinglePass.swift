@@ -1,7 +1,7 @@
 import ArgumentParser
 import Passes
 
-/// What the commands that run one pass have in common.
+/// The arguments that commands with one pass have in common.
 struct SinglePass: ParsableArguments {
   @Argument(help: "The checkpoint to read: a folder, a .safetensors, .rilq or .gguf file.")
   var input: String
@@ -19,8 +19,8 @@ struct SinglePass: ParsableArguments {
   ///
   /// - Parameters:
   ///   - pass: The pass.
-  ///   - flags: The flags that were given.
-  /// - Throws: What reading the options or running the pass throws.
+  ///   - flags: The given flags.
+  /// - Throws: The errors of reading the options and of running the pass.
   func run<P: Pass>(_ pass: P.Type, _ flags: PassFlags<P>) throws {
     let recipe = Recipe(
       input: PathOption(input), output: PathOption(output), outputFormat: try outputOptions.format(),

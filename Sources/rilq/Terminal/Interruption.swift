@@ -3,15 +3,15 @@ import Dispatch
 import Foundation
 import Synchronization
 
-/// Ends the program on SIGINT, SIGTERM and SIGHUP, with nothing left behind but the steps that are to be kept.
+/// Ends the program on SIGINT, SIGTERM and SIGHUP and removes its files, except for finished steps.
 enum Interruption {
   private static let exitCode: Int32 = 130
   nonisolated(unsafe) private static var sources: [any DispatchSourceSignal] = []
   private static let hasBegun = Atomic<Bool>(false)
 
-  /// Keeps a thread whose work failed from ending the program while an interruption does.
+  /// Blocks a failed thread while an interruption ends the program, so that the thread does not end it first.
   ///
-  /// The files that the interruption removes may be what the work then misses.
+  /// The thread may have failed because the interruption removed its files.
   static func waitIfBegun() {
     if hasBegun.load(ordering: .acquiring) { waitForEnd() }
   }
@@ -20,9 +20,9 @@ enum Interruption {
     while true { sleep(1) }
   }
 
-  /// Starts to listen; called once, before any work.
+  /// Installs the handlers; called once, before any work.
   static func install() {
-    // A file that grows beyond `ulimit -f` is an error of the write, as a full disk is.
+    // A file that exceeds `ulimit -f` then fails with a write error, like a full disk.
     signal(SIGXFSZ, SIG_IGN)
     installBusErrorMessage()
     for number in [SIGINT, SIGTERM, SIGHUP] {
@@ -34,7 +34,7 @@ enum Interruption {
         Terminal.write("\n")
         Terminal.writeError(
           "interrupted; nothing is written" + (isKept ? ", finished steps are kept for --resume" : ""))
-        // Without the handlers of a normal exit: other threads still work on what they would tear down.
+        // Skips the normal exit handlers: they would tear down what other threads still use.
         _exit(exitCode)
       }
       source.resume()
@@ -42,12 +42,12 @@ enum Interruption {
     }
   }
 
-  /// Says what a SIGBUS is: the only way in which a mapped file can fail.
+  /// Prints the cause of a SIGBUS, which is how a mapped file fails.
   private static func installBusErrorMessage() {
     signal(SIGBUS) { _ in
       let message: StaticString =
         "rilq: a mapped file was shortened or could not be read; with --no-mmap the message is exact\n"
-      // Only what a signal handler may do: no allocation, no exit handlers.
+      // Restricted to what a signal handler can do: no allocation, no exit handlers.
       _ = unsafe write(STDERR_FILENO, message.utf8Start, message.utf8CodeUnitCount)
       _exit(4)
     }

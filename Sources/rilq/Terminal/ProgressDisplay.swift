@@ -3,7 +3,8 @@ import Foundation
 import Models
 import Synchronization
 
-/// Shows progress on standard error: a bar with the time left on a terminal, otherwise a line now and then.
+/// Shows progress on standard error: a bar with the remaining time on a terminal, otherwise lines at
+/// intervals.
 final class ProgressDisplay: Sendable {
   private struct State {
     var phase = ""
@@ -20,7 +21,7 @@ final class ProgressDisplay: Sendable {
 
   init(isQuiet: Bool) { self.isQuiet = isQuiet }
 
-  /// Shows a moment, if it is time to.
+  /// Shows progress if enough time has passed.
   func show(_ progress: Models.Progress) {
     ProgressStop.stop(at: progress)
     guard !isQuiet else { return }
@@ -35,7 +36,7 @@ final class ProgressDisplay: Sendable {
       let interval = Terminal.isInteractive ? Self.secondsBetweenBars : Self.secondsBetweenLines
       let isLast = progress.completed >= progress.total
       if let last = state.lastShown, !isLast, (now - last).seconds < interval { return }
-      // Without a terminal the first line of a phase comes when it has taken a while, not at once.
+      // Without a terminal, the first line of a phase appears after a while, not at once.
       if !Terminal.isInteractive, state.lastShown == nil, !isLast {
         state.lastShown = now
         return
@@ -52,7 +53,7 @@ final class ProgressDisplay: Sendable {
     }
   }
 
-  /// Ends the bar, so that what follows begins on a line of its own.
+  /// Ends the bar, so that further output begins on a new line.
   func finish() { state.withLock { Self.closeBar(&$0) } }
 
   private static func closeBar(_ state: inout State) {

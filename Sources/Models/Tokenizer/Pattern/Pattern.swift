@@ -1,8 +1,8 @@
-/// A compiled regular expression over UTF-8 text, with Oniguruma's meaning.
+/// A compiled regular expression over UTF-8 text, with Oniguruma's semantics.
 ///
-/// The leftmost match counts; at one place alternatives are tried in order and repetitions from the most,
-/// backtracking until the rest matches. Nesting of calls is bounded by the expression, not by the text, and no expression takes
-/// time that grows exponentially with the text.
+/// The leftmost match wins. At one position, alternatives are tried in order and repetitions from the
+/// longest, backtracking until the rest matches. The expression, not the text, bounds the recursion depth,
+/// and matching never takes time that is exponential in the length of the text.
 struct Pattern: Sendable {
   private let steps: [PatternStep]
   private let sets: [ScalarSet]
@@ -11,12 +11,13 @@ struct Pattern: Sendable {
 
   /// Compiles a regular expression.
   ///
-  /// - Throws: `PatternError` when it uses other syntax than `PatternParser` knows or could match nothing.
+  /// - Throws: `PatternError` when the expression uses syntax that `PatternParser` does not know, or can
+  ///   match the empty text.
   init(regex: String) throws(PatternError) {
     try self.init(try PatternParser.parse(regex))
   }
 
-  /// A pattern that matches a text itself.
+  /// Creates a pattern that matches a text literally.
   init(literal: String) throws(PatternError) {
     try self.init(.sequence(literal.unicodeScalars.map { .set(ScalarSet($0)) }))
   }
@@ -37,7 +38,7 @@ struct Pattern: Sendable {
   ///
   /// - Parameters:
   ///   - text: Valid UTF-8.
-  ///   - start: An offset where a scalar begins.
+  ///   - start: A byte offset where a scalar begins.
   /// - Returns: The offsets of the match, or nil.
   func firstMatch(in text: Span<UInt8>, from start: Int) -> Range<Int>? {
     var position = start
@@ -54,7 +55,7 @@ struct Pattern: Sendable {
     return nil
   }
 
-  /// Where the match ends that goes on with a step at an offset, or nil when there is none.
+  /// Returns the end of the match that continues with a step at an offset, or nil if there is none.
   private func endOfMatch(
     from step: Int, in text: Span<UInt8>, at start: Int, _ deadEnds: inout DeadEnds
   ) -> Int? {
@@ -78,11 +79,11 @@ struct Pattern: Sendable {
     }
   }
 
-  /// `endOfMatch` of one of several ways to go on, which is not tried again where it failed.
+  /// Calls `endOfMatch` for one of several ways to continue, unless it failed there before.
   private func tryMatch(
     from step: Int, in text: Span<UInt8>, at start: Int, _ deadEnds: inout DeadEnds
   ) -> Int? {
-    // Whether a step leads to a match from an offset does not depend on how it was come to.
+    // Whether a step leads to a match from an offset does not depend on the path to it.
     let place = start * steps.count + step
     guard !deadEnds.contains(place) else { return nil }
     if let end = endOfMatch(from: step, in: text, at: start, &deadEnds) { return end }
@@ -121,11 +122,11 @@ struct Pattern: Sendable {
   }
 }
 
-/// Ways to go on that failed, once there are more than any sensible expression has.
+/// The ways to continue that failed, recorded once there are more than usual expressions have.
 private struct DeadEnds {
-  /// Failures that are cheaper to repeat than to remember.
+  /// The first failures, which are cheaper to repeat than to record.
   private static let freeCount = 1000
-  /// Bounds the memory; what is forgotten is only found again.
+  /// Bounds the memory; a forgotten failure is only computed again.
   private static let limit = 1_000_000
   private var count = 0
   private var places: Set<Int> = []

@@ -3,21 +3,21 @@ indirect enum PatternNode {
   /// One scalar of a set.
   case set(ScalarSet)
   case sequence([PatternNode])
-  /// The first that lets the rest match.
+  /// The first node after which the rest matches.
   case alternatives([PatternNode])
   case repetition(PatternNode, Repetition)
-  /// Nothing, where the node does not match.
+  /// Negative lookahead: succeeds without consuming input.
   case notAhead(PatternNode)
 
-  /// How often a node is repeated; as often as possible first.
+  /// The number of times that a node is repeated; the highest is tried first.
   struct Repetition {
     var minimum: Int
     var maximum: Int
-    /// Whether no repetition is given back.
+    /// Whether repetitions are never given back by backtracking.
     var isPossessive = false
   }
 
-  /// Whether there is a set of scalars anywhere in the node.
+  /// Whether the node contains a set of scalars at any depth.
   var hasSets: Bool {
     switch self {
     case .set: true
@@ -26,7 +26,7 @@ indirect enum PatternNode {
     }
   }
 
-  /// Whether the node can match without a scalar.
+  /// Whether the node can match the empty text.
   var matchesEmpty: Bool {
     switch self {
     case .set: false
@@ -38,7 +38,7 @@ indirect enum PatternNode {
   }
 }
 
-/// Why a regular expression is refused.
+/// The reason why a regular expression is rejected.
 struct PatternError: Error, Equatable {
   /// The reason as a phrase.
   let reason: String

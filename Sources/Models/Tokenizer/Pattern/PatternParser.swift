@@ -1,18 +1,19 @@
-/// Reads the part of Oniguruma's syntax that tokenizers use.
+/// Parses the part of Oniguruma's syntax that tokenizers use.
 ///
-/// Literals, `.`-free classes, `\p{…}` of general categories, `\s \d` and their negations, groups,
-/// `(?i:…)`, `(?!…)`, alternation, greedy `? * + {m,n}` and possessive `?+ *+ ++`. All else is refused by name.
+/// Accepts literals, classes without `.`, `\p{…}` of general categories, `\s \d` and their negations, groups,
+/// `(?i:…)`, `(?!…)`, alternation, greedy `? * + {m,n}` and possessive `?+ *+ ++`. Errors name any other
+/// syntax.
 struct PatternParser {
   private static let depthLimit = 32
   private static let repetitionLimit = 1000
-  /// Two letters that one scalar folds to (`ß`, `ﬀ`, `ﬁ`, `ﬂ`, `ﬆ`), which Oniguruma would match.
+  /// Two letters that a single scalar folds to (`ß`, `ﬀ`, `ﬁ`, `ﬂ`, `ﬆ`), which Oniguruma would match.
   private static let foldingPairs = ["ss", "ff", "fi", "fl", "st"]
 
   private let scalars: [Unicode.Scalar]
   private var position = 0
   private var depth = 0
 
-  /// Reads a whole expression.
+  /// Parses a whole expression.
   static func parse(_ text: String) throws(PatternError) -> PatternNode {
     var parser = PatternParser(scalars: Array(text.unicodeScalars))
     let node = try parser.readAlternatives(foldingCase: false)
@@ -103,7 +104,7 @@ struct PatternParser {
   }
 }
 
-/// Repetitions.
+/// Parsing repetitions.
 extension PatternParser {
   private mutating func readRepetition(of node: PatternNode) throws(PatternError) -> PatternNode {
     guard var repetition = try readBounds() else { return node }
@@ -142,7 +143,7 @@ extension PatternParser {
   }
 }
 
-/// Classes and escapes.
+/// Parsing classes and escapes.
 extension PatternParser {
   private enum Escape {
     case literal(Unicode.Scalar)
@@ -216,7 +217,7 @@ extension PatternParser {
     }
   }
 
-  /// The upper end of a range whose lower end was just read, or nil when no range follows.
+  /// Reads the upper end of a range after its lower end, or returns nil if no range follows.
   private mutating func readRangeEnd(foldingCase: Bool) throws(PatternError) -> Unicode.Scalar? {
     guard next == "-", position + 1 < scalars.count, scalars[position + 1] != "]" else { return nil }
     position += 1

@@ -1,31 +1,31 @@
-/// One step of a compiled regular expression; steps name the next one by its index.
+/// One step of a compiled regular expression; steps refer to the next one by its index.
 enum PatternStep {
   /// The expression has matched.
   case matched
   /// One scalar of a set.
   case one(ASCIISet, set: Int, next: Int)
-  /// Scalars of a set, as many as possible; fewer when what follows needs it.
+  /// Scalars of a set, as many as possible; backtracking reduces their number.
   case many(ASCIISet, set: Int, minimum: Int, maximum: Int, isPossessive: Bool, next: Int)
-  /// The first step if the match can be completed from it, otherwise the second.
+  /// The first step if the match can be completed from it, otherwise the second step.
   case either(Int, Int)
-  /// On, unless the body matches here.
+  /// Continues at the next step unless the body matches.
   case notAhead(body: Int, next: Int)
 }
 
-/// The steps of a regular expression, each after all that it leads to; step 0 is `matched`.
+/// The steps of a regular expression, each stored after the steps that it leads to; step 0 is `matched`.
 struct PatternProgram {
-  /// Bounds the nesting of calls while matching, so that every thread's stack has room for it.
+  /// Bounds the recursion depth of matching, so that every thread's stack suffices.
   private static let stepLimit = 512
 
   private(set) var steps: [PatternStep] = [.matched]
   /// The sets that steps refer to.
   private(set) var sets: [ScalarSet] = []
-  /// Where each alternative of the whole expression begins, in order.
+  /// The first step of each alternative of the whole expression, in order.
   private(set) var starts: [Int] = []
 
   /// Compiles a tree.
   ///
-  /// - Throws: `PatternError` when a group repeats without bound, or unrolled groups are too long.
+  /// - Throws: `PatternError` when a group repeats without bound, or the unrolled groups are too long.
   init(_ node: PatternNode) throws(PatternError) {
     if case .alternatives(let nodes) = node, nodes.count <= 64 {
       for alternative in nodes { starts.append(try add(alternative, next: 0)) }
@@ -44,7 +44,7 @@ struct PatternProgram {
 
   /// Adds the steps of a node.
   ///
-  /// - Returns: The first of them.
+  /// - Returns: The first of the added steps.
   private mutating func add(_ node: PatternNode, next: Int) throws(PatternError) -> Int {
     switch node {
     case .set(let set):
@@ -73,14 +73,15 @@ struct PatternProgram {
     }
   }
 
-  /// Adds the steps of a repeated group, once for each time that it may match.
+  /// Adds the steps of a repeated group, once per possible repetition.
   private mutating func add(
     _ body: PatternNode, _ repetition: PatternNode.Repetition, next: Int
   ) throws(PatternError) -> Int {
     guard repetition.maximum < .max, !repetition.isPossessive else {
       throw PatternError(reason: "a regular expression that repeats a group without bound is not supported")
     }
-    // Otherwise groups of nothing, repeated inside each other, would multiply and never reach the limit of steps.
+    // Without this check, nested repetitions of empty groups would multiply without reaching the limit of
+    // steps.
     guard body.hasSets else {
       throw PatternError(reason: "a regular expression that repeats nothing is not supported")
     }
@@ -92,7 +93,7 @@ struct PatternProgram {
     return start
   }
 
-  /// For each first byte of a match, the alternatives that could match: bit `i` for `starts[i]`.
+  /// Returns, for each first byte of a match, the alternatives that can match: bit `i` for `starts[i]`.
   func alternativesByFirstByte() -> [UInt64] {
     var first: [ASCIISet] = []
     for step in steps {

@@ -1,8 +1,8 @@
-/// Kinds of Unicode scalars: the general categories, with what `\s` and `Digits` need told apart.
+/// Kinds of Unicode scalars: the general categories, refined where `\s` and `Digits` need it.
 ///
-/// The general categories are those of Unicode 16, which the regular expressions of `tokenizers` use, so a
-/// scalar that came later is unassigned (`Cn`). Two kinds divide a category further: U+0085, the only white
-/// space outside ASCII that is no separator, and the numbers that came later, which `Digits` knows.
+/// The general categories are those of Unicode 16, as in the regular expressions of `tokenizers`; newer
+/// scalars are unassigned (`Cn`). Two kinds divide a category further: U+0085, the only white space outside
+/// ASCII that is not a separator, and the newer numbers, which `Digits` knows.
 struct ScalarKinds: OptionSet {
   let rawValue: UInt32
 
@@ -14,16 +14,17 @@ struct ScalarKinds: OptionSet {
   private static let laterNumber = ScalarKinds(rawValue: 1 << 31)
   private static let regexUnicodeVersion = 16
 
-  /// What `\s` matches outside ASCII.
+  /// The scalars outside ASCII that `\s` matches.
   static let whiteSpace = named("Z").union(nextLine)
-  /// All that Unicode 16 knows.
+  /// All scalars that are assigned in Unicode 16.
   static let assigned = ScalarKinds(rawValue: ~named("Cn").rawValue)
-  /// What `Digits` splits off.
+  /// The scalars that `Digits` splits off.
   static let digits = named("N").union(laterNumber)
-  /// The general categories of word characters outside ASCII; alphabetic scalars are words too.
+  /// The general categories of word characters outside ASCII; alphabetic scalars are word characters too.
   static let word = named("M").union(named("Nd")).union(named("Pc"))
 
-  /// The kinds of a general category (`Lu`) or of all whose names begin so (`L`), or nil.
+  /// Creates the kinds of a general category (`Lu`) or of all categories that begin with a letter (`L`), or
+  /// nil.
   init?(category name: String) {
     let kinds = Self.named(name)
     guard !name.isEmpty, !kinds.isEmpty else { return nil }
@@ -42,12 +43,12 @@ struct ScalarKinds: OptionSet {
     return kinds
   }
 
-  /// The one kind of a scalar.
+  /// Returns the one kind of a scalar.
   static func kind(of value: UInt32) -> ScalarKinds {
     ScalarKinds(rawValue: 1 << (value < 0x10000 ? UInt32(basicPlane[Int(value)]) : bit(of: value)))
   }
 
-  /// The bits of U+0000…U+FFFF, found when the first scalar outside ASCII is met.
+  /// The kinds of U+0000…U+FFFF, computed when the first scalar outside ASCII is met.
   private static let basicPlane: [UInt8] = (0..<0x10000).map { UInt8(bit(of: $0)) }
 
   private static func bit(of value: UInt32) -> UInt32 {

@@ -7,7 +7,7 @@ struct ASCIISet: Sendable, Equatable {
 
   var complement: ASCIISet { ASCIISet(low: ~low, high: ~high) }
 
-  /// Whether a byte below 0x80 is in the set.
+  /// Whether the set contains a byte below 0x80.
   func contains(_ byte: UInt8) -> Bool {
     (byte < 64 ? low : high) >> UInt64(byte & 63) & 1 == 1
   }
@@ -26,15 +26,15 @@ struct ASCIISet: Sendable, Equatable {
   }
 }
 
-/// A set of scalars: what a class, an escape or a literal of a regular expression matches.
+/// A set of scalars that a class, an escape or a literal of a regular expression matches.
 struct ScalarSet: Sendable {
-  /// Its members below U+0080.
+  /// The members below U+0080.
   private(set) var ascii = ASCIISet()
   private var kinds: ScalarKinds = []
   private var ranges: [ClosedRange<UInt32>] = []
   private var isComplement = false
 
-  /// Whether a scalar from U+0080 on is in the set.
+  /// Whether the set contains a scalar from U+0080 on.
   func containsBeyondASCII(_ value: UInt32) -> Bool {
     let isListed =
       (!kinds.isEmpty && kinds.contains(ScalarKinds.kind(of: value)))
@@ -63,7 +63,7 @@ struct ScalarSet: Sendable {
     self.kinds = kinds
   }
 
-  /// All other scalars.
+  /// The set of all other scalars.
   var complement: ScalarSet {
     var set = self
     set.ascii = ascii.complement
@@ -71,14 +71,14 @@ struct ScalarSet: Sendable {
     return set
   }
 
-  /// Adds a range of scalars to a set that is no complement.
+  /// Adds a range of scalars to a set that is not a complement.
   mutating func insert(_ range: ClosedRange<Unicode.Scalar>) {
     let values = range.lowerBound.value...range.upperBound.value
     for value in values.clamped(to: 0...0x7F) where values.contains(value) { ascii.insert(UInt8(value)) }
     if values.upperBound > 0x7F { ranges.append(values) }
   }
 
-  /// Adds a set made of kinds only, or the complement of one.
+  /// Adds a set made of kinds only, or its complement.
   mutating func insert(_ other: ScalarSet) {
     precondition(other.ranges.isEmpty && !isComplement)
     ascii = ascii.union(other.ascii)
