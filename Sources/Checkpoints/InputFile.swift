@@ -91,7 +91,7 @@ package final class InputFile: Sendable {
     for start in stride(from: 0, to: reader.byteCount, by: pieceByteCount) {
       let count = min(pieceByteCount, reader.byteCount - start)
       var all = buffer.mutableSpan
-      var piece = all._mutatingExtracting(0..<count)
+      var piece = all.slice(0..<count)
       try reader.read(from: start, into: &piece)
       let bytes = buffer.span
       try body(unsafe bytes.bytes.extracting(0..<count))

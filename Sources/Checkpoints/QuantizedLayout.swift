@@ -51,9 +51,6 @@ extension QuantizedLayout: CustomStringConvertible {
   public var description: String { "\(bits) bits, groups of \(groupSize)" }
 }
 
-/// The former name of `QuantizedLayout`.
-public typealias QuantizationParameters = QuantizedLayout
-
 extension QuantizedLayout {
   /// One tensor of a quantized weight.
   package struct Part: Sendable, Equatable {

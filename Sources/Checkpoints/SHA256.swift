@@ -4,8 +4,12 @@ internal import CCrypto
 @safe struct SHA256: ~Copyable, @unchecked Sendable {
   private let context: OpaquePointer
 
+  /// Keeps libcrypto from freeing its state when the program exits: another thread may still be hashing then.
+  private static let isReady = OPENSSL_init_crypto(UInt64(OPENSSL_INIT_NO_ATEXIT), nil) == 1
+
   /// Begins a hash of no bytes.
   init() {
+    precondition(Self.isReady, "libcrypto cannot be initialized")
     guard let context = unsafe EVP_MD_CTX_new(), unsafe EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1
     else { preconditionFailure("libcrypto has no SHA-256, or there is no memory for it") }
     unsafe self.context = context

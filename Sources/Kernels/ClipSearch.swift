@@ -24,7 +24,7 @@ package func searchClipping(
   _ weights: Span<Float>, importance: Span<Float>, bits: Int, groupSize: Int, columnCount: Int,
   scales: inout MutableSpan<Float>, biases: inout MutableSpan<Float>, on set: InstructionSet = .best
 ) {
-  let layout = QuantizedLayout(
+  let layout = KernelLayout(
     bits: bits, groupSize: groupSize, columnCount: columnCount, rowCount: weights.count / max(columnCount, 1))
   precondition(
     weights.count % columnCount == 0 && importance.count == columnCount,
@@ -83,7 +83,7 @@ package func roundToGrid(
   _ weights: Span<Float>, bits: Int, groupSize: Int, columnCount: Int, scales: Span<Float>,
   biases: Span<Float>, codes: inout MutableSpan<UInt8>, on set: InstructionSet = .best
 ) {
-  let layout = QuantizedLayout(
+  let layout = KernelLayout(
     bits: bits, groupSize: groupSize, columnCount: columnCount, rowCount: weights.count / max(columnCount, 1))
   precondition(
     weights.count % columnCount == 0 && codes.count == weights.count,

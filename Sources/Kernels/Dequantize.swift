@@ -36,7 +36,7 @@ package func dequantize(
   codes: RawSpan, bits: Int, groupSize: Int, columnCount: Int, scales: Span<Float>, biases: Span<Float>,
   groups: Range<Int>, into weights: inout MutableSpan<Float>, on set: InstructionSet = .best
 ) {
-  let layout = QuantizedLayout(
+  let layout = KernelLayout(
     of: weights.count, bits: bits, groupSize: groupSize, columnCount: columnCount, groups: groups)
   layout.require(codeBytes: codes.byteCount, scales: scales.count, biases: biases.count)
   unsafe writing(&weights) { weights in
@@ -54,7 +54,7 @@ package func dequantizeReference(
   codes: RawSpan, bits: Int, groupSize: Int, columnCount: Int, scales: Span<Float>, biases: Span<Float>,
   groups: Range<Int>, into weights: inout MutableSpan<Float>
 ) {
-  let layout = QuantizedLayout(
+  let layout = KernelLayout(
     of: weights.count, bits: bits, groupSize: groupSize, columnCount: columnCount, groups: groups)
   let width = groups.count * groupSize
   for i in weights.indices {
@@ -67,7 +67,7 @@ package func dequantizeReference(
   }
 }
 
-extension QuantizedLayout {
+extension KernelLayout {
   fileprivate init(of weightCount: Int, bits: Int, groupSize: Int, columnCount: Int, groups: Range<Int>) {
     let width = groups.count * groupSize
     precondition(width > 0 && weightCount % width == 0, "\(weightCount) weights, \(width) of each row")

@@ -20,7 +20,7 @@ package func multiplyPackedRows(
   codes: RawSpan, bits: Int, groupSize: Int, columnCount: Int, scales: Span<Float>, biases: Span<Float>,
   x: Span<Float>, groupSums: Span<Float>, into y: inout MutableSpan<Float>, on set: InstructionSet = .best
 ) {
-  let layout = QuantizedLayout(
+  let layout = KernelLayout(
     bits: bits, groupSize: groupSize, columnCount: columnCount, rowCount: y.count)
   layout.require(codeBytes: codes.byteCount, scales: scales.count, biases: biases.count)
   precondition(

@@ -18,7 +18,7 @@ package func packedSquares(
   _ weights: Span<Float>, codes: RawSpan, bits: Int, groupSize: Int, columnCount: Int, scales: Span<Float>,
   biases: Span<Float>, on set: InstructionSet = .best
 ) -> (error: Double, norm: Double) {
-  let layout = QuantizedLayout(
+  let layout = KernelLayout(
     bits: bits, groupSize: groupSize, columnCount: columnCount, rowCount: weights.count / max(columnCount, 1))
   precondition(weights.count % columnCount == 0, "\(weights.count) weights, \(columnCount) columns")
   layout.require(codeBytes: codes.byteCount, scales: scales.count, biases: biases.count)

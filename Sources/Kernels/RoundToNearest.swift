@@ -20,7 +20,7 @@ package func quantizeRoundToNearest(
   _ weights: Span<Float>, bits: Int, groupSize: Int, columnCount: Int, codes: inout MutableSpan<UInt8>,
   scales: inout MutableSpan<Float>, biases: inout MutableSpan<Float>, on set: InstructionSet = .best
 ) -> Int? {
-  let layout = QuantizedLayout(
+  let layout = KernelLayout(
     bits: bits, groupSize: groupSize, columnCount: columnCount, rowCount: weights.count / max(columnCount, 1))
   precondition(weights.count % columnCount == 0, "\(weights.count) weights, \(columnCount) columns")
   layout.require(codeBytes: codes.count, scales: scales.count, biases: biases.count)

@@ -19,7 +19,7 @@ package func reduceByCodes(
   addTo scaleGradient: inout MutableSpan<Float>, addTo biasGradient: inout MutableSpan<Float>,
   on set: InstructionSet = .best
 ) {
-  let layout = QuantizedLayout(
+  let layout = KernelLayout(
     bits: bits, groupSize: groupSize, columnCount: columnCount,
     rowCount: weightGradient.count / max(columnCount, 1))
   precondition(

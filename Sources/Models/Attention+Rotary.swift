@@ -15,7 +15,7 @@ extension Attention {
     var values = qkv.values.mutableSpan
     parallelRows(of: &values, columnCount: columnCount, rowsPerChunk: 32) { rows, part in
       for (i, row) in rows.enumerated() {
-        var heads = part._mutatingExtracting(i * columnCount..<i * columnCount + turned)
+        var heads = part.slice(i * columnCount..<i * columnCount + turned)
         let angles = row * rotary.half..<(row + 1) * rotary.half
         rotate(
           &heads, headSize: headSize, cosines: rotary.cosines.span.extracting(angles),

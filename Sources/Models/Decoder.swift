@@ -141,7 +141,7 @@ private struct SequenceEnvironment: LayerEnvironment, Sendable {
         let position = piece.firstPosition + i
         precondition((position + 1) * rotary.half <= rotary.cosines.count, "no room for token \(position)")
         let angles = position * rotary.half..<(position + 1) * rotary.half
-        var heads = values._mutatingExtracting(row * columns..<row * columns + turned)
+        var heads = values.slice(row * columns..<row * columns + turned)
         rotate(
           &heads, headSize: headSize, cosines: rotary.cosines.span.extracting(angles),
           sines: rotary.sines.span.extracting(angles))

@@ -126,7 +126,7 @@ extension Transformer {
       for (i, row) in rows.enumerated() {
         let both = gateAndUp.values.span.extracting(gateAndUp.row(row))
         ScratchPool.shared.withScratch(width) { upGradient in
-          var gateGradient = part._mutatingExtracting(2 * i * width..<(2 * i + 1) * width)
+          var gateGradient = part.slice(2 * i * width..<(2 * i + 1) * width)
           siluMultiplyBackward(
             gate: both.extracting(0..<width), up: both.extracting(width..<2 * width),
             gradient: gradient.values.span.extracting(gradient.row(row)), gateGradient: &gateGradient,
@@ -147,7 +147,7 @@ extension Transformer {
     var values = gradient.values.mutableSpan
     parallelRows(of: &values, columnCount: columnCount, rowsPerChunk: 32) { rows, part in
       for (i, row) in rows.enumerated() {
-        var target = part._mutatingExtracting(i * columnCount..<(i + 1) * columnCount)
+        var target = part.slice(i * columnCount..<(i + 1) * columnCount)
         let input = x.values.span.extracting(x.row(row))
         rmsNormBackward(
           row: input, weight: weight.span,

@@ -14,7 +14,7 @@ extension Transformer {
       guard (0..<configuration.vocabularySize).contains(id) else {
         throw ModelError.tokenOutOfRange(id: id, vocabularySize: configuration.vocabularySize)
       }
-      var row = values._mutatingExtracting(i * width..<(i + 1) * width)
+      var row = values.slice(i * width..<(i + 1) * width)
       embedding.unpack(rows: id..<id + 1, columns: 0..<width, into: &row)
     }
     return hidden
@@ -54,7 +54,7 @@ extension Transformer {
     var values = result.values.mutableSpan
     parallelRows(of: &values, columnCount: x.columnCount, rowsPerChunk: 32) { rows, part in
       for (i, row) in rows.enumerated() {
-        var target = part._mutatingExtracting(i * x.columnCount..<(i + 1) * x.columnCount)
+        var target = part.slice(i * x.columnCount..<(i + 1) * x.columnCount)
         _ = rmsNorm(
           x.values.span.extracting(x.row(row)), weight: weight.span, epsilon: epsilon, into: &target)
       }
@@ -73,7 +73,7 @@ extension Transformer {
     parallelRows(of: &values, columnCount: width, rowsPerChunk: 16) { rows, part in
       for (i, row) in rows.enumerated() {
         let both = gateAndUp.values.span.extracting(gateAndUp.row(row))
-        var target = part._mutatingExtracting(i * width..<(i + 1) * width)
+        var target = part.slice(i * width..<(i + 1) * width)
         siluMultiply(
           gate: both.extracting(0..<width), up: both.extracting(width..<2 * width), into: &target)
       }

@@ -38,7 +38,7 @@ extension Transformer {
     var total = 0.0
     for row in 0..<output.rowCount {
       let target = expected.values.span.extracting(expected.row(row))
-      var part = values._mutatingExtracting(output.row(row))
+      var part = values.slice(output.row(row))
       addScaled(target, scale: -1, to: &part)
       let norm = max(sumOfSquares(target), .leastNormalMagnitude)
       total += Double(sumOfSquares(part.span) / norm)

@@ -84,7 +84,7 @@ extension Matrix {
     var span = values.mutableSpan
     parallelRows(of: &span, columnCount: columnCount, rowsPerChunk: 8) { rows, part in
       for (i, row) in rows.enumerated() {
-        var logits = part._mutatingExtracting(i * columnCount..<(i + 1) * columnCount)
+        var logits = part.slice(i * columnCount..<(i + 1) * columnCount)
         let token = block.lowerBound + row + 1
         guard window.scores(token) else {
           logits.update(repeating: 0)

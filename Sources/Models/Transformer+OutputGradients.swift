@@ -56,7 +56,7 @@ extension Transformer {
       let width = logits.columnCount
       var span = logits.values.mutableSpan
       for i in 0..<block.count {
-        var row = span._mutatingExtracting(i * width..<(i + 1) * width)
+        var row = span.slice(i * width..<(i + 1) * width)
         loss += crossEntropyRow(
           logits: &row, target: Int(tokens[block.lowerBound + i + 1]), gradientScale: 1)
       }

@@ -217,7 +217,7 @@ extension ContainerLie {
   }
 
   @Test func `refuses parameters that could not be read back`() throws {
-    let quantization = ["m": QuantizationParameters(bits: 5, groupSize: 32)]
+    let quantization = ["m": QuantizedLayout(bits: 5, groupSize: 32)]
     try expectRefused(CheckpointContents(tensors: [], quantization: quantization), "'bits'")
     let adapter = AdapterParameters(kind: .dense, rank: 1, alpha: .nan)
     try expectRefused(CheckpointContents(tensors: [], adapter: adapter), "'alpha'")

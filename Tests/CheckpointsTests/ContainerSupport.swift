@@ -58,7 +58,7 @@ extension ContainerSample {
           TensorInfo(name: "m.scales", dtype: .bf16, shape: [1, 1]),
           TensorInfo(name: "m.biases", dtype: .bf16, shape: [1, 1]),
         ],
-        quantization: ["m": QuantizationParameters(bits: 2, groupSize: 32)],
+        quantization: ["m": QuantizedLayout(bits: 2, groupSize: 32)],
         assets: [Asset(name: "config.json", byteCount: config.count)],
         metadata: .object([.init("source", .string("worked example"))])),
       tensors: [[0xE4, 0x1B, 0x50, 0xFA, 0x8D, 0x72, 0xAF, 0x05], [0x80, 0x3D], [0xC0, 0xBD]],

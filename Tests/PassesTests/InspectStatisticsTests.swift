@@ -80,7 +80,7 @@ import Testing
     small.add("m.weight", .u32, [1, 3], [UInt8](repeating: 0, count: 12))
     small.add("m.scales", [1, 1, 1, 1], shape: [1, 4])
     small.add("m.biases", [1, 1, 1, 1], shape: [1, 4])
-    small.quantization["m"] = QuantizationParameters(bits: 2, groupSize: 12)
+    small.quantization["m"] = QuantizedLayout(bits: 2, groupSize: 12)
     #expect(throws: FormatError.self) { _ = try statistics(of: small) }
   }
 }

@@ -6,7 +6,7 @@ import TestSupport
 /// A checkpoint of a few tensors, written as a container.
 struct SmallCheckpoint {
   var tensors: [(TensorInfo, [UInt8])] = []
-  var quantization: [String: QuantizationParameters] = [:]
+  var quantization: [String: QuantizedLayout] = [:]
   var metadata = JSONValue.object([])
 
   /// Adds singles.
@@ -27,7 +27,7 @@ struct SmallCheckpoint {
     add(module + ".weight", .u32, [1, 2], bytes)
     add(module + ".scales", [scale], shape: [1, 1])
     add(module + ".biases", [bias], shape: [1, 1])
-    quantization[module] = QuantizationParameters(bits: 2, groupSize: 32)
+    quantization[module] = QuantizedLayout(bits: 2, groupSize: 32)
   }
 
   /// Writes the checkpoint and opens it.

@@ -152,7 +152,7 @@ import Testing
   @Test func `refuses a container whose tables do not fit`() throws {
     var small = SmallCheckpoint()
     small.add("m.weight", .u32, [1, 2], [UInt8](repeating: 0, count: 8))
-    small.quantization["m"] = QuantizationParameters(bits: 2, groupSize: 32)
+    small.quantization["m"] = QuantizedLayout(bits: 2, groupSize: 32)
     let folder = try TemporaryFolder()
     #expect(throws: FormatError.self) { _ = try Inspection(small.open(in: folder)) }
   }

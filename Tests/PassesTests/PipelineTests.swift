@@ -170,7 +170,7 @@ import Testing
     let bench = try Workbench()
     let quantized = try bench.run(quantize, to: "q.rilq").checkpoint
     var contents = quantized.contents
-    contents.quantization["model.layers.0.input_layernorm"] = QuantizationParameters(bits: 2, groupSize: 64)
+    contents.quantization["model.layers.0.input_layernorm"] = QuantizedLayout(bits: 2, groupSize: 64)
     let lying = quantized.replacing(contents: contents)
     #expect(throws: FormatError.self) { _ = try lying.copy(to: bench.folder.path("lying.rilq")) }
   }

@@ -13,7 +13,8 @@ import Testing
 
   /// The model with 8-bit linears, and a dense F32 one with the very same values.
   private func packedAndDense() throws -> (packed: Checkpoint, dense: Checkpoint) {
-    let packed = try bench.run(.quantize(QuantizeOptions { ($0.bits, $0.groupSize) = (8, 32) }), to: "w8.rilq").checkpoint
+    let options = QuantizeOptions { ($0.bits, $0.groupSize) = (8, 32) }
+    let packed = try bench.run(.quantize(options), to: "w8.rilq").checkpoint
     let linears = try Transformer(packed).layerLinears.map { ($0.name + ".weight", $0.foldedWeight.values) }
     let values = Dictionary(uniqueKeysWithValues: linears)
     let dense = try TinyModel { $0.dtype = .f32 }.write(to: bench.folder.path("dense")) { name, tensor in

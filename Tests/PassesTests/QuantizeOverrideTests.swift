@@ -31,11 +31,11 @@ import Testing
       ("mlp.up_proj", 4, 128),
     ]
     for (name, bits, groupSize) in expected {
-      let parameters = QuantizationParameters(bits: bits, groupSize: groupSize)
+      let parameters = QuantizedLayout(bits: bits, groupSize: groupSize)
       #expect(found["model.layers.0." + name] == parameters, sourceLocation: sourceLocation)
     }
     #expect(
-      found["model.layers.1.mlp.up_proj"] == QuantizationParameters(bits: 3, groupSize: 64),
+      found["model.layers.1.mlp.up_proj"] == QuantizedLayout(bits: 3, groupSize: 64),
       sourceLocation: sourceLocation)
   }
 

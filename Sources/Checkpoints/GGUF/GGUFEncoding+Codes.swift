@@ -23,7 +23,7 @@ extension GGUFEncoding {
     let all = unpacked.span
     for block in 0..<all.count / blockSize {
       let group = block * blockSize / layout.groupSize
-      var target = bytes._mutatingExtracting(block * blockByteCount..<(block + 1) * blockByteCount)
+      var target = bytes.slice(block * blockByteCount..<(block + 1) * blockByteCount)
       target[0] = halfScales[2 * group]
       target[1] = halfScales[2 * group + 1]
       let codes = all.extracting(block * blockSize..<(block + 1) * blockSize)

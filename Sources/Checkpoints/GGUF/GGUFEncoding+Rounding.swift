@@ -26,7 +26,7 @@ extension GGUFEncoding {
     for block in 0..<count {
       let part = values.extracting(block * size..<(block + 1) * size)
       find(&codes, of: part, scales[block], minima[block])
-      var target = bytes._mutatingExtracting(block * type.blockByteCount..<(block + 1) * type.blockByteCount)
+      var target = bytes.slice(block * type.blockByteCount..<(block + 1) * type.blockByteCount)
       target[0] = halfScales[2 * block]
       target[1] = halfScales[2 * block + 1]
       switch type {

@@ -31,7 +31,7 @@ package struct GGUFEncoding: Sendable, Equatable {
     parallelRows(of: &span, columnCount: rowByteCount, rowsPerChunk: Self.rowsPerChunk) { range, part in
       var values = [Float](repeating: 0, count: rows.columnCount)
       for (i, row) in range.enumerated() {
-        var target = part._mutatingExtracting(i * rowByteCount..<(i + 1) * rowByteCount)
+        var target = part.slice(i * rowByteCount..<(i + 1) * rowByteCount)
         encode(rows, row: order.source(of: row), into: &target, scratch: &values)
       }
     }

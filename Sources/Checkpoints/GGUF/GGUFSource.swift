@@ -82,7 +82,7 @@ extension GGUFSource {
     ) { (rows, part) throws(FormatError) in
       var scratch = GGUFRowScratch()
       for (i, row) in rows.enumerated() {
-        var out = part._mutatingExtracting(i * outputRow..<(i + 1) * outputRow)
+        var out = part.slice(i * outputRow..<(i + 1) * outputRow)
         let place = range(ofRow: row)
         try source.withSpan { bytes throws(FormatError) in
           let stored = bytes.extracting(

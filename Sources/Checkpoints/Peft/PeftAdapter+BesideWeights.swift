@@ -76,7 +76,7 @@ extension PeftAdapter {
   }
 
   /// Checks that a pooled adapter has the same groups as its modules.
-  func checkGroups(_ quantization: [String: QuantizationParameters]) throws(FormatError) {
+  func checkGroups(_ quantization: [String: QuantizedLayout]) throws(FormatError) {
     guard let groupSize else { return }
     for module in modules {
       guard let parameters = quantization[module.name], parameters.groupSize != groupSize else { continue }

@@ -120,7 +120,7 @@ enum SafetensorsFolder {
 
   private static func quantization(
     of folder: String, _ configuration: JSONValue?, _ tensors: [TensorInfo]
-  ) throws -> [String: QuantizationParameters] {
+  ) throws -> [String: QuantizedLayout] {
     guard let configuration else { return [:] }
     let path = FileSystem.join(folder, configurationName)
     if let block = configuration["quantization_config"], AutoRoundConfiguration.isMLX(block),

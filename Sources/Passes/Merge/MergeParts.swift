@@ -8,7 +8,7 @@ struct MergeParts {
   let own: [TensorInfo]
   /// The adapter and trained changes.
   let beside: [TensorInfo]
-  let quantization: QuantizationParameters?
+  let quantization: QuantizedLayout?
   let rows: Int
   let columns: Int
 

@@ -55,7 +55,7 @@ extension QuantizeOptions {
   /// The bits and group size of one module.
   struct ModuleParameters {
     let module: String
-    let parameters: QuantizationParameters
+    let parameters: QuantizedLayout
     /// Whether an override sets the bits.
     let hasOwnBits: Bool
   }
@@ -85,7 +85,7 @@ extension QuantizeOptions {
       }
     }
     return modules.indices.map { index in
-      let parameters = QuantizationParameters(
+      let parameters = QuantizedLayout(
         bits: bits[index] ?? self.bits, groupSize: groupSizes[index] ?? groupSize)
       return ModuleParameters(
         module: modules[index], parameters: parameters, hasOwnBits: bits[index] != nil)

@@ -55,7 +55,7 @@ extension QuantizePass {
 
   /// Returns the relative squared errors of a weight that the text does not reach.
   private func lossesAlone(
-    _ module: String, in input: Checkpoint, _ parameters: QuantizationParameters
+    _ module: String, in input: Checkpoint, _ parameters: QuantizedLayout
   ) throws -> [Double] {
     try BitAllocation.widths.map { bits in
       let packed = try quantizeAlone(module, in: input, ClipSearch(grid: grid(parameters).with(bits: bits)))

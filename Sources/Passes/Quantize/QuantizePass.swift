@@ -95,14 +95,14 @@ public struct QuantizePass: Pass {
     return tables
   }
 
-  func grid(_ parameters: QuantizationParameters) -> QuantizationGrid {
+  func grid(_ parameters: QuantizedLayout) -> QuantizationGrid {
     QuantizationGrid(bits: parameters.bits, groupSize: parameters.groupSize, tables: tables)
   }
 
   /// Returns the bits and group size of a module; the lowest bits if a budget is not distributed yet.
   private func resolved(
     _ stated: QuantizeOptions.ModuleParameters, _ widths: [String: Int]
-  ) -> QuantizationParameters {
+  ) -> QuantizedLayout {
     guard options.bitsPerWeight != nil, !stated.hasOwnBits else { return stated.parameters }
     return .affine(
       bits: widths[stated.module] ?? BitAllocation.widths[0], groupSize: stated.parameters.groupSize)

@@ -4,7 +4,7 @@ import Kernels
 /// A matrix as packed codes with a scale and a bias per group, rounded to nearest in memory.
 public struct QuantizedMatrix: Sendable {
   /// Bits and group size.
-  public let parameters: QuantizationParameters
+  public let parameters: QuantizedLayout
   /// The number of rows.
   public let rowCount: Int
   /// The number of columns, a multiple of the group size.
@@ -29,7 +29,7 @@ public struct QuantizedMatrix: Sendable {
   ///   first NaN or infinity.
   public init(
     rounding values: [Float], rows: Int, columns: Int,
-    _ parameters: QuantizationParameters = QuantizationParameters(bits: 2, groupSize: 64)
+    _ parameters: QuantizedLayout = QuantizedLayout(bits: 2, groupSize: 64)
   ) throws {
     let (count, isTooLarge) = rows.multipliedReportingOverflow(by: columns)
     guard rows > 0, columns > 0, !isTooLarge, count == values.count else {

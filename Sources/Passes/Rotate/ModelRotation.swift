@@ -131,7 +131,7 @@ struct ModelRotation {
         }
       }
       for start in stride(from: 0, to: part.count, by: transform.size) {
-        var vector = part._mutatingExtracting(start..<start + transform.size)
+        var vector = part.slice(start..<start + transform.size)
         transform.apply(to: &vector)
       }
     }

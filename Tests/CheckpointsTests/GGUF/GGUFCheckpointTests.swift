@@ -84,7 +84,7 @@ struct GGUFCheckpointTests {
     let checkpoint = try model.open(in: folder)
     try checkpoint.contents.validateQuantization(path: "x.gguf")
     #expect(checkpoint.contents.quantization.count == 7)
-    let expected = QuantizationParameters(bits: 2, groupSize: type.blockElementCount)
+    let expected = QuantizedLayout(bits: 2, groupSize: type.blockElementCount)
     #expect(checkpoint.contents.quantization.values.allSatisfy { $0 == expected })
     #expect(checkpoint.tensor(named: "model.layers.0.mlp.up_proj.scales")?.dtype == .f32)
     #expect(

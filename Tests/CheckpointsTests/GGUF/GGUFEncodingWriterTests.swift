@@ -13,7 +13,7 @@ import Testing
     GGUFEncodingRows(
       rowCount: rows, columnCount: codes.count * 8 / bits / rows,
       storage: .packed(
-        codes: TensorBytes(codes), QuantizationParameters(bits: bits, groupSize: groupSize), scales: scales,
+        codes: TensorBytes(codes), QuantizedLayout(bits: bits, groupSize: groupSize), scales: scales,
         biases: biases))
   }
 

@@ -68,7 +68,7 @@ struct GGUFSample: Sendable {
         (0..<tensor.elementCount).map { _ in Float.random(in: -1...1, using: &random) }, to: .bf16)
     }
     for module in modules {
-      sample.contents.quantization[module] = QuantizationParameters(bits: bits, groupSize: groupSize)
+      sample.contents.quantization[module] = QuantizedLayout(bits: bits, groupSize: groupSize)
       fillTables(of: module, &sample, &random)
     }
     sample.setAsset(

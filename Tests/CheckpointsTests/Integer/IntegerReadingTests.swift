@@ -13,7 +13,7 @@ import Testing
   ) throws {
     #expect(
       checkpoint.contents.quantization == [
-        "m": QuantizationParameters(bits: sample.bits, groupSize: sample.groupSize)
+        "m": QuantizedLayout(bits: sample.bits, groupSize: sample.groupSize)
       ], sourceLocation: sourceLocation)
     let words = try checkpoint.copiedBytes(of: "m.weight")
     #expect(words == sample.codeWords.flatMap(\.littleEndianBytes), sourceLocation: sourceLocation)
@@ -105,7 +105,7 @@ import Testing
        "group_size": 32, "sym": false}}
       """)
     let checkpoint = try Checkpoint.open(path: folder.path)
-    #expect(checkpoint.contents.quantization == ["m": QuantizationParameters(bits: 2, groupSize: 32)])
+    #expect(checkpoint.contents.quantization == ["m": QuantizedLayout(bits: 2, groupSize: 32)])
     #expect(Set(checkpoint.contents.tensors.map(\.name)) == ["m.weight", "m.scales", "m.biases"])
   }
 

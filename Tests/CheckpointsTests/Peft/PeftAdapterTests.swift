@@ -10,7 +10,7 @@ import Testing
   /// The quantized sample with adapters of rank 2 on both modules.
   private func sample(_ kind: AdapterParameters.Kind, alpha: Double = 6) -> SampleCheckpoint {
     var sample = SampleCheckpoint.quantized()
-    sample.contents.quantization["b"] = QuantizationParameters(bits: 4, groupSize: 32)
+    sample.contents.quantization["b"] = QuantizedLayout(bits: 4, groupSize: 32)
     sample.contents.tensors.removeAll { $0.name.hasPrefix("b.") }
     sample.add(SampleCheckpoint.quantizedTensors("b", out: 4, in: 96, bits: 4, groupSize: 32))
     let columns = kind == .dense ? [64, 96] : [2, 3]
@@ -70,7 +70,7 @@ import Testing
 
   @Test func `is refused when it pools groups of several sizes`() {
     var sample = sample(.pooled)
-    sample.contents.quantization["a"] = QuantizationParameters(bits: 2, groupSize: 64)
+    sample.contents.quantization["a"] = QuantizedLayout(bits: 2, groupSize: 64)
     for (i, tensor) in sample.contents.tensors.enumerated()
     where ["a.scales", "a.biases"].contains(tensor.name) {
       sample.contents.tensors[i] = TensorInfo(name: tensor.name, dtype: .f16, shape: [8, 1])

@@ -24,7 +24,7 @@ import Testing
   @Test func `the header and the configuration are those of the document`() throws {
     var sample = SampleCheckpoint(
       SampleCheckpoint.quantizedTensors("lm_head", out: 1, in: 32, bits: 2, groupSize: 32))
-    sample.contents.quantization = ["lm_head": QuantizationParameters(bits: 2, groupSize: 32)]
+    sample.contents.quantization = ["lm_head": QuantizedLayout(bits: 2, groupSize: 32)]
     sample.setAsset(
       "config.json",
       #"{"rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}, "quantization": {"origin": "x"}}"#)
@@ -70,7 +70,7 @@ import Testing
   @Test func `refuses groups that MLX does not have`() throws {
     var sample = SampleCheckpoint(
       SampleCheckpoint.quantizedTensors("a", out: 2, in: 64, bits: 2, groupSize: 16))
-    sample.contents.quantization = ["a": QuantizationParameters(bits: 2, groupSize: 16)]
+    sample.contents.quantization = ["a": QuantizedLayout(bits: 2, groupSize: 16)]
     sample.setAsset("config.json", "{}")
     #expect(
       throws: FormatError(

@@ -22,7 +22,7 @@ import Testing
     try write(#"{"quantization": {"group_size": 32, "bits": 2}}"#)
     #expect(
       try Checkpoint.open(path: folder.path).contents.quantization == [
-        "m": QuantizationParameters(bits: 2, groupSize: 32)
+        "m": QuantizedLayout(bits: 2, groupSize: 32)
       ])
   }
 
@@ -32,7 +32,7 @@ import Testing
     )
     #expect(
       try Checkpoint.open(path: folder.path).contents.quantization == [
-        "m": QuantizationParameters(bits: 2, groupSize: 32)
+        "m": QuantizedLayout(bits: 2, groupSize: 32)
       ])
   }
 
@@ -87,7 +87,7 @@ import Testing
     tensors.removeAll { $0.name == name }
     return CheckpointContents(
       tensors: tensors + (replacement.map { [$0] } ?? []) + more,
-      quantization: ["m": QuantizationParameters(bits: 2, groupSize: 32)])
+      quantization: ["m": QuantizedLayout(bits: 2, groupSize: 32)])
   }
 
   private func problem(_ contents: CheckpointContents) -> String? {

@@ -91,7 +91,7 @@ import Testing
   @Test func `describes the quantization as MLX does`() throws {
     var sample = SampleCheckpoint.quantized()
     sample.add(SampleCheckpoint.quantizedTensors("c", out: 1, in: 32, bits: 2, groupSize: 32))
-    sample.contents.quantization["c"] = QuantizationParameters(bits: 2, groupSize: 32)
+    sample.contents.quantization["c"] = QuantizedLayout(bits: 2, groupSize: 32)
     try sample.write(to: folder.path)
     let block = """
       {

@@ -23,8 +23,8 @@ struct SampleCheckpoint {
         + quantizedTensors("b", out: 4, in: 128, bits: 4, groupSize: 64)
         + [TensorInfo(name: "norm.weight", dtype: .bf16, shape: [3])])
     sample.contents.quantization = [
-      "a": QuantizationParameters(bits: 2, groupSize: 32),
-      "b": QuantizationParameters(bits: 4, groupSize: 64),
+      "a": QuantizedLayout(bits: 2, groupSize: 32),
+      "b": QuantizedLayout(bits: 4, groupSize: 64),
     ]
     sample.setAsset("config.json", #"{"model_type": "llama", "eps": 1e-05}"#)
     return sample

@@ -1,7 +1,7 @@
 import CKernels
 
 /// The checked layout of quantized rows, which kernels over codes, scales and biases rely on.
-struct QuantizedLayout {
+struct KernelLayout {
   let bits: Int
   let groupSize: Int
   let columnCount: Int
