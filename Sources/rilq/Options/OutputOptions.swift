@@ -80,7 +80,7 @@ struct OutputOptions: ParsableArguments {
     let unit = size.dropFirst(number.count).uppercased()
     guard let count = Double(number), let factor = units[unit],
       let byteCount = Int(exactly: (count * factor).rounded(.down)), byteCount > 0
-    else { throw PassError.usage("\(option) \(size): is not a size (expected, for example, 500MB or 5GB)") }
+    else { throw PassError.usage("\(option) \(size): is not a size such as 500MB or 5GB") }
     return byteCount
   }
 
