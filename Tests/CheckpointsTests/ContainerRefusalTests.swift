@@ -93,7 +93,7 @@ extension ContainerLie {
     record("stored size 0", "8 bytes are said to be stored in 0", at: weight + 88, 0, bytes: 4),
     record("dtype of an asset", "must be zero", at: config + 1, 2),
     record("filter of an asset", "filter 2", at: config + 3, 2),
-    record("asset without a name", "no path inside a folder", at: manifest, 2),
+    record("asset without a name", "not a path inside a folder", at: manifest, 2),
     record("manifest with a name", "has a name", at: config, 3),
     record("asset of 2^62 bytes", "are left", at: config + 24, 1 << 62, bytes: 8),
   ]
@@ -102,13 +102,13 @@ extension ContainerLie {
     ContainerLie("two tensors of a name", "there are two of this name") {
       $0.replaceSubrange(0x2D0..<0x2D8, with: Array("m.scales".utf8))
     },
-    ContainerLie("asset outside the folder", "no path inside a folder") {
+    ContainerLie("asset outside the folder", "not a path inside a folder") {
       $0.replaceSubrange(0x320..<0x32B, with: Array("../fig.json".utf8))
     },
-    ContainerLie("absolute asset", "no path inside a folder") {
+    ContainerLie("absolute asset", "not a path inside a folder") {
       $0.replaceSubrange(0x320..<0x32B, with: Array("/onfig.json".utf8))
     },
-    ContainerLie("asset with a NUL", "no path inside a folder") { $0[0x322] = 0 },
+    ContainerLie("asset with a NUL", "not a path inside a folder") { $0[0x322] = 0 },
   ]
 
   static let manifests: [ContainerLie] = [
