@@ -1,6 +1,7 @@
 /// Solves `matrix · x = right` for a symmetric positive definite matrix, by its Cholesky factor.
 ///
-/// For the small systems of single rows; the time grows with the cube of the order, on the calling thread.
+/// For the small systems of single rows; the time grows with the cube of the order, on the calling thread. Not LAPACK,
+/// whose calls run one after the other here: rows are solved on all threads at once.
 ///
 /// - Parameters:
 ///   - matrix: `[order, order]`; what lies above the diagonal is not looked at. Becomes the factor.

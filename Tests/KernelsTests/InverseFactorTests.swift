@@ -1,3 +1,4 @@
+import COpenBLAS
 import Kernels
 import Testing
 
@@ -12,7 +13,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [1, 2, 7, 64, 65, 200])
+  @Test(arguments: [1, 2, 3, 17, 64, 257])
   func `the product of the factor with its transpose inverts the matrix`(order: Int) throws {
     let matrix = symmetric(order, shift: 0.5)
     let factor = try #require(inverseFactor(of: matrix, order: order))
@@ -29,7 +30,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [1, 2, 7, 64, 65, 200])
+  @Test(arguments: [1, 2, 3, 17, 64, 257])
   func `the Cholesky factor times its transpose is the matrix`(order: Int) throws {
     let matrix = symmetric(order, shift: 0.5)
     let factor = try #require(choleskyFactor(of: matrix, order: order))
@@ -42,7 +43,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [1, 7, 65, 130])
+  @Test(arguments: [1, 2, 3, 17, 64, 257])
   func `the inverse of the Cholesky factor is one`(order: Int) throws {
     let (factor, inverse) = try #require(
       choleskyFactors(of: symmetric(order, shift: 0.5), order: order))
@@ -59,5 +60,36 @@ import Testing
     #expect(choleskyFactor(of: [1, 2, 2, 1], order: 2) == nil)
     #expect(inverseFactor(of: [1, 2, 2, 1], order: 2) == nil)
     #expect(inverseFactor(of: [0], order: 1) == nil)
+  }
+
+  @Test(arguments: [Double.nan, .infinity, -.infinity], 0..<9)
+  func `a matrix that is not finite has none, wherever the element is`(value: Double, index: Int) {
+    var matrix: [Double] = [3, 1, 1, 1, 3, 1, 1, 1, 3]
+    matrix[index] = value
+    #expect(choleskyFactor(of: matrix, order: 3) == nil)
+    #expect(choleskyFactors(of: matrix, order: 3) == nil)
+    #expect(inverseFactor(of: matrix, order: 3) == nil)
+  }
+
+  @Test func `a matrix whose factor overflows has none`() {
+    // 1e200 / 1e-120 is more than a double holds.
+    #expect(choleskyFactor(of: [1e-240, 1e200, 1e200, 1e300], order: 2) == nil)
+    #expect(inverseFactor(of: [1e300, 1e200, 1e200, 1e-240], order: 2) == nil)
+    // In the third row an infinity is taken from an infinity.
+    #expect(choleskyFactor(of: [1e-240, 0, 1e200, 0, 1, 1, 1e200, 1, 1], order: 3) == nil)
+  }
+
+  @Test(arguments: [64, 600])
+  func `factors have the same bits on any number of threads, OpenBLAS's own too`(order: Int) throws {
+    let matrix = symmetric(order, shift: 0.5)
+    let results = try [1, 3].map { count in
+      openblas_set_num_threads(Int32(count))
+      return try ThreadLimit.with(count) {
+        let (factor, inverse) = try #require(choleskyFactors(of: matrix, order: order))
+        let upper = try #require(inverseFactor(of: matrix, order: order))
+        return (factor + inverse + upper).map(\.bitPattern)
+      }
+    }
+    #expect(results[0] == results[1])
   }
 }
