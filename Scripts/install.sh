@@ -23,6 +23,7 @@ done <<'LIBRARIES'
 libcrypto libssl-dev
 zlib zlib1g-dev
 libzstd libzstd-dev
+openblas libopenblas-serial-dev
 LIBRARIES
 [ ${#missing[@]} -gt 0 ] || exit 0
 

@@ -109,8 +109,10 @@ func factors(_ n: Int) {
 func eigen(_ n: Int, _ count: Int) {
   let h = moments(n)
   let ((values, vectors), timing) = timed { () -> ([Double], DoubleMatrix) in
-    guard let eigen = SymmetricEigen(h) else { return ([], DoubleMatrix(rows: 0, columns: n)) }
-    return (eigen.values, eigen.vectors(count))
+    guard let eigen = try? SymmetricEigen(h), let vectors = try? eigen.vectors(count) else {
+      return ([], DoubleMatrix(rows: 0, columns: n))
+    }
+    return (eigen.values, vectors)
   }
   guard !values.isEmpty else { return print("eigen FAILED") }
   var images = vectors.times(h)

@@ -1,7 +1,7 @@
 /// Solves `matrix · x = right` for a symmetric positive definite matrix, by its Cholesky factor.
 ///
-/// Meant for the small systems of single rows: it runs on the calling thread, and its time grows with the
-/// cube of the order.
+/// For the small systems of single rows; the time grows with the cube of the order, on the calling thread. Not LAPACK,
+/// whose calls run one after the other here: rows are solved on all threads at once.
 ///
 /// - Parameters:
 ///   - matrix: `[order, order]`; elements above the diagonal are not read. Becomes the factor.

@@ -1,9 +1,11 @@
-/// The reasons why a factorization fails.
+/// Why a matrix has no factors, or no eigenvectors.
 package enum FactorizationError: Error, Equatable {
   /// An element is NaN or infinite.
   case notFinite
   /// The matrix is not positive definite, whatever is added to its diagonal.
   case notDefinite
+  /// Its eigenvalues or eigenvectors are not found in a bounded number of steps.
+  case notConverged
 }
 
 /// Factors moments, which are positive definite except for rounding, by raising the diagonal until it

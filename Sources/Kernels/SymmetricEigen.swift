@@ -1,21 +1,17 @@
 /// The eigenvalues of a symmetric matrix, and eigenvectors of the leading ones on demand.
 ///
-/// Values and vectors are those of a matrix that differs from the given one by about 1e-15 of its norm, by
-/// rounding. The vectors are orthonormal to about 1e-12. Unlike LAPACK's, results do not depend on the number
-/// of threads. On one thread OpenBLAS's `dsyevr` is up to five times as fast: see `Benchmarks/README.md`,
-/// "Linear algebra beside OpenBLAS".
+/// Values and vectors are those of a matrix that differs from the given one by rounding, about 1e-15 of its norm; the
+/// vectors are orthonormal to about 1e-12. The same on any number of threads.
 package struct SymmetricEigen: Sendable {
   /// The eigenvalues, largest first.
   package let values: [Double]
-  private let scaledValues: [Double]
-  private let tridiagonal: Tridiagonal
+  private let tridiagonal: LAPACK.Tridiagonal
 
   /// Reduces a matrix to tridiagonal form and finds its eigenvalues, in about `4/3 · order³` multiplications.
   ///
-  /// Nil when an element is not finite or the values are not found in a bounded number of steps.
-  ///
   /// - Parameter matrix: Square and symmetric.
-  package init?(_ matrix: DoubleMatrix) {
+  /// - Throws: `notFinite` or `notConverged`.
+  package init(_ matrix: DoubleMatrix) throws(FactorizationError) {
     precondition(
       matrix.rowCount == matrix.columnCount && matrix.rowCount > 0,
       "[\(matrix.rowCount), \(matrix.columnCount)] is not square")
@@ -24,12 +20,11 @@ package struct SymmetricEigen: Sendable {
       largest = max(largest, abs(value))
       isFinite = isFinite && value.isFinite
     }
-    guard isFinite else { return nil }
+    guard isFinite else { throw .notFinite }
     // With elements of 1 at most no square overflows.
     let scale = largest > 0 ? largest : 1
-    tridiagonal = Tridiagonal(matrix.values.map { $0 / scale }, order: matrix.rowCount)
-    guard let scaledValues = tridiagonal.eigenvalues else { return nil }
-    self.scaledValues = scaledValues
+    tridiagonal = LAPACK.Tridiagonal(matrix.values.map { $0 / scale }, order: matrix.rowCount)
+    guard let scaledValues = tridiagonal.eigenvalues else { throw .notConverged }
     values = scaledValues.map { $0 * scale }
   }
 
@@ -37,10 +32,11 @@ package struct SymmetricEigen: Sendable {
   ///
   /// - Parameter count: At most the order.
   /// - Returns: `[count, order]`, orthonormal rows; the sign of each is arbitrary but always the same.
-  package func vectors(_ count: Int) -> DoubleMatrix {
+  /// - Throws: `notConverged`.
+  package func vectors(_ count: Int) throws(FactorizationError) -> DoubleMatrix {
     precondition(count <= values.count, "\(count) vectors, order \(values.count)")
-    var vectors = tridiagonal.eigenvectors(of: scaledValues[0..<count])
-    tridiagonal.turnBack(&vectors)
-    return vectors
+    guard count > 0 else { return DoubleMatrix(rows: 0, columns: values.count) }
+    guard let vectors = tridiagonal.eigenvectors(count) else { throw .notConverged }
+    return DoubleMatrix(rows: count, columns: values.count, values: vectors)
   }
 }

@@ -1,3 +1,4 @@
+import COpenBLAS
 import Kernels
 import Testing
 
@@ -8,25 +9,26 @@ import Testing
   /// `Σ spectrum[i] · qᵢ · qᵢᵀ` with orthonormal q: the eigenvalues are the spectrum.
   private func matrix(_ spectrum: [Double], seed: UInt64) -> DoubleMatrix {
     let n = spectrum.count
-    var q = randomFloats(n * n, seed: seed).map(Double.init)
+    var vectors = DoubleMatrix(
+      rows: n, columns: n, values: randomFloats(n * n, seed: seed).map(Double.init))
     for i in 0..<n {
-      var row = Array(q[i * n..<(i + 1) * n])
+      var row = Array(vectors.values[vectors.row(i)])
+      var span = row.mutableSpan
       // Gram and Schmidt's way, twice for the sake of rounding.
       for j in [Array(0..<i), Array(0..<i)].joined() {
-        let product = (0..<n).reduce(0) { $0 + row[$1] * q[j * n + $1] }
-        for k in 0..<n { row[k] -= product * q[j * n + k] }
+        let other = vectors.values.span.extracting(vectors.row(j))
+        addScaled(other, scale: -dot(other, span.span), to: &span)
       }
-      let length = row.reduce(0) { $0 + $1 * $1 }.squareRoot()
-      for k in 0..<n { q[i * n + k] = row[k] / length }
+      let length = dot(span.span, span.span).squareRoot()
+      vectors.values.replaceSubrange(vectors.row(i), with: row.map { $0 / length })
     }
-    let vectors = DoubleMatrix(rows: n, columns: n, values: q)
     var scaled = vectors
     for i in 0..<n * n { scaled.values[i] *= spectrum[i / n] }
     return scaled.times(vectors, .transposedLeft)
   }
 
-  private func expectVectors(_ eigen: SymmetricEigen, _ count: Int, of matrix: DoubleMatrix) {
-    let vectors = eigen.vectors(count)
+  private func expectVectors(_ eigen: SymmetricEigen, _ count: Int, of matrix: DoubleMatrix) throws {
+    let vectors = try eigen.vectors(count)
     let norm = max(abs(eigen.values[0]), abs(eigen.values[eigen.values.count - 1]), 1e-300)
     let images = vectors.times(matrix)
     var residual = 0.0
@@ -65,60 +67,57 @@ import Testing
     }
   }
 
-  @Test(arguments: Spectrum.allCases, [1, 2, 3, 31, 33, 100, 200])
+  @Test(arguments: Spectrum.allCases, [1, 2, 3, 17, 64, 257])
   func `finds the values and vectors of a spectrum`(kind: Spectrum, order: Int) throws {
     let spectrum = kind.values(order)
     let matrix = matrix(spectrum, seed: 5)
-    let eigen = try #require(SymmetricEigen(matrix))
+    let eigen = try SymmetricEigen(matrix)
     let norm = spectrum.reduce(1e-300) { max($0, abs($1)) }
     for (value, expected) in zip(eigen.values, spectrum.sorted(by: >)) {
       #expect(abs(value - expected) < Self.tolerance * norm)
     }
-    expectVectors(eigen, min(order, 40), of: matrix)
-    expectVectors(eigen, order, of: matrix)
+    try expectVectors(eigen, min(order, 40), of: matrix)
+    try expectVectors(eigen, order, of: matrix)
   }
 
   @Test(arguments: [1, 2, 5, 40])
   func `takes matrices that are diagonal or tridiagonal already`(order: Int) throws {
     var matrix = DoubleMatrix(rows: order, columns: order)
     for i in 0..<order { matrix.values[i * order + i] = Double((i * 7) % 5) }
-    expectVectors(try #require(SymmetricEigen(matrix)), order, of: matrix)
+    try expectVectors(SymmetricEigen(matrix), order, of: matrix)
     for i in 0..<order - 1 where i != order / 2 {
       matrix.values[i * order + i + 1] = 1
       matrix.values[(i + 1) * order + i] = 1
     }
-    expectVectors(try #require(SymmetricEigen(matrix)), order, of: matrix)
+    try expectVectors(SymmetricEigen(matrix), order, of: matrix)
   }
 
   @Test func `a matrix of zeros has values of zero and orthonormal vectors`() throws {
     let matrix = DoubleMatrix(rows: 20, columns: 20)
-    let eigen = try #require(SymmetricEigen(matrix))
+    let eigen = try SymmetricEigen(matrix)
     #expect(eigen.values == [Double](repeating: 0, count: 20))
-    expectVectors(eigen, 20, of: matrix)
+    try expectVectors(eigen, 20, of: matrix)
   }
 
   @Test(arguments: [Double.nan, .infinity])
   func `an element that is not finite has none`(value: Double) {
     var matrix = DoubleMatrix(rows: 3, columns: 3)
     matrix.values[4] = value
-    #expect(SymmetricEigen(matrix) == nil)
+    #expect(throws: FactorizationError.notFinite) { _ = try SymmetricEigen(matrix) }
   }
 
-  @Test(arguments: 0..<5)
-  func `the search for eigenvalues ends, whatever is not a number`(index: Int) {
-    var (diagonal, offDiagonal): ([Double], [Double]) = ([3, 1, 2], [1, 1, 0])
-    if index < 3 { diagonal[index] = .nan } else { offDiagonal[index - 3] = .nan }
-    #expect(tridiagonalEigenvalues(diagonal, offDiagonal) == nil)
-  }
-
-  @Test func `the same bits on any number of threads`() throws {
-    let matrix = matrix((0..<230).map { 1 / Double($0 + 2) }, seed: 9)
+  @Test func `the same bits on any number of threads, OpenBLAS's own too`() throws {
+    let x = DoubleMatrix(rows: 600, columns: 600, values: randomFloats(600 * 600, seed: 9).map(Double.init))
+    let matrix = x.times(x, .transposedRight)
     let results = try [1, 2, 5].map { count in
-      try ThreadLimit.with(count) {
-        let eigen = try #require(SymmetricEigen(matrix))
-        return (eigen.values + eigen.vectors(24).values).map(\.bitPattern)
+      openblas_set_num_threads(Int32(count))
+      return try ThreadLimit.with(count) {
+        let eigen = try SymmetricEigen(matrix)
+        return (eigen.values + (try eigen.vectors(24)).values).map(\.bitPattern)
       }
     }
-    #expect(results[0] == results[1] && results[0] == results[2])
+    // As one truth: a failure would otherwise list the differences of all elements, for minutes.
+    let isSame = results.allSatisfy { $0 == results[0] }
+    #expect(isSame)
   }
 }

@@ -105,7 +105,7 @@ package struct LinearErrors: Sendable {
   private static func outputErrors(
     of error: DoubleMatrix, _ spectrum: ErrorSpectrum, _ moments: DoubleMatrix, _ ranks: [Int], norm: Double
   ) throws(FactorizationError) -> OutputErrors {
-    let components = spectrum.directions(ranks[ranks.count - 1]).times(error)
+    let components = try spectrum.directions(ranks[ranks.count - 1]).times(error)
     let taken = components.times(moments).rowProducts(with: components)
     let total = error.energy(moments: moments)
     let best = try ErrorSpectrum(of: error, moments: moments).energies

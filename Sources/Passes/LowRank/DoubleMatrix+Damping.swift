@@ -36,5 +36,7 @@ func namingModule<R>(_ name: String, _ body: () throws -> R) throws -> R {
   } catch FactorizationError.notDefinite {
     throw PassError.checkFailed(
       "the matrix of moments of '\(name)' cannot be factored: it is not positive definite")
+  } catch FactorizationError.notConverged {
+    throw PassError.checkFailed("the eigenvectors of the error of '\(name)' cannot be found")
   }
 }

@@ -20,7 +20,7 @@ package struct ErrorSpectrum: Sendable {
   /// - Parameters:
   ///   - error: E, `[out, in]`, finite.
   ///   - moments: S, `[in, in]`, finite; nil for the identity.
-  /// - Throws: `FactorizationError` when one of them is not finite.
+  /// - Throws: `FactorizationError` when one of them is not finite or the eigenvalues are not found.
   package init(of error: DoubleMatrix, moments: DoubleMatrix? = nil) throws(FactorizationError) {
     let isWide = error.rowCount <= error.columnCount
     var factored: DoubleMatrix?
@@ -35,8 +35,7 @@ package struct ErrorSpectrum: Sendable {
       gram = image.times(image, .transposedLeft)
       factored = image
     }
-    guard let eigen = SymmetricEigen(gram) else { throw .notFinite }
-    self.eigen = eigen
+    eigen = try SymmetricEigen(gram)
     outputs = factored
     energies = eigen.values.map { max($0, 0) }
   }
@@ -45,9 +44,10 @@ package struct ErrorSpectrum: Sendable {
   ///
   /// - Parameter count: At most the number of energies.
   /// - Returns: `[count, out]`.
-  package func directions(_ count: Int) -> DoubleMatrix {
-    guard let outputs else { return eigen.vectors(count) }
-    var directions = eigen.vectors(count).times(outputs, .transposedRight)
+  /// - Throws: `FactorizationError.notConverged`.
+  package func directions(_ count: Int) throws(FactorizationError) -> DoubleMatrix {
+    guard let outputs else { return try eigen.vectors(count) }
+    var directions = try eigen.vectors(count).times(outputs, .transposedRight)
     for i in 0..<count {
       let isKnown = energies[i] > 1e-24 * energies[0]
       let factor = isKnown ? 1 / energies[i].squareRoot() : 0

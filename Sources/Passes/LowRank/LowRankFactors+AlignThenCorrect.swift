@@ -75,7 +75,7 @@ extension LowRankFactors {
     _ whitened: DoubleMatrix, _ outputs: Whitening, _ inputs: Whitening, rank: Int
   ) throws(FactorizationError) {
     let spectrum = try ErrorSpectrum(of: whitened)
-    let directions = spectrum.directions(min(rank, spectrum.energies.count))
+    let directions = try spectrum.directions(min(rank, spectrum.energies.count))
     self.init(
       a: directions.times(whitened).times(inputs.inverse), transposedB: directions.times(outputs.inverse))
   }

@@ -31,7 +31,7 @@ package struct LowRankFactors: Sendable {
     approximating error: DoubleMatrix, moments: DoubleMatrix? = nil, rank: Int
   ) throws(FactorizationError) {
     let spectrum = try ErrorSpectrum(of: error, moments: moments)
-    transposedB = spectrum.directions(min(rank, spectrum.energies.count))
+    transposedB = try spectrum.directions(min(rank, spectrum.energies.count))
     a = transposedB.times(error)
     balance()
   }
@@ -66,7 +66,7 @@ package struct LowRankFactors: Sendable {
     let factor = try pooledMoments.dampedFactor { inverseFactor(of: $0, order: $1) }
     let image = weighted.times(factor, .transposedRight)
     let spectrum = try ErrorSpectrum(of: image)
-    transposedB = spectrum.directions(min(rank, spectrum.energies.count))
+    transposedB = try spectrum.directions(min(rank, spectrum.energies.count))
     a = transposedB.times(image).times(factor)
     balance()
   }
