@@ -213,7 +213,7 @@ extension ContainerLie {
   @Test(arguments: ["", "/a", "a//b", "..", "a/../b", "a\\b", "."])
   func `refuses an asset outside its folder`(name: String) throws {
     try expectRefused(
-      CheckpointContents(tensors: [], assets: [Asset(name: name, byteCount: 0)]), "no path inside")
+      CheckpointContents(tensors: [], assets: [Asset(name: name, byteCount: 0)]), "not a path inside")
   }
 
   @Test func `refuses parameters that could not be read back`() throws {
