@@ -47,7 +47,9 @@ struct RoundNorms: Pass {
   func plan(_ input: Checkpoint) throws -> PassPlan {
     var editor = PlanEditor(input)
     for norm in input.contents.tensors where norm.name.hasSuffix("norm.weight") {
-      let stored = TensorInfo(name: norm.name, dtype: options.dtype, shape: norm.shape)
+      guard let stored = TensorInfo(checking: norm.name, dtype: options.dtype, shape: norm.shape) else {
+        continue
+      }
       editor.replace(
         [norm.name], with: [stored], module: norm.name, action: "stored as \(options.dtype.rawValue)")
     }

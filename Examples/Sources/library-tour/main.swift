@@ -25,16 +25,16 @@ let module = "model.layers.0.mlp.down_proj"
 guard let weight = input.tensor(named: module + ".weight") else { fatalError("the fixture has no \(module)") }
 let matrix = try QuantizedMatrix(
   rounding: try input.floats(of: weight.name), rows: weight.shape[0], columns: weight.shape[1],
-  QuantizationParameters(bits: 3, groupSize: 64))
+  QuantizedLayout(bits: 3, groupSize: 64))
 print("\(module): relative error \(matrix.relativeError)")
 require(matrix.relativeError > 0 && matrix.relativeError < 0.3, "the error of 3 bits")
 let tensors = matrix.tensors(of: module)
-let contents = CheckpointContents(tensors: tensors.map(\.info), quantization: [module: matrix.parameters])
+let contents = CheckpointContents(tensors: tensors.map(\.info), quantization: [module: matrix.layout])
 let writer = try ContainerWriter(contents, path: path("matrix.rilq"))
 for (info, bytes) in tensors { try bytes.withSpan { try writer.write(info, $0) } }
 print("wrote \(try writer.finish()) bytes")
 let written = try Checkpoint.open(path: path("matrix.rilq"))
-require(written.contents.quantization == [module: matrix.parameters], "the packing that was written")
+require(written.contents.quantization == [module: matrix.layout], "the packing that was written")
 require(try written.floats(of: module + ".scales") == matrix.scales, "the scales that were written")
 
 // Run a recipe in memory, with a pass of our own between two others.
