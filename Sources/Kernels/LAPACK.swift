@@ -92,11 +92,30 @@ enum LAPACK {
     }
   }
 
+  /// Whether OpenBLAS factors a matrix right: some older builds compute wrong results on newer processors.
+  private static let isSound: Bool = {
+    let order = 160
+    let matrix = (0..<order * order).map { index in
+      let (row, column) = (index / order, index % order)
+      return 1 / Double(1 + abs(row - column)) + (row == column ? 1 : 0)
+    }
+    var factor = matrix
+    guard unsafe lapack_factor_lower(Int32(order), &factor) == 0 else { return false }
+    return stride(from: 0, to: order, by: 3).allSatisfy { row in
+      (0...row).allSatisfy { column in
+        let sum = (0...column).reduce(0.0) { $0 + factor[row * order + $1] * factor[column * order + $1] }
+        return abs(sum - matrix[row * order + column]) < 1e-12
+      }
+    }
+  }()
+
   private static let lock = Mutex(())
 
   private static func call(_ routine: () -> Int32) -> Int32 {
     lock.withLock { _ in
       openblas_set_num_threads(1)
+      precondition(
+        isSound, "OpenBLAS computes wrong results on this processor; OPENBLAS_CORETYPE=Haswell avoids it")
       return routine()
     }
   }

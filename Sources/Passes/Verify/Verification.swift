@@ -20,6 +20,9 @@ public struct Verification: PassReport {
   /// The limits, at least one.
   public let checks: [Check]
 
+  /// The reference, as in recipes: `unmerged`, `input` or a path; nil outside of recipes.
+  public internal(set) var against: String?
+
   /// Whether all limits hold.
   public var passed: Bool { checks.allSatisfy(\.passed) }
 
@@ -45,8 +48,7 @@ public struct Verification: PassReport {
 
   /// The values of the report, in order, by the keys that other programs rely on.
   public var items: [ReportItem] {
-    [
-      ReportItem("passed", .flag(passed)),
+    [ReportItem("passed", .flag(passed))] + (against.map { [ReportItem("against", .text($0))] } ?? []) + [
       ReportItem("mean_kl", .number(comparison.meanKL)),
       ReportItem("max_kl", .number(comparison.maxKL)),
       ReportItem("max_abs_logit_difference", .number(comparison.maxAbsoluteLogitDifference)),

@@ -95,7 +95,8 @@ extension OptionKind<VerifyReference> {
 }
 
 extension VerifyReference {
-  fileprivate var word: String {
+  /// The reference as recipes write it.
+  var word: String {
     switch self {
     case .unmerged: "unmerged"
     case .input: "input"

@@ -49,7 +49,7 @@ extension PassOptions {
 
 /// Compares the two checkpoints at the end of the run.
 private struct VerifyRun: PassRun {
-  private let verification: Verification
+  private var verification: Verification
 
   init(_ options: VerifyOptions, candidate: Checkpoint, _ context: PassContext) throws {
     let reference: Checkpoint
@@ -65,6 +65,7 @@ private struct VerifyRun: PassRun {
     verification = try Verification(
       reference: reference, candidate: candidate, options, original: context.original,
       progress: context.progress)
+    verification.against = (options.against ?? .input).word
   }
 
   mutating func make(_ replacement: PassPlan.Replacement) throws -> [TensorBytes] {
@@ -73,7 +74,8 @@ private struct VerifyRun: PassRun {
 
   mutating func finish() throws -> any PassReport {
     guard verification.passed else {
-      throw PassError.checkFailed("verify: \(verification.failure); nothing is written")
+      throw PassError.checkFailed(
+        "verify against \(verification.against ?? "input"): \(verification.failure); nothing is written")
     }
     return verification
   }
