@@ -14,6 +14,7 @@ let strict: [SwiftSetting] = [
 let package = Package(
   name: "rilq",
   products: [
+    .library(name: "Kernels", targets: ["Kernels"]),
     .library(name: "Checkpoints", targets: ["Checkpoints"]),
     .library(name: "Models", targets: ["Models"]),
     .library(name: "Passes", targets: ["Passes"]),
