@@ -93,8 +93,9 @@ void ck_reduce_by_codes(
 
 void ck_exp(int set, ck_floats x, size_t count, ck_floats_out y) { CALL(exp, x, count, y); }
 double ck_log_sum_exp(int set, ck_floats x, size_t count) { return CALL(log_sum_exp, x, count); }
-double ck_softmax(int set, ck_floats_out x, size_t count, size_t valid_count, float scale) {
-  return CALL(softmax, x, count, valid_count, scale);
+double ck_softmax(
+    int set, ck_floats_out x, size_t count, size_t valid_count, float scale, float sink) {
+  return CALL(softmax, x, count, valid_count, scale, sink);
 }
 void ck_softmax_backward(
     int set, ck_floats probabilities, ck_floats_out gradient, size_t count, float scale) {
@@ -114,13 +115,38 @@ ck_divergence ck_kl_divergence(int set, ck_floats reference, ck_floats candidate
   return CALL(kl_divergence, reference, candidate, count);
 }
 
-void ck_silu_multiply(int set, ck_floats gate, ck_floats up, size_t count, ck_floats_out output) {
-  CALL(silu_multiply, gate, up, count, output);
+void ck_activate(int set, ck_activation activation, ck_floats x, size_t count, ck_floats_out output) {
+  CALL(activate, activation, x, count, output);
 }
-void ck_silu_multiply_backward(
-    int set, ck_floats gate, ck_floats up, ck_floats gradient, size_t count,
+void ck_activate_backward(
+    int set, ck_activation activation, ck_floats x, ck_floats gradient, size_t count,
+    ck_floats_out input_gradient) {
+  CALL(activate_backward, activation, x, gradient, count, input_gradient);
+}
+void ck_gate(
+    int set, ck_activation activation, ck_floats gate, ck_floats up, size_t count, ck_floats_out output) {
+  CALL(gate, activation, gate, up, count, output);
+}
+void ck_gate_backward(
+    int set, ck_activation activation, ck_floats gate, ck_floats up, ck_floats gradient, size_t count,
     ck_floats_out gate_gradient, ck_floats_out up_gradient) {
-  CALL(silu_multiply_backward, gate, up, gradient, count, gate_gradient, up_gradient);
+  CALL(gate_backward, activation, gate, up, gradient, count, gate_gradient, up_gradient);
+}
+void ck_cap_scores(int set, ck_floats_out x, size_t count, float scale, float cap) {
+  CALL(cap_scores, x, count, scale, cap);
+}
+void ck_cap_scores_backward(int set, ck_floats y, size_t count, float cap, ck_floats_out gradient) {
+  CALL(cap_scores_backward, y, count, cap, gradient);
+}
+ck_layer_norm_statistics ck_layer_norm(
+    int set, ck_floats x, ck_floats weight, ck_floats bias, size_t count, float epsilon,
+    ck_floats_out output) {
+  return CALL(layer_norm, x, weight, bias, count, epsilon, output);
+}
+void ck_layer_norm_backward(
+    int set, ck_floats x, ck_floats weight, ck_layer_norm_statistics statistics, ck_floats gradient,
+    size_t count, ck_floats_out accumulated) {
+  CALL(layer_norm_backward, x, weight, statistics, gradient, count, accumulated);
 }
 float ck_rms_norm(
     int set, ck_floats x, ck_floats weight, size_t count, float epsilon, ck_floats_out output) {
@@ -132,9 +158,14 @@ void ck_rms_norm_backward(
   CALL(rms_norm_backward, x, weight, inverse_rms, gradient, count, accumulated);
 }
 void ck_rotate(
-    int set, ck_floats_out x, size_t head_count, size_t half, ck_floats cosines, ck_floats sines,
-    float sign) {
-  CALL(rotate, x, head_count, half, cosines, sines, sign);
+    int set, ck_floats_out x, size_t head_count, size_t head_size, size_t half, ck_floats cosines,
+    ck_floats sines, float sign) {
+  CALL(rotate, x, head_count, head_size, half, cosines, sines, sign);
+}
+void ck_rotate_neighbours(
+    int set, ck_floats_out x, size_t head_count, size_t head_size, size_t half, ck_floats cosines,
+    ck_floats sines, float sign) {
+  CALL(rotate_neighbours, x, head_count, head_size, half, cosines, sines, sign);
 }
 
 double ck_dot_f64(int set, ck_doubles x, ck_doubles y, size_t count) { return CALL(dot_f64, x, y, count); }

@@ -25,3 +25,9 @@ func exactExponential(_ x: Double) -> Double { exp(x) }
 
 /// The natural logarithm in double precision, for the plain versions of kernels.
 func exactLogarithm(_ x: Double) -> Double { log(x) }
+
+/// The hyperbolic tangent in double precision, for the plain versions of kernels.
+func exactHyperbolicTangent(_ x: Double) -> Double { tanh(x) }
+
+/// The normal distribution's integral up to `x` in double precision, for the plain versions of kernels.
+func exactNormalIntegral(_ x: Double) -> Double { erfc(-x / 2.0.squareRoot()) / 2 }

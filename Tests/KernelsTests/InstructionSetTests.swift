@@ -5,6 +5,7 @@ import Testing
   /// The kernels whose results are compared with their plain loops only within a tolerance.
   enum Kernel: CaseIterable {
     case exponential, logSumExp, softmax, softmaxBackward, crossEntropy, klDivergence, silu, siluBackward
+    case geluTanh, gelu, clampedSiLU, capScores, layerNorm, layerNormBackward
     case rmsNorm, rmsNormBackward, dot, poolGroups, reduceByCodes, adam
 
     /// Runs on fixed input; all that comes out, as floats.
@@ -19,17 +20,29 @@ import Testing
       switch self {
       case .exponential: Kernels.exponential(a.span, into: &xs, on: set)
       case .logSumExp: numbers = [Double(Kernels.logSumExp(a.span, on: set))]
-      case .softmax: Kernels.softmax(&xs, validCount: n - n / 3, scale: 0.3, on: set)
+      case .softmax: Kernels.softmax(&xs, validCount: n - n / 3, scale: 0.3, sink: 0.5, on: set)
       case .softmaxBackward:
         Kernels.softmaxBackward(probabilities: a.span, gradient: &xs, scale: 0.3, on: set)
       case .crossEntropy: numbers = [crossEntropyRow(logits: &xs, target: n / 2, gradientScale: 0.1, on: set)]
       case .klDivergence:
         let row = klDivergenceRow(reference: a.span, candidate: b.span, on: set)
         numbers = [row.kl, row.referenceLogSumExp, row.candidateLogSumExp]
-      case .silu: siluMultiply(gate: a.span, up: b.span, into: &xs, on: set)
-      case .siluBackward:
-        siluMultiplyBackward(
-          gate: a.span, up: b.span, gradient: c.span, gateGradient: &xs, upGradient: &ys, on: set)
+      case .silu: activate(.silu, gate: a.span, up: b.span, into: &xs, on: set)
+      case .siluBackward: gateBackward(.silu, a, b, c, &xs, &ys, set)
+      case .geluTanh: gateBackward(.geluTanh, a, b, c, &xs, &ys, set)
+      case .gelu: gateBackward(.gelu, a, b, c, &xs, &ys, set)
+      case .clampedSiLU: gateBackward(.clampedSiLU(limit: 1), a, b, c, &xs, &ys, set)
+      case .capScores:
+        Kernels.capScores(&xs, scale: 0.3, cap: 2, on: set)
+        capScoresBackward(scores: c.span, cap: 2, gradient: &ys, on: set)
+      case .layerNorm:
+        let statistics = Kernels.layerNorm(
+          a.span, weight: b.span, bias: c.span, epsilon: 1e-5, into: &xs, on: set)
+        numbers = [Double(statistics.mean), Double(statistics.inverseDeviation)]
+      case .layerNormBackward:
+        Kernels.layerNormBackward(
+          row: a.span, weight: b.span, statistics: LayerNormStatistics(mean: 0.3, inverseDeviation: 0.4),
+          gradient: c.span, accumulateInto: &xs, on: set)
       case .rmsNorm: Kernels.rmsNorm(a.span, weight: b.span, epsilon: 1e-5, into: &xs, on: set)
       case .rmsNormBackward:
         Kernels.rmsNormBackward(
@@ -52,6 +65,15 @@ import Testing
         [UInt32($0.bitPattern >> 32), UInt32(truncatingIfNeeded: $0.bitPattern)]
       }
       return x + y + z + halves.map { Float(bitPattern: $0) }
+    }
+
+    private func gateBackward(
+      _ activation: Activation, _ gate: [Float], _ up: [Float], _ gradient: [Float],
+      _ gateGradient: inout MutableSpan<Float>, _ upGradient: inout MutableSpan<Float>, _ set: InstructionSet
+    ) {
+      activateBackward(
+        activation, gate: gate.span, up: up.span, gradient: gradient.span, gateGradient: &gateGradient,
+        upGradient: &upGradient, on: set)
     }
   }
 

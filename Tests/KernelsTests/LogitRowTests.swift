@@ -37,6 +37,40 @@ import Testing
     }
   }
 
+  @Test(arguments: InstructionSet.supported, [-.infinity, 8, 30] as [Float])
+  func `a sink takes its share of the probabilities`(set: InstructionSet, sink: Float) {
+    var actual = randomFloats(40, seed: 2, size: 40)
+    var expected = actual
+    var actualSpan = actual.mutableSpan
+    var expectedSpan = expected.mutableSpan
+    softmax(&actualSpan, validCount: 33, scale: 0.25, sink: sink, on: set)
+    _ = softmaxReference(&expectedSpan, validCount: 33, scale: 0.25, sink: sink)
+    expectClose(actual, expected, relative: relativeError + scoreError, absolute: 1e-37)
+    #expect((sink == -.infinity) == (actual.reduce(0, +) > 0.999))
+  }
+
+  @Test(arguments: InstructionSet.supported, counts)
+  func `caps scores as the plain loop does`(set: InstructionSet, count: Int) {
+    for (size, scale) in [(1e-3, 1), (20, 0.25), (1000, 1)] as [(Float, Float)] {
+      var actual = randomFloats(count, seed: 8, size: size)
+      var expected = actual
+      var actualSpan = actual.mutableSpan
+      var expectedSpan = expected.mutableSpan
+      capScores(&actualSpan, scale: scale, cap: 5, on: set)
+      capScoresReference(&expectedSpan, scale: scale, cap: 5)
+      expectClose(actual, expected, relative: 5e-7, absolute: 0)
+    }
+  }
+
+  @Test(arguments: InstructionSet.supported)
+  func `the slope of capped scores is 1 at 0 and 0 at the cap`(set: InstructionSet) {
+    let scores: [Float] = [0, 5, -5, 3]
+    var gradient: [Float] = [2, 2, 2, 2]
+    var span = gradient.mutableSpan
+    capScoresBackward(scores: scores.span, cap: 5, gradient: &span, on: set)
+    expectClose(gradient, [2, 0, 0, 2 * (1 - 0.36)], relative: 5e-7, absolute: 0)
+  }
+
   @Test(arguments: InstructionSet.supported)
   func `passes a NaN score on`(set: InstructionSet) {
     var row = randomFloats(40, seed: 3)

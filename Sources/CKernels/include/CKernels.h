@@ -89,9 +89,13 @@ void ck_reduce_by_codes(
 // Rows of logits and attention scores
 void ck_exp(int set, ck_floats x, size_t count, ck_floats_out y);
 double ck_log_sum_exp(int set, ck_floats x, size_t count);
-double ck_softmax(int set, ck_floats_out x, size_t count, size_t valid_count, float scale);
+/// `sink` is one more score, not scaled, that takes its share of the sum; minus infinity for none.
+double ck_softmax(
+    int set, ck_floats_out x, size_t count, size_t valid_count, float scale, float sink);
 void ck_softmax_backward(
     int set, ck_floats probabilities, ck_floats_out gradient, size_t count, float scale);
+void ck_cap_scores(int set, ck_floats_out x, size_t count, float scale, float cap);
+void ck_cap_scores_backward(int set, ck_floats y, size_t count, float cap, ck_floats_out gradient);
 double ck_cross_entropy(
     int set, ck_floats_out logits, size_t count, size_t target, float gradient_scale);
 size_t ck_arg_max(int set, ck_floats x, size_t count);
@@ -110,18 +114,44 @@ ck_distillation ck_distill(
     float teacher_scale);
 
 // Layers
-void ck_silu_multiply(int set, ck_floats gate, ck_floats up, size_t count, ck_floats_out output);
-void ck_silu_multiply_backward(
-    int set, ck_floats gate, ck_floats up, ck_floats gradient, size_t count,
+enum { CK_SILU, CK_GELU_TANH, CK_GELU, CK_CLAMPED_SILU };
+typedef struct {
+  int kind;
+  /// The bound of CK_CLAMPED_SILU.
+  float limit;
+} ck_activation;
+void ck_activate(int set, ck_activation activation, ck_floats x, size_t count, ck_floats_out output);
+void ck_activate_backward(
+    int set, ck_activation activation, ck_floats x, ck_floats gradient, size_t count,
+    ck_floats_out input_gradient);
+void ck_gate(
+    int set, ck_activation activation, ck_floats gate, ck_floats up, size_t count, ck_floats_out output);
+void ck_gate_backward(
+    int set, ck_activation activation, ck_floats gate, ck_floats up, ck_floats gradient, size_t count,
     ck_floats_out gate_gradient, ck_floats_out up_gradient);
 float ck_rms_norm(
     int set, ck_floats x, ck_floats weight, size_t count, float epsilon, ck_floats_out output);
 void ck_rms_norm_backward(
     int set, ck_floats x, ck_floats weight, float inverse_rms, ck_floats gradient, size_t count,
     ck_floats_out accumulated);
+typedef struct {
+  float mean, inverse_deviation;
+} ck_layer_norm_statistics;
+/// A null bias adds nothing.
+ck_layer_norm_statistics ck_layer_norm(
+    int set, ck_floats x, ck_floats weight, ck_floats bias, size_t count, float epsilon,
+    ck_floats_out output);
+void ck_layer_norm_backward(
+    int set, ck_floats x, ck_floats weight, ck_layer_norm_statistics statistics, ck_floats gradient,
+    size_t count, ck_floats_out accumulated);
+/// Turns `half` pairs of each head: elements j and j + half.
 void ck_rotate(
-    int set, ck_floats_out x, size_t head_count, size_t half, ck_floats cosines, ck_floats sines,
-    float sign);
+    int set, ck_floats_out x, size_t head_count, size_t head_size, size_t half, ck_floats cosines,
+    ck_floats sines, float sign);
+/// Turns `half` pairs of each head: elements 2j and 2j + 1.
+void ck_rotate_neighbours(
+    int set, ck_floats_out x, size_t head_count, size_t head_size, size_t half, ck_floats cosines,
+    ck_floats sines, float sign);
 
 // Vectors
 float ck_dot(int set, ck_floats x, ck_floats y, size_t count);
