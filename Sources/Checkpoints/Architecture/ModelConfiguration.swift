@@ -88,7 +88,7 @@ extension ModelConfiguration {
     guard epsilon > 0, epsilon < 1 else { throw keys.malformed("rms_norm_eps", "must be between 0 and 1") }
     normEpsilon = Float(epsilon)
     tiesEmbeddings = try keys.optionalBool("tie_word_embeddings") ?? false
-    rotary = try RotaryParameters(keys, contextLength: contextLength)
+    rotary = try RotaryParameters(keys, contextLength: contextLength, turnedCount: headSize)
     beginToken = try keys.tokens("bos_token_id").first
     endTokens = try keys.tokens("eos_token_id")
     notices = RotaryParameters.notices(keys)

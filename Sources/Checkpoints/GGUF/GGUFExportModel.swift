@@ -26,6 +26,13 @@ package struct GGUFExportModel: Sendable, Equatable {
   /// - Throws: `FormatError` when its configuration is missing or not supported.
   package init(of checkpoint: Checkpoint, name: String) throws {
     let layout = try ModelLayout(of: checkpoint)
+    switch layout.configuration.rotary.scaling {
+    case nil, .linear, .llama3: break
+    case .dynamic, .yarn, .longrope, .proportional:
+      throw FormatError(
+        checkpoint.path + "/" + ModelConfiguration.fileName, at: "key 'rope_scaling'",
+        .unsupported("this rope type is not written to GGUF"))
+    }
     self.init(
       name: name, layout, head: try layout.outputHead(in: checkpoint),
       redundantTensors: Set(try layout.redundantTensors(in: checkpoint)))

@@ -56,7 +56,7 @@ import Testing
     (#""model_type": "mistral", "sliding_window": 16"#, "sliding_window"),
     (#""model_type": "mistral", "layer_types": ["sliding_attention"]"#, "layer_types"),
     (#""rope_parameters": {"full_attention": {"rope_type": "default"}}"#, "rope_parameters.full_attention"),
-    (#""rope_scaling": {"rope_type": "yarn", "factor": 2}"#, "rope_scaling.rope_type"),
+    (#""rope_scaling": {"rope_type": "axial", "factor": 2}"#, "rope_scaling.rope_type"),
     (
       #""rope_scaling": {"type": "linear", "factor": 2, "partial_rotary_factor": 0.5}"#,
       "rope_scaling.partial_rotary_factor"
