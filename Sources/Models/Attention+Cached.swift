@@ -1,3 +1,4 @@
+import Checkpoints
 import Kernels
 
 /// The new tokens of one sequence; their keys and values are already cached after those of the earlier
@@ -17,11 +18,11 @@ extension Attention {
   /// A token's result depends on its own sequence only, bit for bit.
   ///
   /// - Parameters:
-  ///   - qkv: `[tokens, inputWidth]`; only the queries are read.
+  ///   - qkv: `[tokens, inputWidth]` or wider; only the queries are read.
   ///   - sequences: The rows of each sequence.
   /// - Returns: `[tokens, heads · headSize]`.
   func forward(_ qkv: Matrix, over sequences: [CachedQueries]) -> Matrix {
-    var output = Matrix.unspecified(rows: qkv.rowCount, columns: headCount * headSize)
+    var output = Matrix.unspecified(rows: qkv.rowCount, columns: description.queryWidth)
     let tasks = sequences.flatMap(\.blocks).flatMap { block in
       (0..<keyValueHeadCount).map { (block: block, keyValueHead: $0) }
     }
@@ -40,60 +41,77 @@ extension Attention {
   /// Computes the heads that share one key and value head.
   ///
   /// - Parameters:
-  ///   - queries: `[rows, shared heads · headSize]`.
+  ///   - rows: `[rows, shared heads · headSize]`.
   ///   - block: The rows to compute, with their cache.
   ///   - keyValueHead: The key and value head that they read.
   ///   - output: `[rows, shared heads · headSize]`; overwritten.
   private func attend(
-    _ queries: MatrixView<Float>, _ block: CachedQueries, keyValueHead: Int,
+    _ rows: MatrixView<Float>, _ block: CachedQueries, keyValueHead: Int,
     into output: inout MutableMatrixView<Float>
   ) {
-    let seen = SeenKeys(head: keyValueHead, first: block.firstPosition + 1, perQuery: 1)
+    let shared = headCount / keyValueHeadCount
+    let firstHead = keyValueHead * shared
     guard block.rows.count > 1 else {
       // With a single token, the heads form the rows of one product.
-      let shared = headCount / keyValueHeadCount
+      let queries = QueryRun(count: shared, head: firstHead, position: block.firstPosition, isOneToken: true)
       var heads = output.reshaped(rows: shared, columns: headSize)
-      let rows = MatrixView(queries.row(0), rows: shared, columns: headSize)
-      return attend(rows, block.cache, seen.sameForAll, into: &heads)
+      let view = MatrixView(rows.row(0), rows: shared, columns: headSize)
+      return attend(view, queries, block.cache, keyValueHead: keyValueHead, into: &heads)
     }
-    for start in stride(from: 0, to: queries.columnCount, by: headSize) {
-      let columns = start..<start + headSize
+    for i in 0..<shared {
+      let queries = QueryRun(
+        count: block.rows.count, head: firstHead + i, position: block.firstPosition, isOneToken: false)
+      let columns = i * headSize..<(i + 1) * headSize
       var head = output[columns: columns]
-      attend(queries[columns: columns], block.cache, seen, into: &head)
+      attend(rows[columns: columns], queries, block.cache, keyValueHead: keyValueHead, into: &head)
     }
   }
 
-  /// The keys that each query sees.
-  private struct SeenKeys {
+  /// Queries of one product: the heads of one token, or the tokens of one head.
+  private struct QueryRun {
+    let count: Int
+    /// The head of the first query.
     let head: Int
-    /// The number of keys that the first query sees.
-    let first: Int
-    /// The number of keys that each further query sees in addition.
-    let perQuery: Int
+    /// The position of the first query.
+    let position: Int
+    let isOneToken: Bool
 
-    var sameForAll: SeenKeys { SeenKeys(head: head, first: first, perQuery: 0) }
+    func head(of query: Int) -> Int { isOneToken ? head + query : head }
+    func position(of query: Int) -> Int { isOneToken ? position : position + query }
   }
 
+  /// Computes the weighted values of some queries.
+  ///
+  /// - Parameters:
+  ///   - rows: `[queries, headSize]`.
+  ///   - queries: The heads and positions of the rows.
+  ///   - cache: The keys and values up to the last query.
+  ///   - keyValueHead: The key and value head that they read.
+  ///   - output: `[queries, headSize]`; overwritten.
   private func attend(
-    _ queries: MatrixView<Float>, _ cache: KeyValueCache.Layer, _ seen: SeenKeys,
+    _ rows: MatrixView<Float>, _ queries: QueryRun, _ cache: KeyValueCache.Layer, keyValueHead: Int,
     into output: inout MutableMatrixView<Float>
   ) {
-    let width = keyValueHeadCount * headSize
-    let head = seen.head * headSize..<(seen.head + 1) * headSize
-    let seenCount = seen.first + (queries.rowCount - 1) * seen.perQuery
-    // Whole blocks of keys are faster than partial ones; keys beyond the last token are masked.
-    let blocks = (seenCount + KeyValueCache.columns - 1) / KeyValueCache.columns
+    let width = description.keyValueWidth
+    let head = keyValueHead * headSize..<(keyValueHead + 1) * headSize
+    let end = queries.position(of: queries.count - 1) + 1
+    // Whole blocks of keys are faster than partial ones; keys that a query does not see are masked.
+    let start = KeyValueCache.start(ofBlockWith: description.firstKey(seenFrom: queries.position))
     let keys = MatrixView(cache.keys.span, rows: width, columns: cache.room)[
-      head, 0..<blocks * KeyValueCache.columns]
-    let values = MatrixView(cache.values.span, rows: cache.room, columns: width)[0..<seenCount, head]
-    ScratchPool.shared.withMatrix(rows: queries.rowCount, columns: keys.columnCount) { scores in
-      multiply(queries, keys, into: &scores)
-      for i in 0..<queries.rowCount {
-        var row = scores[i..<i + 1, 0..<seenCount]
-        var valid = row.contiguousElements()
-        softmax(&valid, validCount: seen.first + i * seen.perQuery, scale: scale)
+      head, start..<KeyValueCache.end(ofBlockWith: end - 1)]
+    let values = MatrixView(cache.values.span, rows: cache.room, columns: width)[start..<end, head]
+    ScratchPool.shared.withMatrix(rows: queries.count, columns: keys.columnCount) { scores in
+      multiply(rows, keys, into: &scores)
+      for i in 0..<queries.count {
+        var row = scores[i..<i + 1, 0..<end - start]
+        var seen = row.contiguousElements()
+        let position = queries.position(of: i)
+        let visible = description.firstKey(seenFrom: position) - start..<position + 1 - start
+        description.cap(&seen, visible: visible)
+        description.turnIntoProbabilities(
+          &seen, visible: visible, sink: sinks.isEmpty ? -.infinity : sinks[queries.head(of: i)])
       }
-      multiply(scores.view[columns: 0..<seenCount], values, into: &output)
+      multiply(scores.view[columns: 0..<end - start], values, into: &output)
     }
   }
 }

@@ -46,6 +46,12 @@ package struct KeyValueCache: Sendable {
   /// The number of tokens that a product with keys processes at a time.
   static let columns = 32
 
+  /// The first token of the block that a token belongs to.
+  static func start(ofBlockWith token: Int) -> Int { token / columns * columns }
+
+  /// The end of the block that a token belongs to.
+  static func end(ofBlockWith token: Int) -> Int { start(ofBlockWith: token) + columns }
+
   var layers: [Layer]
   /// The number of tokens cached in every layer.
   package internal(set) var tokenCount = 0
