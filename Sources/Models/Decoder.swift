@@ -1,3 +1,4 @@
+import Checkpoints
 package import Kernels
 
 /// Computes a model token by token, for one sequence or for several in one batch.
@@ -18,6 +19,10 @@ package struct Decoder: Sendable {
   private let model: Transformer
   private let capacity: Int
   private var sequences: SequenceEnvironment
+  /// The tokens of each sequence, if its length decides how the model turns queries and keys.
+  private var tokens: [[Int32]]?
+  /// The rotary tables of an empty sequence.
+  private let shortTables: RotaryTables
 
   /// Creates empty sequences.
   ///
@@ -29,14 +34,20 @@ package struct Decoder: Sendable {
   package init(_ model: Transformer, slots: Int = 1, capacity: Int, products: Products = .fastest) {
     self.model = model
     self.capacity = capacity
+    shortTables = RotaryTables(model.configuration, positionCount: capacity, sequenceLength: 1)
     sequences = SequenceEnvironment(
-      attention: model.attention, rotary: model.rotaryEmbedding(positions: capacity), products: products,
+      products: products, tables: [RotaryTables](repeating: shortTables, count: slots),
       caches: (0..<slots).map { _ in KeyValueCache(layerCount: model.layers.count, tokens: capacity) })
+    if model.configuration.turnsByLength(upTo: capacity) {
+      tokens = [[Int32]](repeating: [], count: slots)
+    }
   }
 
   /// Removes the tokens of a slot, so that it can hold another sequence.
   package mutating func clear(_ slot: Int) {
     sequences.caches[slot] = KeyValueCache(layerCount: model.layers.count, tokens: capacity)
+    sequences.tables[slot] = shortTables
+    tokens?[slot] = []
   }
 
   /// Reads the first tokens of a sequence.
@@ -49,8 +60,9 @@ package struct Decoder: Sendable {
   package mutating func read(_ tokens: [Int32], slot: Int = 0) throws -> Matrix {
     precondition(!tokens.isEmpty, "there is no token to begin with")
     var logits = Matrix(rows: 0, columns: 0)
-    for start in stride(from: 0, to: tokens.count, by: Self.promptBlock) {
-      let block = start..<min(start + Self.promptBlock, tokens.count)
+    let blockSize = self.tokens == nil ? Self.promptBlock : tokens.count
+    for start in stride(from: 0, to: tokens.count, by: blockSize) {
+      let block = start..<min(start + blockSize, tokens.count)
       let hidden = try extend([Addition(slot: slot, tokens: Array(tokens[block]))])
       if block.upperBound == tokens.count { logits = self.logits(hidden) }
     }
@@ -73,7 +85,7 @@ package struct Decoder: Sendable {
   }
 
   private func logits(_ hidden: Matrix) -> Matrix {
-    sequences.product(model.head, model.normalized(hidden, weight: model.finalNorm))
+    model.finished(logits: sequences.product(model.head, model.finalNorm(hidden)))
   }
 }
 
@@ -88,6 +100,7 @@ extension Decoder {
   ///
   /// - Returns: The residual stream at the last new token of each sequence.
   private mutating func extend(_ additions: [Addition]) throws -> Matrix {
+    let additions = additions.map { repeated($0) }
     var hidden = try model.embed(additions.flatMap(\.tokens))
     sequences.pieces = pieces(of: additions)
     for (index, layer) in model.layers.enumerated() {
@@ -96,6 +109,21 @@ extension Decoder {
     }
     for piece in sequences.pieces { sequences.caches[piece.slot].tokenCount += piece.rows.count }
     return hidden.lastRows(of: sequences.pieces.map(\.rows))
+  }
+
+  /// Returns what has to be computed for new tokens: the tokens, or their whole sequence when its new length
+  /// turns the earlier queries and keys differently.
+  private mutating func repeated(_ addition: Addition) -> Addition {
+    guard let known = tokens?[addition.slot] else { return addition }
+    let all = known + addition.tokens
+    tokens?[addition.slot] = all
+    guard model.configuration.turns(ofLength: max(known.count, 1), differFrom: all.count) else {
+      return addition
+    }
+    sequences.tables[addition.slot] = RotaryTables(
+      model.configuration, positionCount: capacity, sequenceLength: all.count)
+    sequences.caches[addition.slot] = KeyValueCache(layerCount: model.layers.count, tokens: capacity)
+    return Addition(slot: addition.slot, tokens: all)
   }
 
   private func pieces(of additions: [Addition]) -> [SequencePiece] {
@@ -118,9 +146,9 @@ private struct SequencePiece: Sendable {
 
 /// The environment of new tokens whose earlier keys and values are cached.
 private struct SequenceEnvironment: LayerEnvironment, Sendable {
-  let attention: Attention
-  let rotary: RotaryEmbedding
   let products: Decoder.Products
+  /// The rotary tables of each slot.
+  var tables: [RotaryTables]
   var caches: [KeyValueCache]
   /// The rows of each sequence.
   var pieces: [SequencePiece] = []
@@ -132,25 +160,20 @@ private struct SequenceEnvironment: LayerEnvironment, Sendable {
   }
 
   /// Rotates queries and keys by the positions of the tokens in their sequences.
-  func turn(_ queriesKeysValues: inout Matrix) {
-    let (columns, headSize) = (queriesKeysValues.columnCount, attention.headSize)
-    let turned = (attention.headCount + attention.keyValueHeadCount) * headSize
+  func turn(_ queriesKeysValues: inout Matrix, _ description: RotaryDescription) {
+    let columns = queriesKeysValues.columnCount
     var values = queriesKeysValues.values.mutableSpan
     for piece in pieces {
+      let rotary = tables[piece.slot][description]
       for (i, row) in piece.rows.enumerated() {
-        let position = piece.firstPosition + i
-        precondition((position + 1) * rotary.half <= rotary.cosines.count, "no room for token \(position)")
-        let angles = position * rotary.half..<(position + 1) * rotary.half
-        var heads = values.slice(row * columns..<row * columns + turned)
-        rotate(
-          &heads, headSize: headSize, cosines: rotary.cosines.span.extracting(angles),
-          sines: rotary.sines.span.extracting(angles))
+        var heads = values.slice(row * columns..<(row + 1) * columns)
+        rotary.turn(&heads, position: piece.firstPosition + i)
       }
     }
   }
 
-  mutating func attend(_ queriesKeysValues: Matrix) -> Matrix {
-    keep(queriesKeysValues)
+  mutating func attend(_ queriesKeysValues: Matrix, _ attention: Attention) -> Matrix {
+    keep(queriesKeysValues, attention.description)
     return attention.forward(
       queriesKeysValues,
       over: pieces.map {
@@ -160,14 +183,14 @@ private struct SequenceEnvironment: LayerEnvironment, Sendable {
   }
 
   /// Caches the keys and values of the new tokens.
-  private mutating func keep(_ qkv: Matrix) {
-    let width = attention.keyValueHeadCount * attention.headSize
+  private mutating func keep(_ qkv: Matrix, _ attention: AttentionDescription) {
+    let (start, width) = (attention.queryWidth, attention.keyValueWidth)
     for piece in pieces {
       for (i, row) in piece.rows.enumerated() {
-        let end = (row + 1) * qkv.columnCount
+        let keys = row * qkv.columnCount + start
         caches[piece.slot].layers[layer].set(
-          piece.firstPosition + i, keys: qkv.values.span.extracting(end - 2 * width..<end - width),
-          values: qkv.values.span.extracting(end - width..<end))
+          piece.firstPosition + i, keys: qkv.values.span.extracting(keys..<keys + width),
+          values: qkv.values.span.extracting(keys + width..<keys + 2 * width))
       }
     }
   }

@@ -7,7 +7,9 @@ extension Transformer {
     /// The operations of the layer.
     package let description: LayerDescription
     /// The norms, in the order of the computation.
-    private let norms: [(slot: TensorSlot, weights: [Float])]
+    private let norms: [Norm]
+    /// The vectors that are no norms, in the order of the computation.
+    private let vectors: [(slot: TensorSlot, values: [Float])]
     /// The groups of linears, in the order of the computation.
     package var groups: [LinearGroup]
     /// The kind of each of `groups`.
@@ -17,18 +19,23 @@ extension Transformer {
     ///
     /// - Throws: The errors of `Transformer.init`.
     init(_ index: Int, _ layout: ModelLayout, _ reader: ModelReader) throws {
-      description = layout.configuration.family.layer
+      description = layout.configuration.description.layers[index]
       groupKinds = description.groups
-      var norms: [(TensorSlot, [Float])] = []
+      var norms: [Norm] = []
+      var vectors: [(TensorSlot, [Float])] = []
       var linears = [[Linear]](repeating: [], count: groupKinds.count)
       for tensor in layout.layer(index) {
-        if case .linear(let kind) = tensor.role, let group = groupKinds.firstIndex(of: kind) {
+        switch tensor.role {
+        case .linear(let kind):
+          guard let group = groupKinds.firstIndex(of: kind) else { continue }
           linears[group].append(try reader.linear(tensor))
-        } else {
-          norms.append((tensor.slot, try reader.vector(tensor)))
+        case .norm(let norm): norms.append(try reader.norm(tensor, norm))
+        case .vector: vectors.append((tensor.slot, try reader.vector(tensor)))
+        case .embedding, .head: preconditionFailure("'\(tensor.module)' is in no layer")
         }
       }
       self.norms = norms
+      self.vectors = vectors
       groups = linears.map { LinearGroup($0) }
     }
   }
@@ -41,12 +48,21 @@ extension Transformer.DecoderLayer {
     set { groups[index(of: kind)] = newValue }
   }
 
-  /// Returns the weights of a norm.
-  package subscript(norm slot: TensorSlot) -> [Float] {
-    guard let norm = norms.first(where: { $0.slot == slot }) else {
-      preconditionFailure("the layer has no norm '\(slot.module)'")
+  /// Returns the norm of a description.
+  package subscript(norm description: NormDescription) -> Norm {
+    guard let norm = norms.first(where: { $0.description.slot.module == description.slot.module }) else {
+      preconditionFailure("the layer has no norm '\(description.slot.module)'")
     }
-    return norm.weights
+    return norm
+  }
+
+  /// Returns the values of a vector; none without a slot.
+  package subscript(vector slot: TensorSlot?) -> [Float] {
+    guard let slot else { return [] }
+    guard let vector = vectors.first(where: { $0.slot.module == slot.module }) else {
+      preconditionFailure("the layer has no vector '\(slot.module)'")
+    }
+    return vector.values
   }
 
   /// Returns the index of a kind in `groups`.

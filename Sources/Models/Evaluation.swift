@@ -76,7 +76,7 @@ extension Transformer {
   ///   `.incomparable` when the windows differ in length.
   public func evaluate(_ windows: [[Int32]], progress: ProgressHandler = { _ in }) throws -> Evaluation {
     let length = try Self.commonLength(windows)
-    let rotary = rotaryEmbedding(positions: length)
+    let rotary = rotaryTables(positions: length)
     var evaluation = Evaluation(window: length)
     try forEachWindow(windows, atOnce: windowsAtOnce(length: length)) { window in
       try evaluate(window, rotary: rotary)
@@ -91,7 +91,7 @@ extension Transformer {
     return evaluation
   }
 
-  private func evaluate(_ window: [Int32], rotary: RotaryEmbedding) throws -> Evaluation {
+  private func evaluate(_ window: [Int32], rotary: RotaryTables) throws -> Evaluation {
     let hidden = try finalHidden(window, rotary: rotary)
     var evaluation = Evaluation(windows: 1, window: window.count)
     forEachLogitBlock(of: window.count - 1) { block in
@@ -123,7 +123,7 @@ extension Transformer {
       )
     }
     let length = try Self.commonLength(windows)
-    let rotary = (rotaryEmbedding(positions: length), candidate.rotaryEmbedding(positions: length))
+    let rotary = (rotaryTables(positions: length), candidate.rotaryTables(positions: length))
     var comparison = Comparison(reference: Evaluation(window: length), candidate: Evaluation(window: length))
     try forEachWindow(windows, atOnce: max(1, windowsAtOnce(length: length) / 2)) { window in
       let hidden = try finalHidden(window, rotary: rotary.0)

@@ -67,7 +67,13 @@ package struct KeyValueCache: Sendable {
 
   /// The bytes of a sequence at its full length.
   static func byteCount(_ c: ModelConfiguration, tokens: Int) -> Int {
-    2 * 4 * capacity(tokens) * c.layerCount * c.keyValueHeadCount * c.headSize
+    let widths = c.description.layers.reduce(0) { sum, layer in
+      layer.parts.flatMap(\.operations).reduce(sum) { sum, operation in
+        guard case .attention(let attention) = operation else { return sum }
+        return sum + attention.keyValueWidth
+      }
+    }
+    return 2 * 4 * capacity(tokens) * widths
   }
 
   private static func capacity(_ tokens: Int) -> Int { (tokens + columns - 1) / columns * columns }

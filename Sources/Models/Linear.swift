@@ -7,6 +7,8 @@ package struct Linear: Sendable {
   package let name: String
   /// `[out, in]`.
   package var weight: Weight
+  /// Added to each output, `[out]`; nil without one.
+  package var bias: [Float]?
   /// The adapter, whose output is added to the weight's.
   package var adapter: LowRankAdapter?
 

@@ -28,6 +28,7 @@ extension LinearGroup {
         multiply(
           h.view, adapter.loraB.view[rows: rows].transposed, scale: adapter.scaling, into: &y, adding: true)
       }
+      linear.addBias(rows: rows, to: &y)
     }
     return y
   }

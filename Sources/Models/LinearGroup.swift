@@ -46,6 +46,7 @@ package struct LinearGroup: Sendable {
         multiply(
           h.view, adapter.loraB.view[rows: rows].transposed, scale: adapter.scaling, into: &y, adding: true)
       }
+      linear.addBias(rows: rows, to: &y)
     }
     return y
   }
@@ -67,6 +68,18 @@ package struct LinearGroup: Sendable {
       WeightTile.rows(of: linears[index].weight.rowCount, columns: min(inputCount, WeightTile.width)).map {
         OutputTile(linear: index, rows: $0)
       }
+    }
+  }
+}
+
+extension Linear {
+  /// Adds the bias to some outputs, `[tokens, rows.count]`.
+  func addBias(rows: Range<Int>, to y: inout MutableMatrixView<Float>) {
+    guard let bias else { return }
+    let part = bias.span.extracting(rows)
+    for token in 0..<y.rowCount {
+      var row = y.row(token)
+      addScaled(part, scale: 1, to: &row)
     }
   }
 }

@@ -12,14 +12,31 @@ package struct ModelReader: Sendable {
     try floats(name, shape: [count])
   }
 
-  /// Reads a norm of the model as floats.
+  /// Reads a vector of the model as floats.
   package func vector(_ tensor: ModelTensor) throws -> [Float] {
     try floats(tensor.name, shape: tensor.shape)
   }
 
-  /// Reads a matrix of the model.
+  /// Reads a norm of the model.
+  package func norm(_ tensor: ModelTensor, _ description: NormDescription) throws -> Norm {
+    let weights = try vector(tensor)
+    let offset = description.offset
+    return Norm(
+      description, weights: offset == 0 ? weights : weights.map { $0 + offset },
+      bias: try bias(of: tensor) ?? [])
+  }
+
+  /// Reads a matrix of the model, with its bias if the checkpoint has one.
   package func linear(_ tensor: ModelTensor) throws -> Linear {
-    try linear(tensor.module, rows: tensor.shape[0], columns: tensor.shape[1])
+    var linear = try linear(tensor.module, rows: tensor.shape[0], columns: tensor.shape[1])
+    linear.bias = try bias(of: tensor)
+    return linear
+  }
+
+  /// Reads the bias of a tensor; nil when the checkpoint has none.
+  private func bias(of tensor: ModelTensor) throws -> [Float]? {
+    guard tensor.canHaveBias, checkpoint.tensor(named: tensor.biasName) != nil else { return nil }
+    return try floats(tensor.biasName, shape: [tensor.shape[0]])
   }
 
   /// Returns the format of a tensor of floats, from headers alone.

@@ -40,7 +40,7 @@ package struct StreamedTransformer: Sendable {
     then: (Int, Matrix) throws -> Void
   ) throws {
     let length = windows.lazy.map(\.count).max() ?? 0
-    let rotary = frame.rotaryEmbedding(positions: length)
+    let rotary = frame.rotaryTables(positions: length)
     let atOnce = frame.windowsAtOnce(length: length)
     let size = max(1, blockLimit / max(4 * length * frame.configuration.hiddenSize, 1))
     for start in stride(from: 0, to: windows.count, by: size) {
@@ -50,13 +50,13 @@ package struct StreamedTransformer: Sendable {
       for index in 0..<layerCount {
         let layer = try layer(index)
         streams.update(atOnce: atOnce) { stream in
-          var environment = WindowEnvironment(attention: frame.attention, rotary: rotary)
+          var environment = WindowEnvironment(rotary: rotary)
           frame.run(layer, &stream, in: &environment)
         }
         progress(block.lowerBound + block.count * (index + 1) / layerCount)
       }
       for (i, stream) in streams.enumerated() {
-        try then(block.lowerBound + i, frame.normalized(stream, weight: frame.finalNorm))
+        try then(block.lowerBound + i, frame.finalNorm(stream))
       }
     }
   }

@@ -50,16 +50,20 @@ extension Transformer {
   ///   - lend: Receives each group, its input `[tokens, in]` and the gradient of its outputs `[tokens, out]`.
   package func backward(
     _ layer: DecoderLayer, _ saved: LayerActivations, gradient: inout Matrix,
-    gradients: inout LayerGradients, rotary: RotaryEmbedding,
+    gradients: inout LayerGradients, rotary: RotaryTables,
     lending lend: (LinearGroupKind, Matrix, Matrix) -> Void = { _, _, _ in }
   ) {
+    // The gradient of the sum of parts that read the same stream, while the first of them is still to come.
+    var shared: Matrix?
     for (part, inputs) in zip(layer.description.parts, saved.inputs).reversed() {
-      var dy = gradient
+      if part.isParallel, shared == nil { shared = gradient }
+      var dy = shared ?? gradient
+      if !part.isParallel { shared = nil }
       for (index, operation) in part.operations.enumerated().reversed() {
         let x = operation.needsInput ? input(of: index, part, inputs, layer) : nil
-        if case .norm(let slot) = operation, index == 0, let x {
+        if case .norm(let norm) = operation, index == 0, let x {
           // The residual connection's gradient stays as it is and is added to in place.
-          addNormGradient(x, weight: layer[norm: slot], dy, to: &gradient)
+          layer[norm: norm].addGradient(x, dy, to: &gradient)
           break
         }
         dy = inputGradient(of: operation, x, consume dy, layer, &gradients, rotary: rotary, lend)
@@ -73,9 +77,11 @@ extension Transformer {
     if let kept = inputs[index] { return kept }
     let before = input(of: index - 1, part, inputs, layer)
     switch part.operations[index - 1] {
-    case .norm(let slot): return normalized(before, weight: layer[norm: slot])
-    case .gate: return gated(before)
-    case .linears, .rotary, .attention: preconditionFailure("an input that is neither kept nor cheap")
+    case .norm(let norm): return layer[norm: norm](before)
+    case .gate(let activation): return gated(before, by: activation)
+    case .activation(let activation): return activated(before, by: activation)
+    case .headNorms, .linears, .separateHeads, .rotary, .attention, .scale:
+      preconditionFailure("an input that is neither kept nor cheap")
     }
   }
 
@@ -92,33 +98,47 @@ extension Transformer {
   /// - Returns: `[tokens, in]`.
   private func inputGradient(
     of operation: LayerOperation, _ x: Matrix?, _ dy: consuming Matrix, _ layer: DecoderLayer,
-    _ gradients: inout LayerGradients, rotary: RotaryEmbedding,
+    _ gradients: inout LayerGradients, rotary: RotaryTables,
     _ lend: (LinearGroupKind, Matrix, Matrix) -> Void
   ) -> Matrix {
-    guard let x else {
-      precondition(operation == .rotary, "an operation without its input")
-      attention.turn(&dy, rotary, inverse: true)
-      return dy
-    }
+    guard let x else { return inputGradient(of: operation, dy, rotary: rotary) }
     switch operation {
-    case .norm(let slot):
+    case .norm(let norm):
       var dx = Matrix(rows: x.rowCount, columns: x.columnCount)
-      addNormGradient(x, weight: layer[norm: slot], dy, to: &dx)
+      layer[norm: norm].addGradient(x, dy, to: &dx)
       return dx
+    case .headNorms(let norms):
+      for norm in norms { layer[norm: norm.norm].replaceGradient(x, columns: norm.columns, &dy) }
+      return dy
     case .linears(let kind, _):
       lend(kind, x, dy)
       let index = layer.index(of: kind)
       var dx = Matrix.unspecified(rows: x.rowCount, columns: x.columnCount)
       layer.groups[index].backward(x: x, dy: dy, gradients: &gradients.groups[index], into: &dx)
       return dx
-    case .attention: return attention.backward(x, gradient: dy)
-    case .gate: return gatedBackward(x, gradient: dy)
-    case .rotary: preconditionFailure("turning back needs no input")
+    case .attention(let attention): return self.attention(attention, of: layer).backward(x, gradient: dy)
+    case .gate(let activation): return gatedBackward(x, by: activation, gradient: dy)
+    case .activation(let activation): return activatedBackward(x, by: activation, gradient: dy)
+    case .separateHeads, .rotary, .scale: preconditionFailure("this gradient needs no input")
     }
   }
 
-  /// Computes the gradient of gate and up from that of `silu(gate) · up`.
-  private func gatedBackward(_ gateAndUp: Matrix, gradient: Matrix) -> Matrix {
+  /// Computes the gradient of the input of an operation that does not need it.
+  private func inputGradient(
+    of operation: LayerOperation, _ dy: consuming Matrix, rotary: RotaryTables
+  ) -> Matrix {
+    switch operation {
+    case .rotary(let description): rotary[description].turn(&dy, inverse: true)
+    case .separateHeads(let attention): return dy.separatingHeads(attention, inverse: true)
+    case .scale(let factor): dy.multiply(by: factor)
+    case .norm, .headNorms, .linears, .attention, .gate, .activation:
+      preconditionFailure("an operation without its input")
+    }
+    return dy
+  }
+
+  /// Computes the gradient of gate and up from that of `activation(gate) · up`.
+  private func gatedBackward(_ gateAndUp: Matrix, by activation: Activation, gradient: Matrix) -> Matrix {
     let width = gateAndUp.columnCount / 2
     var result = Matrix.unspecified(rows: gateAndUp.rowCount, columns: 2 * width)
     var values = result.values.mutableSpan
@@ -127,8 +147,8 @@ extension Transformer {
         let both = gateAndUp.values.span.extracting(gateAndUp.row(row))
         ScratchPool.shared.withScratch(width) { upGradient in
           var gateGradient = part.slice(2 * i * width..<(2 * i + 1) * width)
-          siluMultiplyBackward(
-            gate: both.extracting(0..<width), up: both.extracting(width..<2 * width),
+          activateBackward(
+            activation, gate: both.extracting(0..<width), up: both.extracting(width..<2 * width),
             gradient: gradient.values.span.extracting(gradient.row(row)), gateGradient: &gateGradient,
             upGradient: &upGradient)
           for j in 0..<width { part[(2 * i + 1) * width + j] = upGradient[j] }
@@ -138,22 +158,16 @@ extension Transformer {
     return result
   }
 
-  /// Adds the gradient through a norm to that of the residual stream.
-  package func addNormGradient(
-    _ x: Matrix, weight: [Float], _ normGradient: Matrix, to gradient: inout Matrix
-  ) {
-    let columnCount = x.columnCount
-    let epsilon = configuration.normEpsilon
-    var values = gradient.values.mutableSpan
-    parallelRows(of: &values, columnCount: columnCount, rowsPerChunk: 32) { rows, part in
-      for (i, row) in rows.enumerated() {
-        var target = part.slice(i * columnCount..<(i + 1) * columnCount)
-        let input = x.values.span.extracting(x.row(row))
-        rmsNormBackward(
-          row: input, weight: weight.span,
-          inverseRMS: 1 / (sumOfSquares(input) / Float(columnCount) + epsilon).squareRoot(),
-          gradient: normGradient.values.span.extracting(normGradient.row(row)), accumulateInto: &target)
-      }
+  /// Computes the gradient of an activation's input.
+  private func activatedBackward(_ x: Matrix, by activation: Activation, gradient: Matrix) -> Matrix {
+    var result = Matrix.unspecified(rows: x.rowCount, columns: x.columnCount)
+    var values = result.values.mutableSpan
+    parallelRows(of: &values, columnCount: x.columnCount, rowsPerChunk: 16) { rows, part in
+      let elements = rows.lowerBound * x.columnCount..<rows.upperBound * x.columnCount
+      activateBackward(
+        activation, x.values.span.extracting(elements), gradient: gradient.values.span.extracting(elements),
+        into: &part)
     }
+    return result
   }
 }

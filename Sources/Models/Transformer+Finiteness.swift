@@ -13,15 +13,15 @@ extension Transformer {
     if let error = notFinite(hidden, layout.embedding.module, [(layout.embedding.module, embedding)]) {
       return error
     }
-    let rotary = rotaryEmbedding(positions: tokens.count)
+    let rotary = rotaryTables(positions: tokens.count)
     for (index, layer) in layers.enumerated() {
       forward(layer, &hidden, rotary: rotary)
       guard !hidden.isFinite else { continue }
       if let error = notFinite(layout.layer(index), of: layer) { return error }
       return .notFinite(place("the output of layer \(index)"))
     }
-    let final = normalized(hidden, weight: finalNorm)
-    if let index = finalNorm.firstIndex(where: { !$0.isFinite }) {
+    let final = finalNorm(hidden)
+    if let index = finalNorm.weights.firstIndex(where: { !$0.isFinite }) {
       return .notFinite(place("tensor '\(layout.finalNorm.name)': value \(index)"))
     }
     let weights = head.linears.map { ($0.name, $0.weight) }
@@ -31,8 +31,10 @@ extension Transformer {
 
   /// Returns an error for the first of a layer's tensors that is not finite.
   private func notFinite(_ tensors: [ModelTensor], of layer: DecoderLayer) -> ModelError? {
-    for tensor in tensors where tensor.role == .norm {
-      guard let index = layer[norm: tensor.slot].firstIndex(where: { !$0.isFinite }) else { continue }
+    for tensor in tensors {
+      guard case .norm(let norm) = tensor.role,
+        let index = layer[norm: norm].weights.firstIndex(where: { !$0.isFinite })
+      else { continue }
       return .notFinite(place("tensor '\(tensor.name)': value \(index)"))
     }
     for linear in layer.linears {

@@ -17,6 +17,8 @@ extension Transformer {
       var row = values.slice(i * width..<(i + 1) * width)
       embedding.unpack(rows: id..<id + 1, columns: 0..<width, into: &row)
     }
+    let scale = configuration.description.embeddingScale
+    if scale != 1 { hidden.multiply(by: scale) }
     return hidden
   }
 
@@ -27,46 +29,61 @@ extension Transformer {
   ///   - rotary: At least as many positions as there are tokens.
   /// - Returns: `[tokens, hidden]`.
   /// - Throws: `ModelError.tokenOutOfRange`.
-  package func finalHidden(_ tokens: [Int32], rotary: RotaryEmbedding) throws -> Matrix {
+  package func finalHidden(_ tokens: [Int32], rotary: RotaryTables) throws -> Matrix {
     var hidden = try embed(tokens)
-    var environment = WindowEnvironment(attention: attention, rotary: rotary)
+    var environment = WindowEnvironment(rotary: rotary)
     for layer in layers { run(layer, &hidden, in: &environment) }
-    return normalized(hidden, weight: finalNorm)
+    return finalNorm(hidden)
   }
 
-  /// Creates the rotary table for windows up to a length.
-  package func rotaryEmbedding(positions: Int) -> RotaryEmbedding {
-    RotaryEmbedding(configuration.rotary, headSize: configuration.headSize, positionCount: positions)
+  /// Creates the rotary tables for windows of a length.
+  package func rotaryTables(positions: Int) -> RotaryTables {
+    RotaryTables(configuration, positionCount: positions)
   }
 
   /// Computes the logits of hidden states after the final norm.
   ///
   /// - Parameter hidden: `[tokens, hidden]`.
   /// - Returns: `[tokens, vocabulary]`.
-  package func logits(_ hidden: Matrix) -> Matrix { head(hidden) }
+  package func logits(_ hidden: Matrix) -> Matrix { finished(logits: head(hidden)) }
 
-  /// Divides each row by its root mean square and multiplies by the norm's weight.
+  /// Applies the factor and the bound of the logits to the output of the head.
+  func finished(logits: consuming Matrix) -> Matrix {
+    let description = configuration.description
+    if description.logitScale != 1 { logits.multiply(by: description.logitScale) }
+    if let cap = description.logitCap { logits.bound(by: cap) }
+    return logits
+  }
+
+  /// Computes the gradient of hidden states after the final norm from that of their logits.
   ///
-  /// Source: RMSNorm, arXiv:1910.07467.
-  package func normalized(_ x: Matrix, weight: [Float]) -> Matrix {
-    var result = Matrix.unspecified(rows: x.rowCount, columns: x.columnCount)
-    let epsilon = configuration.normEpsilon
-    var values = result.values.mutableSpan
-    parallelRows(of: &values, columnCount: x.columnCount, rowsPerChunk: 32) { rows, part in
-      for (i, row) in rows.enumerated() {
-        var target = part.slice(i * x.columnCount..<(i + 1) * x.columnCount)
-        _ = rmsNorm(
-          x.values.span.extracting(x.row(row)), weight: weight.span, epsilon: epsilon, into: &target)
-      }
-    }
+  /// - Parameters:
+  ///   - hidden: `[tokens, hidden]`.
+  ///   - gradient: The gradient of the logits, `[tokens, vocabulary]`.
+  ///   - logits: The logits, which only a bound needs; see `logitsNeededByGradient`.
+  /// - Returns: `[tokens, hidden]`.
+  func hiddenGradient(_ hidden: Matrix, ofLogits gradient: consuming Matrix, _ logits: Matrix?) -> Matrix {
+    let description = configuration.description
+    if let cap = description.logitCap, let logits { gradient.multiplyByBoundDerivative(logits, cap: cap) }
+    if description.logitScale != 1 { gradient.multiply(by: description.logitScale) }
+    var result = Matrix.unspecified(rows: hidden.rowCount, columns: hidden.columnCount)
+    var none = head.linears.map { LinearGradients(for: $0, training: []) }
+    head.backward(x: hidden, dy: gradient, gradients: &none, into: &result)
     return result
   }
 
-  /// Computes the gated activation: `silu(gate) · up`.
+  /// Returns the logits that `hiddenGradient` needs: a copy if they are bounded, otherwise nil.
+  func logitsNeededByGradient(_ logits: Matrix) -> Matrix? {
+    configuration.description.logitCap == nil ? nil : logits
+  }
+
+  /// Computes the gated activation: `activation(gate) · up`.
   ///
-  /// - Parameter gateAndUp: `[tokens, 2 · intermediate]`.
+  /// - Parameters:
+  ///   - gateAndUp: `[tokens, 2 · intermediate]`.
+  ///   - activation: The activation of the gate.
   /// - Returns: `[tokens, intermediate]`.
-  package func gated(_ gateAndUp: Matrix) -> Matrix {
+  package func gated(_ gateAndUp: Matrix, by activation: Activation) -> Matrix {
     let width = gateAndUp.columnCount / 2
     var result = Matrix.unspecified(rows: gateAndUp.rowCount, columns: width)
     var values = result.values.mutableSpan
@@ -74,9 +91,22 @@ extension Transformer {
       for (i, row) in rows.enumerated() {
         let both = gateAndUp.values.span.extracting(gateAndUp.row(row))
         var target = part.slice(i * width..<(i + 1) * width)
-        siluMultiply(
-          gate: both.extracting(0..<width), up: both.extracting(width..<2 * width), into: &target)
+        activate(
+          activation, gate: both.extracting(0..<width), up: both.extracting(width..<2 * width), into: &target)
       }
+    }
+    return result
+  }
+
+  /// Applies an activation to each element.
+  func activated(_ x: Matrix, by activation: Activation) -> Matrix {
+    var result = Matrix.unspecified(rows: x.rowCount, columns: x.columnCount)
+    var values = result.values.mutableSpan
+    parallelRows(of: &values, columnCount: x.columnCount, rowsPerChunk: 16) { rows, part in
+      activate(
+        activation,
+        x.values.span.extracting(rows.lowerBound * x.columnCount..<rows.upperBound * x.columnCount),
+        into: &part)
     }
     return result
   }

@@ -7,24 +7,25 @@ protocol LayerEnvironment {
   /// Computes the outputs of a group of linears, adapters included.
   func product(_ group: LinearGroup, _ x: Matrix) -> Matrix
   /// Rotates queries and keys by the positions of the tokens.
-  func turn(_ queriesKeysValues: inout Matrix)
+  func turn(_ queriesKeysValues: inout Matrix, _ rotary: RotaryDescription)
   /// Computes the weighted values of every head from rotated queries and keys.
-  mutating func attend(_ queriesKeysValues: Matrix) -> Matrix
+  mutating func attend(_ queriesKeysValues: Matrix, _ attention: Attention) -> Matrix
 }
 
 /// A whole window, from its first token.
 struct WindowEnvironment: LayerEnvironment {
-  let attention: Attention
   /// At least as many positions as there are tokens.
-  let rotary: RotaryEmbedding
+  let rotary: RotaryTables
 
   func product(_ group: LinearGroup, _ x: Matrix) -> Matrix { group(x) }
 
-  func turn(_ queriesKeysValues: inout Matrix) {
-    attention.turn(&queriesKeysValues, rotary, inverse: false)
+  func turn(_ queriesKeysValues: inout Matrix, _ description: RotaryDescription) {
+    rotary[description].turn(&queriesKeysValues, inverse: false)
   }
 
-  func attend(_ queriesKeysValues: Matrix) -> Matrix { attention.forward(queriesKeysValues) }
+  func attend(_ queriesKeysValues: Matrix, _ attention: Attention) -> Matrix {
+    attention.forward(queriesKeysValues)
+  }
 }
 
 extension Transformer {
@@ -40,12 +41,22 @@ extension Transformer {
     in environment: inout some LayerEnvironment
   ) {
     switch operation {
-    case .norm(let slot): x = normalized(x, weight: layer[norm: slot])
+    case .norm(let norm): x = layer[norm: norm](x)
+    case .headNorms(let norms):
+      for norm in norms { layer[norm: norm.norm].apply(to: &x, columns: norm.columns) }
     case .linears(let kind, _): x = environment.product(layer[kind], x)
-    case .rotary: environment.turn(&x)
-    case .attention: x = environment.attend(x)
-    case .gate: x = gated(x)
+    case .separateHeads(let attention): x = x.separatingHeads(attention)
+    case .rotary(let rotary): environment.turn(&x, rotary)
+    case .attention(let attention): x = environment.attend(x, self.attention(attention, of: layer))
+    case .gate(let activation): x = gated(x, by: activation)
+    case .activation(let activation): x = activated(x, by: activation)
+    case .scale(let factor): x.multiply(by: factor)
     }
+  }
+
+  /// The attention of a layer, with its sinks.
+  func attention(_ description: AttentionDescription, of layer: DecoderLayer) -> Attention {
+    Attention(description, sinks: layer[vector: description.sinks], operands: attentionOperands)
   }
 
   /// Runs one layer on the residual stream and keeps no activations.
@@ -55,8 +66,11 @@ extension Transformer {
   ///   - hidden: `[tokens, hidden]`; becomes the layer's output.
   ///   - environment: The context of the tokens.
   func run(_ layer: DecoderLayer, _ hidden: inout Matrix, in environment: inout some LayerEnvironment) {
-    for part in layer.description.parts {
-      var x = hidden
+    let parts = layer.description.parts
+    var shared: Matrix?
+    for (index, part) in parts.enumerated() {
+      var x = part.isParallel ? shared ?? hidden : hidden
+      shared = parts.isFollowedByParallel(index) ? x : nil
       for operation in part.operations { apply(operation, to: &x, of: layer, in: &environment) }
       add(x, to: &hidden)
     }
@@ -71,12 +85,15 @@ extension Transformer {
   /// - Returns: The activations that the backward pass needs.
   @discardableResult
   package func forward(
-    _ layer: DecoderLayer, _ hidden: inout Matrix, rotary: RotaryEmbedding
+    _ layer: DecoderLayer, _ hidden: inout Matrix, rotary: RotaryTables
   ) -> LayerActivations {
-    var environment = WindowEnvironment(attention: attention, rotary: rotary)
+    var environment = WindowEnvironment(rotary: rotary)
     var activations = LayerActivations()
-    for part in layer.description.parts {
-      var x = hidden
+    let parts = layer.description.parts
+    var shared: Matrix?
+    for (index, part) in parts.enumerated() {
+      var x = part.isParallel ? shared ?? hidden : hidden
+      shared = parts.isFollowedByParallel(index) ? x : nil
       var inputs: [Matrix?] = []
       for (index, operation) in part.operations.enumerated() {
         inputs.append(part.keepsInput(of: index) ? x : nil)
@@ -95,6 +112,11 @@ package struct LayerActivations: Sendable {
   fileprivate(set) var inputs: [[Matrix?]] = []
 }
 
+extension [LayerPart] {
+  /// Whether the next part reads the same stream as a part.
+  func isFollowedByParallel(_ index: Int) -> Bool { index + 1 < count && self[index + 1].isParallel }
+}
+
 extension LayerPart {
   /// Whether an operation's input is kept for the backward pass.
   fileprivate func keepsInput(of index: Int) -> Bool {
@@ -106,8 +128,8 @@ extension LayerOperation {
   /// Whether the backward pass reads the operation's input.
   var needsInput: Bool {
     switch self {
-    case .rotary: false
-    case .norm, .linears, .attention, .gate: true
+    case .rotary, .separateHeads, .scale: false
+    case .norm, .headNorms, .linears, .attention, .gate, .activation: true
     }
   }
 
@@ -115,8 +137,8 @@ extension LayerOperation {
   /// memory.
   var isComputedAgain: Bool {
     switch self {
-    case .norm, .gate: true
-    case .linears, .rotary, .attention: false
+    case .norm, .gate, .activation: true
+    case .headNorms, .linears, .separateHeads, .rotary, .attention, .scale: false
     }
   }
 }

@@ -17,7 +17,7 @@ extension Transformer {
   /// - Source: Block-AP of EfficientQAT, arXiv:2407.11062, section 3.2, which uses the plain mean square.
   package func addLayerGradients(
     of layer: DecoderLayer, input: Matrix, expected: Matrix, gradientScale: Float?,
-    to gradients: inout LayerGradients, rotary: RotaryEmbedding
+    to gradients: inout LayerGradients, rotary: RotaryTables
   ) -> Double {
     var output = input
     let activations = forward(layer, &output, rotary: rotary)

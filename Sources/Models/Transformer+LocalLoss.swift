@@ -29,7 +29,7 @@ extension Transformer {
   /// - Source: The scopes that RILQ compares, arXiv:2412.01129, section 3.
   package func addLocalGradients(
     of tokens: [Int32], original: Transformer, scope: LossScope, gradientScale: Double?,
-    to gradients: inout [LayerGradients], rotary: RotaryEmbedding
+    to gradients: inout [LayerGradients], rotary: RotaryTables
   ) throws -> Double {
     var (window, target) = (
       HaltedWindow(hidden: try embed(tokens)), HaltedWindow(hidden: try original.embed(tokens))
@@ -50,7 +50,7 @@ extension Transformer {
 
   private func compareLayer(
     _ window: inout HaltedWindow, _ target: inout HaltedWindow, layer index: Int, _ original: Transformer,
-    _ scale: Double?, _ gradients: inout LayerGradients, rotary: RotaryEmbedding
+    _ scale: Double?, _ gradients: inout LayerGradients, rotary: RotaryTables
   ) -> Double {
     let layer = layers[index]
     let activations = forward(layer, &window.hidden, rotary: rotary)
@@ -64,7 +64,7 @@ extension Transformer {
 
   private func compareLinears(
     _ window: inout HaltedWindow, _ target: inout HaltedWindow, layer index: Int, _ original: Transformer,
-    _ scale: Double?, _ gradients: inout LayerGradients, rotary: RotaryEmbedding
+    _ scale: Double?, _ gradients: inout LayerGradients, rotary: RotaryTables
   ) -> Double {
     var total = 0.0
     let (layer, originalLayer) = (layers[index], original.layers[index])

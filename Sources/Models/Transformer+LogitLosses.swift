@@ -29,6 +29,7 @@ extension Transformer {
       let block = start..<min(start + Self.tokensPerLogitBlock, length - 1)
       let input = hidden.rows(block)
       var logits = logits(input)
+      let kept = gradient == nil ? nil : logitsNeededByGradient(logits)
       let losses = logits.replaceByGradient(
         window, block, teacher: teacherLogits(window, block, objective), objective, scale: scale)
       for loss in losses {
@@ -36,10 +37,7 @@ extension Transformer {
         divergence += loss.divergence
       }
       if gradient != nil {
-        var dInput = Matrix.unspecified(rows: block.count, columns: hidden.columnCount)
-        var none = head.linears.map { LinearGradients(for: $0, training: []) }
-        head.backward(x: input, dy: logits, gradients: &none, into: &dInput)
-        gradient?.addRows(dInput, at: block.lowerBound)
+        gradient?.addRows(hiddenGradient(input, ofLogits: logits, kept), at: block.lowerBound)
       }
     }
     return RilqLoss(
@@ -52,7 +50,7 @@ extension Transformer {
     guard let head = objective.teacherHead else { return nil }
     let width = configuration.hiddenSize
     let values = Array(window.teacher[block.lowerBound * width..<block.upperBound * width])
-    return head(Matrix(rows: block.count, columns: width, values: values))
+    return finished(logits: head(Matrix(rows: block.count, columns: width, values: values)))
   }
 }
 

@@ -16,7 +16,7 @@ extension Transformer {
   /// - Returns: The loss: the sum of the cross entropies of all tokens except the first, in nats.
   @discardableResult
   package func outputGradients(
-    of tokens: [Int32], hidden: Matrix, layer index: Int, rotary: RotaryEmbedding,
+    of tokens: [Int32], hidden: Matrix, layer index: Int, rotary: RotaryTables,
     _ lend: (LinearGroupKind, Matrix, Matrix) -> Void
   ) -> Double {
     var hidden = hidden
@@ -46,13 +46,14 @@ extension Transformer {
   private func lossGradient(of tokens: [Int32], _ hidden: Matrix) -> (loss: Double, gradient: Matrix) {
     let scoredCount = tokens.count - 1
     precondition(scoredCount > 0, "a window needs at least two tokens")
-    let final = normalized(hidden, weight: finalNorm)
+    let final = finalNorm(hidden)
     var dFinal = Matrix(rows: hidden.rowCount, columns: hidden.columnCount)
     var loss = 0.0
     for start in stride(from: 0, to: scoredCount, by: Self.tokensPerLogitBlock) {
       let block = start..<min(start + Self.tokensPerLogitBlock, scoredCount)
       let input = final.rows(block)
       var logits = logits(input)
+      let kept = logitsNeededByGradient(logits)
       let width = logits.columnCount
       var span = logits.values.mutableSpan
       for i in 0..<block.count {
@@ -60,14 +61,12 @@ extension Transformer {
         loss += crossEntropyRow(
           logits: &row, target: Int(tokens[block.lowerBound + i + 1]), gradientScale: 1)
       }
-      var dInput = Matrix.unspecified(rows: block.count, columns: hidden.columnCount)
-      var none = head.linears.map { LinearGradients(for: $0, training: []) }
-      head.backward(x: input, dy: logits, gradients: &none, into: &dInput)
+      let dInput = hiddenGradient(input, ofLogits: logits, kept)
       dFinal.values.replaceSubrange(
         start * hidden.columnCount..<block.upperBound * hidden.columnCount, with: dInput.values)
     }
     var gradient = Matrix(rows: hidden.rowCount, columns: hidden.columnCount)
-    addNormGradient(hidden, weight: finalNorm, dFinal, to: &gradient)
+    finalNorm.addGradient(hidden, dFinal, to: &gradient)
     return (loss, gradient)
   }
 }

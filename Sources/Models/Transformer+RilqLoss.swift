@@ -12,7 +12,7 @@ extension Transformer {
   /// - Throws: `ModelError.tokenOutOfRange`.
   /// - Source: RILQ, arXiv:2412.01129, equations 5 and 6.
   package func rilqLoss(
-    of window: TrainingWindow, _ objective: RilqObjective, rotary: RotaryEmbedding
+    of window: TrainingWindow, _ objective: RilqObjective, rotary: RotaryTables
   ) throws -> RilqLoss {
     let hidden = try finalHidden(window.tokens, rotary: rotary)
     var unused: Matrix?
@@ -37,7 +37,7 @@ extension Transformer {
   /// - Source: RILQ, arXiv:2412.01129, equations 5 and 6; recomputing: arXiv:1604.06174.
   package func addRilqGradients(
     of window: TrainingWindow, _ objective: RilqObjective, gradientScale: Double,
-    recomputesLayers: Bool = false, to gradients: inout [LayerGradients], rotary: RotaryEmbedding
+    recomputesLayers: Bool = false, to gradients: inout [LayerGradients], rotary: RotaryTables
   ) throws -> RilqLoss {
     var hidden = try embed(window.tokens)
     var saved: [SavedLayer] = []
@@ -46,14 +46,14 @@ extension Transformer {
       let activations = forward(layer, &hidden, rotary: rotary)
       saved.append(recomputesLayers ? .input(input) : .activations(activations))
     }
-    let final = normalized(hidden, weight: finalNorm)
+    let final = finalNorm(hidden)
     let weights = objective.weights
     let factor = Float(2 * weights.model * gradientScale / Double(final.values.count))
     var dFinal: Matrix? = difference(final, window.teacher.span, scale: factor)
     var loss = logitLosses(final, window, objective, gradientScale: gradientScale, gradient: &dFinal)
     loss.modelLoss = meanSquaredDifference(final, window.teacher.span)
     var gradient = Matrix(rows: window.tokens.count, columns: configuration.hiddenSize)
-    if let dFinal { addNormGradient(hidden, weight: finalNorm, dFinal, to: &gradient) }
+    if let dFinal { finalNorm.addGradient(hidden, dFinal, to: &gradient) }
     for index in layers.indices.reversed() {
       let activations = activations(saved.removeLast(), of: layers[index], rotary: rotary)
       backward(
@@ -69,7 +69,7 @@ extension Transformer {
   }
 
   private func activations(
-    _ saved: SavedLayer, of layer: DecoderLayer, rotary: RotaryEmbedding
+    _ saved: SavedLayer, of layer: DecoderLayer, rotary: RotaryTables
   ) -> LayerActivations {
     switch saved {
     case .activations(let activations): return activations

@@ -13,6 +13,9 @@ package enum LayerHalt: Sendable, Equatable {
 package struct HaltedWindow: Sendable {
   /// The residual stream, `[tokens, hidden]`.
   package internal(set) var hidden: Matrix
+  /// The stream that the part before it read, `[tokens, hidden]`, while the window is in a part that reads
+  /// the same; otherwise nil.
+  fileprivate var shared: Matrix?
   /// The index of the layer's part that the window is in.
   fileprivate var part = 0
   /// The index of the part's operation that takes `value` as input.
@@ -44,10 +47,10 @@ extension Transformer {
   ///   - halt: The place to move to.
   ///   - rotary: At least as many positions as there are tokens.
   package func advance(
-    _ window: inout HaltedWindow, through layer: DecoderLayer, to halt: LayerHalt, rotary: RotaryEmbedding
+    _ window: inout HaltedWindow, through layer: DecoderLayer, to halt: LayerHalt, rotary: RotaryTables
   ) {
     let parts = layer.description.parts
-    var environment = WindowEnvironment(attention: attention, rotary: rotary)
+    var environment = WindowEnvironment(rotary: rotary)
     let target =
       switch halt {
       case .before(let group): layer.description.place(of: group)
@@ -55,8 +58,10 @@ extension Transformer {
       }
     precondition(window.part <= target.part, "the window is in part \(window.part), after \(halt)")
     while window.part < target.part {
-      var x = window.value ?? window.hidden
+      let stream = window.shared ?? window.hidden
+      var x = window.value ?? stream
       window.value = nil
+      window.shared = parts.isFollowedByParallel(window.part) ? stream : nil
       for operation in parts[window.part].operations[window.operation...] {
         apply(operation, to: &x, of: layer, in: &environment)
       }
@@ -68,10 +73,10 @@ extension Transformer {
       return
     }
     let operations = parts[window.part].operations
-    guard let attention = operations[window.operation..<target.operation].lastIndex(of: .attention) else {
-      return
-    }
-    var x = window.value ?? window.hidden
+    guard
+      let attention = operations[window.operation..<target.operation].lastIndex(where: \.isAttention)
+    else { return }
+    var x = window.value ?? window.shared ?? window.hidden
     window.value = nil
     for operation in operations[window.operation...attention] {
       apply(operation, to: &x, of: layer, in: &environment)
@@ -90,7 +95,7 @@ extension Transformer {
   {
     let target = layer.description.place(of: group)
     precondition(window.part == target.part, "the window is in part \(window.part), not before \(group)")
-    var x = window.value ?? window.hidden
+    var x = window.value ?? window.shared ?? window.hidden
     var environment = RecomputingEnvironment()
     for operation in layer.description.parts[window.part].operations[window.operation..<target.operation] {
       apply(operation, to: &x, of: layer, in: &environment)
@@ -99,14 +104,23 @@ extension Transformer {
   }
 }
 
+extension LayerOperation {
+  fileprivate var isAttention: Bool {
+    guard case .attention = self else { return false }
+    return true
+  }
+}
+
 /// The environment for inputs that are computed again; attention is never recomputed, because its result is
 /// kept.
 private struct RecomputingEnvironment: LayerEnvironment {
   func product(_ group: LinearGroup, _ x: Matrix) -> Matrix { group(x) }
 
-  func turn(_ queriesKeysValues: inout Matrix) {
+  func turn(_ queriesKeysValues: inout Matrix, _ rotary: RotaryDescription) {
     preconditionFailure("what is turned is kept after attention")
   }
 
-  func attend(_ queriesKeysValues: Matrix) -> Matrix { preconditionFailure("what attention gives is kept") }
+  func attend(_ queriesKeysValues: Matrix, _ attention: Attention) -> Matrix {
+    preconditionFailure("what attention gives is kept")
+  }
 }

@@ -16,14 +16,14 @@ public struct Transformer: Sendable {
   package var embedding: Weight
   /// The decoder layers, first to last.
   package var layers: [DecoderLayer]
-  /// `[hidden]`.
-  package let finalNorm: [Float]
+  /// The norm after the last layer.
+  package let finalNorm: Norm
   /// `[vocabulary, hidden]`; the embedding when they are tied.
   package var head: LinearGroup
   /// Whether the output head is a tensor of its own.
   package let hasOwnHead: Bool
-  /// The attention of every layer.
-  package private(set) var attention: Attention
+  /// The precision to which operands of attention over whole windows are rounded.
+  package private(set) var attentionOperands = ProductOperands.f32
 
   /// Reads the model of a checkpoint; weights are mapped, not copied.
   ///
@@ -38,8 +38,6 @@ public struct Transformer: Sendable {
     configuration = c
     path = checkpoint.path
     self.layout = layout
-    attention = Attention(
-      headCount: c.headCount, keyValueHeadCount: c.keyValueHeadCount, headSize: c.headSize)
     let embedding = try reader.linear(layout.embedding)
     guard embedding.adapter == nil else {
       throw FormatError(
@@ -48,7 +46,7 @@ public struct Transformer: Sendable {
     }
     self.embedding = embedding.weight
     layers = try (0..<c.layerCount).map { try DecoderLayer($0, layout, reader) }
-    finalNorm = try reader.vector(layout.finalNorm)
+    finalNorm = try reader.norm(layout.finalNorm, c.description.finalNorm)
     hasOwnHead = try layout.outputHead(in: checkpoint) == .own
     head = LinearGroup([
       hasOwnHead
@@ -64,7 +62,7 @@ extension Transformer {
     get { head.operands }
     set {
       head.operands = newValue
-      attention.operands = newValue
+      attentionOperands = newValue
       for index in layers.indices { layers[index].setOperands(newValue) }
     }
   }

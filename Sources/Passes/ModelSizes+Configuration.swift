@@ -10,7 +10,7 @@ extension ModelSizes {
     vocabulary = MemoryEstimate(c.vocabularySize)
     queries = MemoryEstimate(c.headCount) * MemoryEstimate(c.headSize)
     keys = MemoryEstimate(c.keyValueHeadCount) * MemoryEstimate(c.headSize)
-    layerWeights = hidden * (2 * queries + 2 * keys + 3 * intermediate)
+    layerWeights = MemoryEstimate(c.layerWeightCount)
   }
 
   /// Reads the sizes of a checkpoint's model and checks its tensors against them.

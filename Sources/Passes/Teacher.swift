@@ -55,7 +55,7 @@ extension Transformer {
     guard let layer = layers.first else { return nil }
     for part in layer.description.parts {
       for case .linears(let group, let slots) in part.operations {
-        guard let index = slots.firstIndex(where: { $0.axes[0] == .values }) else { continue }
+        guard let index = slots.firstIndex(where: { $0.axes[0].kind == .values }) else { continue }
         return layer[group].linears[index].weight
       }
     }

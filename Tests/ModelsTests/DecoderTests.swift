@@ -25,7 +25,7 @@ import Testing
 
   /// The logits of the token behind every beginning of the tokens, at least `first` long.
   private func wholeLogits(_ model: Transformer, from first: Int) throws -> [[Float]] {
-    let rotary = model.rotaryEmbedding(positions: Self.tokens.count)
+    let rotary = model.rotaryTables(positions: Self.tokens.count)
     let logits = model.logits(try model.finalHidden(Self.tokens, rotary: rotary))
     return (first - 1..<logits.rowCount).map { Array(logits.values[logits.row($0)]) }
   }
@@ -54,7 +54,7 @@ import Testing
     let tokens = (0..<300).map { Self.tokens[$0 % Self.tokens.count] }
     var decoder = Decoder(model, capacity: 300)
     let logits = try decoder.read(tokens)
-    let hidden = try model.finalHidden(tokens, rotary: model.rotaryEmbedding(positions: 300))
+    let hidden = try model.finalHidden(tokens, rotary: model.rotaryTables(positions: 300))
     let expected = model.logits(hidden.rows(299..<300))
     #expect(largestDifference(logits.values, expected.values) < Self.tolerance)
   }
@@ -65,7 +65,7 @@ import Testing
     let tokens = (0..<300).map { Self.tokens[$0 % Self.tokens.count] }
     var decoder = Decoder(model, capacity: 300)
     let expected = model.logits(
-      try model.finalHidden(tokens, rotary: model.rotaryEmbedding(positions: 300)))
+      try model.finalHidden(tokens, rotary: model.rotaryTables(positions: 300)))
     for (index, token) in tokens.enumerated() {
       let logits = try decoder.append([token], slots: [0])
       let row = Array(expected.values[expected.row(index)])

@@ -18,7 +18,7 @@ extension TrainedParts {
     let golden = try Checkpoint.open(path: Fixtures.path("golden/forward.safetensors"))
     let model = try Transformer(Checkpoint.open(path: Fixtures.path("tiny-llama")))
     let tokens = try Fixtures.integers("input_ids", in: golden)
-    let rotary = model.rotaryEmbedding(positions: tokens.count)
+    let rotary = model.rotaryTables(positions: tokens.count)
     var hidden = try model.embed(tokens)
     for (index, layer) in model.layers.enumerated() {
       model.forward(layer, &hidden, rotary: rotary)
@@ -94,14 +94,14 @@ private struct GoldenStep {
   let golden: Checkpoint
   var student: Transformer
   private let window: TrainingWindow
-  private let rotary: RotaryEmbedding
+  private let rotary: RotaryTables
 
   init(_ kind: AdapterParameters.Kind) throws {
     golden = try Checkpoint.open(path: Fixtures.path("golden/gradients-\(kind.rawValue).safetensors"))
     student = try GoldenModel.student(adaptersFrom: golden, kind: kind)
     let tokens = try Fixtures.integers("input_ids", in: golden)
     let teacher = try Transformer(Checkpoint.open(path: Fixtures.path("tiny-llama")))
-    rotary = teacher.rotaryEmbedding(positions: tokens.count)
+    rotary = teacher.rotaryTables(positions: tokens.count)
     window = TrainingWindow(tokens: tokens, teacher: try teacher.finalHidden(tokens, rotary: rotary).values)
   }
 

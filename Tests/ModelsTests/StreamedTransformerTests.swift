@@ -23,7 +23,7 @@ import Testing
   /// Blocks of one, of two and of all windows: a window has at most `4 · 26 · 128` bytes.
   @Test(arguments: [1, 2 * 4 * 26 * 128, 1 << 20])
   func `every window is the same bit for bit, whatever waits between two layers`(limit: Int) throws {
-    let rotary = model.rotaryEmbedding(positions: 26)
+    let rotary = model.rotaryTables(positions: 26)
     var completed: [Int] = []
     var count = 0
     try StreamedTransformer(model, of: checkpoint).finalHidden(windows, blockLimit: limit) {

@@ -409,7 +409,7 @@ import Testing
       input: bench.input, original: bench.input, work: WorkFiles(path: bench.folder.path)
     ).validation.map(\.tokens)
     let (teacher, student) = (try Transformer(bench.input), try Transformer(checkpoint))
-    let rotary = teacher.rotaryEmbedding(positions: options.length)
+    let rotary = teacher.rotaryTables(positions: options.length)
     let losses = try windows.map { window in
       let target = try teacher.finalHidden(window, rotary: rotary).values
       return try student.rilqLoss(

@@ -59,7 +59,7 @@ import Testing
     let student = try mixedStudent(kind, bench)
     let teacher = try Transformer(bench.input)
     let tokens = Array(sampleTokens.prefix(24))
-    let rotary = teacher.rotaryEmbedding(positions: tokens.count)
+    let rotary = teacher.rotaryTables(positions: tokens.count)
     // A stretch in the middle is not scored.
     let window = TrainingWindow(
       tokens: tokens, teacher: try teacher.finalHidden(tokens, rotary: rotary).values,
@@ -99,7 +99,7 @@ import Testing
     let student = try mixedStudent(.dense, bench)
     let teacher = try Transformer(bench.input)
     let tokens = Array(sampleTokens.prefix(24))
-    let rotary = teacher.rotaryEmbedding(positions: tokens.count)
+    let rotary = teacher.rotaryTables(positions: tokens.count)
     let hidden = try teacher.finalHidden(tokens, rotary: rotary).values
     let objective = RilqObjective(Self.weights, teacherHead: teacher.head)
     func loss(_ isScored: [Bool]?) throws -> RilqLoss {
@@ -121,7 +121,7 @@ import Testing
     let student = try mixedStudent(.dense, bench)
     let teacher = try Transformer(bench.input)
     let tokens = Array(sampleTokens.prefix(24))
-    let rotary = teacher.rotaryEmbedding(positions: tokens.count)
+    let rotary = teacher.rotaryTables(positions: tokens.count)
     let window = TrainingWindow(
       tokens: tokens, teacher: try teacher.finalHidden(tokens, rotary: rotary).values)
     let lists = try [false, true].map { recomputes in
@@ -139,7 +139,7 @@ import Testing
     let bench = try Workbench(TinyModel { $0.hiddenSize = 64 })
     let student = try mixedStudent(.dense, bench)
     let layer = student.layers[0]
-    let rotary = student.rotaryEmbedding(positions: 24)
+    let rotary = student.rotaryTables(positions: 24)
     var hidden = try student.embed(Array(sampleTokens.prefix(24)))
     let activations = student.forward(layer, &hidden, rotary: rotary)
     var lent: [LinearGroupKind: (x: Matrix, dy: Matrix)] = [:]
@@ -186,7 +186,7 @@ import Testing
     let bench = try Workbench(TinyModel { $0.hiddenSize = 64 })
     let student = try mixedStudent(.dense, bench)
     let original = try Transformer(bench.input)
-    let rotary = original.rotaryEmbedding(positions: 24)
+    let rotary = original.rotaryTables(positions: 24)
     let input = try original.embed(Array(sampleTokens.prefix(24)))
     var expected = input
     original.forward(original.layers[0], &expected, rotary: rotary)
@@ -236,7 +236,7 @@ import Testing
   ) throws {
     let original = try Transformer(bench.input)
     let tokens = Array(sampleTokens.prefix(24))
-    let rotary = original.rotaryEmbedding(positions: tokens.count)
+    let rotary = original.rotaryTables(positions: tokens.count)
     func loss(_ model: Transformer, _ gradients: inout [LayerGradients], scale: Double?) throws -> Double {
       try model.addLocalGradients(
         of: tokens, original: original, scope: scope, gradientScale: scale, to: &gradients, rotary: rotary)

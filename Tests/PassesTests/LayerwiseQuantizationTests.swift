@@ -221,7 +221,7 @@ import Testing
   @Test func `steps of a layer together compute the layer`() throws {
     let bench = try Workbench()
     let model = try Transformer(bench.input)
-    let rotary = model.rotaryEmbedding(positions: sampleTokens.count)
+    let rotary = model.rotaryTables(positions: sampleTokens.count)
     var whole = try model.embed(sampleTokens)
     var window = HaltedWindow(hidden: whole)
     for layer in model.layers {
@@ -239,7 +239,7 @@ import Testing
         addScaled(group(input).values.span, scale: 1, to: &values)
       }
       #expect(sum == whole)
-      #expect(inputs[3] == model.gated(layer[.gateAndUp](inputs[2])))
+      #expect(inputs[3] == model.gated(layer[.gateAndUp](inputs[2]), by: .silu))
     }
     #expect(window.hidden == whole)
   }

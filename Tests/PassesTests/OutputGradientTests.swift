@@ -14,7 +14,7 @@ import Testing
 
   private func hidden(before layer: Int, in model: Transformer) throws -> Matrix {
     var hidden = try model.embed(sampleTokens)
-    let rotary = model.rotaryEmbedding(positions: sampleTokens.count)
+    let rotary = model.rotaryTables(positions: sampleTokens.count)
     for earlier in model.layers[..<layer] { model.forward(earlier, &hidden, rotary: rotary) }
     return hidden
   }
@@ -22,7 +22,7 @@ import Testing
   /// The gradients of the weights of a layer's groups, `[out, in]`.
   private func weightGradients(layer: Int) throws -> [LinearGroupKind: Matrix] {
     var gradients: [LinearGroupKind: Matrix] = [:]
-    let rotary = model.rotaryEmbedding(positions: sampleTokens.count)
+    let rotary = model.rotaryTables(positions: sampleTokens.count)
     model.outputGradients(
       of: sampleTokens, hidden: try hidden(before: layer, in: model), layer: layer, rotary: rotary
     ) { group, x, dy in
@@ -72,7 +72,7 @@ import Testing
   }
 
   @Test func `the loss is the sum of the cross entropies`() throws {
-    let rotary = model.rotaryEmbedding(positions: sampleTokens.count)
+    let rotary = model.rotaryTables(positions: sampleTokens.count)
     let sum = model.outputGradients(
       of: sampleTokens, hidden: try hidden(before: 1, in: model), layer: 1, rotary: rotary
     ) { _, _, _ in }

@@ -30,7 +30,7 @@ import Testing
     #expect(isComputed && kept == ["teacher.f32"])
     #expect(try folder.names() == ["teacher.f32"])
     let model = try Transformer(Checkpoint.open(path: Fixtures.path("tiny-llama")))
-    let rotary = model.rotaryEmbedding(positions: 4)
+    let rotary = model.rotaryTables(positions: 4)
     for (index, window) in Self.windows.enumerated() {
       #expect(cache.hidden(index) == (try model.finalHidden(window, rotary: rotary)).values)
     }

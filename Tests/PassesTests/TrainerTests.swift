@@ -59,7 +59,7 @@ import Testing
     let student = try Transformer(bench.run(.quantize(QuantizeOptions())).checkpoint)
     let original = try Transformer(bench.input)
     let tokens = (0..<3).map { i in (0..<32).map { Int32((7 * $0 + 31 * i) % 1024) } }
-    let rotary = original.rotaryEmbedding(positions: 32)
+    let rotary = original.rotaryTables(positions: 32)
     let windows = try tokens.map {
       TrainingWindow(tokens: $0, teacher: try original.finalHidden($0, rotary: rotary).values)
     }
@@ -128,7 +128,7 @@ import Testing
   @Test(arguments: [TrainedParts.bias, .code])
   func `gradients and losses of every update pass the reducer once`(parts: TrainedParts) throws {
     let model = try Transformer(Workbench(fixture: "tiny-llama").run(.quantize(QuantizeOptions())).checkpoint)
-    let rotary = model.rotaryEmbedding(positions: 16)
+    let rotary = model.rotaryTables(positions: 16)
     let tokens = (0..<16).map { Int32(7 * $0) }
     let window = TrainingWindow(tokens: tokens, teacher: try model.finalHidden(tokens, rotary: rotary).values)
     let recorder = Recorder()
@@ -149,7 +149,7 @@ import Testing
   }
 
   private func hiddenStates(of windows: [[Int32]], by teacher: Transformer) throws -> [[Float]] {
-    let rotary = teacher.rotaryEmbedding(positions: Self.windowLength)
+    let rotary = teacher.rotaryTables(positions: Self.windowLength)
     return try windows.map { try teacher.finalHidden($0, rotary: rotary).values }
   }
 

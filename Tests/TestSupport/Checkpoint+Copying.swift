@@ -49,7 +49,7 @@ extension Checkpoint {
   /// The logits of a sequence, `[tokens, vocabulary]`.
   package func logits(_ tokens: [Int32]) throws -> [Float] {
     let model = try Transformer(self)
-    let rotary = model.rotaryEmbedding(positions: tokens.count)
+    let rotary = model.rotaryTables(positions: tokens.count)
     return model.logits(try model.finalHidden(tokens, rotary: rotary)).values
   }
 }

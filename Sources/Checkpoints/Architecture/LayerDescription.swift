@@ -1,33 +1,4 @@
-/// A tensor that every model, or every layer, of a family has.
-package struct TensorSlot: Sendable, Equatable {
-  /// The order of the rows in a GGUF file.
-  package enum RowOrder: Sendable, Equatable {
-    /// As in the checkpoint.
-    case plain
-    /// In each head, the two rows of a rotary pair are adjacent.
-    ///
-    /// The checkpoint has the first rows of all pairs, then the second rows.
-    case rotaryPairs
-  }
-
-  /// The module in a Hugging Face checkpoint; in a layer, relative to the layer: `self_attn.q_proj`.
-  package let module: String
-  /// The name in a GGUF file; in a layer, relative to the layer: `attn_q`.
-  package let gguf: String
-  /// `[columns]` of a norm, `[rows, columns]` of a matrix.
-  package let axes: [ModelAxis]
-  /// The order of the rows in a GGUF file.
-  package let rowOrder: RowOrder
-
-  /// Describes a tensor.
-  package init(_ module: String, gguf: String, _ axes: [ModelAxis], rowOrder: RowOrder = .plain) {
-    precondition((1...2).contains(axes.count), "'\(module)' has \(axes.count) dimensions")
-    self.module = module
-    self.gguf = gguf
-    self.axes = axes
-    self.rowOrder = rowOrder
-  }
-}
+package import Kernels
 
 /// A group of linears of a layer that read the same input.
 package enum LinearGroupKind: Sendable, Hashable, CaseIterable {
@@ -35,7 +6,7 @@ package enum LinearGroupKind: Sendable, Hashable, CaseIterable {
   case queriesKeysValues
   /// The linear from the heads back to the residual stream.
   case attentionOutput
-  /// The gate of the feed-forward part, then the linear that it gates.
+  /// The linears that the feed-forward part begins with: the gate, then the linear that it gates.
   case gateAndUp
   /// The linear from the inside of the feed-forward part back to the residual stream.
   case down
@@ -43,25 +14,39 @@ package enum LinearGroupKind: Sendable, Hashable, CaseIterable {
 
 /// One operation of a layer; it replaces the value that flows through its part.
 package enum LayerOperation: Sendable, Equatable {
-  /// Divides each token by its root mean square and multiplies it by the weights of the norm.
-  case norm(TensorSlot)
+  /// Normalizes each token.
+  case norm(NormDescription)
+  /// Normalizes parts of each token, such as each query and each key.
+  case headNorms([HeadNorm])
   /// Multiplies by linears and puts their outputs side by side.
   case linears(LinearGroupKind, [TensorSlot])
+  /// Takes the queries, keys and values of each head together, and puts all queries, all keys and all values
+  /// side by side.
+  case separateHeads(AttentionDescription)
   /// Turns queries and keys by their positions.
-  case rotary
+  case rotary(RotaryDescription)
   /// Replaces queries, keys and values with the weighted values of every head.
-  case attention
-  /// Replaces gate and up with `silu(gate) · up`.
-  case gate
+  case attention(AttentionDescription)
+  /// Replaces gate and up with `activation(gate) · up`.
+  case gate(Activation)
+  /// Applies the activation to each element.
+  case activation(Activation)
+  /// Multiplies each element.
+  case scale(Float)
 }
 
 /// A part of a layer; it reads the residual stream, and its result is added to the stream.
 package struct LayerPart: Sendable, Equatable {
   /// The operations in order; the result of the last one is added to the stream.
   package let operations: [LayerOperation]
+  /// Whether it reads the stream that the part before it read, not the sum after that part.
+  package let isParallel: Bool
 
   /// Joins operations in order.
-  package init(_ operations: [LayerOperation]) { self.operations = operations }
+  package init(_ operations: [LayerOperation], isParallel: Bool = false) {
+    self.operations = operations
+    self.isParallel = isParallel
+  }
 
   /// The groups of linears, in the order of the computation.
   package var groups: [LinearGroupKind] {
@@ -79,16 +64,21 @@ package struct LayerPart: Sendable, Equatable {
 package struct LayerDescription: Sendable, Equatable {
   /// The parts, each of which changes the stream that the next one reads.
   package let parts: [LayerPart]
+  /// The tensors, in the order of the computation; each once.
+  package let entries: [Entry]
+  /// The groups of linears, in the order of the computation.
+  package let groups: [LinearGroupKind]
 
   /// Joins parts in order; no group of linears may occur twice.
   package init(_ parts: [LayerPart]) {
     self.parts = parts
-    let groups = parts.flatMap(\.groups)
+    groups = parts.flatMap(\.groups)
     precondition(Set(groups).count == groups.count, "a group of linears stands twice in a layer")
+    precondition(parts.first?.isParallel != true, "there is no part before the first one")
+    entries = parts.flatMap(\.entries).reduce(into: []) { entries, entry in
+      if !entries.contains(where: { $0.slot.module == entry.slot.module }) { entries.append(entry) }
+    }
   }
-
-  /// The groups of linears, in the order of the computation.
-  package var groups: [LinearGroupKind] { parts.flatMap(\.groups) }
 
   /// The place of a group of linears: the index of its part, and that of its operation in the part.
   package func place(of group: LinearGroupKind) -> (part: Int, operation: Int) {
@@ -106,29 +96,40 @@ package struct LayerDescription: Sendable, Equatable {
   package struct Entry: Sendable, Equatable {
     /// The tensor.
     package let slot: TensorSlot
-    /// The group of a linear; nil for a norm.
+    /// The group of a linear; nil for a vector.
     package let group: LinearGroupKind?
+    /// The norm that a vector belongs to; nil for any other tensor.
+    package let ownNorm: NormDescription?
     /// The norm whose output a linear reads directly, if any.
-    package let norm: TensorSlot?
+    package let norm: NormDescription?
   }
+}
 
+extension LayerPart {
   /// The tensors, in the order of the computation.
-  package var entries: [Entry] {
-    parts.flatMap { part in
-      var entries: [Entry] = []
-      var norm: TensorSlot?
-      for operation in part.operations {
-        switch operation {
-        case .norm(let slot):
-          entries.append(Entry(slot: slot, group: nil, norm: nil))
-          norm = slot
-        case .linears(let group, let slots):
-          entries += slots.map { Entry(slot: $0, group: group, norm: norm) }
-          norm = nil
-        case .rotary, .attention, .gate: norm = nil
-        }
-      }
-      return entries
+  fileprivate var entries: [LayerDescription.Entry] {
+    var entries: [LayerDescription.Entry] = []
+    var last: NormDescription?
+    func vector(_ norm: NormDescription) -> LayerDescription.Entry {
+      LayerDescription.Entry(slot: norm.slot, group: nil, ownNorm: norm, norm: nil)
     }
+    for operation in operations {
+      var norm: NormDescription?
+      switch operation {
+      case .norm(let description):
+        entries.append(vector(description))
+        norm = description
+      case .headNorms(let norms): entries += norms.map { vector($0.norm) }
+      case .linears(let group, let slots):
+        entries += slots.map { LayerDescription.Entry(slot: $0, group: group, ownNorm: nil, norm: last) }
+      case .attention(let attention):
+        entries += (attention.sinks.map { [$0] } ?? []).map {
+          LayerDescription.Entry(slot: $0, group: nil, ownNorm: nil, norm: nil)
+        }
+      case .separateHeads, .rotary, .gate, .activation, .scale: break
+      }
+      last = norm
+    }
+    return entries
   }
 }

@@ -2,51 +2,82 @@
 public struct ModelConfiguration: Sendable, Equatable {
   /// The family, which determines the computation and the names of the tensors.
   package let family: ModelFamily
-  /// The width of the residual stream.
-  public let hiddenSize: Int
-  /// The width inside the feed-forward part.
-  public let intermediateSize: Int
-  /// The number of decoder layers.
-  public let layerCount: Int
-  /// The number of query heads.
-  public let headCount: Int
-  /// The number of key and value heads; divides `headCount`.
-  public let keyValueHeadCount: Int
-  /// The width of a head; even.
-  public let headSize: Int
-  /// The number of tokens in the vocabulary.
-  public let vocabularySize: Int
-  /// The longest sequence the model was made for.
-  public let contextLength: Int
-  /// Added to the mean square before taking its root.
-  public let normEpsilon: Float
-  /// Whether the configuration says that the output head is the embedding; a head in the checkpoint takes
-  /// precedence.
-  public let tiesEmbeddings: Bool
-  /// The parameters of the rotary position embedding.
-  public let rotary: RotaryParameters
+  /// The hyperparameters that every decoder has.
+  package let sizes: DecoderSizes
+  /// The computation and the names of the tensors.
+  package let description: ModelDescription
   /// The beginning-of-text token, if the model has one.
   public let beginToken: Int?
   /// The end-of-text tokens.
   public let endTokens: [Int]
   /// Notices about keys that contradict each other, one sentence each.
   public let notices: [String]
+  /// Whether the model is the text part of a larger one, whose `text_config` describes it.
+  package let isNested: Bool
+
+  /// The width of the residual stream.
+  public var hiddenSize: Int { sizes.hiddenSize }
+  /// The width inside the feed-forward part.
+  public var intermediateSize: Int { sizes.intermediateSize }
+  /// The number of decoder layers.
+  public var layerCount: Int { sizes.layerCount }
+  /// The number of query heads.
+  public var headCount: Int { sizes.headCount }
+  /// The number of key and value heads; divides `headCount`.
+  public var keyValueHeadCount: Int { sizes.keyValueHeadCount }
+  /// The width of a head; even.
+  public var headSize: Int { sizes.headSize }
+  /// The number of tokens in the vocabulary.
+  public var vocabularySize: Int { sizes.vocabularySize }
+  /// The longest sequence the model was made for.
+  public var contextLength: Int { sizes.contextLength }
+  /// Added to the mean square before taking its root.
+  public var normEpsilon: Float { sizes.normEpsilon }
+  /// Whether the configuration says that the output head is the embedding; a head in the checkpoint takes
+  /// precedence.
+  public var tiesEmbeddings: Bool { sizes.tiesEmbeddings }
 }
 
 extension ModelConfiguration {
-  /// The maximum number of layers.
-  private static let layerLimit = 1 << 12
-  /// The maximum number of heads.
-  private static let headLimit = 1 << 16
   /// The file of a checkpoint that has the hyperparameters.
   package static let fileName = "config.json"
 
-  /// The number of weights in one layer's linears.
+  /// The number of weights in the largest layer's linears.
   package var layerWeightCount: Int {
-    family.layer.entries.reduce(0) { sum, entry in
-      entry.group == nil ? sum : sum + entry.slot.axes.map(size(of:)).reduce(1, *)
+    description.layers.map { layer in
+      layer.entries.reduce(0) { sum, entry in
+        entry.group == nil ? sum : sum + entry.slot.shape.reduce(1, *)
+      }
+    }.max() ?? 0
+  }
+
+  /// Whether a layer sees a window instead of the whole context.
+  package var hasWindows: Bool {
+    description.layers.contains { layer in
+      layer.parts.flatMap(\.operations).contains {
+        if case .attention(let attention) = $0 { attention.window != nil } else { false }
+      }
     }
   }
+
+  /// The wavelengths of the layers, each once.
+  package var rotaryDescriptions: [RotaryDescription] {
+    var found: [RotaryDescription] = []
+    for layer in description.layers {
+      for part in layer.parts {
+        for case .rotary(let rotary) in part.operations where !found.contains(rotary) { found.append(rotary) }
+      }
+    }
+    return found
+  }
+
+  /// Whether sequences of two lengths turn their queries and keys differently.
+  package func turns(ofLength length: Int, differFrom other: Int) -> Bool {
+    rotaryDescriptions.contains { $0.parameters.changes(between: length, other) }
+  }
+
+  /// Whether the length of a sequence up to a maximum decides how queries and keys turn.
+  package func turnsByLength(upTo length: Int) -> Bool { turns(ofLength: 1, differFrom: length) }
 
   /// Reads the configuration of a checkpoint.
   ///
@@ -71,70 +102,52 @@ extension ModelConfiguration {
   ///   - path: The path for errors.
   /// - Throws: `FormatError` with the key.
   public init(_ json: JSONValue, path: String) throws(FormatError) {
-    let keys = ConfigurationKeys(json: json, path: path)
     guard json.object != nil else {
       throw FormatError(path, .malformed("the configuration is not an object"))
     }
-    family = try Self.family(keys)
-    hiddenSize = try keys.size("hidden_size")
-    intermediateSize = try keys.size("intermediate_size")
-    layerCount = try keys.size("num_hidden_layers", limit: Self.layerLimit)
-    headCount = try keys.size("num_attention_heads", limit: Self.headLimit)
-    keyValueHeadCount = try Self.keyValueHeadCount(keys, family, headCount: headCount)
-    headSize = try Self.headSize(keys, hiddenSize: hiddenSize, headCount: headCount)
-    vocabularySize = try keys.size("vocab_size")
-    contextLength = try keys.optionalSize("max_position_embeddings") ?? 2048
-    let epsilon = try keys.optionalNumber("rms_norm_eps") ?? 1e-6
-    guard epsilon > 0, epsilon < 1 else { throw keys.malformed("rms_norm_eps", "must be between 0 and 1") }
-    normEpsilon = Float(epsilon)
-    tiesEmbeddings = try keys.optionalBool("tie_word_embeddings") ?? false
-    rotary = try RotaryParameters(keys, contextLength: contextLength, turnedCount: headSize)
+    let (family, keys) = try Self.family(ConfigurationKeys(json: json, path: path))
+    try keys.refuseMeaningfulKeys(
+      understood: family.understoodKeys.union(["rope_scaling"]), ignored: family.ignoredKeys)
+    self.family = family
+    isNested = !keys.prefix.isEmpty
+    sizes = try DecoderSizes(keys, family.defaults)
+    description = try family.describe(sizes, keys)
     beginToken = try keys.tokens("bos_token_id").first
     endTokens = try keys.tokens("eos_token_id")
     notices = RotaryParameters.notices(keys)
   }
 
-  /// Reads the family, and refuses models that compute anything it does not describe.
-  private static func family(_ keys: ConfigurationKeys) throws(FormatError) -> ModelFamily {
+  /// Finds the family, and the keys that describe the model: all of them, or those of the text part.
+  ///
+  /// - Throws: `FormatError` when the family is not supported.
+  private static func family(
+    _ keys: ConfigurationKeys
+  ) throws(FormatError) -> (ModelFamily, ConfigurationKeys) {
     let type = try keys.optionalText("model_type") ?? ModelFamily.llama.modelType
-    guard let family = ModelFamily.named(type) else {
+    if let family = ModelFamily.named(type) { return (family, keys) }
+    guard let text = try keys.optionalObject("text_config") else {
       throw keys.unsupported("model_type", "model type '\(type)' is not supported")
     }
-    for key in ["hidden_act", "hidden_activation"] {
-      if let activation = try keys.optionalText(key), activation != "silu" {
-        throw keys.unsupported(key, "activation '\(activation)' is not supported")
-      }
+    let inner = ConfigurationKeys(
+      json: text.inheriting(["tie_word_embeddings", "bos_token_id", "eos_token_id"], from: keys.json),
+      path: keys.path, prefix: "text_config.")
+    let innerType =
+      try inner.optionalText("model_type")
+      ?? ModelFamily.all.first { $0.wrappers.contains(type) }?.modelType ?? type
+    guard let family = ModelFamily.named(innerType) else {
+      throw inner.unsupported("model_type", "model type '\(innerType)' is not supported")
     }
-    try keys.refuseMeaningfulKeys(understood: ["rope_scaling"], ignored: family.ignoredKeys)
-    return family
+    return (family, inner)
   }
+}
 
-  private static func keyValueHeadCount(
-    _ keys: ConfigurationKeys, _ family: ModelFamily, headCount: Int
-  ) throws(FormatError) -> Int {
-    let name = "num_key_value_heads"
-    // Null means as many as query heads; only a missing key leaves the choice to the family.
-    let missing = keys.has(name) ? headCount : family.defaultKeyValueHeadCount ?? headCount
-    let count = try keys.optionalSize(name, limit: headLimit) ?? missing
-    guard headCount % count == 0 else {
-      throw keys.malformed(name, "\(count) does not divide num_attention_heads, \(headCount)")
+extension JSONValue {
+  /// The object with some members of another one, where it lacks them.
+  fileprivate func inheriting(_ keys: [String], from outer: JSONValue) -> JSONValue {
+    var result = self
+    for key in keys {
+      if result[key] == nil, let value = outer[key] { result.set(key, to: value) }
     }
-    return count
-  }
-
-  private static func headSize(
-    _ keys: ConfigurationKeys, hiddenSize: Int, headCount: Int
-  ) throws(FormatError) -> Int {
-    let stated = try keys.optionalSize("head_dim")
-    guard stated != nil || hiddenSize % headCount == 0 else {
-      throw keys.malformed("num_attention_heads", "\(headCount) does not divide hidden_size, \(hiddenSize)")
-    }
-    let size = stated ?? hiddenSize / headCount
-    guard size % 2 == 0 else { throw keys.malformed("head_dim", "\(size) is odd") }
-    guard size * headCount <= ConfigurationKeys.sizeLimit else {
-      throw keys.malformed(
-        "head_dim", "\(headCount) heads of \(size) are wider than \(ConfigurationKeys.sizeLimit)")
-    }
-    return size
+    return result
   }
 }

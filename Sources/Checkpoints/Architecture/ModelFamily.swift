@@ -1,4 +1,4 @@
-/// A family of models that differ only in their sizes: the names of their tensors and their computation.
+/// A family of models: how its configuration is read, and which computation it stands for.
 ///
 /// To add a family, add a file in `Families/` and a line in `all`.
 package struct ModelFamily: Sendable, Equatable {
@@ -8,25 +8,41 @@ package struct ModelFamily: Sendable, Equatable {
   package let className: String
   /// The value of `general.architecture` in a GGUF file, which begins its keys.
   package let ggufArchitecture: String
+  /// The `model_type` of models that have one of this family in `text_config`.
+  package var wrappers: [String] = []
   /// The possible prefixes of all modules except the head, the usual one first.
-  package let prefixes: [String]
-  /// The embedding, `[vocabulary, stream]`, below the prefix.
-  package let embedding: TensorSlot
+  package var prefixes = ["model.", "", "language_model.model.", "model.language_model."]
+  /// The possible prefixes of the head, the usual one first.
+  package var headPrefixes = ["", "language_model."]
   /// The name between the prefix and the number of a layer, in a checkpoint and in GGUF.
-  package let layers: (module: String, gguf: String)
-  /// The description of every layer.
-  package let layer: LayerDescription
-  /// The norm after the last layer, `[stream]`, below the prefix.
-  package let finalNorm: TensorSlot
-  /// The output head, `[vocabulary, stream]`, without a prefix.
-  package let head: TensorSlot
-  /// The number of key and value heads if `config.json` lacks the key; nil means as many as query heads.
-  package let defaultKeyValueHeadCount: Int?
+  package var layers = (module: "layers", gguf: "blk")
+  /// What the family assumes if a key is missing.
+  package var defaults = FamilyDefaults()
+  /// Keys that `describe` reads.
+  package var understoodKeys: Set<String> = []
   /// Keys that the family ignores although they mean something in other families.
-  package let ignoredKeys: Set<String>
+  package var ignoredKeys: Set<String> = []
+  /// Describes the model of a configuration.
+  package let describe:
+    @Sendable (DecoderSizes, ConfigurationKeys) throws(FormatError) -> ModelDescription
+
+  /// Joins the names of a family with its description.
+  package init(
+    modelType: String, className: String, ggufArchitecture: String,
+    describe:
+      @escaping @Sendable (DecoderSizes, ConfigurationKeys) throws(FormatError) -> ModelDescription
+  ) {
+    self.modelType = modelType
+    self.className = className
+    self.ggufArchitecture = ggufArchitecture
+    self.describe = describe
+  }
 
   /// The supported families.
-  package static let all: [ModelFamily] = [.llama, .mistral]
+  package static let all: [ModelFamily] = [
+    .llama, .mistral, .ministral3, .qwen2, .qwen3, .gemma, .gemma2, .gemma3, .phi3, .smollm3, .granite, .olmo2,
+    .olmo3, .glm4, .cohere2, .starcoder2, .gptNeoX,
+  ]
 
   package static func == (first: ModelFamily, second: ModelFamily) -> Bool {
     first.modelType == second.modelType

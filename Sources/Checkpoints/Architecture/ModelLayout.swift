@@ -3,26 +3,39 @@ package struct ModelTensor: Sendable, Equatable {
   /// The role of a tensor in the computation.
   package enum Role: Sendable, Equatable {
     case embedding
-    case norm
+    case norm(NormDescription)
     case linear(LinearGroupKind)
     case head
+    /// A vector that is no norm.
+    case vector
   }
 
   /// The module in the checkpoint: `model.layers.0.self_attn.q_proj`.
   package let module: String
   /// The name in a GGUF file without its ending: `blk.0.attn_q`.
   package let gguf: String
-  /// `[columns]` of a norm, `[rows, columns]` of a matrix.
-  package let shape: [Int]
-  /// Its description, independent of the model's sizes.
+  /// Its description, independent of its place.
   package let slot: TensorSlot
   /// Its role in the computation.
   package let role: Role
   /// The module of the norm whose output it reads directly, if any.
   package let norm: String?
 
+  /// `[columns]` of a vector, `[rows, columns]` of a matrix.
+  package var shape: [Int] { slot.shape }
   /// The name of the weight in the checkpoint.
-  package var name: String { ModuleTensor.weight.name(of: module) }
+  package var name: String { module + slot.ending }
+  /// The name of the bias in the checkpoint, whether it has one or not.
+  package var biasName: String { ModuleTensor.bias.name(of: module) }
+
+  /// Whether it is a matrix or vector that can have a bias beside it.
+  package var canHaveBias: Bool {
+    switch role {
+    case .linear, .head: true
+    case .norm(let norm): norm.kind == .standardDeviation
+    case .embedding, .vector: false
+    }
+  }
 }
 
 /// Where the tensors of a model are in its checkpoint, and which shapes they have.
@@ -32,9 +45,10 @@ package struct ModelLayout: Sendable, Equatable {
   /// The prefix of all modules except the head: `model.`, or nothing in a checkpoint of the model without its
   /// head.
   package let prefix: String
-  /// The linears of a layer, relative to the layer.
-  private let linearModules: Set<String>
+  /// The prefix of the head.
+  package let headPrefix: String
   private var family: ModelFamily { configuration.family }
+  private var description: ModelDescription { configuration.description }
 
   /// Finds the prefix of a checkpoint's modules.
   ///
@@ -43,11 +57,14 @@ package struct ModelLayout: Sendable, Equatable {
   ///   - has: Whether the checkpoint has a tensor with a name.
   package init(_ configuration: ModelConfiguration, has: (String) -> Bool = { _ in true }) {
     let family = configuration.family
+    let description = configuration.description
     self.configuration = configuration
     prefix =
-      family.prefixes.first { has(ModuleTensor.weight.name(of: $0 + family.embedding.module)) }
+      family.prefixes.first { has(ModuleTensor.weight.name(of: $0 + description.embedding.module)) }
       ?? family.prefixes[0]
-    linearModules = Set(family.layer.entries.filter { $0.group != nil }.map(\.slot.module))
+    headPrefix =
+      family.headPrefixes.first { has(ModuleTensor.weight.name(of: $0 + description.head.module)) }
+      ?? family.headPrefixes[0]
   }
 
   /// Reads a checkpoint's configuration and finds its tensors.
@@ -59,26 +76,29 @@ package struct ModelLayout: Sendable, Equatable {
 
   /// The embedding, `[vocabulary, stream]`.
   package var embedding: ModelTensor {
-    tensor(family.embedding, module: prefix + family.embedding.module, role: .embedding)
+    tensor(description.embedding, module: prefix + description.embedding.module, role: .embedding)
   }
 
   /// The norm after the last layer, `[stream]`.
   package var finalNorm: ModelTensor {
-    tensor(family.finalNorm, module: prefix + family.finalNorm.module, role: .norm)
+    let norm = description.finalNorm
+    return tensor(norm.slot, module: prefix + norm.slot.module, role: .norm(norm))
   }
 
   /// The output head, `[vocabulary, stream]`; the checkpoint may lack it.
   package var head: ModelTensor {
-    tensor(family.head, module: family.head.module, role: .head, norm: finalNorm.module)
+    tensor(
+      description.head, module: headPrefix + description.head.module, role: .head, norm: finalNorm.module)
   }
 
   /// The tensors of a layer, in the order of the computation.
   package func layer(_ index: Int) -> [ModelTensor] {
     let module = "\(prefix)\(family.layers.module).\(index)."
-    return family.layer.entries.map { entry in
+    return description.layers[index].entries.map { entry in
       tensor(
         entry.slot, module: module + entry.slot.module, gguf: "\(family.layers.gguf).\(index).",
-        role: entry.group.map { .linear($0) } ?? .norm, norm: entry.norm.map { module + $0.module })
+        role: entry.group.map { .linear($0) } ?? entry.ownNorm.map { .norm($0) } ?? .vector,
+        norm: entry.norm.map { module + $0.slot.module })
     }
   }
 
@@ -99,9 +119,7 @@ package struct ModelLayout: Sendable, Equatable {
   private func tensor(
     _ slot: TensorSlot, module: String, gguf: String = "", role: ModelTensor.Role, norm: String? = nil
   ) -> ModelTensor {
-    ModelTensor(
-      module: module, gguf: gguf + slot.gguf, shape: slot.axes.map(configuration.size(of:)), slot: slot,
-      role: role, norm: norm)
+    ModelTensor(module: module, gguf: gguf + slot.gguf, slot: slot, role: role, norm: norm)
   }
 }
 
@@ -121,11 +139,22 @@ extension ModelLayout {
     guard let info = checkpoint.tensor(named: tensor.name) else {
       throw FormatError(checkpoint.path, .missing("tensor '\(tensor.name)'"))
     }
-    let found = checkpoint.contents.logicalShape(of: info, module: tensor.module)
-    guard found == tensor.shape else {
-      throw FormatError(
-        checkpoint.path, at: "tensor '\(tensor.name)'", .shape(expected: tensor.shape, found: found))
+    try require(
+      checkpoint.contents.logicalShape(of: info, module: tensor.module), tensor.shape, named: tensor.name,
+      checkpoint)
+    guard tensor.canHaveBias else { return }
+    guard let bias = checkpoint.tensor(named: tensor.biasName) else {
+      guard tensor.slot.hasBias else { return }
+      throw FormatError(checkpoint.path, .missing("tensor '\(tensor.biasName)'"))
     }
+    try require(bias.shape, [tensor.shape[0]], named: tensor.biasName, checkpoint)
+  }
+
+  private func require(
+    _ found: [Int], _ expected: [Int], named name: String, _ checkpoint: Checkpoint
+  ) throws(FormatError) {
+    guard found != expected else { return }
+    throw FormatError(checkpoint.path, at: "tensor '\(name)'", .shape(expected: expected, found: found))
   }
 }
 
@@ -144,11 +173,11 @@ extension Checkpoint {
   package func withUsualNames() throws -> Checkpoint {
     let layout = try ModelLayout(of: self)
     let family = layout.configuration.family
-    guard layout.prefix != family.prefixes[0] else { return self }
-    let (old, new, head) = (layout.prefix, family.prefixes[0], family.head.module)
+    guard layout.prefix.isEmpty, !family.prefixes[0].isEmpty else { return self }
+    let (new, head) = (family.prefixes[0], layout.head.module)
     return renamingTensors { name in
       let isHead = name == head || name.hasPrefix(head + ".")
-      return isHead || !name.hasPrefix(old) ? name : new + name.dropFirst(old.count)
+      return isHead ? name : new + name
     }
   }
 }
@@ -162,6 +191,7 @@ extension ModelLayout {
     guard let dot = rest.firstIndex(of: "."), let index = Int(rest[..<dot]),
       (0..<configuration.layerCount).contains(index), "\(index)" == rest[..<dot]
     else { return false }
-    return linearModules.contains(String(rest[rest.index(after: dot)...]))
+    let name = rest[rest.index(after: dot)...]
+    return description.layers[index].entries.contains { $0.group != nil && $0.slot.module == name }
   }
 }

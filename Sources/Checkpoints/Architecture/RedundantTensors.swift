@@ -21,9 +21,7 @@ extension ModelLayout {
   /// Whether frequencies are those of the configuration, before or after scaling, up to the rounding of their
   /// dtype.
   private func followsFromConfiguration(_ tensor: TensorInfo, in checkpoint: Checkpoint) throws -> Bool {
-    guard tensor.shape == [configuration.headSize / 2], let format = FloatFormat(tensor.dtype) else {
-      return false
-    }
+    guard let format = FloatFormat(tensor.dtype) else { return false }
     let tolerance: Float =
       switch format {
       case .f32: 1e-5
@@ -31,11 +29,13 @@ extension ModelLayout {
       case .bf16: 1 / 128
       }
     let found = try checkpoint.bytes(of: tensor.name).withSpan { widened($0, from: format) }
-    let rotary = configuration.rotary
-    let size = configuration.headSize
-    return [rotary.plainFrequencies(headSize: size), rotary.frequencies(headSize: size)].contains {
-      expected in
-      zip(found, expected).allSatisfy { abs($0 - $1) <= tolerance * $1 }
+    return configuration.rotaryDescriptions.contains { rotary in
+      let (parameters, size) = (rotary.parameters, rotary.turnedCount)
+      guard tensor.shape == [size / 2] else { return false }
+      return [parameters.plainFrequencies(headSize: size), parameters.frequencies(headSize: size)].contains {
+        expected in
+        zip(found, expected).allSatisfy { abs($0 - $1) <= tolerance * $1 }
+      }
     }
   }
 }

@@ -34,7 +34,6 @@ struct GGUFConfiguration {
     family = try Self.family(keys)
     let architecture = family.ggufArchitecture
     layerCount = try keys.size("\(architecture).block_count")
-    names = GGUFTensorNames(family, layerCount: layerCount)
     hiddenSize = try keys.size("\(architecture).embedding_length")
     intermediateSize = try keys.size("\(architecture).feed_forward_length")
     contextLength = try keys.size("\(architecture).context_length")
@@ -53,10 +52,22 @@ struct GGUFConfiguration {
       tokens.append(JSONValue.Member(name, .integer(id)))
     }
     self.tokens = tokens
+    names = GGUFTensorNames(
+      try ModelConfiguration(
+        .object([
+          JSONValue.Member("model_type", .string(family.modelType)),
+          JSONValue.Member("head_dim", .integer(headSize)),
+          JSONValue.Member("hidden_size", .integer(hiddenSize)),
+          JSONValue.Member("intermediate_size", .integer(intermediateSize)),
+          JSONValue.Member("num_attention_heads", .integer(headCount)),
+          JSONValue.Member("num_hidden_layers", .integer(layerCount)),
+          JSONValue.Member("num_key_value_heads", .integer(keyValueHeadCount)),
+          JSONValue.Member("vocab_size", .integer(1)),
+        ]), path: keys.path))
   }
 
   /// The name of the embedding in the file.
-  var embeddingName: String { GGUFTensorNames.embedding(of: family) }
+  var embeddingName: String { names.embedding }
 
   /// The family of the file; refuses keys of the file that are not understood.
   private static func family(_ keys: GGUFKeys) throws(FormatError) -> ModelFamily {
@@ -130,9 +141,7 @@ struct GGUFConfiguration {
     func hasBias(_ group: LinearGroupKind) -> JSONValue {
       let layer = "\(family.prefixes[0])\(family.layers.module).0."
       return .bool(
-        family.layer.entries.contains {
-          $0.group == group && names.contains(ModuleTensor.bias.name(of: layer + $0.slot.module))
-        })
+        self.names.linears(of: group).contains { names.contains(ModuleTensor.bias.name(of: layer + $0)) })
     }
     let dtypeName = dtype.configurationName ?? "bfloat16"
     var members =
@@ -151,7 +160,7 @@ struct GGUFConfiguration {
         JSONValue.Member("num_key_value_heads", .integer(keyValueHeadCount)),
         JSONValue.Member("rms_norm_eps", normEpsilon),
         JSONValue.Member(
-          "tie_word_embeddings", .bool(!tensors.contains { $0.name.hasPrefix(family.head.module + ".") })),
+          "tie_word_embeddings", .bool(!tensors.contains { $0.name.hasPrefix(self.names.head + ".") })),
         JSONValue.Member("torch_dtype", .string(dtypeName)),
         JSONValue.Member("vocab_size", .integer(vocabularySize)),
       ]

@@ -108,7 +108,7 @@ extension GGUFExport {
     var document = JSONValue.object([JSONValue.Member("modules", .object(modules))])
     if !dtypes.isEmpty { document.set("dtypes", to: .object(dtypes)) }
     var members = [GGUFExportMember(GGUFStatement.key, .string(document.compactText))]
-    if case .llama3(let scaling) = plan.model.configuration.rotary.scaling {
+    if case .llama3(let scaling) = plan.model.rotary?.parameters.scaling {
       members.append(GGUFExportMember(Llama3Scaling.key, .string(scaling.statement.compactText)))
     }
     if plan.contents.metadata != .object([]) {

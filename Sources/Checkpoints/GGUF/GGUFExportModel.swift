@@ -26,11 +26,18 @@ package struct GGUFExportModel: Sendable, Equatable {
   /// - Throws: `FormatError` when its configuration is missing or not supported.
   package init(of checkpoint: Checkpoint, name: String) throws {
     let layout = try ModelLayout(of: checkpoint)
-    switch layout.configuration.rotary.scaling {
+    let configurationPath = checkpoint.path + "/" + ModelConfiguration.fileName
+    let family = layout.configuration.family
+    guard family == .llama || family == .mistral, !layout.configuration.hasWindows else {
+      throw FormatError(
+        configurationPath, at: "key 'model_type'",
+        .notExact("a model of type '\(family.modelType)' with these keys is not written to GGUF"))
+    }
+    switch layout.configuration.rotaryDescriptions.first?.parameters.scaling {
     case nil, .linear, .llama3: break
     case .dynamic, .yarn, .longrope, .proportional:
       throw FormatError(
-        checkpoint.path + "/" + ModelConfiguration.fileName, at: "key 'rope_scaling'",
+        configurationPath, at: "key 'rope_scaling'",
         .unsupported("this rope type is not written to GGUF"))
     }
     self.init(
@@ -55,7 +62,12 @@ extension GGUFExportModel {
   var architecture: String { configuration.family.ggufArchitecture }
 
   /// The factors of the rotary frequencies, if they differ.
-  var rotaryFactors: [Float]? { configuration.rotary.divisors(headSize: configuration.headSize) }
+  var rotaryFactors: [Float]? {
+    rotary.flatMap { $0.parameters.divisors(headSize: $0.turnedCount) }
+  }
+
+  /// The first layer's way of turning queries and keys, if it turns them.
+  var rotary: RotaryDescription? { configuration.rotaryDescriptions.first }
 
   /// The hyperparameters under keys that begin with the architecture, in the order of writing.
   var members: [GGUFExportMember] {
@@ -72,8 +84,9 @@ extension GGUFExportModel {
     }
     var members = sizes.map { member($0, .uint32(UInt32(clamping: $1))) }
     members.append(member("attention.layer_norm_rms_epsilon", .float32(c.normEpsilon)))
-    members.append(member("rope.freq_base", .float32(Float(c.rotary.theta))))
-    if case .linear(let factor) = c.rotary.scaling {
+    guard let rotary = rotary?.parameters else { return members }
+    members.append(member("rope.freq_base", .float32(Float(rotary.theta))))
+    if case .linear(let factor) = rotary.scaling {
       members.append(member("rope.scaling.type", .string("linear")))
       members.append(member("rope.scaling.factor", .float32(Float(factor))))
     }

@@ -114,7 +114,8 @@ extension GGUFExportModel {
   private func order(of tensor: ModelTensor) -> GGUFRowOrder {
     switch tensor.slot.rowOrder {
     case .plain: .plain
-    case .rotaryPairs: .interleaved(rowsPerHead: configuration.headSize)
+    case .rotaryPairs: .interleaved(rowsPerHead: tensor.slot.axes[0].headSize ?? configuration.headSize)
+    case .headsApart: .plain
     }
   }
 

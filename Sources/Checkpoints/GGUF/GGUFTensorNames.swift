@@ -3,38 +3,49 @@ struct GGUFTensorNames {
   /// The factors of the rotary frequencies, which become a part of the configuration.
   static let frequencies = "rope_freqs.weight"
   private let family: ModelFamily
-  private let layerCount: Int
+  private let description: ModelDescription
+  private var layerCount: Int { description.layers.count }
   /// The modules outside the layers, by their names in GGUF.
   private let modules: [String: String]
   /// The tensors of a layer, by their names in GGUF.
   private let entries: [String: LayerDescription.Entry]
 
   /// Collects the names of a model.
-  init(_ family: ModelFamily, layerCount: Int) {
-    self.family = family
-    self.layerCount = layerCount
+  init(_ configuration: ModelConfiguration) {
+    family = configuration.family
+    description = configuration.description
     let prefix = family.prefixes[0]
     modules = [
-      family.embedding.gguf: prefix + family.embedding.module,
-      family.finalNorm.gguf: prefix + family.finalNorm.module, family.head.gguf: family.head.module,
+      description.embedding.gguf: prefix + description.embedding.module,
+      description.finalNorm.slot.gguf: prefix + description.finalNorm.slot.module,
+      description.head.gguf: family.headPrefixes[0] + description.head.module,
     ]
     entries = Dictionary(
-      family.layer.entries.map { ($0.slot.gguf, $0) }, uniquingKeysWith: { first, _ in first })
+      description.layers.flatMap(\.entries).map { ($0.slot.gguf, $0) },
+      uniquingKeysWith: { first, _ in first })
   }
 
   /// The name of the embedding.
-  static func embedding(of family: ModelFamily) -> String { family.embedding.gguf + ".weight" }
+  var embedding: String { description.embedding.gguf + ".weight" }
+
+  /// The module of the output head in a checkpoint.
+  var head: String { family.headPrefixes[0] + description.head.module }
+
+  /// The linears of a group, relative to the layer.
+  func linears(of group: LinearGroupKind) -> [String] {
+    entries.values.filter { $0.group == group }.map(\.slot.module)
+  }
 
   /// The tensors that every model has, except the head.
   ///
   /// Named one by one, because a file may claim any number of layers.
   var required: some Sequence<String> {
     let parts = entries.keys.sorted(by: precedes)
-    let (family, layerCount) = (family, layerCount)
+    let (family, description, layerCount) = (family, description, layerCount)
     return (-1...layerCount).lazy.flatMap { layer in
       switch layer {
-      case -1: [family.embedding.gguf + ".weight"]
-      case layerCount: [family.finalNorm.gguf + ".weight"]
+      case -1: [description.embedding.gguf + ".weight"]
+      case layerCount: [description.finalNorm.slot.gguf + ".weight"]
       default: parts.map { "\(family.layers.gguf).\(layer).\($0).weight" }
       }
     }
@@ -47,7 +58,7 @@ struct GGUFTensorNames {
     /// Whether it is `.weight` or `.bias`.
     let ending: ModuleTensor
     /// The dimension of the rows whose order differs between the two formats, or nil.
-    let pairedRows: ModelAxis?
+    let pairedRows: ModelAxis.Kind?
 
     /// The name in a checkpoint.
     var name: String { ending.name(of: module) }
@@ -68,6 +79,6 @@ struct GGUFTensorNames {
     else { return nil }
     return Match(
       module: "\(family.prefixes[0])\(family.layers.module).\(layer).\(entry.slot.module)", ending: ending,
-      pairedRows: entry.slot.rowOrder == .rotaryPairs ? entry.slot.axes[0] : nil)
+      pairedRows: entry.slot.rowOrder == .rotaryPairs ? entry.slot.axes[0].kind : nil)
   }
 }

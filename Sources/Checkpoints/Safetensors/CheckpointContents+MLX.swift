@@ -13,7 +13,7 @@ extension CheckpointContents {
         .notExact(
           "MLX loads no adapters and no trained changes beside the weights; 'rilq merge' folds them in"))
     }
-    let embedding = ModuleTensor.weight.name(of: ModelFamily.llama.embedding.module)
+    let embedding = ModuleTensor.weight.name(of: "embed_tokens")
     if tensors.contains(where: { $0.name == embedding }) {
       throw FormatError(
         path, at: "tensor '\(embedding)'",
@@ -36,7 +36,7 @@ extension CheckpointContents {
     setIfMissing("model_type", .string("llama"))
     setIfMissing("rms_norm_eps", .double(1e-6))
     // MLX ties the embeddings by default and then ignores a head; transformers does not.
-    if tensors.contains(where: { $0.name == ModuleTensor.weight.name(of: ModelFamily.llama.head.module) }) {
+    if tensors.contains(where: { $0.name == ModuleTensor.weight.name(of: "lm_head") }) {
       result = result.withOwnHead
     }
     // Since version 5, transformers writes `rope_parameters`, which MLX's Llama does not read.

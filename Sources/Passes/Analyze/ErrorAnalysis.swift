@@ -126,6 +126,6 @@ package struct ErrorAnalysis: Sendable {
 extension LayerWalk {
   /// The residual stream of every window, after the final norm.
   fileprivate var normalizedHidden: [Matrix] {
-    windows.map { model.normalized($0.hidden, weight: model.finalNorm) }
+    windows.map { model.finalNorm($0.hidden) }
   }
 }

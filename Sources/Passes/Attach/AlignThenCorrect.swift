@@ -19,7 +19,7 @@ struct AlignThenCorrect {
   private let selected: Set<String>
   private let progress: ProgressHandler
   private let tokens: [[Int32]]
-  private let rotary: RotaryEmbedding
+  private let rotary: RotaryTables
   private var teacher: LayerWalk
   private var student: LayerWalk
   private var done = 0
@@ -39,7 +39,7 @@ struct AlignThenCorrect {
     self.progress = progress
     selected = Set(modules)
     tokens = models.windows
-    rotary = models.student.rotaryEmbedding(positions: models.windows.first?.count ?? 0)
+    rotary = models.student.rotaryTables(positions: models.windows.first?.count ?? 0)
     teacher = try LayerWalk(models.teacher, models.windows)
     student = try LayerWalk(models.student, models.windows)
   }

@@ -14,7 +14,7 @@ package struct Trainer {
   private let parts: TrainedParts
   private let comparison: Comparison
   private let schedule: LearningRateSchedule
-  private let rotary: RotaryEmbedding
+  private let rotary: RotaryTables
   private let recomputesLayers: Bool
   private let reducer: any GradientReducer
   private var gradients: [LayerGradients]
@@ -57,7 +57,7 @@ package struct Trainer {
     self.schedule = schedule
     self.recomputesLayers = recomputesLayers
     self.reducer = reducer
-    rotary = student.rotaryEmbedding(positions: length)
+    rotary = student.rotaryTables(positions: length)
     gradients = student.layers.map { LayerGradients(for: $0, training: parts) }
     states = student.layerLinears.map { LinearState($0, training: parts, rates: rates) }
   }

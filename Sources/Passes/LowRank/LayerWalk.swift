@@ -8,7 +8,7 @@ struct LayerWalk {
   var model: Transformer
   /// The paused windows.
   private(set) var windows: [HaltedWindow]
-  private let rotary: RotaryEmbedding
+  private let rotary: RotaryTables
   private let atOnce: Int
   /// The linears that the windows are paused before; nil if they are not paused before linears.
   private var place: Place?
@@ -27,7 +27,7 @@ struct LayerWalk {
   init(_ model: Transformer, _ tokens: [[Int32]]) throws {
     self.model = model
     let length = tokens.first?.count ?? 0
-    rotary = model.rotaryEmbedding(positions: length)
+    rotary = model.rotaryTables(positions: length)
     atOnce = model.windowsAtOnce(length: length)
     windows = try tokens.map { HaltedWindow(hidden: try model.embed($0)) }
   }
@@ -60,7 +60,7 @@ struct LayerWalk {
     switch place {
     case .group(let group, let layer): model.input(of: windows[index], model.layers[layer], before: group)
     case nil: preconditionFailure("the windows are halted before no linears")
-    case .head: model.normalized(windows[index].hidden, weight: model.finalNorm)
+    case .head: model.finalNorm(windows[index].hidden)
     }
   }
 

@@ -17,7 +17,7 @@ struct LayerTraining: Sendable {
   private let learningRate: Double
   private let rates: LearningRateScale
   private let model: Transformer
-  private let rotary: RotaryEmbedding
+  private let rotary: RotaryTables
   private let reducer: any GradientReducer
 
   /// The mean loss of a layer over the windows.
@@ -44,7 +44,7 @@ struct LayerTraining: Sendable {
     rates.code = options.layerCodeRate / options.layerLearningRate
     self.rates = rates
     self.model = model
-    rotary = model.rotaryEmbedding(positions: length)
+    rotary = model.rotaryTables(positions: length)
     self.reducer = reducer
   }
 

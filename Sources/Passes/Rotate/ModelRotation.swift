@@ -84,10 +84,10 @@ struct ModelRotation {
     }
 
     private func transform(of axis: ModelAxis) -> OrthogonalTransform? {
-      switch axis {
+      switch axis.kind {
       case .stream: stream
       case .values, .attended: head
-      case .vocabulary, .queries, .keys, .feedForward: nil
+      case .vocabulary, .queries, .keys, .feedForward, .head, .joined, .other: nil
       }
     }
 

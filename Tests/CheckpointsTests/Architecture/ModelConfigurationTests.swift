@@ -38,8 +38,8 @@ import Testing
   }
 
   @Test(arguments: [
-    (#""attention_bias": true"#, "attention_bias"), (#""mlp_bias": true"#, "mlp_bias"),
-    (#""use_bias": true"#, "use_bias"), (#""partial_rotary_factor": 0.5"#, "partial_rotary_factor"),
+    (#""model_type": "qwen2", "attention_bias": true"#, "attention_bias"),
+    (#""model_type": "qwen3", "mlp_bias": true"#, "mlp_bias"), (#""use_bias": true"#, "use_bias"), (#""partial_rotary_factor": 0.5"#, "partial_rotary_factor"),
     (#""final_logit_softcapping": 30.0"#, "final_logit_softcapping"),
     (#""attn_logit_softcapping": 50.0"#, "attn_logit_softcapping"),
     (#""embedding_multiplier": 12.0"#, "embedding_multiplier"),
@@ -52,9 +52,8 @@ import Testing
     (#""attn_temperature_tuning": 4"#, "attn_temperature_tuning"), (#""conv_L_cache": 3"#, "conv_L_cache"),
     (#""linear_num_key_heads": 2"#, "linear_num_key_heads"),
     (#""hidden_activation": "gelu""#, "hidden_activation"),
-    (#""hidden_act": "gelu""#, "hidden_act"), (#""model_type": "qwen3""#, "model_type"),
-    (#""model_type": "mistral", "sliding_window": 16"#, "sliding_window"),
-    (#""model_type": "mistral", "layer_types": ["sliding_attention"]"#, "layer_types"),
+    (#""hidden_act": "relu2""#, "hidden_act"), (#""model_type": "qwen9""#, "model_type"),
+    (#""model_type": "qwen3", "use_sliding_window": true, "layer_types": ["chunked", "chunked"]"#, "layer_types"),
     (#""rope_parameters": {"full_attention": {"rope_type": "default"}}"#, "rope_parameters.full_attention"),
     (#""rope_scaling": {"rope_type": "axial", "factor": 2}"#, "rope_scaling.rope_type"),
     (
@@ -92,12 +91,12 @@ import Testing
     let both = try read(
       #""rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}"#
     )
-    #expect(both.rotary == RotaryParameters(theta: 10_000, scaling: .linear(factor: 2)))
+    #expect(both.rotaryDescriptions[0].parameters == RotaryParameters(theta: 10_000, scaling: .linear(factor: 2)))
     #expect(both.notices.count == 1)
     #expect(both.notices[0].contains("'rope_scaling'") && both.notices[0].contains("'rope_parameters'"))
     let empty = try read(
       #""rope_scaling": {}, "rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}"#)
-    #expect(empty.rotary == RotaryParameters(theta: 5e5))
+    #expect(empty.rotaryDescriptions[0].parameters == RotaryParameters(theta: 5e5))
     #expect(empty.notices.isEmpty)
   }
 
@@ -111,7 +110,7 @@ import Testing
     let more = inner.isEmpty ? "" : ", " + inner
     let found = try read(
       #""rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0\#(more)}\#(outer)"#
-    ).rotary.scaling
+    ).rotaryDescriptions[0].parameters.scaling
     #expect(
       found
         == .llama3(

@@ -1,0 +1,31 @@
+extension ModelFamily {
+  /// Phi 3 to 4-mini: Llama with fused matrices.
+  package static let phi3: ModelFamily = {
+    var family = ModelFamily(
+      modelType: "phi3", className: "Phi3ForCausalLM", ggufArchitecture: "phi3"
+    ) { sizes, keys throws(FormatError) in
+      let parts = DecoderParts(sizes)
+      let attention = sizes.attention.with(window: try keys.window(missing: nil))
+      let turnedCount = try keys.turnedCount(headSize: sizes.headSize)
+      let rotary = RotaryDescription(
+        attention, turnedCount: turnedCount,
+        parameters: try RotaryParameters(
+          keys, sizes, turnedCount: turnedCount, understood: ["partial_rotary_factor"], yarnIsLongRope: true))
+      return parts.model(
+        layers: parts.everyLayer([
+          LayerPart([
+            .norm(parts.norm("input_layernorm", gguf: "attn_norm")),
+            parts.joinedQueriesKeysValues(attention), .rotary(rotary), .attention(attention),
+            parts.attentionOutput(attention),
+          ]),
+          LayerPart(
+            [.norm(parts.norm("post_attention_layernorm", gguf: "ffn_norm"))]
+              + parts.joinedGatedFeedForward()),
+        ]))
+    }
+    family.defaults.epsilon = 1e-5
+    family.defaults.contextLength = 4096
+    family.understoodKeys = ["sliding_window", "partial_rotary_factor"]
+    return family
+  }()
+}
