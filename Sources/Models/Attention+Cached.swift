@@ -1,15 +1,22 @@
 import Checkpoints
-import Kernels
+package import Kernels
 
 /// The new tokens of one sequence; their keys and values are already cached after those of the earlier
 /// tokens.
-struct CachedQueries {
+package struct CachedQueries: Sendable {
   /// The rows of the new tokens in the matrix of queries.
   let rows: Range<Int>
   /// The position of the first new token in its sequence.
   let firstPosition: Int
   /// The keys and values up to the last new token.
   let cache: KeyValueCache.Layer
+
+  /// Joins the rows of a sequence, the position of the first of them, and the keys and values up to the last.
+  package init(rows: Range<Int>, firstPosition: Int, cache: KeyValueCache.Layer) {
+    self.rows = rows
+    self.firstPosition = firstPosition
+    self.cache = cache
+  }
 }
 
 extension Attention {
@@ -21,7 +28,7 @@ extension Attention {
   ///   - qkv: `[tokens, inputWidth]` or wider; only the queries are read.
   ///   - sequences: The rows of each sequence.
   /// - Returns: `[tokens, heads · headSize]`.
-  func forward(_ qkv: Matrix, over sequences: [CachedQueries]) -> Matrix {
+  package func forward(_ qkv: Matrix, over sequences: [CachedQueries]) -> Matrix {
     var output = Matrix.unspecified(rows: qkv.rowCount, columns: description.queryWidth)
     let tasks = sequences.flatMap(\.blocks).flatMap { block in
       (0..<keyValueHeadCount).map { (block: block, keyValueHead: $0) }

@@ -3,7 +3,7 @@ import Checkpoints
 /// The cached keys and values of one sequence, for every layer.
 package struct KeyValueCache: Sendable {
   /// The cached keys and values of one layer.
-  struct Layer: Sendable {
+  package struct Layer: Sendable {
     /// `[key-value heads · headSize, room]`, rotated by position.
     ///
     /// Each token is a column, as products with queries read them.
@@ -16,7 +16,7 @@ package struct KeyValueCache: Sendable {
     fileprivate let capacity: Int
 
     /// Sets the keys and values of one token, after those already cached.
-    mutating func set(_ token: Int, keys newKeys: Span<Float>, values newValues: Span<Float>) {
+    package mutating func set(_ token: Int, keys newKeys: Span<Float>, values newValues: Span<Float>) {
       precondition(token < capacity, "no room for token \(token)")
       if token >= room { grow(width: newKeys.count) }
       let room = room
@@ -52,7 +52,8 @@ package struct KeyValueCache: Sendable {
   /// The end of the block that a token belongs to.
   static func end(ofBlockWith token: Int) -> Int { start(ofBlockWith: token) + columns }
 
-  var layers: [Layer]
+  /// The keys and values of each layer.
+  package internal(set) var layers: [Layer]
   /// The number of tokens cached in every layer.
   package internal(set) var tokenCount = 0
 
@@ -61,7 +62,7 @@ package struct KeyValueCache: Sendable {
   /// - Parameters:
   ///   - layerCount: The number of layers of the model.
   ///   - tokens: The maximum number of tokens; memory is allocated as they are added.
-  init(layerCount: Int, tokens: Int) {
+  package init(layerCount: Int, tokens: Int) {
     layers = [Layer](repeating: Layer(capacity: Self.capacity(tokens)), count: layerCount)
   }
 
