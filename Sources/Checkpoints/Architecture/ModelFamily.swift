@@ -23,8 +23,7 @@ package struct ModelFamily: Sendable, Equatable {
   /// Keys that the family ignores although they mean something in other families.
   package var ignoredKeys: Set<String> = []
   /// Describes the model of a configuration.
-  package let describe:
-    @Sendable (DecoderSizes, ConfigurationKeys) throws(FormatError) -> ModelDescription
+  package let describe: @Sendable (DecoderSizes, ConfigurationKeys) throws(FormatError) -> ModelDescription
 
   /// Joins the names of a family with its description.
   package init(
@@ -40,7 +39,8 @@ package struct ModelFamily: Sendable, Equatable {
 
   /// The supported families.
   package static let all: [ModelFamily] = [
-    .llama, .mistral, .ministral3, .qwen2, .qwen3, .gemma, .gemma2, .gemma3, .phi3, .smollm3, .granite, .olmo2,
+    .llama, .mistral, .ministral3, .qwen2, .qwen3, .gemma, .gemma2, .gemma3, .phi3, .smollm3, .granite,
+    .olmo2,
     .olmo3, .glm4, .cohere2, .starcoder2, .gptNeoX,
   ]
 
