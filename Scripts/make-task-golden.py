@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Log likelihoods of multiple-choice answers by Hugging Face transformers, for Fixtures/golden/tasks.json.
 
-usage: Scripts/make-task-golden.py [--harness]        (needs torch and transformers; --harness also lm-eval)
+usage: Scripts/make-task-golden.py [--harness]        (needs torch and transformers)
 
 The plain definition: each choice is run by itself after its question. `--harness` writes nothing; it compares
-the golden file with what lm-evaluation-harness computes from the same questions.
+the golden file with what lm-evaluation-harness computes from the same questions; this needs lm-eval and
+accelerate.
 """
 
 import json
@@ -84,7 +85,8 @@ def make(lines):
         tasks.setdefault(line["task"], []).append((chosen == answer, normalized == answer))
     return {
         "tasks": [
-            {"name": name, "questions": len(marks), "accuracy": share(marks, 0), "standard_error": error(marks, 0),
+            {"name": name, "questions": len(marks),
+             "accuracy": share(marks, 0), "standard_error": error(marks, 0),
              "accuracy_normalized": share(marks, 1), "standard_error_normalized": error(marks, 1)}
             for name, marks in tasks.items()
         ],
@@ -118,9 +120,10 @@ def compare_with_harness(lines):
                             "choices": choices_of(line), "answer": answer_of(line)}) + "\n"
                 for line in lines if line["task"] == task["name"]))
             (Path(folder) / f"{task['name']}.yaml").write_text(json.dumps({
-                "task": task["name"], "dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(path)}},
-                "test_split": "test", "output_type": "multiple_choice", "doc_to_text": "{{question}}",
-                "doc_to_choice": "choices", "doc_to_target": "answer",
+                "task": task["name"], "dataset_path": "json",
+                "dataset_kwargs": {"data_files": {"test": str(path)}}, "test_split": "test",
+                "output_type": "multiple_choice", "doc_to_text": "{{question}}", "doc_to_choice": "choices",
+                "doc_to_target": "answer",
                 "metric_list": [{"metric": "acc"}, {"metric": "acc_norm"}]}))
         names = [task["name"] for task in golden["tasks"]]
         result = lm_eval.simple_evaluate(

@@ -66,6 +66,11 @@ package struct ChoiceSequences: Sendable, Equatable {
   }
 }
 
+extension ChoiceSequences {
+  /// The tokens of the question followed by those of each choice.
+  package var windows: [[Int32]] { sequences.map(\.tokens) }
+}
+
 extension String {
   /// The text without white space at its end, and that white space.
   fileprivate var cutBeforeTrailingSpace: (text: String, space: String) {

@@ -27,12 +27,10 @@ package struct ChoiceTasks: Sendable {
   }
 
   /// The number of tokens of all questions with their choices, each question counted once for each choice.
-  package var tokenCount: Int {
-    sequences.joined().reduce(0) { $0 + $1.sequences.reduce(0) { $0 + $1.tokens.count } }
-  }
+  package var tokenCount: Int { windows.reduce(0) { $0 + $1.count } }
 
   /// The tokens of every choice after its question, for `Transformer.requireTokens`.
-  package var windows: [[Int32]] { sequences.joined().flatMap { $0.sequences.map(\.tokens) } }
+  package var windows: [[Int32]] { sequences.joined().flatMap(\.windows) }
 }
 
 extension Transformer {

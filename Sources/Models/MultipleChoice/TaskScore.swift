@@ -23,6 +23,12 @@ package struct QuestionShare: Sendable, Equatable {
   /// The number of all questions, at least 1.
   package let total: Int
 
+  /// Counts questions.
+  package init(count: Int, total: Int) {
+    self.count = count
+    self.total = total
+  }
+
   /// The share, `0...1`.
   package var share: Double { Double(count) / Double(total) }
   /// The standard error of the share over questions of this kind; NaN for a single question.

@@ -8,8 +8,9 @@ import Passes
 /// `rilq eval`: measures perplexity and the accuracy of answers and, with a reference, the distance to it.
 struct Eval: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Measure the perplexity of a text or the accuracy of answers; with a reference also the distance to it."
-  )
+    abstract: """
+      Measure the perplexity of a text or the accuracy of answers; with a reference also the distance to it.
+      """)
 
   @Argument(help: "The checkpoint: a folder, a .safetensors, .rilq or .gguf file.")
   var path: String
@@ -36,6 +37,9 @@ struct Eval: ParsableCommand {
   var global: GlobalOptions
 
   func validate() throws {
+    if let path = tasks.first(where: { path in tasks.count { $0 == path } > 1 }) {
+      throw ValidationError("--tasks names '\(path)' twice")
+    }
     if text == nil, tasks.isEmpty { throw ValidationError("expected --text, --tasks or both") }
     if window < 2 { throw ValidationError("--window must be at least 2") }
     if let maxTokens, maxTokens < window { throw ValidationError("--max-tokens must be at least --window") }
@@ -54,34 +58,38 @@ struct Eval: ParsableCommand {
     }
     let questions = tasks.isEmpty ? nil : try ChoiceTasks(tasks, for: checkpoint, tokenizer)
     let model = try Transformer(checkpoint)
-    let tokenizerPath = Tokenizer.path(in: checkpoint)
-    try model.requireTokens((windows ?? []) + (questions?.windows ?? []), from: tokenizerPath)
-    let original = try reference.map { try Checkpoint.open(path: $0, access: global.access) }
-    let notices = original.map { global.tellNotices(of: checkpoint, $0) } ?? global.tellNotices(of: checkpoint)
-    let originalModel = try original.map { try Transformer($0) }
-    var document = JSONValue.object([])
+    try model.requireTokens(
+      (windows ?? []) + (questions?.windows ?? []), from: Tokenizer.path(in: checkpoint))
+    let (original, notices) = try openReference(of: checkpoint)
+    try original?.requireSameVocabulary(as: model)
+    var members: [JSONValue.Member] = []
     var lines: [String] = []
     if let windows {
-      let measured = try model.measure(windows, against: originalModel) { progress.show($0) }
-      document = measured
-      lines += Self.lines(measured)
+      members = try model.measure(windows, against: original) { progress.show($0) }
+      lines = Self.lines(members)
     }
     if let questions {
-      try originalModel?.requireSameVocabulary(as: model)
-      let scores = try TaskScores(of: questions, model, against: originalModel) { progress.show($0) }
-      for member in scores.json.object ?? [] { document.set(member.key, to: member.value) }
+      let scores = try TaskScores(of: questions, model, against: original) { progress.show($0) }
+      members += scores.members
       lines += scores.table
     }
     progress.finish()
     let memory = JSONValue.Member("peak_memory_bytes", .integer(ProcessMemory.peakByteCount))
-    document.set(memory.key, to: memory.value)
-    lines += Self.lines(.object([memory]))
+    var document = JSONValue.object(members + [memory])
     document.set(notices: notices)
-    global.show(document, text: lines.joined(separator: "\n"))
+    global.show(document, text: (lines + Self.lines([memory])).joined(separator: "\n"))
   }
 
-  private static func lines(_ document: JSONValue) -> [String] {
-    (document.object ?? []).map { member in
+  /// Opens the reference if there is one, and tells the remarks about both checkpoints.
+  private func openReference(of checkpoint: Checkpoint) throws -> (model: Transformer?, notices: [String]) {
+    guard let reference else { return (nil, global.tellNotices(of: checkpoint)) }
+    let original = try Checkpoint.open(path: reference, access: global.access)
+    let notices = global.tellNotices(of: checkpoint, original)
+    return (try Transformer(original), notices)
+  }
+
+  private static func lines(_ members: [JSONValue.Member]) -> [String] {
+    members.map { member in
       let value = member.value.integer == nil ? member.value.double.map { String(format: "%.6g", $0) } : nil
       return "\(member.key.replacing("_", with: " ")): \(value ?? member.value.compactText)"
     }
@@ -91,36 +99,38 @@ struct Eval: ParsableCommand {
 extension Transformer {
   /// Measures the perplexity of windows and, with a reference, the distance to it.
   ///
-  /// - Returns: The keys of the JSON document that other programs rely on.
+  /// - Returns: The members of the JSON document that other programs rely on.
   fileprivate func measure(
     _ windows: [[Int32]], against reference: Transformer?, progress: ProgressHandler
-  ) throws -> JSONValue {
+  ) throws -> [JSONValue.Member] {
     let begin = ContinuousClock.now
-    var document: JSONValue
+    let members: [JSONValue.Member]
     if let reference {
       let comparison = try reference.compare(with: self, on: windows, progress: progress)
-      document = comparison.candidate.json
-      document.set("mean_kl", to: .double(comparison.meanKL))
-      document.set("top1_agreement", to: .double(comparison.top1Agreement))
-      document.set("reference_perplexity", to: .double(comparison.reference.perplexity))
+      members =
+        comparison.candidate.members + [
+          JSONValue.Member("mean_kl", .double(comparison.meanKL)),
+          JSONValue.Member("top1_agreement", .double(comparison.top1Agreement)),
+          JSONValue.Member("reference_perplexity", .double(comparison.reference.perplexity)),
+        ]
     } else {
-      document = try evaluate(windows, progress: progress).json
+      members = try evaluate(windows, progress: progress).members
     }
     let tokens = windows.reduce(0) { $0 + $1.count }
-    document.set("tokens_per_second", to: .double(Double(tokens) / begin.secondsSince))
-    return document
+    let speed = Double(tokens) / begin.secondsSince
+    return members + [JSONValue.Member("tokens_per_second", .double(speed))]
   }
 }
 
 extension Evaluation {
-  /// The JSON document that other programs rely on.
-  fileprivate var json: JSONValue {
-    .object([
+  /// The members of the JSON document that other programs rely on.
+  fileprivate var members: [JSONValue.Member] {
+    [
       JSONValue.Member("perplexity", .double(perplexity)),
       JSONValue.Member("nll_per_token", .double(nllPerToken)),
       JSONValue.Member("tokens_scored", .integer(tokensScored)),
       JSONValue.Member("windows", .integer(windows)),
       JSONValue.Member("window", .integer(window)),
-    ])
+    ]
   }
 }

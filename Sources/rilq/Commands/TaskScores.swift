@@ -25,16 +25,15 @@ struct TaskScores {
   private var questionCount: Int { scores.reduce(0) { $0 + $1.chosen.count } }
 
   /// The members of the JSON document that other programs rely on.
-  var json: JSONValue {
-    .object(
-      [
-        JSONValue.Member("tasks", .array(scores.indices.map(taskJSON))),
-        JSONValue.Member("mean_accuracy", .double(scores.mean(\.accuracy))),
-        JSONValue.Member("mean_accuracy_normalized", .double(scores.mean(\.normalizedAccuracy))),
-      ] + meansOfReference + [
-        JSONValue.Member("questions_per_second", .double(Double(questionCount) / seconds)),
-        JSONValue.Member("choice_tokens_per_second", .double(Double(tokenCount) / seconds)),
-      ])
+  var members: [JSONValue.Member] {
+    [
+      JSONValue.Member("tasks", .array(scores.indices.map(taskJSON))),
+      JSONValue.Member("mean_accuracy", .double(scores.mean(\.accuracy))),
+      JSONValue.Member("mean_accuracy_normalized", .double(scores.mean(\.normalizedAccuracy))),
+    ] + meansOfReference + [
+      JSONValue.Member("questions_per_second", .double(Double(questionCount) / seconds)),
+      JSONValue.Member("choice_tokens_per_second", .double(Double(tokenCount) / seconds)),
+    ]
   }
 
   private var meansOfReference: [JSONValue.Member] {
