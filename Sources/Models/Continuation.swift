@@ -6,9 +6,15 @@ public struct Continuation: Sendable, Equatable {
   public static let repeatedCount = 4
 
   /// The tokens; the one that ends the text is the last.
-  public internal(set) var tokens: [Int32] = []
+  public internal(set) var tokens: [Int32]
   /// Whether the model ended the text.
-  public internal(set) var isEnded = false
+  public internal(set) var isEnded: Bool
+
+  /// Creates a continuation.
+  public init(tokens: [Int32] = [], isEnded: Bool = false) {
+    self.tokens = tokens
+    self.isEnded = isEnded
+  }
 
   /// The share of sequences of `repeatedCount` tokens that occurred earlier in the continuation, `0...1`.
   ///
@@ -38,13 +44,17 @@ public struct Continuation: Sendable, Equatable {
 }
 
 extension Transformer {
-  /// Continues prompts, all of them together, always with the most probable token.
+  /// The maximum memory of the keys and values of prompts that are continued together, in bytes.
+  private static let continuationMemory = 1_000_000_000
+
+  /// Continues prompts, many of them together, always with the most probable token.
   ///
   /// - Parameters:
   ///   - prompts: At least one token each.
-  ///   - tokenCount: The maximum number of tokens to write after each prompt.
+  ///   - tokenCount: The maximum number of tokens to write after each prompt, at least 1.
   ///   - endTokens: The tokens that end a text.
-  ///   - progress: Called after each token.
+  ///   - progress: Called after each token with the number of tokens for all prompts; tokens that are left out
+  ///     because a text has ended count, too.
   /// - Returns: One continuation per prompt.
   /// - Throws: `ModelError.contextTooLong`, `.tokenOutOfRange`, `.notFinite`.
   package func continuations(
@@ -52,28 +62,56 @@ extension Transformer {
   ) throws -> [Continuation] {
     let capacity = (prompts.map(\.count).max() ?? 0) + tokenCount
     try requireContext(capacity)
-    var decoder = Decoder(self, slots: prompts.count, capacity: capacity)
-    var sampler = TokenSampler(SamplingOptions(temperature: 0))
-    var continuations = prompts.map { _ in Continuation() }
-    func append(_ logits: Matrix, to slots: [Int]) throws {
-      for (row, slot) in slots.enumerated() {
-        let token = try next(
-          &sampler, logits.values.span.extracting(logits.row(row)),
-          after: prompts[slot] + continuations[slot].tokens)
-        continuations[slot].tokens.append(token)
-        continuations[slot].isEnded = endTokens.contains(token)
+    let byteCount = max(KeyValueCache.byteCount(configuration, tokens: capacity), 1)
+    let atOnce = max(1, Self.continuationMemory / byteCount)
+    return try stride(from: 0, to: prompts.count, by: atOnce).flatMap { start in
+      let batch = prompts[start..<min(start + atOnce, prompts.count)]
+      var writer = ContinuationWriter(self, Array(batch), capacity: capacity, endTokens: endTokens)
+      for count in 1...tokenCount {
+        try writer.writeToken()
+        progress(start * tokenCount + count * batch.count)
       }
+      return writer.continuations
     }
-    for (slot, prompt) in prompts.enumerated() { try append(decoder.read(prompt, slot: slot), to: [slot]) }
-    progress(1)
-    for count in 1..<max(tokenCount, 1) {
-      let slots = continuations.indices.filter { !continuations[$0].isEnded }
-      if !slots.isEmpty {
-        try append(
-          decoder.append(slots.map { continuations[$0].tokens.last ?? 0 }, slots: slots), to: slots)
-      }
-      progress(count + 1)
+  }
+}
+
+/// Continues several prompts token by token.
+private struct ContinuationWriter {
+  private(set) var continuations: [Continuation]
+  private let model: Transformer
+  private let prompts: [[Int32]]
+  private let endTokens: [Int32]
+  private var decoder: Decoder
+  private var sampler = TokenSampler(SamplingOptions(temperature: 0))
+
+  init(_ model: Transformer, _ prompts: [[Int32]], capacity: Int, endTokens: [Int32]) {
+    self.model = model
+    self.prompts = prompts
+    self.endTokens = endTokens
+    continuations = prompts.map { _ in Continuation() }
+    decoder = Decoder(model, slots: prompts.count, capacity: capacity)
+  }
+
+  /// Adds a token to each continuation that is not ended.
+  mutating func writeToken() throws {
+    let slots = continuations.indices.filter { !continuations[$0].isEnded }
+    let last = slots.compactMap { continuations[$0].tokens.last }
+    if last.count < slots.count {
+      for slot in slots { try append(decoder.read(prompts[slot], slot: slot), to: [slot]) }
+    } else if !slots.isEmpty {
+      try append(decoder.append(last, slots: slots), to: slots)
     }
-    return continuations
+  }
+
+  /// Adds the most probable token of each row of logits.
+  private mutating func append(_ logits: Matrix, to slots: [Int]) throws {
+    for (row, slot) in slots.enumerated() {
+      let token = try model.next(
+        &sampler, logits.values.span.extracting(logits.row(row)),
+        after: prompts[slot] + continuations[slot].tokens)
+      continuations[slot].tokens.append(token)
+      continuations[slot].isEnded = endTokens.contains(token)
+    }
   }
 }

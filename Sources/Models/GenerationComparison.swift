@@ -80,8 +80,8 @@ extension Transformer {
       try model.continuations(of: prompts, tokenCount: tokenCount, endTokens: endTokens) { count in
         progress(
           Progress(
-            phase: "continue", completed: index * tokenCount + count, total: 2 * tokenCount,
-            detail: "\(prompts.count) prompts"))
+            phase: "continue", completed: index * prompts.count * tokenCount + count,
+            total: 2 * prompts.count * tokenCount, detail: "\(prompts.count) prompts"))
       }
     }
     return GenerationComparison(

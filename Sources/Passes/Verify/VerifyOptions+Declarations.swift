@@ -33,14 +33,6 @@ extension VerifyOptions {
     ).when(\.comparesGeneration)
     Option("prompt", \.prompts, .prompts, "texts that both sides continue, instead of windows' beginnings")
       .byDefault("none").when { !$0.prompts.isEmpty }
-    Option(
-      "max_collapsed", \.maxCollapsed, .integer(in: 0...Int.max),
-      "limit of the number of prompts where only the candidate's continuation collapses"
-    ).when(\.comparesGeneration)
-    Option(
-      "min_equal_tokens", \.minEqualTokens, .number(.atLeast(0)),
-      "minimum of the mean number of first tokens that both sides write alike"
-    ).when(\.comparesGeneration)
   }
 
   @PassOptionTable<Self> private static var limitDeclarations: [PassOption<Self>] {
@@ -60,6 +52,14 @@ extension VerifyOptions {
     Option(
       "max_perplexity_ratio", \.maxPerplexityRatio, .number(.above(0)),
       "limit of the ratio of the candidate's perplexity to the reference's")
+    Option(
+      "max_collapsed", \.maxCollapsed, .integer(in: 0...Int.max),
+      "limit of the number of prompts where only the candidate's continuation collapses"
+    ).when(\.comparesGeneration)
+    Option(
+      "min_equal_tokens", \.minEqualTokens, .number(.atLeast(0)),
+      "minimum of the mean number of first tokens that both sides write alike"
+    ).when(\.comparesGeneration)
   }
 
   /// Rejects options with no windows or two sources of windows, and an unmerged state that does not exist.
