@@ -15,7 +15,7 @@ extension Transformer {
   ) throws -> [[Double]] {
     let runs = questions.enumerated().flatMap { index, question in ChoiceRun.runs(of: question, index) }
     let length = runs.map(\.inputs.count).max() ?? 1
-    let rotary = rotaryEmbedding(positions: length)
+    let rotary = rotaryTables(positions: length)
     let atOnce = windowsAtOnce(length: length)
     var result = questions.map { [Double](repeating: 0, count: $0.sequences.count) }
     for start in stride(from: 0, to: runs.count, by: atOnce) {
@@ -35,7 +35,7 @@ extension Transformer {
   }
 
   /// Returns the log likelihood of each choice that a run computes.
-  private func logLikelihoods(of run: ChoiceRun, rotary: RotaryEmbedding) throws -> [Double] {
+  private func logLikelihoods(of run: ChoiceRun, rotary: RotaryTables) throws -> [Double] {
     let hidden = try finalHidden(run.inputs, rotary: rotary)
     var sums = [Double](repeating: 0, count: run.choices.count)
     let rows = run.scoredRows
