@@ -97,7 +97,7 @@ private struct PairMerger {
 }
 
 /// A binary heap of merges, lowest rank first, then leftmost.
-private struct MergeQueue {
+struct MergeQueue {
   /// The rank above 40 bits of position; memory never holds that many positions.
   private var keys: [UInt64] = []
   private static let positionBits: UInt64 = 40
