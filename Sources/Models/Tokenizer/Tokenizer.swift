@@ -1,6 +1,6 @@
 public import Checkpoints
 
-/// A byte-level BPE tokenizer that encodes and decodes as the `tokenizers` library does.
+/// A BPE tokenizer, of bytes or of characters, that encodes and decodes as the `tokenizers` library does.
 ///
 /// `Formats/tokenizer.md` lists the supported parts of `tokenizer.json`.
 public final class Tokenizer: Sendable {
@@ -13,7 +13,10 @@ public final class Tokenizer: Sendable {
   let model: BytePairModel
   let addedTokens: [Int32: AddedToken]
   let decodedTokens: DecodedTokens
-  private let isNFC: Bool
+  let decoder: TokenDecoder
+  /// The added tokens whose text is another one after normalization.
+  let changedTokens: Set<Int32>
+  private let normalizer: Normalizer
   private let preTokenizer: PreTokenizer
   private let exactCutter: AddedTokenCutter
   private let normalizedCutter: AddedTokenCutter
@@ -29,13 +32,17 @@ public final class Tokenizer: Sendable {
     model = file.model
     addedTokens = Dictionary(file.addedTokens.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
     prefixTokens = file.prefixTokens
-    isNFC = file.isNFC
+    decoder = file.decoder
+    normalizer = file.normalizer
     preTokenizer = file.preTokenizer
     exactCutter = AddedTokenCutter(file.addedTokens.filter { !$0.isNormalized })
-    normalizedCutter = AddedTokenCutter(
-      file.addedTokens.filter(\.isNormalized).map { file.isNFC ? $0.normalized : $0 })
+    normalizedCutter = AddedTokenCutter(file.normalizedTokens)
     vocabularySize = max(model.vocabulary.idBound, 1 + Int(file.addedTokens.map(\.id).max() ?? -1))
-    decodedTokens = DecodedTokens(model.vocabulary, addedTokens, idBound: vocabularySize)
+    var texts = addedTokens.mapValues(\.content)
+    changedTokens = Set(file.normalizedTokens.filter { texts[$0.id] != $0.content }.map(\.id))
+    for token in file.normalizedTokens { texts[token.id] = token.content }
+    decodedTokens = DecodedTokens(
+      model.vocabulary, texts, isByteLevel: decoder.isByteLevel, idBound: vocabularySize)
   }
 
   /// Reads the bytes of a `tokenizer.json`.
@@ -79,9 +86,9 @@ public final class Tokenizer: Sendable {
   package func words(of text: String) -> [String] {
     var words: [String] = []
     let bytes = Array(text.utf8)
-    let normalized = isNFC ? Normalization.nfc(bytes) : bytes
-    preTokenizer.forEachWord(of: normalized.span) { word in
-      words.append(String(decoding: word.indices.map { word[$0] }, as: UTF8.self))
+    let normalized = normalizer.changed(bytes.span) ?? bytes
+    preTokenizer.forEachWord(of: normalized.span, isFirst: true) { word in
+      words.append(String(decoding: word.bytes(in: word.indices), as: UTF8.self))
     }
     return words
   }
@@ -93,26 +100,35 @@ public final class Tokenizer: Sendable {
     exactCutter.cut(text) { piece in
       switch piece {
       case .token(let id): tokens.append(id)
-      case .text(let range): encode(unnormalized: text.extracting(range), &encoder, &tokens)
+      case .text(let range):
+        encode(
+          unnormalized: text.extracting(range), isFirst: range.lowerBound == 0, &encoder, &tokens)
       }
     }
     return tokens
   }
 
-  private func encode(unnormalized text: Span<UInt8>, _ encoder: inout WordEncoder, _ tokens: inout [Int32]) {
-    if isNFC, let normalized = Normalization.nfc(text) {
-      encode(normalized: normalized.span, &encoder, &tokens)
+  private func encode(
+    unnormalized text: Span<UInt8>, isFirst: Bool, _ encoder: inout WordEncoder, _ tokens: inout [Int32]
+  ) {
+    if let normalized = normalizer.changed(text) {
+      encode(normalized: normalized.span, isFirst: isFirst, &encoder, &tokens)
     } else {
-      encode(normalized: text, &encoder, &tokens)
+      encode(normalized: text, isFirst: isFirst, &encoder, &tokens)
     }
   }
 
-  private func encode(normalized text: Span<UInt8>, _ encoder: inout WordEncoder, _ tokens: inout [Int32]) {
+  private func encode(
+    normalized text: Span<UInt8>, isFirst: Bool, _ encoder: inout WordEncoder, _ tokens: inout [Int32]
+  ) {
     normalizedCutter.cut(text) { piece in
       switch piece {
       case .token(let id): tokens.append(id)
       case .text(let range):
-        preTokenizer.forEachWord(of: text.extracting(range)) { encoder.append($0, to: &tokens) }
+        let isFirst = isFirst && range.lowerBound == 0
+        preTokenizer.forEachWord(of: text.extracting(range), isFirst: isFirst) {
+          encoder.append($0, to: &tokens)
+        }
       }
     }
   }

@@ -106,7 +106,7 @@ extension Generate {
         "the prompt has \(tokens.count) tokens, which leave \(max(room, 0)) of the model's context of "
           + "\(writer.model.configuration.contextLength)")
     }
-    var stream = TextStream(writer.tokenizer)
+    var stream = TextStream(writer.tokenizer, after: tokens)
     var text = ""
     var begin = ContinuousClock.now
     func show(_ part: String) {
@@ -215,7 +215,7 @@ private struct Writer {
   func write(_ samples: [[Int32]], to workspace: OutputWorkspace) throws {
     var file = try OutputFile(creating: workspace.path(Self.stagedName))
     for sample in samples {
-      let text = tokenizer.decode(sample, skipSpecialTokens: true)
+      let text = tokenizer.decode(sample.filter { !tokenizer.isSpecial($0) })
       let line = JSONValue.object([.init("text", .string(text))]).compactText
       try file.append(Array((line + "\n").utf8))
     }
