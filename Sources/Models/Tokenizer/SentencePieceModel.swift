@@ -11,21 +11,21 @@ struct SentencePieceModel: Sendable {
   private let lattice: SentencePieceLattice?
   /// Whether no piece has a space after another character, so that words can be cut one by one.
   private let wordsAreSeparate: Bool
+  /// Whether also the texts after added tokens get the space that the model puts first.
+  private let prefixesEveryText: Bool
 
   /// Prepares a model.
   ///
-  /// - Parameters:
-  ///   - file: The model.
-  ///   - addsDummyPrefix: Whether a space is put first, if the model does that.
   /// - Throws: `FormatError` when its normalization rules are malformed.
-  init(_ file: SentencePieceFile, addsDummyPrefix: Bool = true) throws {
+  init(_ file: SentencePieceFile, _ settings: SentencePieceSettings) throws {
+    prefixesEveryText = settings.prefixesEveryText
     var fixedPieces = SentencePieceTrie()
     for (id, piece) in file.pieces.enumerated() where piece.kind == .userDefined {
       fixedPieces.insert(Array(piece.text.utf8), value: Int32(id))
     }
     self.fixedPieces = fixedPieces
     normalizer = try SentencePieceNormalizer(
-      file, fixedPieces: fixedPieces, addsDummyPrefix: addsDummyPrefix)
+      file, fixedPieces: fixedPieces, addsDummyPrefix: settings.addsDummyPrefix)
     vocabulary = SentencePieceVocabulary(file)
     lattice =
       file.method == .unigram ? SentencePieceLattice(vocabulary, texts: file.pieces.map(\.text)) : nil
@@ -39,13 +39,11 @@ struct SentencePieceModel: Sendable {
   ///
   /// - Parameters:
   ///   - text: Valid UTF-8.
-  ///   - allowsDummyPrefix: Whether the space that the model puts first is wanted here.
+  ///   - isFirst: Whether nothing of the text, such as an added token, stands before.
   ///   - words: The words already cut.
   ///   - ids: The ids are appended to it.
-  func append(
-    _ text: Span<UInt8>, allowsDummyPrefix: Bool, words: inout SentencePieceWords, to ids: inout [Int32]
-  ) {
-    let changed = normalizer.changed(text, allowsDummyPrefix: allowsDummyPrefix)
+  func append(_ text: Span<UInt8>, isFirst: Bool, _ words: inout SentencePieceWords, to ids: inout [Int32]) {
+    let changed = normalizer.changed(text, allowsDummyPrefix: isFirst || prefixesEveryText)
     let span = changed.span
     var outcome = SentencePieceOutcome(vocabulary, ids)
     ids = []

@@ -2,7 +2,8 @@ public import Checkpoints
 
 /// A BPE tokenizer, of bytes or of characters, that encodes and decodes as the `tokenizers` library does.
 ///
-/// `Formats/tokenizer.md` lists the supported parts of `tokenizer.json`.
+/// `Formats/tokenizer.md` lists the supported parts of `tokenizer.json`. A tokenizer of a SentencePiece model
+/// (`Formats/sentencepiece.md`) cuts texts as SentencePiece does.
 public final class Tokenizer: Sendable {
   /// The largest token id plus 1: the number of rows that an embedding needs.
   public let vocabularySize: Int
@@ -20,6 +21,8 @@ public final class Tokenizer: Sendable {
   private let preTokenizer: PreTokenizer
   private let exactCutter: AddedTokenCutter
   private let normalizedCutter: AddedTokenCutter
+  /// The pieces of a SentencePiece model; nil when `model` cuts texts.
+  private let pieces: SentencePieceModel?
 
   /// Reads the document of a `tokenizer.json`.
   ///
@@ -43,6 +46,31 @@ public final class Tokenizer: Sendable {
     for token in file.normalizedTokens { texts[token.id] = token.content }
     decodedTokens = DecodedTokens(
       model.vocabulary, texts, isByteLevel: decoder.isByteLevel, idBound: vocabularySize)
+    pieces = nil
+  }
+
+  /// Takes a SentencePiece model.
+  ///
+  /// - Parameters:
+  ///   - file: The model.
+  ///   - settings: What the files beside it say.
+  /// - Throws: `FormatError` when its normalization rules are malformed.
+  init(_ file: SentencePieceFile, _ settings: SentencePieceSettings) throws {
+    let parts = try SentencePieceParts(file, settings)
+    model = parts.model
+    addedTokens = Dictionary(
+      (parts.addedTokens + parts.controlTokens).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+    prefixTokens = parts.prefixTokens
+    decoder = parts.decoder
+    normalizer = Normalizer()
+    preTokenizer = PreTokenizer()
+    exactCutter = AddedTokenCutter(parts.addedTokens)
+    normalizedCutter = AddedTokenCutter([])
+    vocabularySize = max(model.vocabulary.idBound, 1 + Int(addedTokens.keys.max() ?? -1))
+    changedTokens = []
+    decodedTokens = DecodedTokens(
+      model.vocabulary, addedTokens.mapValues(\.content), isByteLevel: false, idBound: vocabularySize)
+    pieces = parts.pieces
   }
 
   /// Reads the bytes of a `tokenizer.json`.
@@ -94,6 +122,7 @@ public final class Tokenizer: Sendable {
   }
 
   private func encode(valid text: Span<UInt8>) -> [Int32] {
+    if let pieces { return encode(valid: text, pieces) }
     var encoder = WordEncoder(model)
     var tokens: [Int32] = []
     tokens.reserveCapacity(text.count / 3)
@@ -103,6 +132,20 @@ public final class Tokenizer: Sendable {
       case .text(let range):
         encode(
           unnormalized: text.extracting(range), isFirst: range.lowerBound == 0, &encoder, &tokens)
+      }
+    }
+    return tokens
+  }
+
+  private func encode(valid text: Span<UInt8>, _ pieces: SentencePieceModel) -> [Int32] {
+    var words = SentencePieceWords()
+    var tokens: [Int32] = []
+    tokens.reserveCapacity(text.count / 3)
+    exactCutter.cut(text) { piece in
+      switch piece {
+      case .token(let id): tokens.append(id)
+      case .text(let range):
+        pieces.append(text.extracting(range), isFirst: range.lowerBound == 0, &words, to: &tokens)
       }
     }
     return tokens
