@@ -51,12 +51,20 @@ extension Tokenizer {
       try self.init(contentsOf: path)
       return
     case .file where FileSystem.fileExtension(path) == "model":
-      let pieces = try SentencePieceFile(contentsOf: path)
-      try self.init(pieces, pieces.settingsOfBareModel())
+      let bytes = try InputFile.contents(of: path)
+      try self.init(parsingSentencePiece: unsafe bytes.span.bytes, path: path)
       return
     default: break
     }
     try self.init(of: Checkpoint.open(path: path, access: access))
+  }
+
+  /// Reads the bytes of a SentencePiece model without any settings beside it.
+  ///
+  /// - Throws: `FormatError` with the byte or the piece.
+  public convenience init(parsingSentencePiece bytes: RawSpan, path: String) throws {
+    let pieces = try SentencePieceFile(parsing: bytes, path: path)
+    try self.init(pieces, pieces.settingsOfBareModel())
   }
 
   /// Returns the path of a checkpoint's tokenizer, as errors name it.

@@ -7,7 +7,7 @@ struct SentencePieceLattice: Sendable {
   /// How much less probable than the least probable piece an unknown character is.
   private static let unknownPenalty: Float = 10
   /// User-defined pieces have this score, so that they always win.
-  private static let userDefinedPenalty = 0.1
+  private static let userDefinedPenalty: Float = 0.1
 
   /// All pieces but unused ones.
   private let trie: SentencePieceTrie
@@ -62,8 +62,7 @@ struct SentencePieceLattice: Sendable {
     while position < text.count {
       let characterEnd = text.endOfCharacter(at: position)
       if !extend(from: position, characterEnd, text, &ends) {
-        let score = unknownScore + ends[position].score
-        Self.improve(&ends[characterEnd], unknownID, Double(score), from: position)
+        Self.improve(&ends[characterEnd], unknownID, unknownScore + ends[position].score, from: position)
       }
       position = characterEnd
     }
@@ -89,18 +88,16 @@ struct SentencePieceLattice: Sendable {
       let id = trie.value(at: node)
       guard id >= 0 else { continue }
       let end = position + 1
-      let sum =
-        isUserDefined[Int(id)]
-        ? Double(Float(end - start) * bestScore) - Self.userDefinedPenalty + Double(score)
-        : Double(scores[Int(id)]) + Double(score)
-      Self.improve(&ends[end], id, sum, from: start)
+      let own =
+        isUserDefined[Int(id)] ? Float(end - start) * bestScore - Self.userDefinedPenalty : scores[Int(id)]
+      Self.improve(&ends[end], id, own + score, from: start)
       if end == characterEnd { hasCharacter = true }
     }
     return hasCharacter
   }
 
-  private static func improve(_ end: inout End, _ id: Int32, _ score: Double, from start: Int) {
-    guard end.start < 0 || score > Double(end.score) else { return }
-    end = End(id: id, score: Float(score), start: start)
+  private static func improve(_ end: inout End, _ id: Int32, _ score: Float, from start: Int) {
+    guard end.start < 0 || score > end.score else { return }
+    end = End(id: id, score: score, start: start)
   }
 }

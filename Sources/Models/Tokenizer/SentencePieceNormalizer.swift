@@ -96,8 +96,9 @@ struct SentencePieceNormalizer: Sendable {
   }
 
   private func removeSpaces(atEndOf changed: inout [UInt8]) {
-    while changed.count >= writtenSpace.count, changed.suffix(writtenSpace.count).elementsEqual(writtenSpace) {
-      changed.removeLast(writtenSpace.count)
+    let space = writtenSpace
+    while changed.count >= space.count, changed.suffix(space.count).elementsEqual(space) {
+      changed.removeLast(space.count)
     }
   }
 }

@@ -4,6 +4,9 @@ import Checkpoints
 ///
 /// The layout is in `Formats/sentencepiece.md`.
 struct SentencePieceRules: Sendable {
+  /// Longer texts are refused, so that a text grows by a bounded factor.
+  private static let textByteLimit = 256
+
   /// The units of a double array (darts-clone).
   private let units: [UInt32]
   /// The texts that are put in, each ended by a zero.
@@ -28,6 +31,8 @@ struct SentencePieceRules: Sendable {
     }
     units = (0..<trieByteCount / 4).map { word(sizeByteCount + 4 * $0) }
     texts = Array(bytes[(sizeByteCount + trieByteCount)...])
+    let longest = texts.split(separator: 0).map(\.count).max() ?? 0
+    guard longest <= Self.textByteLimit else { throw Self.malformed("a text of \(longest) bytes", path) }
   }
 
   private static func malformed(_ reason: String, _ path: String) -> FormatError {
