@@ -59,6 +59,39 @@ private enum SentencePieceGolden {
   }
 }
 
+/// Comparison with the `sentencepiece` library of the Python that is found first, where it has one.
+@Suite(.enabled(if: PythonPeer.has("sentencepiece"), "skipped: no Python with sentencepiece"))
+struct SentencePieceReferenceTests {
+  private static let script = """
+    import json, sys, sentencepiece
+    processor = sentencepiece.SentencePieceProcessor(model_file=sys.argv[1])
+    print(json.dumps([processor.encode(text) for text in json.load(open(sys.argv[2], encoding='utf-8'))]))
+    """
+
+  private func agree(_ model: String, on texts: [String]) throws {
+    let tokenizer = try Tokenizer(openedAt: model)
+    let folder = try TemporaryFolder()
+    let path = try folder.write("texts", JSONValue.array(texts.map { .string($0) }).compactText)
+    let output = try PythonPeer.run(Self.script, [model, path])
+    let expected = try #require(try JSONValue(parsing: Array(output.utf8).span.bytes).array)
+    try #require(expected.count == texts.count)
+    let different = zip(texts, expected).filter { text, expected in
+      tokenizer.encode(text).map { Int($0) } != expected.array?.compactMap(\.integer)
+    }
+    #expect(different.map(\.0.debugDescription) == [])
+  }
+
+  @Test(arguments: SentencePieceGolden.names)
+  func `agrees on random texts`(name: String) throws {
+    try agree(SentencePieceGolden.path(name), on: RandomTexts.make(count: 3000, seed: 53))
+  }
+
+  @Test(arguments: SentencePieceGolden.names)
+  func `agrees on a whole text`(name: String) throws {
+    try agree(SentencePieceGolden.path(name), on: [TokenizerFixtures.text("evaluation.txt")])
+  }
+}
+
 @Suite struct SentencePieceRuleTests {
   /// A model whose only rules are these bytes.
   private func tokenizer(rules: [UInt8]) throws -> Tokenizer {
