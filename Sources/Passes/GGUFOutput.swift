@@ -7,6 +7,8 @@ struct GGUFOutput {
   private static let translatedAssets: Set<String> = [
     "config.json", "tokenizer.json", "tokenizer_config.json", GGUFKeptTokenizer.fileName,
   ]
+  /// The files that it holds in place of `tokenizer.json`.
+  private static let translatedModelAssets: Set<String> = [SentencePieceFile.fileName, "added_tokens.json"]
 
   /// The checkpoint to write, with the tensor names that a reader of the file gives.
   let checkpoint: Checkpoint
@@ -34,6 +36,11 @@ struct GGUFOutput {
   private static func tokenizer(
     of checkpoint: Checkpoint, _ configuration: JSONValue, vocabularySize: Int, path: String
   ) throws -> GGUFExportTokenizer {
+    if let pieces = try SentencePieceFile(of: checkpoint) {
+      return try GGUFExportTokenizer(
+        pieces, pieces.settings(of: checkpoint), templates: chatTemplates(of: checkpoint),
+        vocabularySize: vocabularySize)
+    }
     if let kept = try GGUFKeptTokenizer(of: checkpoint) {
       return try kept.export(vocabularySize: vocabularySize)
     }
@@ -71,10 +78,12 @@ struct GGUFOutput {
   private func report(of export: GGUFExport) -> OutputReport {
     var report = OutputReport()
     report.types = export.typeCounts.map { ($0.type, $0.count) }
+    let names = checkpoint.contents.assets.map(\.name)
+    let translated =
+      names.contains("tokenizer.json")
+      ? Self.translatedAssets : Self.translatedAssets.union(Self.translatedModelAssets)
     report.leftOut =
-      checkpoint.contents.assets.map(\.name).filter {
-        !Self.translatedAssets.contains($0) && !ChatTemplates.isFile($0)
-      } + plan.redundantTensors
+      names.filter { !translated.contains($0) && !ChatTemplates.isFile($0) } + plan.redundantTensors
     report.losses = export.losses.map {
       OutputReport.Loss(tensor: $0.tensor, type: $0.type, maximum: $0.maximum, mean: $0.mean)
     }
