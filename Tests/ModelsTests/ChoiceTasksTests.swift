@@ -116,7 +116,7 @@ import Testing
     let chosen = TaskScore.Chosen([-2, -2, -3], of: ["ab", "cd", "éééé"])
     #expect(chosen.byLikelihood == 0)
     #expect(chosen.byLikelihoodPerCharacter == 2)
-    // -4 / 4 code points is above -3 / 2; with the 8 bytes of the first choice, 2.9 / 3 would not be.
+    // -4 / 4 code points is below -2.9 / 3; -4 / 8 bytes would be above.
     #expect(TaskScore.Chosen([-4, -2.9], of: ["éééé", "abc"]).byLikelihoodPerCharacter == 1)
   }
 
