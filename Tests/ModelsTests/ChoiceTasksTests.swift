@@ -112,11 +112,21 @@ import Testing
     }
   }
 
+  @Test func `a last token outside of the vocabulary is refused`() throws {
+    let small = try TinyModel { $0.vocabularySize = 300 }.write(to: TemporaryFolder().path("model"))
+    // The token of ' unto' is 320; the model reads only the one before it.
+    let question = try sequences("a", ["unto", "the"])
+    #expect(question.windows == [[66, 320], [66, 260]])
+    #expect(throws: ModelError.tokenOutOfRange(id: 320, vocabularySize: 300)) {
+      _ = try Transformer(small).logLikelihoods(of: [question])
+    }
+  }
+
   @Test func `among equal scores the first choice is chosen, and characters are code points`() {
     let chosen = TaskScore.Chosen([-2, -2, -3], of: ["ab", "cd", "éééé"])
     #expect(chosen.byLikelihood == 0)
     #expect(chosen.byLikelihoodPerCharacter == 2)
-    // -4 / 4 code points is above -3 / 2; with the 8 bytes of the first choice, 2.9 / 3 would not be.
+    // -4 / 4 code points is below -2.9 / 3; -4 / 8 bytes would be above.
     #expect(TaskScore.Chosen([-4, -2.9], of: ["éééé", "abc"]).byLikelihoodPerCharacter == 1)
   }
 

@@ -86,7 +86,7 @@ import Testing
               window: 512
               max_tokens: null
               continuations: 4
-              continuation_tokens: 32
+              continuation_tokens: 24
               max_kl: 0.0001
               max_mean_kl: null
               max_logit_difference: null

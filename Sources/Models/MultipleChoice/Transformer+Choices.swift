@@ -1,3 +1,4 @@
+import Checkpoints
 import Kernels
 
 extension Transformer {
@@ -13,6 +14,11 @@ extension Transformer {
   package func logLikelihoods(
     of questions: [ChoiceSequences], progress: ProgressHandler = { _ in }
   ) throws -> [[Double]] {
+    // The last token of a choice is read from the logits only, which the embedding does not check.
+    let size = configuration.vocabularySize
+    if let token = questions.flatMap(\.windows).joined().first(where: { !(0..<size).contains(Int($0)) }) {
+      throw ModelError.tokenOutOfRange(id: Int(token), vocabularySize: size)
+    }
     let runs = questions.enumerated().flatMap { index, question in ChoiceRun.runs(of: question, index) }
     let length = runs.map(\.inputs.count).max() ?? 1
     let rotary = rotaryTables(positions: length)

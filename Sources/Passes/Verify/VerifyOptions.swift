@@ -36,7 +36,7 @@ public struct VerifyOptions: PassOptionValues {
   /// The number of windows whose beginnings both sides continue; 0 for none, unused with `prompts`.
   public var continuations = 4
   /// The maximum number of tokens that both sides write after each prompt, at least 8.
-  public var continuationTokens = 32
+  public var continuationTokens = 24
   /// The texts that both sides continue; empty selects the beginnings of windows.
   public var prompts: [String] = []
   /// The limit of the number of prompts where the candidate's continuation collapses and the reference's does
