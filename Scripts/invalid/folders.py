@@ -193,7 +193,7 @@ def add_configurations(catalogue):
     change("sliding-window", "key 'sliding_window': ", model_type="mistral", sliding_window=16)
     change("rope-theta-negative", "key 'rope_theta': must be more than 1", rope_theta=-10000)
     change("rope-theta-text", "key 'rope_theta': must be a number", rope_theta="10000")
-    change("rope-type-other", "key 'rope_scaling.rope_type': rope type 'yarn'", rope_scaling={"rope_type": "yarn"})
+    change("rope-type-other", "key 'rope_scaling.rope_type': rope type 'axial'", rope_scaling={"rope_type": "axial"})
     change("rope-type-number", "key 'rope_scaling.rope_type'", rope_scaling={"rope_type": 3})
     change("rope-scaling-text", "key 'rope_scaling'", rope_scaling="linear")
     change("rope-scaling-array", "key 'rope_scaling'", rope_scaling=[8.0])
