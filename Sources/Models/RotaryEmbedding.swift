@@ -52,15 +52,6 @@ package struct RotaryEmbedding: Sendable {
     queryFactors = description.queryGrowth.map { growth in (0..<positionCount).map(growth.factor(at:)) } ?? []
   }
 
-  /// Tabulates positions `0..<positionCount` for heads that turn as a whole, halves against halves.
-  package init(_ parameters: RotaryParameters, headSize: Int, positionCount: Int) {
-    let head = AttentionDescription(headCount: 1, keyValueHeadCount: 1, headSize: headSize)
-    self.init(RotaryDescription(head, parameters: parameters), positionCount: positionCount)
-  }
-
-  /// Whether the table depends on the length of the sequence.
-  package var dependsOnLength: Bool { description.parameters.dependsOnLength }
-
   /// Turns queries and keys by their positions, or their gradients back.
   ///
   /// - Parameters:
