@@ -6,15 +6,16 @@ import Checkpoints
 struct SentencePieceLattice: Sendable {
   /// How much less probable than the least probable piece an unknown character is.
   private static let unknownPenalty: Float = 10
-  /// User-defined pieces have this score, so that they always win.
-  private static let userDefinedPenalty: Float = 0.1
+  /// A user-defined piece has this score for each byte but one, whatever its own score is.
+  private static let userDefinedScore: Float = 0.1
+  /// Sums below this one are counted from the current place on, so that a long text does not lose digits.
+  private static let leastSum: Float = -100_000
 
   /// All pieces but unused ones.
   private let trie: SentencePieceTrie
   private let scores: [Float]
   private let isUserDefined: [Bool]
   private let unknownScore: Float
-  private let bestScore: Float
   private let unknownID: Int32
 
   /// The last piece of the best sequence that ends at an offset.
@@ -32,12 +33,10 @@ struct SentencePieceLattice: Sendable {
   init(_ vocabulary: SentencePieceVocabulary, texts: [String]) {
     var trie = SentencePieceTrie()
     var least = Float.greatestFiniteMagnitude
-    var best = Float.leastNormalMagnitude
     for (id, kind) in vocabulary.kinds.enumerated() {
       switch kind {
       case .normal:
         least = min(least, vocabulary.scores[id])
-        best = max(best, vocabulary.scores[id])
         trie.insert(Array(texts[id].utf8), value: Int32(id))
       case .userDefined: trie.insert(Array(texts[id].utf8), value: Int32(id))
       case .unknown, .control, .unused, .byte: continue
@@ -47,7 +46,6 @@ struct SentencePieceLattice: Sendable {
     scores = vocabulary.scores
     isUserDefined = vocabulary.kinds.map { $0 == .userDefined }
     unknownScore = least - Self.unknownPenalty
-    bestScore = best
     unknownID = vocabulary.unknownID
   }
 
@@ -59,10 +57,16 @@ struct SentencePieceLattice: Sendable {
   func cut(_ text: Span<UInt8>, _ body: (Int32, Range<Int>) -> Void) {
     var ends = [End](repeating: End(), count: text.count + 1)
     var position = 0
+    var furthestEnd = 0
     while position < text.count {
+      let base = ends[position].score
+      if base < Self.leastSum {
+        for end in position...furthestEnd where ends[end].start >= 0 { ends[end].score -= base }
+      }
       let characterEnd = text.endOfCharacter(at: position)
-      if !extend(from: position, characterEnd, text, &ends) {
+      if !extend(from: position, characterEnd, text, &ends, &furthestEnd) {
         Self.improve(&ends[characterEnd], unknownID, unknownScore + ends[position].score, from: position)
+        furthestEnd = max(furthestEnd, characterEnd)
       }
       position = characterEnd
     }
@@ -77,7 +81,7 @@ struct SentencePieceLattice: Sendable {
 
   /// Tries every piece that begins at an offset; returns whether one of them is a single character.
   private func extend(
-    from start: Int, _ characterEnd: Int, _ text: Span<UInt8>, _ ends: inout [End]
+    from start: Int, _ characterEnd: Int, _ text: Span<UInt8>, _ ends: inout [End], _ furthestEnd: inout Int
   ) -> Bool {
     var hasCharacter = false
     var node = SentencePieceTrie.root
@@ -89,8 +93,9 @@ struct SentencePieceLattice: Sendable {
       guard id >= 0 else { continue }
       let end = position + 1
       let own =
-        isUserDefined[Int(id)] ? Float(end - start) * bestScore - Self.userDefinedPenalty : scores[Int(id)]
+        isUserDefined[Int(id)] ? Float(end - start - 1) * Self.userDefinedScore : scores[Int(id)]
       Self.improve(&ends[end], id, own + score, from: start)
+      furthestEnd = max(furthestEnd, end)
       if end == characterEnd { hasCharacter = true }
     }
     return hasCharacter
