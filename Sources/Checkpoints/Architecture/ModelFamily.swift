@@ -41,7 +41,7 @@ package struct ModelFamily: Sendable, Equatable {
   /// The supported families.
   package static let all: [ModelFamily] = [
     .llama, .mistral, .ministral3, .qwen2, .qwen3, .gemma, .gemma2, .gemma3, .phi3, .smollm3, .granite, .olmo2,
-    .olmo3, .glm4, .cohere2, .starcoder2, .gptNeoX,
+    .olmo3, .glm4, .cohere2, .starcoder2, .gptNeoX, .qwen3_5, .lfm2, .gemma4,
   ]
 
   package static func == (first: ModelFamily, second: ModelFamily) -> Bool {
