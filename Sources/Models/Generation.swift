@@ -68,7 +68,7 @@ extension Transformer {
   ///
   /// - Throws: `ModelError.contextTooLong`.
   package func requireContext(_ tokens: Int) throws {
-    guard tokens > configuration.contextLength else { return }
-    throw ModelError.contextTooLong(tokens: tokens, limit: configuration.contextLength)
+    guard tokens > configuration.longestSequence else { return }
+    throw ModelError.contextTooLong(tokens: tokens, limit: configuration.longestSequence)
   }
 }

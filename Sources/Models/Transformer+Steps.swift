@@ -20,8 +20,8 @@ package struct HaltedWindow: Sendable {
   fileprivate var part = 0
   /// The index of the part's operation that takes `value` as input.
   fileprivate var operation = 0
-  /// The output of attention, `[tokens, heads · headSize]`, while the window is paused after it; nil when the
-  /// input is the residual stream.
+  /// The output of attention, `[tokens, heads · headSize]`, or of a recurrence, while the window is paused
+  /// after it; nil when the input is the residual stream.
   ///
   /// The inputs of other groups follow from these two, so they are not kept.
   fileprivate var value: Matrix?
@@ -67,6 +67,7 @@ extension Transformer {
       }
       add(x, to: &window.hidden)
       (window.part, window.operation) = (window.part + 1, 0)
+      if window.part == parts.count { finish(layer, &window.hidden) }
     }
     guard window.part < parts.count else {
       window.part = 0
@@ -74,14 +75,14 @@ extension Transformer {
     }
     let operations = parts[window.part].operations
     guard
-      let attention = operations[window.operation..<target.operation].lastIndex(where: \.isAttention)
+      let mixing = operations[window.operation..<target.operation].lastIndex(where: \.mixesTokens)
     else { return }
     var x = window.value ?? window.shared ?? window.hidden
     window.value = nil
-    for operation in operations[window.operation...attention] {
+    for operation in operations[window.operation...mixing] {
       apply(operation, to: &x, of: layer, in: &environment)
     }
-    (window.operation, window.value) = (attention + 1, x)
+    (window.operation, window.value) = (mixing + 1, x)
   }
 
   /// Returns the input of a group of linears for a window that is paused before the group.
@@ -105,14 +106,17 @@ extension Transformer {
 }
 
 extension LayerOperation {
-  fileprivate var isAttention: Bool {
-    guard case .attention = self else { return false }
-    return true
+  /// Whether a token's result depends on other tokens.
+  fileprivate var mixesTokens: Bool {
+    switch self {
+    case .attention, .recurrence: true
+    case .norm, .headNorms, .linears, .separateHeads, .columns, .rotary, .gate, .activation, .scale: false
+    }
   }
 }
 
-/// The environment for inputs that are computed again; attention is never recomputed, because its result is
-/// kept.
+/// The environment for inputs that are computed again; what mixes tokens is never recomputed, because its
+/// result is kept.
 private struct RecomputingEnvironment: LayerEnvironment {
   func product(_ group: LinearGroup, _ x: Matrix) -> Matrix { group(x) }
 
@@ -122,5 +126,9 @@ private struct RecomputingEnvironment: LayerEnvironment {
 
   func attend(_ queriesKeysValues: Matrix, _ attention: Attention) -> Matrix {
     preconditionFailure("what attention gives is kept")
+  }
+
+  func recur(_ x: Matrix, _ recurrence: some Recurrence) -> Matrix {
+    preconditionFailure("what a recurrence gives is kept")
   }
 }

@@ -92,7 +92,7 @@ import Testing
               max_logit_difference: null
               min_top1_agreement: null
               max_perplexity_ratio: null
-              max_collapsed: 0
+              max_collapsed: null
               min_equal_tokens: null
 
         """)

@@ -158,7 +158,7 @@ import Testing
       return try Verification(reference: reference, candidate: collapsed, options).checks
     }
     let failed = try #require(try checks(bench.input).last)
-    #expect(failed.name == "max_collapsed" && failed.value == 2 && failed.limit == 0 && !failed.passed)
+    #expect(failed.name == "max_collapsed" && failed.value == 2 && failed.limit == 1 && !failed.passed)
     #expect(try checks(bench.input) { $0.maxCollapsed = 2 }.last?.passed == true)
     #expect(try checks(collapsed).last?.passed == true)
     let off = try checks(bench.input) {

@@ -10,6 +10,10 @@ package enum LinearGroupKind: Sendable, Hashable, CaseIterable {
   case gateAndUp
   /// The linear from the inside of the feed-forward part back to the residual stream.
   case down
+  /// The linears that a part with a state begins with: a gated delta net or a short convolution.
+  case mixerInputs
+  /// The linear from the result of a part with a state back to the residual stream.
+  case mixerOutput
 }
 
 /// One operation of a layer; it replaces the value that flows through its part.
@@ -23,10 +27,14 @@ package enum LayerOperation: Sendable, Equatable {
   /// Takes the queries, keys and values of each head together, and puts all queries, all keys and all values
   /// side by side.
   case separateHeads(AttentionDescription)
+  /// Puts ranges of columns side by side; each column is in one of them at least.
+  case columns([Range<Int>])
   /// Turns queries and keys by their positions.
   case rotary(RotaryDescription)
   /// Replaces queries, keys and values with the weighted values of every head.
   case attention(AttentionDescription)
+  /// Passes the tokens in order through a state of fixed size.
+  case recurrence(RecurrenceDescription)
   /// Replaces gate and up with `activation(gate) · up`.
   case gate(Activation)
   /// Applies the activation to each element.
@@ -68,14 +76,18 @@ package struct LayerDescription: Sendable, Equatable {
   package let entries: [Entry]
   /// The groups of linears, in the order of the computation.
   package let groups: [LinearGroupKind]
+  /// The factor of the stream after the last part, `[1]`; nil without one.
+  package let streamFactor: TensorSlot?
 
   /// Joins parts in order; no group of linears may occur twice.
-  package init(_ parts: [LayerPart]) {
+  package init(_ parts: [LayerPart], streamFactor: TensorSlot? = nil) {
     self.parts = parts
+    self.streamFactor = streamFactor
     groups = parts.flatMap(\.groups)
     precondition(Set(groups).count == groups.count, "a group of linears stands twice in a layer")
     precondition(parts.first?.isParallel != true, "there is no part before the first one")
-    entries = parts.flatMap(\.entries).reduce(into: []) { entries, entry in
+    let factor = streamFactor.map { [Entry(slot: $0, group: nil, ownNorm: nil, norm: nil)] } ?? []
+    entries = (parts.flatMap(\.entries) + factor).reduce(into: []) { entries, entry in
       if !entries.contains(where: { $0.slot.module == entry.slot.module }) { entries.append(entry) }
     }
   }
@@ -110,23 +122,28 @@ extension LayerPart {
   fileprivate var entries: [LayerDescription.Entry] {
     var entries: [LayerDescription.Entry] = []
     var last: NormDescription?
-    func vector(_ norm: NormDescription) -> LayerDescription.Entry {
-      LayerDescription.Entry(slot: norm.slot, group: nil, ownNorm: norm, norm: nil)
+    func add(_ norm: NormDescription) {
+      guard norm.hasWeights else { return }
+      entries.append(LayerDescription.Entry(slot: norm.slot, group: nil, ownNorm: norm, norm: nil))
+    }
+    func add(_ vectors: [TensorSlot]) {
+      entries += vectors.map { LayerDescription.Entry(slot: $0, group: nil, ownNorm: nil, norm: nil) }
     }
     for operation in operations {
       var norm: NormDescription?
       switch operation {
       case .norm(let description):
-        entries.append(vector(description))
+        add(description)
         norm = description
-      case .headNorms(let norms): entries += norms.map { vector($0.norm) }
+      case .headNorms(let norms):
+        for headNorm in norms { add(headNorm.norm) }
       case .linears(let group, let slots):
         entries += slots.map { LayerDescription.Entry(slot: $0, group: group, ownNorm: nil, norm: last) }
-      case .attention(let attention):
-        entries += (attention.sinks.map { [$0] } ?? []).map {
-          LayerDescription.Entry(slot: $0, group: nil, ownNorm: nil, norm: nil)
-        }
-      case .separateHeads, .rotary, .gate, .activation, .scale: break
+      case .attention(let attention): add(attention.sinks.map { [$0] } ?? [])
+      case .recurrence(let recurrence):
+        add(recurrence.vectors)
+        if let norm = recurrence.norm { add(norm) }
+      case .separateHeads, .columns, .rotary, .gate, .activation, .scale: break
       }
       last = norm
     }

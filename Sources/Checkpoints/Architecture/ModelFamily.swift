@@ -39,9 +39,8 @@ package struct ModelFamily: Sendable, Equatable {
 
   /// The supported families.
   package static let all: [ModelFamily] = [
-    .llama, .mistral, .ministral3, .qwen2, .qwen3, .gemma, .gemma2, .gemma3, .phi3, .smollm3, .granite,
-    .olmo2,
-    .olmo3, .glm4, .cohere2, .starcoder2, .gptNeoX,
+    .llama, .mistral, .ministral3, .qwen2, .qwen3, .qwen3_5, .gemma, .gemma2, .gemma3, .gemma4, .phi3,
+    .smollm3, .granite, .olmo2, .olmo3, .glm4, .cohere2, .starcoder2, .gptNeoX, .lfm2,
   ]
 
   package static func == (first: ModelFamily, second: ModelFamily) -> Bool {

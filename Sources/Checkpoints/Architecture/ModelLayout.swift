@@ -183,7 +183,7 @@ extension Checkpoint {
 }
 
 extension ModelLayout {
-  /// Whether a module is a linear of a layer.
+  /// Whether a module is a linear of a layer that may have few bits, or an adapter.
   package func isLayerLinear(_ module: String) -> Bool {
     let start = "\(prefix)\(family.layers.module)."
     guard module.hasPrefix(start) else { return false }
@@ -192,6 +192,8 @@ extension ModelLayout {
       (0..<configuration.layerCount).contains(index), "\(index)" == rest[..<dot]
     else { return false }
     let name = rest[rest.index(after: dot)...]
-    return description.layers[index].entries.contains { $0.group != nil && $0.slot.module == name }
+    return description.layers[index].entries.contains {
+      $0.group != nil && $0.slot.isQuantizable && $0.slot.module == name
+    }
   }
 }

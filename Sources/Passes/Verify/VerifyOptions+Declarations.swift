@@ -55,7 +55,7 @@ extension VerifyOptions {
     Option(
       "max_collapsed", \.maxCollapsed, .integer(in: 0...Int.max),
       "limit of the number of prompts where only the candidate's continuation collapses"
-    ).when(\.comparesGeneration)
+    ).byDefault("half of the prompts").when(\.comparesGeneration)
     Option(
       "min_equal_tokens", \.minEqualTokens, .number(.atLeast(0)),
       "minimum of the mean number of first tokens that both sides write alike"

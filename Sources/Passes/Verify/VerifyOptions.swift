@@ -40,8 +40,8 @@ public struct VerifyOptions: PassOptionValues {
   /// The texts that both sides continue; empty selects the beginnings of windows.
   public var prompts: [String] = []
   /// The limit of the number of prompts where the candidate's continuation collapses and the reference's does
-  /// not.
-  public var maxCollapsed = 0
+  /// not; nil for half of the prompts.
+  public var maxCollapsed: Int?
   /// The minimum of the mean number of first tokens that both sides write alike.
   public var minEqualTokens: Double?
   /// The limit of the KL divergence at any token, in nats.

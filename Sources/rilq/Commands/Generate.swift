@@ -100,11 +100,11 @@ extension Generate {
   /// Continues the prompt and prints the text as it is generated.
   private func answer(_ prompt: String, _ writer: Writer, _ notices: [String]) throws {
     let tokens = try writer.tokens(of: prompt)
-    let room = writer.model.configuration.contextLength - tokens.count
+    let room = writer.model.configuration.longestSequence - tokens.count
     guard room >= maxTokens ?? 1 else {
       throw PassError.usage(
         "the prompt has \(tokens.count) tokens, which leave \(max(room, 0)) of the model's context of "
-          + "\(writer.model.configuration.contextLength)")
+          + "\(writer.model.configuration.longestSequence)")
     }
     var stream = TextStream(writer.tokenizer, after: tokens)
     var text = ""
@@ -144,7 +144,7 @@ extension Generate {
   private func write(
     _ count: Int, to output: String, _ writer: Writer, _ progress: ProgressDisplay, _ notices: [String]
   ) throws {
-    let context = writer.model.configuration.contextLength
+    let context = writer.model.configuration.longestSequence
     let length = 1 + (maxTokens ?? max(1, min(Self.sampleTokens, context - 1)))
     guard length <= context else {
       throw PassError.usage(
