@@ -7,6 +7,8 @@ struct GGUFOutput {
   private static let translatedAssets: Set<String> = [
     "config.json", "tokenizer.json", "tokenizer_config.json", GGUFKeptTokenizer.fileName,
   ]
+  /// The files that it holds in place of `tokenizer.json`.
+  private static let translatedModelAssets: Set<String> = [SentencePieceFile.fileName, "added_tokens.json"]
 
   /// The checkpoint to write, with the tensor names that a reader of the file gives.
   let checkpoint: Checkpoint
@@ -26,23 +28,30 @@ struct GGUFOutput {
       let json = try Self.json(ModelConfiguration.fileName, of: checkpoint)
       let model = try GGUFExportModel(of: checkpoint, name: Self.name(in: json))
       let tokenizer = try Self.tokenizer(
-        of: checkpoint, json, vocabularySize: model.layout.configuration.vocabularySize, path: path)
+        of: checkpoint, json, model, path: path)
       return try GGUFExportPlan(checkpoint.contents, model, tokenizer, path: path)
     }
   }
 
   private static func tokenizer(
-    of checkpoint: Checkpoint, _ configuration: JSONValue, vocabularySize: Int, path: String
+    of checkpoint: Checkpoint, _ configuration: JSONValue, _ model: GGUFExportModel, path: String
   ) throws -> GGUFExportTokenizer {
+    let vocabularySize = model.layout.configuration.vocabularySize
+    if let pieces = try SentencePieceFile(of: checkpoint) {
+      return try GGUFExportTokenizer(
+        pieces, pieces.settings(of: checkpoint), templates: chatTemplates(of: checkpoint),
+        vocabularySize: vocabularySize)
+    }
     if let kept = try GGUFKeptTokenizer(of: checkpoint) {
       return try kept.export(vocabularySize: vocabularySize)
     }
     // Reading the whole tokenizer checks that the parts taken over belong together.
-    _ = try Tokenizer(of: checkpoint)
+    let tokenizer = try Tokenizer(of: checkpoint)
     return try GGUFExportTokenizer(
       tokenizer: json("tokenizer.json", of: checkpoint),
       settings: json("tokenizer_config.json", of: checkpoint), configuration: configuration,
-      templates: chatTemplates(of: checkpoint), vocabularySize: vocabularySize, path: path)
+      templates: chatTemplates(of: checkpoint), vocabularySize: vocabularySize, modelName: model.name,
+      mergesMakeTokens: { tokenizer.mergesMakeTokens }, path: path)
   }
 
   /// The tensors that the file does not need.
@@ -71,14 +80,17 @@ struct GGUFOutput {
   private func report(of export: GGUFExport) -> OutputReport {
     var report = OutputReport()
     report.types = export.typeCounts.map { ($0.type, $0.count) }
+    let names = checkpoint.contents.assets.map(\.name)
+    let translated =
+      names.contains("tokenizer.json")
+      ? Self.translatedAssets : Self.translatedAssets.union(Self.translatedModelAssets)
     report.leftOut =
-      checkpoint.contents.assets.map(\.name).filter {
-        !Self.translatedAssets.contains($0) && !ChatTemplates.isFile($0)
-      } + plan.redundantTensors
+      names.filter { !translated.contains($0) && !ChatTemplates.isFile($0) } + plan.redundantTensors
     report.losses = export.losses.map {
       OutputReport.Loss(tensor: $0.tensor, type: $0.type, maximum: $0.maximum, mean: $0.mean)
     }
     report.bitsPerWeight = export.bitsPerWeight
+    report.notices = plan.notices
     return report
   }
 

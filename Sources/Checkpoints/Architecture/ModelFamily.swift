@@ -25,8 +25,7 @@ package struct ModelFamily: Sendable, Equatable {
   /// What mlx-lm's program of the family computes; nil if that is not known.
   package var mlx: MLXProgram?
   /// Describes the model of a configuration.
-  package let describe:
-    @Sendable (DecoderSizes, ConfigurationKeys) throws(FormatError) -> ModelDescription
+  package let describe: @Sendable (DecoderSizes, ConfigurationKeys) throws(FormatError) -> ModelDescription
 
   /// Joins the names of a family with its description.
   package init(
@@ -42,7 +41,8 @@ package struct ModelFamily: Sendable, Equatable {
 
   /// The supported families.
   package static let all: [ModelFamily] = [
-    .llama, .mistral, .ministral3, .qwen2, .qwen3, .gemma, .gemma2, .gemma3, .phi3, .smollm3, .granite, .olmo2,
+    .llama, .mistral, .ministral3, .qwen2, .qwen3, .gemma, .gemma2, .gemma3, .phi3, .smollm3, .granite,
+    .olmo2,
     .olmo3, .glm4, .cohere2, .starcoder2, .gptNeoX,
   ]
 

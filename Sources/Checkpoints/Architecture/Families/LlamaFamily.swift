@@ -23,7 +23,8 @@ extension ModelFamily {
     parts.rowOrder = .rotaryPairs
     let attentionHasBias = try keys.optionalBool("attention_bias") ?? false
     let feedForwardHasBias = try keys.optionalBool("mlp_bias") ?? false
-    var rotary = RotaryDescription(sizes.attention, parameters: try RotaryParameters(keys, sizes, understood: understoodRotaryKeys))
+    var rotary = RotaryDescription(
+      sizes.attention, parameters: try RotaryParameters(keys, sizes, understood: understoodRotaryKeys))
     rotary.queryGrowth = queryGrowth
     let (usual, turning) = (parts, rotary)
     return parts.model(

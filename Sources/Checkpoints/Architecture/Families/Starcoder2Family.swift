@@ -24,7 +24,8 @@ extension ModelFamily {
             .linears(
               .down,
               [
-                TensorSlot("mlp.c_proj", gguf: "ffn_down", [sizes.stream, sizes.feedForward], hasBias: hasBias)
+                TensorSlot(
+                  "mlp.c_proj", gguf: "ffn_down", [sizes.stream, sizes.feedForward], hasBias: hasBias)
               ]),
           ]),
         ]))
