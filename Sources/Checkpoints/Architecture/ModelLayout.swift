@@ -59,12 +59,14 @@ package struct ModelLayout: Sendable, Equatable {
     let family = configuration.family
     let description = configuration.description
     self.configuration = configuration
-    prefix =
+    let prefix =
       family.prefixes.first { has(ModuleTensor.weight.name(of: $0 + description.embedding.module)) }
       ?? family.prefixes[0]
+    self.prefix = prefix
     headPrefix =
       family.headPrefixes.first { has(ModuleTensor.weight.name(of: $0 + description.head.module)) }
-      ?? family.headPrefixes[0]
+      // A head to add goes where it would be: beside the model.
+      ?? family.headPrefixes.first { $0 + "model." == prefix } ?? family.headPrefixes[0]
   }
 
   /// Reads a checkpoint's configuration and finds its tensors.

@@ -39,6 +39,11 @@ extension ModelFamily {
     ]
     // Published files have it; transformers turns whole heads.
     family.ignoredKeys = ["rotary_pct"]
+    family.mlx = MLXProgram {
+      $0.windows = .pattern
+      $0.heads = .embeddingOnly
+      $0.scalings = .none
+    }
     return family
   }()
 }

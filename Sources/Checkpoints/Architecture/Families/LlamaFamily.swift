@@ -10,6 +10,7 @@ extension ModelFamily {
     family.understoodKeys = ["attention_bias", "mlp_bias"]
     // transformers computes a Llama without windows, whatever these keys say.
     family.ignoredKeys = ["sliding_window", "use_sliding_window", "layer_types", "max_window_layers"]
+    family.mlx = MLXProgram { $0.windows = .layerTypes }
     return family
   }()
 

@@ -12,6 +12,7 @@ extension ModelFamily {
     }
     family.defaults.epsilon = 1e-5
     family.understoodKeys = ["attention_bias"]
+    family.mlx = MLXProgram()
     return family
   }()
 
@@ -35,6 +36,7 @@ extension ModelFamily {
     }
     family.defaults.epsilon = 1e-5
     family.understoodKeys = ["attention_bias", "sliding_window", "layer_types"]
+    family.mlx = MLXProgram { $0.windows = .layerTypes }
     return family
   }()
 }

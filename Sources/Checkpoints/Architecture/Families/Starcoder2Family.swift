@@ -37,6 +37,11 @@ extension ModelFamily {
     family.defaults.tiesEmbeddings = true
     family.defaults.contextLength = 4096
     family.understoodKeys = ["use_bias", "sliding_window"]
+    family.mlx = MLXProgram {
+      $0.scalings = .none
+      $0.biases = .all
+      $0.readsHeadSize = false
+    }
     return family
   }()
 }
