@@ -20,6 +20,7 @@ extension ModelFamily {
     }
     family.understoodKeys = ["sliding_window", "use_sliding_window", "max_window_layers", "layer_types"]
     family.defaults.contextLength = 32_768
+    family.gguf.biases = [.queriesKeysValues]
     return family
   }()
 
@@ -51,6 +52,7 @@ extension ModelFamily {
     ]
     family.defaults.headSize = 128
     family.defaults.contextLength = 32_768
+    family.gguf.hasOwnHeadSize = true
     return family
   }()
 }

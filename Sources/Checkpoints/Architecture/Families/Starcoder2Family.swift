@@ -36,6 +36,8 @@ extension ModelFamily {
     family.defaults.tiesEmbeddings = true
     family.defaults.contextLength = 4096
     family.understoodKeys = ["use_bias", "sliding_window"]
+    family.gguf.normKind = .standardDeviation
+    family.gguf.biases = Set(LinearGroupKind.allCases)
     return family
   }()
 }
