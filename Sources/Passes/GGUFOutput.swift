@@ -13,6 +13,8 @@ struct GGUFOutput {
   /// The checkpoint to write, with the tensor names that a reader of the file gives.
   let checkpoint: Checkpoint
   private let plan: GGUFExportPlan
+  /// The name that a reader of the file gives to a module.
+  private let usualName: (String) -> String
 
   /// Finds a place for every tensor and setting, from headers, configuration and tokenizer.
   ///
@@ -22,7 +24,10 @@ struct GGUFOutput {
   /// - Throws: `FormatError`; its problem is `.notExact` for a supported feature that a GGUF file cannot
   ///   hold.
   init(_ checkpoint: Checkpoint, path: String) throws {
-    let checkpoint = try Self.representable { try checkpoint.withUsualNames() }
+    let (checkpoint, layout) = try Self.representable {
+      (try Self.withNames(ofGGUF: checkpoint), try ModelLayout(of: checkpoint))
+    }
+    usualName = layout.usualName
     self.checkpoint = checkpoint
     plan = try Self.representable {
       let json = try Self.json(ModelConfiguration.fileName, of: checkpoint)
@@ -31,6 +36,16 @@ struct GGUFOutput {
         of: checkpoint, json, model, path: path)
       return try GGUFExportPlan(checkpoint.contents, model, tokenizer, path: path)
     }
+  }
+
+  /// The checkpoint with the names that a reader of the file gives, and with a head where a file needs one.
+  private static func withNames(ofGGUF checkpoint: Checkpoint) throws -> Checkpoint {
+    let checkpoint = try checkpoint.withUsualNames()
+    let layout = try ModelLayout(of: checkpoint)
+    guard layout.configuration.family.gguf.requiresHead, layout.configuration.tiesEmbeddings,
+      checkpoint.tensor(named: layout.head.name) == nil
+    else { return checkpoint }
+    return checkpoint.repeating(layout.embedding.module, as: layout.head.module)
   }
 
   private static func tokenizer(
@@ -55,7 +70,7 @@ struct GGUFOutput {
   }
 
   /// The tensors that the file does not need.
-  var redundantTensors: Set<String> { Set(plan.redundantTensors) }
+  var redundantTensors: Set<String> { Set(plan.redundantTensors + plan.foreignTensors) }
 
   /// Rejects tensors that cannot be represented, as far as this is known without their values.
   ///
@@ -64,17 +79,17 @@ struct GGUFOutput {
   ///   - modules: The modules that this run packs.
   /// - Throws: `FormatError.notExact` with the tensor.
   func requireRepresentable(_ options: GGUFExportOptions, packing modules: Set<String>) throws {
-    try plan.requireRepresentable(options, packing: modules)
+    try plan.requireRepresentable(options, packing: Set(modules.map(usualName)))
   }
 
   /// Chooses the tensors' types and writes the file.
   func write(
     to path: String, _ options: GGUFExportOptions
-  ) throws -> (byteCount: Int, report: OutputReport) {
+  ) throws -> (byteCount: Int, report: OutputReport, roundedNorms: Set<String>) {
     let export = try GGUFExport(plan, checkpoint, options)
     let writer = try GGUFWriter(export, path: path)
     try PlanWriter.copy(export.contents, from: checkpoint, into: writer)
-    return (try writer.finish(), report(of: export))
+    return (try writer.finish(), report(of: export), export.roundedNorms)
   }
 
   private func report(of export: GGUFExport) -> OutputReport {
@@ -86,6 +101,7 @@ struct GGUFOutput {
       ? Self.translatedAssets : Self.translatedAssets.union(Self.translatedModelAssets)
     report.leftOut =
       names.filter { !translated.contains($0) && !ChatTemplates.isFile($0) } + plan.redundantTensors
+    report.notices = plan.notices
     report.losses = export.losses.map {
       OutputReport.Loss(tensor: $0.tensor, type: $0.type, maximum: $0.maximum, mean: $0.mean)
     }

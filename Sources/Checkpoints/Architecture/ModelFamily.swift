@@ -16,6 +16,8 @@ package struct ModelFamily: Sendable, Equatable {
   package var headPrefixes = ["", "language_model."]
   /// The name between the prefix and the number of a layer, in a checkpoint and in GGUF.
   package var layers = (module: "layers", gguf: "blk")
+  /// What llama.cpp fixes, ignores or reads in a GGUF file.
+  package var gguf = GGUFConventions()
   /// What the family assumes if a key is missing.
   package var defaults = FamilyDefaults()
   /// Keys that `describe` reads.

@@ -169,18 +169,30 @@ extension CheckpointContents {
 }
 
 extension Checkpoint {
-  /// The checkpoint with the usual prefix before the names of its modules, except the head.
+  /// The checkpoint with the usual prefixes before the names of its modules; tensors of other parts of a
+  /// larger model keep their names.
   ///
   /// - Throws: What `ModelLayout.init` throws.
   package func withUsualNames() throws -> Checkpoint {
     let layout = try ModelLayout(of: self)
-    let family = layout.configuration.family
-    guard layout.prefix.isEmpty, !family.prefixes[0].isEmpty else { return self }
-    let (new, head) = (family.prefixes[0], layout.head.module)
-    return renamingTensors { name in
-      let isHead = name == head || name.hasPrefix(head + ".")
-      return isHead ? name : new + name
+    guard !layout.hasUsualPrefixes else { return self }
+    return renamingTensors(layout.usualName)
+  }
+}
+
+extension ModelLayout {
+  /// Whether the prefixes are those that most checkpoints of the family have.
+  fileprivate var hasUsualPrefixes: Bool {
+    prefix == family.prefixes[0] && headPrefix == family.headPrefixes[0]
+  }
+
+  /// The name of a tensor or module with the usual prefix.
+  package func usualName(_ name: String) -> String {
+    if name == head.module || name.hasPrefix(head.module + ".") {
+      return family.headPrefixes[0] + name.dropFirst(headPrefix.count)
     }
+    guard name.hasPrefix(prefix) else { return name }
+    return family.prefixes[0] + name.dropFirst(prefix.count)
   }
 }
 

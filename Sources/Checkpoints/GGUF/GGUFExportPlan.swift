@@ -9,9 +9,19 @@ package struct GGUFExportPlan: Sendable {
   package let notices: [String]
   /// The path for errors.
   let path: String
+  /// The tensors of other parts of a larger model, in their order.
+  package let foreignTensors: [String]
   /// The tensors of the checkpoint that the file does not need, in their order.
   package var redundantTensors: [String] {
     contents.tensors.map(\.name).filter(model.redundantTensors.contains)
+  }
+  /// What the file does not hold, and what llama.cpp computes differently; one sentence each.
+  package var notices: [String] {
+    guard let first = foreignTensors.first else { return model.notices }
+    let notice =
+      "the text model is written; \(foreignTensors.count) tensors of other parts of the model, of which "
+      + "'\(first)' is the first, are not"
+    return model.notices + [notice]
   }
 
   /// Finds a place for every tensor.
@@ -30,7 +40,7 @@ package struct GGUFExportPlan: Sendable {
     self.contents = contents
     self.model = model
     self.path = path
-    tensors = try model.tensors(of: contents, path: path)
+    (tensors, foreignTensors) = try model.tensors(of: contents, path: path)
     for (module, parameters) in contents.quantization where parameters.groupSize % 8 != 0 {
       throw FormatError(
         path, at: "module '\(module)'",

@@ -79,6 +79,13 @@ struct GGUFKeys {
     }
   }
 
+  func bools(_ key: String) throws(FormatError) -> [Bool]? {
+    try value(key, "a list of truth values") { value in
+      guard case .array(.bool, let elements) = value else { return nil }
+      return elements.compactMap { if case .bool(let bool) = $0 { bool } else { nil } }
+    }
+  }
+
   /// A positive size, small enough for products of three sizes.
   func size(_ key: String) throws(FormatError) -> Int {
     guard let size = try optionalSize(key) else { throw FormatError(path, .missing("key '\(key)'")) }

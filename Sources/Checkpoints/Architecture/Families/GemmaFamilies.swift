@@ -25,6 +25,7 @@ extension ModelFamily {
     family.defaults.keyValueHeadCount = 16
     family.defaults.contextLength = 8192
     family.understoodKeys = ["attention_bias"]
+    family.gguf.hasOwnHeadSize = true
     family.mlx = MLXProgram {
       $0.heads = .embeddingOnly
       $0.scalings = .none
@@ -61,6 +62,14 @@ extension ModelFamily {
     family.understoodKeys = [
       "attention_bias", "sliding_window", "layer_types", "attn_logit_softcapping", "final_logit_softcapping",
       "query_pre_attn_scalar",
+    ]
+    family.gguf.hasOwnHeadSize = true
+    family.gguf.windows = .allButEvery(2)
+    family.gguf.streamScaledLayerCount = 46
+    family.gguf.requiresCaps = true
+    family.gguf.numbers = [
+      .init("attn_logit_softcapping", "attn_logit_softcapping"),
+      .init("final_logit_softcapping", "final_logit_softcapping"),
     ]
     family.mlx = MLXProgram {
       $0.heads = .embeddingOnly
@@ -107,6 +116,13 @@ extension ModelFamily {
       "sliding_window_pattern", "_sliding_window_pattern", "rope_local_base_freq",
     ]
     family.ignoredKeys = ["attn_logit_softcapping"]
+    family.gguf.hasOwnHeadSize = true
+    family.gguf.windows = .allButEvery(6)
+    family.gguf.streamScaledLayerCount = 62
+    family.gguf.windowedBaseKey = "rope_local_base_freq"
+    family.gguf.windowedBase = 10_000
+    family.gguf.numbers = [.init("final_logit_softcapping", "final_logit_softcapping")]
+    family.gguf.fixedMembers = [.init("sliding_window_pattern", .integer(6))]
     family.mlx = MLXProgram {
       $0.windows = .pattern
       $0.biases = .none

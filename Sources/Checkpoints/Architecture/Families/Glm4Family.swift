@@ -31,6 +31,9 @@ extension ModelFamily {
     family.defaults.headSize = 128
     family.defaults.contextLength = 131_072
     family.understoodKeys = ["attention_bias", "partial_rotary_factor"]
+    family.gguf.biases = [.queriesKeysValues]
+    family.gguf.hasOwnHeadSize = true
+    family.gguf.turnedShareKey = "partial_rotary_factor"
     family.mlx = MLXProgram {
       $0.heads = .ownOnly
       $0.scalings = .none

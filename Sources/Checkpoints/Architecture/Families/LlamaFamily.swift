@@ -8,6 +8,9 @@ extension ModelFamily {
       try llamaModel(sizes, keys, windows: [Int?](repeating: nil, count: sizes.layerCount))
     }
     family.understoodKeys = ["attention_bias", "mlp_bias"]
+    family.gguf.biases = Set(LinearGroupKind.allCases)
+    family.gguf.hasOwnHeadSize = true
+    family.gguf.holdsDivisors = true
     // transformers computes a Llama without windows, whatever these keys say.
     family.ignoredKeys = ["sliding_window", "use_sliding_window", "layer_types", "max_window_layers"]
     family.mlx = MLXProgram { $0.windows = .layerTypes }

@@ -35,6 +35,8 @@ extension ModelFamily {
       "attention_bias", "mlp_bias", "sliding_window", "use_sliding_window", "layer_types", "no_rope_layers",
       "no_rope_layer_interval",
     ]
+    family.gguf.turningLayers = .allButEvery(4)
+    family.gguf.fixedMembers = [.init("no_rope_layer_interval", .integer(4))]
     // transformers windows the layers that do not turn, from whichever layer on.
     family.ignoredKeys = ["max_window_layers"]
     family.mlx = MLXProgram { $0.windows = .layerTypes }

@@ -37,6 +37,8 @@ extension ModelFamily {
     family.defaults.tiesEmbeddings = true
     family.defaults.contextLength = 4096
     family.understoodKeys = ["use_bias", "sliding_window"]
+    family.gguf.normKind = .standardDeviation
+    family.gguf.biases = Set(LinearGroupKind.allCases)
     family.mlx = MLXProgram {
       $0.scalings = .none
       $0.biases = .all
