@@ -37,7 +37,7 @@ extension Transformer {
       else { continue }
       return .notFinite(place("tensor '\(tensor.name)': value \(index)"))
     }
-    for linear in layer.linears {
+    for linear in layer.routers.flatMap(\.linear.linears) + layer.linears {
       if let error = notFinite(linear) { return error }
     }
     return nil

@@ -51,6 +51,7 @@ extension Transformer {
     case .gate(let activation): x = gated(x, by: activation)
     case .activation(let activation): x = activated(x, by: activation)
     case .scale(let factor): x.multiply(by: factor)
+    case .experts(let experts): x = output(of: experts, x, layer, in: &environment)
     }
   }
 
@@ -129,7 +130,7 @@ extension LayerOperation {
   var needsInput: Bool {
     switch self {
     case .rotary, .separateHeads, .scale: false
-    case .norm, .headNorms, .linears, .attention, .gate, .activation: true
+    case .norm, .headNorms, .linears, .attention, .gate, .activation, .experts: true
     }
   }
 
@@ -138,7 +139,7 @@ extension LayerOperation {
   var isComputedAgain: Bool {
     switch self {
     case .norm, .gate, .activation: true
-    case .headNorms, .linears, .separateHeads, .rotary, .attention, .scale: false
+    case .headNorms, .linears, .separateHeads, .rotary, .attention, .scale, .experts: false
     }
   }
 }

@@ -22,6 +22,10 @@ package struct ModelFamily: Sendable, Equatable {
   package var understoodKeys: Set<String> = []
   /// Keys that the family ignores although they mean something in other families.
   package var ignoredKeys: Set<String> = []
+  /// Keys that MLX's program of the family needs, with the key that newer configurations have in its place.
+  package var aliasesForMLX: [(key: String, alias: String)] = []
+  /// Keys that MLX's program of the family needs, with the value that a missing key stands for.
+  package var defaultsForMLX: [(key: String, value: JSONValue)] = []
   /// Describes the model of a configuration.
   package let describe:
     @Sendable (DecoderSizes, ConfigurationKeys) throws(FormatError) -> ModelDescription
@@ -41,7 +45,7 @@ package struct ModelFamily: Sendable, Equatable {
   /// The supported families.
   package static let all: [ModelFamily] = [
     .llama, .mistral, .ministral3, .qwen2, .qwen3, .gemma, .gemma2, .gemma3, .phi3, .smollm3, .granite, .olmo2,
-    .olmo3, .glm4, .cohere2, .starcoder2, .gptNeoX,
+    .olmo3, .glm4, .cohere2, .starcoder2, .gptNeoX, .mixtral, .qwen3Moe, .gptOss,
   ]
 
   package static func == (first: ModelFamily, second: ModelFamily) -> Bool {
