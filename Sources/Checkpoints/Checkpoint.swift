@@ -110,6 +110,19 @@ public struct Checkpoint: Sendable {
       store: StoreWithOtherNames(base: store, originals: originals))
   }
 
+  /// The same checkpoint with tensors that are made from others.
+  ///
+  /// - Parameters:
+  ///   - contents: The new description.
+  ///   - derived: How tensors of the description are made from those of this checkpoint, by name; the others
+  ///     are as in this checkpoint.
+  /// - Returns: A copy of this checkpoint with these changes.
+  package func deriving(_ contents: CheckpointContents, from derived: [String: DerivedTensor]) -> Checkpoint {
+    Checkpoint(
+      path: path, format: format, contents: contents,
+      store: StoreWithDerivedTensors(base: store, derived: derived))
+  }
+
   /// The files the checkpoint consists of, by their names inside it, sorted.
   package var files: [(name: String, path: String)] {
     get throws {

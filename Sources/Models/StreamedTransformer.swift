@@ -18,8 +18,9 @@ package struct StreamedTransformer: Sendable {
   /// - Parameters:
   ///   - model: The model.
   ///   - checkpoint: The checkpoint that the model was read from.
-  package init(_ model: Transformer, of checkpoint: Checkpoint) {
-    reader = ModelReader(checkpoint: checkpoint)
+  /// - Throws: `FormatError` when a tensor of all experts has another shape than the configuration says.
+  package init(_ model: Transformer, of checkpoint: Checkpoint) throws {
+    reader = ModelReader(checkpoint: try checkpoint.separatingExperts())
     var frame = model
     frame.layers = []
     self.frame = frame

@@ -63,6 +63,7 @@ extension Transformer {
     case .gate(let activation): x = gated(x, by: activation)
     case .activation(let activation): x = activated(x, by: activation)
     case .scale(let factor): x.multiply(by: factor)
+    case .experts(let experts): x = output(of: experts, x, layer, in: &environment)
     }
   }
 
@@ -148,7 +149,7 @@ extension LayerOperation {
   var needsInput: Bool {
     switch self {
     case .rotary, .separateHeads, .columns, .scale: false
-    case .norm, .headNorms, .linears, .attention, .recurrence, .gate, .activation: true
+    case .norm, .headNorms, .linears, .attention, .recurrence, .gate, .activation, .experts: true
     }
   }
 
@@ -157,7 +158,9 @@ extension LayerOperation {
   var isComputedAgain: Bool {
     switch self {
     case .norm, .gate, .activation: true
-    case .headNorms, .linears, .separateHeads, .columns, .rotary, .attention, .recurrence, .scale: false
+    case .headNorms, .linears, .separateHeads, .columns, .rotary, .attention, .recurrence, .scale,
+      .experts:
+      false
     }
   }
 }

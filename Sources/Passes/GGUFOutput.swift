@@ -101,7 +101,6 @@ struct GGUFOutput {
       ? Self.translatedAssets : Self.translatedAssets.union(Self.translatedModelAssets)
     report.leftOut =
       names.filter { !translated.contains($0) && !ChatTemplates.isFile($0) } + plan.redundantTensors
-    report.notices = plan.notices
     report.losses = export.losses.map {
       OutputReport.Loss(tensor: $0.tensor, type: $0.type, maximum: $0.maximum, mean: $0.mean)
     }

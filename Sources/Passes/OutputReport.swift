@@ -26,8 +26,6 @@ public struct OutputReport: Sendable {
   public var types: [(type: String, count: Int)]?
   /// The files that a GGUF file cannot hold.
   public var leftOut: [String] = []
-  /// Remarks about the output, one sentence each.
-  public var notices: [String] = []
   /// The tensors that were rounded because the run allows it.
   public var losses: [Loss] = []
   /// What another program does differently with the output, one sentence each.

@@ -8,6 +8,8 @@ package struct ModelTensor: Sendable, Equatable {
     case head
     /// A vector that is no norm.
     case vector
+    /// The matrix that chooses the experts of a token; it is never quantized.
+    case router
   }
 
   /// The module in the checkpoint: `model.layers.0.self_attn.q_proj`.
@@ -31,7 +33,7 @@ package struct ModelTensor: Sendable, Equatable {
   /// Whether it is a matrix or vector that can have a bias beside it.
   package var canHaveBias: Bool {
     switch role {
-    case .linear, .head: true
+    case .linear, .head, .router: true
     case .norm(let norm): norm.kind == .standardDeviation
     case .embedding, .vector: false
     }
@@ -99,7 +101,7 @@ package struct ModelLayout: Sendable, Equatable {
     return description.layers[index].entries.map { entry in
       tensor(
         entry.slot, module: module + entry.slot.module, gguf: "\(family.layers.gguf).\(index).",
-        role: entry.group.map { .linear($0) } ?? entry.ownNorm.map { .norm($0) } ?? .vector,
+        role: entry.role,
         norm: entry.norm.map { module + $0.slot.module })
     }
   }
@@ -132,6 +134,7 @@ extension ModelLayout {
   ///
   /// - Throws: `FormatError` with the first tensor that is missing or has another shape.
   package func requireTensors(in checkpoint: Checkpoint) throws(FormatError) {
+    let checkpoint = try checkpoint.separatingExperts(layout: self)
     for tensor in bodyTensors { try require(tensor, in: checkpoint) }
     guard checkpoint.tensor(named: head.name) != nil || !configuration.tiesEmbeddings else { return }
     try require(head, in: checkpoint)
@@ -157,6 +160,13 @@ extension ModelLayout {
   ) throws(FormatError) {
     guard found != expected else { return }
     throw FormatError(checkpoint.path, at: "tensor '\(name)'", .shape(expected: expected, found: found))
+  }
+}
+
+extension LayerDescription.Entry {
+  fileprivate var role: ModelTensor.Role {
+    if isRouter { return .router }
+    return group.map { .linear($0) } ?? ownNorm.map { .norm($0) } ?? .vector
   }
 }
 
@@ -199,15 +209,20 @@ extension ModelLayout {
 extension ModelLayout {
   /// Whether a module is a linear of a layer that may have few bits, or an adapter.
   package func isLayerLinear(_ module: String) -> Bool {
+    entry(of: module).map { $0.group != nil && $0.slot.isQuantizable } ?? false
+  }
+
+  /// Whether a module chooses the experts of a token.
+  package func isRouter(_ module: String) -> Bool { entry(of: module)?.isRouter == true }
+
+  /// The entry of a module in the description of its layer; nil if no layer has the module.
+  private func entry(of module: String) -> LayerDescription.Entry? {
     let start = "\(prefix)\(family.layers.module)."
-    guard module.hasPrefix(start) else { return false }
+    guard module.hasPrefix(start) else { return nil }
     let rest = module.dropFirst(start.count)
     guard let dot = rest.firstIndex(of: "."), let index = Int(rest[..<dot]),
       (0..<configuration.layerCount).contains(index), "\(index)" == rest[..<dot]
-    else { return false }
-    let name = rest[rest.index(after: dot)...]
-    return description.layers[index].entries.contains {
-      $0.group != nil && $0.slot.isQuantizable && $0.slot.module == name
-    }
+    else { return nil }
+    return description.layers[index].entry(of: String(rest[rest.index(after: dot)...]))
   }
 }

@@ -6,7 +6,7 @@ package struct GGUFExportPlan: Sendable {
   /// The metadata of hyperparameters and tokenizer.
   let members: [GGUFExportMember]
   /// The texts that llama.cpp tokenizes differently.
-  package let notices: [String]
+  private let tokenizerNotices: [String]
   /// The path for errors.
   let path: String
   /// The tensors of other parts of a larger model, in their order.
@@ -17,11 +17,12 @@ package struct GGUFExportPlan: Sendable {
   }
   /// What the file does not hold, and what llama.cpp computes differently; one sentence each.
   package var notices: [String] {
-    guard let first = foreignTensors.first else { return model.notices }
+    let notices = model.notices + tokenizerNotices
+    guard let first = foreignTensors.first else { return notices }
     let notice =
       "the text model is written; \(foreignTensors.count) tensors of other parts of the model, of which "
       + "'\(first)' is the first, are not"
-    return model.notices + [notice]
+    return notices + [notice]
   }
 
   /// Finds a place for every tensor.
@@ -48,7 +49,7 @@ package struct GGUFExportPlan: Sendable {
     }
     let tokenizer = try tokenizer()
     members = model.members + tokenizer.members
-    notices = tokenizer.notices
+    tokenizerNotices = tokenizer.notices
   }
 
   /// Refuses packed tensors that no type can hold, whatever their values are.

@@ -33,7 +33,7 @@ package final class SafetensorsFolderWriter: MetadataLastWriter {
     _ contents: CheckpointContents, folder: String, shardByteLimit: Int = defaultShardByteLimit,
     isForMLX: Bool = false
   ) throws {
-    try contents.validateQuantization(path: folder)
+    try contents.validateQuantization(path: folder, allowsStacks: isForMLX)
     if isForMLX { try contents.validateForMLX(path: folder) }
     self.isForMLX = isForMLX
     try Self.checkAssets(contents, folder)

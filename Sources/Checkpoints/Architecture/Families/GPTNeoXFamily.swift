@@ -65,7 +65,7 @@ extension ModelFamily {
     family.defaults.activation = "gelu"
     family.understoodKeys = ["attention_bias", "rotary_pct", "use_parallel_residual"]
     family.gguf.normKind = .standardDeviation
-    family.gguf.biases = Set(LinearGroupKind.allCases)
+    family.gguf.biases = LinearGroupKind.dense
     family.gguf.statesParallelParts = true
     family.gguf.baseKey = "rotary_emb_base"
     family.gguf.turnedShareKey = "rotary_pct"

@@ -32,7 +32,7 @@ extension ModelFamily {
       "attention_bias", "mlp_bias", "attention_multiplier", "embedding_multiplier", "residual_multiplier",
       "logits_scaling",
     ]
-    family.gguf.biases = Set(LinearGroupKind.allCases)
+    family.gguf.biases = LinearGroupKind.dense
     family.gguf.holdsDivisors = true
     family.gguf.statesMultipliers = true
     family.gguf.numbers = [

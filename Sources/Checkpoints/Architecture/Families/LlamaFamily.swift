@@ -8,7 +8,7 @@ extension ModelFamily {
       try llamaModel(sizes, keys, windows: [Int?](repeating: nil, count: sizes.layerCount))
     }
     family.understoodKeys = ["attention_bias", "mlp_bias"]
-    family.gguf.biases = Set(LinearGroupKind.allCases)
+    family.gguf.biases = LinearGroupKind.dense
     family.gguf.hasOwnHeadSize = true
     family.gguf.holdsDivisors = true
     // transformers computes a Llama without windows, whatever these keys say.

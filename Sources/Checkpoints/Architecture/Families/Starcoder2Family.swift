@@ -38,7 +38,7 @@ extension ModelFamily {
     family.defaults.contextLength = 4096
     family.understoodKeys = ["use_bias", "sliding_window"]
     family.gguf.normKind = .standardDeviation
-    family.gguf.biases = Set(LinearGroupKind.allCases)
+    family.gguf.biases = LinearGroupKind.dense
     family.mlx = MLXProgram {
       $0.scalings = .none
       $0.biases = .all
