@@ -28,14 +28,15 @@ struct GGUFOutput {
       let json = try Self.json(ModelConfiguration.fileName, of: checkpoint)
       let model = try GGUFExportModel(of: checkpoint, name: Self.name(in: json))
       let tokenizer = try Self.tokenizer(
-        of: checkpoint, json, vocabularySize: model.layout.configuration.vocabularySize, path: path)
+        of: checkpoint, json, model, path: path)
       return try GGUFExportPlan(checkpoint.contents, model, tokenizer, path: path)
     }
   }
 
   private static func tokenizer(
-    of checkpoint: Checkpoint, _ configuration: JSONValue, vocabularySize: Int, path: String
+    of checkpoint: Checkpoint, _ configuration: JSONValue, _ model: GGUFExportModel, path: String
   ) throws -> GGUFExportTokenizer {
+    let vocabularySize = model.layout.configuration.vocabularySize
     if let pieces = try SentencePieceFile(of: checkpoint) {
       return try GGUFExportTokenizer(
         pieces, pieces.settings(of: checkpoint), templates: chatTemplates(of: checkpoint),
@@ -45,11 +46,12 @@ struct GGUFOutput {
       return try kept.export(vocabularySize: vocabularySize)
     }
     // Reading the whole tokenizer checks that the parts taken over belong together.
-    _ = try Tokenizer(of: checkpoint)
+    let tokenizer = try Tokenizer(of: checkpoint)
     return try GGUFExportTokenizer(
       tokenizer: json("tokenizer.json", of: checkpoint),
       settings: json("tokenizer_config.json", of: checkpoint), configuration: configuration,
-      templates: chatTemplates(of: checkpoint), vocabularySize: vocabularySize, path: path)
+      templates: chatTemplates(of: checkpoint), vocabularySize: vocabularySize, modelName: model.name,
+      mergesMakeTokens: { tokenizer.mergesMakeTokens }, path: path)
   }
 
   /// The tensors that the file does not need.
@@ -88,6 +90,7 @@ struct GGUFOutput {
       OutputReport.Loss(tensor: $0.tensor, type: $0.type, maximum: $0.maximum, mean: $0.mean)
     }
     report.bitsPerWeight = export.bitsPerWeight
+    report.notices = plan.notices
     return report
   }
 

@@ -37,7 +37,7 @@ struct PipelineRun {
     PipelineReport(
       input: recipe.input.resolved, output: recipe.output.resolved, passes: passes, bytes: bytes,
       bitsPerWeight: outputReport?.bitsPerWeight ?? state.current.contents.bitsPerWeight,
-      outputReport: outputReport, notices: notices)
+      outputReport: outputReport, notices: notices + (outputReport?.notices ?? []))
   }
 
   /// Runs every step that is not finished yet.

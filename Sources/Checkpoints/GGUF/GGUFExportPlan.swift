@@ -5,6 +5,8 @@ package struct GGUFExportPlan: Sendable {
   let tensors: [GGUFExportTensor]
   /// The metadata of hyperparameters and tokenizer.
   let members: [GGUFExportMember]
+  /// The texts that llama.cpp tokenizes differently.
+  package let notices: [String]
   /// The path for errors.
   let path: String
   /// The tensors of the checkpoint that the file does not need, in their order.
@@ -34,7 +36,9 @@ package struct GGUFExportPlan: Sendable {
         path, at: "module '\(module)'",
         .notExact("no type of GGUF holds groups of \(parameters.groupSize) columns"))
     }
-    members = model.members + (try tokenizer().members)
+    let tokenizer = try tokenizer()
+    members = model.members + tokenizer.members
+    notices = tokenizer.notices
   }
 
   /// Refuses packed tensors that no type can hold, whatever their values are.

@@ -38,8 +38,17 @@ struct BytePairModel: Sendable {
     self.unknownToken = unknownToken
     self.fusesUnknown = fusesUnknown
     self.ignoresMerges = ignoresMerges
-    self.joints = joints
     knowsEveryByte = fallsBackToBytes && byteTokens.allSatisfy { $0 != nil }
+    // Where unknown characters are left out, merges join what stands beside them.
+    self.joints = unknownToken != nil || knowsEveryByte ? joints : nil
+  }
+
+  /// The model with `ignoresMerges` off.
+  var followingMerges: BytePairModel {
+    BytePairModel(
+      vocabulary, merges, isByteLevel: isByteLevel, byteTokens: byteTokens,
+      fallsBackToBytes: fallsBackToBytes,
+      unknownToken: unknownToken, fusesUnknown: fusesUnknown, ignoresMerges: false, joints: joints)
   }
 
   /// Returns the token of a word that is not to be built from merges, or nil.

@@ -54,11 +54,22 @@ extension Normalizer.Step {
         Unicode.Scalar(value).map { Array($0.properties.lowercaseMapping.utf8) } ?? []
       }
     case .strip(let left, let right): text.bytes(in: text.rangeWithoutSpace(left: left, right: right))
-    case .stripAccents:
-      text.mapScalars { ScalarKinds.marks.contains(ScalarKinds.kind(of: $0)) ? [] : nil }
+    case .stripAccents: text.mapScalars { Self.isMark($0) ? [] : nil }
     case .prepend(let first): text.isEmpty ? nil : first + text.bytes(in: text.indices)
     case .replace(let pattern, let content): pattern.replacingMatches(in: text, with: content)
     }
+  }
+}
+
+extension Normalizer.Step {
+  /// The Unicode version of the combining marks of `tokenizers`, and two scalars that were marks then.
+  private static let marksVersion = 9
+  private static let formerMarks: ClosedRange<UInt32> = 0x1CF2...0x1CF3
+
+  private static func isMark(_ value: UInt32) -> Bool {
+    guard !formerMarks.contains(value) else { return true }
+    guard ScalarKinds.marks.contains(ScalarKinds.kind(of: value)) else { return false }
+    return (Unicode.Scalar(value)?.properties.age?.major).map { $0 <= marksVersion } ?? false
   }
 }
 

@@ -121,6 +121,21 @@ public final class Tokenizer: Sendable {
     return words
   }
 
+  /// Whether the merges make every token of its own text, so that ignoring them for whole words changes
+  /// nothing.
+  package var mergesMakeTokens: Bool {
+    var encoder = WordEncoder(model.followingMerges)
+    var tokens: [Int32] = []
+    for id in 0..<model.vocabulary.idBound {
+      guard addedTokens[Int32(id)] == nil, let text = model.vocabulary.text(of: id) else { continue }
+      guard let word = model.isByteLevel ? ByteAlphabet.bytes(of: text.span) : Array(text) else { continue }
+      tokens.removeAll(keepingCapacity: true)
+      encoder.append(word.span, to: &tokens)
+      if tokens != [Int32(id)] { return false }
+    }
+    return true
+  }
+
   private func encode(valid text: Span<UInt8>) -> [Int32] {
     if let pieces { return encode(valid: text, pieces) }
     var encoder = WordEncoder(model)
