@@ -53,7 +53,22 @@ extension GGUFExportTokenizer {
       .init(
         "tokenizer.ggml.add_space_prefix",
         .bool(settings.addsDummyPrefix && file.normalization.addsDummyPrefix)))
-    self.init(members: members + (try templates.members(path: file.path)))
+    self.init(
+      members: members + (try templates.members(path: file.path)), notices: Self.notices(file, settings))
+  }
+
+  /// The texts that llama.cpp cuts otherwise, one sentence for each kind.
+  private static func notices(_ file: SentencePieceFile, _ settings: SentencePieceSettings) -> [String] {
+    var notices: [String] = []
+    if file.pieces.contains(where: { $0.kind == .userDefined }) {
+      notices.append(
+        "llama.cpp takes user-defined tokens out of a text first, so that tokens beside them differ")
+    }
+    if !settings.prefixesEveryText, settings.addsDummyPrefix, file.normalization.addsDummyPrefix {
+      notices.append(
+        "llama.cpp puts a space before texts after a special token, so that their tokens differ")
+    }
+    return notices
   }
 
   /// llama.cpp finds user-defined tokens in the text as it is, where a space is a space.

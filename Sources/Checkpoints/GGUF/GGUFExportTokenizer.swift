@@ -9,9 +9,9 @@ package struct GGUFExportTokenizer: Sendable {
   package let notices: [String]
 
   /// Takes metadata over.
-  init(members: [GGUFExportMember]) {
+  init(members: [GGUFExportMember], notices: [String] = []) {
     self.members = members
-    notices = []
+    self.notices = notices
   }
 
   /// Reads the files of a checkpoint.

@@ -30,7 +30,7 @@ struct SentencePieceLattice: Sendable {
   /// - Parameters:
   ///   - vocabulary: The pieces.
   ///   - texts: Their texts.
-  init(_ vocabulary: SentencePieceVocabulary, texts: [String]) {
+  init(_ vocabulary: SentencePieceTable, texts: [String]) {
     var trie = SentencePieceTrie()
     var least = Float.greatestFiniteMagnitude
     for (id, kind) in vocabulary.kinds.enumerated() {

@@ -26,7 +26,7 @@ struct SentencePieceMerger {
   ///   - fixedPieces: The user-defined pieces.
   ///   - body: Receives the id of a piece and its bytes as offsets in the text.
   mutating func cut(
-    _ text: Span<UInt8>, _ vocabulary: SentencePieceVocabulary, _ fixedPieces: SentencePieceTrie,
+    _ text: Span<UInt8>, _ vocabulary: SentencePieceTable, _ fixedPieces: SentencePieceTrie,
     _ body: (Int32, Range<Int>) -> Void
   ) {
     start(text, vocabulary, fixedPieces)
@@ -42,7 +42,7 @@ struct SentencePieceMerger {
   }
 
   private mutating func start(
-    _ text: Span<UInt8>, _ vocabulary: SentencePieceVocabulary, _ fixedPieces: SentencePieceTrie
+    _ text: Span<UInt8>, _ vocabulary: SentencePieceTable, _ fixedPieces: SentencePieceTrie
   ) {
     starts.removeAll(keepingCapacity: true)
     lengths.removeAll(keepingCapacity: true)
@@ -60,17 +60,17 @@ struct SentencePieceMerger {
       lengths.append(end - position)
       isFixed.append(fixedEnd != nil)
       next.append(end < text.count ? starts.count : -1)
-      orders.append(SentencePieceVocabulary.noOrder)
+      orders.append(SentencePieceTable.noOrder)
       position = end
     }
     for i in starts.indices { rankMerge(at: i, text, vocabulary) }
   }
 
-  private mutating func merge(at position: Int, _ text: Span<UInt8>, _ vocabulary: SentencePieceVocabulary) {
+  private mutating func merge(at position: Int, _ text: Span<UInt8>, _ vocabulary: SentencePieceTable) {
     let right = next[position]
     lengths[position] += lengths[right]
     lengths[right] = 0
-    orders[right] = SentencePieceVocabulary.noOrder
+    orders[right] = SentencePieceTable.noOrder
     next[position] = next[right]
     if next[right] >= 0 { previous[next[right]] = position }
     if previous[position] >= 0 { rankMerge(at: previous[position], text, vocabulary) }
@@ -78,9 +78,9 @@ struct SentencePieceMerger {
   }
 
   private mutating func rankMerge(
-    at position: Int, _ text: Span<UInt8>, _ vocabulary: SentencePieceVocabulary
+    at position: Int, _ text: Span<UInt8>, _ vocabulary: SentencePieceTable
   ) {
-    orders[position] = SentencePieceVocabulary.noOrder
+    orders[position] = SentencePieceTable.noOrder
     let right = next[position]
     guard right >= 0, !isFixed[position], !isFixed[right] else { return }
     let range = starts[position]..<starts[position] + lengths[position] + lengths[right]
@@ -92,7 +92,7 @@ struct SentencePieceMerger {
 
   /// Reports a piece, or the parts of one that is not used.
   private func emit(
-    _ range: Range<Int>, _ text: Span<UInt8>, _ vocabulary: SentencePieceVocabulary,
+    _ range: Range<Int>, _ text: Span<UInt8>, _ vocabulary: SentencePieceTable,
     _ body: (Int32, Range<Int>) -> Void
   ) {
     var parts = [range]

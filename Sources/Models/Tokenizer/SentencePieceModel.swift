@@ -5,7 +5,7 @@ import Checkpoints
 /// Source: `src/bpe_model.cc`, `src/unigram_model.cc` and `src/sentencepiece_processor.cc` of SentencePiece.
 struct SentencePieceModel: Sendable {
   private let normalizer: SentencePieceNormalizer
-  private let vocabulary: SentencePieceVocabulary
+  private let vocabulary: SentencePieceTable
   private let fixedPieces: SentencePieceTrie
   /// The pieces of a unigram model; nil when neighbours are merged.
   private let lattice: SentencePieceLattice?
@@ -26,7 +26,7 @@ struct SentencePieceModel: Sendable {
     self.fixedPieces = fixedPieces
     normalizer = try SentencePieceNormalizer(
       file, fixedPieces: fixedPieces, addsDummyPrefix: settings.addsDummyPrefix)
-    vocabulary = SentencePieceVocabulary(file)
+    vocabulary = SentencePieceTable(file)
     lattice =
       file.method == .unigram ? SentencePieceLattice(vocabulary, texts: file.pieces.map(\.text)) : nil
     wordsAreSeparate = !file.pieces.contains { piece in
@@ -60,11 +60,11 @@ struct SentencePieceModel: Sendable {
 
 /// The ids of a text: unknown characters as their bytes, or a run of them as one id.
 private struct SentencePieceOutcome {
-  private let vocabulary: SentencePieceVocabulary
+  private let vocabulary: SentencePieceTable
   private var followsUnknown = false
   private(set) var ids: [Int32]
 
-  init(_ vocabulary: SentencePieceVocabulary, _ ids: consuming [Int32]) {
+  init(_ vocabulary: SentencePieceTable, _ ids: consuming [Int32]) {
     self.vocabulary = vocabulary
     self.ids = ids
   }
@@ -98,7 +98,7 @@ struct SentencePieceWords {
   ///   - fixedPieces: The user-defined pieces.
   ///   - body: Receives the id of a piece and its bytes as offsets in the text.
   mutating func cut(
-    _ text: Span<UInt8>, _ vocabulary: SentencePieceVocabulary, _ fixedPieces: SentencePieceTrie,
+    _ text: Span<UInt8>, _ vocabulary: SentencePieceTable, _ fixedPieces: SentencePieceTrie,
     _ body: (Int32, Range<Int>) -> Void
   ) {
     var start = 0

@@ -4,15 +4,21 @@ import TestSupport
 import Testing
 
 @Suite struct GGUFExportSentencePieceTests {
-  private func members(
+  private func tokenizer(
     _ name: String, settings: String = "{}", vocabularySize: Int = 500
-  ) throws -> [String: GGUFValue] {
+  ) throws -> GGUFExportTokenizer {
     let file = try SentencePieceFile(contentsOf: Fixtures.path("sentencepiece/\(name).model"))
     let configuration = try JSONValue(parsing: Array(settings.utf8).span.bytes)
     let templates = try ChatTemplates(files: [], settings: configuration, path: "tokenizer_config.json")
-    let tokenizer = try GGUFExportTokenizer(
+    return try GGUFExportTokenizer(
       file, SentencePieceSettings(file, configuration: configuration, addedTokens: nil, folder: "model"),
       templates: templates, vocabularySize: vocabularySize)
+  }
+
+  private func members(
+    _ name: String, settings: String = "{}", vocabularySize: Int = 500
+  ) throws -> [String: GGUFValue] {
+    let tokenizer = try tokenizer(name, settings: settings, vocabularySize: vocabularySize)
     return Dictionary(tokenizer.members.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
   }
 
@@ -75,6 +81,13 @@ import Testing
       return
     }
     #expect(reason.contains(expected))
+  }
+
+  @Test func `says which texts llama.cpp cuts otherwise`() throws {
+    #expect(try tokenizer("bpe").notices.count == 1)
+    #expect(try tokenizer("bpe-phrases").notices.isEmpty)
+    let notices = try tokenizer("bpe", settings: #"{"legacy": false}"#).notices
+    #expect(notices.count == 2 && notices.last?.contains("after a special token") == true)
   }
 
   @Test func `refuses more pieces than embeddings`() throws {

@@ -1,7 +1,7 @@
 import Checkpoints
 
 /// The pieces of a SentencePiece model, by text and by id.
-struct SentencePieceVocabulary: Sendable {
+struct SentencePieceTable: Sendable {
   /// The order that means that two neighbours do not merge.
   static let noOrder = UInt32.max
 
