@@ -72,6 +72,7 @@ public struct OutputReport: Sendable {
   var json: JSONValue {
     var json = JSONValue.object(members)
     if let bitsPerWeight { json.set("bits_per_weight", to: .double(bitsPerWeight)) }
+    if !notices.isEmpty { json.set("notices", to: .array(notices.map { .string($0) })) }
     return json
   }
 
@@ -80,6 +81,7 @@ public struct OutputReport: Sendable {
     types = json["types"]?.object?.map { ($0.key, $0.value.integer ?? 0) }
     leftOut = (json["left_out"]?.array ?? []).compactMap(\.string)
     losses = (json["lossy"]?.array ?? []).map(Loss.init)
+    notices = (json["notices"]?.array ?? []).compactMap(\.string)
     bitsPerWeight = json["bits_per_weight"]?.double
     representation = json["representation"]
     proof = (json["proof"]?["tensors"]?.array ?? []).map(Proof.init)

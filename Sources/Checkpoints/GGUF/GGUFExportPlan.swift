@@ -17,8 +17,8 @@ package struct GGUFExportPlan: Sendable {
   package var notices: [String] {
     guard let first = foreignTensors.first else { return model.notices }
     let notice =
-      "the text model is written; \(foreignTensors.count) tensors of other parts of the model, of which "
-      + "'\(first)' is the first, are not"
+      "the text model is written; the tensors of other parts of the model are not: "
+      + "\(foreignTensors.count) from '\(first)' on"
     return model.notices + [notice]
   }
 
