@@ -10,14 +10,20 @@ struct GGUFFamilyTests {
 
   private func golden(_ name: String) throws -> JSONValue { try #require(Self.document?[name]) }
 
-  /// The model of a configuration, with what llama.cpp fixes set to its values.
+  /// The model of a configuration, with what llama.cpp fixes set to its values, and factors as F32 holds them.
   private func layout(_ name: String) throws -> ModelLayout {
     var json = try #require(golden(name)["config"])
     if json["query_pre_attn_scalar"] != nil, let size = json["head_dim"] {
       json.set("query_pre_attn_scalar", to: size)
     }
     if let scaling = json["rope_scaling"]?.object {
-      json.set("rope_scaling", to: .object(scaling.filter { $0.key != "attention_factor" }))
+      let members = scaling.filter { $0.key != "attention_factor" }.map { member in
+        let factors = member.value.array?.compactMap {
+          $0.double.map { JSONValue.number(Float($0).description) }
+        }
+        return JSONValue.Member(member.key, factors.map(JSONValue.array) ?? member.value)
+      }
+      json.set("rope_scaling", to: .object(members))
     }
     return ModelLayout(try ModelConfiguration(json, path: "config.json"))
   }
