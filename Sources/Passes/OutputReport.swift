@@ -81,6 +81,7 @@ public struct OutputReport: Sendable {
     types = json["types"]?.object?.map { ($0.key, $0.value.integer ?? 0) }
     leftOut = (json["left_out"]?.array ?? []).compactMap(\.string)
     losses = (json["lossy"]?.array ?? []).map(Loss.init)
+    notices = (json["notices"]?.array ?? []).compactMap(\.string)
     bitsPerWeight = json["bits_per_weight"]?.double
     notices = (json["notices"]?.array ?? []).compactMap(\.string)
     representation = json["representation"]

@@ -5,6 +5,8 @@ import Models
 struct PipelineRun {
   static let outputName = "output"
   private static let unfinishedName = "unfinished"
+  /// The relative error by rounding sums with 1 to F32.
+  private static let roundingTolerance = 1e-6
   private let recipe: Recipe
   private let options: Pipeline.Options
   private var plans: PassPlans
@@ -226,8 +228,10 @@ extension PipelineRun {
     let difference = try CheckpointDifference(copied.source, output, progress: progress)
     let missing =
       difference.tensors.inFirst.filter { !copied.redundant.contains($0) } + difference.tensors.inSecond
-    let unequal = missing + difference.pairs.filter { !$0.isWithin(copied.rounded.contains($0.first.name) ? 1e-6 : 0) }.map(
-        \.first.name)
+    let differing = difference.pairs.filter { pair in
+      !pair.isWithin(copied.rounded.contains(pair.first.name) ? Self.roundingTolerance : 0)
+    }
+    let unequal = missing + differing.map(\.first.name)
     if let name = unequal.first, !options.isLossy {
       throw PassError.notExact(
         "\(recipe.output.resolved): tensor '\(name)': what was written gives other values, as do "

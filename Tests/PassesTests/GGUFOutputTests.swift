@@ -42,6 +42,13 @@ import Testing
     #expect(try bench.folder.names() == ["model", "out.gguf"])
   }
 
+  @Test func `a window that llama.cpp ignores is told, with its length`() throws {
+    try configure("model_type", .string("mistral"))
+    try configure("sliding_window", .integer(16))
+    let notices = try run([]).json["notices"]?.array ?? []
+    #expect(notices.count == 1 && notices.first?.string?.contains("more than 16 tokens") == true)
+  }
+
   @Test func `the same input gives the same bytes`() throws {
     _ = try run([quantize])
     let first = try bench.folder.read("out.gguf")
@@ -111,9 +118,9 @@ import Testing
   }
 
   @Test func `another architecture has no place, and nothing is written`() throws {
-    try configure("model_type", .string("qwen2"))
+    try configure("model_type", .string("mpt"))
     let error = #expect(throws: FormatError.self) { try run([]) }
-    #expect(error?.problem == .notExact("model type 'qwen2' is not supported"))
+    #expect(error?.problem == .notExact("model type 'mpt' is not supported"))
     #expect(try bench.folder.names() == ["model"])
   }
 

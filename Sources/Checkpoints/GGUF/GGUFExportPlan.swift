@@ -20,8 +20,8 @@ package struct GGUFExportPlan: Sendable {
     let notices = model.notices + tokenizerNotices
     guard let first = foreignTensors.first else { return notices }
     let notice =
-      "the text model is written; \(foreignTensors.count) tensors of other parts of the model, of which "
-      + "'\(first)' is the first, are not"
+      "the text model is written; the tensors of other parts of the model are not: "
+      + "\(foreignTensors.count) from '\(first)' on"
     return notices + [notice]
   }
 

@@ -133,8 +133,8 @@ extension GGUFExportModel {
   private func isForeign(_ name: String) -> Bool {
     guard configuration.isNested else { return false }
     let own = [
-      "\(layout.prefix)\(configuration.family.layers.module)", layout.embedding.module, layout.finalNorm.module,
-      layout.head.module,
+      "\(layout.prefix)\(configuration.family.layers.module)", layout.embedding.module,
+      layout.finalNorm.module, layout.head.module,
     ]
     return !own.contains { name.hasPrefix($0 + ".") }
   }

@@ -178,11 +178,16 @@ private struct GGUFRotaryReader {
     func list(_ name: String, _ values: [Float]) -> JSONValue.Member {
       JSONValue.Member(name, .array(values.map { $0.isFinite ? .number($0.description) : .null }))
     }
-    let context = JSONValue.Member(
-      "original_max_position_embeddings",
-      .integer(try keys.size(key("rope.scaling.original_context_length"))))
-    var members = [list("long_factor", long), list("short_factor", short), context]
-    if let amplitude = try keys.number(key(GGUFKeyNames.amplitude)) {
+    let context = try keys.size(key("rope.scaling.original_context_length"))
+    var members = [
+      list("long_factor", long), list("short_factor", short),
+      JSONValue.Member("original_max_position_embeddings", .integer(context)),
+    ]
+    let growth = Double(try keys.size(key("context_length"))) / Double(context)
+    let usual = LongRopeScaling.amplitude(factor: growth, originalContext: context)
+    if let amplitude = try keys.number(key(GGUFKeyNames.amplitude)),
+      amplitude.double.map({ Float($0) }) != Float(usual)
+    {
       members.append(JSONValue.Member("attention_factor", amplitude))
     }
     return Self.scaling("longrope", members)

@@ -23,7 +23,8 @@ struct GGUFExportRulesTests {
     let folder = try TemporaryFolder()
     let text =
       #"{"model_type": "\#(example.modelType)", "hidden_size": 128, "intermediate_size": 64, "#
-      + #""num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "#
+      + #""num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "#
+      + (example.changes.contains("head_dim") ? "" : #""head_dim": 32, "#)
       + #""vocab_size": 8, "max_position_embeddings": 1024, "tie_word_embeddings": false\#(example.changes)}"#
     let configuration = try ModelConfiguration(JSONValue(parsing: Array(text.utf8)), path: "config.json")
     let tensors = Array(ModelLayout(configuration).bodyTensors).map {
@@ -37,7 +38,7 @@ struct GGUFExportRulesTests {
 
   static let refused = [
     Case("gemma2", #", "query_pre_attn_scalar": 40"#, "query_pre_attn_scalar"),
-    Case("gemma2", #", "query_pre_attn_scalar": 32, "attn_logit_softcapping": null"#, "attn_logit_softcapping"),
+    Case("gemma2", #", "query_pre_attn_scalar": 32, "attn_logit_softcapping": null"#, "attn_logit"),
     Case("gemma2", #", "query_pre_attn_scalar": 32, "final_logit_softcapping": null"#, "final_logit"),
     Case("gemma3_text", #", "query_pre_attn_scalar": 32, "sliding_window_pattern": 2"#, "layer_types", "6"),
     Case("cohere2", #", "sliding_window_pattern": 2"#, "layer_types", "layer 4"),
@@ -71,7 +72,8 @@ struct GGUFExportRulesTests {
     Case("mistral", #", "sliding_window": 16"#, "window of 16"),
     Case("starcoder2", #", "sliding_window": 16"#, "window of 16"),
     Case(
-      "phi3", #", "original_max_position_embeddings": 64, "partial_rotary_factor": 0.25, "#
+      "phi3",
+      #", "original_max_position_embeddings": 64, "partial_rotary_factor": 0.25, "#
         + #""rope_scaling": {"type": "longrope", "short_factor": [1, 1, 1, 1], "long_factor": [1, 2, 3, 4]}"#,
       "at most 64"),
   ]

@@ -10,8 +10,22 @@ struct GGUFFamilyTests {
 
   private func golden(_ name: String) throws -> JSONValue { try #require(Self.document?[name]) }
 
+  /// The model of a configuration, with what llama.cpp fixes set to its values, and factors as F32 holds them.
   private func layout(_ name: String) throws -> ModelLayout {
-    ModelLayout(try ModelConfiguration(#require(golden(name)["config"]), path: "config.json"))
+    var json = try #require(golden(name)["config"])
+    if json["query_pre_attn_scalar"] != nil, let size = json["head_dim"] {
+      json.set("query_pre_attn_scalar", to: size)
+    }
+    if let scaling = json["rope_scaling"]?.object {
+      let members = scaling.filter { $0.key != "attention_factor" }.map { member in
+        let factors = member.value.array?.compactMap {
+          $0.double.map { JSONValue.number(Float($0).description) }
+        }
+        return JSONValue.Member(member.key, factors.map(JSONValue.array) ?? member.value)
+      }
+      json.set("rope_scaling", to: .object(members))
+    }
+    return ModelLayout(try ModelConfiguration(json, path: "config.json"))
   }
 
   private func model(_ layout: ModelLayout) throws -> GGUFExportModel {
@@ -71,8 +85,11 @@ struct GGUFFamilyTests {
       case .array(let items):
         #expect(found?.array == items.compactMap { $0.bool.map(GGUFValue.bool) }, "\(member.key)")
       default:
-        // The converter states the amplitude of yarn, which llama.cpp derives, if the configuration does.
-        guard !member.key.hasSuffix("yarn_attn_factor") else { continue }
+        // The converter also states what llama.cpp derives: the amplitude of yarn, and an original context
+        // that is the context.
+        guard !member.key.hasSuffix("yarn_attn_factor"), found != nil || expected?.integer != 1024 else {
+          continue
+        }
         let number = found?.double ?? found?.integer.map(Double.init)
         #expect(number.map { Float($0) } == expected?.double.map { Float($0) }, "\(member.key)")
       }
@@ -129,5 +146,45 @@ struct GGUFFamilyTests {
       widened(narrowed(values, to: .bf16), from: .bf16)[0]
     )
     #expect(first != second && first + 1 == second + 1)
+  }
+
+  @Test func `of a larger model the text part is written, and the other tensors are told`() throws {
+    let folder = try TemporaryFolder()
+    let json = JSONValue.object([
+      JSONValue.Member("model_type", .string("mistral3")),
+      JSONValue.Member("text_config", try #require(golden("ministral3")["config"])),
+    ])
+    let layout = ModelLayout(try ModelConfiguration(json, path: "config.json")) {
+      $0.hasPrefix("language_model.")
+    }
+    var sample = try checkpoint(layout)
+    let norm = TensorInfo(name: "vision_tower.norm.weight", dtype: .bf16, shape: [2])
+    sample.contents.tensors.append(norm)
+    sample.values[norm.name] = [0, 0, 0, 0]
+    sample.setAsset("config.json", json.compactText)
+    try sample.write(to: folder.path("model"))
+    let opened = try Checkpoint.open(path: folder.path("model")).withUsualNames()
+    #expect(opened.tensor(named: "model.layers.1.self_attn.q_proj.weight") != nil)
+    let plan = try GGUFExportPlan(
+      opened.contents, model(ModelLayout(of: opened)), GGUFSample.vocabulary(count: 1024), path: "out.gguf")
+    #expect(plan.foreignTensors == [norm.name])
+    #expect(plan.notices.count == 1 && plan.notices[0].contains("1 from 'vision_tower.norm.weight'"))
+  }
+
+  @Test func `a tied head is written where llama.cpp needs one`() throws {
+    let folder = try TemporaryFolder()
+    var json = try #require(golden("olmo2")["config"])
+    json.set("tie_word_embeddings", to: .bool(true))
+    let tied = ModelLayout(try ModelConfiguration(json, path: "config.json"))
+    var sample = SampleCheckpoint(
+      Array(tied.bodyTensors).map { TensorInfo(name: $0.name, dtype: .bf16, shape: $0.shape) })
+    sample.setAsset("config.json", json.compactText)
+    try sample.write(to: folder.path("model"))
+    let opened = try Checkpoint.open(path: folder.path("model"))
+      .repeating(tied.embedding.module, as: tied.head.module)
+    let model = try GGUFExportModel(of: opened, name: "x")
+    #expect(model.head == .own && model.redundantTensors.isEmpty)
+    let (head, embedding) = (tied.head.name, tied.embedding.name)
+    #expect(try opened.copiedBytes(of: head) == opened.copiedBytes(of: embedding))
   }
 }
