@@ -38,9 +38,10 @@ for name; do
   [ "$cell" != ok ] || loss=$(sed -n 's/.*"nll_per_token": \([0-9.]*\).*/\1/p' "$work/output" | cut -c1-8)
   try "$name" fast "$rilq" convert "$model" "$work/fast.rilq" --force --recipe fast \
     --set group_size=32 --set updates=4 \
-    --set passes[0].samples=8 --set passes[0].sampled=4 --set passes[0].length=64 \
-    --set passes[1].samples=16 --set passes[1].sampled=8 --set passes[1].length=64 \
-    --set passes[3].window=64 --set passes[4].window=64 --set passes[4].max_mean_kl=20
+    --set passes.0.quantize.samples=8 --set passes.0.quantize.sampled=4 --set passes.0.quantize.length=64 \
+    --set passes.1.calibrate.samples=16 --set passes.1.calibrate.sampled=8 --set passes.1.calibrate.length=64 \
+    --set passes.3.verify.window=64 --set passes.4.verify.window=64 --set passes.4.verify.max_mean_kl=20 \
+    --text "$text"
   fast=$cell
   try "$name" heads "$rilq" rotate "$model" "$work/heads.rilq" --force --parts heads
   heads=$cell
