@@ -41,7 +41,7 @@ for name; do
     --set passes.0.quantize.samples=8 --set passes.0.quantize.sampled=4 --set passes.0.quantize.length=64 \
     --set passes.1.calibrate.samples=16 --set passes.1.calibrate.sampled=8 --set passes.1.calibrate.length=64 \
     --set passes.3.verify.window=64 --set passes.4.verify.window=64 --set passes.4.verify.max_mean_kl=20 \
-    --set passes.4.verify.max_collapsed=1 \
+    --set passes.4.verify.max_collapsed=99 \
     --text "$text"
   fast=$cell
   try "$name" heads "$rilq" rotate "$model" "$work/heads.rilq" --force --parts heads
