@@ -94,7 +94,8 @@ import Testing
       let tolerance = Self.gradientTolerance * expected[start]
       for index in start...start + Self.probeCount {
         let name = linears[index / (2 * (1 + Self.probeCount))].0
-        #expect(abs(found[index] - expected[index]) < tolerance, "\(name): \(found[index]), \(expected[index])")
+        #expect(
+          abs(found[index] - expected[index]) < tolerance, "\(name): \(found[index]), \(expected[index])")
       }
     }
   }

@@ -285,7 +285,8 @@ import Testing
     let embedding = try ModelLayout(of: input).embedding.name
     #expect(try rotated.copiedBytes(of: embedding) != input.copiedBytes(of: embedding))
     #expect(
-      largestDifference(try rotated.logits(fixture.tokens), try input.logits(fixture.tokens)) < Self.tolerance)
+      largestDifference(try rotated.logits(fixture.tokens), try input.logits(fixture.tokens)) < Self.tolerance
+    )
     #expect(rotated.notices == input.notices)
   }
 
@@ -305,10 +306,13 @@ import Testing
     #expect(changed.contains { $0.contains("v_proj.weight") || $0.contains("qkv_proj.weight") })
     #expect(changed.contains { $0.contains("o_proj.weight") })
     #expect(
-      largestDifference(try rotated.logits(fixture.tokens), try input.logits(fixture.tokens)) < Self.tolerance)
+      largestDifference(try rotated.logits(fixture.tokens), try input.logits(fixture.tokens)) < Self.tolerance
+    )
   }
 
-  @Test func `a norm that stores the difference from 1 becomes 0, and a bias of the stream is rotated`() throws {
+  @Test func `a norm that stores the difference from 1 becomes 0, and a bias of the stream is rotated`()
+    throws
+  {
     let gemma = try rotate(.residual, FamilyFixture("gemma").write(to: bench.folder.path("gemma")))
     let norm = try Fixtures.floats("model.layers.0.input_layernorm.weight", in: gemma)
     #expect(norm.allSatisfy { $0 == 0 })

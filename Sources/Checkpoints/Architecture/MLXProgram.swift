@@ -206,7 +206,9 @@ extension ModelConfiguration {
       setIfMissing(key, .double(Double(rotary.turnedCount) / Double(rotary.headSize)))
     }
     if let scaling = keys.scalingForMLX(rotary.parameters) { result.set("rope_scaling", to: scaling) }
-    return result
+    // Parameters for each kind of layer would contradict the scaling, which is that of one kind.
+    return result["rope_parameters"]?["full_attention"]?.object == nil
+      ? result : .object((result.object ?? []).filter { $0.key != "rope_parameters" })
   }
 
   /// The wavelengths of the layers with a window, or of those without one; nil if there are none that turn.

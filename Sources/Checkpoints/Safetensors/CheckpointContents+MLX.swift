@@ -31,7 +31,8 @@ extension CheckpointContents {
   ///
   /// - Parameters:
   ///   - configuration: The contents of `config.json`.
-  ///   - path: The path for errors, none of which is thrown: what is not understood is kept.
+  ///   - path: The path of the file.
+  /// - Returns: The changed contents; those of a family that is not understood get Llama's keys.
   func configurationForMLX(_ configuration: JSONValue, path: String) -> JSONValue {
     guard let model = try? ModelConfiguration(configuration, path: path), let program = model.family.mlx
     else { return plainConfigurationForMLX(configuration) }

@@ -173,7 +173,8 @@ struct ModelRotation {
           for column in 0..<columnCount { part[start + column] *= scales[column] }
         }
         for turn in turns {
-          for column in stride(from: turn.range.lowerBound, to: turn.range.upperBound, by: turn.transform.size)
+          for column in stride(
+            from: turn.range.lowerBound, to: turn.range.upperBound, by: turn.transform.size)
           {
             var vector = part.slice(start + column..<start + column + turn.transform.size)
             turn.transform.apply(to: &vector)

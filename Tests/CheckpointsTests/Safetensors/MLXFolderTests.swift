@@ -161,7 +161,10 @@ struct MLXPeerTests {
   @Test(arguments: [
     ("mistral", "sliding_window", "null"), ("qwen2", "use_sliding_window", "false"),
     ("phi4-mini", "rope_scaling", "null"),
-    ("olmo3", "rope_scaling", #"{"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}"#),
+    (
+      "olmo3", "rope_scaling",
+      #"{"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}"#
+    ),
     ("gemma2", "sliding_window", "512"),
   ])
   func `a model without the obstacle is written`(name: String, key: String, value: String) throws {
@@ -171,7 +174,8 @@ struct MLXPeerTests {
 
   @Test(arguments: [
     ("olmo3", "rope_scaling", #"{"rope_type": "yarn", "factor": 4.0, "truncate": false}"#),
-    ("gemma3", "final_logit_softcapping", "4.0"), ("gemma", "rope_scaling", #"{"type": "linear", "factor": 2}"#),
+    ("gemma3", "final_logit_softcapping", "4.0"),
+    ("gemma", "rope_scaling", #"{"type": "linear", "factor": 2}"#),
     ("gemma3", "layer_types", #"["full_attention", "sliding_attention"]"#),
     ("llama", "attention_bias", "false"), ("glm4", "tie_word_embeddings", "true"),
   ])
