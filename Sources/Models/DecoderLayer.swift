@@ -31,7 +31,7 @@ extension Transformer {
           linears[group].append(try reader.linear(tensor))
         case .norm(let norm): norms.append(try reader.norm(tensor, norm))
         case .vector: vectors.append((tensor.slot, try reader.vector(tensor)))
-        case .embedding, .head: preconditionFailure("'\(tensor.module)' is in no layer")
+        case .embedding, .matrix, .head: preconditionFailure("'\(tensor.module)' is in no layer")
         }
       }
       self.norms = norms

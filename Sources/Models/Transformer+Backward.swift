@@ -81,7 +81,8 @@ extension Transformer {
     case .norm(let norm): return layer[norm: norm](before)
     case .gate(let activation): return gated(before, by: activation)
     case .activation(let activation): return activated(before, by: activation)
-    case .headNorms, .linears, .separateHeads, .columns, .rotary, .attention, .recurrence, .scale:
+    case .headNorms, .linears, .separateHeads, .columns, .rotary, .attention, .recurrence, .scale,
+      .layerInput:
       preconditionFailure("an input that is neither kept nor cheap")
     }
   }
@@ -126,7 +127,7 @@ extension Transformer {
       return ShortConvolution(short, of: layer).backward(x, gradient: dy)
     case .gate(let activation): return gatedBackward(x, by: activation, gradient: dy)
     case .activation(let activation): return activatedBackward(x, by: activation, gradient: dy)
-    case .separateHeads, .columns, .rotary, .scale: preconditionFailure("this gradient needs no input")
+    case .separateHeads, .columns, .rotary, .scale, .layerInput: preconditionFailure("this gradient needs no input")
     }
   }
 
@@ -139,6 +140,7 @@ extension Transformer {
     case .separateHeads(let attention): return dy.separatingHeads(attention, inverse: true)
     case .columns(let ranges): return dy.returningColumns(ranges)
     case .scale(let factor): dy.multiply(by: factor)
+    case .layerInput: preconditionFailure("layers with inputs beside the stream are not trained")
     case .norm, .headNorms, .linears, .attention, .recurrence, .gate, .activation:
       preconditionFailure("an operation without its input")
     }

@@ -110,7 +110,9 @@ extension LayerOperation {
   fileprivate var mixesTokens: Bool {
     switch self {
     case .attention, .recurrence: true
-    case .norm, .headNorms, .linears, .separateHeads, .columns, .rotary, .gate, .activation, .scale: false
+    case .norm, .headNorms, .linears, .separateHeads, .columns, .rotary, .gate, .activation, .scale,
+      .layerInput:
+      false
     }
   }
 }
@@ -130,5 +132,9 @@ private struct RecomputingEnvironment: LayerEnvironment {
 
   func recur(_ x: Matrix, _ recurrence: some Recurrence) -> Matrix {
     preconditionFailure("what a recurrence gives is kept")
+  }
+
+  func multiply(_ x: Matrix, byLayerInput columns: Range<Int>) -> Matrix {
+    preconditionFailure("layers with inputs beside the stream are not paused")
   }
 }

@@ -27,15 +27,6 @@ import Testing
       stateWeights = numbers(Self.keys * Self.values)
     }
 
-    var token: DeltaRuleToken {
-      @_lifetime(borrow self)
-      get {
-        DeltaRuleToken(
-          query: inputs[1].span, key: inputs[2].span, value: inputs[3].span, decay: inputs[4][0],
-          rate: inputs[4][1])
-      }
-    }
-
     /// The state after the token and its result, in double precision.
     func reference() -> (state: [Double], result: [Double]) {
       let (keys, values) = (Self.keys, Self.values)
@@ -68,11 +59,15 @@ import Testing
     var alone = state
     var result = [Float](repeating: .nan, count: Case.values)
     do {
+      let (first, second, third) = (example.inputs[1], example.inputs[2], example.inputs[3])
+      let token = DeltaRuleToken(
+        query: first.span, key: second.span, value: third.span, decay: example.inputs[4][0],
+        rate: example.inputs[4][1])
       var states = state.mutableSpan
       var results = result.mutableSpan
-      deltaRule(&states, example.token, into: &results)
+      deltaRule(&states, token, into: &results)
       var others = alone.mutableSpan
-      moveState(&others, by: example.token)
+      moveState(&others, by: token)
     }
     #expect(alone == state)
     for (found, expected) in zip(state + result, expected.state + expected.result) {
@@ -82,21 +77,28 @@ import Testing
 
   @Test func `the gradients are the slopes`() {
     let example = Case()
-    var found = example.inputs.map { [Float](repeating: .nan, count: $0.count) }
-    found[0] = example.stateWeights
+    let found: [[Float]]
     do {
-      var state = found[0].mutableSpan
+      let (first, second, third) = (example.inputs[1], example.inputs[2], example.inputs[3])
+      let token = DeltaRuleToken(
+        query: first.span, key: second.span, value: third.span, decay: example.inputs[4][0],
+        rate: example.inputs[4][1])
+      let (before, weights) = (example.inputs[0], example.resultWeights)
+      var stateGradient = example.stateWeights
+      var state = stateGradient.mutableSpan
       var query = [Float](repeating: .nan, count: Case.keys)
       var key = query
       var value = [Float](repeating: .nan, count: Case.values)
       let slopes: (decay: Float, rate: Float)
       do {
-        var (queries, keys, values) = (query.mutableSpan, key.mutableSpan, value.mutableSpan)
+        var queries = query.mutableSpan
+        var keys = key.mutableSpan
+        var values = value.mutableSpan
         slopes = deltaRuleBackward(
-          example.inputs[0].span, example.token, gradient: example.resultWeights.span, stateGradient: &state,
+          before.span, token, gradient: weights.span, stateGradient: &state,
           queryGradient: &queries, keyGradient: &keys, valueGradient: &values)
       }
-      (found[1], found[2], found[3], found[4]) = (query, key, value, [slopes.decay, slopes.rate])
+      found = [stateGradient, query, key, value, [slopes.decay, slopes.rate]]
     }
     let step: Float = 1.0 / 256
     for (place, gradient) in found.enumerated() {

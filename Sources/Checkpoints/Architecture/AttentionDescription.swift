@@ -15,6 +15,8 @@ package struct AttentionDescription: Sendable, Equatable {
   /// One more score per query head, `[heads]`, which takes its share of the softmax and has no value; nil
   /// without one.
   package var sinks: TensorSlot?
+  /// Whether its keys and values are those of another layer, or another layer reads them; nil if neither.
+  package var sharing: KeySharing?
   /// Whether the result is multiplied by the sigmoid of a gate, which follows the values and is as wide as the
   /// queries.
   package var isGated = false
@@ -33,6 +35,14 @@ package struct AttentionDescription: Sendable, Equatable {
   package var keyValueWidth: Int { keyValueHeadCount * headSize }
   /// The width of queries, keys and values side by side.
   package var inputWidth: Int { queryWidth + 2 * keyValueWidth }
+}
+
+/// The keys and values that several layers have in common.
+package enum KeySharing: Sendable, Equatable {
+  /// Later layers read the keys and values of this layer, whose index is given.
+  case lends(Int)
+  /// The layer has queries only and reads the keys and values of the layer with this index.
+  case borrows(Int)
 }
 
 /// How the queries and keys of one layer turn with their positions.

@@ -14,6 +14,10 @@ package enum LinearGroupKind: Sendable, Hashable, CaseIterable {
   case mixerInputs
   /// The linear from the result of a part with a state back to the residual stream.
   case mixerOutput
+  /// The linear from the residual stream to the width of the layer's input beside it.
+  case layerInputGate
+  /// The linear from the width of the layer's input back to the residual stream.
+  case layerInputProjection
 }
 
 /// One operation of a layer; it replaces the value that flows through its part.
@@ -41,6 +45,8 @@ package enum LayerOperation: Sendable, Equatable {
   case activation(Activation)
   /// Multiplies each element.
   case scale(Float)
+  /// Multiplies by some columns of the layers' inputs beside the stream.
+  case layerInput(Range<Int>)
 }
 
 /// A part of a layer; it reads the residual stream, and its result is added to the stream.
@@ -143,7 +149,7 @@ extension LayerPart {
       case .recurrence(let recurrence):
         add(recurrence.vectors)
         if let norm = recurrence.norm { add(norm) }
-      case .separateHeads, .columns, .rotary, .gate, .activation, .scale: break
+      case .separateHeads, .columns, .rotary, .gate, .activation, .scale, .layerInput: break
       }
       last = norm
     }

@@ -8,6 +8,8 @@ package struct ModelTensor: Sendable, Equatable {
     case head
     /// A vector that is no norm.
     case vector
+    /// A matrix outside the layers.
+    case matrix
   }
 
   /// The module in the checkpoint: `model.layers.0.self_attn.q_proj`.
@@ -33,7 +35,7 @@ package struct ModelTensor: Sendable, Equatable {
     switch role {
     case .linear, .head: true
     case .norm(let norm): norm.kind == .standardDeviation
-    case .embedding, .vector: false
+    case .embedding, .vector, .matrix: false
     }
   }
 }
@@ -79,6 +81,15 @@ package struct ModelLayout: Sendable, Equatable {
     tensor(description.embedding, module: prefix + description.embedding.module, role: .embedding)
   }
 
+  /// The tensors of the layers' inputs beside the stream: table, projection and norm; none without such
+  /// inputs.
+  package var layerInputs: [ModelTensor] {
+    guard let inputs = description.layerInputs else { return [] }
+    return [(inputs.table, .matrix), (inputs.projection, .matrix), (inputs.norm.slot, .norm(inputs.norm))].map {
+      tensor($0, module: prefix + $0.module, role: $1)
+    }
+  }
+
   /// The norm after the last layer, `[stream]`.
   package var finalNorm: ModelTensor {
     let norm = description.finalNorm
@@ -109,7 +120,7 @@ package struct ModelLayout: Sendable, Equatable {
     let layerCount = configuration.layerCount
     return (-1...layerCount).lazy.flatMap { index in
       switch index {
-      case -1: [embedding]
+      case -1: [embedding] + layerInputs
       case layerCount: [finalNorm]
       default: layer(index)
       }

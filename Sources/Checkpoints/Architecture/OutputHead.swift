@@ -20,17 +20,19 @@ extension ModelLayout {
     return try checkpoint.hasEqualTensors(head.module, embedding.module) ? .embedding : .own
   }
 
-  /// Notices about tensors that contradict the configuration, one sentence each.
+  /// Notices about tensors that contradict the configuration or belong to other parts of a larger model, one
+  /// sentence each.
   ///
   /// - Throws: `FormatError` when a tensor cannot be read.
   package func notices(in checkpoint: Checkpoint) throws -> [String] {
+    let known = configuration.notices + (otherPartsNotice(in: checkpoint).map { [$0] } ?? [])
     guard configuration.tiesEmbeddings, try outputHead(in: checkpoint) == .own else {
-      return configuration.notices
+      return known
     }
     let notice =
       "\(ModelConfiguration.fileName): 'tie_word_embeddings' is true, but '\(head.name)' is there and differs "
       + "from the embedding; it is used as the output head"
-    return configuration.notices + [notice]
+    return known + [notice]
   }
 }
 
