@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests a reader with inputs from libFuzzer: safetensors, container, gguf, json, jsonl, tokenizer, adapter,
-# integer, importance, recipe, log, journal or plan.
+# Tests a reader with inputs from libFuzzer: safetensors, container, gguf, json, jsonl, tokenizer,
+# sentencepiece, adapter, integer, importance, recipe, log, journal or plan.
 # Fails on a crash, on more than one second of wall time for an input (on an idle machine), and on more
 # than 256 MB of memory. The input is kept in .build-fuzz/found/TARGET. Inputs that reach new code are kept in
 # .build-fuzz/corpus/TARGET; with --keep, the smallest set of inputs that reaches the same code replaces
@@ -23,6 +23,7 @@ case $target in
   json) seeds=(Fixtures/invalid/base Fixtures/invalid/config Fixtures/invalid/adapter Fixtures/invalid/index) ;;
   jsonl) seeds=(Fixtures/invalid/base Fixtures/invalid/config) ;;
   tokenizer) seeds=(Fixtures/invalid/base Fixtures/invalid/tokenizer) ;;
+  sentencepiece) seeds=(Fixtures/sentencepiece) ;;
   recipe) seeds=(Fixtures/invalid/recipe Recipes) ;;
   plan) seeds=(Fixtures/invalid/config) ;;
   adapter | integer | importance | log | journal) seeds=() ;;

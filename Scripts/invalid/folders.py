@@ -193,7 +193,7 @@ def add_configurations(catalogue):
     change("sliding-window", "key 'sliding_window': ", model_type="mistral", sliding_window=16)
     change("rope-theta-negative", "key 'rope_theta': must be more than 1", rope_theta=-10000)
     change("rope-theta-text", "key 'rope_theta': must be a number", rope_theta="10000")
-    change("rope-type-other", "key 'rope_scaling.rope_type': rope type 'yarn'", rope_scaling={"rope_type": "yarn"})
+    change("rope-type-other", "key 'rope_scaling.rope_type': rope type 'axial'", rope_scaling={"rope_type": "axial"})
     change("rope-type-number", "key 'rope_scaling.rope_type'", rope_scaling={"rope_type": 3})
     change("rope-scaling-text", "key 'rope_scaling'", rope_scaling="linear")
     change("rope-scaling-array", "key 'rope_scaling'", rope_scaling=[8.0])
@@ -296,14 +296,14 @@ def add_tokenizers(catalogue):
     add("lone-surrogate", text.replace('"a": 1,', '"\\ud800": 1,', 1), "lone surrogate")
     top("version-2", "a version other than 1.0", version="2.0")
     top("unknown-key", "key 'scripts' is not supported", scripts=[])
-    for part in ("model", "decoder", "pre_tokenizer"):
-        label = "without-" + part.replace("_", "-")
+    for part in ("model", "decoder"):
+        label = "without-" + part
         change(label, "model" if part == "model" else "is not supported", lambda document, part=part: document.pop(part))
     model("unigram", "model: 'Unigram' is not supported", type="Unigram")
     model("word-piece", "model: 'WordPiece' is not supported", type="WordPiece")
     model("type-number", "model: 'type' is not a string", type=1)
     model("dropout", "model: dropout is not supported", dropout=0.1)
-    model("byte-fallback", "model: byte_fallback is not supported", byte_fallback=True)
+    model("byte-fallback", "model: byte_fallback after ByteLevel", byte_fallback=True)
     model("subword-prefix", "continuing_subword_prefix is not supported", continuing_subword_prefix="##")
     model("unknown-option", "model: key 'cache' is not supported", cache=True)
     model("unknown-token-unknown", "unk_token '<unk>' is not in the vocabulary", unk_token="<unk>")
@@ -333,8 +333,8 @@ def add_tokenizers(catalogue):
     both = [TOKENIZER["added_tokens"][0], TOKENIZER["added_tokens"][0] | {"id": 32}]
     top("added-twice", "added_tokens[1]: is there twice", added_tokens=both)
     top("added-is-object", "'added_tokens' is not a list", added_tokens={})
-    top("normalizer-other", "normalizer: 'Lowercase' is not supported", normalizer={"type": "Lowercase"})
-    top("pre-tokenizer-other", "pre_tokenizer: 'Metaspace' is not supported", pre_tokenizer={"type": "Metaspace"})
+    top("normalizer-other", "normalizer: 'Precompiled' is not supported", normalizer={"type": "Precompiled"})
+    top("pre-tokenizer-other", "pre_tokenizer: 'BertPreTokenizer' is not supported", pre_tokenizer={"type": "BertPreTokenizer"})
     top("decoder-other", "decoder: 'WordPiece' is not supported", decoder={"type": "WordPiece"})
     top("post-processor-other", "'BertProcessing' is not supported", post_processor={"type": "BertProcessing"})
     template = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x", "type_id": 0}}], "pair": []}

@@ -237,7 +237,8 @@ def add_tokenizers(add):
         table = TOKENIZER | {"tokenizer.ggml." + part: entry}
         add("tokenizer-" + name, model(table), *says, command=command)
 
-    change("of-another-kind", "model", (TEXT, "llama"), "tokenizer 'llama' is not supported", command=EVALUATE)
+    change("of-another-kind", "model", (TEXT, "t5"), "tokenizer 't5' is not supported", command=EVALUATE)
+    change("scores-missing", "model", (TEXT, "llama"), "key 'tokenizer.ggml.scores' is missing")
     change("pre-unknown", "pre", (TEXT, "mystery"), "pre-tokenizer 'mystery'", command=EVALUATE)
     change("pre-missing", "pre", None, "without key 'tokenizer.ggml.pre'", command=EVALUATE)
     change("tokens-missing", "tokens", None, "key 'tokenizer.ggml.tokens' is missing")
@@ -267,8 +268,8 @@ def add_odd(catalogue):
     add("control-characters-in-key", model({"a\x1b[2J": (TEXT, "\x00")}), '"metadata"')
     add("alignment-of-8", eight(), "content", command=HASH)
     add("tokenizer", model(TOKENIZER), '"tokenizer"')
-    other = model(TOKENIZER | {"tokenizer.ggml.model": (TEXT, "llama")})
-    add("tokenizer-of-another-kind", other, '"model": "llama"', '"vocabulary_size": 4', "tokenizer 'llama' is not supported")
+    other = model(TOKENIZER | {"tokenizer.ggml.model": (TEXT, "t5")})
+    add("tokenizer-of-another-kind", other, '"model": "t5"', '"vocabulary_size": 4', "tokenizer 't5' is not supported")
 
 
 def eight():

@@ -90,6 +90,39 @@ public struct Checkpoint: Sendable {
       store: StoreWithOtherNames(base: store, originals: originals))
   }
 
+  /// The same checkpoint with a second name for the tensors of a module.
+  ///
+  /// - Parameters:
+  ///   - module: A module of the checkpoint.
+  ///   - copy: The name of a module that it lacks.
+  /// - Returns: A copy of this checkpoint with tensors for both names.
+  package func repeating(_ module: String, as copy: String) -> Checkpoint {
+    var contents = contents
+    var originals: [String: TensorInfo] = [:]
+    for tensor in self.contents.tensors where ModuleTensor.split(tensor.name)?.module == module {
+      let name = copy + tensor.name.dropFirst(module.count)
+      contents.tensors.append(TensorInfo(name: name, dtype: tensor.dtype, shape: tensor.shape))
+      originals[name] = tensor
+    }
+    contents.quantization[copy] = contents.quantization[module]
+    return Checkpoint(
+      path: path, format: format, contents: contents,
+      store: StoreWithOtherNames(base: store, originals: originals))
+  }
+
+  /// The same checkpoint with tensors that are made from others.
+  ///
+  /// - Parameters:
+  ///   - contents: The new description.
+  ///   - derived: How tensors of the description are made from those of this checkpoint, by name; the others
+  ///     are as in this checkpoint.
+  /// - Returns: A copy of this checkpoint with these changes.
+  package func deriving(_ contents: CheckpointContents, from derived: [String: DerivedTensor]) -> Checkpoint {
+    Checkpoint(
+      path: path, format: format, contents: contents,
+      store: StoreWithDerivedTensors(base: store, derived: derived))
+  }
+
   /// The files the checkpoint consists of, by their names inside it, sorted.
   package var files: [(name: String, path: String)] {
     get throws {

@@ -5,12 +5,14 @@ extension CheckpointContents {
   /// `[rank, in]` or `[rank, in / groupSize]` and `lora_B.weight` `[out, rank]`; `scales_delta` and
   /// `biases_delta` are `F32` and have the tables' shape.
   ///
-  /// - Parameter path: The path for errors.
+  /// - Parameters:
+  ///   - path: The path for errors.
+  ///   - allowsStacks: Whether a quantized module can be a stack of matrices, as MLX stores experts.
   /// - Throws: `FormatError` with the tensor and the numbers.
-  package func validateQuantization(path: String) throws(FormatError) {
+  package func validateQuantization(path: String, allowsStacks: Bool = false) throws(FormatError) {
     let extras = AdapterNames(tensors)
     guard !quantization.isEmpty || adapter != nil || !extras.isEmpty else { return }
-    let check = ModuleCheck(self, path: path)
+    let check = ModuleCheck(self, path: path, allowsStacks: allowsStacks)
     for module in quantization.keys.sorted(by: precedes) { try check.checkQuantized(module) }
     try check.checkDeltas(extras.deltas)
     try check.checkAdapted(extras.adapted)
@@ -49,16 +51,20 @@ private struct AdapterNames {
 private struct ModuleCheck {
   let contents: CheckpointContents
   let path: String
+  private let allowsStacks: Bool
   private let tensors: [String: TensorInfo]
 
-  init(_ contents: CheckpointContents, path: String) {
+  init(_ contents: CheckpointContents, path: String, allowsStacks: Bool) {
     self.contents = contents
     self.path = path
+    self.allowsStacks = allowsStacks
     tensors = Dictionary(contents.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
   func checkQuantized(_ module: String) throws(FormatError) {
-    try contents.quantization[module]?.validate(module, path: path) { tensors[$0] }
+    try contents.quantization[module]?.validate(module, path: path, allowsStacks: allowsStacks) {
+      tensors[$0]
+    }
   }
 
   func checkDeltas(
@@ -139,10 +145,11 @@ extension QuantizedLayout {
   /// - Parameters:
   ///   - module: The module's name.
   ///   - path: The path for errors.
+  ///   - allowsStacks: Whether the tensors can have one more dimension, for a stack of matrices.
   ///   - tensor: Finds a tensor by its name.
   /// - Throws: `FormatError` with the tensor and the numbers.
   func validate(
-    _ module: String, path: String, _ tensor: (String) -> TensorInfo?
+    _ module: String, path: String, allowsStacks: Bool = false, _ tensor: (String) -> TensorInfo?
   ) throws(FormatError) {
     let phrase = "of \(bits) bits in groups of \(groupSize)"
     if let problem { throw FormatError(path, at: "module '\(module)' \(phrase)", problem) }
@@ -154,21 +161,24 @@ extension QuantizedLayout {
     }
     let codes = try require(.weight)
     let place = "tensor '\(codes.name)'"
-    guard codes.dtype == .u32, codes.shape.count == 2 else {
+    let stack = allowsStacks && codes.shape.count == 3 ? [codes.shape[0]] : []
+    guard codes.dtype == .u32, codes.shape.count == stack.count + 2 else {
       throw FormatError(
         path, at: place,
         .malformed("is \(codes.dtype.rawValue) \(codes.shape); codes are U32 of 2 dimensions"))
     }
-    guard let columnCount = columnCount(wordCount: codes.shape[1]) else {
+    let wordCount = codes.shape[stack.count + 1]
+    guard let columnCount = columnCount(wordCount: wordCount) else {
       throw FormatError(
         path, at: place,
-        .malformed("\(codes.shape[1]) words per row are not whole groups of \(groupSize) \(bits)-bit codes"))
+        .malformed("\(wordCount) words per row are not whole groups of \(groupSize) \(bits)-bit codes"))
     }
-    for part in parts(rows: codes.shape[0], columns: columnCount).dropFirst() {
+    for part in parts(rows: codes.shape[stack.count], columns: columnCount).dropFirst() {
       let table = try require(part.kind)
-      guard table.shape == part.shape else {
+      let expected = stack + part.shape
+      guard table.shape == expected else {
         throw FormatError(
-          path, at: "tensor '\(table.name)' \(phrase)", .shape(expected: part.shape, found: table.shape))
+          path, at: "tensor '\(table.name)' \(phrase)", .shape(expected: expected, found: table.shape))
       }
       guard part.dtypes.contains(table.dtype) else {
         throw FormatError(

@@ -51,6 +51,18 @@ public struct TensorBytes: Sendable {
       try PageMemory(byteCount: byteCount, bytesPerChunk: bytesPerChunk, path: path, fill))
   }
 
+  /// The bytes of a range; those of a mapped file stay where they are, others are copied.
+  ///
+  /// - Parameter range: Byte offsets from the start of these bytes; must lie inside them.
+  package func slice(_ range: Range<Int>) -> TensorBytes {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count, "\(range) of \(count) bytes")
+    if case .mapped(let mapped) = owner {
+      let start = mapped.range.lowerBound
+      return TensorBytes(mapped.file, range: start + range.lowerBound..<start + range.upperBound)
+    }
+    return TensorBytes(withSpan { $0.extracting(range).copiedBytes() })
+  }
+
   /// Lends the bytes.
   public func withSpan<R, E: Error>(_ body: (RawSpan) throws(E) -> R) throws(E) -> R {
     switch owner {

@@ -44,13 +44,6 @@ package struct Attention: Sendable {
     self.operands = operands
   }
 
-  /// Prepares attention over all earlier keys with scores `q · k / sqrt(headSize)`.
-  package init(headCount: Int, keyValueHeadCount: Int, headSize: Int) {
-    self.init(
-      AttentionDescription(
-        headCount: headCount, keyValueHeadCount: keyValueHeadCount, headSize: headSize))
-  }
-
   private func queryColumns(_ head: Int) -> Range<Int> { head * headSize..<(head + 1) * headSize }
 
   private func keyColumns(_ head: Int) -> Range<Int> {

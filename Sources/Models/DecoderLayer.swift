@@ -10,6 +10,8 @@ extension Transformer {
     private let norms: [Norm]
     /// The vectors that are no norms, in the order of the computation.
     private let vectors: [(slot: TensorSlot, values: [Float])]
+    /// The matrices that choose experts, in the order of the computation.
+    let routers: [(slot: TensorSlot, linear: LinearGroup)]
     /// The groups of linears, in the order of the computation.
     package var groups: [LinearGroup]
     /// The kind of each of `groups`.
@@ -23,6 +25,7 @@ extension Transformer {
       groupKinds = description.groups
       var norms: [Norm] = []
       var vectors: [(TensorSlot, [Float])] = []
+      var routers: [(TensorSlot, LinearGroup)] = []
       var linears = [[Linear]](repeating: [], count: groupKinds.count)
       for tensor in layout.layer(index) {
         switch tensor.role {
@@ -31,11 +34,13 @@ extension Transformer {
           linears[group].append(try reader.linear(tensor))
         case .norm(let norm): norms.append(try reader.norm(tensor, norm))
         case .vector: vectors.append((tensor.slot, try reader.vector(tensor)))
+        case .router: routers.append((tensor.slot, LinearGroup([try reader.linear(tensor)])))
         case .embedding, .matrix, .head: preconditionFailure("'\(tensor.module)' is in no layer")
         }
       }
       self.norms = norms
       self.vectors = vectors
+      self.routers = routers
       groups = linears.map { LinearGroup($0) }
     }
   }
@@ -70,6 +75,14 @@ extension Transformer.DecoderLayer {
 
   /// The factor of the stream after the last part.
   var streamFactor: Float { description.streamFactor.map { self[vector: $0][0] } ?? 1 }
+
+  /// Returns the matrix that chooses experts; products with it are never rounded.
+  subscript(router slot: TensorSlot) -> LinearGroup {
+    guard let router = routers.first(where: { $0.slot.module == slot.module }) else {
+      preconditionFailure("the layer has no router '\(slot.module)'")
+    }
+    return router.linear
+  }
 
   /// Returns the index of a kind in `groups`.
   package func index(of kind: LinearGroupKind) -> Int {

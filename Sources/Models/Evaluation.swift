@@ -117,11 +117,7 @@ extension Transformer {
   public func compare(
     with candidate: Transformer, on windows: [[Int32]], progress: ProgressHandler = { _ in }
   ) throws -> Comparison {
-    guard configuration.vocabularySize == candidate.configuration.vocabularySize else {
-      throw ModelError.incomparable(
-        "the vocabularies have \(configuration.vocabularySize) and \(candidate.configuration.vocabularySize) tokens"
-      )
-    }
+    try requireSameVocabulary(as: candidate)
     let length = try Self.commonLength(windows)
     let rotary = (rotaryTables(positions: length), candidate.rotaryTables(positions: length))
     var comparison = Comparison(reference: Evaluation(window: length), candidate: Evaluation(window: length))
@@ -146,6 +142,15 @@ extension Transformer {
           detail: "mean KL \(comparison.meanKL)"))
     }
     return comparison
+  }
+
+  /// Checks that two models have the same number of tokens.
+  ///
+  /// - Throws: `ModelError.incomparable`.
+  package func requireSameVocabulary(as candidate: Transformer) throws {
+    let (size, other) = (configuration.vocabularySize, candidate.configuration.vocabularySize)
+    guard size != other else { return }
+    throw ModelError.incomparable("the vocabularies have \(size) and \(other) tokens")
   }
 
   /// Returns the common length of windows.

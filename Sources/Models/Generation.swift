@@ -42,7 +42,7 @@ extension Transformer {
     began()
     while generation.tokens.count < maxTokens {
       if !generation.tokens.isEmpty { logits = try decoder.append([generation.tokens.last ?? 0], slots: [0]) }
-      let token = try next(&sampler, logits, after: prompt + generation.tokens)
+      let token = try next(&sampler, logits.values.span, after: prompt + generation.tokens)
       guard !endTokens.contains(token) else {
         generation.finishReason = .stop
         break
@@ -54,19 +54,21 @@ extension Transformer {
   }
 
   /// Returns the next token; the error names the tensor or layer that is not finite.
-  private func next(
-    _ sampler: inout TokenSampler, _ logits: Matrix, after tokens: @autoclosure () -> [Int32]
+  func next(
+    _ sampler: inout TokenSampler, _ logits: Span<Float>, after tokens: @autoclosure () -> [Int32]
   ) throws -> Int32 {
     do {
-      return try sampler.next(logits.values.span)
+      return try sampler.next(logits)
     } catch ModelError.notFinite(let what) {
       throw try findNotFinite(tokens()) ?? .notFinite(what)
     }
   }
 
   /// Rejects sequences longer than the model's context.
-  func requireContext(_ tokens: Int) throws {
-    guard tokens > configuration.contextLength else { return }
-    throw ModelError.contextTooLong(tokens: tokens, limit: configuration.contextLength)
+  ///
+  /// - Throws: `ModelError.contextTooLong`.
+  package func requireContext(_ tokens: Int) throws {
+    guard tokens > configuration.longestSequence else { return }
+    throw ModelError.contextTooLong(tokens: tokens, limit: configuration.longestSequence)
   }
 }

@@ -74,9 +74,7 @@ package struct KeyValueCache: Sendable {
     return operations.reduce(0) { sum, operation in
       switch operation {
       case .attention(let attention):
-        if case .borrows = attention.sharing { sum } else {
-          sum + 2 * 4 * capacity(tokens) * attention.keyValueWidth
-        }
+        sum + (attention.borrowsKeys ? 0 : 2 * 4 * capacity(tokens) * attention.keyValueWidth)
       case .recurrence(let recurrence): sum + 4 * recurrence.stateCount
       default: sum
       }

@@ -97,6 +97,7 @@ extension Matrix {
   /// - Parameters:
   ///   - attention: The heads; as many keys as queries.
   ///   - inverse: Puts those of each head together again.
+  /// - Returns: The same columns in the other order.
   func separatingHeads(_ attention: AttentionDescription, inverse: Bool = false) -> Matrix {
     var result = Matrix.unspecified(rows: rowCount, columns: columnCount)
     let (columnCount, headSize, headCount) = (columnCount, attention.headSize, attention.headCount)

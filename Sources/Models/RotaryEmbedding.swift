@@ -10,6 +10,8 @@ package struct RotaryEmbedding: Sendable {
 
   /// The heads, and what turns of them.
   package let description: RotaryDescription
+  /// The number of positions.
+  package let positionCount: Int
   /// Half the number of columns of a head that turn.
   package let half: Int
   /// `[positions, half]`, times the amplitude.
@@ -24,10 +26,11 @@ package struct RotaryEmbedding: Sendable {
   /// - Parameters:
   ///   - description: The heads, and how they turn.
   ///   - positionCount: The number of positions.
-  ///   - sequenceLength: The length of the whole sequence, on which the angles of some models depend; as many
-  ///     as positions by default.
+  ///   - sequenceLength: The length of the whole sequence, on which the angles of some models depend; by
+  ///     default `positionCount`.
   package init(_ description: RotaryDescription, positionCount: Int, sequenceLength: Int? = nil) {
     self.description = description
+    self.positionCount = positionCount
     half = description.turnedCount / 2
     let frequencies = description.parameters.frequencies(
       turnedCount: description.turnedCount, sequenceLength: sequenceLength ?? positionCount)
@@ -48,18 +51,6 @@ package struct RotaryEmbedding: Sendable {
     self.sines = sines
     queryFactors = description.queryGrowth.map { growth in (0..<positionCount).map(growth.factor(at:)) } ?? []
   }
-
-  /// Tabulates positions `0..<positionCount` for heads that turn as a whole, halves against halves.
-  package init(_ parameters: RotaryParameters, headSize: Int, positionCount: Int) {
-    let head = AttentionDescription(headCount: 1, keyValueHeadCount: 1, headSize: headSize)
-    self.init(RotaryDescription(head, parameters: parameters), positionCount: positionCount)
-  }
-
-  /// The number of positions.
-  package var positionCount: Int { half == 0 ? Int.max : cosines.count / half }
-
-  /// Whether the table depends on the length of the sequence.
-  package var dependsOnLength: Bool { description.parameters.dependsOnLength }
 
   /// Turns queries and keys by their positions, or their gradients back.
   ///

@@ -18,8 +18,9 @@ package struct StreamedTransformer: Sendable {
   /// - Parameters:
   ///   - model: The model.
   ///   - checkpoint: The checkpoint that the model was read from.
-  package init(_ model: Transformer, of checkpoint: Checkpoint) {
-    reader = ModelReader(checkpoint: checkpoint)
+  /// - Throws: `FormatError` when a tensor of all experts has another shape than the configuration says.
+  package init(_ model: Transformer, of checkpoint: Checkpoint) throws {
+    reader = ModelReader(checkpoint: try checkpoint.separatingExperts())
     var frame = model
     frame.layers = []
     self.frame = frame
@@ -42,7 +43,8 @@ package struct StreamedTransformer: Sendable {
     let length = windows.lazy.map(\.count).max() ?? 0
     let rotary = frame.rotaryTables(positions: length)
     let atOnce = frame.windowsAtOnce(length: length)
-    let width = frame.configuration.hiddenSize + (frame.layout.configuration.description.layerInputs?.totalWidth ?? 0)
+    let inputWidth = frame.configuration.description.layerInputs?.totalWidth ?? 0
+    let width = frame.configuration.hiddenSize + inputWidth
     let size = max(1, blockLimit / max(4 * length * width, 1))
     for start in stride(from: 0, to: windows.count, by: size) {
       let block = start..<min(start + size, windows.count)

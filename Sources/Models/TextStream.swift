@@ -1,17 +1,32 @@
 /// Turns tokens into text as they arrive, in whole characters.
+///
+/// All parts together are the text that `Tokenizer.decode` gives for all tokens that are not special.
 public struct TextStream {
   private let tokenizer: Tokenizer
+  private var assembler: TextAssembler
   /// The first bytes of a character that is not complete yet.
   private var pending: [UInt8] = []
 
   /// Begins a text without its special tokens.
-  public init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
+  ///
+  /// - Parameters:
+  ///   - tokenizer: Made the tokens.
+  ///   - prompt: Tokens that the text continues. They are not part of it, but if they have a text, its
+  ///     continuation keeps the space that it begins with.
+  public init(_ tokenizer: Tokenizer, after prompt: [Int32] = []) {
+    self.tokenizer = tokenizer
+    assembler = TextAssembler(tokenizer.decoder)
+    for token in prompt { _ = append(token) }
+    assembler.endBytes(&pending)
+    pending = []
+  }
 
   /// Adds a token.
   ///
   /// - Returns: The text that this token completes; bytes that are not UTF-8 become U+FFFD.
   public mutating func append(_ token: Int32) -> String {
-    pending += tokenizer.decodeBytes([token], skipSpecialTokens: true)
+    guard !tokenizer.isSpecial(token) else { return "" }
+    tokenizer.append(token, assembling: &assembler, &pending)
     let end = pending.count - Self.openByteCount(pending)
     defer { pending.removeFirst(end) }
     return String(decoding: pending[..<end], as: UTF8.self)
@@ -21,6 +36,7 @@ public struct TextStream {
   ///
   /// - Returns: The remaining text.
   public mutating func finish() -> String {
+    assembler.finish(&pending)
     defer { pending = [] }
     return String(decoding: pending, as: UTF8.self)
   }

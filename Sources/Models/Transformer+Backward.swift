@@ -82,7 +82,7 @@ extension Transformer {
     case .gate(let activation): return gated(before, by: activation)
     case .activation(let activation): return activated(before, by: activation)
     case .headNorms, .linears, .separateHeads, .columns, .rotary, .attention, .recurrence, .scale,
-      .layerInput:
+      .layerInput, .experts:
       preconditionFailure("an input that is neither kept nor cheap")
     }
   }
@@ -127,7 +127,9 @@ extension Transformer {
       return ShortConvolution(short, of: layer).backward(x, gradient: dy)
     case .gate(let activation): return gatedBackward(x, by: activation, gradient: dy)
     case .activation(let activation): return activatedBackward(x, by: activation, gradient: dy)
-    case .separateHeads, .columns, .rotary, .scale, .layerInput: preconditionFailure("this gradient needs no input")
+    case .experts(let experts): return inputGradient(of: experts, x, dy, layer, &gradients, lend)
+    case .separateHeads, .columns, .rotary, .scale, .layerInput:
+      preconditionFailure("this gradient needs no input")
     }
   }
 
@@ -141,14 +143,14 @@ extension Transformer {
     case .columns(let ranges): return dy.returningColumns(ranges)
     case .scale(let factor): dy.multiply(by: factor)
     case .layerInput: preconditionFailure("layers with inputs beside the stream are not trained")
-    case .norm, .headNorms, .linears, .attention, .recurrence, .gate, .activation:
+    case .norm, .headNorms, .linears, .attention, .recurrence, .gate, .activation, .experts:
       preconditionFailure("an operation without its input")
     }
     return dy
   }
 
   /// Computes the gradient of gate and up from that of `activation(gate) · up`.
-  private func gatedBackward(_ gateAndUp: Matrix, by activation: Activation, gradient: Matrix) -> Matrix {
+  func gatedBackward(_ gateAndUp: Matrix, by activation: Activation, gradient: Matrix) -> Matrix {
     let width = gateAndUp.columnCount / 2
     var result = Matrix.unspecified(rows: gateAndUp.rowCount, columns: 2 * width)
     var values = result.values.mutableSpan

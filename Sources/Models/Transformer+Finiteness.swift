@@ -37,12 +37,12 @@ extension Transformer {
       switch tensor.role {
       case .norm(let norm): values = layer[norm: norm].weights
       case .vector: values = layer[vector: tensor.slot]
-      case .embedding, .linear, .matrix, .head: continue
+      case .embedding, .linear, .matrix, .head, .router: continue
       }
       guard let index = values.firstIndex(where: { !$0.isFinite }) else { continue }
       return .notFinite(place("tensor '\(tensor.name)': value \(index)"))
     }
-    for linear in layer.linears {
+    for linear in layer.routers.flatMap(\.linear.linears) + layer.linears {
       if let error = notFinite(linear) { return error }
     }
     return nil

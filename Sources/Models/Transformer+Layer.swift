@@ -89,6 +89,7 @@ extension Transformer {
     case .activation(let activation): x = activated(x, by: activation)
     case .scale(let factor): x.multiply(by: factor)
     case .layerInput(let columns): x = environment.multiply(x, byLayerInput: columns)
+    case .experts(let experts): x = output(of: experts, x, layer, in: &environment)
     }
   }
 
@@ -174,7 +175,7 @@ extension LayerOperation {
   var needsInput: Bool {
     switch self {
     case .rotary, .separateHeads, .columns, .scale, .layerInput: false
-    case .norm, .headNorms, .linears, .attention, .recurrence, .gate, .activation: true
+    case .norm, .headNorms, .linears, .attention, .recurrence, .gate, .activation, .experts: true
     }
   }
 
@@ -184,7 +185,7 @@ extension LayerOperation {
     switch self {
     case .norm, .gate, .activation: true
     case .headNorms, .linears, .separateHeads, .columns, .rotary, .attention, .recurrence, .scale,
-      .layerInput:
+      .layerInput, .experts:
       false
     }
   }

@@ -34,17 +34,19 @@ extension Transformer {
     var (window, target) = (
       HaltedWindow(hidden: try embed(tokens)), HaltedWindow(hidden: try original.embed(tokens))
     )
-    var total = 0.0
+    var (total, outputCount) = (0.0, 0)
     for index in layers.indices {
       if scope == .linear {
-        total += compareLinears(
+        let (loss, count) = compareLinears(
           &window, &target, layer: index, original, gradientScale, &gradients[index], rotary: rotary)
+        total += loss
+        outputCount += count
       } else {
+        outputCount += 1
         total += compareLayer(
           &window, &target, layer: index, original, gradientScale, &gradients[index], rotary: rotary)
       }
     }
-    let outputCount = scope == .linear ? layerLinears.count : layers.count
     return total / Double(outputCount)
   }
 
@@ -62,19 +64,26 @@ extension Transformer {
     return comparison.loss
   }
 
+  /// Compares the output of every linear; an expert's linears are compared on the tokens that this model sends
+  /// there.
+  ///
+  /// - Returns: The sum of the losses, and the number of linears that any token reaches.
   private func compareLinears(
     _ window: inout HaltedWindow, _ target: inout HaltedWindow, layer index: Int, _ original: Transformer,
     _ scale: Double?, _ gradients: inout LayerGradients, rotary: RotaryTables
-  ) -> Double {
-    var total = 0.0
+  ) -> (total: Double, count: Int) {
+    var (total, count) = (0.0, 0)
     let (layer, originalLayer) = (layers[index], original.layers[index])
     for (position, kind) in layer.groupKinds.enumerated() {
       advance(&window, through: layer, to: .before(kind), rotary: rotary)
       original.advance(&target, through: originalLayer, to: .before(kind), rotary: rotary)
       let group = layer.groups[position]
       let input = input(of: window, layer, before: kind)
+      guard input.rowCount > 0 else { continue }
       let outputs = group(input)
-      let expected = originalLayer[kind](original.input(of: target, originalLayer, before: kind))
+      let expected = originalLayer[kind](
+        original.input(of: target, originalLayer, before: kind, tokens: tokens(of: window, before: kind)))
+      count += group.linears.count
       var dy = Matrix(rows: outputs.rowCount, columns: outputs.columnCount)
       for linear in group.linears.indices {
         let columns = group.columns(of: linear)
@@ -89,7 +98,7 @@ extension Transformer {
     }
     advance(&window, through: layer, to: layer.end, rotary: rotary)
     original.advance(&target, through: originalLayer, to: originalLayer.end, rotary: rotary)
-    return total
+    return (total, count)
   }
 }
 

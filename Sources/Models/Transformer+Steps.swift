@@ -21,10 +21,12 @@ package struct HaltedWindow: Sendable {
   /// The index of the part's operation that takes `value` as input.
   fileprivate var operation = 0
   /// The output of attention, `[tokens, heads · headSize]`, or of a recurrence, while the window is paused
-  /// after it; nil when the input is the residual stream.
+  /// after it, or the input of experts, `[tokens, hidden]`; nil when the input is the residual stream.
   ///
   /// The inputs of other groups follow from these two, so they are not kept.
   fileprivate var value: Matrix?
+  /// The tokens of each expert, while the window is paused before experts.
+  fileprivate var routes: ExpertRoutes?
 
   /// Starts with the embeddings.
   package init(hidden: Matrix) { self.hidden = hidden }
@@ -60,7 +62,7 @@ extension Transformer {
     while window.part < target.part {
       let stream = window.shared ?? window.hidden
       var x = window.value ?? stream
-      window.value = nil
+      (window.value, window.routes) = (nil, nil)
       window.shared = parts.isFollowedByParallel(window.part) ? stream : nil
       for operation in parts[window.part].operations[window.operation...] {
         apply(operation, to: &x, of: layer, in: &environment)
@@ -74,6 +76,9 @@ extension Transformer {
       return
     }
     let operations = parts[window.part].operations
+    if case .experts(let experts) = operations[target.operation] {
+      return pause(&window, before: experts, at: target.operation, of: layer, in: &environment)
+    }
     guard
       let mixing = operations[window.operation..<target.operation].lastIndex(where: \.mixesTokens)
     else { return }
@@ -85,18 +90,49 @@ extension Transformer {
     (window.operation, window.value) = (mixing + 1, x)
   }
 
+  /// Pauses a window before experts.
+  private func pause(
+    _ window: inout HaltedWindow, before experts: ExpertsDescription, at operation: Int, of layer: DecoderLayer,
+    in environment: inout WindowEnvironment
+  ) {
+    guard window.routes == nil else { return }
+    var x = window.value ?? window.shared ?? window.hidden
+    for operation in layer.description.parts[window.part].operations[window.operation..<operation] {
+      apply(operation, to: &x, of: layer, in: &environment)
+    }
+    window.routes = routes(of: experts, logits: environment.product(layer[router: experts.router], x))
+    (window.operation, window.value) = (operation, x)
+  }
+
+  /// Returns the tokens whose inputs reach a group of linears of an expert; nil for a group that every token
+  /// reaches.
+  ///
+  /// - Parameters:
+  ///   - window: Paused before the group.
+  ///   - group: The group.
+  package func tokens(of window: HaltedWindow, before group: LinearGroupKind) -> [Int]? {
+    group.expert.flatMap { window.routes?.experts[$0].tokens }
+  }
+
   /// Returns the input of a group of linears for a window that is paused before the group.
   ///
   /// - Parameters:
   ///   - window: Paused before the group.
   ///   - layer: The layer it is in.
   ///   - group: The group.
-  /// - Returns: `[tokens, in]`.
-  package func input(of window: HaltedWindow, _ layer: DecoderLayer, before group: LinearGroupKind) -> Matrix
-  {
+  ///   - tokens: The tokens of an expert; nil for those that its router sends there. Other groups ignore it.
+  /// - Returns: `[tokens, in]`; an expert may have no token.
+  package func input(
+    of window: HaltedWindow, _ layer: DecoderLayer, before group: LinearGroupKind, tokens: [Int]? = nil
+  ) -> Matrix {
     let target = layer.description.place(of: group)
     precondition(window.part == target.part, "the window is in part \(window.part), not before \(group)")
     var x = window.value ?? window.shared ?? window.hidden
+    if let tokens = tokens ?? self.tokens(of: window, before: group),
+      case .experts(let experts) = layer.description.parts[window.part].operations[target.operation]
+    {
+      return input(of: group, experts, x, tokens, layer)
+    }
     var environment = RecomputingEnvironment()
     for operation in layer.description.parts[window.part].operations[window.operation..<target.operation] {
       apply(operation, to: &x, of: layer, in: &environment)
@@ -111,7 +147,7 @@ extension LayerOperation {
     switch self {
     case .attention, .recurrence: true
     case .norm, .headNorms, .linears, .separateHeads, .columns, .rotary, .gate, .activation, .scale,
-      .layerInput:
+      .layerInput, .experts:
       false
     }
   }

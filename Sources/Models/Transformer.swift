@@ -32,8 +32,9 @@ public struct Transformer: Sendable {
   /// - Throws: `FormatError` when a tensor is missing, has another shape than the configuration gives, has a
   ///   type that cannot hold weights, or when the embedding has an adapter.
   public init(_ checkpoint: Checkpoint) throws {
-    let reader = ModelReader(checkpoint: checkpoint)
     let layout = try ModelLayout(of: checkpoint)
+    let checkpoint = try checkpoint.separatingExperts()
+    let reader = ModelReader(checkpoint: checkpoint)
     let c = layout.configuration
     // The tensors are checked first, so that a wrong configuration never decides an allocation.
     try layout.requireTensors(in: checkpoint)

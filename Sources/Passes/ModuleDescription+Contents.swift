@@ -20,12 +20,17 @@ extension ModuleDescription {
   /// The modules with a matrix `<module>.weight`, packed or not, in the order of the file.
   ///
   /// The architecture names the linears of the layers. If it is not supported, every matrix below a numbered
-  /// layer counts as a linear.
+  /// layer counts as a linear unless its name says otherwise. Matrices that choose experts are left out.
   package static func matrices(of checkpoint: Checkpoint) -> [ModuleDescription] {
     let layout = try? ModelLayout(of: checkpoint)
-    return names(of: checkpoint.contents).map { name in
-      ModuleDescription(
-        name: name, isLayerLinear: layout?.isLayerLinear(name) ?? isBelowNumberedLayer(name))
+    return names(of: checkpoint.contents).compactMap { name in
+      guard let layout else {
+        let reason = UnquantizedModule.Reason(ofName: name)
+        guard reason != .router else { return nil }
+        return ModuleDescription(name: name, isLayerLinear: reason == nil && isBelowNumberedLayer(name))
+      }
+      guard !layout.isRouter(name) else { return nil }
+      return ModuleDescription(name: name, isLayerLinear: layout.isLayerLinear(name))
     }
   }
 
@@ -38,7 +43,8 @@ extension ModuleDescription {
     }
   }
 
-  private static func isBelowNumberedLayer(_ name: String) -> Bool {
+  /// Whether a name has a numbered layer in it: `model.layers.0.mlp.up_proj`.
+  static func isBelowNumberedLayer(_ name: String) -> Bool {
     let parts = name.split(separator: ".")
     guard let layers = parts.firstIndex(of: "layers"), layers + 1 < parts.count else { return false }
     return Int(parts[layers + 1]) != nil

@@ -28,6 +28,8 @@ public struct OutputReport: Sendable {
   public var leftOut: [String] = []
   /// The tensors that were rounded because the run allows it.
   public var losses: [Loss] = []
+  /// What another program does differently with the output, one sentence each.
+  public var notices: [String] = []
   /// The bits per weight in the file, if different from the checkpoint's.
   public var bitsPerWeight: Double?
   /// How a format with integer zero points represents the tables.
@@ -70,6 +72,7 @@ public struct OutputReport: Sendable {
   var json: JSONValue {
     var json = JSONValue.object(members)
     if let bitsPerWeight { json.set("bits_per_weight", to: .double(bitsPerWeight)) }
+    if !notices.isEmpty { json.set("notices", to: .array(notices.map { .string($0) })) }
     return json
   }
 
@@ -79,6 +82,7 @@ public struct OutputReport: Sendable {
     leftOut = (json["left_out"]?.array ?? []).compactMap(\.string)
     losses = (json["lossy"]?.array ?? []).map(Loss.init)
     bitsPerWeight = json["bits_per_weight"]?.double
+    notices = (json["notices"]?.array ?? []).compactMap(\.string)
     representation = json["representation"]
     proof = (json["proof"]?["tensors"]?.array ?? []).map(Proof.init)
     isProven = json["proof"]?["equal"]?.bool ?? false

@@ -31,6 +31,8 @@ public struct PassPlan: Sendable {
   public let memory: Int
   /// The new contents of files that are not weights, by name.
   public var assets: [String: TensorBytes] = [:]
+  /// Whether the plan is for the checkpoint with the linears of its experts apart.
+  public var separatesExperts = false
   /// Called before `begin`, when the earlier passes are done; nil when headers are enough for the plan.
   public var refine: Refine?
   let begin: Begin
@@ -51,6 +53,15 @@ public struct PassPlan: Sendable {
     self.replacements = replacements
     self.memory = memory
     self.begin = begin
+  }
+}
+
+extension PassPlan {
+  /// The checkpoint that the pass reads and copies from.
+  ///
+  /// - Throws: `FormatError` when a tensor of all experts has another shape than the configuration says.
+  func source(_ input: Checkpoint) throws -> Checkpoint {
+    separatesExperts ? try input.separatingExperts() : input
   }
 }
 

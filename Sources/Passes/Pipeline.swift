@@ -140,7 +140,10 @@ public struct Pipeline {
       // Tables of earlier packed modules can fit F16; those of a pass are not made to fit.
       let packed = Set(result.contents.quantization.filter { input.quantization[$0.key] != $0.value }.keys)
       try GGUFOutput(result, path: recipe.output.resolved).requireRepresentable(options.gguf, packing: packed)
-    case .mlx: try result.contents.validateForMLX(path: recipe.output.resolved)
+    case .mlx:
+      try result.stackingExpertsForMLX().contents.validateForMLX(path: recipe.output.resolved)
+      // A model of a family that is not understood is written as it is.
+      try (try? ModelConfiguration(of: result))?.requireMLX(result.contents, path: recipe.output.resolved)
     case .rilq, .safetensors, .gptq, .gptqV2, .autoRound, .compressedTensors: break
     }
   }

@@ -29,7 +29,7 @@ public struct PipelineReport: Sendable {
   /// The report on an output that was converted from the finished checkpoint and read back; nil when the last
   /// pass wrote the output.
   public let outputReport: OutputReport?
-  /// Remarks about the input, one sentence each.
+  /// Remarks about the input and the output, one sentence each.
   public let notices: [String]
 
   /// The JSON document that other programs rely on, without the memory, which only the program knows.

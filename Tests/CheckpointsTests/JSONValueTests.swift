@@ -21,6 +21,12 @@ import Testing
     #expect(value.compactText == #""aé😀\n/\"\\b\u0000é""#)
   }
 
+  @Test(arguments: [0, 20])
+  func `keys of other bytes are other keys, even if they look the same`(others: Int) throws {
+    let members = (0..<others).map { #""k\#($0)":0"# } + [#""\u00C5":1"#, #""\u212B":2"#, #""A\u030A":3"#]
+    #expect(problem("{\(members.joined(separator: ","))}") == nil)
+  }
+
   @Test func `finds a repeated key among many`() {
     let members = (0..<1000).map { #""k\#($0)":0"# } + [#""k5":0"#]
     #expect(problem("{\(members.joined(separator: ","))}")?.hasSuffix("duplicate key 'k5'") == true)

@@ -88,6 +88,7 @@ import Testing
     (["--prompt", "a", "--temperature", "1", "--top-k", "0"], "--top-k must be at least 1"),
     (["--prompt", "a", "--temperature", "1", "--top-p", "0"], "--top-p must be above 0 and at most 1"),
     (["--prompt", "a", "--top-k", "5"], "--top-k and --top-p need a --temperature above 0"),
+    (["--prompt", "a", "--chat"], "--chat is not supported: chat templates are programs in Jinja"),
   ])
   func `refuses flags that do not fit`(flags: [String], expected: String) throws {
     let result = try Program(["generate", Self.model] + flags, in: TemporaryFolder()).wait()
@@ -116,6 +117,28 @@ import Testing
     let samples = try Program.run("generate", "model", "--samples", "1", "--output", "x", in: folder)
     #expect(samples.code == 2)
     #expect(samples.error.says("rilq: model: … token … begins …\n"))
+  }
+
+  @Test func `a prompt that begins with the begin token does not get it twice`() throws {
+    let folder = try folderWithModel()
+    var tokenizer = try JSONValue(contentsOf: folder.path("model/tokenizer.json"))
+    tokenizer.set(
+      "post_processor",
+      to: try JSONValue(
+        parsing: Array(
+          #"""
+          {"type": "TemplateProcessing",
+           "single": [{"SpecialToken": {"id": "<|begin_of_text|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+           "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+           "special_tokens": {"<|begin_of_text|>": {"id": "<|begin_of_text|>", "ids": [0], "tokens": ["<|begin_of_text|>"]}}}
+          """#.utf8)))
+    try folder.write("model/tokenizer.json", tokenizer.compactText)
+    let tokens = try ["And", "<|begin_of_text|>And"].map { prompt in
+      let result = try succeed(
+        "generate", "model", "--prompt", prompt, "--max-tokens", "1", "--json", in: folder)
+      return try JSONValue(parsing: Array(result.output.utf8))["prompt_tokens"]?.array?.compactMap(\.integer)
+    }
+    #expect(tokens[0]?.first == 0 && tokens[0] == tokens[1])
   }
 
   @Test func `a token outside the vocabulary is named with the tokenizer`() throws {

@@ -53,7 +53,7 @@ import Testing
       in: folder)
     let keys = [
       "passed", "mean_kl", "max_kl", "max_abs_logit_difference", "top1_agreement", "perplexity_reference",
-      "perplexity_candidate", "checks",
+      "perplexity_candidate", "generation", "checks",
     ]
     for key in keys { #expect(equal[key] != nil, "\(key)") }
     #expect(equal["passed"]?.bool == true)
@@ -62,8 +62,13 @@ import Testing
       "--max-kl", "1e-3", "--min-top1-agreement", "0", in: folder, code: 1)
     #expect(other["passed"]?.bool == false)
     let checks = try #require(other["checks"]?.array)
-    #expect(checks.map { $0["name"]?.string } == ["max_kl", "min_top1_agreement"])
-    #expect(checks.map { $0["passed"]?.bool } == [false, true])
+    #expect(checks.map { $0["name"]?.string } == ["max_kl", "min_top1_agreement", "max_collapsed"])
+    #expect(checks.map { $0["passed"]?.bool }.prefix(2) == [false, true])
+    let generation = [
+      "prompts", "tokens", "mean_equal_tokens", "shortest_equal_tokens", "identical", "repetition_reference",
+      "repetition_candidate", "collapsed_reference", "collapsed_candidate", "newly_collapsed",
+    ]
+    #expect(equal["generation"]?.keys == generation)
     #expect(checks.first?.keys == ["name", "value", "limit", "passed"])
   }
 

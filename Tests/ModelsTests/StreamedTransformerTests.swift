@@ -40,7 +40,7 @@ import Testing
   }
 
   @Test func `a token without a row in the embedding is refused`() throws {
-    let stream = StreamedTransformer(model, of: checkpoint)
+    let stream = try StreamedTransformer(model, of: checkpoint)
     #expect(throws: ModelError.self) { try stream.finalHidden([[0, 5_000]]) { _, _ in } }
   }
 }

@@ -56,6 +56,9 @@ enum TokenizerFixtures {
     try Tokenizer(parsing: document, path: "tokenizer.json")
   }
 
+  /// A component as `tokenizer.json` writes it.
+  static func json(_ text: String) throws -> JSONValue { try JSONValue(parsing: Array(text.utf8)) }
+
   static func byteLevel(prefixSpace: Bool = false, regex: Bool = true) -> JSONValue {
     .object([
       .init("type", .string("ByteLevel")), .init("add_prefix_space", .bool(prefixSpace)),

@@ -71,6 +71,135 @@ struct TokenizerReferenceTests {
     #expect(different.map(\.0.debugDescription) == [])
   }
 
+  /// Changes of the tokenizer of Llama 2: the keys of the document, or of its model after a dot, as JSON.
+  static let characterDocuments: [(name: String, changes: [(key: String, json: String)])] = [
+    ("as it is", []),
+    (
+      "Metaspace at words",
+      [("normalizer", "null"), ("pre_tokenizer", metaspace("first", splits: true))]
+    ),
+    (
+      "Metaspace always, and its decoder",
+      [
+        ("normalizer", "null"), ("pre_tokenizer", metaspace("always", splits: false)),
+        ("decoder", metaspace("always", splits: false)),
+      ]
+    ),
+    (
+      "Metaspace never, whole words",
+      [
+        ("normalizer", "null"), ("pre_tokenizer", metaspace("never", splits: true)),
+        (".ignore_merges", "true"),
+        ("decoder", metaspace("never", splits: true)),
+      ]
+    ),
+    (
+      "a Sequence before Metaspace",
+      [
+        ("normalizer", "null"),
+        (
+          "pre_tokenizer",
+          #"{"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": true}, "#
+            + #"{"type": "Split", "pattern": {"String": "the"}, "behavior": "MergedWithNext", "invert": false}, "#
+            + metaspace("first", splits: false) + "]}"
+        ),
+      ]
+    ),
+    (
+      "white space left out",
+      [("normalizer", "null"), ("pre_tokenizer", #"{"type": "WhitespaceSplit"}"#)]
+    ),
+    (
+      "lower case and no accents",
+      [("normalizer", sequence(#"{"type": "NFD"}, {"type": "Lowercase"}, {"type": "StripAccents"}"#))]
+    ),
+    (
+      "no space at the ends, several as one",
+      [
+        (
+          "normalizer",
+          sequence(
+            #"{"type": "Strip", "strip_left": true, "strip_right": true}, "#
+              + #"{"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"}, {"type": "Prepend", "prepend": "▁"}"#
+          )
+        )
+      ]
+    ),
+    ("nothing for the normalizer to do", [("normalizer", sequence(""))]),
+    ("unknown characters as one", [(".byte_fallback", "false")]),
+    ("each unknown character", [(".byte_fallback", "false"), (".fuse_unk", "false")]),
+    ("unknown characters left out", [(".byte_fallback", "false"), (".unk_token", "null")]),
+    (
+      "a decoder of each token",
+      [
+        (
+          "decoder",
+          #"{"type": "Sequence", "decoders": [{"type": "ByteFallback"}, "#
+            + #"{"type": "Strip", "content": "▁", "start": 1, "stop": 0}]}"#
+        )
+      ]
+    ),
+    (
+      "a decoder of the whole text",
+      [
+        (
+          "decoder",
+          #"{"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}, "#
+            + #"{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, "#
+            + #"{"type": "Strip", "content": " ", "start": 2, "stop": 0}]}"#
+        )
+      ]
+    ),
+  ]
+
+  private static func metaspace(_ scheme: String, splits: Bool) -> String {
+    #"{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "\#(scheme)", "split": \#(splits)}"#
+  }
+
+  private static func sequence(_ normalizers: String) -> String {
+    #"{"type": "Sequence", "normalizers": [\#(normalizers)]}"#
+  }
+
+  @Test(arguments: characterDocuments.indices)
+  func `agrees for texts of characters`(index: Int) throws {
+    var document = try JSONValue(contentsOf: Fixtures.path("tokenizers/llama2.json"))
+    for (key, json) in Self.characterDocuments[index].changes {
+      let value = try TokenizerFixtures.json(json)
+      guard key.hasPrefix(".") else {
+        document.set(key, to: value)
+        continue
+      }
+      var model = try #require(document["model"])
+      model.set(String(key.dropFirst()), to: value)
+      document.set("model", to: model)
+    }
+    document.set(
+      "added_tokens",
+      to: .array([
+        TokenizerFixtures.addedToken("<unk>", id: 0, "special"),
+        TokenizerFixtures.addedToken("<s>", id: 1, "special", "normalized"),
+        TokenizerFixtures.addedToken("</s>", id: 2, "special", "rstrip"),
+        TokenizerFixtures.addedToken("<|im", id: 1024, "lstrip"),
+        TokenizerFixtures.addedToken("\n\n", id: 1025),
+      ]))
+    let path = try Self.write(document)
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let tokenizer = try Tokenizer(contentsOf: path)
+    // The normalizers of `tokenizers` have the tables of Unicode 9.
+    let texts = RandomTexts.make(count: 1000, seed: 53).map { text in
+      String(
+        String.UnicodeScalarView(
+          text.unicodeScalars.filter { $0.properties.age.map { $0.major <= 9 } ?? true }))
+    }
+    let expected = try ReferenceTokenizers.run(path, texts)
+    let different = zip(texts, expected).filter { text, expected in
+      let tokens = tokenizer.encode(text)
+      let decoded = tokenizer.decode(tokens, skipSpecialTokens: true)
+      return tokens != expected.tokens || !decoded.utf8.elementsEqual(expected.decoded.utf8)
+    }
+    #expect(different.map(\.0.debugDescription) == [], "\(Self.characterDocuments[index].name)")
+  }
+
   @Test(arguments: ["L", "N", "M", "P", "S", "Z", "C"])
   func `puts every scalar into the same category`(category: String) throws {
     let removing = Self.split("\\p{\(category)}", "Removed")

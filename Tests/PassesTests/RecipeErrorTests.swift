@@ -172,6 +172,11 @@ import Testing
     ("verify: {sampled: 2, text: t}", "verify': 'text' is not used with 'sampled'"),
     ("verify: {sampled: 2, max_tokens: 512}", "verify': 'max_tokens' is not used with 'sampled'"),
     ("verify: {text: t, seed: 2}", "verify': 'seed' is not used without 'sampled'"),
+    ("verify: {text: t, prompt: In, continuations: 2}", "verify': 'continuations' is not used with 'prompt'"),
+    (
+      "verify: {text: t, continuations: 0, min_equal_tokens: 2}",
+      "verify': 'min_equal_tokens' is not used when 'continuations' is 0"
+    ),
     ("quantize: {method: gptq, text: [a, a]}", "quantize.text.1': is 'a' again"),
     ("quantize: {method: gptq, text: {}}", "quantize.text': is a map, expected a path"),
     (
@@ -293,6 +298,11 @@ import Testing
     (
       "verify: {text: t, max_tokens: 511}",
       "verify.max_tokens': is '511', expected an integer of at least 512"
+    ),
+    ("verify: {text: t, prompt: 5}", "verify.prompt': is '5', expected text; quotes make it text"),
+    (
+      "verify: {text: t, continuation_tokens: 7}",
+      "verify.continuation_tokens': is '7', expected an integer from 8 to 1048576"
     ),
     ("verify: {text: t, max_kl: -1e-4}", "verify.max_kl': is '-1e-4', expected a number of at least 0"),
     (

@@ -85,11 +85,15 @@ import Testing
               against: unmerged
               window: 512
               max_tokens: null
+              continuations: 4
+              continuation_tokens: 24
               max_kl: 0.0001
               max_mean_kl: null
               max_logit_difference: null
               min_top1_agreement: null
               max_perplexity_ratio: null
+              max_collapsed: null
+              min_equal_tokens: null
 
         """)
   }

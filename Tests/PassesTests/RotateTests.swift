@@ -251,3 +251,72 @@ import Testing
     #expect(text.contains(expected), "\(text)")
   }
 }
+
+/// Rotation of every family, exact or refused by name.
+@Suite struct RotateFamilyTests {
+  /// Rounding of f32 weights, in logits of a few units.
+  private static let tolerance: Float = 1e-3
+  /// The module that keeps the residual stream of a family from being rotated, in its first layer.
+  private static let streamObstacles = [
+    "gemma2": "post_attention_layernorm", "gemma3": "post_attention_layernorm",
+    "gemma3-wrapped": "post_attention_layernorm", "olmo2": "post_attention_layernorm",
+    "olmo3": "post_attention_layernorm", "glm4": "post_self_attn_layernorm", "cohere2": "norm",
+    "starcoder2": "norm", "gpt-neox": "final_layer_norm",
+  ]
+
+  private let bench: Workbench
+
+  init() throws { bench = try Workbench() }
+
+  private func rotate(_ part: RotateOptions.Part, _ input: Checkpoint) throws -> Checkpoint {
+    try bench.run(.rotate(RotateOptions { $0.parts = [part] }), on: input, to: "rotated").checkpoint
+  }
+
+  @Test(arguments: FamilyFixture.names)
+  func `rotates the stream of a family, or names the module in the way`(name: String) throws {
+    let fixture = try FamilyFixture(name)
+    let input = try fixture.write(to: bench.folder.path("input"), dtype: .f32)
+    if let obstacle = Self.streamObstacles[name] {
+      let text = message { _ = try rotate(.residual, input) }
+      #expect(text.contains("\(obstacle)'") && text.contains("residual"), "\(text)")
+      return
+    }
+    let rotated = try rotate(.residual, input)
+    let embedding = try ModelLayout(of: input).embedding.name
+    #expect(try rotated.copiedBytes(of: embedding) != input.copiedBytes(of: embedding))
+    #expect(
+      largestDifference(try rotated.logits(fixture.tokens), try input.logits(fixture.tokens)) < Self.tolerance)
+    #expect(rotated.notices == input.notices)
+  }
+
+  @Test(arguments: FamilyFixture.names)
+  func `rotates the heads of a family, or names the layer in the way`(name: String) throws {
+    let fixture = try FamilyFixture(name)
+    let input = try fixture.write(to: bench.folder.path("input"), dtype: .f32)
+    guard name != "gpt-neox" else {
+      let text = message { _ = try rotate(.heads, input) }
+      #expect(text.contains("layer 'gpt_neox.layers.0'") && text.contains("heads"), "\(text)")
+      return
+    }
+    let rotated = try rotate(.heads, input)
+    let changed = input.contents.tensors.map(\.name).filter {
+      (try? rotated.copiedBytes(of: $0) == input.copiedBytes(of: $0)) == false
+    }
+    #expect(changed.contains { $0.contains("v_proj.weight") || $0.contains("qkv_proj.weight") })
+    #expect(changed.contains { $0.contains("o_proj.weight") })
+    #expect(
+      largestDifference(try rotated.logits(fixture.tokens), try input.logits(fixture.tokens)) < Self.tolerance)
+  }
+
+  @Test func `a norm that stores the difference from 1 becomes 0, and a bias of the stream is rotated`() throws {
+    let gemma = try rotate(.residual, FamilyFixture("gemma").write(to: bench.folder.path("gemma")))
+    let norm = try Fixtures.floats("model.layers.0.input_layernorm.weight", in: gemma)
+    #expect(norm.allSatisfy { $0 == 0 })
+    let llama = try FamilyFixture("llama").write(to: bench.folder.path("llama"), dtype: .f32)
+    let rotated = try bench.run(.rotate(RotateOptions { $0.parts = [.residual] }), on: llama).checkpoint
+    for (name, changes) in [("mlp.down_proj", true), ("mlp.up_proj", false), ("self_attn.v_proj", false)] {
+      let bias = "model.layers.0.\(name).bias"
+      #expect(try (rotated.copiedBytes(of: bias) != llama.copiedBytes(of: bias)) == changes)
+    }
+  }
+}

@@ -21,7 +21,8 @@ import Testing
     let bench = try Workbench(fixture: "tiny-llama")
     let verification = try Verification(reference: bench.input, candidate: bench.input, options())
     #expect(verification.passed)
-    #expect(verification.checks.map(\.name) == ["max_kl", "max_mean_kl", "max_logit_difference"])
+    #expect(
+      verification.checks.map(\.name) == ["max_kl", "max_mean_kl", "max_logit_difference", "max_collapsed"])
     #expect(verification.comparison.maxAbsoluteLogitDifference == 0)
     #expect(verification.comparison.top1Agreement == 1)
     #expect(verification.comparison.reference.tokensScored == 4 * 63)
@@ -75,6 +76,12 @@ import Testing
     Limit(name: "max_logit_difference") { $0.maxLogitDifference = $1 },
     Limit(name: "max_perplexity_ratio") { $0.maxPerplexityRatio = $1 },
     Limit(name: "min_top1_agreement", set: { $0.minTop1Agreement = $1 }, isUpper: false),
+    Limit(
+      name: "min_equal_tokens",
+      set: {
+        $0.minEqualTokens = $1
+        $0.prompts = ["In the beginning", "And he said,"]
+      }, isUpper: false),
   ]
 
   @Test(arguments: limits)
@@ -89,6 +96,7 @@ import Testing
         limit.set(&$0, value)
       }
       let checks = try Verification(reference: bench.input, candidate: quantized, options).checks
+        .filter { $0.name != "max_collapsed" }
       try #require(checks.map(\.name) == [limit.name])
       return checks[0]
     }
@@ -111,6 +119,68 @@ import Testing
     }
     let text = message { _ = try Verification(reference: bench.input, candidate: broken, lenient) }
     #expect(text.hasPrefix(broken.path) && text.contains("'model.norm.weight': value 0"), "\(text)")
+  }
+
+  @Test func `both sides continue the beginnings of windows at equal distances`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let quantized = try bench.run(.quantize(QuantizeOptions())).checkpoint
+    let options = options {
+      $0.continuations = 2
+      $0.continuationTokens = 24
+    }
+    let verification = try Verification(reference: bench.input, candidate: quantized, options)
+    let tokens = try Tokenizer(of: bench.input).encode(contentsOf: Self.text.resolved)
+    let prompts = [0, 2].map { Array(tokens[64 * $0..<64 * $0 + 16]) }
+    let expected = try Transformer(bench.input).compareGeneration(
+      with: Transformer(quantized), from: prompts, tokenCount: 24, endTokens: [1])
+    #expect(verification.generation == expected)
+    let generation = try #require(verification.json["generation"])
+    #expect(generation["prompts"]?.integer == 2 && generation["tokens"]?.integer == 24)
+    #expect(generation["mean_equal_tokens"]?.double == expected.meanEqualTokens)
+    #expect(generation["shortest_equal_tokens"]?.integer == expected.shortestEqualTokens)
+    #expect(expected.shortestEqualTokens < 24)
+  }
+
+  @Test func `a candidate that repeats one token fails where the reference does not`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    // A final norm of zeros gives equal logits everywhere, so that the first token is always the best.
+    let collapsed = try bench.input.copy(to: bench.folder.path("collapsed.rilq")) { name, values in
+      if name == "model.norm.weight" { values = values.map { _ in 0 } }
+    }
+    func checks(_ reference: Checkpoint, _ change: (inout VerifyOptions) -> Void = { _ in }) throws
+      -> [Verification.Check]
+    {
+      let options = options {
+        $0.maxMeanKL = .greatestFiniteMagnitude
+        $0.prompts = ["And the LORD said unto", "In the beginning"]
+        change(&$0)
+      }
+      return try Verification(reference: reference, candidate: collapsed, options).checks
+    }
+    let failed = try #require(try checks(bench.input).last)
+    #expect(failed.name == "max_collapsed" && failed.value == 2 && failed.limit == 1 && !failed.passed)
+    #expect(try checks(bench.input) { $0.maxCollapsed = 2 }.last?.passed == true)
+    #expect(try checks(collapsed).last?.passed == true)
+    let off = try checks(bench.input) {
+      $0.prompts = []
+      $0.continuations = 0
+    }
+    #expect(off.map(\.name) == ["max_mean_kl"])
+  }
+
+  @Test func `a prompt beyond the context is refused, windows are shortened`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    #expect(throws: ModelError.self) {
+      _ = try Verification(
+        reference: bench.input, candidate: bench.input,
+        options {
+          $0.prompts = ["In"]
+          $0.continuationTokens = 512
+        })
+    }
+    let verification = try Verification(
+      reference: bench.input, candidate: bench.input, options { $0.continuationTokens = 512 })
+    #expect(verification.generation?.tokenCount == 512 - 16)
   }
 
   @Test func `refuses models with other vocabularies`() throws {

@@ -12,6 +12,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   case json
   case jsonl
   case tokenizer
+  case sentencepiece
   case adapter
   case integer
   case importance
@@ -30,6 +31,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case .json: Self.readJSON(bytes)
     case .jsonl: Self.readJSONLines(bytes)
     case .tokenizer: Self.readTokenizer(bytes)
+    case .sentencepiece: Self.readSentencePiece(bytes)
     case .adapter: Self.readAdapter(bytes)
     case .integer: Self.readInteger(bytes)
     case .importance: Self.readImportance(bytes)
@@ -149,6 +151,20 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       let tokenizer = try TensorBytes(bytes).withSpan { try Tokenizer(parsing: $0, path: "") }
       for token in tokenizer.encode("aA 1\u{E9}") {
         precondition((0..<tokenizer.vocabularySize).contains(Int(token)), "token \(token)")
+      }
+      return true
+    } catch {
+      return describe(error)
+    }
+  }
+
+  private static func readSentencePiece(_ bytes: [UInt8]) -> Bool {
+    do {
+      let tokenizer = try TensorBytes(bytes).withSpan { try Tokenizer(parsingSentencePiece: $0, path: "") }
+      for text in ["aA  1\u{E9} the", "\u{2581}\u{FB01}\t\u{1F642}<0x0A>"] {
+        let tokens = tokenizer.encode(text)
+        precondition(tokens.allSatisfy { (0..<tokenizer.vocabularySize).contains(Int($0)) }, "\(tokens)")
+        _ = tokenizer.decode(tokens)
       }
       return true
     } catch {

@@ -17,8 +17,8 @@ package struct AttentionDescription: Sendable, Equatable {
   package var sinks: TensorSlot?
   /// Whether its keys and values are those of another layer, or another layer reads them; nil if neither.
   package var sharing: KeySharing?
-  /// Whether the result is multiplied by the sigmoid of a gate, which follows the values and is as wide as the
-  /// queries.
+  /// Whether the result is multiplied by the sigmoid of a gate, which follows the values and is as wide as
+  /// the queries.
   package var isGated = false
 
   /// Describes attention whose scores are `q · k / sqrt(headSize)`.
@@ -29,6 +29,8 @@ package struct AttentionDescription: Sendable, Equatable {
     scale = 1 / Float(headSize).squareRoot()
   }
 
+  /// Whether it has queries only, and reads the keys and values of another layer.
+  package var borrowsKeys: Bool { if case .borrows = sharing { true } else { false } }
   /// The width of the queries, and of the result.
   package var queryWidth: Int { headCount * headSize }
   /// The width of the keys, and of the values.

@@ -4,7 +4,8 @@ extension ConfigurationKeys {
   /// - Parameters:
   ///   - name: The key of the share; `rope_parameters` may hold it, too.
   ///   - headSize: The width of a head.
-  ///   - share: The share if no key states it.
+  ///   - missing: The share if no key states it.
+  /// - Returns: An even number.
   /// - Throws: `FormatError` when the share is not a positive number up to 1, or gives an odd number.
   func turnedCount(
     _ name: String = "partial_rotary_factor", headSize: Int, share missing: Double = 1
@@ -27,6 +28,7 @@ extension ConfigurationKeys {
   /// - Parameters:
   ///   - count: The number of layers.
   ///   - rule: Whether a layer has a window if `layer_types` is missing.
+  /// - Returns: One value per layer.
   /// - Throws: `FormatError` when `layer_types` has another number of layers or an unknown kind.
   func windowedLayers(_ count: Int, _ rule: (Int) -> Bool) throws(FormatError) -> [Bool] {
     try layers(count, ofKind: "sliding_attention", rule)
@@ -38,6 +40,7 @@ extension ConfigurationKeys {
   ///   - count: The number of layers.
   ///   - kind: The name of the kind in `layer_types`.
   ///   - rule: Whether a layer is of the kind if `layer_types` is missing.
+  /// - Returns: One value per layer.
   /// - Throws: `FormatError` when `layer_types` has another number of layers or an unknown kind.
   func layers(
     _ count: Int, ofKind kind: String, _ rule: (Int) -> Bool

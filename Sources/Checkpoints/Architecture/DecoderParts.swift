@@ -39,7 +39,8 @@ struct DecoderParts {
       .queriesKeysValues,
       [
         TensorSlot(
-          "self_attn.qkv_proj", gguf: "attn_qkv", [.joined([.queries(a), .keys(a), .values(a)]), sizes.stream])
+          "self_attn.qkv_proj", gguf: "attn_qkv",
+          [.joined([.queries(a), .keys(a), .values(a)]), sizes.stream])
       ])
   }
 
@@ -99,7 +100,8 @@ struct DecoderParts {
         .gateAndUp,
         [
           TensorSlot(
-            "mlp.gate_up_proj", gguf: "ffn_up", [.joined([sizes.feedForward, sizes.feedForward]), sizes.stream])
+            "mlp.gate_up_proj", gguf: "ffn_up",
+            [.joined([sizes.feedForward, sizes.feedForward]), sizes.stream])
         ]),
       .gate(sizes.activation), down(),
     ]

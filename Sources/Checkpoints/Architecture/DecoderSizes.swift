@@ -145,7 +145,7 @@ extension DecoderSizes {
 
 extension Activation {
   /// The activation of a name in `config.json`; nil for one that is not supported.
-  fileprivate init?(configurationName name: String) {
+  init?(configurationName name: String) {
     switch name {
     case "silu", "swish": self = .silu
     case "gelu": self = .gelu

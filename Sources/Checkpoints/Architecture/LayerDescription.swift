@@ -1,7 +1,7 @@
 package import Kernels
 
 /// A group of linears of a layer that read the same input.
-package enum LinearGroupKind: Sendable, Hashable, CaseIterable {
+package enum LinearGroupKind: Sendable, Hashable {
   /// Queries, keys and values.
   case queriesKeysValues
   /// The linear from the heads back to the residual stream.
@@ -18,6 +18,23 @@ package enum LinearGroupKind: Sendable, Hashable, CaseIterable {
   case layerInputGate
   /// The linear from the width of the layer's input back to the residual stream.
   case layerInputProjection
+  /// The gate of an expert, then the linear that it gates.
+  case expertGateAndUp(Int)
+  /// The linear from the inside of an expert back to the residual stream.
+  case expertDown(Int)
+
+  /// The groups of a layer of attention and one feed-forward part.
+  package static let dense: Set<LinearGroupKind> = [.queriesKeysValues, .attentionOutput, .gateAndUp, .down]
+
+  /// The expert that the linears belong to; nil if every token reaches them.
+  package var expert: Int? {
+    switch self {
+    case .expertGateAndUp(let expert), .expertDown(let expert): expert
+    case .queriesKeysValues, .attentionOutput, .gateAndUp, .down, .mixerInputs, .mixerOutput, .layerInputGate,
+      .layerInputProjection:
+      nil
+    }
+  }
 }
 
 /// One operation of a layer; it replaces the value that flows through its part.
@@ -47,6 +64,30 @@ package enum LayerOperation: Sendable, Equatable {
   case scale(Float)
   /// Multiplies by some columns of the layers' inputs beside the stream.
   case layerInput(Range<Int>)
+  /// Replaces each token with the weighted sum of the outputs of its experts.
+  case experts(ExpertsDescription)
+
+  /// The groups of linears, in the order of the computation.
+  package var groups: [LinearGroupKind] {
+    switch self {
+    case .linears(let kind, _): [kind]
+    case .experts(let experts): experts.groups
+    case .norm, .headNorms, .separateHeads, .columns, .rotary, .attention, .recurrence, .gate, .activation,
+      .scale, .layerInput:
+      []
+    }
+  }
+
+  /// Whether the operation multiplies by a group of linears.
+  func has(_ group: LinearGroupKind) -> Bool {
+    switch self {
+    case .linears(let kind, _): kind == group
+    case .experts(let experts): group.expert.map { $0 < experts.experts.count } ?? false
+    case .norm, .headNorms, .separateHeads, .columns, .rotary, .attention, .recurrence, .gate, .activation,
+      .scale, .layerInput:
+      false
+    }
+  }
 }
 
 /// A part of a layer; it reads the residual stream, and its result is added to the stream.
@@ -63,12 +104,7 @@ package struct LayerPart: Sendable, Equatable {
   }
 
   /// The groups of linears, in the order of the computation.
-  package var groups: [LinearGroupKind] {
-    operations.compactMap {
-      guard case .linears(let kind, _) = $0 else { return nil }
-      return kind
-    }
-  }
+  package var groups: [LinearGroupKind] { operations.flatMap(\.groups) }
 }
 
 /// A layer as parts of operations over named tensors.
@@ -84,6 +120,8 @@ package struct LayerDescription: Sendable, Equatable {
   package let groups: [LinearGroupKind]
   /// The factor of the stream after the last part, `[1]`; nil without one.
   package let streamFactor: TensorSlot?
+  /// The positions of the entries by module.
+  private let positions: [String: Int]
 
   /// Joins parts in order; no group of linears may occur twice.
   package init(_ parts: [LayerPart], streamFactor: TensorSlot? = nil) {
@@ -93,19 +131,16 @@ package struct LayerDescription: Sendable, Equatable {
     precondition(Set(groups).count == groups.count, "a group of linears stands twice in a layer")
     precondition(parts.first?.isParallel != true, "there is no part before the first one")
     let factor = streamFactor.map { [Entry(slot: $0, group: nil, ownNorm: nil, norm: nil)] } ?? []
-    entries = (parts.flatMap(\.entries) + factor).reduce(into: []) { entries, entry in
-      if !entries.contains(where: { $0.slot.module == entry.slot.module }) { entries.append(entry) }
-    }
+    var modules: Set<String> = []
+    entries = (parts.flatMap(\.entries) + factor).filter { modules.insert($0.slot.module).inserted }
+    positions = Dictionary(
+      entries.enumerated().map { ($1.slot.module, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
   /// The place of a group of linears: the index of its part, and that of its operation in the part.
   package func place(of group: LinearGroupKind) -> (part: Int, operation: Int) {
     for (index, part) in parts.enumerated() {
-      let operation = part.operations.firstIndex {
-        guard case .linears(group, _) = $0 else { return false }
-        return true
-      }
-      if let operation { return (index, operation) }
+      if let operation = part.operations.firstIndex(where: { $0.has(group) }) { return (index, operation) }
     }
     preconditionFailure("the layer has no group \(group)")
   }
@@ -114,12 +149,25 @@ package struct LayerDescription: Sendable, Equatable {
   package struct Entry: Sendable, Equatable {
     /// The tensor.
     package let slot: TensorSlot
-    /// The group of a linear; nil for a vector.
+    /// The group of a linear; nil for a vector and for a router.
     package let group: LinearGroupKind?
     /// The norm that a vector belongs to; nil for any other tensor.
     package let ownNorm: NormDescription?
     /// The norm whose output a linear reads directly, if any.
     package let norm: NormDescription?
+    /// Whether it is the matrix that chooses experts.
+    package var isRouter = false
+  }
+
+  /// The entry of a module, relative to the layer; nil if the layer does not have it.
+  package func entry(of module: String) -> Entry? { positions[module].map { entries[$0] } }
+
+  /// The experts of the layer, if it has any.
+  package var experts: ExpertsDescription? {
+    for part in parts {
+      for case .experts(let experts) in part.operations { return experts }
+    }
+    return nil
   }
 }
 
@@ -149,6 +197,7 @@ extension LayerPart {
       case .recurrence(let recurrence):
         add(recurrence.vectors)
         if let norm = recurrence.norm { add(norm) }
+      case .experts(let experts): entries += experts.entries(norm: last)
       case .separateHeads, .columns, .rotary, .gate, .activation, .scale, .layerInput: break
       }
       last = norm

@@ -1,7 +1,7 @@
 /// Inputs that each layer gets for each token beside the stream, as in Gemma 4 E2B and E4B.
 ///
-/// For all layers side by side: `(norm(projection(embedding) · projectionFactor) + table[token] · tableFactor) ·
-/// factor`, with a norm over the columns of each layer.
+/// For all layers side by side: `(norm(projection(embedding) · a) + table[token] · b) · c`, with the factors of
+/// projection, table and sum, and a norm over the columns of each layer.
 package struct LayerInputsDescription: Sendable, Equatable {
   /// `[tokens, layers · width]`, below the prefix.
   package let table: TensorSlot

@@ -51,6 +51,16 @@ extension ModelConfiguration {
     }.max() ?? 0
   }
 
+  /// The longest sequence that the model computes: its context, times the factor of wavelengths that grow with
+  /// the sequence.
+  package var longestSequence: Int {
+    let factors = rotaryDescriptions.compactMap {
+      if case .dynamic(let dynamic) = $0.parameters.scaling { dynamic.factor } else { nil }
+    }
+    let length = Double(contextLength) * max(factors.max() ?? 1, 1)
+    return Int(min(length, Double(ConfigurationKeys.sizeLimit)))
+  }
+
   /// Whether a layer sees a window instead of the whole context.
   package var hasWindows: Bool {
     description.layers.contains { layer in

@@ -16,15 +16,22 @@ package struct ModelFamily: Sendable, Equatable {
   package var headPrefixes = ["", "language_model."]
   /// The name between the prefix and the number of a layer, in a checkpoint and in GGUF.
   package var layers = (module: "layers", gguf: "blk")
+  /// What llama.cpp fixes, ignores or reads in a GGUF file.
+  package var gguf = GGUFConventions()
   /// What the family assumes if a key is missing.
   package var defaults = FamilyDefaults()
   /// Keys that `describe` reads.
   package var understoodKeys: Set<String> = []
   /// Keys that the family ignores although they mean something in other families.
   package var ignoredKeys: Set<String> = []
+  /// What mlx-lm's program of the family computes; nil if that is not known.
+  package var mlx: MLXProgram?
+  /// Keys that MLX's program of the family needs, with the key that newer configurations have in its place.
+  package var aliasesForMLX: [(key: String, alias: String)] = []
+  /// Keys that MLX's program of the family needs, with the value that a missing key stands for.
+  package var defaultsForMLX: [(key: String, value: JSONValue)] = []
   /// Describes the model of a configuration.
-  package let describe:
-    @Sendable (DecoderSizes, ConfigurationKeys) throws(FormatError) -> ModelDescription
+  package let describe: @Sendable (DecoderSizes, ConfigurationKeys) throws(FormatError) -> ModelDescription
 
   /// Joins the names of a family with its description.
   package init(
@@ -40,8 +47,8 @@ package struct ModelFamily: Sendable, Equatable {
 
   /// The supported families.
   package static let all: [ModelFamily] = [
-    .llama, .mistral, .ministral3, .qwen2, .qwen3, .gemma, .gemma2, .gemma3, .phi3, .smollm3, .granite, .olmo2,
-    .olmo3, .glm4, .cohere2, .starcoder2, .gptNeoX, .qwen3_5, .lfm2, .gemma4,
+    .llama, .mistral, .ministral3, .mixtral, .qwen2, .qwen3, .qwen3Moe, .qwen3_5, .gemma, .gemma2, .gemma3,
+    .gemma4, .phi3, .smollm3, .granite, .olmo2, .olmo3, .glm4, .cohere2, .starcoder2, .gptNeoX, .gptOss, .lfm2,
   ]
 
   package static func == (first: ModelFamily, second: ModelFamily) -> Bool {

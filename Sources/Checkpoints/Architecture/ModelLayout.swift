@@ -10,6 +10,8 @@ package struct ModelTensor: Sendable, Equatable {
     case vector
     /// A matrix outside the layers.
     case matrix
+    /// The matrix that chooses the experts of a token; it is never quantized.
+    case router
   }
 
   /// The module in the checkpoint: `model.layers.0.self_attn.q_proj`.
@@ -33,7 +35,7 @@ package struct ModelTensor: Sendable, Equatable {
   /// Whether it is a matrix or vector that can have a bias beside it.
   package var canHaveBias: Bool {
     switch role {
-    case .linear, .head: true
+    case .linear, .head, .router: true
     case .norm(let norm): norm.kind == .standardDeviation
     case .embedding, .vector, .matrix: false
     }
@@ -61,12 +63,14 @@ package struct ModelLayout: Sendable, Equatable {
     let family = configuration.family
     let description = configuration.description
     self.configuration = configuration
-    prefix =
+    let prefix =
       family.prefixes.first { has(ModuleTensor.weight.name(of: $0 + description.embedding.module)) }
       ?? family.prefixes[0]
+    self.prefix = prefix
     headPrefix =
       family.headPrefixes.first { has(ModuleTensor.weight.name(of: $0 + description.head.module)) }
-      ?? family.headPrefixes[0]
+      // A head to add goes where it would be: beside the model.
+      ?? family.headPrefixes.first { $0 + "model." == prefix } ?? family.headPrefixes[0]
   }
 
   /// Reads a checkpoint's configuration and finds its tensors.
@@ -85,9 +89,13 @@ package struct ModelLayout: Sendable, Equatable {
   /// inputs.
   package var layerInputs: [ModelTensor] {
     guard let inputs = description.layerInputs else { return [] }
-    return [(inputs.table, .matrix), (inputs.projection, .matrix), (inputs.norm.slot, .norm(inputs.norm))].map {
-      tensor($0, module: prefix + $0.module, role: $1)
+    func part(_ slot: TensorSlot, _ role: ModelTensor.Role) -> ModelTensor {
+      tensor(slot, module: prefix + slot.module, role: role)
     }
+    return [
+      part(inputs.table, .matrix), part(inputs.projection, .matrix),
+      part(inputs.norm.slot, .norm(inputs.norm)),
+    ]
   }
 
   /// The norm after the last layer, `[stream]`.
@@ -108,7 +116,7 @@ package struct ModelLayout: Sendable, Equatable {
     return description.layers[index].entries.map { entry in
       tensor(
         entry.slot, module: module + entry.slot.module, gguf: "\(family.layers.gguf).\(index).",
-        role: entry.group.map { .linear($0) } ?? entry.ownNorm.map { .norm($0) } ?? .vector,
+        role: entry.role,
         norm: entry.norm.map { module + $0.slot.module })
     }
   }
@@ -141,6 +149,7 @@ extension ModelLayout {
   ///
   /// - Throws: `FormatError` with the first tensor that is missing or has another shape.
   package func requireTensors(in checkpoint: Checkpoint) throws(FormatError) {
+    let checkpoint = try checkpoint.separatingExperts(layout: self)
     for tensor in bodyTensors { try require(tensor, in: checkpoint) }
     guard checkpoint.tensor(named: head.name) != nil || !configuration.tiesEmbeddings else { return }
     try require(head, in: checkpoint)
@@ -169,6 +178,13 @@ extension ModelLayout {
   }
 }
 
+extension LayerDescription.Entry {
+  fileprivate var role: ModelTensor.Role {
+    if isRouter { return .router }
+    return group.map { .linear($0) } ?? ownNorm.map { .norm($0) } ?? .vector
+  }
+}
+
 extension CheckpointContents {
   /// The shape of a module's weight, unpacked.
   package func logicalShape(of weight: TensorInfo, module: String) -> [Int] {
@@ -178,33 +194,50 @@ extension CheckpointContents {
 }
 
 extension Checkpoint {
-  /// The checkpoint with the usual prefix before the names of its modules, except the head.
+  /// The checkpoint with the usual prefixes before the names of its modules; tensors of other parts of a
+  /// larger model keep their names.
   ///
   /// - Throws: What `ModelLayout.init` throws.
   package func withUsualNames() throws -> Checkpoint {
     let layout = try ModelLayout(of: self)
-    let family = layout.configuration.family
-    guard layout.prefix.isEmpty, !family.prefixes[0].isEmpty else { return self }
-    let (new, head) = (family.prefixes[0], layout.head.module)
-    return renamingTensors { name in
-      let isHead = name == head || name.hasPrefix(head + ".")
-      return isHead ? name : new + name
+    guard !layout.hasUsualPrefixes else { return self }
+    return renamingTensors(layout.usualName)
+  }
+}
+
+extension ModelLayout {
+  /// Whether the prefixes are those that most checkpoints of the family have.
+  fileprivate var hasUsualPrefixes: Bool {
+    prefix == family.prefixes[0] && headPrefix == family.headPrefixes[0]
+  }
+
+  /// The name of a tensor or module with the usual prefix.
+  package func usualName(_ name: String) -> String {
+    if name == head.module || name.hasPrefix(head.module + ".") {
+      return family.headPrefixes[0] + name.dropFirst(headPrefix.count)
     }
+    guard name.hasPrefix(prefix) else { return name }
+    return family.prefixes[0] + name.dropFirst(prefix.count)
   }
 }
 
 extension ModelLayout {
   /// Whether a module is a linear of a layer that may have few bits, or an adapter.
   package func isLayerLinear(_ module: String) -> Bool {
+    entry(of: module).map { $0.group != nil && $0.slot.isQuantizable } ?? false
+  }
+
+  /// Whether a module chooses the experts of a token.
+  package func isRouter(_ module: String) -> Bool { entry(of: module)?.isRouter == true }
+
+  /// The entry of a module in the description of its layer; nil if no layer has the module.
+  private func entry(of module: String) -> LayerDescription.Entry? {
     let start = "\(prefix)\(family.layers.module)."
-    guard module.hasPrefix(start) else { return false }
+    guard module.hasPrefix(start) else { return nil }
     let rest = module.dropFirst(start.count)
     guard let dot = rest.firstIndex(of: "."), let index = Int(rest[..<dot]),
       (0..<configuration.layerCount).contains(index), "\(index)" == rest[..<dot]
-    else { return false }
-    let name = rest[rest.index(after: dot)...]
-    return description.layers[index].entries.contains {
-      $0.group != nil && $0.slot.isQuantizable && $0.slot.module == name
-    }
+    else { return nil }
+    return description.layers[index].entry(of: String(rest[rest.index(after: dot)...]))
   }
 }

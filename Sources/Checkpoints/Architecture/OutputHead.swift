@@ -25,14 +25,21 @@ extension ModelLayout {
   ///
   /// - Throws: `FormatError` when a tensor cannot be read.
   package func notices(in checkpoint: Checkpoint) throws -> [String] {
-    let known = configuration.notices + (otherPartsNotice(in: checkpoint).map { [$0] } ?? [])
-    guard configuration.tiesEmbeddings, try outputHead(in: checkpoint) == .own else {
-      return known
+    var notices = configuration.notices
+    if configuration.tiesEmbeddings, try outputHead(in: checkpoint) == .own {
+      notices.append(
+        "\(ModelConfiguration.fileName): 'tie_word_embeddings' is true, but '\(head.name)' is there and differs "
+          + "from the embedding; it is used as the output head")
     }
-    let notice =
-      "\(ModelConfiguration.fileName): 'tie_word_embeddings' is true, but '\(head.name)' is there and differs "
-      + "from the embedding; it is used as the output head"
-    return known + [notice]
+    let biases = bodyTensors.filter {
+      $0.canHaveBias && !$0.slot.hasBias && checkpoint.tensor(named: $0.biasName) != nil
+    }
+    if let first = biases.first {
+      notices.append(
+        "\(ModelConfiguration.fileName) describes no biases, but '\(first.biasName)' is there"
+          + (biases.count > 1 ? ", and \(biases.count - 1) more; they are used" : "; it is used"))
+    }
+    return notices + (otherPartsNotice(in: checkpoint).map { [$0] } ?? [])
   }
 }
 
@@ -68,8 +75,13 @@ extension JSONValue {
   /// Use it when a model with tied embeddings gets a head; other programs would not look for the head
   /// otherwise.
   package var withOwnHead: JSONValue {
+    let key = "tie_word_embeddings"
     var json = self
-    json.set("tie_word_embeddings", to: .bool(false))
+    json.set(key, to: .bool(false))
+    if var text = json["text_config"], text[key] != nil {
+      text.set(key, to: .bool(false))
+      json.set("text_config", to: text)
+    }
     return json
   }
 }

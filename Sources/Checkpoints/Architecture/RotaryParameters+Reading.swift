@@ -126,6 +126,8 @@ private struct RotaryObject {
   }
 
   private func yarn() throws(FormatError) -> YarnScaling {
+    // Null leaves the factor to the contexts; without the key transformers fails, too.
+    guard keys.has("factor") else { throw keys.malformed("factor", "must be a positive number") }
     let context = try originalContext()
     // 0 is as good as no key: so transformers reads it.
     let weights = (try optionalWeight("mscale"), try optionalWeight("mscale_all_dim"))

@@ -195,9 +195,9 @@ public struct YarnScaling: Sendable, Equatable {
   /// Whether the two bounds are rounded outwards to whole pairs.
   public let roundsBounds: Bool
   /// The factor of queries and of keys, as the configuration states it; nil if it follows from the others.
-  public let statedAmplitude: Double?
+  public var statedAmplitude: Double?
   /// The weights of the logarithm of the factor in numerator and denominator of the amplitude, if stated.
-  public let logarithmWeights: LogarithmWeights?
+  public var logarithmWeights: LogarithmWeights?
 
   /// `mscale` and `mscale_all_dim`, neither of them 0.
   public struct LogarithmWeights: Sendable, Equatable {

@@ -1,5 +1,5 @@
 extension Checkpoint {
-  /// Opens a GGUF file of the Llama family as the Hugging Face checkpoint that it was made from.
+  /// Opens a GGUF file as the Hugging Face checkpoint that it was made from.
   ///
   /// Reads only the header, and vectors to find the dtype that holds them. `config.json` and the files of the
   /// tokenizer are made from the metadata.
@@ -21,14 +21,10 @@ extension Checkpoint {
     let path = file.path
     let header = try GGUFHeader(of: file)
     let keys = GGUFKeys(metadata: header.metadata, path: path)
-    let configuration = try GGUFConfiguration(keys, frequencies: frequencies(header, file))
+    let configuration = try GGUFConfiguration(keys, header.entries, divisors: divisors(header, file))
     let plan = try GGUFPlan(header, keys, configuration, file: file)
-    let embedding = header.entries.first { $0.name == configuration.embeddingName }
-    let vocabularySize = embedding?.shape.first ?? 0
-    let document = configuration.json(
-      dtype: plan.dtype, tensors: plan.tensors, vocabularySize: vocabularySize)
-    var files = [("config.json", Array(document.prettyText.utf8))]
-    let tokenizer = try GGUFTokenizer.files(keys, vocabularySize: vocabularySize)
+    var files = [("config.json", Array(configuration.json.prettyText.utf8))]
+    let tokenizer = try GGUFTokenizer.files(keys, vocabularySize: configuration.vocabularySize)
     files += tokenizer.files
     files.sort { precedes($0.0, $1.0) }
     var contents = CheckpointContents(
@@ -51,19 +47,23 @@ extension Checkpoint {
     return try InputFile(path: path, access: .read).withBytes(in: 0..<4) { $0.starts(with: GGUFHeader.magic) }
   }
 
-  private static func frequencies(_ header: GGUFHeader, _ file: InputFile) throws(FormatError) -> [Float]? {
-    guard let entry = header.entries.first(where: { $0.name == GGUFTensorNames.frequencies }) else {
-      return nil
+  /// The values of the tensors that stand for the scaling of the wavelengths, by their names.
+  private static func divisors(
+    _ header: GGUFHeader, _ file: InputFile
+  ) throws(FormatError) -> [String: [Float]] {
+    var divisors: [String: [Float]] = [:]
+    for entry in header.entries where GGUFTensorNames.rotary.contains(entry.name) {
+      guard entry.type == .f32, entry.shape.count == 1 else {
+        throw FormatError(
+          file.path, byte: entry.range.lowerBound, at: "tensor '\(entry.name)'",
+          .malformed("is \(entry.type.name) \(entry.shape), not F32 of one dimension"))
+      }
+      var values = [Float](repeating: 0, count: entry.elementCount)
+      var span = values.mutableSpan
+      try file.withBytes(in: entry.range) { entry.type.decode($0, into: &span) }
+      divisors[entry.name] = values
     }
-    guard entry.type == .f32, entry.shape.count == 1 else {
-      throw FormatError(
-        file.path, byte: entry.range.lowerBound, at: "tensor '\(entry.name)'",
-        .malformed("is \(entry.type.name) \(entry.shape), not F32 of one dimension"))
-    }
-    var values = [Float](repeating: 0, count: entry.elementCount)
-    var span = values.mutableSpan
-    try file.withBytes(in: entry.range) { entry.type.decode($0, into: &span) }
-    return values
+    return divisors
   }
 }
 
@@ -92,7 +92,7 @@ extension GGUFKeys {
 
   private func isShown(_ key: String) -> Bool {
     if Self.shownTokenizerKeys.contains(key) { return true }
-    let hidden = ["tokenizer.", "rilq."] + GGUFConfiguration.families.map { $0.ggufArchitecture + "." }
+    let hidden = ["tokenizer.", "rilq."] + ModelFamily.all.map { $0.ggufArchitecture + "." }
     return !Self.layoutKeys.contains(key) && !hidden.contains { key.hasPrefix($0) }
   }
 }

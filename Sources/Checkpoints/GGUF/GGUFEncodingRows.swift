@@ -51,20 +51,3 @@ package struct GGUFEncodingRows: Sendable {
     return row * byteCount..<(row + 1) * byteCount
   }
 }
-
-/// The order of a matrix's rows in a GGUF file.
-package enum GGUFRowOrder: Sendable, Equatable {
-  /// The order of the checkpoint.
-  case plain
-  /// In each head, rows of the first and of the second half alternate.
-  ///
-  /// llama.cpp's rotary embedding turns pairs of adjacent rows, Hugging Face's pairs of rows half a head
-  /// apart.
-  case interleaved(rowsPerHead: Int)
-
-  /// The row of the checkpoint's matrix that is stored at a row of the GGUF file.
-  package func source(of row: Int) -> Int {
-    guard case .interleaved(let size) = self else { return row }
-    return row - row % size + row % 2 * (size / 2) + row % size / 2
-  }
-}

@@ -1,4 +1,4 @@
-/// A Llama checkpoint laid out as a GGUF file: its tensors, their types, its metadata.
+/// A checkpoint laid out as a GGUF file: its tensors, their types, its metadata.
 package struct GGUFExport: Sendable {
   /// The loss by rounding a tensor.
   package struct Loss: Sendable, Equatable {
@@ -19,8 +19,11 @@ package struct GGUFExport: Sendable {
   let tensors: [GGUFExportTensor]
   let encodings: [GGUFEncoding]
   package let members: [GGUFExportMember]
-  /// The factors of the rotary frequencies, if there are any.
-  let rotaryFactors: [Float]?
+  /// The tensors that stand for the scaling of the wavelengths; they follow the others.
+  let rotaryTensors: [(name: String, values: [Float])]
+  /// The norms whose weights are read back with the last digit rounded, because the file holds their sums
+  /// with 1.
+  package let roundedNorms: Set<String>
 
   /// Chooses the types; reads the tables of packed weights, and values if a type is asked for.
   ///
@@ -35,6 +38,7 @@ package struct GGUFExport: Sendable {
     var encodings: [GGUFEncoding] = []
     var losses: [Loss] = []
     var exact: Set<String> = []
+    var roundedNorms: Set<String> = []
     for tensor in plan.tensors {
       let choice = GGUFExportChoice(tensor: tensor, checkpoint: checkpoint, options: options, path: plan.path)
       let (encoding, loss) = try choice.encoding()
@@ -43,11 +47,16 @@ package struct GGUFExport: Sendable {
         losses.append(
           Loss(
             tensor: tensor.sources[0].name, type: encoding.type.name, maximum: loss.maximum, mean: loss.mean))
+      } else if tensor.offset != 0,
+        !tensor.survivesOffset(try checkpoint.bytes(of: tensor.sources[0].name))
+      {
+        roundedNorms.insert(tensor.sources[0].name)
       } else {
-        exact.insert(tensor.module)
+        exact.insert(tensor.name)
       }
     }
     self.encodings = encodings
+    self.roundedNorms = roundedNorms
     self.losses = losses
     contents = CheckpointContents(
       tensors: plan.tensors.flatMap(\.sources), quantization: plan.contents.quantization,
@@ -55,7 +64,7 @@ package struct GGUFExport: Sendable {
     members =
       plan.generalMembers(encodings) + plan.members
       + Self.returnMembers(plan, encodings, exact: exact)
-    rotaryFactors = plan.model.rotaryFactors
+    rotaryTensors = plan.model.rotaryTensors
   }
 
   /// The bits per quantized weight, including tables; if nothing is quantized, per weight.
@@ -95,10 +104,10 @@ extension GGUFExport {
       switch tensor.storage {
       case .packed(let parameters, _, let scales, _) where encoding.keepsCodes:
         // Rounded tables are read back as F16, as the file holds them.
-        let tables = exact.contains(tensor.module) ? scales.dtype : .f16
+        let tables = exact.contains(tensor.name) ? scales.dtype : .f16
         modules.append(GGUFPacking(layout: parameters, tables: tables).member(of: tensor.module))
       case .dense(let stored)
-      where exact.contains(tensor.module) && stored.dtype != encoding.type.dtype:
+      where exact.contains(tensor.name) && stored.dtype != encoding.type.dtype:
         dtypes.append(JSONValue.Member(stored.name, .string(stored.dtype.rawValue)))
       default: continue
       }
@@ -108,7 +117,7 @@ extension GGUFExport {
     var document = JSONValue.object([JSONValue.Member("modules", .object(modules))])
     if !dtypes.isEmpty { document.set("dtypes", to: .object(dtypes)) }
     var members = [GGUFExportMember(GGUFStatement.key, .string(document.compactText))]
-    if case .llama3(let scaling) = plan.model.rotary?.parameters.scaling {
+    if case .llama3(let scaling) = plan.model.configuration.globalRotary?.parameters.scaling {
       members.append(GGUFExportMember(Llama3Scaling.key, .string(scaling.statement.compactText)))
     }
     if plan.contents.metadata != .object([]) {

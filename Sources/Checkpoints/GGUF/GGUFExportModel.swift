@@ -8,41 +8,39 @@ package struct GGUFExportModel: Sendable, Equatable {
   package var head: OutputHead
   /// The tensors of the checkpoint that the file does not need.
   package var redundantTensors: Set<String>
+  /// What llama.cpp computes differently from a stated length on, one sentence each.
+  package var notices: [String]
 
   var configuration: ModelConfiguration { layout.configuration }
 
   /// Describes a model.
   package init(
-    name: String, _ layout: ModelLayout, head: OutputHead, redundantTensors: Set<String> = []
+    name: String, _ layout: ModelLayout, head: OutputHead, redundantTensors: Set<String> = [],
+    notices: [String] = []
   ) {
     self.name = name
     self.layout = layout
     self.head = head
     self.redundantTensors = redundantTensors
+    self.notices = notices
   }
 
   /// Describes the model of a checkpoint.
   ///
-  /// - Throws: `FormatError` when its configuration is missing or not supported.
+  /// - Throws: `FormatError` when its configuration is missing or not supported; `.notExact` when llama.cpp
+  ///   computes something else.
   package init(of checkpoint: Checkpoint, name: String) throws {
     let layout = try ModelLayout(of: checkpoint)
-    let configurationPath = checkpoint.path + "/" + ModelConfiguration.fileName
-    let family = layout.configuration.family
-    guard family == .llama || family == .mistral, !layout.configuration.hasWindows else {
-      throw FormatError(
-        configurationPath, at: "key 'model_type'",
-        .notExact("a model of type '\(family.modelType)' with these keys is not written to GGUF"))
-    }
-    switch layout.configuration.rotaryDescriptions.first?.parameters.scaling {
-    case nil, .linear, .llama3: break
-    case .dynamic, .yarn, .longrope, .proportional:
-      throw FormatError(
-        configurationPath, at: "key 'rope_scaling'",
-        .unsupported("this rope type is not written to GGUF"))
-    }
+    let rules = GGUFExportRules(
+      configuration: layout.configuration, path: checkpoint.path + "/" + ModelConfiguration.fileName)
+    let notices = try rules.notices()
+    let requiresHead = layout.configuration.family.gguf.requiresHead
+    let redundant = Set(try layout.redundantTensors(in: checkpoint))
     self.init(
-      name: name, layout, head: try layout.outputHead(in: checkpoint),
-      redundantTensors: Set(try layout.redundantTensors(in: checkpoint)))
+      name: name, layout, head: requiresHead ? .own : try layout.outputHead(in: checkpoint),
+      redundantTensors: requiresHead
+        ? redundant.filter { ModuleTensor.split($0)?.module != layout.head.module } : redundant,
+      notices: notices)
   }
 }
 
@@ -61,35 +59,135 @@ extension GGUFExportModel {
   /// The value of `general.architecture`.
   var architecture: String { configuration.family.ggufArchitecture }
 
-  /// The factors of the rotary frequencies, if they differ.
-  var rotaryFactors: [Float]? {
-    rotary.flatMap { $0.parameters.divisors(headSize: $0.turnedCount) }
-  }
+  private var conventions: GGUFConventions { configuration.family.gguf }
 
-  /// The first layer's way of turning queries and keys, if it turns them.
-  var rotary: RotaryDescription? { configuration.rotaryDescriptions.first }
+  /// The tensors that stand for the scaling of the wavelengths, with their names.
+  var rotaryTensors: [(name: String, values: [Float])] {
+    guard let rotary = configuration.globalRotary else { return [] }
+    switch rotary.parameters.scaling {
+    case .llama3:
+      let divisors = rotary.parameters.divisors(headSize: rotary.turnedCount) ?? []
+      return [(GGUFTensorNames.divisors, divisors)]
+    case .longrope(let longrope):
+      return [
+        (GGUFTensorNames.longDivisors, longrope.longDivisors.map { Float($0) }),
+        (GGUFTensorNames.shortDivisors, longrope.shortDivisors.map { Float($0) }),
+      ]
+    case nil, .linear, .dynamic, .yarn, .proportional: return []
+    }
+  }
 
   /// The hyperparameters under keys that begin with the architecture, in the order of writing.
   var members: [GGUFExportMember] {
+    (sizes + [norm] + attention + factors + rotary).map {
+      GGUFExportMember("\(architecture).\($0.key)", $0.value)
+    }
+  }
+
+  private var sizes: [GGUFExportMember] {
     let c = configuration
     let sizes: [(String, Int)] = [
       ("context_length", c.contextLength), ("embedding_length", c.hiddenSize),
       ("block_count", c.layerCount), ("feed_forward_length", c.intermediateSize),
       ("attention.head_count", c.headCount), ("attention.head_count_kv", c.keyValueHeadCount),
       ("attention.key_length", c.headSize), ("attention.value_length", c.headSize),
-      ("rope.dimension_count", c.headSize), ("vocab_size", c.vocabularySize),
+      (GGUFKeyNames.turnedCount, c.globalRotary?.turnedCount ?? c.headSize),
+      ("vocab_size", c.vocabularySize),
     ]
-    func member(_ key: String, _ value: GGUFValue) -> GGUFExportMember {
-      GGUFExportMember("\(architecture).\(key)", value)
+    return sizes.map { GGUFExportMember($0, size: $1) }
+  }
+
+  private var norm: GGUFExportMember {
+    let norm = configuration.description.finalNorm
+    return GGUFExportMember(GGUFKeyNames.epsilon(norm.kind), number: norm.epsilon)
+  }
+
+  /// The windows, the bounds of the scores, and whether the parts run side by side.
+  private var attention: [GGUFExportMember] {
+    let shapes = configuration.layerShapes
+    let windows = shapes.map(\.attention.window)
+    var members: [GGUFExportMember] = []
+    if conventions.windows != .ignored || conventions.statesIgnoredWindow {
+      // 0 stands for no window.
+      members.append(GGUFExportMember(GGUFKeyNames.window, size: windows.compactMap(\.self).first ?? 0))
     }
-    var members = sizes.map { member($0, .uint32(UInt32(clamping: $1))) }
-    members.append(member("attention.layer_norm_rms_epsilon", .float32(c.normEpsilon)))
-    guard let rotary = rotary?.parameters else { return members }
-    members.append(member("rope.freq_base", .float32(Float(rotary.theta))))
-    if case .linear(let factor) = rotary.scaling {
-      members.append(member("rope.scaling.type", .string("linear")))
-      members.append(member("rope.scaling.factor", .float32(Float(factor))))
+    if conventions.windows == .listed {
+      members.append(
+        GGUFExportMember(
+          GGUFKeyNames.windowList, .array(elementType: .bool, windows.map { .bool($0 != nil) })))
+    }
+    if let cap = shapes.first?.attention.scoreCap {
+      members.append(GGUFExportMember("attn_logit_softcapping", number: cap))
+    }
+    if conventions.statesParallelParts {
+      let isParallel = configuration.description.layers.first?.parts.contains { $0.isParallel } ?? false
+      members.append(GGUFExportMember(GGUFKeyNames.parallel, .bool(isParallel)))
     }
     return members
   }
+
+  /// The factors of embeddings, scores, parts and logits, and the bound of the logits.
+  private var factors: [GGUFExportMember] {
+    let description = configuration.description
+    var members: [GGUFExportMember] = []
+    if conventions.statesMultipliers {
+      let operations = description.layers.first?.parts.flatMap(\.operations) ?? []
+      let residual = operations.compactMap { if case .scale(let factor) = $0 { factor } else { nil } }.first
+      members += [
+        GGUFExportMember("attention.scale", number: configuration.layerShapes.first?.attention.scale ?? 1),
+        GGUFExportMember("embedding_scale", number: description.embeddingScale),
+        GGUFExportMember("residual_scale", number: residual ?? 1),
+        GGUFExportMember("logit_scale", number: 1 / description.logitScale),
+      ]
+    }
+    if conventions.statesLogitScale {
+      members.append(GGUFExportMember("logit_scale", number: description.logitScale))
+    }
+    if let cap = description.logitCap {
+      members.append(GGUFExportMember("final_logit_softcapping", number: cap))
+    }
+    return members
+  }
+
+  private var rotary: [GGUFExportMember] {
+    guard let rotary = configuration.globalRotary else { return [] }
+    var members = [GGUFExportMember(GGUFKeyNames.base, number: Float(rotary.parameters.theta))]
+    if conventions.windowedBaseKey != nil {
+      let windowed = configuration.layerShapes.first { $0.attention.window != nil }?.rotary ?? rotary
+      members.append(GGUFExportMember(GGUFKeyNames.windowedBase, number: Float(windowed.parameters.theta)))
+    }
+    switch rotary.parameters.scaling {
+    case .linear(let factor):
+      members.append(GGUFExportMember("rope.scaling.type", .string("linear")))
+      members.append(GGUFExportMember("rope.scaling.factor", number: Float(factor)))
+    case .yarn(let yarn):
+      members += [
+        GGUFExportMember("rope.scaling.type", .string("yarn")),
+        GGUFExportMember("rope.scaling.factor", number: Float(yarn.factor)),
+        GGUFExportMember("rope.scaling.original_context_length", size: yarn.originalContext),
+        GGUFExportMember("rope.scaling.yarn_beta_fast", number: Float(yarn.fastTurns)),
+        GGUFExportMember("rope.scaling.yarn_beta_slow", number: Float(yarn.slowTurns)),
+      ]
+      if conventions.holdsQueryGrowth, let weights = yarn.logarithmWeights {
+        members.append(
+          GGUFExportMember(GGUFKeyNames.logarithmWeight, number: Float(weights.denominator)))
+      }
+    case .longrope(let longrope):
+      members += [
+        GGUFExportMember("rope.scaling.original_context_length", size: longrope.originalContext),
+        GGUFExportMember(GGUFKeyNames.amplitude, number: Float(longrope.amplitude)),
+      ]
+    case nil, .llama3, .dynamic, .proportional: break
+    }
+    if let growth = rotary.queryGrowth {
+      members.append(GGUFExportMember(GGUFKeyNames.queryGrowth, number: Float(growth.beta)))
+    }
+    return members
+  }
+}
+
+extension GGUFExportMember {
+  fileprivate init(_ key: String, size: Int) { self.init(key, .uint32(UInt32(clamping: size))) }
+
+  fileprivate init(_ key: String, number: Float) { self.init(key, .float32(number)) }
 }

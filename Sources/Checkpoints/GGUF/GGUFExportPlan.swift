@@ -5,11 +5,24 @@ package struct GGUFExportPlan: Sendable {
   let tensors: [GGUFExportTensor]
   /// The metadata of hyperparameters and tokenizer.
   let members: [GGUFExportMember]
+  /// The texts that llama.cpp tokenizes differently.
+  private let tokenizerNotices: [String]
   /// The path for errors.
   let path: String
+  /// The tensors of other parts of a larger model, in their order.
+  package let foreignTensors: [String]
   /// The tensors of the checkpoint that the file does not need, in their order.
   package var redundantTensors: [String] {
     contents.tensors.map(\.name).filter(model.redundantTensors.contains)
+  }
+  /// What the file does not hold, and what llama.cpp computes differently; one sentence each.
+  package var notices: [String] {
+    let notices = model.notices + tokenizerNotices
+    guard let first = foreignTensors.first else { return notices }
+    let notice =
+      "the text model is written; \(foreignTensors.count) tensors of other parts of the model, of which "
+      + "'\(first)' is the first, are not"
+    return notices + [notice]
   }
 
   /// Finds a place for every tensor.
@@ -28,13 +41,15 @@ package struct GGUFExportPlan: Sendable {
     self.contents = contents
     self.model = model
     self.path = path
-    tensors = try model.tensors(of: contents, path: path)
+    (tensors, foreignTensors) = try model.tensors(of: contents, path: path)
     for (module, parameters) in contents.quantization where parameters.groupSize % 8 != 0 {
       throw FormatError(
         path, at: "module '\(module)'",
         .notExact("no type of GGUF holds groups of \(parameters.groupSize) columns"))
     }
-    members = model.members + (try tokenizer().members)
+    let tokenizer = try tokenizer()
+    members = model.members + tokenizer.members
+    tokenizerNotices = tokenizer.notices
   }
 
   /// Refuses packed tensors that no type can hold, whatever their values are.

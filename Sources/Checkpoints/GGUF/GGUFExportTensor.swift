@@ -14,8 +14,10 @@ struct GGUFExportTensor: Sendable, Equatable {
   let module: String
   /// `[columns]` of a norm, `[rows, columns]` of a matrix.
   let shape: [Int]
-  /// The order of its rows.
+  /// The order of its rows; of a vector, that of its elements.
   let order: GGUFRowOrder
+  /// Added to each value: 1 where the checkpoint stores the difference of a norm's weights from 1.
+  let offset: Float
   /// Whether it is a linear of a layer, whose type can be chosen.
   let isLinear: Bool
   /// How the checkpoint holds it.
@@ -34,9 +36,12 @@ struct GGUFExportTensor: Sendable, Equatable {
 
   /// The rows to be encoded, from the bytes of the sources.
   func rows(_ bytes: [TensorBytes]) -> GGUFEncodingRows {
-    let columnCount = shape[shape.count - 1]
+    // The elements of a vector are rows if they change places.
+    let columnCount = shape.count == 1 && order != .plain ? 1 : shape[shape.count - 1]
     let storage: GGUFEncodingRows.Storage =
       switch storage {
+      case .dense(let tensor) where offset != 0:
+        .dense(TensorBytes(narrowed(Self.floats(bytes[0], of: tensor).map { $0 + offset }, to: .f32)), .f32)
       case .dense(let tensor): .dense(bytes[0], Self.format(of: tensor))
       case .packed(let parameters, _, let scales, let biases):
         .packed(
@@ -50,6 +55,14 @@ struct GGUFExportTensor: Sendable, Equatable {
   /// The values of a tensor of floats.
   static func floats(_ bytes: TensorBytes, of tensor: TensorInfo) -> [Float] {
     bytes.withSpan { widened($0, from: format(of: tensor)) }
+  }
+
+  /// Whether the values come back when the offset is subtracted from the sums, which are rounded to F32.
+  func survivesOffset(_ bytes: TensorBytes) -> Bool {
+    guard offset != 0, case .dense(let tensor) = storage else { return true }
+    let values = Self.floats(bytes, of: tensor)
+    let returned = narrowed(values.map { $0 + offset - offset }, to: Self.format(of: tensor))
+    return zip(values, widened(returned, from: Self.format(of: tensor))).allSatisfy { $0 == $1 }
   }
 
   private static func format(of tensor: TensorInfo) -> FloatFormat {
@@ -69,54 +82,61 @@ extension GGUFExportModel {
   /// - Parameters:
   ///   - contents: The checkpoint.
   ///   - path: The path for errors.
-  /// - Returns: The tensors, layer by layer.
+  /// - Returns: The tensors, layer by layer, and the names of those that belong to other parts of a larger
+  ///   model.
   /// - Throws: `FormatError` when a tensor is missing or has another shape; `.notExact` for a tensor that has
   ///   no place in the file.
-  func tensors(of contents: CheckpointContents, path: String) throws(FormatError) -> [GGUFExportTensor] {
-    var left = Dictionary(contents.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+  func tensors(
+    of contents: CheckpointContents, path: String
+  ) throws(FormatError) -> (tensors: [GGUFExportTensor], foreign: [String]) {
+    var left = GGUFExportSources(contents, path: path)
     var tensors: [GGUFExportTensor] = []
-    func take(_ part: ModuleTensor, _ module: String) throws(FormatError) -> TensorInfo {
-      guard let tensor = left.removeValue(forKey: part.name(of: module)) else {
-        throw FormatError(path, .missing("tensor '\(part.name(of: module))'"))
-      }
-      return tensor
-    }
-    for name in redundantTensors { left[name] = nil }
+    for name in redundantTensors { left.remove(name) }
     for tensor in modelTensors {
-      let weight = try take(.weight, tensor.module)
-      let storage: GGUFExportTensor.Storage
-      var shape = weight.shape
-      if let parameters = contents.quantization[tensor.module] {
-        storage = .packed(
-          parameters, codes: weight, scales: try take(.scales, tensor.module),
-          biases: try take(.biases, tensor.module))
-        shape = parameters.shape(ofStored: weight)
-      } else {
-        storage = .dense(weight)
-        guard weight.dtype.isWeight else {
-          throw FormatError(
-            path, at: "tensor '\(weight.name)'", .notExact("GGUF has no tensors of \(weight.dtype.rawValue)"))
-        }
-      }
+      let storage = try left.takeStorage(of: tensor)
+      let shape = storage.shape
       guard shape == tensor.shape else {
-        throw FormatError(
-          path, at: "tensor '\(weight.name)'", .shape(expected: tensor.shape, found: shape))
+        throw FormatError(path, at: "tensor '\(tensor.name)'", .shape(expected: tensor.shape, found: shape))
       }
       tensors.append(
         GGUFExportTensor(
-          name: tensor.gguf + ".weight", module: tensor.module, shape: shape, order: order(of: tensor),
-          isLinear: tensor.isLayerLinear, storage: storage))
+          name: tensor.gguf + ".weight", module: tensor.module, shape: shape, order: tensor.slot.ggufOrder,
+          offset: tensor.offset, isLinear: tensor.isLayerLinear, storage: storage))
+      guard tensor.canHaveBias, let bias = try left.take(tensor.biasName) else { continue }
+      tensors.append(try exported(bias, of: tensor, path))
     }
-    if let other = left.keys.min(by: precedes) { throw Self.homeless(other, path) }
-    return tensors
+    let foreign = contents.tensors.map(\.name).filter { left.has($0) && isForeign($0) }
+    for name in foreign { left.remove(name) }
+    if let other = left.names.min(by: precedes) { throw Self.homeless(other, path) }
+    return (tensors, foreign)
   }
 
-  private func order(of tensor: ModelTensor) -> GGUFRowOrder {
-    switch tensor.slot.rowOrder {
-    case .plain: .plain
-    case .rotaryPairs: .interleaved(rowsPerHead: tensor.slot.axes[0].headSize ?? configuration.headSize)
-    case .headsApart: .plain
+  /// The bias of a linear or norm.
+  private func exported(
+    _ bias: TensorInfo, of tensor: ModelTensor, _ path: String
+  ) throws(FormatError) -> GGUFExportTensor {
+    if case .linear(let group) = tensor.role, !configuration.family.gguf.biases.contains(group) {
+      throw FormatError(
+        path, at: "tensor '\(bias.name)'",
+        .notExact("llama.cpp has no such bias in architecture '\(architecture)'"))
     }
+    guard bias.shape == [tensor.shape[0]] else {
+      throw FormatError(
+        path, at: "tensor '\(bias.name)'", .shape(expected: [tensor.shape[0]], found: bias.shape))
+    }
+    return GGUFExportTensor(
+      name: tensor.gguf + ".bias", module: tensor.module, shape: bias.shape, order: tensor.slot.ggufOrder,
+      offset: 0, isLinear: false, storage: .dense(bias))
+  }
+
+  /// Whether a tensor that is left belongs to another part of a model around the text model.
+  private func isForeign(_ name: String) -> Bool {
+    guard configuration.isNested else { return false }
+    let own = [
+      "\(layout.prefix)\(configuration.family.layers.module)", layout.embedding.module, layout.finalNorm.module,
+      layout.head.module,
+    ]
+    return !own.contains { name.hasPrefix($0 + ".") }
   }
 
   private static func homeless(_ name: String, _ path: String) -> FormatError {
@@ -132,7 +152,72 @@ extension GGUFExportModel {
   }
 }
 
+/// The tensors of a checkpoint that have no place yet.
+private struct GGUFExportSources {
+  private let contents: CheckpointContents
+  private let path: String
+  private var left: [String: TensorInfo]
+
+  init(_ contents: CheckpointContents, path: String) {
+    self.contents = contents
+    self.path = path
+    left = Dictionary(contents.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  var names: some Collection<String> { left.keys }
+
+  func has(_ name: String) -> Bool { left[name] != nil }
+
+  mutating func remove(_ name: String) { left[name] = nil }
+
+  /// Takes a dense tensor if it is there and GGUF has its dtype.
+  mutating func take(_ name: String) throws(FormatError) -> TensorInfo? {
+    guard let tensor = left.removeValue(forKey: name) else { return nil }
+    guard tensor.dtype.isWeight else {
+      throw FormatError(
+        path, at: "tensor '\(name)'", .notExact("GGUF has no tensors of \(tensor.dtype.rawValue)"))
+    }
+    return tensor
+  }
+
+  private mutating func require(_ name: String) throws(FormatError) -> TensorInfo {
+    guard let tensor = left.removeValue(forKey: name) else {
+      throw FormatError(path, .missing("tensor '\(name)'"))
+    }
+    return tensor
+  }
+
+  /// Takes the tensors of a weight.
+  mutating func takeStorage(of tensor: ModelTensor) throws(FormatError) -> GGUFExportTensor.Storage {
+    guard let parameters = contents.quantization[tensor.module] else {
+      guard let weight = try take(tensor.name) else {
+        throw FormatError(path, .missing("tensor '\(tensor.name)'"))
+      }
+      return .dense(weight)
+    }
+    return .packed(
+      parameters, codes: try require(tensor.name),
+      scales: try require(ModuleTensor.scales.name(of: tensor.module)),
+      biases: try require(ModuleTensor.biases.name(of: tensor.module)))
+  }
+}
+
+extension GGUFExportTensor.Storage {
+  /// The shape of the weights.
+  fileprivate var shape: [Int] {
+    switch self {
+    case .dense(let tensor): tensor.shape
+    case .packed(let parameters, let codes, _, _): parameters.shape(ofStored: codes)
+    }
+  }
+}
+
 extension ModelTensor {
+  /// Added to the weights of the checkpoint.
+  fileprivate var offset: Float {
+    if case .norm(let norm) = role { norm.offset } else { 0 }
+  }
+
   fileprivate var isLayerLinear: Bool {
     guard case .linear = role else { return false }
     return true

@@ -64,11 +64,25 @@ struct GGUFKeys {
     }
   }
 
+  func floats(_ key: String) throws(FormatError) -> [Float]? {
+    try value(key, "a list of F32") { value in
+      guard case .array(.float32, let elements) = value else { return nil }
+      return elements.compactMap { if case .float32(let number) = $0 { number } else { nil } }
+    }
+  }
+
   func integers(_ key: String) throws(FormatError) -> [Int]? {
     try value(key, "a list of integers") { value in
       guard let elements = value.array else { return nil }
       let integers = elements.compactMap(\.integer)
       return integers.count == elements.count ? integers : nil
+    }
+  }
+
+  func bools(_ key: String) throws(FormatError) -> [Bool]? {
+    try value(key, "a list of truth values") { value in
+      guard case .array(.bool, let elements) = value else { return nil }
+      return elements.compactMap { if case .bool(let bool) = $0 { bool } else { nil } }
     }
   }
 

@@ -6,8 +6,6 @@ struct GGUFPlan {
   private(set) var tensors: [TensorInfo] = []
   private(set) var sources: [String: GGUFSource] = [:]
   private(set) var quantization: [String: QuantizedLayout] = [:]
-  /// The dtype of the matrices that are not packed.
-  let dtype: DType
   /// The tensors that are rounded, by their type, in the order of the types' first appearance.
   private var rounded: [(type: GGUFTensorType, count: Int)] = []
 
@@ -32,10 +30,8 @@ struct GGUFPlan {
     self.configuration = configuration
     path = file.path
     statement = try GGUFStatement(keys)
-    let embedding = header.entries.first { $0.name == configuration.embeddingName }
-    dtype = embedding?.type.dtype ?? .bf16
-    vectorDType = statement.isOurs ? .f32 : try Self.vectorDType(header.entries, matrices: dtype, file)
-    for entry in header.entries where entry.name != GGUFTensorNames.frequencies { try add(entry) }
+    vectorDType = statement.isOurs ? .f32 : try Self.vectorDType(header.entries, configuration, file)
+    for entry in header.entries where !GGUFTensorNames.rotary.contains(entry.name) { try add(entry) }
     let names = Set(header.entries.map(\.name))
     for name in configuration.names.required where !names.contains(name) {
       throw FormatError(path, .missing("tensor '\(name)'"))
@@ -53,19 +49,20 @@ struct GGUFPlan {
       let architecture = configuration.family.ggufArchitecture
       throw refused(entry, .unsupported("no such tensor is known in architecture '\(architecture)'"))
     }
-    let headSize = try headSize(of: match, entry)
+    let order = try order(of: match, entry)
     if match.ending == .weight, let packing = try packing(of: match, entry) {
-      try addPacked(match.module, entry, packing, headSize)
+      try addPacked(match.module, entry, packing, order)
       return
     }
     if entry.type.dtype == nil, statement.dtypes[match.name] == nil { countRounded(entry.type) }
     let isVector = entry.shape.count == 1 && entry.type == .f32
     let target =
       statement.dtypes[match.name] ?? (isVector ? vectorDType : entry.type.dtype ?? .bf16)
-    let content: GGUFSource.Content = entry.type.dtype == target ? .stored : .rounded(target)
+    let content: GGUFSource.Content =
+      entry.type.dtype == target && match.offset == 0 ? .stored : .rounded(target, offset: match.offset)
     add(
       TensorInfo(name: match.name, dtype: target, shape: entry.shape),
-      GGUFSource(entry: entry, content: content, headSize: headSize))
+      GGUFSource(entry: entry, content: content, order: order))
   }
 
   private mutating func countRounded(_ type: GGUFTensorType) {
@@ -87,7 +84,7 @@ struct GGUFPlan {
   }
 
   private mutating func addPacked(
-    _ module: String, _ entry: GGUFHeader.Entry, _ packing: GGUFPacking, _ headSize: Int?
+    _ module: String, _ entry: GGUFHeader.Entry, _ packing: GGUFPacking, _ order: GGUFRowOrder
   ) throws(FormatError) {
     let layout = packing.layout
     let (rows, columns) = (entry.shape[0], entry.rowLength)
@@ -99,7 +96,7 @@ struct GGUFPlan {
     }
     let tensors = layout.tensors(of: module, rows: rows, columns: columns, tables: packing.tables)
     for (kind, tensor) in zip(layout.partKinds, tensors) {
-      add(tensor, GGUFSource(entry: entry, content: .part(kind, packing), headSize: headSize))
+      add(tensor, GGUFSource(entry: entry, content: .part(kind, packing), order: order))
     }
     quantization[module] = layout
   }
@@ -120,23 +117,23 @@ struct GGUFPlan {
     return stated
   }
 
-  /// The rows of a head, if they have to be put back in order.
-  private func headSize(
+  /// The order of the rows, which have to be those of whole heads if they change places.
+  private func order(
     of match: GGUFTensorNames.Match, _ entry: GGUFHeader.Entry
-  ) throws(FormatError) -> Int? {
-    guard let axis = match.pairedRows else { return nil }
-    let heads = axis == .queries ? configuration.headCount : configuration.keyValueHeadCount
+  ) throws(FormatError) -> GGUFRowOrder {
+    let order = match.slot.ggufOrder
+    guard order != .plain, let headCount = match.slot.axes[0].headCount,
+      let headSize = match.slot.axes[0].headSize
+    else { return .plain }
     let rowCount = match.ending == .weight ? entry.shape[0] : entry.rowLength
-    guard entry.shape.count == (match.ending == .weight ? 2 : 1), rowCount == heads * configuration.headSize
-    else {
+    guard entry.shape.count == (match.ending == .weight ? 2 : 1), rowCount == headCount * headSize else {
       throw refused(
-        entry,
-        .malformed("shape \(entry.shape) is not that of \(heads) heads of \(configuration.headSize) rows"))
+        entry, .malformed("shape \(entry.shape) is not that of \(headCount) heads of \(headSize) rows"))
     }
     guard match.ending == .weight || entry.type.dtype != nil else {
       throw refused(entry, .unsupportedKind("a bias of type \(entry.type.name)"))
     }
-    return configuration.headSize
+    return order
   }
 
   private func refused(_ entry: GGUFHeader.Entry, _ problem: FormatError.Problem) -> FormatError {
@@ -148,15 +145,19 @@ struct GGUFPlan {
   /// GGUF files store vectors as F32, whatever the original dtype was. If matrices have 16 bits, vectors get
   /// the dtype of the matrices, provided that it holds every value of every vector; otherwise they stay F32.
   private static func vectorDType(
-    _ entries: [GGUFHeader.Entry], matrices dtype: DType, _ file: InputFile
+    _ entries: [GGUFHeader.Entry], _ configuration: GGUFConfiguration, _ file: InputFile
   ) throws(FormatError) -> DType {
+    let dtype = configuration.dtype
     guard dtype != .f32 else { return .f32 }
     let format = FloatFormat(dtype) ?? .bf16
     let vectors = entries.lazy.filter {
-      $0.shape.count == 1 && $0.type == .f32 && $0.name != GGUFTensorNames.frequencies
+      $0.shape.count == 1 && $0.type == .f32 && !GGUFTensorNames.rotary.contains($0.name)
     }
     for entry in vectors {
-      let values = try file.withBytes(in: entry.range) { widened($0, from: .f32) }
+      let offset = configuration.names.match(entry.name)?.offset ?? 0
+      let stored = try file.withBytes(in: entry.range) { widened($0, from: .f32) }
+      // Subtracting 0 would change the sign of a zero.
+      let values = offset == 0 ? stored : stored.map { $0 - offset }
       let restored = widened(narrowed(values, to: format), from: format)
       guard zip(values, restored).allSatisfy({ $0.bitPattern == $1.bitPattern }) else { return .f32 }
     }

@@ -38,10 +38,11 @@ struct GGUFPreTokenizer: Sendable {
   /// If several fit a `tokenizer.json`, the first one is written.
   static let all = [
     GGUFPreTokenizer(["gpt-2", "phi-2"], []),
+    GGUFPreTokenizer(["olmo"], [], normalizer: "NFC"),
     GGUFPreTokenizer(["smollm", "starcoder", "refact"], [.digits]),
     GGUFPreTokenizer(["command-r"], [.digits], normalizer: "NFC"),
     GGUFPreTokenizer(
-      ["llama-bpe", "llama3", "llama-v3"], [.split(words(digits: "{1,3}"))], ignoresMerges: true,
+      ["llama-bpe", "llama3", "llama-v3", "lfm2"], [.split(words(digits: "{1,3}"))], ignoresMerges: true,
       addsBeginToken: true),
     GGUFPreTokenizer(["smaug-bpe", "dbrx", "glm4", "chatglm-bpe"], [.split(words(digits: "{1,3}"))]),
     GGUFPreTokenizer(["qwen2"], [.split(words(digits: ""))], normalizer: "NFC"),

@@ -1,58 +1,34 @@
 /// The rotary position embedding of a GGUF file, as a part of `config.json`.
 struct GGUFRotary {
-  /// `rope_theta`, and `rope_scaling` if wavelengths are scaled.
-  let members: [JSONValue.Member]
+  /// The base, and `rope_scaling` if wavelengths are scaled.
+  private(set) var members: [JSONValue.Member] = []
 
-  /// Reads the keys, and the factors of the frequencies, which a file may have.
+  /// Reads the keys, and the divisors of the frequencies, which a file may have.
   ///
   /// - Parameters:
   ///   - keys: The metadata.
-  ///   - architecture: The beginning of the keys.
-  ///   - frequencies: The values of `rope_freqs.weight`.
-  ///   - headSize: The width of a head.
+  ///   - family: The family of the file.
+  ///   - sizes: The sizes of the heads.
+  ///   - divisors: The values of the tensors of divisors, by their names.
   /// - Throws: `FormatError` when `config.json` cannot express the scaling.
   init(
-    _ keys: GGUFKeys, _ architecture: String, frequencies: [Float]?, headSize: Int
+    _ keys: GGUFKeys, _ family: ModelFamily, _ sizes: GGUFHeadSizes, divisors: [String: [Float]]
   ) throws(FormatError) {
-    let baseKey = "\(architecture).rope.freq_base"
-    let theta = try keys.number(baseKey) ?? .number("10000.0")
-    guard let base = theta.double, base > 1 else {
-      throw keys.error(baseKey, .malformed("\(theta.compactText) is not more than 1"))
+    let reader = GGUFRotaryReader(keys: keys, family: family, sizes: sizes, divisors: divisors)
+    let (theta, base) = try reader.base()
+    members = [JSONValue.Member(family.gguf.baseKey, theta)] + (try reader.windowedBase(base))
+    if let key = family.gguf.turnedShareKey {
+      members.append(JSONValue.Member(key, reader.turnedShare))
     }
-    var members = [JSONValue.Member("rope_theta", theta)]
-    if let scaling = try Self.linearScaling(keys, architecture) {
-      members.append(JSONValue.Member("rope_scaling", scaling))
+    let found = [
+      try reader.keyedScaling(), try reader.llama3Scaling(base: base), try reader.longRopeScaling(),
+    ].compactMap(\.self)
+    guard found.count <= 1 else {
+      throw FormatError(
+        keys.path, at: "tensor '\(divisors.keys.min(by: precedes) ?? "")'",
+        .unsupported("scales the positions, which a key scales, too"))
     }
-    if let frequencies {
-      let stated = try Llama3Scaling(keys)
-      guard members.count == 1,
-        let scaling = Self.llama3Scaling(frequencies, like: stated, base: base, headSize: headSize)
-      else {
-        throw FormatError(
-          keys.path, at: "tensor '\(GGUFTensorNames.frequencies)'",
-          .unsupported("has factors other than those of Llama 3"))
-      }
-      members.append(JSONValue.Member("rope_scaling", scaling.json))
-    }
-    self.members = members
-  }
-
-  private static func linearScaling(
-    _ keys: GGUFKeys, _ architecture: String
-  ) throws(FormatError) -> JSONValue? {
-    let (kindKey, factorKey) = ("\(architecture).rope.scaling.type", "\(architecture).rope.scaling.factor")
-    let kind = try keys.string(kindKey)
-    guard kind == nil || kind == "none" || kind == "linear" else {
-      throw keys.error(kindKey, .unsupportedKind("scaling '\(kind ?? "")'"))
-    }
-    let older = try keys.number("\(architecture).rope.scale_linear")
-    let stated = kind == "linear" ? try keys.number(factorKey) : kind == nil ? older : nil
-    guard let factor = stated else {
-      if kind == "linear" { throw FormatError(keys.path, .missing("key '\(factorKey)'")) }
-      return nil
-    }
-    guard factor.double != 1 else { return nil }
-    return .object([JSONValue.Member("rope_type", .string("linear")), JSONValue.Member("factor", factor)])
+    members += found.first ?? []
   }
 
   /// The parameters of Llama 3.1's scaling that give these factors, or nil when there are none.
@@ -73,6 +49,143 @@ struct GGUFRotary {
       guard abs(Double(found) - expected) <= tolerance * expected else { return nil }
     }
     return scaling
+  }
+}
+
+/// Reads the parts of the rotary position embedding.
+private struct GGUFRotaryReader {
+  let keys: GGUFKeys
+  let family: ModelFamily
+  let sizes: GGUFHeadSizes
+  let divisors: [String: [Float]]
+
+  private func key(_ name: String) -> String { "\(family.ggufArchitecture).\(name)" }
+
+  private func required(_ name: String) throws(FormatError) -> JSONValue {
+    guard let number = try keys.number(key(name)) else {
+      throw FormatError(keys.path, .missing("key '\(key(name))'"))
+    }
+    return number
+  }
+
+  /// The base as the file has it, and its value.
+  func base() throws(FormatError) -> (text: JSONValue, value: Double) {
+    let theta = try keys.number(key(GGUFKeyNames.base)) ?? .number("10000.0")
+    guard let base = theta.double, base > 1 else {
+      throw keys.error(key(GGUFKeyNames.base), .malformed("\(theta.compactText) is not more than 1"))
+    }
+    return (theta, base)
+  }
+
+  /// The base in layers with a window, if the family has another key for it.
+  func windowedBase(_ base: Double) throws(FormatError) -> [JSONValue.Member] {
+    guard let name = family.gguf.windowedBaseKey else { return [] }
+    let stated = try keys.number(key(GGUFKeyNames.windowedBase))
+    if name == family.gguf.baseKey {
+      guard stated == nil || stated?.double == base else {
+        throw keys.error(
+          key(GGUFKeyNames.windowedBase), .unsupported("differs from '\(key(GGUFKeyNames.base))'"))
+      }
+      return []
+    }
+    return [JSONValue.Member(name, stated ?? .double(family.gguf.windowedBase ?? base))]
+  }
+
+  /// The share of a head's columns that turn; the width of a head times it is their number again.
+  var turnedShare: JSONValue {
+    let share = Double(sizes.turnedCount) / Double(sizes.headSize)
+    return .double(Int(Double(sizes.headSize) * share) == sizes.turnedCount ? share : share.nextUp)
+  }
+
+  /// The scaling that keys state: linear or yarn.
+  func keyedScaling() throws(FormatError) -> [JSONValue.Member]? {
+    let (kindKey, factorKey) = (key("rope.scaling.type"), key("rope.scaling.factor"))
+    let kind = try keys.string(kindKey)
+    switch kind {
+    case nil, "none", "linear": break
+    case "longrope" where family.gguf.holdsLengthDivisors: return nil
+    case "yarn": return try yarnScaling()
+    default: throw keys.error(kindKey, .unsupportedKind("scaling '\(kind ?? "")'"))
+    }
+    let older = try keys.number(key("rope.scale_linear"))
+    let stated = kind == "linear" ? try keys.number(factorKey) : kind == nil ? older : nil
+    guard let factor = stated else {
+      if kind == "linear" { throw FormatError(keys.path, .missing("key '\(factorKey)'")) }
+      return nil
+    }
+    guard factor.double != 1 else { return nil }
+    return Self.scaling("linear", [JSONValue.Member("factor", factor)])
+  }
+
+  private static func scaling(_ type: String, _ members: [JSONValue.Member]) -> [JSONValue.Member] {
+    [JSONValue.Member("rope_scaling", .object([JSONValue.Member("rope_type", .string(type))] + members))]
+  }
+
+  private func yarnScaling() throws(FormatError) -> [JSONValue.Member] {
+    var members = [
+      JSONValue.Member("factor", try required("rope.scaling.factor")),
+      JSONValue.Member(
+        "original_max_position_embeddings",
+        .integer(try keys.size(key("rope.scaling.original_context_length")))),
+    ]
+    let names = [
+      ("beta_fast", "rope.scaling.yarn_beta_fast"), ("beta_slow", "rope.scaling.yarn_beta_slow"),
+      ("attention_factor", "rope.scaling.yarn_attn_factor"),
+    ]
+    for (name, gguf) in names {
+      if let number = try keys.number(key(gguf)) { members.append(JSONValue.Member(name, number)) }
+    }
+    guard family.gguf.holdsQueryGrowth else { return Self.scaling("yarn", members) }
+    if let weight = try keys.number(key(GGUFKeyNames.logarithmWeight)), weight.double != 0 {
+      members += [JSONValue.Member("mscale", .number("1.0")), JSONValue.Member("mscale_all_dim", weight)]
+    }
+    if let beta = try keys.number(key(GGUFKeyNames.queryGrowth)) {
+      members.append(JSONValue.Member("llama_4_scaling_beta", beta))
+    }
+    members += [
+      JSONValue.Member("rope_theta", try base().text), JSONValue.Member("rope_type", .string("yarn")),
+    ]
+    return [JSONValue.Member("rope_parameters", .object(members))]
+  }
+
+  /// The scaling of Llama 3, if there are divisors.
+  func llama3Scaling(base: Double) throws(FormatError) -> [JSONValue.Member]? {
+    guard let divisors = divisors[GGUFTensorNames.divisors] else { return nil }
+    let stated = try Llama3Scaling(keys)
+    guard
+      let scaling = GGUFRotary.llama3Scaling(divisors, like: stated, base: base, headSize: sizes.turnedCount)
+    else {
+      throw FormatError(
+        keys.path, at: "tensor '\(GGUFTensorNames.divisors)'",
+        .unsupported("has factors other than those of Llama 3"))
+    }
+    return [JSONValue.Member("rope_scaling", scaling.json)]
+  }
+
+  /// The scaling of Phi 3, if there are divisors of short and long sequences.
+  func longRopeScaling() throws(FormatError) -> [JSONValue.Member]? {
+    let names = [GGUFTensorNames.longDivisors, GGUFTensorNames.shortDivisors]
+    guard let present = names.first(where: { divisors[$0] != nil }) else { return nil }
+    guard family.gguf.holdsLengthDivisors else {
+      throw FormatError(
+        keys.path, at: "tensor '\(present)'",
+        .unsupported("no such tensor is known in architecture '\(family.ggufArchitecture)'"))
+    }
+    guard let long = divisors[names[0]], let short = divisors[names[1]] else {
+      throw FormatError(
+        keys.path, .missing("tensor '\(names.first { divisors[$0] == nil } ?? "")'"))
+    }
+    func list(_ name: String, _ values: [Float]) -> JSONValue.Member {
+      JSONValue.Member(name, .array(values.map { $0.isFinite ? .number($0.description) : .null }))
+    }
+    let context = JSONValue.Member(
+      "original_max_position_embeddings",
+      .integer(try keys.size(key("rope.scaling.original_context_length"))))
+    var members = [list("long_factor", long), list("short_factor", short), context]
+    if let amplitude = try keys.number(key(GGUFKeyNames.amplitude)) {
+      members.append(JSONValue.Member("attention_factor", amplitude))
+    }
+    return Self.scaling("longrope", members)
   }
 }
 

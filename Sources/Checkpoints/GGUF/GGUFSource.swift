@@ -6,17 +6,16 @@ struct GGUFSource: Sendable {
   enum Content: Sendable {
     /// The values, as they are stored.
     case stored
-    /// The values, rounded to nearest even if the dtype holds fewer digits.
-    case rounded(DType)
+    /// The values less an offset, rounded to nearest even if the dtype holds fewer digits.
+    case rounded(DType, offset: Float)
     /// A tensor of a packed module: the codes, the scales or the biases.
     case part(ModuleTensor, GGUFPacking)
   }
 
   let entry: GGUFHeader.Entry
   let content: Content
-  /// The rows of a head, if rotary pairs are adjacent rows in the file but not in the checkpoint; otherwise
-  /// nil.
-  let headSize: Int?
+  /// The order of the rows in the file; of a vector, that of its elements.
+  let order: GGUFRowOrder
 
   /// Whether the values are floats, not codes or tables.
   var isFloats: Bool {
@@ -42,19 +41,13 @@ struct GGUFSource: Sendable {
   ///
   /// The values of a reordered bias count as rows of one value.
   var rowCount: Int { isReorderedVector ? entry.rowLength : entry.shape.dropLast().reduce(1, *) }
-  private var isReorderedVector: Bool { headSize != nil && entry.shape.count == 1 }
+  private var isReorderedVector: Bool { order != .plain && entry.shape.count == 1 }
   private var rowByteCount: Int { isReorderedVector ? entry.type.blockByteCount : entry.rowByteCount }
   private var rowLength: Int { isReorderedVector ? 1 : entry.rowLength }
 
   /// The range of a checkpoint's row in the file.
   private func range(ofRow row: Int) -> Range<Int> {
-    var index = row
-    if let headSize {
-      let (head, inHead) = row.quotientAndRemainder(dividingBy: headSize)
-      let (half, pair) = inHead.quotientAndRemainder(dividingBy: headSize / 2)
-      index = head * headSize + 2 * pair + half
-    }
-    let start = entry.range.lowerBound + index * rowByteCount
+    let start = entry.range.lowerBound + order.place(of: row) * rowByteCount
     return start..<start + rowByteCount
   }
 }
@@ -72,7 +65,7 @@ extension GGUFSource {
   /// - Throws: `FormatError` when codes or tables do not fit the packing.
   func bytes(of file: InputFile, byteCount: Int) throws(FormatError) -> TensorBytes {
     let source = try file.bytes(in: entry.range)
-    if case .stored = content, headSize == nil { return source }
+    if case .stored = content, order == .plain { return source }
     var output = [UInt8](repeating: 0, count: byteCount)
     guard byteCount > 0 else { return TensorBytes(output) }
     let outputRow = byteCount / rowCount
@@ -101,11 +94,12 @@ extension GGUFSource {
     switch content {
     case .stored:
       for i in out.indices { out[i] = bytes.byte(at: i) }
-    case .rounded(let dtype):
+    case .rounded(let dtype, let offset):
       guard let format = FloatFormat(dtype) else { preconditionFailure("\(dtype.rawValue) is no float") }
       scratch.reserve(floats: rowLength)
       var values = scratch.floats.mutableSpan
       entry.type.decode(bytes, into: &values)
+      if offset != 0 { for i in values.indices { values[i] -= offset } }
       narrow(scratch.floats.span, to: format, into: &out)
     case .part(let kind, let packing):
       let reader = GGUFRow(of: entry, row: row, packing, path: path)

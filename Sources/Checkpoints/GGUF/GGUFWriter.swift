@@ -23,8 +23,8 @@ package final class GGUFWriter: CheckpointWriter {
     var file = try OutputFile(creating: path)
     try file.append(layout.headerBytes)
     self.file = file
-    if let factors = export.rotaryFactors, let offset = layout.offsets.last {
-      try write(narrowed(factors, to: .f32), at: offset)
+    for (tensor, offset) in zip(export.rotaryTensors, layout.offsets.dropFirst(export.tensors.count)) {
+      try write(narrowed(tensor.values, to: .f32), at: offset)
     }
   }
 
@@ -77,11 +77,9 @@ extension GGUFExport {
         name: tensor.name, shape: tensor.shape, type: encoding.type,
         byteCount: encoding.rowByteCount(columnCount: tensor.elementCount))
     }
-    if let rotaryFactors {
+    for (name, values) in rotaryTensors {
       entries.append(
-        GGUFWriterLayout.Entry(
-          name: GGUFTensorNames.frequencies, shape: [rotaryFactors.count], type: .f32,
-          byteCount: 4 * rotaryFactors.count))
+        GGUFWriterLayout.Entry(name: name, shape: [values.count], type: .f32, byteCount: 4 * values.count))
     }
     return entries
   }

@@ -28,13 +28,38 @@ extension CheckpointContents {
 
   /// The configuration, changed to state what MLX's loaders do not find in newer ones or would assume
   /// wrongly.
-  func configurationForMLX(_ configuration: JSONValue) -> JSONValue {
+  ///
+  /// - Parameters:
+  ///   - configuration: The contents of `config.json`.
+  ///   - path: The path for errors, none of which is thrown: what is not understood is kept.
+  func configurationForMLX(_ configuration: JSONValue, path: String) -> JSONValue {
+    guard let model = try? ModelConfiguration(configuration, path: path), let program = model.family.mlx
+    else { return plainConfigurationForMLX(configuration) }
+    let layout = ModelLayout(model) { name in tensors.contains { $0.name == name } }
+    let hasHead = tensors.contains { $0.name == layout.head.name }
+    guard model.isNested, let text = configuration["text_config"] else {
+      return model.keysForMLX(configuration, program, hasHead: hasHead)
+    }
+    var result = configuration
+    result.set("text_config", to: model.keysForMLX(text, program, hasHead: hasHead))
+    result.set("vocab_size", to: .integer(model.vocabularySize))
+    return result
+  }
+
+  /// The configuration of a model of another family.
+  private func plainConfigurationForMLX(_ configuration: JSONValue) -> JSONValue {
     var result = configuration
     func setIfMissing(_ key: String, _ value: JSONValue) {
       if result[key].map(\.isNull) ?? true { result.set(key, to: value) }
     }
     setIfMissing("model_type", .string("llama"))
     setIfMissing("rms_norm_eps", .double(1e-6))
+    if let family = configuration["model_type"]?.string.flatMap(ModelFamily.named) {
+      for (key, alias) in family.aliasesForMLX {
+        if let value = configuration[alias], !value.isNull { setIfMissing(key, value) }
+      }
+      for (key, value) in family.defaultsForMLX { setIfMissing(key, value) }
+    }
     // MLX ties the embeddings by default and then ignores a head; transformers does not.
     if tensors.contains(where: { $0.name == ModuleTensor.weight.name(of: "lm_head") }) {
       result = result.withOwnHead

@@ -31,12 +31,14 @@ enum SafetensorsFolder {
     } else {
       contents.quantization = try quantization(of: path, configuration, base)
     }
-    try contents.validateQuantization(path: path)
-    try adapter?.checkGroups(contents.quantization)
     // Translated or renamed contents have other tensors than the files.
     let positions = contents.tensors == store.tensors ? store.positions : nil
-    return Checkpoint(
+    let stored = Checkpoint(
       path: path, format: .safetensors, contents: contents, store: source, indexByName: positions)
+    let checkpoint = try stored.separatingStackedExperts(configuration)
+    try checkpoint.contents.validateQuantization(path: path)
+    try adapter?.checkGroups(checkpoint.contents.quantization)
+    return checkpoint
   }
 
   /// The files that do not become assets, because they are read for another purpose.

@@ -33,7 +33,7 @@ package final class SafetensorsFolderWriter: MetadataLastWriter {
     _ contents: CheckpointContents, folder: String, shardByteLimit: Int = defaultShardByteLimit,
     isForMLX: Bool = false
   ) throws {
-    try contents.validateQuantization(path: folder)
+    try contents.validateQuantization(path: folder, allowsStacks: isForMLX)
     if isForMLX { try contents.validateForMLX(path: folder) }
     self.isForMLX = isForMLX
     try Self.checkAssets(contents, folder)
@@ -113,9 +113,9 @@ package final class SafetensorsFolderWriter: MetadataLastWriter {
 
   /// The text of a `config.json` with an updated description of quantization; nil when it needs no change.
   private func configuration(_ bytes: RawSpan) throws -> String? {
-    let configuration = try JSONValue(
-      parsingObject: bytes, path: folder + "/" + SafetensorsFolder.configurationName)
-    let base = isForMLX ? contents.configurationForMLX(configuration) : configuration
+    let path = folder + "/" + SafetensorsFolder.configurationName
+    let configuration = try JSONValue(parsingObject: bytes, path: path)
+    let base = isForMLX ? contents.configurationForMLX(configuration, path: path) : configuration
     let rewritten = QuantizationConfiguration.rewrite(base, for: contents.quantization) ?? base
     return rewritten == configuration ? nil : rewritten.prettyText + "\n"
   }

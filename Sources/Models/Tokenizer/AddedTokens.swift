@@ -95,7 +95,7 @@ struct AddedTokenCutter: Sendable {
     var start = end
     while start > 0 {
       let before = text.startOfScalar(before: start)
-      guard Self.isWhiteSpace(text.scalar(at: before).value) else { break }
+      guard text.isWhiteSpace(at: before) else { break }
       start = before
     }
     return start
@@ -104,15 +104,10 @@ struct AddedTokenCutter: Sendable {
   private func endOfSpace(after start: Int, in text: Span<UInt8>) -> Int {
     var end = start
     while end < text.count {
-      let scalar = text.scalar(at: end)
-      guard Self.isWhiteSpace(scalar.value) else { break }
-      end = scalar.end
+      guard text.isWhiteSpace(at: end) else { break }
+      end = text.scalar(at: end).end
     }
     return end
-  }
-
-  private static func isWhiteSpace(_ value: UInt32) -> Bool {
-    Unicode.Scalar(value)?.properties.isWhitespace ?? false
   }
 
   /// Whether a scalar matches `\w` of Unicode's regular expressions.

@@ -7,17 +7,37 @@ extension BytePairModel {
 
   /// Reads a BPE model.
   ///
+  /// - Parameters:
+  ///   - component: The `model` of a document.
+  ///   - isByteLevel: Whether the pre-tokenizer makes bytes of the text.
   /// - Throws: `FormatError`.
-  init(_ component: TokenizerComponent) throws {
+  init(_ component: TokenizerComponent, isByteLevel: Bool) throws {
     try Self.checkOptions(component)
-    vocabulary = try Vocabulary(component)
-    merges = try Self.readMerges(component, vocabulary)
-    byteTokens = (0..<256).map { [vocabulary] byte in
-      vocabulary.id(of: ByteAlphabet.text(of: [UInt8(byte)].span).span)
+    let vocabulary = try Vocabulary(component)
+    let fallsBack = try component.bool("byte_fallback", default: false)
+    let byteTokens = (UInt8.min...UInt8.max).map { byte in
+      let name = isByteLevel ? ByteAlphabet.text(of: [byte].span) : Self.name(ofByte: byte)
+      return vocabulary.id(of: name.span)
     }
-    unknownToken = try Self.readUnknownToken(component, vocabulary)
-    fusesUnknown = try component.bool("fuse_unk", default: false)
-    ignoresMerges = try component.bool("ignore_merges", default: false)
+    if isByteLevel, fallsBack, byteTokens.contains(nil) {
+      throw component.unsupported("byte_fallback after ByteLevel with a byte that has no token")
+    }
+    let unknownToken = try Self.readUnknownToken(component, vocabulary)
+    let opaque = Set((byteTokens + [unknownToken]).compactMap(\.self))
+    var joints = isByteLevel ? nil : MergeJoints()
+    let merges = try Self.readMerges(component, vocabulary, opaque: opaque, &joints)
+    self.init(
+      vocabulary, merges, isByteLevel: isByteLevel, byteTokens: byteTokens,
+      fallsBackToBytes: fallsBack && !isByteLevel, unknownToken: unknownToken,
+      fusesUnknown: try component.bool("fuse_unk", default: false),
+      ignoresMerges: try component.bool("ignore_merges", default: false),
+      joints: joints)
+  }
+
+  /// The text of a byte's token in a model of characters.
+  private static func name(ofByte byte: UInt8) -> [UInt8] {
+    let digits = String(byte, radix: 16, uppercase: true)
+    return Array("<0x\(byte < 16 ? "0" : "")\(digits)>".utf8)
   }
 
   private static func checkOptions(_ component: TokenizerComponent) throws {
@@ -31,8 +51,9 @@ extension BytePairModel {
     where try component.string(key, default: "") != "" {
       throw component.unsupported(key)
     }
-    if try component.bool("byte_fallback", default: false) { throw component.unsupported("byte_fallback") }
-    if component.json["dropout"]?.isNull == false { throw component.unsupported("dropout") }
+    if let dropout = component.json["dropout"], !dropout.isNull, dropout.double != 0 {
+      throw component.unsupported("dropout")
+    }
   }
 
   private static func readUnknownToken(
@@ -46,8 +67,18 @@ extension BytePairModel {
     return id
   }
 
+  /// Reads the merges.
+  ///
+  /// - Parameters:
+  ///   - component: The model.
+  ///   - vocabulary: Its tokens.
+  ///   - opaque: The tokens that do not stand for their own text, so that their merges join at any character.
+  ///   - joints: Receives where merges join; nil after a merge of an opaque token.
+  /// - Returns: The merges, in order of priority.
+  /// - Throws: `FormatError` with the merge.
   private static func readMerges(
-    _ component: TokenizerComponent, _ vocabulary: Vocabulary
+    _ component: TokenizerComponent, _ vocabulary: Vocabulary, opaque: Set<Int32>,
+    _ joints: inout MergeJoints?
   ) throws -> MergeTable {
     let list = try component.array("merges")
     guard list.count < mergeLimit else { throw component.malformed("there are \(list.count) merges") }
@@ -61,9 +92,12 @@ extension BytePairModel {
         let token = String(decoding: text, as: UTF8.self)
         throw component.malformed("merge \(i): token '\(token)' is not in the vocabulary")
       }
-      if let same = try merges.append(id(left), id(right), makes: id(left + right)) {
+      let (first, second) = (try id(left), try id(right))
+      if let same = try merges.append(first, second, makes: id(left + right)) {
         throw component.malformed("merge \(i) repeats merge \(same)")
       }
+      if joints != nil, opaque.contains(first) || opaque.contains(second) { joints = nil }
+      joints?.insert(between: left.span, right.span)
     }
     return merges
   }

@@ -4,42 +4,48 @@ struct PreTokenizer: Sendable {
   static let byteLevelRegex =
     #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
 
-  /// The rules, each applied to the pieces of the previous one.
-  var rules: [SplitRule] = []
-  /// The rule that `ByteLevel` applies after `rules`, if it uses its expression.
-  var byteLevelRule: SplitRule?
-  /// Whether `ByteLevel` puts a space before each piece that does not begin with one.
-  var addsPrefixSpace = false
+  /// One step of cutting or changing.
+  enum Step: Sendable {
+    case split(SplitRule)
+    case metaspace(Metaspace)
+    /// A space is put before each piece that does not begin with one.
+    case prefixSpace
+  }
+
+  /// The steps, each applied to the pieces of the previous one.
+  var steps: [Step] = []
+  /// Whether words are made of bytes (`ByteLevel`) rather than of characters.
+  var endsInBytes = false
 
   /// Calls `body` with each word, in order; words are not empty.
   ///
   /// - Parameters:
   ///   - text: Valid UTF-8.
+  ///   - isFirst: Whether nothing of the text, such as an added token, stands before.
   ///   - body: Receives the bytes of a word.
-  func forEachWord(of text: Span<UInt8>, _ body: (Span<UInt8>) -> Void) {
+  func forEachWord(of text: Span<UInt8>, isFirst: Bool, _ body: (Span<UInt8>) -> Void) {
     guard !text.isEmpty else { return }
-    apply(rules[...], to: text, body)
+    apply(steps[...], to: text, isFirst: isFirst, body)
   }
 
   private func apply(
-    _ rules: ArraySlice<SplitRule>, to text: Span<UInt8>, _ body: (Span<UInt8>) -> Void
+    _ steps: ArraySlice<Step>, to text: Span<UInt8>, isFirst: Bool, _ body: (Span<UInt8>) -> Void
   ) {
-    guard let rule = rules.first else { return applyByteLevel(to: text, body) }
-    rule.forEachPiece(of: text) { apply(rules.dropFirst(), to: text.extracting($0), body) }
-  }
-
-  private func applyByteLevel(to text: Span<UInt8>, _ body: (Span<UInt8>) -> Void) {
-    let space = UInt8(ascii: " ")
-    if addsPrefixSpace && text[0] != space {
-      let spaced = [space] + text.indices.map { text[$0] }
-      cut(spaced.span, body)
-    } else {
-      cut(text, body)
+    guard let step = steps.first else { return body(text) }
+    switch step {
+    case .split(let rule):
+      rule.forEachPiece(of: text) {
+        apply(
+          steps.dropFirst(), to: text.extracting($0), isFirst: isFirst && $0.lowerBound == 0, body)
+      }
+    case .metaspace(let metaspace):
+      let changed = metaspace.changed(text, isFirst: isFirst)
+      apply(steps.dropFirst(), to: changed.span, isFirst: isFirst, body)
+    case .prefixSpace:
+      let space = UInt8(ascii: " ")
+      guard text[0] != space else { return apply(steps.dropFirst(), to: text, isFirst: isFirst, body) }
+      let spaced = [space] + text.bytes(in: text.indices)
+      apply(steps.dropFirst(), to: spaced.span, isFirst: isFirst, body)
     }
-  }
-
-  private func cut(_ text: Span<UInt8>, _ body: (Span<UInt8>) -> Void) {
-    guard let byteLevelRule else { return body(text) }
-    byteLevelRule.forEachPiece(of: text) { body(text.extracting($0)) }
   }
 }

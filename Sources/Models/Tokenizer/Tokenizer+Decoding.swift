@@ -4,24 +4,49 @@ extension Tokenizer {
   ///
   /// - Parameters:
   ///   - ids: Token ids.
-  ///   - skipSpecialTokens: Whether to leave out the special tokens.
+  ///   - skipSpecialTokens: Whether to leave out the special tokens, except those that the normalizer changes:
+  ///     `tokenizers` takes them for others.
   /// - Returns: The text.
   public func decode(_ ids: [Int32], skipSpecialTokens: Bool = false) -> String {
-    String(decoding: decodeBytes(ids, skipSpecialTokens: skipSpecialTokens), as: UTF8.self)
+    String(decoding: bytes(of: ids, skipSpecialTokens, keepsBytes: false), as: UTF8.self)
   }
 
   /// Returns the bytes of tokens, which can begin or end inside a character.
   ///
   /// - Parameters:
   ///   - ids: Token ids; ids without a token are skipped.
-  ///   - skipSpecialTokens: Whether to leave out the special tokens.
+  ///   - skipSpecialTokens: As in `decode`.
   /// - Returns: The bytes, one token after the other.
   public func decodeBytes(_ ids: [Int32], skipSpecialTokens: Bool = false) -> [UInt8] {
+    bytes(of: ids, skipSpecialTokens, keepsBytes: true)
+  }
+
+  private func bytes(of ids: [Int32], _ skipSpecialTokens: Bool, keepsBytes: Bool) -> [UInt8] {
+    var assembler = TextAssembler(decoder, keepsBytes: keepsBytes)
     var bytes: [UInt8] = []
-    for id in ids where !(skipSpecialTokens && isSpecial(id)) {
-      bytes.append(contentsOf: decodedTokens[Int(id)])
+    for id in ids where !(skipSpecialTokens && isSpecial(id) && !changedTokens.contains(id)) {
+      append(id, assembling: &assembler, &bytes)
     }
+    assembler.finish(&bytes)
     return bytes
+  }
+
+  /// Appends the bytes that a token completes.
+  ///
+  /// - Parameters:
+  ///   - id: An id without a token adds nothing.
+  ///   - assembler: Has the tokens before.
+  ///   - bytes: UTF-8, except that the tokens of a byte-level tokenizer can end inside a character.
+  func append(_ id: Int32, assembling assembler: inout TextAssembler, _ bytes: inout [UInt8]) {
+    if decoder.isByteLevel {
+      bytes += decodedTokens[Int(id)]
+    } else if isToken(id) {
+      assembler.append(Array(decodedTokens[Int(id)]), to: &bytes)
+    }
+  }
+
+  private func isToken(_ id: Int32) -> Bool {
+    addedTokens[id] != nil || model.vocabulary.text(of: Int(id)) != nil
   }
 
   /// Returns a token as `tokenizer.json` writes it (`Ġthe`), or nil if no token has the id.
@@ -47,11 +72,19 @@ struct DecodedTokens: Sendable {
 
   /// Decodes all tokens.
   ///
-  /// A token with a scalar outside the byte alphabet represents its own text.
-  init(_ vocabulary: Vocabulary, _ addedTokens: [Int32: AddedToken], idBound: Int) {
+  /// An added token stands for its text as it is matched. In a byte-level tokenizer, a token with a scalar outside the byte alphabet represents its own text; in
+  /// others, every token does.
+  ///
+  /// - Parameters:
+  ///   - vocabulary: The tokens of the model.
+  ///   - addedTexts: The texts of the added tokens.
+  ///   - isByteLevel: Whether tokens are written in the byte alphabet.
+  ///   - idBound: The largest id plus 1.
+  init(_ vocabulary: Vocabulary, _ addedTexts: [Int32: [UInt8]], isByteLevel: Bool, idBound: Int) {
     for id in 0..<idBound {
-      let text = addedTokens[Int32(id)].map { $0.content[...] } ?? vocabulary.text(of: id) ?? []
-      bytes.append(contentsOf: ByteAlphabet.bytes(of: text.span).map { $0[...] } ?? text)
+      let text = addedTexts[Int32(id)].map { $0[...] } ?? vocabulary.text(of: id) ?? []
+      let decoded = isByteLevel ? ByteAlphabet.bytes(of: text.span) : nil
+      bytes.append(contentsOf: decoded.map { $0[...] } ?? text)
       ends.append(bytes.count)
     }
   }

@@ -1,8 +1,9 @@
 public import Checkpoints
 
-/// A byte-level BPE tokenizer that encodes and decodes as the `tokenizers` library does.
+/// A BPE tokenizer, of bytes or of characters, that encodes and decodes as the `tokenizers` library does.
 ///
-/// `Formats/tokenizer.md` lists the supported parts of `tokenizer.json`.
+/// `Formats/tokenizer.md` lists the supported parts of `tokenizer.json`. A tokenizer of a SentencePiece model
+/// (`Formats/sentencepiece.md`) cuts texts as SentencePiece does.
 public final class Tokenizer: Sendable {
   /// The largest token id plus 1: the number of rows that an embedding needs.
   public let vocabularySize: Int
@@ -13,10 +14,15 @@ public final class Tokenizer: Sendable {
   let model: BytePairModel
   let addedTokens: [Int32: AddedToken]
   let decodedTokens: DecodedTokens
-  private let isNFC: Bool
+  let decoder: TokenDecoder
+  /// The added tokens whose text is another one after normalization.
+  let changedTokens: Set<Int32>
+  private let normalizer: Normalizer
   private let preTokenizer: PreTokenizer
   private let exactCutter: AddedTokenCutter
   private let normalizedCutter: AddedTokenCutter
+  /// The pieces of a SentencePiece model; nil when `model` cuts texts.
+  private let pieces: SentencePieceModel?
 
   /// Reads the document of a `tokenizer.json`.
   ///
@@ -29,13 +35,42 @@ public final class Tokenizer: Sendable {
     model = file.model
     addedTokens = Dictionary(file.addedTokens.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
     prefixTokens = file.prefixTokens
-    isNFC = file.isNFC
+    decoder = file.decoder
+    normalizer = file.normalizer
     preTokenizer = file.preTokenizer
     exactCutter = AddedTokenCutter(file.addedTokens.filter { !$0.isNormalized })
-    normalizedCutter = AddedTokenCutter(
-      file.addedTokens.filter(\.isNormalized).map { file.isNFC ? $0.normalized : $0 })
+    normalizedCutter = AddedTokenCutter(file.normalizedTokens)
     vocabularySize = max(model.vocabulary.idBound, 1 + Int(file.addedTokens.map(\.id).max() ?? -1))
-    decodedTokens = DecodedTokens(model.vocabulary, addedTokens, idBound: vocabularySize)
+    var texts = addedTokens.mapValues(\.content)
+    changedTokens = Set(file.normalizedTokens.filter { texts[$0.id] != $0.content }.map(\.id))
+    for token in file.normalizedTokens { texts[token.id] = token.content }
+    decodedTokens = DecodedTokens(
+      model.vocabulary, texts, isByteLevel: decoder.isByteLevel, idBound: vocabularySize)
+    pieces = nil
+  }
+
+  /// Takes a SentencePiece model.
+  ///
+  /// - Parameters:
+  ///   - file: The model.
+  ///   - settings: What the files beside it say.
+  /// - Throws: `FormatError` when its normalization rules are malformed.
+  init(_ file: SentencePieceFile, _ settings: SentencePieceSettings) throws {
+    let parts = try SentencePieceParts(file, settings)
+    model = parts.model
+    addedTokens = Dictionary(
+      (parts.addedTokens + parts.controlTokens).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+    prefixTokens = parts.prefixTokens
+    decoder = parts.decoder
+    normalizer = Normalizer()
+    preTokenizer = PreTokenizer()
+    exactCutter = AddedTokenCutter(parts.addedTokens)
+    normalizedCutter = AddedTokenCutter([])
+    vocabularySize = max(model.vocabulary.idBound, 1 + Int(addedTokens.keys.max() ?? -1))
+    changedTokens = []
+    decodedTokens = DecodedTokens(
+      model.vocabulary, addedTokens.mapValues(\.content), isByteLevel: false, idBound: vocabularySize)
+    pieces = parts.pieces
   }
 
   /// Reads the bytes of a `tokenizer.json`.
@@ -79,40 +114,79 @@ public final class Tokenizer: Sendable {
   package func words(of text: String) -> [String] {
     var words: [String] = []
     let bytes = Array(text.utf8)
-    let normalized = isNFC ? Normalization.nfc(bytes) : bytes
-    preTokenizer.forEachWord(of: normalized.span) { word in
-      words.append(String(decoding: word.indices.map { word[$0] }, as: UTF8.self))
+    let normalized = normalizer.changed(bytes.span) ?? bytes
+    preTokenizer.forEachWord(of: normalized.span, isFirst: true) { word in
+      words.append(String(decoding: word.bytes(in: word.indices), as: UTF8.self))
     }
     return words
   }
 
+  /// Whether the merges make every token of its own text, so that ignoring them for whole words changes
+  /// nothing.
+  package var mergesMakeTokens: Bool {
+    var encoder = WordEncoder(model.followingMerges)
+    var tokens: [Int32] = []
+    for id in 0..<model.vocabulary.idBound {
+      guard addedTokens[Int32(id)] == nil, let text = model.vocabulary.text(of: id) else { continue }
+      guard let word = model.isByteLevel ? ByteAlphabet.bytes(of: text.span) : Array(text) else { continue }
+      tokens.removeAll(keepingCapacity: true)
+      encoder.append(word.span, to: &tokens)
+      if tokens != [Int32(id)] { return false }
+    }
+    return true
+  }
+
   private func encode(valid text: Span<UInt8>) -> [Int32] {
+    if let pieces { return encode(valid: text, pieces) }
     var encoder = WordEncoder(model)
     var tokens: [Int32] = []
     tokens.reserveCapacity(text.count / 3)
     exactCutter.cut(text) { piece in
       switch piece {
       case .token(let id): tokens.append(id)
-      case .text(let range): encode(unnormalized: text.extracting(range), &encoder, &tokens)
+      case .text(let range):
+        encode(
+          unnormalized: text.extracting(range), isFirst: range.lowerBound == 0, &encoder, &tokens)
       }
     }
     return tokens
   }
 
-  private func encode(unnormalized text: Span<UInt8>, _ encoder: inout WordEncoder, _ tokens: inout [Int32]) {
-    if isNFC, let normalized = Normalization.nfc(text) {
-      encode(normalized: normalized.span, &encoder, &tokens)
+  private func encode(valid text: Span<UInt8>, _ pieces: SentencePieceModel) -> [Int32] {
+    var words = SentencePieceWords()
+    var tokens: [Int32] = []
+    tokens.reserveCapacity(text.count / 3)
+    exactCutter.cut(text) { piece in
+      switch piece {
+      case .token(let id): tokens.append(id)
+      case .text(let range):
+        pieces.append(text.extracting(range), isFirst: range.lowerBound == 0, &words, to: &tokens)
+      }
+    }
+    return tokens
+  }
+
+  private func encode(
+    unnormalized text: Span<UInt8>, isFirst: Bool, _ encoder: inout WordEncoder, _ tokens: inout [Int32]
+  ) {
+    if let normalized = normalizer.changed(text) {
+      encode(normalized: normalized.span, isFirst: isFirst, &encoder, &tokens)
     } else {
-      encode(normalized: text, &encoder, &tokens)
+      encode(normalized: text, isFirst: isFirst, &encoder, &tokens)
     }
   }
 
-  private func encode(normalized text: Span<UInt8>, _ encoder: inout WordEncoder, _ tokens: inout [Int32]) {
+  private func encode(
+    normalized text: Span<UInt8>, isFirst: Bool, _ encoder: inout WordEncoder, _ tokens: inout [Int32]
+  ) {
     normalizedCutter.cut(text) { piece in
       switch piece {
       case .token(let id): tokens.append(id)
       case .text(let range):
-        preTokenizer.forEachWord(of: text.extracting(range)) { encoder.append($0, to: &tokens) }
+        let isFirst = isFirst && range.lowerBound == 0
+        preTokenizer.forEachWord(of: text.extracting(range), isFirst: isFirst) {
+          encoder.append($0, to: &tokens)
+        }
       }
     }
   }

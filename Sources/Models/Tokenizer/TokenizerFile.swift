@@ -5,9 +5,11 @@ struct TokenizerFile {
   let model: BytePairModel
   /// The added tokens, in the order of the file; ids and contents are unique.
   let addedTokens: [AddedToken]
-  /// Whether text is converted to normalization form C.
-  let isNFC: Bool
+  /// The added tokens that are matched in normalized text, as they are matched there.
+  let normalizedTokens: [AddedToken]
+  let normalizer: Normalizer
   let preTokenizer: PreTokenizer
+  let decoder: TokenDecoder
   /// The tokens before a single text when special tokens are wanted.
   let prefixTokens: [Int32]
 
@@ -23,40 +25,22 @@ struct TokenizerFile {
     guard try root.string("version", default: "1.0") == "1.0" else {
       throw root.unsupported("a version other than 1.0")
     }
-    isNFC = try Self.isNFC(root.component("normalizer"))
-    preTokenizer = try PreTokenizer(root)
-    try Self.checkDecoder(root.component("decoder"), root)
-    model = try BytePairModel(root.require("model"))
+    let normalizer = try Normalizer(root.component("normalizer"))
+    self.normalizer = normalizer
+    preTokenizer = try PreTokenizer(root.component("pre_tokenizer"))
+    guard let decoder = try root.component("decoder") else {
+      throw root.unsupported("a tokenizer without a decoder")
+    }
+    self.decoder = try TokenDecoder(decoder)
+    model = try BytePairModel(root.require("model"), isByteLevel: preTokenizer.endsInBytes)
     addedTokens = try AddedToken.readAll(root, model.vocabulary)
+    normalizedTokens = addedTokens.filter(\.isNormalized).map { $0.normalized(normalizer) }
+    if let empty = normalizedTokens.first(where: \.content.isEmpty) {
+      throw root.unsupported("added token \(empty.id), of which the normalizer leaves nothing,")
+    }
     prefixTokens = try PostProcessor.prefixTokens(
       root.component("post_processor"),
       idBound: max(model.vocabulary.idBound, 1 + Int(addedTokens.map(\.id).max() ?? -1)))
-  }
-
-  private static func isNFC(_ normalizer: TokenizerComponent?) throws -> Bool {
-    guard let normalizer else { return false }
-    switch try normalizer.type() {
-    case "NFC":
-      try normalizer.allow(["type"])
-      return true
-    case "Sequence":
-      try normalizer.allow(["type", "normalizers"])
-      return try normalizer.components("normalizers").map(isNFC).contains(true)
-    case let type: throw normalizer.unsupported("'\(type)'")
-    }
-  }
-
-  private static func checkDecoder(_ decoder: TokenizerComponent?, _ root: TokenizerComponent) throws {
-    guard let decoder else { throw root.unsupported("a tokenizer without a ByteLevel decoder") }
-    switch try decoder.type() {
-    case "ByteLevel": try decoder.checkByteLevel()
-    case "Sequence":
-      try decoder.allow(["type", "decoders"])
-      let parts = try decoder.components("decoders")
-      guard parts.count == 1 else { throw decoder.unsupported("a Sequence of \(parts.count) decoders") }
-      try checkDecoder(parts[0], root)
-    case let type: throw decoder.unsupported("'\(type)'")
-    }
   }
 }
 

@@ -1,4 +1,4 @@
-/// Turns words into tokens and remembers the words already encoded.
+/// Turns words into tokens and remembers the words, or the parts of words, already encoded.
 struct WordEncoder {
   /// The limits of the memory: words of a text are short, and few of them are frequent.
   private static let rememberedCount = 1 << 17
@@ -19,30 +19,37 @@ struct WordEncoder {
   ///   - word: Not empty.
   ///   - output: The tokens are appended to it.
   mutating func append(_ word: Span<UInt8>, to output: inout [Int32]) {
-    if let index = words.index(of: word) {
+    guard let joints = model.joints else { return appendPart(word, isWhole: true, to: &output) }
+    if let token = model.wholeToken(of: word) { return output.append(token) }
+    var start = 0
+    while start < word.count {
+      let end = model.endOfPart(of: word, from: start, joints)
+      appendPart(word.extracting(start..<end), isWhole: false, to: &output)
+      start = end
+    }
+  }
+
+  private mutating func appendPart(_ part: Span<UInt8>, isWhole: Bool, to output: inout [Int32]) {
+    if let index = words.index(of: part) {
       for i in ends[index]..<ends[index + 1] { output.append(tokens[i]) }
       return
     }
     let start = output.count
-    appendNew(word, to: &output)
-    guard words.count < Self.rememberedCount, word.count <= Self.rememberedLength else { return }
-    _ = words.insert(word)
+    if isWhole, let token = model.wholeToken(of: part) {
+      output.append(token)
+    } else {
+      merger.append(part, model, to: &output)
+    }
+    guard words.count < Self.rememberedCount, part.count <= Self.rememberedLength else { return }
+    _ = words.insert(part)
     tokens.append(contentsOf: output[start...])
     ends.append(tokens.count)
-  }
-
-  private mutating func appendNew(_ word: Span<UInt8>, to output: inout [Int32]) {
-    if model.ignoresMerges {
-      let text = ByteAlphabet.text(of: word)
-      if let id = model.vocabulary.id(of: text.span) { return output.append(id) }
-    }
-    merger.append(word, model, to: &output)
   }
 }
 
 /// Merges one word, with a linked list of tokens and a queue of possible merges.
 ///
-/// Takes `O(n log n)` for a word of `n` bytes; the arrays are reused for the next word.
+/// Takes `O(n log n)` for a word of `n` bytes or characters; the arrays are reused for the next word.
 private struct PairMerger {
   private var symbols: [Int32] = []
   private var previous: [Int] = []
@@ -97,7 +104,7 @@ private struct PairMerger {
 }
 
 /// A binary heap of merges, lowest rank first, then leftmost.
-private struct MergeQueue {
+struct MergeQueue {
   /// The rank above 40 bits of position; memory never holds that many positions.
   private var keys: [UInt64] = []
   private static let positionBits: UInt64 = 40

@@ -24,6 +24,8 @@ struct AlignThenCorrect {
   private var student: LayerWalk
   private var done = 0
   private var losses = (before: 0.0, after: 0.0)
+  /// The number of linears of experts that no token reached.
+  private var unreached = 0
 
   /// - Parameters:
   ///   - options: The options of the pass.
@@ -49,7 +51,7 @@ struct AlignThenCorrect {
     [
       ReportItem("nll_per_token_before", .number(losses.before)),
       ReportItem("nll_per_token_after", .number(losses.after)),
-    ]
+    ] + .modulesWithoutTokens(unreached)
   }
 
   /// Computes every adapter.
@@ -80,18 +82,20 @@ struct AlignThenCorrect {
       var linears = student.model.layers[index][group].linears
       let chosen = linears.indices.filter { selected.contains(linears[$0].name) }
       guard let first = chosen.first else { continue }
-      let moments = try student.moments(named: linears[first].name)
-      var cross = CrossMoments(rows: moments.rowCount, columns: moments.rowCount)
-      for window in student.windows.indices {
-        let right = teacher.input(ofWindow: window)
-        cross.add(right, 0..<right.columnCount, student.input(ofWindow: window))
+      let inputs = try student.moments(named: linears[first].name).map { moments in
+        (moments: moments, cross: crossMoments(order: moments.rowCount))
       }
+      if inputs == nil { unreached += chosen.count }
       for position in chosen {
         let original = teacher.model.layers[index][group].linears[position]
         let factors = try namingModule(original.name) {
-          try LowRankFactors.aligning(
-            original: original.foldedDoubles(), quantized: linears[position].foldedDoubles(),
-            crossMoments: cross.means, moments: moments,
+          let (weight, quantized) = (try original.foldedDoubles(), try linears[position].foldedDoubles())
+          guard let inputs else {
+            return try LowRankFactors(
+              of: weight.subtracting(quantized), options, groupSize: groupSize(of: linears[position]))
+          }
+          return try LowRankFactors.aligning(
+            original: weight, quantized: quantized, crossMoments: inputs.cross, moments: inputs.moments,
             gradientMoments: gradients[number].linears[position].outputs, rank: options.rank,
             step: options.eta, groupSize: groupSize(of: linears[position]))
         }
@@ -104,12 +108,25 @@ struct AlignThenCorrect {
     teacher.finish(layer: index)
   }
 
+  /// The moments of the next linears' inputs in the original model, times those in the quantized model; an
+  /// expert's are those of the tokens that the quantized model sends there.
+  private func crossMoments(order: Int) -> DoubleMatrix {
+    var cross = CrossMoments(rows: order, columns: order)
+    for window in student.windows.indices {
+      let left = student.input(ofWindow: window)
+      guard left.rowCount > 0 else { continue }
+      let right = teacher.input(ofWindow: window, tokens: student.tokens(ofWindow: window))
+      cross.add(right, 0..<right.columnCount, left)
+    }
+    return cross.means
+  }
+
   private mutating func correct(layer index: Int, _ walk: inout LayerWalk) throws {
     let gradients = try gradients(in: walk, layer: index, withWeights: true)
     for (number, group) in walk.model.layers[index].groupKinds.enumerated() {
       var linears = walk.model.layers[index][group].linears
       for position in linears.indices where selected.contains(linears[position].name) {
-        guard let adapter = linears[position].adapter,
+        guard let adapter = linears[position].adapter, gradients[number].tokenCount > 0,
           let weight = gradients[number].linears[position].weight
         else { continue }
         let product = DoubleMatrix(adapter.loraB).times(DoubleMatrix(adapter.loraA))
@@ -143,6 +160,8 @@ struct AlignThenCorrect {
 
   /// The moments of a group of linears from the gradients of the loss.
   private struct GroupGradients {
+    /// The number of tokens that reached the group.
+    let tokenCount: Int
     /// `E[x·xᵀ]`.
     let inputs: DoubleMatrix
     let linears: [(outputs: DoubleMatrix, weight: DoubleMatrix?)]
@@ -189,7 +208,7 @@ struct AlignThenCorrect {
 
     var means: GroupGradients {
       GroupGradients(
-        inputs: DoubleMatrix(inputs),
+        tokenCount: outputs.first?.count ?? 0, inputs: DoubleMatrix(inputs),
         linears: outputs.indices.map { i in
           (DoubleMatrix(outputs[i]), weights.isEmpty ? nil : weights[i].means)
         })

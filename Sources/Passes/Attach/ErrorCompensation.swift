@@ -15,6 +15,8 @@ struct ErrorCompensation {
   private var done = 0
   private var before = CompensatedError()
   private var after = CompensatedError()
+  /// The number of linears of experts that no token reached.
+  private var unreached = 0
 
   /// - Parameters:
   ///   - options: The options of the pass.
@@ -40,7 +42,7 @@ struct ErrorCompensation {
     return [
       ReportItem(name + "_before", .number(before.relative)),
       ReportItem(name + "_after", .number(after.relative)),
-    ]
+    ] + .modulesWithoutTokens(unreached)
   }
 
   /// Computes every adapter.
@@ -55,7 +57,8 @@ struct ErrorCompensation {
         var linears = models.student.layers[index][group].linears
         let chosen = linears.indices.filter { selected.contains(linears[$0].name) }
         guard let first = chosen.first else { continue }
-        let moments = try walk?.moments(named: linears[first].name)
+        let moments = try walk.flatMap { try $0.moments(named: linears[first].name) }
+        if walk != nil, moments == nil { unreached += chosen.count }
         for position in chosen {
           try compensate(&linears[position], original: originals[position], moments)
           try keep(linears[position])
@@ -75,7 +78,9 @@ struct ErrorCompensation {
     let weight = try original.foldedDoubles()
     let norm = weight.energy(moments: moments)
     var error = weight.subtracting(try linear.foldedDoubles())
-    before.add(error.energy(moments: moments), norm)
+    // The outputs of linears that no token reaches are not known.
+    let isMeasured = walk == nil || moments != nil
+    if isMeasured { before.add(error.energy(moments: moments), norm) }
     let groupSize = options.kind == .pooled ? linear.weight.columnGranularity : 1
     let factors = try namingModule(linear.name) {
       if options.roundsAgain {
@@ -83,20 +88,47 @@ struct ErrorCompensation {
           for: weight, with: &linear, iterations: options.iterations, rank: options.rank,
           tables: models.tableFormats(of: linear.name))
       }
-      guard options.kind == .pooled else {
-        return try LowRankFactors(approximating: error, moments: moments, rank: options.rank)
-      }
-      return try LowRankFactors(
-        approximatingBiases: error, moments: moments, groupSize: groupSize, rank: options.rank)
+      return try LowRankFactors(of: error, moments: moments, options, groupSize: groupSize)
     }
     if options.roundsAgain { error = weight.subtracting(try linear.foldedDoubles()) }
-    after.add(
-      error.subtracting(factors.product.spreadColumns(over: groupSize)).energy(moments: moments), norm)
+    if isMeasured {
+      after.add(
+        error.subtracting(factors.product.spreadColumns(over: groupSize)).energy(moments: moments), norm)
+    }
     linear.adapter = options.adapter(from: factors, of: linear, groupSize: groupSize)
     done += 1
     progress(
       Progress(
         phase: options.initialization.rawValue, completed: done, total: selected.count, detail: linear.name))
+  }
+}
+
+extension LowRankFactors {
+  /// Computes the factors of an adapter that compensates an error.
+  ///
+  /// - Parameters:
+  ///   - error: E, `[out, in]`, finite.
+  ///   - moments: The moments of the input, `[in, in]`; nil when unknown.
+  ///   - options: The kind and rank of the adapter.
+  ///   - groupSize: The number of columns that a pooled adapter pools into one.
+  /// - Throws: `FactorizationError` when error or moments are not finite.
+  init(
+    of error: DoubleMatrix, moments: DoubleMatrix? = nil, _ options: AttachOptions, groupSize: Int
+  ) throws(FactorizationError) {
+    guard options.kind == .pooled else {
+      try self.init(approximating: error, moments: moments, rank: options.rank)
+      return
+    }
+    try self.init(
+      approximatingBiases: error, moments: moments, groupSize: groupSize, rank: options.rank)
+  }
+}
+
+extension [ReportItem] {
+  /// A report of the linears of experts that no token reached, if there are any; their adapters compensate the
+  /// error of the weights.
+  static func modulesWithoutTokens(_ count: Int) -> [ReportItem] {
+    count > 0 ? [ReportItem("modules_without_tokens", .integer(count))] : []
   }
 }
 

@@ -1,8 +1,9 @@
 package import Checkpoints
+import Models
 
-/// The summary of a `tokenizer.json`, made without its vocabulary.
+/// The summary of a tokenizer; that of a `tokenizer.json` is made without its vocabulary.
 package struct TokenizerSummary: Sendable, Equatable {
-  /// The kind of model: `BPE`, `Unigram`, `WordPiece`.
+  /// The kind of model: `BPE`, `Unigram`, `WordPiece`, `SentencePiece BPE`.
   package private(set) var model = "unknown"
   /// The number of tokens of the model, without added tokens.
   package private(set) var vocabularySize = 0
@@ -17,7 +18,7 @@ package struct TokenizerSummary: Sendable, Equatable {
 
   private static let fileName = "tokenizer.json"
   /// The files that can hold a tokenizer; the first one present is used.
-  private static let fileNames = [fileName, GGUFKeptTokenizer.fileName]
+  private static let fileNames = [fileName, SentencePieceFile.fileName, GGUFKeptTokenizer.fileName]
 
   /// Counts the entries of a checkpoint's tokenizer; nil when there is none.
   ///
@@ -29,7 +30,12 @@ package struct TokenizerSummary: Sendable, Equatable {
     guard let asset = assets.first else { return nil }
     byteCount = asset.byteCount
     do {
-      if let kept = try GGUFKeptTokenizer(of: checkpoint) {
+      if let pieces = try SentencePieceFile(of: checkpoint) {
+        model = "SentencePiece " + (pieces.method == .unigram ? "unigram" : "BPE")
+        vocabularySize = pieces.pieces.count
+        addedTokenCount = try pieces.settings(of: checkpoint).addedTokens.count
+        _ = try Tokenizer(of: checkpoint)
+      } else if let kept = try GGUFKeptTokenizer(of: checkpoint) {
         (model, vocabularySize, mergeCount) = (kept.model, kept.tokenCount, kept.mergeCount)
         _ = try kept.document()
       } else if let bytes = try checkpoint.asset(named: Self.fileName) {

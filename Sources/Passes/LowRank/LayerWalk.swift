@@ -53,13 +53,30 @@ struct LayerWalk {
   /// Pauses before the output head, after the last layer.
   mutating func haltBeforeHead() { place = .head }
 
+  /// Whether the windows are paused before linears of an expert, which some tokens reach.
+  var isBeforeExpert: Bool {
+    guard case .group(let group, _) = place else { return false }
+    return group.expert != nil
+  }
+
+  /// Returns the tokens of a window that reach the next linears; nil if all do.
+  func tokens(ofWindow index: Int) -> [Int]? {
+    guard case .group(let group, _) = place else { return nil }
+    return model.tokens(of: windows[index], before: group)
+  }
+
   /// Returns the input of the next linears for a window, `[tokens, in]`.
   ///
   /// It is computed on each call, because keeping it for all windows would take more memory than anything
   /// else.
-  func input(ofWindow index: Int) -> Matrix {
+  ///
+  /// - Parameters:
+  ///   - index: The window.
+  ///   - tokens: The tokens of an expert; nil for those that the model's router sends there.
+  func input(ofWindow index: Int, tokens: [Int]? = nil) -> Matrix {
     switch place {
-    case .group(let group, let layer): model.input(of: windows[index], model.layers[layer], before: group)
+    case .group(let group, let layer):
+      model.input(of: windows[index], model.layers[layer], before: group, tokens: tokens)
     case nil: preconditionFailure("the windows are halted before no linears")
     case .head: model.finalNorm(windows[index].hidden)
     }
@@ -75,7 +92,18 @@ struct LayerWalk {
     finish(layer: index)
   }
 
+  /// The number of input features of the next linears.
+  private var inputCount: Int {
+    switch place {
+    case .group(let group, let layer): model.layers[layer][group].inputCount
+    case nil: preconditionFailure("the windows are halted before no linears")
+    case .head: model.configuration.hiddenSize
+    }
+  }
+
   /// Returns the moments of the next linears' input.
+  ///
+  /// The other model's input of an expert is that of the tokens which this model sends there.
   ///
   /// - Parameters:
   ///   - name: The name for errors.
@@ -85,13 +113,14 @@ struct LayerWalk {
   func moments(
     named name: String, beside other: LayerWalk?
   ) throws -> (own: SecondMoments, difference: CrossMoments?) {
-    let order = input(ofWindow: 0).columnCount
+    let order = inputCount
     var own = SecondMoments(order: order)
     var difference = other.map { _ in CrossMoments(rows: order, columns: order) }
     for index in windows.indices {
       let x = input(ofWindow: index)
+      guard x.rowCount > 0 else { continue }
       own.add(x)
-      guard var y = other?.input(ofWindow: index) else { continue }
+      guard var y = other?.input(ofWindow: index, tokens: tokens(ofWindow: index)) else { continue }
       var span = y.values.mutableSpan
       addScaled(x.values.span, scale: -1, to: &span)
       difference?.add(y, 0..<order, x)
@@ -100,10 +129,11 @@ struct LayerWalk {
     return (own, difference)
   }
 
-  /// Returns the moments of the next linears' input, `E[x · xᵀ]`.
+  /// Returns the moments of the next linears' input, `E[x · xᵀ]`; nil if no token reaches them.
   ///
   /// - Throws: `ModelError.notFinite`.
-  func moments(named name: String) throws -> DoubleMatrix {
-    DoubleMatrix(try moments(named: name, beside: nil).own)
+  func moments(named name: String) throws -> DoubleMatrix? {
+    let moments = try moments(named: name, beside: nil).own
+    return moments.count > 0 ? DoubleMatrix(moments) : nil
   }
 }

@@ -11,6 +11,11 @@ struct LayerwiseQuantization {
   /// The number of windows whose outputs are compared with the original's for the report; few, because they
   /// are computed only for it.
   private static let comparedWindows = 8
+  /// The least number of tokens for an expert's moments, as a share of its input features.
+  ///
+  /// The moments of fewer tokens have so small a rank that fitting a weight to them fits what these tokens
+  /// have by chance.
+  private static let leastTokensPerFeature = 0.25
   private let options: QuantizeOptions
   private let grids: [String: QuantizationGrid]
   private var walk: LayerWalk
@@ -26,7 +31,9 @@ struct LayerwiseQuantization {
   private(set) var error = OutputError()
   /// The losses of the trained layers, before and after training.
   private(set) var trainingLosses: [LayerTraining.Losses] = []
-  /// `E[x²]` of every input feature of each quantized linear, in order.
+  /// The experts' linears that too few tokens reached, with the number of tokens; their moments are not used.
+  private(set) var scarceTokens: [(module: String, tokens: Int)] = []
+  /// `E[x²]` of every input feature of each quantized linear, in order; 1 where too few tokens are known.
   private(set) var importance: [(name: String, values: [Float])] = []
 
   /// - Parameters:
@@ -121,13 +128,17 @@ struct LayerwiseQuantization {
     guard let first = chosen.first else { return }
     let (moments, difference) = try walk.moments(
       named: linears[first].name, beside: propagation == nil ? nil : originalWalk)
+    let isScarce =
+      walk.isBeforeExpert && Double(moments.count) < Self.leastTokensPerFeature * Double(moments.order)
     let compared = comparedInputs
     let means = moments.means.map { Float($0) }
-    let (correction, quantizer) = try namingModule(linears[first].name) {
-      (
-        try difference.flatMap { try propagation?.correction($0, moments) },
-        try quantizers(for: moments, means: means)
-      )
+    var correction: [Float]?
+    var quantizer: (QuantizationGrid) -> any RowQuantizer = options.method.quantizer(withoutMoments:)
+    if !isScarce {
+      try namingModule(linears[first].name) {
+        correction = try difference.flatMap { try propagation?.correction($0, moments) }
+        quantizer = try quantizers(for: moments, means: means)
+      }
     }
     for index in chosen {
       let (name, weight) = (linears[index].name, linears[index].weight)
@@ -135,7 +146,9 @@ struct LayerwiseQuantization {
       let packed = try quantizer(grid).quantize(weight, name: name + ".weight", correction: correction)
       linears[index].weight = weight.replaced(by: packed, on: grid)
       measure(linears[index].weight, against: weight, means, compared)
-      importance.append((name, moments.importance))
+      if isScarce { scarceTokens.append((name, moments.count)) }
+      importance.append(
+        (name, isScarce ? [Float](repeating: 1, count: moments.order) : moments.importance))
       try keep(name, packed)
       done += 1
       progress(Progress(phase: "quantize", completed: done, total: grids.count, detail: name))
@@ -146,9 +159,11 @@ struct LayerwiseQuantization {
   /// measured on outputs.
   private var comparedInputs: [OutputError.Inputs] {
     guard let originalWalk, training == nil else { return [] }
-    return walk.windows.indices.prefix(Self.comparedWindows).map {
-      OutputError.Inputs(
-        quantized: walk.input(ofWindow: $0), original: originalWalk.input(ofWindow: $0))
+    return walk.windows.indices.prefix(Self.comparedWindows).compactMap { index in
+      let input = walk.input(ofWindow: index)
+      guard input.rowCount > 0 else { return nil }
+      return OutputError.Inputs(
+        quantized: input, original: originalWalk.input(ofWindow: index, tokens: walk.tokens(ofWindow: index)))
     }
   }
 

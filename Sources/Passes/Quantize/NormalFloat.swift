@@ -74,6 +74,7 @@ struct NormalFloatRun: PassRun {
 
   mutating func finish() throws -> any PassReport {
     summary.isDense = true
+    summary.unquantized = UnquantizedModule.all(in: input).filter { groupSizes[$0.name] == nil }
     return summary.report
   }
 

@@ -1,3 +1,4 @@
+import Checkpoints
 public import Kernels
 
 /// The report of a quantization, with its errors.
@@ -30,6 +31,10 @@ public struct QuantizationReport: PassReport {
   public let moduleCounts: [Int: Int]
   /// Whether the rounded weights are stored dense.
   public let isDense: Bool
+  /// The number of tokens that reached each linear of an expert, where they were too few for statistics.
+  public let tokensOfScarceExperts: [String: Int]
+  /// The matrices of layers that were left alone by rule, each with the reason.
+  public let unquantized: [(module: String, reason: String)]
 
   /// The values of the report, in order.
   public var items: [ReportItem] {
@@ -55,7 +60,22 @@ public struct QuantizationReport: PassReport {
       }
     }
     if isDense { items.append(ReportItem("stored", .text("dense"))) }
+    if !tokensOfScarceExperts.isEmpty {
+      items.append(ReportItem("experts_with_few_tokens", .integer(tokensOfScarceExperts.count)))
+      items.append(ReportItem("tokens_of_experts", .group(tokenCounts)))
+    }
+    if !unquantized.isEmpty {
+      items.append(ReportItem("modules_left_alone", .integer(unquantized.count)))
+      items.append(
+        ReportItem("left_alone", .group(unquantized.map { ReportItem($0.module, .text($0.reason)) })))
+    }
     return items
+  }
+
+  private var tokenCounts: [ReportItem] {
+    tokensOfScarceExperts.keys.sorted(by: precedes).map { module in
+      ReportItem(module, .integer(tokensOfScarceExperts[module] ?? 0))
+    }
   }
 }
 
@@ -79,6 +99,10 @@ struct QuantizationSummary {
   var moduleCounts: [Int: Int] = [:]
   /// Whether the weights stay dense.
   var isDense = false
+  /// The linears of experts that too few tokens reached, with the number of tokens.
+  var scarceTokens: [(module: String, tokens: Int)] = []
+  /// The matrices of layers that were left alone.
+  var unquantized: [UnquantizedModule] = []
 
   /// Adds a module's weights and their error.
   mutating func add(_ packed: PackedTensor, isOutOfReach: Bool = false) {
@@ -100,7 +124,9 @@ struct QuantizationSummary {
       modules: modules, weights: weights,
       relativeError: (squaredError / max(squaredNorm, .leastNormalMagnitude)).squareRoot(),
       relativeOutputError: outputError, damping: damping, layerLoss: layerLoss, products: products,
-      modulesWithoutStatistics: modulesWithoutStatistics, moduleCounts: moduleCounts, isDense: isDense)
+      modulesWithoutStatistics: modulesWithoutStatistics, moduleCounts: moduleCounts, isDense: isDense,
+      tokensOfScarceExperts: Dictionary(scarceTokens, uniquingKeysWith: { first, _ in first }),
+      unquantized: unquantized.map { ($0.name, $0.reason.rawValue) })
   }
 
   private var layerLoss: QuantizationReport.LayerLoss? {

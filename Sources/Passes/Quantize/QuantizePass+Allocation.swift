@@ -8,6 +8,7 @@ extension QuantizePass {
   func widths(
     within budget: Double, for input: Checkpoint, _ context: PassContext
   ) throws -> [String: Int] {
+    let input = try source(input)
     let modules = try selectedParameters(of: input)
     let open = modules.filter { !$0.hasOwnBits }
     let grids = Dictionary(

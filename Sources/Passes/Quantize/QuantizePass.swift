@@ -28,6 +28,8 @@ public struct QuantizePass: Pass {
 
   /// Plans with the bits from a budget; nil while they are not known.
   private func plan(_ input: Checkpoint, widths: [String: Int]?) throws -> PassPlan {
+    let given = input
+    let input = try source(given)
     var editor = PlanEditor(input)
     var largest = 0
     var grids: [String: QuantizationGrid] = [:]
@@ -53,9 +55,23 @@ public struct QuantizePass: Pass {
       editor.update { $0.quantization[module] = parameters }
     }
     let memory = MemoryEstimate(largest) * 4 + (try windowMemory(of: input))
-    return editor.plan(memory: memory.byteCount) { [grids] input, context in
+    var plan = editor.plan(memory: memory.byteCount) { [grids] input, context in
       try begin(grids, input, context)
     }
+    plan.separatesExperts = input.contents.tensors != given.contents.tensors
+    return plan
+  }
+
+  /// The checkpoint that the pass reads: with the linears of experts apart if any of them is selected.
+  ///
+  /// - Throws: `PassError` when a pattern has no match or no module is left.
+  func source(_ input: Checkpoint) throws -> Checkpoint {
+    let separate = try input.separatingExperts()
+    guard separate.contents.tensors != input.contents.tensors else { return input }
+    let needsApart = try selectedParameters(of: separate).contains {
+      input.tensor(named: ModuleTensor.weight.name(of: $0.module)) == nil
+    }
+    return needsApart ? separate : input
   }
 
   private func begin(

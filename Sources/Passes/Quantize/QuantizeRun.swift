@@ -35,6 +35,7 @@ struct QuantizeRun: PassRun {
       try ImportanceFile(contentsOf: $0.resolved, modules: grids.keys.sorted(by: precedes), of: input)
     }
     var summary = QuantizationSummary()
+    summary.unquantized = UnquantizedModule.all(in: input).filter { grids[$0.name] == nil }
     if options.hasWindows {
       let (store, file) = try Self.quantizeLayerwise(pass, grids, input, context, &summary)
       known = try store.modules()
@@ -65,6 +66,7 @@ struct QuantizeRun: PassRun {
     if options.layerEpochs == 0 { summary.outputError = run.error.relative }
     if options.method == .gptq { summary.damping = run.damping }
     summary.layerLosses = run.trainingLosses
+    summary.scarceTokens = run.scarceTokens
     if options.products != .f32 { summary.products = options.products.onThisProcessor }
     return (store, try ImportanceFile(run.importance, of: tokens, options.windowSource))
   }
@@ -74,7 +76,8 @@ struct QuantizeRun: PassRun {
     guard let grid = grids[replacement.module] else {
       preconditionFailure("module '\(replacement.module)' was not planned")
     }
-    let quantizer = quantizer(grid, importance: importance?.values[replacement.module])
+    let values = importance?.values[replacement.module]
+    let quantizer = pass.options.method.quantizer(withoutMoments: grid, importance: values)
     let result = try pass.quantizeAlone(replacement.module, in: input, quantizer)
     summary.add(result.packed, isOutOfReach: pass.options.hasWindows)
     context.progress(
@@ -88,9 +91,17 @@ struct QuantizeRun: PassRun {
     return summary.report
   }
 
+}
+
+extension QuantizeMethod {
   /// Returns the quantizer of a weight whose inputs' moments are unknown.
-  private func quantizer(_ grid: QuantizationGrid, importance: [Float]?) -> any RowQuantizer {
-    switch pass.options.method {
+  func quantizer(withoutMoments grid: QuantizationGrid) -> any RowQuantizer {
+    quantizer(withoutMoments: grid, importance: nil)
+  }
+
+  /// Returns the quantizer of a weight of whose inputs at most the importance is known.
+  func quantizer(withoutMoments grid: QuantizationGrid, importance: [Float]?) -> any RowQuantizer {
+    switch self {
     case .rtn: RoundToNearest(grid: grid)
     case .hqq: HalfQuadratic(grid: grid)
     case .search, .gptq: ClipSearch(grid: grid, importance: importance)

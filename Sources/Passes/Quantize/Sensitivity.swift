@@ -8,7 +8,8 @@ import Models
 /// when the clip search quantizes it alone, times a weight: the share of its part of the layer, attention or
 /// feed-forward, in the residual stream after that part. This share is the mean over the tokens of `|added|²
 /// / |residual|²`. All linears of a part therefore have the same weight, and a part that hardly changes the
-/// stream counts little. The head's share is 1.
+/// stream counts little. The head's share is 1. An expert counts with its share of the tokens that are sent to
+/// experts; one that no token reaches has the error of its weight.
 struct Sensitivity {
   private let grids: [String: QuantizationGrid]
   private var walk: LayerWalk
@@ -46,13 +47,23 @@ struct Sensitivity {
     for (number, part) in layer.description.parts.enumerated() {
       let before = walk.windows.map(\.hidden)
       var errors: [String: [Double]] = [:]
+      var tokenCounts: [LinearGroupKind: Int] = [:]
       for group in part.groups {
         walk.advance(layer: index, to: .before(group))
         errors.merge(try relativeErrors(of: layer[group].linears)) { _, new in new }
+        guard group.expert != nil else { continue }
+        tokenCounts[group] = walk.windows.indices.reduce(0) { $0 + (walk.tokens(ofWindow: $1)?.count ?? 0) }
       }
       walk.advance(layer: index, to: .afterPart(number))
       let share = addedShare(since: before)
-      for (name, relative) in errors { losses[name] = relative.map { $0 * share } }
+      let sentCount = tokenCounts.reduce(0) { if case .expertDown = $1.key { $0 + $1.value } else { $0 } }
+      for group in part.groups {
+        let tokenShare = tokenCounts[group].map { Double($0) / Double(max(sentCount, 1)) } ?? 1
+        for linear in layer[group].linears {
+          guard let relative = errors[linear.name] else { continue }
+          losses[linear.name] = relative.map { $0 * share * tokenShare }
+        }
+      }
     }
   }
 
@@ -77,12 +88,14 @@ struct Sensitivity {
     var errors: [String: [Double]] = [:]
     guard let first = chosen.first else { return errors }
     let moments = try walk.moments(named: first.name, beside: nil).own
-    let (means, importance) = (moments.means.map { Float($0) }, moments.importance)
+    let isReached = moments.count > 0
+    let (means, importance) = (moments.means.map { Float($0) }, isReached ? moments.importance : nil)
     for linear in chosen {
       guard let grid = grids[linear.name] else { continue }
       errors[linear.name] = try BitAllocation.widths.map { bits in
         let search = ClipSearch(grid: grid.with(bits: bits), importance: importance)
         let packed = try search.quantize(linear.weight, name: linear.name + ".weight")
+        guard isReached else { return packed.squaredError / max(packed.squaredNorm, .leastNormalMagnitude) }
         var error = OutputError()
         error.add(of: linear.weight.replaced(by: packed, on: search.grid), to: linear.weight, means: means)
         return error.relative * error.relative

@@ -26,7 +26,7 @@ public struct RotatePass: Pass {
     return effect
   }
 
-  /// Selects the tensors to rotate and the norms that become 1.
+  /// Selects the tensors to rotate and the norms that become part of the linears after them.
   public func plan(_ input: Checkpoint) throws -> PassPlan {
     let rotation = try rotation(of: input)
     var editor = PlanEditor(input)
@@ -36,9 +36,9 @@ public struct RotatePass: Pass {
       guard tensor.name != rotation.newHead else { continue }
       editor.replace([tensor.name], with: [rotated(tensor)], module: tensor.name, action: "rotated")
     }
-    for name in rotation.norms.sorted(by: precedes) {
+    for (name, value) in rotation.norms.sorted(by: { precedes($0.key, $1.key) }) {
       guard let norm = input.tensor(named: name) else { continue }
-      editor.replace([name], with: [norm], module: name, action: "made 1")
+      editor.replace([name], with: [norm], module: name, action: "made \(Int(value))")
     }
     if let head = try newHead(rotation, in: input) {
       if input.tensor(named: head.name) != nil {
@@ -73,7 +73,7 @@ public struct RotatePass: Pass {
     }
     let layout = try ModelLayout(of: input)
     let configuration = layout.configuration
-    for size in [configuration.hiddenSize, configuration.headSize] {
+    for size in [configuration.hiddenSize] + configuration.rotatedHeadSizes.sorted() {
       let odd = OrthogonalTransform.oddFactor(of: size)
       guard odd <= OrthogonalTransform.oddLimit else {
         throw PassError.usage(
@@ -135,10 +135,13 @@ private struct RotateRun: PassRun {
     let tensor = replacement.outputs[0]
     guard let format = FloatFormat(tensor.dtype) else { preconditionFailure("\(tensor.name): no float type") }
     guard let rule = rotation.rules[tensor.name] else {
-      return [TensorBytes(narrowed([Float](repeating: 1, count: tensor.elementCount), to: format))]
+      let value = rotation.norms[tensor.name] ?? 1
+      return [TensorBytes(narrowed([Float](repeating: value, count: tensor.elementCount), to: format))]
     }
     let reader = ModelReader(checkpoint: input)
-    let norm = try rule.norm.map { try reader.vector($0, count: rule.shape[1]) }
+    let norm = try rule.norm.map { norm in
+      try reader.vector(norm.name, count: rule.shape[1]).map { $0 + norm.offset }
+    }
     var values = try reader.floats(rule.source, shape: rule.shape)
     try Self.requireFinite(values, name: rule.source)
     ModelRotation.apply(rule, to: &values, norm: norm)

@@ -17,6 +17,8 @@ public struct Verification: PassReport {
 
   /// The measurements.
   public let comparison: Comparison
+  /// The comparison of what both models write; nil if none was asked for.
+  public let generation: GenerationComparison?
   /// The limits, at least one.
   public let checks: [Check]
 
@@ -26,9 +28,10 @@ public struct Verification: PassReport {
   /// Whether all limits hold.
   public var passed: Bool { checks.allSatisfy(\.passed) }
 
-  /// Checks a comparison against limits.
-  init(_ comparison: Comparison, _ options: VerifyOptions) {
+  /// Checks comparisons against limits.
+  init(_ comparison: Comparison, _ generation: GenerationComparison?, _ options: VerifyOptions) {
     self.comparison = comparison
+    self.generation = generation
     let options = options.withLimits
     let ratio = comparison.candidate.perplexity / comparison.reference.perplexity
     let upper: [(String, Double, Double?)] = [
@@ -43,7 +46,7 @@ public struct Verification: PassReport {
       let value = comparison.top1Agreement
       checks.append(Check(name: "min_top1_agreement", value: value, limit: limit, passed: value >= limit))
     }
-    self.checks = checks
+    self.checks = checks + (generation.map(options.checks) ?? [])
   }
 
   /// The values of the report, in order, by the keys that other programs rely on.
@@ -58,7 +61,8 @@ public struct Verification: PassReport {
       ReportItem("tokens_scored", .integer(comparison.reference.tokensScored)),
       ReportItem("windows", .integer(comparison.reference.windows)),
       ReportItem("window", .integer(comparison.reference.window)),
-      ReportItem("checks", .document(.array(checks.map(\.json)))),
+    ] + (generation.map { [ReportItem("generation", .group($0.items))] } ?? []) + [
+      ReportItem("checks", .document(.array(checks.map(\.json))))
     ]
   }
 
@@ -66,6 +70,40 @@ public struct Verification: PassReport {
   public var failure: String {
     checks.filter { !$0.passed }.map { "\($0.name) is \($0.value), the limit is \($0.limit)" }
       .joined(separator: "; ")
+  }
+}
+
+extension VerifyOptions {
+  /// Checks the continuations against limits.
+  fileprivate func checks(of generation: GenerationComparison) -> [Verification.Check] {
+    let collapsed = generation.newlyCollapsedCount
+    let most = maxCollapsed ?? generation.pairs.count / 2
+    let check = Verification.Check(
+      name: "max_collapsed", value: Double(collapsed), limit: Double(most), passed: collapsed <= most)
+    guard let limit = minEqualTokens else { return [check] }
+    let value = generation.meanEqualTokens
+    return [
+      check,
+      Verification.Check(name: "min_equal_tokens", value: value, limit: limit, passed: value >= limit),
+    ]
+  }
+}
+
+extension GenerationComparison {
+  /// The values of the report, in order, by the keys that other programs rely on.
+  fileprivate var items: [ReportItem] {
+    [
+      ReportItem("prompts", .integer(pairs.count)),
+      ReportItem("tokens", .integer(tokenCount)),
+      ReportItem("mean_equal_tokens", .number(meanEqualTokens)),
+      ReportItem("shortest_equal_tokens", .integer(shortestEqualTokens)),
+      ReportItem("identical", .integer(identicalCount)),
+      ReportItem("repetition_reference", .number(meanRepetition(\.reference))),
+      ReportItem("repetition_candidate", .number(meanRepetition(\.candidate))),
+      ReportItem("collapsed_reference", .integer(collapsedCount(\.reference))),
+      ReportItem("collapsed_candidate", .integer(collapsedCount(\.candidate))),
+      ReportItem("newly_collapsed", .integer(newlyCollapsedCount)),
+    ]
   }
 }
 
@@ -94,9 +132,16 @@ extension Verification {
   ) throws {
     let windows = try options.windows(reference: reference, original: original ?? reference, progress)
     let model = try Transformer(reference)
-    try model.requireTokens(windows, from: Tokenizer.path(in: reference))
-    let comparison = try model.compare(with: try Transformer(candidate), on: windows, progress: progress)
-    self.init(comparison, options)
+    let other = try Transformer(candidate)
+    let prompts = try options.prompts(from: windows, reference, model, other)
+    try model.requireTokens(windows + (prompts?.tokens ?? []), from: Tokenizer.path(in: reference))
+    let comparison = try model.compare(with: other, on: windows, progress: progress)
+    let generation = try prompts.map { prompts in
+      try model.compareGeneration(
+        with: other, from: prompts.tokens, tokenCount: prompts.continuationTokens,
+        endTokens: prompts.endTokens, progress: progress)
+    }
+    self.init(comparison, generation, options)
   }
 }
 

@@ -18,7 +18,21 @@ extension VerifyOptions {
       "max_tokens", \.maxTokens, .integer(in: 2...Int.max).described("integer, at least `window`"),
       "maximum number of tokens taken from the text"
     ) { .integer(in: $0.window...Int.max) }.byDefault("all")
+    generationDeclarations
     limitDeclarations
+  }
+
+  @PassOptionTable<Self> private static var generationDeclarations: [PassOption<Self>] {
+    Option(
+      "continuations", \.continuations, .integer(in: 0...1000),
+      "number of windows whose beginnings both sides continue, 0 for none"
+    ).when { $0.prompts.isEmpty }
+    Option(
+      "continuation_tokens", \.continuationTokens, .integer(in: 8...CalibrateOptions.lengthLimit),
+      "maximum number of tokens of each continuation"
+    ).when(\.comparesGeneration)
+    Option("prompt", \.prompts, .prompts, "texts that both sides continue, instead of windows' beginnings")
+      .byDefault("none").when { !$0.prompts.isEmpty }
   }
 
   @PassOptionTable<Self> private static var limitDeclarations: [PassOption<Self>] {
@@ -38,6 +52,14 @@ extension VerifyOptions {
     Option(
       "max_perplexity_ratio", \.maxPerplexityRatio, .number(.above(0)),
       "limit of the ratio of the candidate's perplexity to the reference's")
+    Option(
+      "max_collapsed", \.maxCollapsed, .integer(in: 0...Int.max),
+      "limit of the number of prompts where only the candidate's continuation collapses"
+    ).byDefault("half of the prompts").when(\.comparesGeneration)
+    Option(
+      "min_equal_tokens", \.minEqualTokens, .number(.atLeast(0)),
+      "minimum of the mean number of first tokens that both sides write alike"
+    ).when(\.comparesGeneration)
   }
 
   /// Rejects options with no windows or two sources of windows, and an unmerged state that does not exist.
@@ -48,8 +70,19 @@ extension VerifyOptions {
     } else if let key = ["text", "max_tokens"].first(where: given.has) {
       throw given.failure("'\(key)' is not used with 'sampled'")
     }
+    try requireGeneration(given)
     guard against == .unmerged, !previous.haveUnmergedState else { return }
     throw given.failure(at: "against", "is 'unmerged', but no merge comes before")
+  }
+
+  /// Rejects options of the continuations if there are none, and two sources of prompts.
+  private func requireGeneration(_ given: GivenOptions) throws {
+    if !prompts.isEmpty, given.has("continuations") {
+      throw given.failure("'continuations' is not used with 'prompt'")
+    }
+    let keys = ["continuation_tokens", "max_collapsed", "min_equal_tokens"]
+    guard !comparesGeneration, let key = keys.first(where: given.has) else { return }
+    throw given.failure("'\(key)' is not used when 'continuations' is 0")
   }
 
   /// Fills in the reference, and the default limits if none is given, so that the check can always fail.
@@ -61,12 +94,26 @@ extension VerifyOptions {
 
   /// The options, with the default limits if no limit is given.
   var withLimits: VerifyOptions {
-    let limits = [maxKL, maxMeanKL, maxLogitDifference, minTop1Agreement, maxPerplexityRatio]
+    let limits = [maxKL, maxMeanKL, maxLogitDifference, minTop1Agreement, maxPerplexityRatio, minEqualTokens]
     guard limits.allSatisfy({ $0 == nil }) else { return self }
     var options = self
     (options.maxMeanKL, options.maxKL) = (Self.defaultMaxMeanKL, Self.defaultMaxKL)
     options.maxLogitDifference = Self.defaultMaxLogitDifference
     return options
+  }
+}
+
+extension OptionKind<[String]> {
+  /// Texts to continue.
+  fileprivate static var prompts: Self {
+    Self("text, or list of texts", flag: .list(repeated: true)) { reader in
+      switch reader.node.value {
+      case .list: try reader.list(of: "texts").map { try $0.text() }
+      default: reader.node.isNull ? [] : [try reader.text()]
+      }
+    } write: {
+      .array($0.map { .recipeText($0) })
+    }
   }
 }
 

@@ -33,6 +33,17 @@ public struct VerifyOptions: PassOptionValues {
   public var window = 512
   /// The number of tokens of the text to use, at least one window; nil for all.
   public var maxTokens: Int?
+  /// The number of windows whose beginnings both sides continue; 0 for none, unused with `prompts`.
+  public var continuations = 4
+  /// The maximum number of tokens that both sides write after each prompt, at least 8.
+  public var continuationTokens = 24
+  /// The texts that both sides continue; empty selects the beginnings of windows.
+  public var prompts: [String] = []
+  /// The limit of the number of prompts where the candidate's continuation collapses and the reference's does
+  /// not; nil for half of the prompts.
+  public var maxCollapsed: Int?
+  /// The minimum of the mean number of first tokens that both sides write alike.
+  public var minEqualTokens: Double?
   /// The limit of the KL divergence at any token, in nats.
   public var maxKL: Double?
   /// The limit of the mean KL divergence over all tokens, in nats.
@@ -46,4 +57,7 @@ public struct VerifyOptions: PassOptionValues {
 
   /// Every option has its default; the source of windows must be set.
   public init() {}
+
+  /// Whether both sides continue prompts.
+  var comparesGeneration: Bool { continuations > 0 || !prompts.isEmpty }
 }

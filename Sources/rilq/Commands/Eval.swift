@@ -5,16 +5,21 @@ import Kernels
 import Models
 import Passes
 
-/// `rilq eval`: measures perplexity and, with a reference, the distance to it.
+/// `rilq eval`: measures perplexity and the accuracy of answers and, with a reference, the distance to it.
 struct Eval: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Measure the perplexity of a text; with a reference also mean KL and top-1 agreement.")
+    abstract: """
+      Measure the perplexity of a text or the accuracy of answers; with a reference also the distance to it.
+      """)
 
   @Argument(help: "The checkpoint: a folder, a .safetensors, .rilq or .gguf file.")
   var path: String
 
   @Option(help: "The text, UTF-8.")
-  var text: String
+  var text: String?
+
+  @Option(help: "A file of multiple-choice questions, one JSON object per line (repeatable).")
+  var tasks: [String] = []
 
   @Option(help: "The original checkpoint to compare with.")
   var reference: String?
@@ -25,64 +30,107 @@ struct Eval: ParsableCommand {
   @Option(help: "Use only the first tokens of the text.")
   var maxTokens: Int?
 
+  @Option(help: "Use only the first questions of each task.")
+  var maxQuestions: Int?
+
   @OptionGroup
   var global: GlobalOptions
 
   func validate() throws {
+    if let path = tasks.first(where: { path in tasks.count { $0 == path } > 1 }) {
+      throw ValidationError("--tasks names '\(path)' twice")
+    }
+    if text == nil, tasks.isEmpty { throw ValidationError("expected --text, --tasks or both") }
     if window < 2 { throw ValidationError("--window must be at least 2") }
     if let maxTokens, maxTokens < window { throw ValidationError("--max-tokens must be at least --window") }
+    if maxTokens != nil, text == nil { throw ValidationError("--max-tokens goes with --text") }
+    if let maxQuestions, maxQuestions < 1 { throw ValidationError("--max-questions must be at least 1") }
+    if maxQuestions != nil, tasks.isEmpty { throw ValidationError("--max-questions goes with --tasks") }
   }
 
   func run() throws {
     let progress = global.start()
+    let tasks = try MultipleChoiceTask.tasks(contentsOf: tasks, maxQuestions: maxQuestions)
     let checkpoint = try Checkpoint.open(path: path, access: global.access)
-    let windows = try EvaluationWindows(
-      path: text, window: window, maxTokens: maxTokens, tokenizer: try Tokenizer(of: checkpoint))
-    let model = try Transformer(checkpoint)
-    let notices: [String]
-    try model.requireTokens(windows.windows, from: Tokenizer.path(in: checkpoint))
-    let begin = ContinuousClock.now
-    var document: JSONValue
-    if let reference {
-      let original = try Checkpoint.open(path: reference, access: global.access)
-      notices = global.tellNotices(of: checkpoint, original)
-      let comparison = try Transformer(original)
-        .compare(with: model, on: windows.windows) { progress.show($0) }
-      document = comparison.candidate.json
-      document.set("mean_kl", to: .double(comparison.meanKL))
-      document.set("top1_agreement", to: .double(comparison.top1Agreement))
-      document.set("reference_perplexity", to: .double(comparison.reference.perplexity))
-    } else {
-      notices = global.tellNotices(of: checkpoint)
-      document = try model.evaluate(windows.windows) { progress.show($0) }.json
+    let tokenizer = try Tokenizer(of: checkpoint)
+    let windows = try text.map {
+      try EvaluationWindows(path: $0, window: window, maxTokens: maxTokens, tokenizer: tokenizer).windows
     }
-    let seconds = begin.secondsSince
+    let questions = tasks.isEmpty ? nil : try ChoiceTasks(tasks, for: checkpoint, tokenizer)
+    let model = try Transformer(checkpoint)
+    try model.requireTokens(
+      (windows ?? []) + (questions?.windows ?? []), from: Tokenizer.path(in: checkpoint))
+    let (original, notices) = try openReference(of: checkpoint)
+    try original?.requireSameVocabulary(as: model)
+    var members: [JSONValue.Member] = []
+    var lines: [String] = []
+    if let windows {
+      members = try model.measure(windows, against: original) { progress.show($0) }
+      lines = Self.lines(members)
+    }
+    if let questions {
+      let scores = try TaskScores(of: questions, model, against: original) { progress.show($0) }
+      members += scores.members
+      lines += scores.table
+    }
     progress.finish()
-    let tokens = windows.windows.count * window
-    document.set("tokens_per_second", to: .double(Double(tokens) / seconds))
-    document.set("peak_memory_bytes", to: .integer(ProcessMemory.peakByteCount))
-    let text = Self.text(document)
+    let memory = JSONValue.Member("peak_memory_bytes", .integer(ProcessMemory.peakByteCount))
+    var document = JSONValue.object(members + [memory])
     document.set(notices: notices)
-    global.show(document, text: text)
+    global.show(document, text: (lines + Self.lines([memory])).joined(separator: "\n"))
   }
 
-  private static func text(_ document: JSONValue) -> String {
-    (document.object ?? []).map { member in
+  /// Opens the reference if there is one, and tells the remarks about both checkpoints.
+  private func openReference(of checkpoint: Checkpoint) throws -> (model: Transformer?, notices: [String]) {
+    guard let reference else { return (nil, global.tellNotices(of: checkpoint)) }
+    let original = try Checkpoint.open(path: reference, access: global.access)
+    let notices = global.tellNotices(of: checkpoint, original)
+    return (try Transformer(original), notices)
+  }
+
+  private static func lines(_ members: [JSONValue.Member]) -> [String] {
+    members.map { member in
       let value = member.value.integer == nil ? member.value.double.map { String(format: "%.6g", $0) } : nil
       return "\(member.key.replacing("_", with: " ")): \(value ?? member.value.compactText)"
-    }.joined(separator: "\n")
+    }
+  }
+}
+
+extension Transformer {
+  /// Measures the perplexity of windows and, with a reference, the distance to it.
+  ///
+  /// - Returns: The members of the JSON document that other programs rely on.
+  fileprivate func measure(
+    _ windows: [[Int32]], against reference: Transformer?, progress: ProgressHandler
+  ) throws -> [JSONValue.Member] {
+    let begin = ContinuousClock.now
+    let members: [JSONValue.Member]
+    if let reference {
+      let comparison = try reference.compare(with: self, on: windows, progress: progress)
+      members =
+        comparison.candidate.members + [
+          JSONValue.Member("mean_kl", .double(comparison.meanKL)),
+          JSONValue.Member("top1_agreement", .double(comparison.top1Agreement)),
+          JSONValue.Member("reference_perplexity", .double(comparison.reference.perplexity)),
+        ]
+    } else {
+      members = try evaluate(windows, progress: progress).members
+    }
+    let tokens = windows.reduce(0) { $0 + $1.count }
+    let speed = Double(tokens) / begin.secondsSince
+    return members + [JSONValue.Member("tokens_per_second", .double(speed))]
   }
 }
 
 extension Evaluation {
-  /// The JSON document that other programs rely on.
-  fileprivate var json: JSONValue {
-    .object([
+  /// The members of the JSON document that other programs rely on.
+  fileprivate var members: [JSONValue.Member] {
+    [
       JSONValue.Member("perplexity", .double(perplexity)),
       JSONValue.Member("nll_per_token", .double(nllPerToken)),
       JSONValue.Member("tokens_scored", .integer(tokensScored)),
       JSONValue.Member("windows", .integer(windows)),
       JSONValue.Member("window", .integer(window)),
-    ])
+    ]
   }
 }

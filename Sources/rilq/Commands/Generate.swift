@@ -44,10 +44,19 @@ struct Generate: ParsableCommand {
   @Flag(help: "Replace an existing output.")
   var force = false
 
+  // Hidden, because it only says what to do instead.
+  @Flag(help: .hidden)
+  var chat = false
+
   @OptionGroup
   var global: GlobalOptions
 
   func validate() throws {
+    if chat {
+      throw ValidationError(
+        "--chat is not supported: chat templates are programs in Jinja, which rilq does not run; render the "
+          + "template with another tool and pass the text with --prompt")
+    }
     guard (prompt == nil) != (samples == nil) else {
       throw ValidationError("expected either --prompt or --samples with --output")
     }
@@ -91,13 +100,13 @@ extension Generate {
   /// Continues the prompt and prints the text as it is generated.
   private func answer(_ prompt: String, _ writer: Writer, _ notices: [String]) throws {
     let tokens = try writer.tokens(of: prompt)
-    let room = writer.model.configuration.contextLength - tokens.count
+    let room = writer.model.configuration.longestSequence - tokens.count
     guard room >= maxTokens ?? 1 else {
       throw PassError.usage(
         "the prompt has \(tokens.count) tokens, which leave \(max(room, 0)) of the model's context of "
-          + "\(writer.model.configuration.contextLength)")
+          + "\(writer.model.configuration.longestSequence)")
     }
-    var stream = TextStream(writer.tokenizer)
+    var stream = TextStream(writer.tokenizer, after: tokens)
     var text = ""
     var begin = ContinuousClock.now
     func show(_ part: String) {
@@ -135,7 +144,7 @@ extension Generate {
   private func write(
     _ count: Int, to output: String, _ writer: Writer, _ progress: ProgressDisplay, _ notices: [String]
   ) throws {
-    let context = writer.model.configuration.contextLength
+    let context = writer.model.configuration.longestSequence
     let length = 1 + (maxTokens ?? max(1, min(Self.sampleTokens, context - 1)))
     guard length <= context else {
       throw PassError.usage(
@@ -187,8 +196,11 @@ private struct Writer {
   }
 
   /// Returns the tokens of a prompt after the tokenizer's prefix; for an empty prompt, the begin token.
+  ///
+  /// A prompt that begins with the prefix, like a rendered chat template, does not get it twice.
   func tokens(of prompt: String) throws -> [Int32] {
-    var tokens = tokenizer.prefixTokens + tokenizer.encode(prompt)
+    var tokens = tokenizer.encode(prompt)
+    if !tokens.starts(with: tokenizer.prefixTokens) { tokens = tokenizer.prefixTokens + tokens }
     if tokens.isEmpty {
       guard let beginToken = boundaries.beginToken else {
         throw PassError.usage("--prompt is empty, and the model has no token that begins a text")
@@ -203,7 +215,7 @@ private struct Writer {
   func write(_ samples: [[Int32]], to workspace: OutputWorkspace) throws {
     var file = try OutputFile(creating: workspace.path(Self.stagedName))
     for sample in samples {
-      let text = tokenizer.decode(sample, skipSpecialTokens: true)
+      let text = tokenizer.decode(sample.filter { !tokenizer.isSpecial($0) })
       let line = JSONValue.object([.init("text", .string(text))]).compactText
       try file.append(Array((line + "\n").utf8))
     }

@@ -8,13 +8,16 @@ struct Tokenize: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Print the tokens of a text, or the text of tokens.",
     discussion: """
-      Each line has a token's id, a tab, and the token as tokenizer.json writes it. Special tokens in the text are \
-      recognized; none are added.
+      Each line has a token's id, a tab, and the token as tokenizer.json or tokenizer.model writes it. Special \
+      tokens in the text are recognized; none are added.
       """)
 
   @Argument(
     help:
-      "A checkpoint: a folder, a .safetensors, .rilq or .gguf file; or a folder with a tokenizer.json alone.")
+      """
+      A checkpoint: a folder, a .safetensors, .rilq or .gguf file; or a tokenizer.json or tokenizer.model, or a \
+      folder with one alone.
+      """)
   var path: String
 
   @Option(help: "The text, UTF-8, or with --decode token ids; - reads standard input.")

@@ -51,6 +51,7 @@ extension Verification {
       "perplexity of reference   \(c.reference.perplexity.formatted(decimals: 3))",
       "perplexity of candidate   \(c.candidate.perplexity.formatted(decimals: 3))",
     ]
+    if let generation { lines.append(generation.line) }
     for check in checks {
       let number = { (value: Double) in String(format: "%.3g", value) }
       lines.append(
@@ -58,5 +59,17 @@ extension Verification {
       )
     }
     return lines.joined(separator: "\n")
+  }
+}
+
+extension GenerationComparison {
+  /// The comparison of the continuations on one line.
+  fileprivate var line: String {
+    func percent(_ share: Double) -> String { (100 * share).formatted(decimals: 0) }
+    return
+      "continuations             \(pairs.count) of \(tokenCount) tokens: on average the first "
+      + "\(meanEqualTokens.formatted(decimals: 1)) are equal, at least \(shortestEqualTokens); repetition "
+      + "\(percent(meanRepetition(\.candidate))) % (reference \(percent(meanRepetition(\.reference))) %), "
+      + "collapsed \(collapsedCount(\.candidate)) (reference \(collapsedCount(\.reference)))"
   }
 }

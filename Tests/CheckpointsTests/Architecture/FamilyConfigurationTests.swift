@@ -52,18 +52,27 @@ import Testing
     let newer = try configuration(.gemma4()) { json in
       json.set("global_head_dim", to: .null)
       json.set("num_global_key_value_heads", to: .null)
-      json.set(
-        "per_layer_config",
-        to: .object([
-          JSONValue.Member(
-            "1",
-            .object([
-              JSONValue.Member("head_dim", .integer(32)), JSONValue.Member("num_key_value_heads", .integer(1)),
-            ]))
-        ]))
+      let own = JSONValue.object([
+        JSONValue.Member("head_dim", .integer(32)), JSONValue.Member("num_key_value_heads", .integer(1)),
+      ])
+      json.set("per_layer_config", to: .object([JSONValue.Member("1", own)]))
     }
     #expect(older.description == newer.description)
-    #expect(older.description != (try configuration(.gemma4()) { $0.set("global_head_dim", to: .null) }).description)
+    let other = try configuration(.gemma4()) { $0.set("global_head_dim", to: .null) }
+    #expect(older.description != other.description)
+  }
+
+  @Test func `Gemma 4 embeds the tokens of images as padding`() throws {
+    let found = try configuration(.gemma4()) { json in
+      var text = json
+      text.set("pad_token_id", to: .integer(3))
+      json = .object([
+        JSONValue.Member("model_type", .string("gemma4")), JSONValue.Member("text_config", text),
+        JSONValue.Member("image_token_id", .integer(9)), JSONValue.Member("audio_token_id", .integer(8)),
+      ])
+    }
+    #expect(found.description.placeholders == [9: 3, 8: 3])
+    #expect(try configuration(.gemma4()).description.placeholders.isEmpty)
   }
 
   @Test func `keys that ask for something else are refused`() throws {
@@ -71,11 +80,15 @@ import Testing
     try expectRefusal(of: "use_bidirectional_attention", .gemma4()) {
       $0.set("use_bidirectional_attention", to: .string("all"))
     }
-    try expectRefusal(of: "num_kv_shared_layers", .gemma4()) { $0.set("num_kv_shared_layers", to: .integer(1)) }
+    try expectRefusal(of: "num_kv_shared_layers", .gemma4()) {
+      $0.set("num_kv_shared_layers", to: .integer(1))
+    }
     try expectRefusal(of: "vocab_size_per_layer_input", .connectedGemma4()) {
       $0.set("vocab_size_per_layer_input", to: .integer(1023))
     }
-    try expectRefusal(of: "full_attn_idxs", .lfm2()) { $0.set("full_attn_idxs", to: .array([.integer(-1)])) }
+    try expectRefusal(of: "full_attn_idxs", .lfm2()) {
+      $0.set("full_attn_idxs", to: .array([.integer(-1)]))
+    }
     for (key, value) in [
       ("linear_num_key_heads", JSONValue.integer(3)), ("hidden_act", .string("gelu")),
       ("linear_conv_kernel_dim", .integer(0)), ("linear_unknown", .integer(1)),

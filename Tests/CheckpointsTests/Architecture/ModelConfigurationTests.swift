@@ -39,7 +39,8 @@ import Testing
 
   @Test(arguments: [
     (#""model_type": "qwen2", "attention_bias": true"#, "attention_bias"),
-    (#""model_type": "qwen3", "mlp_bias": true"#, "mlp_bias"), (#""use_bias": true"#, "use_bias"), (#""partial_rotary_factor": 0.5"#, "partial_rotary_factor"),
+    (#""model_type": "qwen3", "mlp_bias": true"#, "mlp_bias"), (#""use_bias": true"#, "use_bias"),
+    (#""partial_rotary_factor": 0.5"#, "partial_rotary_factor"),
     (#""final_logit_softcapping": 30.0"#, "final_logit_softcapping"),
     (#""attn_logit_softcapping": 50.0"#, "attn_logit_softcapping"),
     (#""embedding_multiplier": 12.0"#, "embedding_multiplier"),
@@ -53,7 +54,10 @@ import Testing
     (#""linear_num_key_heads": 2"#, "linear_num_key_heads"),
     (#""hidden_activation": "gelu""#, "hidden_activation"),
     (#""hidden_act": "relu2""#, "hidden_act"), (#""model_type": "qwen9""#, "model_type"),
-    (#""model_type": "qwen3", "use_sliding_window": true, "layer_types": ["chunked", "chunked"]"#, "layer_types"),
+    (
+      #""model_type": "qwen3", "use_sliding_window": true, "layer_types": ["chunked", "chunked"]"#,
+      "layer_types"
+    ),
     (#""rope_parameters": {"full_attention": {"rope_type": "default"}}"#, "rope_parameters.full_attention"),
     (#""rope_scaling": {"rope_type": "axial", "factor": 2}"#, "rope_scaling.rope_type"),
     (
@@ -91,7 +95,8 @@ import Testing
     let both = try read(
       #""rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}"#
     )
-    #expect(both.rotaryDescriptions[0].parameters == RotaryParameters(theta: 10_000, scaling: .linear(factor: 2)))
+    #expect(
+      both.rotaryDescriptions[0].parameters == RotaryParameters(theta: 10_000, scaling: .linear(factor: 2)))
     #expect(both.notices.count == 1)
     #expect(both.notices[0].contains("'rope_scaling'") && both.notices[0].contains("'rope_parameters'"))
     let empty = try read(

@@ -119,7 +119,8 @@ import Testing
     func frequencies(_ factor: Float) throws -> Checkpoint {
       let layout = try ModelLayout(of: model)
       let size = layout.configuration.headSize
-      let values = layout.configuration.rotaryDescriptions[0].parameters.frequencies(headSize: size).map { $0 * factor }
+      let rotary = layout.configuration.rotaryDescriptions[0].parameters
+      let values = rotary.frequencies(headSize: size).map { $0 * factor }
       return try model.writeFolder(to: folder.path("frequencies-\(factor)")) {
         $0.added = [
           (

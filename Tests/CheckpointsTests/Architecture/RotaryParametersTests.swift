@@ -101,6 +101,7 @@ import Testing
     (#""rope_scaling": {"rope_type": "axial"}"#, "rope_scaling.rope_type", "axial"),
     (#""rope_scaling": {"rope_type": "linear", "factor": 2, "base": 3}"#, "rope_scaling.base", "3"),
     (#""rope_scaling": {"rope_type": "linear"}"#, "rope_scaling.factor", "positive"),
+    (#""rope_scaling": {"rope_type": "yarn"}"#, "rope_scaling.factor", "positive"),
     (#""rope_scaling": {"rope_type": "linear", "factor": 0}"#, "rope_scaling.factor", "positive"),
     (#""rope_scaling": {"rope_type": "linear", "factor": 1e-60}"#, "rope_scaling.factor", "positive"),
     (#""rope_scaling": {"rope_type": "dynamic", "factor": 1e60}"#, "rope_scaling.factor", "positive"),

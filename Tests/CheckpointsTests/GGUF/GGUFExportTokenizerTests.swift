@@ -113,6 +113,24 @@ import Testing
     #expect(value("ggml.pre", tokenizer) == .string(name))
   }
 
+  @Test func `a normalizer that llama.cpp leaves out is named`() throws {
+    let json = GGUFSample.tokenizer.replacing(
+      #"{"pre_tok"#, with: #"{"normalizer": {"type": "NFC"}, "pre_tok"#)
+    let tokenizer = try GGUFSample.vocabulary(json)
+    #expect(value("ggml.pre", tokenizer) == .string("olmo"))
+    #expect(tokenizer.notices.map { $0.says("llama.cpp … NFC … other tokens") } == [true])
+    #expect(try GGUFSample.vocabulary().notices == [])
+  }
+
+  @Test func `the token that the template puts first is the one that llama.cpp puts first`() throws {
+    let json =
+      GGUFSample.tokenizer.dropLast() + """
+        , "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {}}]}}
+        """
+    let tokenizer = try GGUFSample.vocabulary(String(json), settings: #"{"bos_token": "a"}"#)
+    #expect(value("ggml.bos_token_id", tokenizer) == .uint32(3))
+  }
+
   @Test func `plain byte-level BPE is GPT-2's`() throws {
     #expect(value("ggml.pre", try GGUFSample.vocabulary()) == .string("gpt-2"))
   }
@@ -125,7 +143,7 @@ import Testing
     (#""use_regex": true"#, #""use_regex": false"#, "(ByteLevel)"),
     (#""type": "BPE""#, #""type": "Unigram""#, "'model': 'Unigram' is not byte-level BPE"),
     (#""type": "BPE""#, #""type": "BPE", "ignore_merges": true"#, "'model.ignore_merges'"),
-    (#"{"pre_tok"#, #"{"normalizer": {"type": "NFC"}, "pre_tok"#, "'normalizer': 'NFC' is not applied"),
+    (#"{"pre_tok"#, #"{"normalizer": {"type": "NFKC"}, "pre_tok"#, "'normalizer': 'NFKC' is not applied"),
     (#""special": true"#, #""special": true, "lstrip": true"#, "token '<s>' has 'lstrip'"),
   ])
   func `refuses what llama.cpp would do otherwise`(part: String, change: String, reason: String) {

@@ -60,7 +60,18 @@ struct GGUFModelRefusalTests {
       "key 'llama.rope.dimension_count': … 64 … 128",
       setting("llama.rope.dimension_count", .uint32(64))),
     Case(
-      "key 'llama.rope.scaling.type': … 'yarn' …", setting("llama.rope.scaling.type", .string("yarn"))),
+      "key 'llama.rope.scaling.type': … 'longrope' …",
+      setting("llama.rope.scaling.type", .string("longrope"))),
+    Case("key 'llama.rope.scaling.factor' is missing", setting("llama.rope.scaling.type", .string("yarn"))),
+    Case(
+      "key 'qwen2.attention.sliding_window': a model with this key is not supported",
+      { file in
+        setting("general.architecture", .string("qwen2"))(&file)
+        file.add("qwen2.attention.sliding_window", .uint32(64))
+      }),
+    Case(
+      "tensor 'rope_factors_long.weight': … 'llama'",
+      { $0.tensors.append(.init("rope_factors_long.weight", [1], [0, 0, 0x80, 0x3F])) }),
     Case(
       "key 'llama.rope.scaling.factor' is missing", setting("llama.rope.scaling.type", .string("linear"))),
     Case(

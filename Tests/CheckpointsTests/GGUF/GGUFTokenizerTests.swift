@@ -52,6 +52,7 @@ import Testing
     ("refact", "smollm"), ("command-r", "command-r"), ("llama-bpe", "llama-bpe"), ("llama3", "llama-bpe"),
     ("llama-v3", "llama-bpe"), ("smaug-bpe", "smaug-bpe"), ("dbrx", "smaug-bpe"), ("glm4", "smaug-bpe"),
     ("qwen2", "qwen2"), ("qwen35", "qwen35"), ("tekken", "tekken"), ("gpt-4o", "gpt-4o"),
+    ("olmo", "olmo"), ("lfm2", "llama-bpe"),
     ("llama4", "gpt-4o"), ("deepseek-v3", "deepseek-v3"),
   ])
   func `a pre-tokenizer that is read is written again`(name: String, written: String) throws {
@@ -91,7 +92,7 @@ import Testing
   }
 
   @Test(arguments: [
-    (["tokenizer.ggml.model": GGUFValue.string("llama")], "tokenizer 'llama'"),
+    (["tokenizer.ggml.model": GGUFValue.string("t5")], "tokenizer 't5'"),
     (["tokenizer.ggml.pre": .string("mystery")], "pre-tokenizer 'mystery'"),
     (
       ["tokenizer.ggml.token_type": .array(elementType: .int32, [.int32(1), .int32(6), .int32(1)])],

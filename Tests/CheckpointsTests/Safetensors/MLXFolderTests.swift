@@ -98,3 +98,95 @@ struct MLXPeerTests {
     #expect(result.text == "7 modules equal\n")
   }
 }
+
+/// What mlx-lm's programs need of the families, and what they do not compute.
+@Suite struct MLXFamilyTests {
+  /// The places of what keeps a fixture from being written for MLX.
+  private static let obstacles = [
+    "mistral": "key 'sliding_window'", "qwen2": "key 'sliding_window'", "gemma2": "key 'sliding_window'",
+    "phi3": "key 'sliding_window'", "phi4-mini": "key 'rope_scaling'", "olmo3": "key 'rope_scaling'",
+    "starcoder2": "key 'sliding_window'",
+  ]
+  /// Keys that mlx-lm's programs cannot do without, or assume otherwise.
+  private static let neededKeys: [String: [String]] = [
+    "qwen3": ["head_dim", "rope_theta", "tie_word_embeddings"], "gemma": ["head_dim"],
+    "gemma3": ["query_pre_attn_scalar", "rope_local_base_freq", "rope_scaling", "sliding_window_pattern"],
+    "granite": ["attention_multiplier", "logits_scaling", "attention_bias", "mlp_bias", "rope_theta"],
+    "smollm3": ["no_rope_layers", "rope_theta"], "glm4": ["partial_rotary_factor", "rope_theta", "head_dim"],
+    "cohere2": ["head_dim", "logit_scale", "sliding_window_pattern", "rope_theta"],
+    "gpt-neox": ["rotary_pct", "rotary_emb_base", "layer_norm_eps"], "llama": ["rope_scaling", "rope_theta"],
+    "llama-yarn": ["rope_scaling"], "olmo2": ["rope_theta"],
+  ]
+
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private func requireMLX(_ checkpoint: Checkpoint) throws {
+    try ModelConfiguration(of: checkpoint).requireMLX(checkpoint.contents, path: "out")
+  }
+
+  @Test(arguments: FamilyFixture.names, FamilyFixture.Spelling.allCases)
+  func `is refused by the name of what MLX ignores, or states what MLX needs`(
+    name: String, spelling: FamilyFixture.Spelling
+  ) throws {
+    let model = try FamilyFixture(name).write(to: folder.path("model"), spelling)
+    if let obstacle = Self.obstacles[name] {
+      #expect(#expect(throws: FormatError.self) { try requireMLX(model) }?.place == obstacle)
+      return
+    }
+    try requireMLX(model)
+    let writer = try SafetensorsFolderWriter(model.contents, folder: folder.path("out"), isForMLX: true)
+    for tensor in model.contents.tensors {
+      try model.bytes(of: tensor.name).withSpan { try writer.write(tensor, $0) }
+    }
+    for asset in model.contents.assets {
+      try #require(try model.asset(named: asset.name)).withSpan { try writer.write(asset, $0) }
+    }
+    _ = try writer.finish()
+    let written = try Checkpoint.open(path: folder.path("out"))
+    let (before, after) = (try ModelConfiguration(of: model), try ModelConfiguration(of: written))
+    #expect(after.description == before.description && after.sizes == before.sizes)
+    var json = try JSONValue(contentsOf: folder.path("out/config.json"))
+    if before.isNested {
+      #expect(json["vocab_size"]?.integer == before.vocabularySize)
+      json = try #require(json["text_config"])
+    }
+    let common = ["model_type", "num_key_value_heads", "max_position_embeddings", "tie_word_embeddings"]
+    for key in common + (Self.neededKeys[name] ?? []) {
+      #expect(json[key].map { !$0.isNull } == true, "\(key)")
+    }
+  }
+
+  @Test(arguments: [
+    ("mistral", "sliding_window", "null"), ("qwen2", "use_sliding_window", "false"),
+    ("phi4-mini", "rope_scaling", "null"),
+    ("olmo3", "rope_scaling", #"{"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}"#),
+    ("gemma2", "sliding_window", "512"),
+  ])
+  func `a model without the obstacle is written`(name: String, key: String, value: String) throws {
+    let value = try JSONValue(parsing: Array(value.utf8))
+    try requireMLX(FamilyFixture(name).write(to: folder.path("model")) { $0.set(key, to: value) })
+  }
+
+  @Test(arguments: [
+    ("olmo3", "rope_scaling", #"{"rope_type": "yarn", "factor": 4.0, "truncate": false}"#),
+    ("gemma3", "final_logit_softcapping", "4.0"), ("gemma", "rope_scaling", #"{"type": "linear", "factor": 2}"#),
+    ("gemma3", "layer_types", #"["full_attention", "sliding_attention"]"#),
+    ("llama", "attention_bias", "false"), ("glm4", "tie_word_embeddings", "true"),
+  ])
+  func `what MLX would compute otherwise is refused`(name: String, key: String, value: String) throws {
+    let value = try JSONValue(parsing: Array(value.utf8))
+    var model = try FamilyFixture(name).write(to: folder.path("model")) { $0.set(key, to: value) }
+    if key == "tie_word_embeddings" {
+      model = try model.writeFolder(to: folder.path("tied")) {
+        $0.rename = { $0 == "lm_head.weight" ? nil : $0 }
+      }
+    }
+    let error = #expect(throws: FormatError.self) { try requireMLX(model) }
+    guard case .notExact = error?.problem else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+  }
+}

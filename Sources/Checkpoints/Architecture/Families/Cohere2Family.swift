@@ -39,6 +39,17 @@ extension ModelFamily {
     ]
     // Published files have it; transformers turns whole heads.
     family.ignoredKeys = ["rotary_pct"]
+    family.gguf.normKind = .standardDeviation
+    family.gguf.windows = .allButEvery(4)
+    family.gguf.turningLayers = .windowed
+    family.gguf.statesLogitScale = true
+    family.gguf.numbers = [.init("logit_scale", "logit_scale", isRequired: true)]
+    family.gguf.fixedMembers = [.init("sliding_window_pattern", .integer(4))]
+    family.mlx = MLXProgram {
+      $0.windows = .pattern
+      $0.heads = .embeddingOnly
+      $0.scalings = .none
+    }
     return family
   }()
 }

@@ -64,6 +64,20 @@ extension ModelFamily {
     family.defaults.epsilon = 1e-5
     family.defaults.activation = "gelu"
     family.understoodKeys = ["attention_bias", "rotary_pct", "use_parallel_residual"]
+    family.gguf.normKind = .standardDeviation
+    family.gguf.biases = LinearGroupKind.dense
+    family.gguf.statesParallelParts = true
+    family.gguf.baseKey = "rotary_emb_base"
+    family.gguf.turnedShareKey = "rotary_pct"
+    family.mlx = MLXProgram {
+      $0.heads = .ownOnly
+      $0.scalings = .none
+      $0.readsHeadSize = false
+      $0.feedForwardFactor = 4
+      $0.renamesModules = true
+      $0.thetaKey = "rotary_emb_base"
+      $0.shareKey = "rotary_pct"
+    }
     return family
   }()
 }

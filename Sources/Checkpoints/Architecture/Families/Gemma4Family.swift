@@ -189,15 +189,14 @@ extension DecoderParts {
   /// The heads cannot be rotated, because their widths differ and keys can be values.
   fileprivate func gemma4Attention(_ layer: Gemma4Layer) -> [LayerOperation] {
     let a = layer.attention
-    let borrows = if case .borrows = a.sharing { true } else { false }
     let (queries, keys) = (0..<a.queryWidth, a.queryWidth..<a.queryWidth + a.keyValueWidth)
     let values = keys.upperBound..<a.inputWidth
     func linear(_ name: String, gguf: String, _ axis: ModelAxis) -> TensorSlot {
       TensorSlot("self_attn.\(name)_proj", gguf: gguf, [axis, sizes.stream], hasBias: layer.hasBias)
     }
     var inputs = [linear("q", gguf: "attn_q", .queries(a))]
-    if !borrows { inputs.append(linear("k", gguf: "attn_k", .keys(a))) }
-    if !borrows, !layer.keysAreValues {
+    if !a.borrowsKeys { inputs.append(linear("k", gguf: "attn_k", .keys(a))) }
+    if !a.borrowsKeys, !layer.keysAreValues {
       inputs.append(linear("v", gguf: "attn_v", ModelAxis(.other, a.keyValueWidth)))
     }
     func norm(_ name: String, _ columns: Range<Int>, hasWeights: Bool = true) -> HeadNorm {
@@ -208,11 +207,11 @@ extension DecoderParts {
         columns: columns)
     }
     var operations: [LayerOperation] = [.linears(.queriesKeysValues, inputs)]
-    if layer.keysAreValues, !borrows { operations.append(.columns([queries, keys, keys])) }
+    if layer.keysAreValues, !a.borrowsKeys { operations.append(.columns([queries, keys, keys])) }
     let otherNorms = [norm("k", keys), norm("v", values, hasWeights: false)]
-    operations.append(.headNorms([norm("q", queries)] + (borrows ? [] : otherNorms)))
+    operations.append(.headNorms([norm("q", queries)] + (a.borrowsKeys ? [] : otherNorms)))
     return operations + [
-      .rotary(borrows ? layer.rotary.withoutKeys : layer.rotary), .attention(a),
+      .rotary(a.borrowsKeys ? layer.rotary.withoutKeys : layer.rotary), .attention(a),
       .linears(
         .attentionOutput,
         [

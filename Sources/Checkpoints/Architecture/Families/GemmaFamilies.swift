@@ -25,6 +25,12 @@ extension ModelFamily {
     family.defaults.keyValueHeadCount = 16
     family.defaults.contextLength = 8192
     family.understoodKeys = ["attention_bias"]
+    family.gguf.hasOwnHeadSize = true
+    family.mlx = MLXProgram {
+      $0.heads = .embeddingOnly
+      $0.scalings = .none
+      $0.biases = .none
+    }
     return family
   }()
 
@@ -57,6 +63,21 @@ extension ModelFamily {
       "attention_bias", "sliding_window", "layer_types", "attn_logit_softcapping", "final_logit_softcapping",
       "query_pre_attn_scalar",
     ]
+    family.gguf.hasOwnHeadSize = true
+    family.gguf.windows = .allButEvery(2)
+    family.gguf.streamScaledLayerCount = 46
+    family.gguf.requiresCaps = true
+    family.gguf.numbers = [
+      .init("attn_logit_softcapping", "attn_logit_softcapping"),
+      .init("final_logit_softcapping", "final_logit_softcapping"),
+    ]
+    family.mlx = MLXProgram {
+      $0.heads = .embeddingOnly
+      $0.scalings = .none
+      $0.biases = .none
+      $0.boundsLogits = true
+      $0.assumptions = [JSONValue.Member("query_pre_attn_scalar", .integer(256))]
+    }
     return family
   }()
 
@@ -95,6 +116,21 @@ extension ModelFamily {
       "sliding_window_pattern", "_sliding_window_pattern", "rope_local_base_freq",
     ]
     family.ignoredKeys = ["attn_logit_softcapping"]
+    family.gguf.hasOwnHeadSize = true
+    family.gguf.windows = .allButEvery(6)
+    family.gguf.streamScaledLayerCount = 62
+    family.gguf.windowedBaseKey = "rope_local_base_freq"
+    family.gguf.windowedBase = 10_000
+    family.gguf.numbers = [.init("final_logit_softcapping", "final_logit_softcapping")]
+    family.gguf.fixedMembers = [.init("sliding_window_pattern", .integer(6))]
+    family.mlx = MLXProgram {
+      $0.windows = .pattern
+      $0.biases = .none
+      $0.boundsLogits = false
+      $0.nestedPrefix = "language_model.model."
+      $0.windowedThetaKey = "rope_local_base_freq"
+      $0.assumptions = [JSONValue.Member("query_pre_attn_scalar", .integer(256))]
+    }
     return family
   }()
 

@@ -31,6 +31,15 @@ extension ModelFamily {
     family.defaults.headSize = 128
     family.defaults.contextLength = 131_072
     family.understoodKeys = ["attention_bias", "partial_rotary_factor"]
+    family.gguf.biases = [.queriesKeysValues]
+    family.gguf.hasOwnHeadSize = true
+    family.gguf.turnedShareKey = "partial_rotary_factor"
+    family.mlx = MLXProgram {
+      $0.heads = .ownOnly
+      $0.scalings = .none
+      $0.shareKey = "partial_rotary_factor"
+      $0.assumptions = [JSONValue.Member("attention_bias", .bool(false))]
+    }
     return family
   }()
 }

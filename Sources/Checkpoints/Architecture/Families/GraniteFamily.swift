@@ -32,6 +32,21 @@ extension ModelFamily {
       "attention_bias", "mlp_bias", "attention_multiplier", "embedding_multiplier", "residual_multiplier",
       "logits_scaling",
     ]
+    family.gguf.biases = LinearGroupKind.dense
+    family.gguf.holdsDivisors = true
+    family.gguf.statesMultipliers = true
+    family.gguf.numbers = [
+      .init("attention.scale", "attention_multiplier", isRequired: true),
+      .init("embedding_scale", "embedding_multiplier"), .init("residual_scale", "residual_multiplier"),
+      .init("logit_scale", "logits_scaling"),
+    ]
+    family.mlx = MLXProgram {
+      $0.readsHeadSize = false
+      $0.assumptions =
+        ["attention_multiplier", "embedding_multiplier", "residual_multiplier", "logits_scaling"]
+        .map { JSONValue.Member($0, .integer(1)) }
+        + ["attention_bias", "mlp_bias"].map { JSONValue.Member($0, .bool(false)) }
+    }
     return family
   }()
 }

@@ -8,8 +8,12 @@ extension ModelFamily {
       try llamaModel(sizes, keys, windows: [Int?](repeating: nil, count: sizes.layerCount))
     }
     family.understoodKeys = ["attention_bias", "mlp_bias"]
+    family.gguf.biases = LinearGroupKind.dense
+    family.gguf.hasOwnHeadSize = true
+    family.gguf.holdsDivisors = true
     // transformers computes a Llama without windows, whatever these keys say.
     family.ignoredKeys = ["sliding_window", "use_sliding_window", "layer_types", "max_window_layers"]
+    family.mlx = MLXProgram { $0.windows = .layerTypes }
     return family
   }()
 
@@ -22,7 +26,8 @@ extension ModelFamily {
     parts.rowOrder = .rotaryPairs
     let attentionHasBias = try keys.optionalBool("attention_bias") ?? false
     let feedForwardHasBias = try keys.optionalBool("mlp_bias") ?? false
-    var rotary = RotaryDescription(sizes.attention, parameters: try RotaryParameters(keys, sizes, understood: understoodRotaryKeys))
+    var rotary = RotaryDescription(
+      sizes.attention, parameters: try RotaryParameters(keys, sizes, understood: understoodRotaryKeys))
     rotary.queryGrowth = queryGrowth
     let (usual, turning) = (parts, rotary)
     return parts.model(

@@ -11,6 +11,12 @@ extension ModelFamily {
     family.defaults.contextLength = 131_072
     family.understoodKeys = ["sliding_window"]
     family.ignoredKeys = ["layer_types", "use_sliding_window"]
+    family.gguf.hasOwnHeadSize = true
+    family.gguf.holdsDivisors = true
+    family.mlx = MLXProgram {
+      $0.windows = .layerTypes
+      $0.biases = .none
+    }
     return family
   }()
 
@@ -38,6 +44,13 @@ extension ModelFamily {
     family.defaults.contextLength = 262_144
     family.understoodKeys = ["sliding_window"]
     family.ignoredKeys = ["layer_types", "use_sliding_window"]
+    family.gguf.hasOwnHeadSize = true
+    family.gguf.holdsDivisors = true
+    family.gguf.holdsQueryGrowth = true
+    family.mlx = MLXProgram {
+      $0.windows = .layerTypes
+      $0.biases = .none
+    }
     return family
   }()
 }

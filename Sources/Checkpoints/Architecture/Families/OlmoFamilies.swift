@@ -12,6 +12,8 @@ extension ModelFamily {
     }
     family.defaults.epsilon = 1e-5
     family.understoodKeys = ["attention_bias"]
+    family.gguf.requiresHead = true
+    family.mlx = MLXProgram()
     return family
   }()
 
@@ -35,6 +37,11 @@ extension ModelFamily {
     }
     family.defaults.epsilon = 1e-5
     family.understoodKeys = ["attention_bias", "sliding_window", "layer_types"]
+    family.gguf.windows = .listed
+    family.gguf.windowedBaseKey = "rope_theta"
+    family.gguf.requiresHead = true
+    family.gguf.identifyingKey = GGUFKeyNames.window
+    family.mlx = MLXProgram { $0.windows = .layerTypes }
     return family
   }()
 }

@@ -26,6 +26,15 @@ extension ModelFamily {
     family.defaults.epsilon = 1e-5
     family.defaults.contextLength = 4096
     family.understoodKeys = ["sliding_window", "partial_rotary_factor"]
+    family.gguf.statesIgnoredWindow = true
+    family.gguf.holdsLengthDivisors = true
+    family.gguf.turnedShareKey = "partial_rotary_factor"
+    family.mlx = MLXProgram {
+      $0.scalings = .phi3
+      $0.biases = .none
+      $0.readsHeadSize = false
+      $0.shareKey = "partial_rotary_factor"
+    }
     return family
   }()
 }

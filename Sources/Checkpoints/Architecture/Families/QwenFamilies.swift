@@ -20,6 +20,8 @@ extension ModelFamily {
     }
     family.understoodKeys = ["sliding_window", "use_sliding_window", "max_window_layers", "layer_types"]
     family.defaults.contextLength = 32_768
+    family.gguf.biases = [.queriesKeysValues]
+    family.mlx = MLXProgram { $0.readsHeadSize = false }
     return family
   }()
 
@@ -51,6 +53,8 @@ extension ModelFamily {
     ]
     family.defaults.headSize = 128
     family.defaults.contextLength = 32_768
+    family.gguf.hasOwnHeadSize = true
+    family.mlx = MLXProgram { $0.biases = .none }
     return family
   }()
 }

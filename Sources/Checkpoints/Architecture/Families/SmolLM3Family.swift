@@ -9,8 +9,8 @@ extension ModelFamily {
       let usual = parts
       let rotary = RotaryDescription(
         sizes.attention, parameters: try RotaryParameters(keys, sizes, theta: 2_000_000))
-      let windows = try keys.optionalWindows(sizes.layerCount)
       let turns = try keys.turningLayers(sizes.layerCount)
+      let windows = try keys.smolLM3Windows(turns)
       let attentionHasBias = try keys.optionalBool("attention_bias") ?? false
       let feedForwardHasBias = try keys.optionalBool("mlp_bias") ?? false
       let kinds = zip(windows, turns).map { LayerKind(window: $0, turns: $1) }
@@ -33,8 +33,13 @@ extension ModelFamily {
     family.defaults.contextLength = 32_768
     family.understoodKeys = [
       "attention_bias", "mlp_bias", "sliding_window", "use_sliding_window", "layer_types", "no_rope_layers",
-      "no_rope_layer_interval", "max_window_layers",
+      "no_rope_layer_interval",
     ]
+    family.gguf.turningLayers = .allButEvery(4)
+    family.gguf.fixedMembers = [.init("no_rope_layer_interval", .integer(4))]
+    // transformers windows the layers that do not turn, from whichever layer on.
+    family.ignoredKeys = ["max_window_layers"]
+    family.mlx = MLXProgram { $0.windows = .layerTypes }
     return family
   }()
 
@@ -56,5 +61,11 @@ extension ConfigurationKeys {
       throw malformed(name, "must be a list of \(count) numbers, 1 for each layer that turns")
     }
     return list.map { $0.integer != 0 }
+  }
+  /// The windows of the layers: with `use_sliding_window`, of those that do not turn, or as `layer_types` says.
+  fileprivate func smolLM3Windows(_ turns: [Bool]) throws(FormatError) -> [Int?] {
+    let isUsed = try optionalBool("use_sliding_window") ?? false
+    let window = isUsed ? try window(missing: nil) : nil
+    return try windowedLayers(turns.count) { !turns[$0] }.map { $0 ? window : nil }
   }
 }

@@ -24,7 +24,8 @@ extension ModelFamily {
             .linears(
               .down,
               [
-                TensorSlot("mlp.c_proj", gguf: "ffn_down", [sizes.stream, sizes.feedForward], hasBias: hasBias)
+                TensorSlot(
+                  "mlp.c_proj", gguf: "ffn_down", [sizes.stream, sizes.feedForward], hasBias: hasBias)
               ]),
           ]),
         ]))
@@ -36,6 +37,13 @@ extension ModelFamily {
     family.defaults.tiesEmbeddings = true
     family.defaults.contextLength = 4096
     family.understoodKeys = ["use_bias", "sliding_window"]
+    family.gguf.normKind = .standardDeviation
+    family.gguf.biases = LinearGroupKind.dense
+    family.mlx = MLXProgram {
+      $0.scalings = .none
+      $0.biases = .all
+      $0.readsHeadSize = false
+    }
     return family
   }()
 }

@@ -55,6 +55,28 @@ struct Pattern: Sendable {
     return nil
   }
 
+  /// Replaces every match.
+  ///
+  /// - Parameters:
+  ///   - text: Valid UTF-8.
+  ///   - content: Takes the place of each match.
+  /// - Returns: The text, or nil if there is no match.
+  func replacingMatches(in text: Span<UInt8>, with content: [UInt8]) -> [UInt8]? {
+    guard var match = firstMatch(in: text, from: 0) else { return nil }
+    var result: [UInt8] = []
+    result.reserveCapacity(text.count)
+    var position = 0
+    while true {
+      for i in position..<match.lowerBound { result.append(text[i]) }
+      result += content
+      position = match.upperBound
+      guard let next = firstMatch(in: text, from: position) else { break }
+      match = next
+    }
+    for i in position..<text.count { result.append(text[i]) }
+    return result
+  }
+
   /// Returns the end of the match that continues with a step at an offset, or nil if there is none.
   private func endOfMatch(
     from step: Int, in text: Span<UInt8>, at start: Int, _ deadEnds: inout DeadEnds

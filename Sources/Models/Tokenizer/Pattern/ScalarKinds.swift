@@ -20,6 +20,8 @@ struct ScalarKinds: OptionSet {
   static let assigned = ScalarKinds(rawValue: ~named("Cn").rawValue)
   /// The scalars that `Digits` splits off.
   static let digits = named("N").union(laterNumber)
+  /// The combining marks.
+  static let marks = named("M")
   /// The general categories of word characters outside ASCII; alphabetic scalars are word characters too.
   static let word = named("M").union(named("Nd")).union(named("Pc"))
 

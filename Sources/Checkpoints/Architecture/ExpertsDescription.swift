@@ -1,0 +1,181 @@
+package import Kernels
+
+/// Feed-forward networks of which each token uses a few, chosen by a router.
+package struct ExpertsDescription: Sendable, Equatable {
+  /// The softmax that gives the weights of a token's experts.
+  package enum Weighting: Sendable, Equatable {
+    /// Over the chosen experts, so that the weights of a token add up to 1.
+    case amongChosen
+    /// Over all experts.
+    case amongAll
+  }
+
+  /// One gated feed-forward network.
+  package struct Expert: Sendable, Equatable {
+    /// `[inside, stream]`; its output is activated.
+    package let gate: TensorSlot
+    /// `[inside, stream]`; its output multiplies the activated gate.
+    package let up: TensorSlot
+    /// `[stream, inside]`.
+    package let down: TensorSlot
+
+    /// Joins the linears of an expert.
+    package init(gate: TensorSlot, up: TensorSlot, down: TensorSlot) {
+      self.gate = gate
+      self.up = up
+      self.down = down
+    }
+  }
+
+  /// The matrix whose outputs rank the experts, `[experts, stream]`.
+  package let router: TensorSlot
+  /// The experts, in the order of the router's outputs.
+  package let experts: [Expert]
+  /// The number of experts of a token, at least 1 and at most as many as there are.
+  package let chosenCount: Int
+  /// The weights of a token's experts.
+  package let weighting: Weighting
+  /// The activation of the gates.
+  package let activation: Activation
+  /// How checkpoints may hold the weights of all experts together.
+  package let fusion: ExpertFusion?
+  /// The module below which MLX stacks the linears of all experts, relative to the layer.
+  package let stack: String
+
+  /// Describes experts and their router.
+  package init(
+    router: TensorSlot, experts: [Expert], chosenCount: Int, weighting: Weighting, activation: Activation,
+    fusion: ExpertFusion?, stack: String
+  ) {
+    precondition((1...experts.count).contains(chosenCount), "\(chosenCount) of \(experts.count) experts")
+    self.router = router
+    self.experts = experts
+    self.chosenCount = chosenCount
+    self.weighting = weighting
+    self.activation = activation
+    self.fusion = fusion
+    self.stack = stack
+  }
+
+  /// The groups of linears, expert by expert.
+  package var groups: [LinearGroupKind] {
+    experts.indices.flatMap { [.expertGateAndUp($0), .expertDown($0)] }
+  }
+
+  /// The tensors, the router first.
+  ///
+  /// - Parameter norm: The norm whose output the experts read, if any.
+  func entries(norm: NormDescription?) -> [LayerDescription.Entry] {
+    var entries = [
+      LayerDescription.Entry(slot: router, group: nil, ownNorm: nil, norm: norm, isRouter: true)
+    ]
+    for (index, expert) in experts.enumerated() {
+      for slot in [expert.gate, expert.up] {
+        entries.append(
+          LayerDescription.Entry(slot: slot, group: .expertGateAndUp(index), ownNorm: nil, norm: norm))
+      }
+      entries.append(
+        LayerDescription.Entry(slot: expert.down, group: .expertDown(index), ownNorm: nil, norm: nil))
+    }
+    return entries
+  }
+}
+
+/// The tensors of a checkpoint that hold the weights of all experts of a layer.
+///
+/// `m.gate_up_proj` has gate and up, `m.down_proj` the linear back to the stream. Biases are
+/// `m.gate_up_proj_bias` and `m.down_proj_bias`.
+package struct ExpertFusion: Sendable, Equatable {
+  /// The order of the dimensions.
+  package enum Order: Sendable, Equatable {
+    /// `[experts, gate then up, stream]` and `[experts, stream, inside]`: each slice is a weight.
+    case outputsFirst
+    /// `[experts, stream, gate and up in turn]` and `[experts, inside, stream]`: each slice is transposed.
+    case inputsFirst
+  }
+
+  /// The module of the two tensors, relative to the layer.
+  package let module: String
+  /// The order of the dimensions.
+  package let order: Order
+
+  /// Names the module of fused tensors.
+  package init(_ module: String, order: Order) {
+    self.module = module
+    self.order = order
+  }
+}
+
+extension DecoderParts {
+  /// The maximum number of experts of a layer.
+  private static let expertLimit = 1 << 12
+
+  /// The names of an expert's linears, and where other programs put them.
+  struct ExpertNames {
+    /// The module of the experts, relative to the layer: `mlp.experts`.
+    var module = "mlp.experts"
+    /// The linears of an expert: gate, up and down.
+    var linears = ["gate_proj", "up_proj", "down_proj"]
+    /// The module of the router, relative to the layer.
+    var router = "mlp.gate"
+    /// The module below which MLX stacks the linears.
+    var stack = "mlp.switch_mlp"
+  }
+
+  /// Experts without a norm before them.
+  ///
+  /// - Parameters:
+  ///   - keys: The keys of `config.json`, for the number of experts of a token.
+  ///   - names: The modules.
+  ///   - count: The number of experts.
+  ///   - missingChosenCount: The number of experts of a token if no key states it.
+  ///   - width: The width inside an expert.
+  ///   - weighting: The weights of a token's experts.
+  ///   - activation: The activation of the gates.
+  ///   - hasBias: Whether router and experts have biases.
+  ///   - fusion: How checkpoints may hold the weights of all experts together.
+  /// - Throws: `FormatError` when a token has more experts than there are.
+  func experts(
+    _ keys: ConfigurationKeys, _ names: ExpertNames, count: Int, missingChosenCount: Int, width: Int,
+    weighting: ExpertsDescription.Weighting, activation: Activation, hasBias: Bool = false,
+    fusion: ExpertFusion? = nil
+  ) throws(FormatError) -> LayerOperation {
+    let key = "num_experts_per_tok"
+    let chosenCount = try keys.optionalSize(key) ?? missingChosenCount
+    guard chosenCount <= count else {
+      throw keys.malformed(key, "\(chosenCount) experts per token are more than the \(count) that there are")
+    }
+    let inside = ModelAxis(.feedForward, width)
+    let experts = (0..<count).map { expert in
+      func slot(_ linear: Int, _ gguf: String, _ axes: [ModelAxis]) -> TensorSlot {
+        TensorSlot(
+          "\(names.module).\(expert).\(names.linears[linear])", gguf: "\(gguf).\(expert)", axes,
+          hasBias: hasBias)
+      }
+      return ExpertsDescription.Expert(
+        gate: slot(0, "ffn_gate", [inside, sizes.stream]), up: slot(1, "ffn_up", [inside, sizes.stream]),
+        down: slot(2, "ffn_down", [sizes.stream, inside]))
+    }
+    return .experts(
+      ExpertsDescription(
+        router: TensorSlot(
+          names.router, gguf: "ffn_gate_inp", [ModelAxis(.other, count), sizes.stream], hasBias: hasBias),
+        experts: experts, chosenCount: chosenCount, weighting: weighting, activation: activation,
+        fusion: fusion, stack: names.stack))
+  }
+
+  /// Reads the number of experts, which newer configurations name differently.
+  ///
+  /// - Parameters:
+  ///   - keys: The keys of `config.json`.
+  ///   - missing: The number if no key states it.
+  /// - Throws: `FormatError` when it is no number of experts, or two keys contradict each other.
+  static func expertCount(_ keys: ConfigurationKeys, missing: Int) throws(FormatError) -> Int {
+    let older = try keys.optionalSize("num_experts", limit: expertLimit)
+    let newer = try keys.optionalSize("num_local_experts", limit: expertLimit)
+    if let older, let newer, older != newer {
+      throw keys.malformed("num_experts", "\(older) contradicts num_local_experts, \(newer)")
+    }
+    return newer ?? older ?? missing
+  }
+}

@@ -1,0 +1,68 @@
+extension ModelFamily {
+  /// Qwen 3 with experts as the feed-forward part of most layers.
+  package static let qwen3Moe: ModelFamily = {
+    var family = ModelFamily(
+      modelType: "qwen3_moe", className: "Qwen3MoeForCausalLM", ggufArchitecture: "qwen3moe"
+    ) { sizes, keys throws(FormatError) in
+      let parts = DecoderParts(sizes)
+      let rotary = RotaryDescription(sizes.attention, parameters: try RotaryParameters(keys, sizes))
+      let isWindowed = try keys.optionalBool("use_sliding_window") ?? false
+      let window = isWindowed ? try keys.window(missing: 4096) : nil
+      let hasBias = try keys.optionalBool("attention_bias") ?? false
+      let isNormalized = try keys.optionalBool("norm_topk_prob") ?? false
+      let experts = try parts.experts(
+        keys, DecoderParts.ExpertNames(), count: try DecoderParts.expertCount(keys, missing: 128),
+        missingChosenCount: 8, width: try keys.optionalSize("moe_intermediate_size") ?? 768,
+        weighting: isNormalized ? .amongChosen : .amongAll, activation: sizes.activation,
+        fusion: ExpertFusion("mlp.experts", order: .outputsFirst))
+      let attention = sizes.attention.with(window: window)
+      return parts.model(
+        layers: parts.layers(try keys.layersWithExperts(sizes.layerCount)) { hasExperts in
+          [
+            LayerPart(
+              [.norm(parts.norm("input_layernorm", gguf: "attn_norm"))]
+                + parts.attention(
+                  attention, rotary, inputsHaveBias: hasBias, outputHasBias: hasBias,
+                  norms: parts.queryAndKeyNorms(attention))),
+            LayerPart(
+              [.norm(parts.norm("post_attention_layernorm", gguf: "ffn_norm"))]
+                + (hasExperts ? [experts] : parts.gatedFeedForward())),
+          ]
+        })
+    }
+    family.defaults.keyValueHeadCount = 4
+    family.defaults.contextLength = 32_768
+    family.understoodKeys = [
+      "attention_bias", "sliding_window", "use_sliding_window", "num_experts", "num_local_experts",
+    ]
+    family.ignoredKeys = ["max_window_layers"]
+    family.aliasesForMLX = [("num_experts", "num_local_experts")]
+    family.defaultsForMLX = [
+      ("num_experts", .integer(128)), ("num_experts_per_tok", .integer(8)),
+      ("decoder_sparse_step", .integer(1)), ("mlp_only_layers", .array([])),
+      ("moe_intermediate_size", .integer(768)), ("num_key_value_heads", .integer(4)),
+      ("norm_topk_prob", .bool(false)), ("max_position_embeddings", .integer(32_768)),
+    ]
+    return family
+  }()
+}
+
+extension ConfigurationKeys {
+  /// Whether each layer has experts: every `decoder_sparse_step`-th, except those in `mlp_only_layers`.
+  ///
+  /// - Parameter count: The number of layers.
+  /// - Throws: `FormatError` when a key is no number or no list of layers.
+  fileprivate func layersWithExperts(_ count: Int) throws(FormatError) -> [Bool] {
+    let step = try optionalSize("decoder_sparse_step") ?? 1
+    let name = "mlp_only_layers"
+    var dense: Set<Int> = []
+    if let value = value(name) {
+      guard let list = value.array else { throw malformed(name, "must be a list of layers") }
+      for item in list {
+        guard let layer = item.integer, layer >= 0 else { throw malformed(name, "must be a list of layers") }
+        dense.insert(layer)
+      }
+    }
+    return (0..<count).map { ($0 + 1) % step == 0 && !dense.contains($0) }
+  }
+}

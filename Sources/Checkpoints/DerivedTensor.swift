@@ -1,0 +1,107 @@
+import Synchronization
+
+/// A tensor that is made from others of the same checkpoint when it is read.
+package enum DerivedTensor: Sendable {
+  /// A part of a tensor.
+  case slice(TensorSlice, of: TensorInfo)
+  /// Tensors of one shape after each other.
+  case stack([TensorInfo])
+}
+
+/// The place of a matrix, or of a vector as its only row, in the elements of a larger tensor.
+package struct TensorSlice: Sendable, Equatable {
+  /// The index of the first element.
+  package var start: Int
+  /// The number of rows.
+  package let rowCount: Int
+  /// The number of columns.
+  package let columnCount: Int
+  /// The distance of neighbouring rows, in elements.
+  package let rowStride: Int
+  /// The distance of neighbouring columns, in elements.
+  package let columnStride: Int
+
+  /// Describes rows that follow each other in the tensor.
+  package init(start: Int, rows rowCount: Int, columns columnCount: Int) {
+    self.init(start: start, rows: rowCount, columns: columnCount, rowStride: columnCount, columnStride: 1)
+  }
+
+  /// Describes rows and columns at any distance.
+  package init(start: Int, rows rowCount: Int, columns columnCount: Int, rowStride: Int, columnStride: Int) {
+    self.start = start
+    self.rowCount = rowCount
+    self.columnCount = columnCount
+    self.rowStride = rowStride
+    self.columnStride = columnStride
+  }
+
+  /// Whether the elements follow each other in the tensor.
+  private var isContiguous: Bool { columnStride == 1 && (rowCount == 1 || rowStride == columnCount) }
+
+  /// Takes the elements out of the tensor's bytes; elements that follow each other are not copied.
+  ///
+  /// - Parameters:
+  ///   - bytes: The bytes of the whole tensor, which has every element of the slice.
+  ///   - width: The bytes of an element.
+  fileprivate func cut(_ bytes: TensorBytes, elementWidth width: Int) -> TensorBytes {
+    if isContiguous {
+      return bytes.slice(start * width..<(start + rowCount * columnCount) * width)
+    }
+    var result: [UInt8] = []
+    result.reserveCapacity(rowCount * columnCount * width)
+    bytes.withSpan { span in
+      for row in 0..<rowCount {
+        for column in 0..<columnCount {
+          let place = (start + row * rowStride + column * columnStride) * width
+          for byte in 0..<width { result.append(span.byte(at: place + byte)) }
+        }
+      }
+    }
+    return TensorBytes(result)
+  }
+}
+
+/// A store in which some tensors are made from others.
+struct StoreWithDerivedTensors: TensorStore {
+  private let base: any TensorStore
+  /// The tensors that are made, by name.
+  private let derived: [String: DerivedTensor]
+  private let last = LastTensor()
+
+  init(base: any TensorStore, derived: [String: DerivedTensor]) {
+    self.base = base
+    self.derived = derived
+  }
+
+  func bytes(of tensor: TensorInfo) throws -> TensorBytes {
+    switch derived[tensor.name] {
+    case nil: return try base.bytes(of: tensor)
+    case .slice(let slice, let source):
+      let bytes = try last.bytes(of: source) { try base.bytes(of: source) }
+      return slice.cut(bytes, elementWidth: source.dtype.bitWidth / 8)
+    case .stack(let parts):
+      var bytes: [UInt8] = []
+      bytes.reserveCapacity(tensor.byteCount)
+      for part in parts { try base.bytes(of: part).withSpan { bytes += $0.copiedBytes() } }
+      return TensorBytes(bytes)
+    }
+  }
+
+  func bytes(of asset: Asset) throws -> TensorBytes { try base.bytes(of: asset) }
+
+  func storedForm(of tensor: TensorInfo) -> StoredForm? { base.storedForm(of: tensor) }
+
+  var weightFileNames: [String] { base.weightFileNames }
+}
+
+/// The tensor that was read last, because its other slices are usually read next.
+private final class LastTensor: Sendable {
+  private let last = Mutex<(name: String, bytes: TensorBytes)?>(nil)
+
+  func bytes(of tensor: TensorInfo, _ read: () throws -> TensorBytes) throws -> TensorBytes {
+    if let last = last.withLock({ $0 }), last.name == tensor.name { return last.bytes }
+    let bytes = try read()
+    last.withLock { $0 = (tensor.name, bytes) }
+    return bytes
+  }
+}

@@ -1,0 +1,173 @@
+/// A tokenizer of SentencePiece's kind, as the metadata of a GGUF file.
+struct GGUFExportPieces {
+  private let file: GGUFExportTokenizerFile
+  private let tokens: [GGUFExportToken]
+  private let form: SentencePieceForm
+
+  /// Takes a tokenizer.
+  ///
+  /// - Parameters:
+  ///   - file: Its model has `byte_fallback`.
+  ///   - tokens: Normal, added and unused ones; the others are told apart here.
+  ///   - form: How it treats spaces.
+  init(file: GGUFExportTokenizerFile, tokens: [GGUFExportToken], form: SentencePieceForm) {
+    self.file = file
+    self.form = form
+    let unknown = file.json["model"]?["unk_token"]?.string
+    self.tokens = tokens.map { token in
+      var token = token
+      if token.text == unknown { token.kind = .unknown }
+      if token.kind == .normal, Self.isByte(token.text) { token.kind = .byte }
+      return token
+    }
+  }
+
+  /// The texts that llama.cpp tokenizes differently.
+  var notices: [String] {
+    var notices: [String] = []
+    if let exception = form.exception {
+      notices.append("llama.cpp puts a space before \(exception), so that their tokens differ")
+    }
+    if !cutsSpacesFirst {
+      notices.append("llama.cpp takes runs of spaces out of a text first, so that tokens beside them differ")
+    }
+    return notices
+  }
+
+  /// Whether merging makes the added tokens of several spaces before it joins a space to anything else.
+  ///
+  /// llama.cpp cuts them out of a text before it merges.
+  private var cutsSpacesFirst: Bool {
+    let space = SentencePieceForm.space
+    var runs: Set<ExactText> = []
+    for token in tokens
+    where token.kind == .userDefined && token.text.unicodeScalars.allSatisfy({ String($0) == space }) {
+      runs.insert(ExactText(token.text))
+    }
+    guard !runs.isEmpty, let merges = try? file.merges() else { return true }
+    let others = merges.drop { runs.contains(ExactText($0.replacing(" ", with: ""))) || !$0.contains(space) }
+    return !others.contains { runs.contains(ExactText($0.replacing(" ", with: ""))) }
+  }
+
+  /// The keys of `llama`: tokens merge by score.
+  ///
+  /// - Throws: `FormatError.notExact` when no scores give the merges of the tokenizer.
+  func llamaMembers() throws(FormatError) -> [GGUFExportMember] {
+    let scores = try scores()
+    return [
+      .init("tokenizer.ggml.model", .string("llama")),
+      .init("tokenizer.ggml.pre", .string("default")),
+      texts,
+      .init("tokenizer.ggml.scores", .array(elementType: .float32, scores.map { .float32($0) })),
+      GGUFExportToken.kinds(of: tokens),
+    ]
+  }
+
+  /// The keys of `gemma4`: tokens merge by the list of merges.
+  ///
+  /// - Throws: `FormatError.notExact` when llama.cpp would cut a text differently.
+  func gemma4Members() throws(FormatError) -> [GGUFExportMember] {
+    guard !form.addsPrefixSpace else {
+      throw file.refusal("normalizer", "llama.cpp puts no space before a text of Gemma 4")
+    }
+    let merges = try file.merges()
+    let lineBreak = UInt8(ascii: "\n")
+    for merge in merges {
+      let text = merge.utf8.filter { $0 != UInt8(ascii: " ") }
+      guard !text.contains(lineBreak) || text.allSatisfy({ $0 == lineBreak }) else {
+        throw file.refusal("model.merges", "'\(merge)' joins line breaks to other characters")
+      }
+    }
+    try requireMerging()
+    return [
+      .init("tokenizer.ggml.model", .string("gemma4")),
+      texts,
+      // llama.cpp's converter writes this score for all of them.
+      .init(
+        "tokenizer.ggml.scores",
+        .array(elementType: .float32, tokens.map { _ in .float32(-1000) })),
+      GGUFExportToken.kinds(of: tokens),
+      .init("tokenizer.ggml.merges", .array(elementType: .string, merges.map { .string($0) })),
+    ]
+  }
+
+  private var texts: GGUFExportMember {
+    GGUFExportMember(
+      "tokenizer.ggml.tokens",
+      .array(
+        elementType: .string,
+        tokens.map { token in
+          // llama.cpp looks for these in the text as it is.
+          .string(
+            token.kind == .userDefined
+              ? token.text.replacing(SentencePieceForm.space, with: " ") : token.text)
+        }))
+  }
+
+  private static func isByte(_ text: String) -> Bool {
+    let bytes = Array(text.utf8)
+    guard bytes.count == 6, bytes.starts(with: "<0x".utf8), bytes[5] == UInt8(ascii: ">") else {
+      return false
+    }
+    return UInt8(String(decoding: bytes[3..<5], as: UTF8.self), radix: 16) != nil
+  }
+
+  /// Checks what llama.cpp always does.
+  private func requireMerging() throws(FormatError) {
+    guard tokens.count(where: { $0.kind == .byte }) == 256 else {
+      throw file.refusal("model.vocab", "llama.cpp needs a token for each byte")
+    }
+    guard file.json["model"]?["ignore_merges"]?.bool != true else {
+      throw file.refusal("model.ignore_merges", "is true, and llama.cpp merges every text")
+    }
+  }
+
+  /// The scores of all tokens: minus the rank of the first merge that makes one.
+  private func scores() throws(FormatError) -> [Float] {
+    try requireMerging()
+    let merges = try normalMerges()
+    var ids: [ExactText: Int] = [:]
+    for (id, token) in tokens.enumerated() where token.kind == .normal { ids[ExactText(token.text)] = id }
+    var scores = tokens.map { $0.kind == .normal ? -Float(merges.count) : 0 }
+    for (rank, merge) in merges.enumerated().reversed() {
+      if let id = ids[ExactText(merge.left + merge.right)] { scores[id] = -Float(rank) }
+    }
+    try compare(merges, scores)
+    return scores
+  }
+
+  /// The merges of normal tokens; llama.cpp cuts the others out of a text before it merges.
+  private func normalMerges() throws(FormatError) -> [(left: String, right: String)] {
+    var others: Set<ExactText> = []
+    for token in tokens where token.kind != .normal { others.insert(ExactText(token.text)) }
+    var merges: [(left: String, right: String)] = []
+    for text in try file.merges() {
+      let parts = text.split(separator: " ", omittingEmptySubsequences: false)
+      guard parts.count == 2 else { continue }
+      let merge = (left: String(parts[0]), right: String(parts[1]))
+      let texts = [merge.left, merge.right, merge.left + merge.right]
+      if !texts.contains(where: { others.contains(ExactText($0)) }) { merges.append(merge) }
+    }
+    return merges
+  }
+
+  /// Compares the merges with those that llama.cpp makes by scores.
+  private func compare(
+    _ merges: [(left: String, right: String)], _ scores: [Float]
+  ) throws(FormatError) {
+    let pieces = tokens.indices.map {
+      SentencePieceVocabulary.Piece(tokens[$0].text, score: scores[$0], kind: tokens[$0].kind)
+    }
+    let made = try SentencePieceVocabulary(pieces).merges(path: file.path)
+    for (merge, other) in zip(merges, made)
+    where ExactText(merge.left + merge.right) != ExactText(other.left + other.right) {
+      throw file.refusal(
+        "model.merges",
+        "llama.cpp merges '\(other.left)' and '\(other.right)' before '\(merge.left)' and '\(merge.right)'")
+    }
+    guard merges.count == made.count else {
+      throw file.refusal(
+        "model.merges", "llama.cpp makes \(made.count) merges of these tokens, there are \(merges.count)")
+    }
+  }
+}

@@ -1,0 +1,233 @@
+import Checkpoints
+import Kernels
+
+/// The experts that tokens are sent to, and their weights.
+struct ExpertRoutes: Sendable {
+  /// The tokens of one expert.
+  struct Expert: Sendable {
+    /// The rows of the tokens, ascending.
+    var tokens: [Int] = []
+    /// The weight of the expert's output for each of `tokens`.
+    var weights: [Float] = []
+  }
+
+  /// The tokens of each expert.
+  fileprivate(set) var experts: [Expert]
+}
+
+extension Transformer {
+  /// Chooses the experts of each token: those of the largest logits, the first ones among equals.
+  ///
+  /// - Parameters:
+  ///   - description: The experts.
+  ///   - logits: The outputs of the router, `[tokens, experts]`.
+  func routes(of description: ExpertsDescription, logits: Matrix) -> ExpertRoutes {
+    let none = ExpertRoutes.Expert()
+    var routes = ExpertRoutes(experts: [ExpertRoutes.Expert](repeating: none, count: logits.columnCount))
+    for token in 0..<logits.rowCount {
+      let row = Array(logits.values[logits.row(token)])
+      let chosen = row.largest(description.chosenCount)
+      for (expert, weight) in zip(chosen, description.weights(of: chosen, among: row)) {
+        routes.experts[expert].tokens.append(token)
+        routes.experts[expert].weights.append(weight)
+      }
+    }
+    return routes
+  }
+
+  /// Computes the weighted sums of the outputs of each token's experts, expert by expert.
+  ///
+  /// - Parameters:
+  ///   - description: The experts.
+  ///   - x: `[tokens, stream]`.
+  ///   - layer: The layer's weights.
+  ///   - environment: The context of the tokens.
+  /// - Returns: `[tokens, stream]`.
+  func output(
+    of description: ExpertsDescription, _ x: Matrix, _ layer: DecoderLayer,
+    in environment: inout some LayerEnvironment
+  ) -> Matrix {
+    let logits = environment.product(layer[router: description.router], x)
+    var result = Matrix(rows: x.rowCount, columns: x.columnCount)
+    for (index, expert) in routes(of: description, logits: logits).experts.enumerated()
+    where !expert.tokens.isEmpty {
+      let both = environment.product(layer[.expertGateAndUp(index)], x.rows(expert.tokens))
+      let output = environment.product(
+        layer[.expertDown(index)], gated(both, by: description.activation))
+      result.add(output, to: expert.tokens, weights: expert.weights)
+    }
+    return result
+  }
+
+  /// Computes the input of an expert's linears for some tokens.
+  ///
+  /// - Parameters:
+  ///   - group: The linears.
+  ///   - description: The experts.
+  ///   - x: The input of all experts, `[all tokens, stream]`.
+  ///   - tokens: The rows of the tokens.
+  ///   - layer: The layer's weights.
+  /// - Returns: `[tokens, in]`.
+  func input(
+    of group: LinearGroupKind, _ description: ExpertsDescription, _ x: Matrix, _ tokens: [Int],
+    _ layer: DecoderLayer
+  ) -> Matrix {
+    guard !tokens.isEmpty else { return Matrix(rows: 0, columns: layer[group].inputCount) }
+    let rows = x.rows(tokens)
+    guard case .expertDown(let expert) = group else { return rows }
+    return gated(layer[.expertGateAndUp(expert)](rows), by: description.activation)
+  }
+
+  /// Computes the gradient of the input of experts and adds those of their trained parameters.
+  ///
+  /// The outputs of the experts are computed again. The gradient reaches the input through the experts and
+  /// through the weights that the router gives them; which experts are chosen counts as fixed.
+  ///
+  /// - Parameters:
+  ///   - description: The experts.
+  ///   - x: The input, `[tokens, stream]`.
+  ///   - dy: The gradient of the output, `[tokens, stream]`.
+  ///   - layer: The layer's weights.
+  ///   - gradients: Added to.
+  ///   - lend: Receives each group that a token reaches, its input and the gradient of its outputs.
+  /// - Returns: `[tokens, stream]`.
+  func inputGradient(
+    of description: ExpertsDescription, _ x: Matrix, _ dy: Matrix, _ layer: DecoderLayer,
+    _ gradients: inout LayerGradients, _ lend: (LinearGroupKind, Matrix, Matrix) -> Void
+  ) -> Matrix {
+    let router = layer[router: description.router]
+    let logits = router(x)
+    let routes = routes(of: description, logits: logits)
+    var dx = Matrix(rows: x.rowCount, columns: x.columnCount)
+    // The gradient of each weight, at the place of its logit.
+    var weightGradients = Matrix(rows: logits.rowCount, columns: logits.columnCount)
+    for (index, expert) in routes.experts.enumerated() where !expert.tokens.isEmpty {
+      let (inner, outer) = (
+        layer.index(of: .expertGateAndUp(index)), layer.index(of: .expertDown(index))
+      )
+      let rows = x.rows(expert.tokens)
+      let both = layer.groups[inner](rows)
+      let inside = gated(both, by: description.activation)
+      let output = layer.groups[outer](inside)
+      var gradient = dy.rows(expert.tokens)
+      for (i, token) in expert.tokens.enumerated() {
+        let place = token * logits.columnCount + index
+        weightGradients.values[place] = dot(
+          output.values.span.extracting(output.row(i)), gradient.values.span.extracting(gradient.row(i)))
+      }
+      gradient.multiplyRows(by: expert.weights)
+      lend(.expertDown(index), inside, gradient)
+      var insideGradient = Matrix.unspecified(rows: inside.rowCount, columns: inside.columnCount)
+      layer.groups[outer].backward(
+        x: inside, dy: gradient, gradients: &gradients.groups[outer], into: &insideGradient)
+      let bothGradient = gatedBackward(both, by: description.activation, gradient: insideGradient)
+      lend(.expertGateAndUp(index), rows, bothGradient)
+      var rowsGradient = Matrix.unspecified(rows: rows.rowCount, columns: rows.columnCount)
+      layer.groups[inner].backward(
+        x: rows, dy: bothGradient, gradients: &gradients.groups[inner], into: &rowsGradient)
+      dx.add(rowsGradient, to: expert.tokens, weights: nil)
+    }
+    let logitGradients = description.logitGradients(weightGradients, routes, logits)
+    var throughRouter = Matrix.unspecified(rows: x.rowCount, columns: x.columnCount)
+    var none = router.linears.map { LinearGradients(for: $0, training: []) }
+    router.backward(x: x, dy: logitGradients, gradients: &none, into: &throughRouter)
+    add(throughRouter, to: &dx)
+    return dx
+  }
+}
+
+extension ExpertsDescription {
+  /// The weights of a token's chosen experts.
+  fileprivate func weights(of chosen: [Int], among logits: [Float]) -> [Float] {
+    switch weighting {
+    case .amongChosen: return softmaxed(chosen.map { logits[$0] })
+    case .amongAll:
+      let shares = softmaxed(logits)
+      return chosen.map { shares[$0] }
+    }
+  }
+
+  /// Computes the gradients of the router's outputs from those of the weights of chosen experts.
+  ///
+  /// - Parameters:
+  ///   - gradients: `[tokens, experts]`, 0 for experts that were not chosen.
+  ///   - routes: The chosen experts.
+  ///   - logits: The router's outputs, `[tokens, experts]`.
+  /// - Returns: `[tokens, experts]`.
+  fileprivate func logitGradients(_ gradients: Matrix, _ routes: ExpertRoutes, _ logits: Matrix) -> Matrix {
+    var shares = Matrix(rows: logits.rowCount, columns: logits.columnCount)
+    switch weighting {
+    case .amongChosen:
+      for (index, expert) in routes.experts.enumerated() {
+        for (token, weight) in zip(expert.tokens, expert.weights) {
+          shares.values[token * shares.columnCount + index] = weight
+        }
+      }
+    case .amongAll:
+      for token in 0..<logits.rowCount {
+        shares.values.replaceSubrange(shares.row(token), with: softmaxed(Array(logits.values[logits.row(token)])))
+      }
+    }
+    var result = gradients
+    for token in 0..<logits.rowCount {
+      let row = logits.row(token)
+      let mean = row.reduce(Float(0)) { $0 + shares.values[$1] * gradients.values[$1] }
+      for i in row { result.values[i] = shares.values[i] * (gradients.values[i] - mean) }
+    }
+    return result
+  }
+}
+
+/// Exponentials that add up to 1.
+private func softmaxed(_ logits: [Float]) -> [Float] {
+  var shares = logits
+  var span = shares.mutableSpan
+  softmax(&span, validCount: logits.count)
+  return shares
+}
+
+extension [Float] {
+  /// The indices of the largest values, the largest first; among equals the first one comes first.
+  fileprivate func largest(_ count: Int) -> [Int] {
+    var chosen: [Int] = []
+    chosen.reserveCapacity(count + 1)
+    for index in indices {
+      var place = chosen.count
+      // A value that is not a number is larger than none.
+      while place > 0, self[index] > self[chosen[place - 1]] || self[chosen[place - 1]].isNaN { place -= 1 }
+      guard place < count else { continue }
+      chosen.insert(index, at: place)
+      if chosen.count > count { chosen.removeLast() }
+    }
+    return chosen
+  }
+}
+
+extension Matrix {
+  /// A copy of some rows, in the order given.
+  fileprivate func rows(_ rows: [Int]) -> Matrix {
+    var result = Matrix.unspecified(rows: rows.count, columns: columnCount)
+    for (i, row) in rows.enumerated() {
+      result.values.replaceSubrange(result.row(i), with: values[self.row(row)])
+    }
+    return result
+  }
+
+  /// Multiplies each row by its own factor.
+  fileprivate mutating func multiplyRows(by factors: [Float]) {
+    for (i, factor) in factors.enumerated() {
+      for j in row(i) { values[j] *= factor }
+    }
+  }
+
+  /// Adds the rows of another matrix to some rows of this one, each once.
+  fileprivate mutating func add(_ other: Matrix, to rows: [Int], weights: [Float]?) {
+    let columnCount = columnCount
+    var span = values.mutableSpan
+    for (i, row) in rows.enumerated() {
+      var target = span.slice(row * columnCount..<(row + 1) * columnCount)
+      addScaled(
+        other.values.span.extracting(other.row(i)), scale: weights.map { $0[i] } ?? 1, to: &target)
+    }
+  }
+}
