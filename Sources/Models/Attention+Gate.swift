@@ -6,6 +6,7 @@ extension Matrix {
   /// - Parameters:
   ///   - gates: `[rows, any]`.
   ///   - start: The column of the first gate.
+  /// - Returns: The products, of the same shape.
   func gated(byColumnsOf gates: Matrix, from start: Int) -> Matrix {
     var result = self
     let columnCount = columnCount

@@ -101,7 +101,9 @@ extension Decoder {
   /// - Returns: The residual stream at the last new token of each sequence.
   private mutating func extend(_ additions: [Addition]) throws -> Matrix {
     let additions = additions.map { repeated($0) }
-    var hidden = try model.embed(additions.flatMap(\.tokens))
+    let tokens = additions.flatMap(\.tokens)
+    var hidden = try model.embed(tokens)
+    sequences.layerInputs = model.layerInputs?(tokens, hidden)
     sequences.pieces = pieces(of: additions)
     for (index, layer) in model.layers.enumerated() {
       sequences.layer = index
@@ -154,6 +156,8 @@ private struct SequenceEnvironment: LayerEnvironment, Sendable {
   var pieces: [SequencePiece] = []
   /// The index of the current layer.
   var layer = 0
+  /// The inputs of the layers beside the stream for the new tokens; nil without them.
+  var layerInputs: Matrix?
 
   func product(_ group: LinearGroup, _ x: Matrix) -> Matrix {
     products == .fastest && x.rowCount == 1 ? group.outputs(ofSingle: x) : group(x)
@@ -173,7 +177,12 @@ private struct SequenceEnvironment: LayerEnvironment, Sendable {
   }
 
   mutating func attend(_ queriesKeysValues: Matrix, _ attention: Attention) -> Matrix {
-    keep(queriesKeysValues, attention.description)
+    var layer = layer
+    if case .borrows(let lender) = attention.description.sharing {
+      layer = lender
+    } else {
+      keep(queriesKeysValues, attention.description)
+    }
     return attention.forward(
       queriesKeysValues,
       over: pieces.map {
@@ -190,6 +199,11 @@ private struct SequenceEnvironment: LayerEnvironment, Sendable {
       values += result.values
     }
     return Matrix(rows: x.rowCount, columns: recurrence.outputWidth, values: values)
+  }
+
+  func multiply(_ x: Matrix, byLayerInput columns: Range<Int>) -> Matrix {
+    guard let layerInputs else { preconditionFailure("the layers get inputs beside the stream") }
+    return x.multiplied(byColumns: columns, of: layerInputs)
   }
 
   /// Caches the keys and values of the new tokens.

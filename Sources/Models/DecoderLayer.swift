@@ -35,7 +35,7 @@ extension Transformer {
         case .norm(let norm): norms.append(try reader.norm(tensor, norm))
         case .vector: vectors.append((tensor.slot, try reader.vector(tensor)))
         case .router: routers.append((tensor.slot, LinearGroup([try reader.linear(tensor)])))
-        case .embedding, .head: preconditionFailure("'\(tensor.module)' is in no layer")
+        case .embedding, .matrix, .head: preconditionFailure("'\(tensor.module)' is in no layer")
         }
       }
       self.norms = norms

@@ -108,6 +108,7 @@ struct DeltaNetHead: Sendable {
   /// - Parameters:
   ///   - states: Those of `forwardKeepingStates`.
   ///   - gradient: The gradient of the results of all heads, `[tokens, valueWidth]`.
+  /// - Returns: The gradients of this head's inputs.
   func backward(from states: [[Float]], _ gradient: Matrix) -> Gradients {
     var gradients = Gradients(
       queries: Matrix(rows: tokenCount, columns: keys.columnCount),

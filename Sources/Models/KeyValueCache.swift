@@ -73,7 +73,8 @@ package struct KeyValueCache: Sendable {
     let operations = c.description.layers.lazy.flatMap(\.parts).flatMap(\.operations)
     return operations.reduce(0) { sum, operation in
       switch operation {
-      case .attention(let attention): sum + 2 * 4 * capacity(tokens) * attention.keyValueWidth
+      case .attention(let attention):
+        sum + (attention.borrowsKeys ? 0 : 2 * 4 * capacity(tokens) * attention.keyValueWidth)
       case .recurrence(let recurrence): sum + 4 * recurrence.stateCount
       default: sum
       }

@@ -33,6 +33,22 @@ extension Matrix {
     }
   }
 
+  /// Puts the last columns of another matrix, from a column on, to the right of this one.
+  func beside(_ other: Matrix, from start: Int) -> Matrix {
+    let added = other.columnCount - start
+    var result = Matrix.unspecified(rows: rowCount, columns: columnCount + added)
+    let (columnCount, width) = (columnCount, columnCount + added)
+    var target = result.values.mutableSpan
+    parallelRows(of: &target, columnCount: width, rowsPerChunk: 32) { rows, part in
+      for (i, row) in rows.enumerated() {
+        for j in 0..<columnCount { part[i * width + j] = values[row * columnCount + j] }
+        let from = row * other.columnCount + start
+        for j in 0..<added { part[i * width + columnCount + j] = other.values[from + j] }
+      }
+    }
+    return result
+  }
+
   /// Puts ranges of columns side by side.
   func selectingColumns(_ ranges: [Range<Int>]) -> Matrix {
     let width = ranges.reduce(0) { $0 + $1.count }

@@ -43,21 +43,24 @@ package struct StreamedTransformer: Sendable {
     let length = windows.lazy.map(\.count).max() ?? 0
     let rotary = frame.rotaryTables(positions: length)
     let atOnce = frame.windowsAtOnce(length: length)
-    let size = max(1, blockLimit / max(4 * length * frame.configuration.hiddenSize, 1))
+    let inputWidth = frame.configuration.description.layerInputs?.totalWidth ?? 0
+    let width = frame.configuration.hiddenSize + inputWidth
+    let size = max(1, blockLimit / max(4 * length * width, 1))
     for start in stride(from: 0, to: windows.count, by: size) {
       let block = start..<min(start + size, windows.count)
-      var streams = try windows[block].map(frame.embed)
+      var streams = try windows[block].map { tokens in
+        let hidden = try frame.embed(tokens)
+        let inputs = frame.layerInputs?(tokens, hidden)
+        return Stream(hidden: hidden, environment: WindowEnvironment(rotary: rotary, layerInputs: inputs))
+      }
       let layerCount = frame.configuration.layerCount
       for index in 0..<layerCount {
         let layer = try layer(index)
-        streams.update(atOnce: atOnce) { stream in
-          var environment = WindowEnvironment(rotary: rotary)
-          frame.run(layer, &stream, in: &environment)
-        }
+        streams.update(atOnce: atOnce) { frame.run(layer, &$0.hidden, in: &$0.environment) }
         progress(block.lowerBound + block.count * (index + 1) / layerCount)
       }
       for (i, stream) in streams.enumerated() {
-        try then(block.lowerBound + i, frame.finalNorm(stream))
+        try then(block.lowerBound + i, frame.finalNorm(stream.hidden))
       }
     }
   }
@@ -71,15 +74,22 @@ extension StreamedTransformer {
   }
 }
 
-extension [Matrix] {
-  /// Changes every matrix, `count` of them in parallel.
-  fileprivate mutating func update(atOnce count: Int, _ body: @Sendable (inout Matrix) -> Void) {
+/// A window between two layers.
+private struct Stream: Sendable {
+  /// `[tokens, hidden]`.
+  var hidden: Matrix
+  var environment: WindowEnvironment
+}
+
+extension [Stream] {
+  /// Changes every window, `count` of them in parallel.
+  fileprivate mutating func update(atOnce count: Int, _ body: @Sendable (inout Stream) -> Void) {
     for start in stride(from: 0, to: self.count, by: count) {
       let part = Array(self[start..<Swift.min(start + count, self.count)])
       let changed = parallelMap(part.count) { i in
-        var matrix = part[i]
-        body(&matrix)
-        return matrix
+        var stream = part[i]
+        body(&stream)
+        return stream
       }
       replaceSubrange(start..<start + changed.count, with: changed)
     }

@@ -82,7 +82,7 @@ extension Transformer {
     case .gate(let activation): return gated(before, by: activation)
     case .activation(let activation): return activated(before, by: activation)
     case .headNorms, .linears, .separateHeads, .columns, .rotary, .attention, .recurrence, .scale,
-      .experts:
+      .layerInput, .experts:
       preconditionFailure("an input that is neither kept nor cheap")
     }
   }
@@ -128,7 +128,8 @@ extension Transformer {
     case .gate(let activation): return gatedBackward(x, by: activation, gradient: dy)
     case .activation(let activation): return activatedBackward(x, by: activation, gradient: dy)
     case .experts(let experts): return inputGradient(of: experts, x, dy, layer, &gradients, lend)
-    case .separateHeads, .columns, .rotary, .scale: preconditionFailure("this gradient needs no input")
+    case .separateHeads, .columns, .rotary, .scale, .layerInput:
+      preconditionFailure("this gradient needs no input")
     }
   }
 
@@ -141,6 +142,7 @@ extension Transformer {
     case .separateHeads(let attention): return dy.separatingHeads(attention, inverse: true)
     case .columns(let ranges): return dy.returningColumns(ranges)
     case .scale(let factor): dy.multiply(by: factor)
+    case .layerInput: preconditionFailure("layers with inputs beside the stream are not trained")
     case .norm, .headNorms, .linears, .attention, .recurrence, .gate, .activation, .experts:
       preconditionFailure("an operation without its input")
     }

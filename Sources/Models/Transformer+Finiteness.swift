@@ -13,9 +13,10 @@ extension Transformer {
     if let error = notFinite(hidden, layout.embedding.module, [(layout.embedding.module, embedding)]) {
       return error
     }
-    let rotary = rotaryTables(positions: tokens.count)
+    var environment = WindowEnvironment(
+      rotary: rotaryTables(positions: tokens.count), layerInputs: layerInputs?(tokens, hidden))
     for (index, layer) in layers.enumerated() {
-      forward(layer, &hidden, rotary: rotary)
+      run(layer, &hidden, in: &environment)
       guard !hidden.isFinite else { continue }
       if let error = notFinite(layout.layer(index), of: layer) { return error }
       return .notFinite(place("the output of layer \(index)"))
@@ -36,7 +37,7 @@ extension Transformer {
       switch tensor.role {
       case .norm(let norm): values = layer[norm: norm].weights
       case .vector: values = layer[vector: tensor.slot]
-      case .embedding, .linear, .head, .router: continue
+      case .embedding, .linear, .matrix, .head, .router: continue
       }
       guard let index = values.firstIndex(where: { !$0.isFinite }) else { continue }
       return .notFinite(place("tensor '\(tensor.name)': value \(index)"))

@@ -14,8 +14,9 @@ extension Transformer {
       guard (0..<configuration.vocabularySize).contains(id) else {
         throw ModelError.tokenOutOfRange(id: id, vocabularySize: configuration.vocabularySize)
       }
+      let known = configuration.description.placeholders[id] ?? id
       var row = values.slice(i * width..<(i + 1) * width)
-      embedding.unpack(rows: id..<id + 1, columns: 0..<width, into: &row)
+      embedding.unpack(rows: known..<known + 1, columns: 0..<width, into: &row)
     }
     let scale = configuration.description.embeddingScale
     if scale != 1 { hidden.multiply(by: scale) }
@@ -31,7 +32,7 @@ extension Transformer {
   /// - Throws: `ModelError.tokenOutOfRange`.
   package func finalHidden(_ tokens: [Int32], rotary: RotaryTables) throws -> Matrix {
     var hidden = try embed(tokens)
-    var environment = WindowEnvironment(rotary: rotary)
+    var environment = WindowEnvironment(rotary: rotary, layerInputs: layerInputs?(tokens, hidden))
     for layer in layers { run(layer, &hidden, in: &environment) }
     return finalNorm(hidden)
   }

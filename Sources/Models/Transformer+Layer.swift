@@ -12,12 +12,24 @@ protocol LayerEnvironment {
   mutating func attend(_ queriesKeysValues: Matrix, _ attention: Attention) -> Matrix
   /// Passes the tokens in order through a state.
   mutating func recur(_ x: Matrix, _ recurrence: some Recurrence) -> Matrix
+  /// Multiplies by some columns of the layers' inputs beside the stream.
+  func multiply(_ x: Matrix, byLayerInput columns: Range<Int>) -> Matrix
 }
 
 /// A whole window, from its first token.
 struct WindowEnvironment: LayerEnvironment {
   /// At least as many positions as there are tokens.
   let rotary: RotaryTables
+  /// The inputs of the layers beside the stream, `[tokens, layers · width]`; nil without them.
+  var layerInputs: Matrix?
+  /// Queries, keys and values of the layers whose keys and values later layers read, by layer.
+  private var lent: [Int: Matrix] = [:]
+
+  /// Takes the tables, and what `Transformer.layerInputs` gives for the tokens.
+  init(rotary: RotaryTables, layerInputs: Matrix? = nil) {
+    self.rotary = rotary
+    self.layerInputs = layerInputs
+  }
 
   func product(_ group: LinearGroup, _ x: Matrix) -> Matrix { group(x) }
 
@@ -25,8 +37,21 @@ struct WindowEnvironment: LayerEnvironment {
     rotary[description].turn(&queriesKeysValues, inverse: false)
   }
 
-  func attend(_ queriesKeysValues: Matrix, _ attention: Attention) -> Matrix {
-    attention.forward(queriesKeysValues)
+  mutating func attend(_ queriesKeysValues: Matrix, _ attention: Attention) -> Matrix {
+    switch attention.description.sharing {
+    case nil: break
+    case .lends(let layer): lent[layer] = queriesKeysValues
+    case .borrows(let layer):
+      guard let lender = lent[layer] else { preconditionFailure("layer \(layer) has not been computed") }
+      let keys = lender.columnCount - 2 * attention.description.keyValueWidth
+      return attention.forward(queriesKeysValues.beside(lender, from: keys))
+    }
+    return attention.forward(queriesKeysValues)
+  }
+
+  func multiply(_ x: Matrix, byLayerInput columns: Range<Int>) -> Matrix {
+    guard let layerInputs else { preconditionFailure("the layers get inputs beside the stream") }
+    return x.multiplied(byColumns: columns, of: layerInputs)
   }
 
   func recur(_ x: Matrix, _ recurrence: some Recurrence) -> Matrix { recurrence.forward(x) }
@@ -63,6 +88,7 @@ extension Transformer {
     case .gate(let activation): x = gated(x, by: activation)
     case .activation(let activation): x = activated(x, by: activation)
     case .scale(let factor): x.multiply(by: factor)
+    case .layerInput(let columns): x = environment.multiply(x, byLayerInput: columns)
     case .experts(let experts): x = output(of: experts, x, layer, in: &environment)
     }
   }
@@ -148,7 +174,7 @@ extension LayerOperation {
   /// Whether the backward pass reads the operation's input.
   var needsInput: Bool {
     switch self {
-    case .rotary, .separateHeads, .columns, .scale: false
+    case .rotary, .separateHeads, .columns, .scale, .layerInput: false
     case .norm, .headNorms, .linears, .attention, .recurrence, .gate, .activation, .experts: true
     }
   }
@@ -159,7 +185,7 @@ extension LayerOperation {
     switch self {
     case .norm, .gate, .activation: true
     case .headNorms, .linears, .separateHeads, .columns, .rotary, .attention, .recurrence, .scale,
-      .experts:
+      .layerInput, .experts:
       false
     }
   }

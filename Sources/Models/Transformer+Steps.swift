@@ -146,7 +146,8 @@ extension LayerOperation {
   fileprivate var mixesTokens: Bool {
     switch self {
     case .attention, .recurrence: true
-    case .norm, .headNorms, .linears, .separateHeads, .columns, .rotary, .gate, .activation, .scale, .experts:
+    case .norm, .headNorms, .linears, .separateHeads, .columns, .rotary, .gate, .activation, .scale,
+      .layerInput, .experts:
       false
     }
   }
@@ -167,5 +168,9 @@ private struct RecomputingEnvironment: LayerEnvironment {
 
   func recur(_ x: Matrix, _ recurrence: some Recurrence) -> Matrix {
     preconditionFailure("what a recurrence gives is kept")
+  }
+
+  func multiply(_ x: Matrix, byLayerInput columns: Range<Int>) -> Matrix {
+    preconditionFailure("layers with inputs beside the stream are not paused")
   }
 }

@@ -14,6 +14,8 @@ public struct Transformer: Sendable {
   let layout: ModelLayout
   /// `[vocabulary, hidden]`.
   package var embedding: Weight
+  /// The inputs of the layers beside the stream, if there are any.
+  var layerInputs: LayerInputs?
   /// The decoder layers, first to last.
   package var layers: [DecoderLayer]
   /// The norm after the last layer.
@@ -46,6 +48,7 @@ public struct Transformer: Sendable {
         .unsupported("an adapter of the embedding is not supported"))
     }
     self.embedding = embedding.weight
+    layerInputs = try LayerInputs(layout, reader)
     layers = try (0..<c.layerCount).map { try DecoderLayer($0, layout, reader) }
     finalNorm = try reader.norm(layout.finalNorm, c.description.finalNorm)
     hasOwnHead = try layout.outputHead(in: checkpoint) == .own
@@ -64,6 +67,7 @@ extension Transformer {
     set {
       head.operands = newValue
       attentionOperands = newValue
+      layerInputs?.operands = newValue
       for index in layers.indices { layers[index].setOperands(newValue) }
     }
   }
@@ -80,5 +84,14 @@ extension Transformer {
         }
       }
     }
+  }
+}
+
+extension Transformer {
+  /// Rejects a model whose layers need more than the stream, for passes that pause or train layer by layer.
+  ///
+  /// - Throws: `ModelError.connectedLayers`.
+  package func requireSeparateLayers() throws(ModelError) {
+    guard configuration.description.layersReadStreamOnly else { throw .connectedLayers(path: path) }
   }
 }

@@ -7,7 +7,10 @@ import Testing
 /// Families whose layers have states or attention of their own, on small random models.
 @Suite struct RecurrentFamilyTests {
   enum Kind: String, CaseIterable, Sendable {
-    case qwen3_5, lfm2, lfm2WithBias, gemma4
+    case qwen3_5, lfm2, lfm2WithBias, gemma4, connectedGemma4
+
+    /// Those whose layers read the stream alone, so that windows can pause.
+    static var separate: [Kind] { allCases.filter { $0 != .connectedGemma4 } }
 
     func model() throws -> FamilyModel {
       switch self {
@@ -15,6 +18,7 @@ import Testing
       case .lfm2: try .lfm2()
       case .lfm2WithBias: try .lfm2(bias: true)
       case .gemma4: try .gemma4()
+      case .connectedGemma4: try .connectedGemma4()
       }
     }
   }
@@ -35,7 +39,7 @@ import Testing
     let tokens = Array(sampleTokens.prefix(20))
     let rotary = model.rotaryTables(positions: tokens.count)
     let expected = model.logits(try model.finalHidden(tokens, rotary: rotary))
-    var decoder = Decoder(model, slots: 2, capacity: tokens.count, products: .independent)
+    var decoder = Decoder(model, slots: 2, capacity: tokens.count + 3, products: .independent)
     // Another sequence beside it changes nothing.
     _ = try decoder.read(Array(tokens.suffix(3)), slot: 1)
     var logits = try decoder.read(Array(tokens.prefix(promptCount)))
@@ -55,7 +59,7 @@ import Testing
     #expect(try decoder.read(Array(sampleTokens.prefix(4))) == first)
   }
 
-  @Test(arguments: Kind.allCases)
+  @Test(arguments: Kind.separate)
   func `a window that pauses has the output of one that does not`(kind: Kind) throws {
     let model = try model(kind)
     let tokens = Array(sampleTokens.prefix(20))
@@ -74,7 +78,7 @@ import Testing
     }
   }
 
-  @Test(arguments: Kind.allCases, [0, 1])
+  @Test(arguments: Kind.separate, [0, 1])
   func `the gradients are those of finite differences`(kind: Kind, layer: Int) throws {
     let model = try model(kind)
     let tokens = Array(sampleTokens.prefix(20))
@@ -93,8 +97,8 @@ import Testing
     #expect(gradients.count == model.layers[layer].groups.count)
     for (group, gradient) in gradients {
       let norm = gradient.squaredNorm.squareRoot()
-      // Along the gradient the loss rises by its norm for each unit; the step is far above the rounding of singles.
-      let step = 2e-3
+      // Along the gradient the loss rises by its norm for each unit: by 0.02, far above the rounding of singles.
+      let step = min(2e-3, 0.02 / norm)
       let losses = try [step, -step].map { size in
         var moved = model
         moved.layers[layer][group].add(gradient.values, times: size / norm)
@@ -111,6 +115,31 @@ import Testing
     #expect(layout.isLayerLinear(mixer + "in_proj_qkv") && layout.isLayerLinear(mixer + "out_proj"))
     #expect(!layout.isLayerLinear(mixer + "in_proj_a") && !layout.isLayerLinear(mixer + "in_proj_b"))
     #expect(!layout.isLayerLinear("model.visual.layers.0.proj"))
+  }
+
+  @Test(arguments: Kind.allCases)
+  func `layer by layer from the file is the same as at once`(kind: Kind) throws {
+    let checkpoint = try kind.model().write(to: folder.path("model"))
+    let model = try Transformer(checkpoint)
+    let windows = [Array(sampleTokens.prefix(20)), Array(sampleTokens.suffix(20))]
+    let rotary = model.rotaryTables(positions: 20)
+    try StreamedTransformer(model, of: checkpoint).finalHidden(windows) { index, hidden in
+      let expected = try model.finalHidden(windows[index], rotary: rotary)
+      #expect(hidden == expected)
+    }
+  }
+
+  @Test func `layers that need more than the stream are refused by the checkpoint`() throws {
+    let connected = try model(.connectedGemma4)
+    let error = #expect(throws: ModelError.self) { try connected.requireSeparateLayers() }
+    #expect(error?.description.hasPrefix(folder.path("model") + ": ") == true)
+    #expect(throws: Never.self) { try model(.gemma4).requireSeparateLayers() }
+  }
+
+  @Test func `other parts of a larger model are named in a notice`() throws {
+    let notices = try FamilyModel.qwen3_5().write(to: folder.path("model")).notices
+    #expect(notices.count == 1)
+    #expect(notices.first?.contains("'model.visual', 'mtp'") == true)
   }
 
   @Test(arguments: ["A_log", "dt_bias", "conv1d.weight", "norm.weight"])

@@ -15,8 +15,10 @@ package struct AttentionDescription: Sendable, Equatable {
   /// One more score per query head, `[heads]`, which takes its share of the softmax and has no value; nil
   /// without one.
   package var sinks: TensorSlot?
-  /// Whether the result is multiplied by the sigmoid of a gate, which follows the values and is as wide as the
-  /// queries.
+  /// Whether its keys and values are those of another layer, or another layer reads them; nil if neither.
+  package var sharing: KeySharing?
+  /// Whether the result is multiplied by the sigmoid of a gate, which follows the values and is as wide as
+  /// the queries.
   package var isGated = false
 
   /// Describes attention whose scores are `q · k / sqrt(headSize)`.
@@ -27,12 +29,22 @@ package struct AttentionDescription: Sendable, Equatable {
     scale = 1 / Float(headSize).squareRoot()
   }
 
+  /// Whether it has queries only, and reads the keys and values of another layer.
+  package var borrowsKeys: Bool { if case .borrows = sharing { true } else { false } }
   /// The width of the queries, and of the result.
   package var queryWidth: Int { headCount * headSize }
   /// The width of the keys, and of the values.
   package var keyValueWidth: Int { keyValueHeadCount * headSize }
   /// The width of queries, keys and values side by side.
   package var inputWidth: Int { queryWidth + 2 * keyValueWidth }
+}
+
+/// The keys and values that several layers have in common.
+package enum KeySharing: Sendable, Equatable {
+  /// Later layers read the keys and values of this layer, whose index is given.
+  case lends(Int)
+  /// The layer has queries only and reads the keys and values of the layer with this index.
+  case borrows(Int)
 }
 
 /// How the queries and keys of one layer turn with their positions.

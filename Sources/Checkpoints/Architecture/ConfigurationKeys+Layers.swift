@@ -40,6 +40,7 @@ extension ConfigurationKeys {
   ///   - count: The number of layers.
   ///   - kind: The name of the kind in `layer_types`.
   ///   - rule: Whether a layer is of the kind if `layer_types` is missing.
+  /// - Returns: One value per layer.
   /// - Throws: `FormatError` when `layer_types` has another number of layers or an unknown kind.
   func layers(
     _ count: Int, ofKind kind: String, _ rule: (Int) -> Bool

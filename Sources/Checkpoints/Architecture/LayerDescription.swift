@@ -14,6 +14,10 @@ package enum LinearGroupKind: Sendable, Hashable {
   case mixerInputs
   /// The linear from the result of a part with a state back to the residual stream.
   case mixerOutput
+  /// The linear from the residual stream to the width of the layer's input beside it.
+  case layerInputGate
+  /// The linear from the width of the layer's input back to the residual stream.
+  case layerInputProjection
   /// The gate of an expert, then the linear that it gates.
   case expertGateAndUp(Int)
   /// The linear from the inside of an expert back to the residual stream.
@@ -26,7 +30,9 @@ package enum LinearGroupKind: Sendable, Hashable {
   package var expert: Int? {
     switch self {
     case .expertGateAndUp(let expert), .expertDown(let expert): expert
-    case .queriesKeysValues, .attentionOutput, .gateAndUp, .down, .mixerInputs, .mixerOutput: nil
+    case .queriesKeysValues, .attentionOutput, .gateAndUp, .down, .mixerInputs, .mixerOutput, .layerInputGate,
+      .layerInputProjection:
+      nil
     }
   }
 }
@@ -56,6 +62,8 @@ package enum LayerOperation: Sendable, Equatable {
   case activation(Activation)
   /// Multiplies each element.
   case scale(Float)
+  /// Multiplies by some columns of the layers' inputs beside the stream.
+  case layerInput(Range<Int>)
   /// Replaces each token with the weighted sum of the outputs of its experts.
   case experts(ExpertsDescription)
 
@@ -65,7 +73,7 @@ package enum LayerOperation: Sendable, Equatable {
     case .linears(let kind, _): [kind]
     case .experts(let experts): experts.groups
     case .norm, .headNorms, .separateHeads, .columns, .rotary, .attention, .recurrence, .gate, .activation,
-      .scale:
+      .scale, .layerInput:
       []
     }
   }
@@ -76,7 +84,7 @@ package enum LayerOperation: Sendable, Equatable {
     case .linears(let kind, _): kind == group
     case .experts(let experts): group.expert.map { $0 < experts.experts.count } ?? false
     case .norm, .headNorms, .separateHeads, .columns, .rotary, .attention, .recurrence, .gate, .activation,
-      .scale:
+      .scale, .layerInput:
       false
     }
   }
@@ -190,7 +198,7 @@ extension LayerPart {
         add(recurrence.vectors)
         if let norm = recurrence.norm { add(norm) }
       case .experts(let experts): entries += experts.entries(norm: last)
-      case .separateHeads, .columns, .rotary, .gate, .activation, .scale: break
+      case .separateHeads, .columns, .rotary, .gate, .activation, .scale, .layerInput: break
       }
       last = norm
     }

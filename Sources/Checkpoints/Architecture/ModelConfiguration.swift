@@ -139,7 +139,9 @@ extension ModelConfiguration {
       throw keys.unsupported("model_type", "model type '\(type)' is not supported")
     }
     let inner = ConfigurationKeys(
-      json: text.inheriting(["tie_word_embeddings", "bos_token_id", "eos_token_id"], from: keys.json),
+      json: text.inheriting(
+        ["tie_word_embeddings", "bos_token_id", "eos_token_id"] + ConfigurationKeys.placeholderKeys,
+        from: keys.json),
       path: keys.path, prefix: "text_config.")
     let innerType =
       try inner.optionalText("model_type")

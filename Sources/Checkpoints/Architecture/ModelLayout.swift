@@ -8,6 +8,8 @@ package struct ModelTensor: Sendable, Equatable {
     case head
     /// A vector that is no norm.
     case vector
+    /// A matrix outside the layers.
+    case matrix
     /// The matrix that chooses the experts of a token; it is never quantized.
     case router
   }
@@ -35,7 +37,7 @@ package struct ModelTensor: Sendable, Equatable {
     switch role {
     case .linear, .head, .router: true
     case .norm(let norm): norm.kind == .standardDeviation
-    case .embedding, .vector: false
+    case .embedding, .vector, .matrix: false
     }
   }
 }
@@ -83,6 +85,19 @@ package struct ModelLayout: Sendable, Equatable {
     tensor(description.embedding, module: prefix + description.embedding.module, role: .embedding)
   }
 
+  /// The tensors of the layers' inputs beside the stream: table, projection and norm; none without such
+  /// inputs.
+  package var layerInputs: [ModelTensor] {
+    guard let inputs = description.layerInputs else { return [] }
+    func part(_ slot: TensorSlot, _ role: ModelTensor.Role) -> ModelTensor {
+      tensor(slot, module: prefix + slot.module, role: role)
+    }
+    return [
+      part(inputs.table, .matrix), part(inputs.projection, .matrix),
+      part(inputs.norm.slot, .norm(inputs.norm)),
+    ]
+  }
+
   /// The norm after the last layer, `[stream]`.
   package var finalNorm: ModelTensor {
     let norm = description.finalNorm
@@ -113,7 +128,7 @@ package struct ModelLayout: Sendable, Equatable {
     let layerCount = configuration.layerCount
     return (-1...layerCount).lazy.flatMap { index in
       switch index {
-      case -1: [embedding]
+      case -1: [embedding] + layerInputs
       case layerCount: [finalNorm]
       default: layer(index)
       }

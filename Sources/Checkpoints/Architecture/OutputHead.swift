@@ -20,7 +20,8 @@ extension ModelLayout {
     return try checkpoint.hasEqualTensors(head.module, embedding.module) ? .embedding : .own
   }
 
-  /// Notices about tensors that contradict the configuration, one sentence each.
+  /// Notices about tensors that contradict the configuration or belong to other parts of a larger model, one
+  /// sentence each.
   ///
   /// - Throws: `FormatError` when a tensor cannot be read.
   package func notices(in checkpoint: Checkpoint) throws -> [String] {
@@ -38,7 +39,7 @@ extension ModelLayout {
         "\(ModelConfiguration.fileName) describes no biases, but '\(first.biasName)' is there"
           + (biases.count > 1 ? ", and \(biases.count - 1) more; they are used" : "; it is used"))
     }
-    return notices
+    return notices + (otherPartsNotice(in: checkpoint).map { [$0] } ?? [])
   }
 }
 

@@ -23,8 +23,9 @@ struct LayerWalk {
   /// - Parameters:
   ///   - model: The model.
   ///   - tokens: Windows of the same length.
-  /// - Throws: `ModelError.tokenOutOfRange`.
+  /// - Throws: `ModelError.connectedLayers` or `.tokenOutOfRange`.
   init(_ model: Transformer, _ tokens: [[Int32]]) throws {
+    try model.requireSeparateLayers()
     self.model = model
     let length = tokens.first?.count ?? 0
     rotary = model.rotaryTables(positions: length)

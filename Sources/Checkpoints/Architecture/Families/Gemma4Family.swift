@@ -1,19 +1,26 @@
 extension ModelFamily {
-  /// Gemma 4: other heads in layers that see the whole context, normalized values, and a factor per layer.
+  /// Gemma 4: other heads in layers that see the whole context, normalized values, and a factor per layer; in
+  /// small models also inputs per layer, and upper layers without keys and values of their own.
   package static let gemma4: ModelFamily = {
     var family = gemmaLike(
       modelType: "gemma4_text", className: "Gemma4ForCausalLM", ggufArchitecture: "gemma4"
     ) { sizes, keys throws(FormatError) in
       try keys.refuseOtherGemma4()
       let parts = DecoderParts(sizes)
-      let kinds = try keys.gemma4Layers(sizes)
+      let inputWidth = try keys.layerInputWidth(sizes)
+      let layers = try keys.gemma4Layers(sizes)
       var model = parts.gemmaModel(
-        kinds.map { kind in
-          LayerDescription(
-            parts.sandwich(parts.gemma4Attention(kind)),
+        layers.enumerated().map { index, layer in
+          let part = inputWidth.map { parts.layerInput(index, width: $0) }
+          return LayerDescription(
+            layer.parts(sizes).sandwich(parts.gemma4Attention(layer)) + (part.map { [$0] } ?? []),
             streamFactor: TensorSlot(
               "layer_scalar", gguf: "layer_output_scale", [ModelAxis(.other, 1)], ending: ""))
         })
+      model.placeholders = try keys.placeholders(sizes)
+      model.layerInputs = try inputWidth.map { width throws(FormatError) in
+        try parts.layerInputs(width: width, keys)
+      }
       model.logitCap = try keys.bound("final_logit_softcapping", missing: nil)
       return model
     }
@@ -23,7 +30,7 @@ extension ModelFamily {
     family.understoodKeys = [
       "attention_bias", "sliding_window", "layer_types", "final_logit_softcapping", "attention_k_eq_v",
       "use_bidirectional_attention", "enable_moe_block", "num_kv_shared_layers",
-      "hidden_size_per_layer_input", "partial_rotary_factor",
+      "hidden_size_per_layer_input", "partial_rotary_factor", "use_double_wide_mlp",
     ]
     // Without experts their numbers change nothing.
     family.ignoredKeys = ["num_experts"]
@@ -38,9 +45,31 @@ private struct Gemma4Layer {
   /// Whether the keys, before their norm, are the values, too.
   let keysAreValues: Bool
   let hasBias: Bool
+  /// Whether the feed-forward part is twice as wide.
+  var isDoubleWide = false
+
+  /// The parts of the layer that do not depend on its attention.
+  func parts(_ sizes: DecoderSizes) -> DecoderParts {
+    var sizes = sizes
+    if isDoubleWide { sizes.intermediateSize *= 2 }
+    return DecoderParts(sizes)
+  }
 }
 
 extension ConfigurationKeys {
+  /// The keys of the tokens that stand for images and sounds.
+  static let placeholderKeys = ["image_token_id", "video_token_id", "audio_token_id"]
+
+  /// The tokens that stand for images and sounds; transformers gives them the embedding of padding.
+  fileprivate func placeholders(_ sizes: DecoderSizes) throws(FormatError) -> [Int: Int] {
+    guard let padding = try tokens("pad_token_id").first, padding < sizes.vocabularySize else { return [:] }
+    var found: [Int: Int] = [:]
+    for name in Self.placeholderKeys {
+      for token in try tokens(name) { found[token] = padding }
+    }
+    return found
+  }
+
   fileprivate func refuseOtherGemma4() throws(FormatError) {
     if let kind = try optionalText("use_bidirectional_attention"), kind != "vision" {
       throw unsupported("use_bidirectional_attention", "attention to later tokens is not supported")
@@ -87,7 +116,41 @@ extension ConfigurationKeys {
           attention: global, rotary: RotaryDescription(global, parameters: parameters),
           keysAreValues: keysAreValues, hasBias: hasBias))
     }
+    return try sharingKeys(layers, windowed)
+  }
+
+  /// Gives the upper layers the keys and values of the last layer of the same kind below them.
+  private func sharingKeys(
+    _ layers: [Gemma4Layer], _ windowed: [Bool]
+  ) throws(FormatError) -> [Gemma4Layer] {
+    let name = "num_kv_shared_layers"
+    guard let value = value(name), value.integer != 0 else { return layers }
+    guard let count = value.integer, (1..<layers.count).contains(count) else {
+      throw malformed(name, "must be a number of layers below \(layers.count)")
+    }
+    let isDoubleWide = try optionalBool("use_double_wide_mlp") ?? false
+    let first = layers.count - count
+    var layers = layers
+    for index in first..<layers.count {
+      guard let source = (0..<first).last(where: { windowed[$0] == windowed[index] }) else {
+        throw malformed(name, "no layer has the keys and values of layer \(index)")
+      }
+      guard layers[source].attention.keyValueWidth == layers[index].attention.keyValueWidth else {
+        throw malformed(name, "layers \(source) and \(index) have heads of different widths")
+      }
+      layers[source].attention.sharing = .lends(source)
+      layers[index].attention.sharing = .borrows(source)
+      layers[index].isDoubleWide = isDoubleWide
+    }
     return layers
+  }
+
+  /// The width of each layer's input beside the stream; nil without such inputs.
+  fileprivate func layerInputWidth(_ sizes: DecoderSizes) throws(FormatError) -> Int? {
+    let name = "hidden_size_per_layer_input"
+    guard has(name) else { return 256 }
+    guard let value = value(name), value.integer != 0 else { return nil }
+    return try size(name, limit: Self.sizeLimit / sizes.layerCount)
   }
 
   /// The attention of a layer that sees the whole context, which has heads of its own.
@@ -131,8 +194,9 @@ extension DecoderParts {
     func linear(_ name: String, gguf: String, _ axis: ModelAxis) -> TensorSlot {
       TensorSlot("self_attn.\(name)_proj", gguf: gguf, [axis, sizes.stream], hasBias: layer.hasBias)
     }
-    var inputs = [linear("q", gguf: "attn_q", .queries(a)), linear("k", gguf: "attn_k", .keys(a))]
-    if !layer.keysAreValues {
+    var inputs = [linear("q", gguf: "attn_q", .queries(a))]
+    if !a.borrowsKeys { inputs.append(linear("k", gguf: "attn_k", .keys(a))) }
+    if !a.borrowsKeys, !layer.keysAreValues {
       inputs.append(linear("v", gguf: "attn_v", ModelAxis(.other, a.keyValueWidth)))
     }
     func norm(_ name: String, _ columns: Range<Int>, hasWeights: Bool = true) -> HeadNorm {
@@ -143,11 +207,11 @@ extension DecoderParts {
         columns: columns)
     }
     var operations: [LayerOperation] = [.linears(.queriesKeysValues, inputs)]
-    if layer.keysAreValues { operations.append(.columns([queries, keys, keys])) }
-    operations.append(
-      .headNorms([norm("q", queries), norm("k", keys), norm("v", values, hasWeights: false)]))
+    if layer.keysAreValues, !a.borrowsKeys { operations.append(.columns([queries, keys, keys])) }
+    let otherNorms = [norm("k", keys), norm("v", values, hasWeights: false)]
+    operations.append(.headNorms([norm("q", queries)] + (a.borrowsKeys ? [] : otherNorms)))
     return operations + [
-      .rotary(layer.rotary), .attention(a),
+      .rotary(a.borrowsKeys ? layer.rotary.withoutKeys : layer.rotary), .attention(a),
       .linears(
         .attentionOutput,
         [
@@ -156,5 +220,53 @@ extension DecoderParts {
             hasBias: layer.hasBias)
         ]),
     ]
+  }
+}
+
+extension DecoderParts {
+  /// The part that reads a layer's input beside the stream.
+  fileprivate func layerInput(_ index: Int, width: Int) -> LayerPart {
+    let inner = ModelAxis(.other, width)
+    return LayerPart([
+      .linears(
+        .layerInputGate, [TensorSlot("per_layer_input_gate", gguf: "inp_gate", [inner, sizes.stream])]),
+      .activation(sizes.activation), .layerInput(index * width..<(index + 1) * width),
+      .linears(
+        .layerInputProjection, [TensorSlot("per_layer_projection", gguf: "proj", [sizes.stream, inner])]),
+      .norm(norm("post_per_layer_input_norm", gguf: "post_norm")),
+    ])
+  }
+
+  /// The inputs of all layers beside the stream.
+  ///
+  /// - Throws: `FormatError` when some tokens have none.
+  fileprivate func layerInputs(
+    width: Int, _ keys: ConfigurationKeys
+  ) throws(FormatError) -> LayerInputsDescription {
+    let name = "vocab_size_per_layer_input"
+    let tokenCount = try keys.optionalSize(name) ?? 262_144
+    guard tokenCount >= sizes.vocabularySize else {
+      throw keys.malformed(name, "must be at least vocab_size, \(sizes.vocabularySize)")
+    }
+    let all = ModelAxis(.other, sizes.layerCount * width)
+    return LayerInputsDescription(
+      table: TensorSlot(
+        "embed_tokens_per_layer", gguf: "per_layer_token_embd", [ModelAxis(.other, tokenCount), all]),
+      tableFactor: Float(width).squareRoot(),
+      projection: TensorSlot(
+        "per_layer_model_projection", gguf: "per_layer_model_proj", [all, sizes.stream]),
+      projectionFactor: 1 / Float(sizes.hiddenSize).squareRoot(),
+      norm: NormDescription(
+        TensorSlot("per_layer_projection_norm", gguf: "per_layer_proj_norm", [ModelAxis(.other, width)]),
+        epsilon: sizes.normEpsilon),
+      factor: Float(0.5).squareRoot())
+  }
+}
+
+extension RotaryDescription {
+  /// The same angles for queries alone.
+  fileprivate var withoutKeys: RotaryDescription {
+    let queries = AttentionDescription(headCount: queryHeadCount, keyValueHeadCount: 0, headSize: headSize)
+    return RotaryDescription(queries, turnedCount: turnedCount, parameters: parameters)
   }
 }

@@ -69,7 +69,8 @@ extension DeltaNetDescription {
     }
     let widest = max(keyHeadCount * keyHeadSize, valueHeadCount * valueHeadSize)
     guard widest <= ConfigurationKeys.sizeLimit else {
-      throw keys.malformed("linear_num_value_heads", "the heads are wider than \(ConfigurationKeys.sizeLimit)")
+      throw keys.malformed(
+        "linear_num_value_heads", "the heads are wider than \(ConfigurationKeys.sizeLimit)")
     }
     guard sizes.activation == .silu else {
       throw keys.unsupported("hidden_act", "layers with a state are supported with 'silu' only")
