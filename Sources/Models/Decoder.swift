@@ -182,6 +182,16 @@ private struct SequenceEnvironment: LayerEnvironment, Sendable {
       })
   }
 
+  mutating func recur(_ x: Matrix, _ recurrence: some Recurrence) -> Matrix {
+    var values: [Float] = []
+    values.reserveCapacity(x.rowCount * recurrence.outputWidth)
+    for piece in pieces {
+      let result = recurrence.forward(x.rows(piece.rows), state: &caches[piece.slot].layers[layer].state)
+      values += result.values
+    }
+    return Matrix(rows: x.rowCount, columns: recurrence.outputWidth, values: values)
+  }
+
   /// Caches the keys and values of the new tokens.
   private mutating func keep(_ qkv: Matrix, _ attention: AttentionDescription) {
     let (start, width) = (attention.queryWidth, attention.keyValueWidth)

@@ -55,6 +55,9 @@ extension Transformer.DecoderLayer {
 
   /// Returns the norm of a description.
   package subscript(norm description: NormDescription) -> Norm {
+    guard description.hasWeights else {
+      return Norm(description, weights: [Float](repeating: 1, count: description.slot.axes[0].size))
+    }
     guard let norm = norms.first(where: { $0.description.slot.module == description.slot.module }) else {
       preconditionFailure("the layer has no norm '\(description.slot.module)'")
     }
@@ -77,6 +80,9 @@ extension Transformer.DecoderLayer {
     }
     return router.linear
   }
+
+  /// The factor of the stream after the last part.
+  var streamFactor: Float { description.streamFactor.map { self[vector: $0][0] } ?? 1 }
 
   /// Returns the index of a kind in `groups`.
   package func index(of kind: LinearGroupKind) -> Int {

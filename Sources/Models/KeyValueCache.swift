@@ -1,6 +1,6 @@
 import Checkpoints
 
-/// The cached keys and values of one sequence, for every layer.
+/// The cached keys and values of one sequence, or the state of a recurrence, for every layer.
 package struct KeyValueCache: Sendable {
   /// The cached keys and values of one layer.
   package struct Layer: Sendable {
@@ -10,6 +10,8 @@ package struct KeyValueCache: Sendable {
     fileprivate(set) var keys: [Float] = []
     /// `[room, key-value heads · headSize]`.
     fileprivate(set) var values: [Float] = []
+    /// The state of a recurrence after the last token; empty before the first one.
+    var state: [Float] = []
     /// The number of tokens that fit without growing, a multiple of `KeyValueCache.columns`.
     fileprivate(set) var room = 0
     /// The maximum number of tokens the cache can hold, a multiple of `KeyValueCache.columns`.
@@ -68,13 +70,14 @@ package struct KeyValueCache: Sendable {
 
   /// The bytes of a sequence at its full length.
   static func byteCount(_ c: ModelConfiguration, tokens: Int) -> Int {
-    let widths = c.description.layers.reduce(0) { sum, layer in
-      layer.parts.flatMap(\.operations).reduce(sum) { sum, operation in
-        guard case .attention(let attention) = operation else { return sum }
-        return sum + attention.keyValueWidth
+    let operations = c.description.layers.lazy.flatMap(\.parts).flatMap(\.operations)
+    return operations.reduce(0) { sum, operation in
+      switch operation {
+      case .attention(let attention): sum + 2 * 4 * capacity(tokens) * attention.keyValueWidth
+      case .recurrence(let recurrence): sum + 4 * recurrence.stateCount
+      default: sum
       }
     }
-    return 2 * 4 * capacity(tokens) * widths
   }
 
   private static func capacity(_ tokens: Int) -> Int { (tokens + columns - 1) / columns * columns }

@@ -33,6 +33,48 @@ extension Matrix {
     }
   }
 
+  /// Puts ranges of columns side by side.
+  func selectingColumns(_ ranges: [Range<Int>]) -> Matrix {
+    let width = ranges.reduce(0) { $0 + $1.count }
+    var result = Matrix.unspecified(rows: rowCount, columns: width)
+    var target = result.values.mutableSpan
+    parallelRows(of: &target, columnCount: width, rowsPerChunk: 32) { rows, part in
+      for (i, row) in rows.enumerated() {
+        let source = values.span.extracting(self.row(row))
+        var column = i * width
+        for range in ranges {
+          for j in range {
+            part[column] = source[j]
+            column += 1
+          }
+        }
+      }
+    }
+    return result
+  }
+
+  /// Computes the gradient of the matrix that `selectingColumns` got from that of its result.
+  ///
+  /// The gradients of a column that was selected more than once are added.
+  func returningColumns(_ ranges: [Range<Int>]) -> Matrix {
+    let width = ranges.reduce(0) { max($0, $1.upperBound) }
+    var result = Matrix(rows: rowCount, columns: width)
+    var target = result.values.mutableSpan
+    parallelRows(of: &target, columnCount: width, rowsPerChunk: 32) { rows, part in
+      for (i, row) in rows.enumerated() {
+        let source = values.span.extracting(self.row(row))
+        var column = 0
+        for range in ranges {
+          for j in range {
+            part[i * width + j] += source[column]
+            column += 1
+          }
+        }
+      }
+    }
+    return result
+  }
+
   /// Puts queries, keys and values that stand together for each head side by side: all queries, then all
   /// keys, then all values; or back.
   ///

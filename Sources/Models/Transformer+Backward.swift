@@ -53,6 +53,7 @@ extension Transformer {
     gradients: inout LayerGradients, rotary: RotaryTables,
     lending lend: (LinearGroupKind, Matrix, Matrix) -> Void = { _, _, _ in }
   ) {
+    finish(layer, &gradient)
     // The gradient of the sum of parts that read the same stream, while the first of them is still to come.
     var shared: Matrix?
     for (part, inputs) in zip(layer.description.parts, saved.inputs).reversed() {
@@ -80,7 +81,7 @@ extension Transformer {
     case .norm(let norm): return layer[norm: norm](before)
     case .gate(let activation): return gated(before, by: activation)
     case .activation(let activation): return activated(before, by: activation)
-    case .headNorms, .linears, .separateHeads, .rotary, .attention, .scale, .experts:
+    case .headNorms, .linears, .separateHeads, .columns, .rotary, .attention, .recurrence, .scale, .experts:
       preconditionFailure("an input that is neither kept nor cheap")
     }
   }
@@ -116,11 +117,17 @@ extension Transformer {
       var dx = Matrix.unspecified(rows: x.rowCount, columns: x.columnCount)
       layer.groups[index].backward(x: x, dy: dy, gradients: &gradients.groups[index], into: &dx)
       return dx
-    case .attention(let attention): return self.attention(attention, of: layer).backward(x, gradient: dy)
+    case .attention(let description):
+      let attention = attention(description, of: layer)
+      return description.isGated
+        ? attention.gatedBackward(x, gradient: dy) : attention.backward(x, gradient: dy)
+    case .recurrence(.deltaNet(let net)): return DeltaNet(net, of: layer).backward(x, gradient: dy)
+    case .recurrence(.shortConvolution(let short)):
+      return ShortConvolution(short, of: layer).backward(x, gradient: dy)
     case .gate(let activation): return gatedBackward(x, by: activation, gradient: dy)
     case .activation(let activation): return activatedBackward(x, by: activation, gradient: dy)
     case .experts(let experts): return inputGradient(of: experts, x, dy, layer, &gradients, lend)
-    case .separateHeads, .rotary, .scale: preconditionFailure("this gradient needs no input")
+    case .separateHeads, .columns, .rotary, .scale: preconditionFailure("this gradient needs no input")
     }
   }
 
@@ -131,8 +138,9 @@ extension Transformer {
     switch operation {
     case .rotary(let description): rotary[description].turn(&dy, inverse: true)
     case .separateHeads(let attention): return dy.separatingHeads(attention, inverse: true)
+    case .columns(let ranges): return dy.returningColumns(ranges)
     case .scale(let factor): dy.multiply(by: factor)
-    case .norm, .headNorms, .linears, .attention, .gate, .activation, .experts:
+    case .norm, .headNorms, .linears, .attention, .recurrence, .gate, .activation, .experts:
       preconditionFailure("an operation without its input")
     }
     return dy

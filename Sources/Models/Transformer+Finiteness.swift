@@ -32,9 +32,13 @@ extension Transformer {
   /// Returns an error for the first of a layer's tensors that is not finite.
   private func notFinite(_ tensors: [ModelTensor], of layer: DecoderLayer) -> ModelError? {
     for tensor in tensors {
-      guard case .norm(let norm) = tensor.role,
-        let index = layer[norm: norm].weights.firstIndex(where: { !$0.isFinite })
-      else { continue }
+      let values: [Float]
+      switch tensor.role {
+      case .norm(let norm): values = layer[norm: norm].weights
+      case .vector: values = layer[vector: tensor.slot]
+      case .embedding, .linear, .router, .head: continue
+      }
+      guard let index = values.firstIndex(where: { !$0.isFinite }) else { continue }
       return .notFinite(place("tensor '\(tensor.name)': value \(index)"))
     }
     for linear in layer.routers.flatMap(\.linear.linears) + layer.linears {

@@ -10,6 +10,8 @@ protocol LayerEnvironment {
   func turn(_ queriesKeysValues: inout Matrix, _ rotary: RotaryDescription)
   /// Computes the weighted values of every head from rotated queries and keys.
   mutating func attend(_ queriesKeysValues: Matrix, _ attention: Attention) -> Matrix
+  /// Passes the tokens in order through a state.
+  mutating func recur(_ x: Matrix, _ recurrence: some Recurrence) -> Matrix
 }
 
 /// A whole window, from its first token.
@@ -26,6 +28,8 @@ struct WindowEnvironment: LayerEnvironment {
   func attend(_ queriesKeysValues: Matrix, _ attention: Attention) -> Matrix {
     attention.forward(queriesKeysValues)
   }
+
+  func recur(_ x: Matrix, _ recurrence: some Recurrence) -> Matrix { recurrence.forward(x) }
 }
 
 extension Transformer {
@@ -46,8 +50,16 @@ extension Transformer {
       for norm in norms { layer[norm: norm.norm].apply(to: &x, columns: norm.columns) }
     case .linears(let kind, _): x = environment.product(layer[kind], x)
     case .separateHeads(let attention): x = x.separatingHeads(attention)
+    case .columns(let ranges): x = x.selectingColumns(ranges)
     case .rotary(let rotary): environment.turn(&x, rotary)
-    case .attention(let attention): x = environment.attend(x, self.attention(attention, of: layer))
+    case .attention(let attention):
+      let attended = environment.attend(x, self.attention(attention, of: layer))
+      x = attention.isGated ? attended.gated(byColumnsOf: x, from: attention.inputWidth) : attended
+    case .recurrence(let recurrence):
+      switch recurrence {
+      case .deltaNet(let net): x = environment.recur(x, DeltaNet(net, of: layer))
+      case .shortConvolution(let short): x = environment.recur(x, ShortConvolution(short, of: layer))
+      }
     case .gate(let activation): x = gated(x, by: activation)
     case .activation(let activation): x = activated(x, by: activation)
     case .scale(let factor): x.multiply(by: factor)
@@ -75,6 +87,12 @@ extension Transformer {
       for operation in part.operations { apply(operation, to: &x, of: layer, in: &environment) }
       add(x, to: &hidden)
     }
+    finish(layer, &hidden)
+  }
+
+  /// Multiplies the stream, or its gradient, by the layer's factor.
+  func finish(_ layer: DecoderLayer, _ stream: inout Matrix) {
+    if layer.description.streamFactor != nil { stream.multiply(by: layer.streamFactor) }
   }
 
   /// Runs one layer on the residual stream.
@@ -103,6 +121,7 @@ extension Transformer {
       add(x, to: &hidden)
       activations.inputs.append(inputs)
     }
+    finish(layer, &hidden)
     return activations
   }
 }
@@ -129,8 +148,8 @@ extension LayerOperation {
   /// Whether the backward pass reads the operation's input.
   var needsInput: Bool {
     switch self {
-    case .rotary, .separateHeads, .scale: false
-    case .norm, .headNorms, .linears, .attention, .gate, .activation, .experts: true
+    case .rotary, .separateHeads, .columns, .scale: false
+    case .norm, .headNorms, .linears, .attention, .recurrence, .gate, .activation, .experts: true
     }
   }
 
@@ -139,7 +158,8 @@ extension LayerOperation {
   var isComputedAgain: Bool {
     switch self {
     case .norm, .gate, .activation: true
-    case .headNorms, .linears, .separateHeads, .rotary, .attention, .scale, .experts: false
+    case .headNorms, .linears, .separateHeads, .columns, .rotary, .attention, .recurrence, .scale, .experts:
+      false
     }
   }
 }

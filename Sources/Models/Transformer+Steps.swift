@@ -20,8 +20,8 @@ package struct HaltedWindow: Sendable {
   fileprivate var part = 0
   /// The index of the part's operation that takes `value` as input.
   fileprivate var operation = 0
-  /// The output of attention, `[tokens, heads · headSize]`, while the window is paused after it, or the input
-  /// of experts, `[tokens, hidden]`; nil when the input is the residual stream.
+  /// The output of attention, `[tokens, heads · headSize]`, or of a recurrence, while the window is paused
+  /// after it, or the input of experts, `[tokens, hidden]`; nil when the input is the residual stream.
   ///
   /// The inputs of other groups follow from these two, so they are not kept.
   fileprivate var value: Matrix?
@@ -69,6 +69,7 @@ extension Transformer {
       }
       add(x, to: &window.hidden)
       (window.part, window.operation) = (window.part + 1, 0)
+      if window.part == parts.count { finish(layer, &window.hidden) }
     }
     guard window.part < parts.count else {
       window.part = 0
@@ -79,36 +80,36 @@ extension Transformer {
       return pause(&window, before: experts, at: target.operation, of: layer, in: &environment)
     }
     guard
-      let attention = operations[window.operation..<target.operation].lastIndex(where: \.isAttention)
+      let mixing = operations[window.operation..<target.operation].lastIndex(where: \.mixesTokens)
     else { return }
     var x = window.value ?? window.shared ?? window.hidden
     window.value = nil
-    for operation in operations[window.operation...attention] {
+    for operation in operations[window.operation...mixing] {
       apply(operation, to: &x, of: layer, in: &environment)
     }
-    (window.operation, window.value) = (attention + 1, x)
+    (window.operation, window.value) = (mixing + 1, x)
   }
 
   /// Pauses a window before experts.
   private func pause(
-    _ window: inout HaltedWindow, before experts: ExpertsDescription, at operation: Int, of layer: DecoderLayer,
-    in environment: inout WindowEnvironment
+    _ window: inout HaltedWindow, before experts: ExpertsDescription, at operation: Int,
+    of layer: DecoderLayer, in environment: inout WindowEnvironment
   ) {
     guard window.routes == nil else { return }
     var x = window.value ?? window.shared ?? window.hidden
     for operation in layer.description.parts[window.part].operations[window.operation..<operation] {
       apply(operation, to: &x, of: layer, in: &environment)
     }
-    window.routes = routes(of: experts, logits: environment.product(layer[router: experts.router], x))
+    window.routes = routes(of: experts, x, layer, in: &environment)
     (window.operation, window.value) = (operation, x)
   }
 
-  /// Returns the tokens whose inputs reach a group of linears of an expert; nil for a group that every token
-  /// reaches.
+  /// Finds the tokens whose inputs reach a group of linears.
   ///
   /// - Parameters:
   ///   - window: Paused before the group.
   ///   - group: The group.
+  /// - Returns: Their positions, ascending; nil for a group that every token reaches.
   package func tokens(of window: HaltedWindow, before group: LinearGroupKind) -> [Int]? {
     group.expert.flatMap { window.routes?.experts[$0].tokens }
   }
@@ -141,14 +142,18 @@ extension Transformer {
 }
 
 extension LayerOperation {
-  fileprivate var isAttention: Bool {
-    guard case .attention = self else { return false }
-    return true
+  /// Whether a token's result depends on other tokens.
+  fileprivate var mixesTokens: Bool {
+    switch self {
+    case .attention, .recurrence: true
+    case .norm, .headNorms, .linears, .separateHeads, .columns, .rotary, .gate, .activation, .scale, .experts:
+      false
+    }
   }
 }
 
-/// The environment for inputs that are computed again; attention is never recomputed, because its result is
-/// kept.
+/// The environment for inputs that are computed again; what mixes tokens is never recomputed, because its
+/// result is kept.
 private struct RecomputingEnvironment: LayerEnvironment {
   func product(_ group: LinearGroup, _ x: Matrix) -> Matrix { group(x) }
 
@@ -158,5 +163,9 @@ private struct RecomputingEnvironment: LayerEnvironment {
 
   func attend(_ queriesKeysValues: Matrix, _ attention: Attention) -> Matrix {
     preconditionFailure("what attention gives is kept")
+  }
+
+  func recur(_ x: Matrix, _ recurrence: some Recurrence) -> Matrix {
+    preconditionFailure("what a recurrence gives is kept")
   }
 }

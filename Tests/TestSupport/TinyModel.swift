@@ -82,7 +82,7 @@ package struct TinyModel: Sendable {
     return try Checkpoint.open(path: path)
   }
 
-  private static func tokenizer() throws -> [UInt8] {
+  static func tokenizer() throws -> [UInt8] {
     let file = try MappedFile(path: Fixtures.path("tiny-llama/tokenizer.json"))
     return file.withBytes(in: 0..<file.byteCount) { $0.copiedBytes() }
   }

@@ -15,6 +15,9 @@ package struct AttentionDescription: Sendable, Equatable {
   /// One more score per query head, `[heads]`, which takes its share of the softmax and has no value; nil
   /// without one.
   package var sinks: TensorSlot?
+  /// Whether the result is multiplied by the sigmoid of a gate, which follows the values and is as wide as the
+  /// queries.
+  package var isGated = false
 
   /// Describes attention whose scores are `q · k / sqrt(headSize)`.
   package init(headCount: Int, keyValueHeadCount: Int, headSize: Int) {

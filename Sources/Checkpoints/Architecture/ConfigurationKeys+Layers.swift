@@ -29,20 +29,33 @@ extension ConfigurationKeys {
   ///   - rule: Whether a layer has a window if `layer_types` is missing.
   /// - Throws: `FormatError` when `layer_types` has another number of layers or an unknown kind.
   func windowedLayers(_ count: Int, _ rule: (Int) -> Bool) throws(FormatError) -> [Bool] {
+    try layers(count, ofKind: "sliding_attention", rule)
+  }
+
+  /// Whether each layer is of a kind; all others see the whole context.
+  ///
+  /// - Parameters:
+  ///   - count: The number of layers.
+  ///   - kind: The name of the kind in `layer_types`.
+  ///   - rule: Whether a layer is of the kind if `layer_types` is missing.
+  /// - Throws: `FormatError` when `layer_types` has another number of layers or an unknown kind.
+  func layers(
+    _ count: Int, ofKind kind: String, _ rule: (Int) -> Bool
+  ) throws(FormatError) -> [Bool] {
     let name = "layer_types"
     guard let value = value(name) else { return (0..<count).map(rule) }
     guard let list = value.array, list.count == count else {
       throw malformed(name, "must be a list of \(count) kinds of layers")
     }
-    var windowed: [Bool] = []
+    var isOfKind: [Bool] = []
     for item in list {
       switch item.string {
-      case "sliding_attention": windowed.append(true)
-      case "full_attention": windowed.append(false)
+      case kind: isOfKind.append(true)
+      case "full_attention": isOfKind.append(false)
       default: throw unsupported(name, "layers of kind \(item.compactText) are not supported")
       }
     }
-    return windowed
+    return isOfKind
   }
 
   /// The window of `sliding_window`: nil for null, `missing` if the key is not there.

@@ -53,6 +53,10 @@ package struct FamilyDefaults: Sendable {
   package var headSize: Int?
   /// Whether the output head is the embedding.
   package var tiesEmbeddings = false
+  /// The keys that say so; the first one that is there counts.
+  package var tieKeys = ["tie_word_embeddings"]
+  /// Reads the width inside the feed-forward part, if it is not `intermediate_size`.
+  package var intermediateSize: (@Sendable (ConfigurationKeys) throws(FormatError) -> Int)?
   /// The longest sequence.
   package var contextLength = 2048
   /// The base of the wavelengths.
@@ -73,7 +77,11 @@ extension DecoderSizes {
   /// - Throws: `FormatError` with the key.
   init(_ keys: ConfigurationKeys, _ defaults: FamilyDefaults) throws(FormatError) {
     hiddenSize = try keys.size("hidden_size")
-    intermediateSize = try keys.size("intermediate_size")
+    if let ownSize = defaults.intermediateSize {
+      intermediateSize = try ownSize(keys)
+    } else {
+      intermediateSize = try keys.size("intermediate_size")
+    }
     layerCount = try keys.size("num_hidden_layers", limit: Self.layerLimit)
     headCount = try keys.size("num_attention_heads", limit: Self.headLimit)
     keyValueHeadCount = try Self.keyValueHeadCount(keys, defaults, headCount: headCount)
@@ -86,7 +94,8 @@ extension DecoderSizes {
     }
     normEpsilon = Float(epsilon)
     activation = try Self.activation(keys, defaults)
-    tiesEmbeddings = try keys.optionalBool("tie_word_embeddings") ?? defaults.tiesEmbeddings
+    let tieKey = defaults.tieKeys.first { keys.value($0) != nil } ?? defaults.tieKeys[0]
+    tiesEmbeddings = try keys.optionalBool(tieKey) ?? defaults.tiesEmbeddings
   }
 
   private static func activation(

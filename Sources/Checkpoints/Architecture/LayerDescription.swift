@@ -10,6 +10,10 @@ package enum LinearGroupKind: Sendable, Hashable {
   case gateAndUp
   /// The linear from the inside of the feed-forward part back to the residual stream.
   case down
+  /// The linears that a part with a state begins with: a gated delta net or a short convolution.
+  case mixerInputs
+  /// The linear from the result of a part with a state back to the residual stream.
+  case mixerOutput
   /// The gate of an expert, then the linear that it gates.
   case expertGateAndUp(Int)
   /// The linear from the inside of an expert back to the residual stream.
@@ -19,7 +23,7 @@ package enum LinearGroupKind: Sendable, Hashable {
   package var expert: Int? {
     switch self {
     case .expertGateAndUp(let expert), .expertDown(let expert): expert
-    case .queriesKeysValues, .attentionOutput, .gateAndUp, .down: nil
+    case .queriesKeysValues, .attentionOutput, .gateAndUp, .down, .mixerInputs, .mixerOutput: nil
     }
   }
 }
@@ -35,10 +39,14 @@ package enum LayerOperation: Sendable, Equatable {
   /// Takes the queries, keys and values of each head together, and puts all queries, all keys and all values
   /// side by side.
   case separateHeads(AttentionDescription)
+  /// Puts ranges of columns side by side; each column is in one of them at least.
+  case columns([Range<Int>])
   /// Turns queries and keys by their positions.
   case rotary(RotaryDescription)
   /// Replaces queries, keys and values with the weighted values of every head.
   case attention(AttentionDescription)
+  /// Passes the tokens in order through a state of fixed size.
+  case recurrence(RecurrenceDescription)
   /// Replaces gate and up with `activation(gate) · up`.
   case gate(Activation)
   /// Applies the activation to each element.
@@ -53,7 +61,9 @@ package enum LayerOperation: Sendable, Equatable {
     switch self {
     case .linears(let kind, _): [kind]
     case .experts(let experts): experts.groups
-    case .norm, .headNorms, .separateHeads, .rotary, .attention, .gate, .activation, .scale: []
+    case .norm, .headNorms, .separateHeads, .columns, .rotary, .attention, .recurrence, .gate, .activation,
+      .scale:
+      []
     }
   }
 
@@ -61,8 +71,10 @@ package enum LayerOperation: Sendable, Equatable {
   func has(_ group: LinearGroupKind) -> Bool {
     switch self {
     case .linears(let kind, _): kind == group
-    case .experts(let experts): group.expert.map { $0 < experts.experts.count } ?? false
-    case .norm, .headNorms, .separateHeads, .rotary, .attention, .gate, .activation, .scale: false
+    case .experts(let experts): experts.has(group)
+    case .norm, .headNorms, .separateHeads, .columns, .rotary, .attention, .recurrence, .gate, .activation,
+      .scale:
+      false
     }
   }
 }
@@ -95,17 +107,21 @@ package struct LayerDescription: Sendable, Equatable {
   package let entries: [Entry]
   /// The groups of linears, in the order of the computation.
   package let groups: [LinearGroupKind]
+  /// The factor of the stream after the last part, `[1]`; nil without one.
+  package let streamFactor: TensorSlot?
   /// The positions of the entries by module.
   private let positions: [String: Int]
 
   /// Joins parts in order; no group of linears may occur twice.
-  package init(_ parts: [LayerPart]) {
+  package init(_ parts: [LayerPart], streamFactor: TensorSlot? = nil) {
     self.parts = parts
+    self.streamFactor = streamFactor
     groups = parts.flatMap(\.groups)
     precondition(Set(groups).count == groups.count, "a group of linears stands twice in a layer")
     precondition(parts.first?.isParallel != true, "there is no part before the first one")
+    let factor = streamFactor.map { [Entry(slot: $0, group: nil, ownNorm: nil, norm: nil)] } ?? []
     var modules: Set<String> = []
-    entries = parts.flatMap(\.entries).filter { modules.insert($0.slot.module).inserted }
+    entries = (parts.flatMap(\.entries) + factor).filter { modules.insert($0.slot.module).inserted }
     positions = Dictionary(
       entries.enumerated().map { ($1.slot.module, $0) }, uniquingKeysWith: { first, _ in first })
   }
@@ -149,24 +165,29 @@ extension LayerPart {
   fileprivate var entries: [LayerDescription.Entry] {
     var entries: [LayerDescription.Entry] = []
     var last: NormDescription?
-    func vector(_ norm: NormDescription) -> LayerDescription.Entry {
-      LayerDescription.Entry(slot: norm.slot, group: nil, ownNorm: norm, norm: nil)
+    func add(_ norm: NormDescription) {
+      guard norm.hasWeights else { return }
+      entries.append(LayerDescription.Entry(slot: norm.slot, group: nil, ownNorm: norm, norm: nil))
+    }
+    func add(_ vectors: [TensorSlot]) {
+      entries += vectors.map { LayerDescription.Entry(slot: $0, group: nil, ownNorm: nil, norm: nil) }
     }
     for operation in operations {
       var norm: NormDescription?
       switch operation {
       case .norm(let description):
-        entries.append(vector(description))
+        add(description)
         norm = description
-      case .headNorms(let norms): entries += norms.map { vector($0.norm) }
+      case .headNorms(let norms):
+        for headNorm in norms { add(headNorm.norm) }
       case .linears(let group, let slots):
         entries += slots.map { LayerDescription.Entry(slot: $0, group: group, ownNorm: nil, norm: last) }
-      case .attention(let attention):
-        entries += (attention.sinks.map { [$0] } ?? []).map {
-          LayerDescription.Entry(slot: $0, group: nil, ownNorm: nil, norm: nil)
-        }
+      case .attention(let attention): add(attention.sinks.map { [$0] } ?? [])
+      case .recurrence(let recurrence):
+        add(recurrence.vectors)
+        if let norm = recurrence.norm { add(norm) }
       case .experts(let experts): entries += experts.entries(norm: last)
-      case .separateHeads, .rotary, .gate, .activation, .scale: break
+      case .separateHeads, .columns, .rotary, .gate, .activation, .scale: break
       }
       last = norm
     }

@@ -44,8 +44,9 @@ package struct ModelFamily: Sendable, Equatable {
 
   /// The supported families.
   package static let all: [ModelFamily] = [
-    .llama, .mistral, .ministral3, .qwen2, .qwen3, .gemma, .gemma2, .gemma3, .phi3, .smollm3, .granite, .olmo2,
-    .olmo3, .glm4, .cohere2, .starcoder2, .gptNeoX, .mixtral, .qwen3Moe, .gptOss,
+    .llama, .mistral, .ministral3, .qwen2, .qwen3, .gemma, .gemma2, .gemma3, .phi3, .smollm3, .granite,
+    .olmo2, .olmo3, .glm4, .cohere2, .starcoder2, .gptNeoX, .qwen3_5, .qwen3_5Moe, .lfm2, .gemma4, .mixtral,
+    .qwen3Moe, .gptOss,
   ]
 
   package static func == (first: ModelFamily, second: ModelFamily) -> Bool {

@@ -193,8 +193,11 @@ extension Checkpoint {
 }
 
 extension ModelLayout {
-  /// Whether a module is a linear of a layer.
-  package func isLayerLinear(_ module: String) -> Bool { entry(of: module)?.group != nil }
+  /// Whether a module is a linear of a layer that may have few bits, or an adapter.
+  package func isLayerLinear(_ module: String) -> Bool {
+    guard let entry = entry(of: module) else { return false }
+    return entry.group != nil && entry.slot.isQuantizable
+  }
 
   /// Whether a module chooses the experts of a token.
   package func isRouter(_ module: String) -> Bool { entry(of: module)?.isRouter == true }

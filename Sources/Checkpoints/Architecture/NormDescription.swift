@@ -16,13 +16,19 @@ package struct NormDescription: Sendable, Equatable {
   package let offset: Float
   /// Added to the mean square, or to the variance, before taking its root.
   package let epsilon: Float
+  /// Whether the checkpoint has weights; otherwise all of them are 1.
+  package let hasWeights: Bool
 
   /// Describes a norm.
-  package init(_ slot: TensorSlot, kind: Kind = .rootMeanSquare, offset: Float = 0, epsilon: Float) {
+  package init(
+    _ slot: TensorSlot, kind: Kind = .rootMeanSquare, offset: Float = 0, epsilon: Float,
+    hasWeights: Bool = true
+  ) {
     self.slot = slot
     self.kind = kind
     self.offset = offset
     self.epsilon = epsilon
+    self.hasWeights = hasWeights
   }
 }
 

@@ -18,7 +18,7 @@ package struct TensorSlot: Sendable, Equatable {
   package let module: String
   /// The name in a GGUF file; in a layer, relative to the layer: `attn_q`.
   package let gguf: String
-  /// `[columns]` of a vector, `[rows, columns]` of a matrix.
+  /// `[columns]` of a vector, `[rows, columns]` of a matrix, `[channels, 1, taps]` of a convolution.
   package let axes: [ModelAxis]
   /// The order of the rows in a GGUF file.
   package let rowOrder: RowOrder
@@ -27,19 +27,24 @@ package struct TensorSlot: Sendable, Equatable {
   package let hasBias: Bool
   /// The ending of the name in a checkpoint: `.weight`, or nothing.
   package let ending: String
+  /// Whether a linear may have few bits, or an adapter.
+  ///
+  /// Small linears that decide over a whole head, or over experts, may not.
+  package let isQuantizable: Bool
 
   /// Describes a tensor.
   package init(
     _ module: String, gguf: String, _ axes: [ModelAxis], rowOrder: RowOrder = .plain, hasBias: Bool = false,
-    ending: String = ModuleTensor.weight.rawValue
+    ending: String = ModuleTensor.weight.rawValue, isQuantizable: Bool = true
   ) {
-    precondition((1...2).contains(axes.count), "'\(module)' has \(axes.count) dimensions")
+    precondition((1...3).contains(axes.count), "'\(module)' has \(axes.count) dimensions")
     self.module = module
     self.gguf = gguf
     self.axes = axes
     self.rowOrder = rowOrder
     self.hasBias = hasBias
     self.ending = ending
+    self.isQuantizable = isQuantizable
   }
 
   /// The size of each dimension.

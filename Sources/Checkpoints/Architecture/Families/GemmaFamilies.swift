@@ -98,7 +98,7 @@ extension ModelFamily {
     return family
   }()
 
-  private static func gemmaLike(
+  static func gemmaLike(
     modelType: String, className: String, ggufArchitecture: String,
     describe:
       @escaping @Sendable (DecoderSizes, ConfigurationKeys) throws(FormatError) -> ModelDescription
@@ -133,7 +133,7 @@ extension DecoderParts {
   }
 
   /// Attention and feed-forward, each with a norm before and after it.
-  fileprivate func sandwich(_ attention: [LayerOperation]) -> [LayerPart] {
+  func sandwich(_ attention: [LayerOperation]) -> [LayerPart] {
     [
       LayerPart(
         [.norm(norm("input_layernorm", gguf: "attn_norm"))] + attention
@@ -144,7 +144,7 @@ extension DecoderParts {
     ]
   }
 
-  fileprivate func gemmaModel(_ layers: [LayerDescription]) -> ModelDescription {
+  func gemmaModel(_ layers: [LayerDescription]) -> ModelDescription {
     var description = model(layers: layers)
     description.embeddingScale = Float(sizes.hiddenSize).squareRoot()
     return description
