@@ -43,6 +43,7 @@ package struct TensorSlice: Sendable, Equatable {
   /// - Parameters:
   ///   - bytes: The bytes of the whole tensor, which has every element of the slice.
   ///   - width: The bytes of an element.
+  /// - Returns: The elements, row by row.
   fileprivate func cut(_ bytes: TensorBytes, elementWidth width: Int) -> TensorBytes {
     if isContiguous {
       return bytes.slice(start * width..<(start + rowCount * columnCount) * width)

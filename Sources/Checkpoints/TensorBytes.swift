@@ -54,6 +54,7 @@ public struct TensorBytes: Sendable {
   /// The bytes of a range; those of a mapped file stay where they are, others are copied.
   ///
   /// - Parameter range: Byte offsets from the start of these bytes; must lie inside them.
+  /// - Returns: As many bytes as the range has.
   package func slice(_ range: Range<Int>) -> TensorBytes {
     precondition(range.lowerBound >= 0 && range.upperBound <= count, "\(range) of \(count) bytes")
     if case .mapped(let mapped) = owner {

@@ -11,17 +11,38 @@ struct ExpertRoutes: Sendable {
     var weights: [Float] = []
   }
 
-  /// The tokens of each expert.
+  /// The tokens of each expert; those of the network that every token uses come last.
   fileprivate(set) var experts: [Expert]
 }
 
 extension Transformer {
+  /// Chooses the experts of each token.
+  ///
+  /// - Parameters:
+  ///   - description: The experts.
+  ///   - x: `[tokens, stream]`.
+  ///   - layer: The layer's weights.
+  ///   - environment: The context of the tokens.
+  /// - Returns: The tokens of each expert.
+  func routes(
+    of description: ExpertsDescription, _ x: Matrix, _ layer: DecoderLayer,
+    in environment: inout some LayerEnvironment
+  ) -> ExpertRoutes {
+    let logits = environment.product(layer[router: description.router], x)
+    let shared = description.shared.map { environment.product(layer[router: $0.gate], x) }
+    return routes(of: description, logits: logits, sharedLogits: shared)
+  }
+
   /// Chooses the experts of each token: those of the largest logits, the first ones among equals.
   ///
   /// - Parameters:
   ///   - description: The experts.
   ///   - logits: The outputs of the router, `[tokens, experts]`.
-  func routes(of description: ExpertsDescription, logits: Matrix) -> ExpertRoutes {
+  ///   - sharedLogits: The gate of the network that every token uses, `[tokens, 1]`, if there is one.
+  /// - Returns: The tokens of each expert.
+  private func routes(
+    of description: ExpertsDescription, logits: Matrix, sharedLogits: Matrix?
+  ) -> ExpertRoutes {
     let none = ExpertRoutes.Expert()
     var routes = ExpertRoutes(experts: [ExpertRoutes.Expert](repeating: none, count: logits.columnCount))
     for token in 0..<logits.rowCount {
@@ -31,6 +52,12 @@ extension Transformer {
         routes.experts[expert].tokens.append(token)
         routes.experts[expert].weights.append(weight)
       }
+    }
+    if let sharedLogits {
+      var weights = sharedLogits.values
+      var span = weights.mutableSpan
+      sigmoid(sharedLogits.values.span, into: &span)
+      routes.experts.append(ExpertRoutes.Expert(tokens: Array(0..<logits.rowCount), weights: weights))
     }
     return routes
   }
@@ -47,10 +74,9 @@ extension Transformer {
     of description: ExpertsDescription, _ x: Matrix, _ layer: DecoderLayer,
     in environment: inout some LayerEnvironment
   ) -> Matrix {
-    let logits = environment.product(layer[router: description.router], x)
+    let routes = routes(of: description, x, layer, in: &environment)
     var result = Matrix(rows: x.rowCount, columns: x.columnCount)
-    for (index, expert) in routes(of: description, logits: logits).experts.enumerated()
-    where !expert.tokens.isEmpty {
+    for (index, expert) in routes.experts.enumerated() where !expert.tokens.isEmpty {
       let both = environment.product(layer[.expertGateAndUp(index)], x.rows(expert.tokens))
       let output = environment.product(
         layer[.expertDown(index)], gated(both, by: description.activation))
@@ -97,10 +123,11 @@ extension Transformer {
   ) -> Matrix {
     let router = layer[router: description.router]
     let logits = router(x)
-    let routes = routes(of: description, logits: logits)
+    let sharedGate = description.shared.map { layer[router: $0.gate] }
+    let routes = routes(of: description, logits: logits, sharedLogits: sharedGate.map { $0(x) })
     var dx = Matrix(rows: x.rowCount, columns: x.columnCount)
-    // The gradient of each weight, at the place of its logit.
-    var weightGradients = Matrix(rows: logits.rowCount, columns: logits.columnCount)
+    // The gradient of each weight: one column for each of the routes' experts.
+    var weightGradients = Matrix(rows: logits.rowCount, columns: routes.experts.count)
     for (index, expert) in routes.experts.enumerated() where !expert.tokens.isEmpty {
       let (inner, outer) = (
         layer.index(of: .expertGateAndUp(index)), layer.index(of: .expertDown(index))
@@ -111,7 +138,7 @@ extension Transformer {
       let output = layer.groups[outer](inside)
       var gradient = dy.rows(expert.tokens)
       for (i, token) in expert.tokens.enumerated() {
-        let place = token * logits.columnCount + index
+        let place = token * weightGradients.columnCount + index
         weightGradients.values[place] = dot(
           output.values.span.extracting(output.row(i)), gradient.values.span.extracting(gradient.row(i)))
       }
@@ -127,11 +154,25 @@ extension Transformer {
         x: rows, dy: bothGradient, gradients: &gradients.groups[inner], into: &rowsGradient)
       dx.add(rowsGradient, to: expert.tokens, weights: nil)
     }
-    let logitGradients = description.logitGradients(weightGradients, routes, logits)
-    var throughRouter = Matrix.unspecified(rows: x.rowCount, columns: x.columnCount)
-    var none = router.linears.map { LinearGradients(for: $0, training: []) }
-    router.backward(x: x, dy: logitGradients, gradients: &none, into: &throughRouter)
-    add(throughRouter, to: &dx)
+    add(router.inputGradient(x, description.logitGradients(weightGradients, routes, logits)), to: &dx)
+    if let sharedGate, let weights = routes.experts.last?.weights {
+      let last = weightGradients.columnCount - 1
+      let gradients = weights.indices.map { token in
+        weights[token] * (1 - weights[token]) * weightGradients.values[token * (last + 1) + last]
+      }
+      let gradient = Matrix(rows: weights.count, columns: 1, values: gradients)
+      add(sharedGate.inputGradient(x, gradient), to: &dx)
+    }
+    return dx
+  }
+}
+
+extension LinearGroup {
+  /// Computes the gradient of the input alone, `[tokens, in]`.
+  fileprivate func inputGradient(_ x: Matrix, _ dy: Matrix) -> Matrix {
+    var dx = Matrix.unspecified(rows: x.rowCount, columns: x.columnCount)
+    var none = linears.map { LinearGradients(for: $0, training: []) }
+    backward(x: x, dy: dy, gradients: &none, into: &dx)
     return dx
   }
 }
@@ -150,7 +191,7 @@ extension ExpertsDescription {
   /// Computes the gradients of the router's outputs from those of the weights of chosen experts.
   ///
   /// - Parameters:
-  ///   - gradients: `[tokens, experts]`, 0 for experts that were not chosen.
+  ///   - gradients: `[tokens, experts or more]`, 0 for experts that were not chosen.
   ///   - routes: The chosen experts.
   ///   - logits: The router's outputs, `[tokens, experts]`.
   /// - Returns: `[tokens, experts]`.
@@ -158,21 +199,23 @@ extension ExpertsDescription {
     var shares = Matrix(rows: logits.rowCount, columns: logits.columnCount)
     switch weighting {
     case .amongChosen:
-      for (index, expert) in routes.experts.enumerated() {
+      for (index, expert) in routes.experts.prefix(shares.columnCount).enumerated() {
         for (token, weight) in zip(expert.tokens, expert.weights) {
           shares.values[token * shares.columnCount + index] = weight
         }
       }
     case .amongAll:
       for token in 0..<logits.rowCount {
-        shares.values.replaceSubrange(shares.row(token), with: softmaxed(Array(logits.values[logits.row(token)])))
+        let own = softmaxed(Array(logits.values[logits.row(token)]))
+        shares.values.replaceSubrange(shares.row(token), with: own)
       }
     }
-    var result = gradients
+    var result = Matrix(rows: logits.rowCount, columns: logits.columnCount)
     for token in 0..<logits.rowCount {
-      let row = logits.row(token)
-      let mean = row.reduce(Float(0)) { $0 + shares.values[$1] * gradients.values[$1] }
-      for i in row { result.values[i] = shares.values[i] * (gradients.values[i] - mean) }
+      let own = shares.values[shares.row(token)]
+      let given = gradients.values[gradients.row(token)]
+      let mean = zip(own, given).reduce(Float(0)) { $0 + $1.0 * $1.1 }
+      result.values.replaceSubrange(result.row(token), with: zip(own, given).map { $0 * ($1 - mean) })
     }
     return result
   }
@@ -193,14 +236,18 @@ extension [Float] {
     chosen.reserveCapacity(count + 1)
     for index in indices {
       var place = chosen.count
-      // A value that is not a number is larger than none.
-      while place > 0, self[index] > self[chosen[place - 1]] || self[chosen[place - 1]].isNaN { place -= 1 }
+      while place > 0, self[index].isLarger(than: self[chosen[place - 1]]) { place -= 1 }
       guard place < count else { continue }
       chosen.insert(index, at: place)
       if chosen.count > count { chosen.removeLast() }
     }
     return chosen
   }
+}
+
+extension Float {
+  /// Whether the value comes before another one; what is not a number comes first, so that it is not lost.
+  fileprivate func isLarger(than other: Float) -> Bool { self > other || (isNaN && !other.isNaN) }
 }
 
 extension Matrix {

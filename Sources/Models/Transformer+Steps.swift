@@ -92,24 +92,24 @@ extension Transformer {
 
   /// Pauses a window before experts.
   private func pause(
-    _ window: inout HaltedWindow, before experts: ExpertsDescription, at operation: Int, of layer: DecoderLayer,
-    in environment: inout WindowEnvironment
+    _ window: inout HaltedWindow, before experts: ExpertsDescription, at operation: Int,
+    of layer: DecoderLayer, in environment: inout WindowEnvironment
   ) {
     guard window.routes == nil else { return }
     var x = window.value ?? window.shared ?? window.hidden
     for operation in layer.description.parts[window.part].operations[window.operation..<operation] {
       apply(operation, to: &x, of: layer, in: &environment)
     }
-    window.routes = routes(of: experts, logits: environment.product(layer[router: experts.router], x))
+    window.routes = routes(of: experts, x, layer, in: &environment)
     (window.operation, window.value) = (operation, x)
   }
 
-  /// Returns the tokens whose inputs reach a group of linears of an expert; nil for a group that every token
-  /// reaches.
+  /// Finds the tokens whose inputs reach a group of linears.
   ///
   /// - Parameters:
   ///   - window: Paused before the group.
   ///   - group: The group.
+  /// - Returns: Their positions, ascending; nil for a group that every token reaches.
   package func tokens(of window: HaltedWindow, before group: LinearGroupKind) -> [Int]? {
     group.expert.flatMap { window.routes?.experts[$0].tokens }
   }

@@ -29,6 +29,7 @@ extension Checkpoint {
   /// as MLX does.
   ///
   /// - Parameter configuration: The contents of `config.json`; nil without one.
+  /// - Returns: The checkpoint itself if it has no stacks.
   /// - Throws: `FormatError` when a stack has not one slice for each expert.
   func separatingStackedExperts(_ configuration: JSONValue?) throws(FormatError) -> Checkpoint {
     guard contents.tensors.contains(where: { $0.shape.count == 3 }), let configuration,

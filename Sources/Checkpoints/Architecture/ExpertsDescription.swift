@@ -27,10 +27,26 @@ package struct ExpertsDescription: Sendable, Equatable {
     }
   }
 
+  /// A network that every token uses, too.
+  package struct Shared: Sendable, Equatable {
+    /// The network.
+    package let expert: Expert
+    /// The matrix whose sigmoid gives the weight of its output, `[1, stream]`.
+    package let gate: TensorSlot
+
+    /// Joins a network and the gate of its output.
+    package init(_ expert: Expert, gate: TensorSlot) {
+      self.expert = expert
+      self.gate = gate
+    }
+  }
+
   /// The matrix whose outputs rank the experts, `[experts, stream]`.
   package let router: TensorSlot
   /// The experts, in the order of the router's outputs.
   package let experts: [Expert]
+  /// The network that every token uses, if there is one; its groups follow those of the experts.
+  package let shared: Shared?
   /// The number of experts of a token, at least 1 and at most as many as there are.
   package let chosenCount: Int
   /// The weights of a token's experts.
@@ -44,12 +60,13 @@ package struct ExpertsDescription: Sendable, Equatable {
 
   /// Describes experts and their router.
   package init(
-    router: TensorSlot, experts: [Expert], chosenCount: Int, weighting: Weighting, activation: Activation,
-    fusion: ExpertFusion?, stack: String
+    router: TensorSlot, experts: [Expert], shared: Shared? = nil, chosenCount: Int, weighting: Weighting,
+    activation: Activation, fusion: ExpertFusion?, stack: String
   ) {
     precondition((1...experts.count).contains(chosenCount), "\(chosenCount) of \(experts.count) experts")
     self.router = router
     self.experts = experts
+    self.shared = shared
     self.chosenCount = chosenCount
     self.weighting = weighting
     self.activation = activation
@@ -57,19 +74,28 @@ package struct ExpertsDescription: Sendable, Equatable {
     self.stack = stack
   }
 
+  /// The experts, then the network that every token uses.
+  private var all: [Expert] { experts + (shared.map { [$0.expert] } ?? []) }
+
   /// The groups of linears, expert by expert.
   package var groups: [LinearGroupKind] {
-    experts.indices.flatMap { [.expertGateAndUp($0), .expertDown($0)] }
+    all.indices.flatMap { [.expertGateAndUp($0), .expertDown($0)] }
+  }
+
+  /// Whether a group of linears is among `groups`.
+  func has(_ group: LinearGroupKind) -> Bool {
+    group.expert.map { $0 < experts.count + (shared == nil ? 0 : 1) } ?? false
   }
 
   /// The tensors, the router first.
   ///
   /// - Parameter norm: The norm whose output the experts read, if any.
+  /// - Returns: The routers, then the linears expert by expert.
   func entries(norm: NormDescription?) -> [LayerDescription.Entry] {
-    var entries = [
-      LayerDescription.Entry(slot: router, group: nil, ownNorm: nil, norm: norm, isRouter: true)
-    ]
-    for (index, expert) in experts.enumerated() {
+    var entries = ([router] + (shared.map { [$0.gate] } ?? [])).map {
+      LayerDescription.Entry(slot: $0, group: nil, ownNorm: nil, norm: norm, isRouter: true)
+    }
+    for (index, expert) in all.enumerated() {
       for slot in [expert.gate, expert.up] {
         entries.append(
           LayerDescription.Entry(slot: slot, group: .expertGateAndUp(index), ownNorm: nil, norm: norm))
@@ -120,6 +146,8 @@ extension DecoderParts {
     var router = "mlp.gate"
     /// The module below which MLX stacks the linears.
     var stack = "mlp.switch_mlp"
+    /// The module of the network that every token uses, and that of the gate of its output.
+    var shared = (module: "mlp.shared_expert", gate: "mlp.shared_expert_gate")
   }
 
   /// Experts without a norm before them.
@@ -130,14 +158,17 @@ extension DecoderParts {
   ///   - count: The number of experts.
   ///   - missingChosenCount: The number of experts of a token if no key states it.
   ///   - width: The width inside an expert.
+  ///   - sharedWidth: The width inside the network that every token uses; nil without one.
   ///   - weighting: The weights of a token's experts.
   ///   - activation: The activation of the gates.
   ///   - hasBias: Whether router and experts have biases.
   ///   - fusion: How checkpoints may hold the weights of all experts together.
+  /// - Returns: The operation.
   /// - Throws: `FormatError` when a token has more experts than there are.
   func experts(
     _ keys: ConfigurationKeys, _ names: ExpertNames, count: Int, missingChosenCount: Int, width: Int,
-    weighting: ExpertsDescription.Weighting, activation: Activation, hasBias: Bool = false,
+    sharedWidth: Int? = nil, weighting: ExpertsDescription.Weighting, activation: Activation,
+    hasBias: Bool = false,
     fusion: ExpertFusion? = nil
   ) throws(FormatError) -> LayerOperation {
     let key = "num_experts_per_tok"
@@ -160,8 +191,23 @@ extension DecoderParts {
       ExpertsDescription(
         router: TensorSlot(
           names.router, gguf: "ffn_gate_inp", [ModelAxis(.other, count), sizes.stream], hasBias: hasBias),
-        experts: experts, chosenCount: chosenCount, weighting: weighting, activation: activation,
+        experts: experts, shared: sharedWidth.map { shared(names, width: $0) }, chosenCount: chosenCount,
+        weighting: weighting, activation: activation,
         fusion: fusion, stack: names.stack))
+  }
+
+  /// The network that every token uses.
+  private func shared(_ names: ExpertNames, width: Int) -> ExpertsDescription.Shared {
+    let inside = ModelAxis(.feedForward, width)
+    func slot(_ linear: Int, _ gguf: String, _ axes: [ModelAxis]) -> TensorSlot {
+      TensorSlot("\(names.shared.module).\(names.linears[linear])", gguf: gguf, axes)
+    }
+    return ExpertsDescription.Shared(
+      ExpertsDescription.Expert(
+        gate: slot(0, "ffn_gate_shexp", [inside, sizes.stream]),
+        up: slot(1, "ffn_up_shexp", [inside, sizes.stream]),
+        down: slot(2, "ffn_down_shexp", [sizes.stream, inside])),
+      gate: TensorSlot(names.shared.gate, gguf: "ffn_gate_inp_shexp", [ModelAxis(.other, 1), sizes.stream]))
   }
 
   /// Reads the number of experts, which newer configurations name differently.
@@ -169,6 +215,7 @@ extension DecoderParts {
   /// - Parameters:
   ///   - keys: The keys of `config.json`.
   ///   - missing: The number if no key states it.
+  /// - Returns: The number, at least 1.
   /// - Throws: `FormatError` when it is no number of experts, or two keys contradict each other.
   static func expertCount(_ keys: ConfigurationKeys, missing: Int) throws(FormatError) -> Int {
     let older = try keys.optionalSize("num_experts", limit: expertLimit)

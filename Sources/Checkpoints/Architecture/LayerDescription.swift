@@ -82,7 +82,7 @@ package enum LayerOperation: Sendable, Equatable {
   func has(_ group: LinearGroupKind) -> Bool {
     switch self {
     case .linears(let kind, _): kind == group
-    case .experts(let experts): group.expert.map { $0 < experts.experts.count } ?? false
+    case .experts(let experts): experts.has(group)
     case .norm, .headNorms, .separateHeads, .columns, .rotary, .attention, .recurrence, .gate, .activation,
       .scale, .layerInput:
       false

@@ -47,8 +47,10 @@ package struct ModelFamily: Sendable, Equatable {
 
   /// The supported families.
   package static let all: [ModelFamily] = [
-    .llama, .mistral, .ministral3, .mixtral, .qwen2, .qwen3, .qwen3Moe, .qwen3_5, .gemma, .gemma2, .gemma3,
-    .gemma4, .phi3, .smollm3, .granite, .olmo2, .olmo3, .glm4, .cohere2, .starcoder2, .gptNeoX, .gptOss, .lfm2,
+    .llama, .mistral, .ministral3, .mixtral, .qwen2, .qwen3, .qwen3Moe, .qwen3_5, .qwen3_5Moe, .gemma,
+    .gemma2,
+    .gemma3, .gemma4, .phi3, .smollm3, .granite, .olmo2, .olmo3, .glm4, .cohere2, .starcoder2, .gptNeoX,
+    .gptOss, .lfm2,
   ]
 
   package static func == (first: ModelFamily, second: ModelFamily) -> Bool {

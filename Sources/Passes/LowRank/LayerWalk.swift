@@ -65,7 +65,7 @@ struct LayerWalk {
     return model.tokens(of: windows[index], before: group)
   }
 
-  /// Returns the input of the next linears for a window, `[tokens, in]`.
+  /// Computes the input of the next linears for a window.
   ///
   /// It is computed on each call, because keeping it for all windows would take more memory than anything
   /// else.
@@ -73,6 +73,7 @@ struct LayerWalk {
   /// - Parameters:
   ///   - index: The window.
   ///   - tokens: The tokens of an expert; nil for those that the model's router sends there.
+  /// - Returns: `[tokens, in]`.
   func input(ofWindow index: Int, tokens: [Int]? = nil) -> Matrix {
     switch place {
     case .group(let group, let layer):

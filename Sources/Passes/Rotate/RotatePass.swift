@@ -28,6 +28,8 @@ public struct RotatePass: Pass {
 
   /// Selects the tensors to rotate and the norms that become part of the linears after them.
   public func plan(_ input: Checkpoint) throws -> PassPlan {
+    let given = input
+    let input = try given.separatingExperts()
     let rotation = try rotation(of: input)
     var editor = PlanEditor(input)
     var largest = 0
@@ -52,6 +54,7 @@ public struct RotatePass: Pass {
     var plan = editor.plan(memory: memory.byteCount) { input, context in
       RotateRun(rotation: rotation, input: input, context: context)
     }
+    plan.separatesExperts = input.contents.tensors != given.contents.tensors
     if let text = try configuration(rotation, of: input) {
       plan.contents.assets = plan.contents.assets.map {
         $0.name == Self.configurationName ? Asset(name: $0.name, byteCount: text.count) : $0

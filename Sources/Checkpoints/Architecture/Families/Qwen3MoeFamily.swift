@@ -51,6 +51,7 @@ extension ConfigurationKeys {
   /// Whether each layer has experts: every `decoder_sparse_step`-th, except those in `mlp_only_layers`.
   ///
   /// - Parameter count: The number of layers.
+  /// - Returns: As many as there are layers.
   /// - Throws: `FormatError` when a key is no number or no list of layers.
   fileprivate func layersWithExperts(_ count: Int) throws(FormatError) -> [Bool] {
     let step = try optionalSize("decoder_sparse_step") ?? 1

@@ -3,8 +3,45 @@ import Kernels
 extension ModelFamily {
   /// Qwen 3.5 and 3.6: three layers with a gated delta net, then one whose attention has a gate.
   package static let qwen3_5: ModelFamily = {
-    var family = ModelFamily(
+    var family = qwen3_5Like(
       modelType: "qwen3_5_text", className: "Qwen3_5ForCausalLM", ggufArchitecture: "qwen35"
+    ) { parts, _ in parts.gatedFeedForward() }
+    family.wrappers = ["qwen3_5"]
+    family.defaults.keyValueHeadCount = 4
+    return family
+  }()
+
+  /// Qwen 3.5 and 3.6 with experts, and one that every token uses, as the feed-forward part.
+  package static let qwen3_5Moe: ModelFamily = {
+    var family = qwen3_5Like(
+      modelType: "qwen3_5_moe_text", className: "Qwen3_5MoeForCausalLM", ggufArchitecture: "qwen35moe"
+    ) { parts, keys throws(FormatError) in
+      [
+        try parts.experts(
+          keys, DecoderParts.ExpertNames(), count: try DecoderParts.expertCount(keys, missing: 256),
+          missingChosenCount: 8, width: parts.sizes.intermediateSize,
+          sharedWidth: try keys.optionalSize("shared_expert_intermediate_size") ?? 512,
+          weighting: .amongChosen, activation: parts.sizes.activation,
+          fusion: ExpertFusion("mlp.experts", order: .outputsFirst))
+      ]
+    }
+    family.wrappers = ["qwen3_5_moe"]
+    family.defaults.keyValueHeadCount = 2
+    family.defaults.intermediateSize = { keys throws(FormatError) in
+      try keys.optionalSize("moe_intermediate_size") ?? 512
+    }
+    family.understoodKeys.formUnion(["num_experts", "num_local_experts"])
+    return family
+  }()
+
+  /// Layers with a gated delta net or gated attention, and a feed-forward part without its norm.
+  private static func qwen3_5Like(
+    modelType: String, className: String, ggufArchitecture: String,
+    feedForward:
+      @escaping @Sendable (DecoderParts, ConfigurationKeys) throws(FormatError) -> [LayerOperation]
+  ) -> ModelFamily {
+    var family = ModelFamily(
+      modelType: modelType, className: className, ggufArchitecture: ggufArchitecture
     ) { sizes, keys throws(FormatError) in
       var parts = DecoderParts(sizes)
       parts.normOffset = 1
@@ -16,6 +53,7 @@ extension ModelFamily {
         parameters: try RotaryParameters(
           keys, sizes, turnedCount: turnedCount, understood: ["partial_rotary_factor"]))
       let hasBias = try keys.optionalBool("attention_bias") ?? false
+      let feedForward = try feedForward(usual, keys)
       return parts.model(
         layers: parts.layers(try keys.layersWithState(sizes.layerCount)) { hasState in
           [
@@ -24,13 +62,11 @@ extension ModelFamily {
                 + (hasState ? usual.deltaNet(net) : usual.gatedAttention(rotary, hasBias: hasBias))),
             LayerPart(
               [.norm(usual.norm("post_attention_layernorm", gguf: "post_attention_norm"))]
-                + usual.gatedFeedForward()),
+                + feedForward),
           ]
         })
     }
-    family.wrappers = ["qwen3_5"]
     family.defaults.headSize = 256
-    family.defaults.keyValueHeadCount = 4
     family.defaults.contextLength = 32_768
     family.understoodKeys = [
       "attention_bias", "layer_types", "full_attention_interval", "partial_rotary_factor",
@@ -38,7 +74,7 @@ extension ModelFamily {
       "linear_num_value_heads",
     ]
     return family
-  }()
+  }
 }
 
 extension ConfigurationKeys {
