@@ -39,6 +39,8 @@ package struct GGUFConventions: Sendable {
     }
   }
 
+  /// Whether files of the family are read and written.
+  package var isSupported = true
   /// What the norms divide by, which decides about the key of their epsilon.
   package var normKind = NormDescription.Kind.rootMeanSquare
   /// The layers that llama.cpp gives a window.

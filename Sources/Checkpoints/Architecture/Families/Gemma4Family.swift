@@ -34,6 +34,7 @@ extension ModelFamily {
     ]
     // Without experts their numbers change nothing.
     family.ignoredKeys = ["num_experts"]
+    family.gguf.isSupported = false
     return family
   }()
 }

@@ -42,6 +42,7 @@ extension ModelFamily {
     family.understoodKeys = [
       "attention_bias", "sliding_window", "layer_types", "num_local_experts", "num_experts",
     ]
+    family.gguf.isSupported = false
     return family
   }()
 }

@@ -32,6 +32,7 @@ extension ModelFamily {
     family.understoodKeys = ["conv_L_cache", "conv_bias", "layer_types", "block_ffn_dim_multiplier"]
     // Published files have them; nothing reads them.
     family.ignoredKeys = ["conv_dim", "conv_dim_out", "conv_use_xavier_init"]
+    family.gguf.isSupported = false
     return family
   }()
 }

@@ -27,6 +27,7 @@ extension ModelFamily {
     family.defaults.epsilon = 1e-5
     family.defaults.contextLength = 131_072
     family.understoodKeys = ["sliding_window", "num_local_experts", "num_experts"]
+    family.gguf.isSupported = false
     return family
   }()
 }

@@ -43,6 +43,7 @@ extension ModelFamily {
       ("moe_intermediate_size", .integer(768)), ("num_key_value_heads", .integer(4)),
       ("norm_topk_prob", .bool(false)), ("max_position_embeddings", .integer(32_768)),
     ]
+    family.gguf.isSupported = false
     return family
   }()
 }

@@ -73,6 +73,7 @@ extension ModelFamily {
       "linear_conv_kernel_dim", "linear_key_head_dim", "linear_value_head_dim", "linear_num_key_heads",
       "linear_num_value_heads",
     ]
+    family.gguf.isSupported = false
     return family
   }
 }
