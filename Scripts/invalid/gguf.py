@@ -191,7 +191,7 @@ def add_models(add):
     def without(*names):
         return {name: shape for name, shape in parts().items() if name not in names}
 
-    change("of-another-architecture", {"general.architecture": (TEXT, "gemma")}, "key 'general.architecture': architecture 'gemma'")
+    change("of-another-architecture", {"general.architecture": (TEXT, "mpt")}, "key 'general.architecture': architecture 'mpt'")
     change("architecture-is-number", {"general.architecture": (U32, 1)}, "key 'general.architecture': is not a text")
     change("is-an-adapter", {"general.type": (TEXT, "adapter")}, "key 'general.type': 'adapter' is not a model")
     change("in-3-files", {"split.count": (U16, 3)}, "key 'split.count': is one of 3 files")
