@@ -37,7 +37,7 @@ import Testing
   }
 
   @Test func `a matrix that the architecture does not name is no linear of the layer`() throws {
-    let name = "model.layers.0.mlp.router.weight"
+    let name = "model.layers.0.mlp.extra_proj.weight"
     let odd = try bench.input.writeFolder(to: bench.folder.path("odd")) {
       $0.added = [
         (TensorInfo(name: name, dtype: .bf16, shape: [8, 128]), [UInt8](repeating: 0, count: 2048))

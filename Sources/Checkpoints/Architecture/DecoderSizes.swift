@@ -68,7 +68,7 @@ package struct FamilyDefaults: Sendable {
 
 extension DecoderSizes {
   /// The maximum number of layers.
-  private static let layerLimit = 1 << 12
+  static let layerLimit = 1 << 12
   /// The maximum number of heads.
   private static let headLimit = 1 << 16
 

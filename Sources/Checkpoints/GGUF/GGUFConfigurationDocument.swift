@@ -65,7 +65,9 @@ struct GGUFConfigurationDocument {
   private func tokenMembers() throws(FormatError) -> [JSONValue.Member] {
     var tokens: [JSONValue.Member] = []
     for (name, key) in [("bos_token_id", "bos"), ("eos_token_id", "eos"), ("pad_token_id", "padding")] {
-      guard let id = try keys.integer("tokenizer.ggml.\(key)_token_id") else { continue }
+      let source = "tokenizer.ggml.\(key)_token_id"
+      guard let id = try keys.integer(source) else { continue }
+      guard id >= 0 else { throw keys.error(source, .malformed("token \(id) does not exist")) }
       tokens.append(JSONValue.Member(name, .integer(id)))
     }
     return tokens
@@ -142,6 +144,10 @@ struct GGUFHeadSizes {
   init(_ keys: GGUFKeys, _ family: ModelFamily) throws(FormatError) {
     func key(_ name: String) -> String { "\(family.ggufArchitecture).\(name)" }
     layerCount = try keys.size(key("block_count"))
+    guard layerCount <= DecoderSizes.layerLimit else {
+      throw keys.error(
+        key("block_count"), .malformed("\(layerCount) is not from 1 to \(DecoderSizes.layerLimit)"))
+    }
     hiddenSize = try keys.size(key("embedding_length"))
     headCount = try keys.size(key("attention.head_count"))
     keyValueHeadCount = try keys.optionalSize(key("attention.head_count_kv")) ?? headCount
