@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+"""Compares 2-bit checkpoints, as llama.cpp and mlx-lm run them, with transformers on the unpacked weights.
+
+usage: compare-packed.py RILQ CHECKPOINT PACKED ...
+
+CHECKPOINT is the original folder, PACKED a .rilq file that rilq made of it, and so on in pairs. rilq converts each one
+for MLX and to GGUF. A line per checkpoint has the largest difference of a log-probability over the vocabulary after 16
+tokens, or what rilq refuses. Needs mlx-lm, torch, transformers and xllamacpp.
+"""
+import importlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+LENGTH = 16
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+gguf = importlib.import_module("compare-gguf")
+mlx = importlib.import_module("compare-mlx")
+
+
+def convert(rilq, packed, out, *more):
+    run = subprocess.run([rilq, "convert", packed, out, *more, "--quiet"], capture_output=True, text=True)
+    return None if run.returncode == 0 else f"refused ({run.returncode}): {run.stderr.strip().splitlines()[-1][-150:]}"
+
+
+def compare(rilq, original, packed):
+    config = json.loads((original / "config.json").read_text())
+    vocabulary = config.get("text_config", config)["vocab_size"]
+    tokens = [(5 + 37 * i) % vocabulary for i in range(LENGTH)]
+    with tempfile.TemporaryDirectory() as folder:
+        folded, file = os.path.join(folder, "mlx"), os.path.join(folder, "out.gguf")
+        refused = convert(rilq, packed, folded, "--to", "mlx")
+        if refused:
+            return f"mlx {refused}"
+        _, weights, _, _ = mlx.checkpoint.read(folded)
+        expected = gguf.log_probabilities(mlx.transformers_logits(config, weights, tokens).astype(np.float64))[-1]
+        found = gguf.log_probabilities(mlx.mlx_logits(folded, tokens).astype(np.float64))[-1]
+        result = f"mlx-lm {np.abs(found - expected).max():.1e}"
+        refused = convert(rilq, packed, file)
+        if refused:
+            return f"{result}, gguf {refused}"
+        (length, told), = gguf.run(file, tokens, (LENGTH,))
+        if length != LENGTH:
+            return f"{result}, llama.cpp tells no probabilities"
+        return f"{result}, llama.cpp {max(abs(expected[i] - p) for i, p in told.items() if i < len(expected)):.1e}"
+
+
+def main():
+    if len(sys.argv) < 4 or len(sys.argv) % 2:
+        sys.exit(__doc__)
+    mlx.transformers.logging.set_verbosity_error()
+    for original, packed in zip(sys.argv[2::2], sys.argv[3::2]):
+        try:
+            text = compare(sys.argv[1], pathlib.Path(original), packed)
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+        print(f"{pathlib.Path(original).name:16} {text}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
