@@ -143,7 +143,8 @@ public struct Pipeline {
     case .mlx:
       try result.stackingExpertsForMLX().contents.validateForMLX(path: recipe.output.resolved)
       // A model of a family that is not understood is written as it is.
-      try (try? ModelConfiguration(of: result))?.requireMLX(result.contents, path: recipe.output.resolved)
+      try (try? ModelConfiguration(of: result))?.requireMLX(
+        result.separatingExperts().contents, path: recipe.output.resolved)
     case .rilq, .safetensors, .gptq, .gptqV2, .autoRound, .compressedTensors: break
     }
   }

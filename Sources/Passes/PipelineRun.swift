@@ -33,8 +33,10 @@ struct PipelineRun {
     self.journal = journal
     self.origin = origin
     self.progress = progress
-    notices = input.notices
-    stacksExperts = recipe.outputFormat == .mlx && plans.result.hasExperts
+    let isForMLX = recipe.outputFormat == .mlx
+    let unknown = isForMLX ? (try? ModelConfiguration(of: plans.result))?.noticesForMLX : nil
+    notices = input.notices + (unknown ?? [])
+    stacksExperts = isForMLX && plans.result.hasExperts
     state = RunState(input: input)
   }
 

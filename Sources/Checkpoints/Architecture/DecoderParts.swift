@@ -115,6 +115,14 @@ struct DecoderParts {
       ])
   }
 
+  /// Attention and the feed-forward part, each with a norm before it.
+  func preNorm(_ attention: [LayerOperation], _ feedForward: [LayerOperation]) -> [LayerPart] {
+    [
+      LayerPart([.norm(norm("input_layernorm", gguf: "attn_norm"))] + attention),
+      LayerPart([.norm(norm("post_attention_layernorm", gguf: "ffn_norm"))] + feedForward),
+    ]
+  }
+
   /// The tensors outside the layers.
   func model(
     embedding: String = "embed_tokens", finalNorm: String = "norm", head: String = "lm_head",

@@ -1,3 +1,5 @@
+import Kernels
+
 /// What mlx-lm's program of a family computes, as far as it is less than the family's computation.
 ///
 /// Source: mlx-lm 0.32, `models/`.
@@ -62,6 +64,10 @@ package struct MLXProgram: Sendable {
   package var windowedThetaKey: String?
   /// The key of the share of a head that turns; nil if the program turns whole heads.
   package var shareKey: String?
+  /// The only bound of clamped gates that it computes, if it computes them.
+  package var gateLimit: Float?
+  /// Keys that it reads, with the key that newer configurations have in their place.
+  package var aliases: [(key: String, alias: String)] = []
   /// Keys that it requires, or assumes otherwise, with what the family assumes.
   package var assumptions: [JSONValue.Member] = []
 
@@ -110,6 +116,12 @@ extension ModelConfiguration {
       try require(
         !bounds || attentions.allSatisfy { $0.scoreCap != nil }, "key 'attn_logit_softcapping'", "needs it")
     }
+    if let limit = program.gateLimit {
+      try require(
+        description.layers.lazy.compactMap(\.experts).allSatisfy {
+          $0.activation == .clampedSiLU(limit: limit)
+        }, "key 'swiglu_limit'", "bounds gates at \(limit)")
+    }
     if let prefix = program.nestedPrefix, isNested {
       try require(
         layout.prefix == prefix, "tensor '\(layout.embedding.name)'", "finds no tensors without '\(prefix)'")
@@ -128,6 +140,12 @@ extension ModelConfiguration {
     if program.renamesModules, let module = contents.modulesPackedOtherwise.first {
       try require(false, "module '\(module)'", "cannot have modules that are packed in different ways")
     }
+  }
+
+  /// A notice if it is not known what mlx-lm computes for the family; otherwise none.
+  package var noticesForMLX: [String] {
+    guard family.mlx == nil else { return [] }
+    return ["mlx-lm may compute models of type '\(family.modelType)' differently; compare its results"]
   }
 
   private func requireMLXWindows(_ program: MLXProgram, path: String) throws(FormatError) {
@@ -178,6 +196,9 @@ extension ModelConfiguration {
     if program.readsHeadSize { setIfMissing("head_dim", .integer(headSize)) }
     setIfMissing(family.defaults.epsilonKey, .double(family.defaults.epsilon))
     result.set("tie_word_embeddings", to: .bool(tiesEmbeddings && !hasHead))
+    for (key, alias) in program.aliases {
+      if let value = keys[alias], !value.isNull { setIfMissing(key, value) }
+    }
     for member in program.assumptions { setIfMissing(member.key, member.value) }
     let windows = layerWindows
     switch program.windows {

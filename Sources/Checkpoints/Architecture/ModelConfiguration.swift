@@ -61,15 +61,6 @@ extension ModelConfiguration {
     return Int(min(length, Double(ConfigurationKeys.sizeLimit)))
   }
 
-  /// Whether a layer sees a window instead of the whole context.
-  package var hasWindows: Bool {
-    description.layers.contains { layer in
-      layer.parts.flatMap(\.operations).contains {
-        if case .attention(let attention) = $0 { attention.window != nil } else { false }
-      }
-    }
-  }
-
   /// The wavelengths of the layers, each once.
   package var rotaryDescriptions: [RotaryDescription] {
     var found: [RotaryDescription] = []

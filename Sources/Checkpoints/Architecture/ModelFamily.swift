@@ -26,10 +26,6 @@ package struct ModelFamily: Sendable, Equatable {
   package var ignoredKeys: Set<String> = []
   /// What mlx-lm's program of the family computes; nil if that is not known.
   package var mlx: MLXProgram?
-  /// Keys that MLX's program of the family needs, with the key that newer configurations have in its place.
-  package var aliasesForMLX: [(key: String, alias: String)] = []
-  /// Keys that MLX's program of the family needs, with the value that a missing key stands for.
-  package var defaultsForMLX: [(key: String, value: JSONValue)] = []
   /// Describes the model of a configuration.
   package let describe: @Sendable (DecoderSizes, ConfigurationKeys) throws(FormatError) -> ModelDescription
 
@@ -47,10 +43,9 @@ package struct ModelFamily: Sendable, Equatable {
 
   /// The supported families.
   package static let all: [ModelFamily] = [
-    .llama, .mistral, .ministral3, .mixtral, .qwen2, .qwen3, .qwen3Moe, .qwen3_5, .qwen3_5Moe, .gemma,
-    .gemma2,
-    .gemma3, .gemma4, .phi3, .smollm3, .granite, .olmo2, .olmo3, .glm4, .cohere2, .starcoder2, .gptNeoX,
-    .gptOss, .lfm2,
+    .llama, .mistral, .ministral3, .mixtral, .qwen2, .qwen3, .qwen3Moe, .qwen3_5, .qwen3_5Moe,
+    .gemma, .gemma2, .gemma3, .gemma4, .phi3, .smollm3, .granite, .olmo2, .olmo3, .glm4, .cohere2,
+    .starcoder2, .gptNeoX, .gptOss, .lfm2,
   ]
 
   package static func == (first: ModelFamily, second: ModelFamily) -> Bool {

@@ -55,12 +55,6 @@ extension CheckpointContents {
     }
     setIfMissing("model_type", .string("llama"))
     setIfMissing("rms_norm_eps", .double(1e-6))
-    if let family = configuration["model_type"]?.string.flatMap(ModelFamily.named) {
-      for (key, alias) in family.aliasesForMLX {
-        if let value = configuration[alias], !value.isNull { setIfMissing(key, value) }
-      }
-      for (key, value) in family.defaultsForMLX { setIfMissing(key, value) }
-    }
     // MLX ties the embeddings by default and then ignores a head; transformers does not.
     if tensors.contains(where: { $0.name == ModuleTensor.weight.name(of: "lm_head") }) {
       result = result.withOwnHead

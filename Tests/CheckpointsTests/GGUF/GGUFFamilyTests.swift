@@ -188,3 +188,12 @@ struct GGUFFamilyTests {
     #expect(try opened.copiedBytes(of: head) == opened.copiedBytes(of: embedding))
   }
 }
+
+extension ModelConfiguration {
+  /// Whether a layer sees a window instead of the whole context.
+  fileprivate var hasWindows: Bool {
+    description.layers.flatMap(\.parts).flatMap(\.operations).contains {
+      if case .attention(let attention) = $0 { attention.window != nil } else { false }
+    }
+  }
+}

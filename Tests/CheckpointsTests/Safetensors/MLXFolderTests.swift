@@ -159,6 +159,43 @@ struct MLXPeerTests {
   }
 
   @Test(arguments: [
+    (try FamilyModel.mixtral(), "sliding_window", "16"),
+    (try FamilyModel.qwen3Moe(), "use_sliding_window", "true"),
+    (try FamilyModel.mixtral(), "rope_scaling", #"{"type": "linear", "factor": 2}"#),
+    (try FamilyModel.qwen3Moe(), "rope_scaling", #"{"rope_type": "yarn", "factor": 4.0}"#),
+    (try FamilyModel.mixtral(), "head_dim", "32"),
+    // gpt-oss has this scaling if none is stated, and mlx-lm rounds its bounds.
+    (try FamilyModel.gptOss(), "rope_scaling", "null"),
+    (try FamilyModel.gptOss(), "swiglu_limit", "5.0"),
+  ])
+  func `what MLX would compute otherwise with experts is refused`(
+    model: FamilyModel, key: String, value: String
+  ) throws {
+    // What keeps the model as MLX computes it, until the key is changed.
+    let harmless = [
+      "gpt_oss": [("rope_scaling", #"{"rope_type": "yarn", "factor": 4.0}"#)],
+      "qwen3_moe": [("sliding_window", "16")],
+    ]
+    func write(_ changes: [(String, String)]) throws -> Checkpoint {
+      var model = model
+      for (key, value) in (harmless[model.configuration["model_type"]?.string ?? ""] ?? []) + changes {
+        model.configuration.set(key, to: try JSONValue(parsing: Array(value.utf8)))
+      }
+      return try model.write(to: folder.path("\(changes.count)"))
+    }
+    try requireMLX(write([]))
+    let error = #expect(throws: FormatError.self) { try requireMLX(write([(key, value)])) }
+    #expect(error?.place == "key '\(key == "use_sliding_window" ? "sliding_window" : key)'")
+  }
+
+  @Test func `what was not compared with MLX has a notice`() throws {
+    for (model, count) in [(try FamilyModel.qwen3_5Moe(), 1), (try FamilyModel.gptOss(), 0)] {
+      let configuration = try ModelConfiguration(model.configuration, path: "config.json")
+      #expect(configuration.noticesForMLX.count == count)
+    }
+  }
+
+  @Test(arguments: [
     ("mistral", "sliding_window", "null"), ("qwen2", "use_sliding_window", "false"),
     ("phi4-mini", "rope_scaling", "null"),
     (

@@ -12,13 +12,10 @@ extension ModelFamily {
       let rotary = RotaryDescription(sizes.attention, parameters: try RotaryParameters(keys, sizes))
       let hasBias = try keys.optionalBool("attention_bias") ?? false
       return parts.gemmaModel(
-        parts.everyLayer([
-          LayerPart(
-            [.norm(parts.norm("input_layernorm", gguf: "attn_norm"))]
-              + parts.attention(sizes.attention, rotary, inputsHaveBias: hasBias, outputHasBias: hasBias)),
-          LayerPart(
-            [.norm(parts.norm("post_attention_layernorm", gguf: "ffn_norm"))] + parts.gatedFeedForward()),
-        ]))
+        parts.everyLayer(
+          parts.preNorm(
+            parts.attention(sizes.attention, rotary, inputsHaveBias: hasBias, outputHasBias: hasBias),
+            parts.gatedFeedForward())))
     }
     // transformers computes the approximation, whatever `hidden_act` says.
     family.defaults.ignoredActivationKeys = ["hidden_act"]

@@ -42,6 +42,12 @@ extension ModelFamily {
     family.understoodKeys = [
       "attention_bias", "sliding_window", "layer_types", "num_local_experts", "num_experts",
     ]
+    family.mlx = MLXProgram {
+      $0.windows = .layerTypes
+      $0.heads = .ownOnly
+      $0.biases = .described
+      $0.gateLimit = 7
+    }
     family.gguf.isSupported = false
     return family
   }()

@@ -14,16 +14,11 @@ extension ModelFamily {
       let residual = try keys.multiplier("residual_multiplier")
       let scale: [LayerOperation] = residual == 1 ? [] : [.scale(residual)]
       var model = parts.model(
-        layers: parts.everyLayer([
-          LayerPart(
-            [.norm(parts.norm("input_layernorm", gguf: "attn_norm"))]
-              + parts.attention(
-                attention, rotary, inputsHaveBias: attentionHasBias, outputHasBias: attentionHasBias)
-              + scale),
-          LayerPart(
-            [.norm(parts.norm("post_attention_layernorm", gguf: "ffn_norm"))]
-              + parts.gatedFeedForward(hasBias: feedForwardHasBias) + scale),
-        ]))
+        layers: parts.everyLayer(
+          parts.preNorm(
+            parts.attention(
+              attention, rotary, inputsHaveBias: attentionHasBias, outputHasBias: attentionHasBias)
+              + scale, parts.gatedFeedForward(hasBias: feedForwardHasBias) + scale)))
       model.embeddingScale = try keys.multiplier("embedding_multiplier")
       model.logitScale = 1 / (try keys.multiplier("logits_scaling"))
       return model

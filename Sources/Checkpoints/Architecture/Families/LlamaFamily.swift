@@ -32,16 +32,10 @@ extension ModelFamily {
     let (usual, turning) = (parts, rotary)
     return parts.model(
       layers: parts.layers(windows) { window in
-        [
-          LayerPart(
-            [.norm(usual.norm("input_layernorm", gguf: "attn_norm"))]
-              + usual.attention(
-                sizes.attention.with(window: window), turning, inputsHaveBias: attentionHasBias,
-                outputHasBias: attentionHasBias)),
-          LayerPart(
-            [.norm(usual.norm("post_attention_layernorm", gguf: "ffn_norm"))]
-              + usual.gatedFeedForward(hasBias: feedForwardHasBias)),
-        ]
+        usual.preNorm(
+          usual.attention(
+            sizes.attention.with(window: window), turning, inputsHaveBias: attentionHasBias,
+            outputHasBias: attentionHasBias), usual.gatedFeedForward(hasBias: feedForwardHasBias))
       })
   }
 }

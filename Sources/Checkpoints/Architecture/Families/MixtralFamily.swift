@@ -17,16 +17,18 @@ extension ModelFamily {
         count: try DecoderParts.expertCount(keys, missing: 8), missingChosenCount: 2,
         width: sizes.intermediateSize, weighting: .amongChosen, activation: sizes.activation)
       return parts.model(
-        layers: parts.everyLayer([
-          LayerPart(
-            [.norm(parts.norm("input_layernorm", gguf: "attn_norm"))] + parts.attention(attention, rotary)),
-          LayerPart([.norm(parts.norm("post_attention_layernorm", gguf: "ffn_norm")), experts]),
-        ]))
+        layers: parts.everyLayer(parts.preNorm(parts.attention(attention, rotary), [experts])))
     }
     family.defaults.keyValueHeadCount = 8
     family.defaults.epsilon = 1e-5
     family.defaults.contextLength = 131_072
     family.understoodKeys = ["sliding_window", "num_local_experts", "num_experts"]
+    family.mlx = MLXProgram {
+      $0.scalings = .none
+      $0.biases = .none
+      $0.readsHeadSize = false
+      $0.aliases = [("num_local_experts", "num_experts")]
+    }
     family.gguf.isSupported = false
     return family
   }()

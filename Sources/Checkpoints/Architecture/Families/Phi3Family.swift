@@ -12,16 +12,12 @@ extension ModelFamily {
         parameters: try RotaryParameters(
           keys, sizes, turnedCount: turnedCount, understood: ["partial_rotary_factor"], yarnIsLongRope: true))
       return parts.model(
-        layers: parts.everyLayer([
-          LayerPart([
-            .norm(parts.norm("input_layernorm", gguf: "attn_norm")),
-            parts.joinedQueriesKeysValues(attention), .rotary(rotary), .attention(attention),
-            parts.attentionOutput(attention),
-          ]),
-          LayerPart(
-            [.norm(parts.norm("post_attention_layernorm", gguf: "ffn_norm"))]
-              + parts.joinedGatedFeedForward()),
-        ]))
+        layers: parts.everyLayer(
+          parts.preNorm(
+            [
+              parts.joinedQueriesKeysValues(attention), .rotary(rotary), .attention(attention),
+              parts.attentionOutput(attention),
+            ], parts.joinedGatedFeedForward())))
     }
     family.defaults.epsilon = 1e-5
     family.defaults.contextLength = 4096

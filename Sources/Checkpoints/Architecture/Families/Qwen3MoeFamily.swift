@@ -18,16 +18,10 @@ extension ModelFamily {
       let attention = sizes.attention.with(window: window)
       return parts.model(
         layers: parts.layers(try keys.layersWithExperts(sizes.layerCount)) { hasExperts in
-          [
-            LayerPart(
-              [.norm(parts.norm("input_layernorm", gguf: "attn_norm"))]
-                + parts.attention(
-                  attention, rotary, inputsHaveBias: hasBias, outputHasBias: hasBias,
-                  norms: parts.queryAndKeyNorms(attention))),
-            LayerPart(
-              [.norm(parts.norm("post_attention_layernorm", gguf: "ffn_norm"))]
-                + (hasExperts ? [experts] : parts.gatedFeedForward())),
-          ]
+          parts.preNorm(
+            parts.attention(
+              attention, rotary, inputsHaveBias: hasBias, outputHasBias: hasBias,
+              norms: parts.queryAndKeyNorms(attention)), (hasExperts ? [experts] : parts.gatedFeedForward()))
         })
     }
     family.defaults.keyValueHeadCount = 4
@@ -36,13 +30,17 @@ extension ModelFamily {
       "attention_bias", "sliding_window", "use_sliding_window", "num_experts", "num_local_experts",
     ]
     family.ignoredKeys = ["max_window_layers"]
-    family.aliasesForMLX = [("num_experts", "num_local_experts")]
-    family.defaultsForMLX = [
-      ("num_experts", .integer(128)), ("num_experts_per_tok", .integer(8)),
-      ("decoder_sparse_step", .integer(1)), ("mlp_only_layers", .array([])),
-      ("moe_intermediate_size", .integer(768)), ("num_key_value_heads", .integer(4)),
-      ("norm_topk_prob", .bool(false)), ("max_position_embeddings", .integer(32_768)),
-    ]
+    family.mlx = MLXProgram {
+      $0.scalings = .none
+      $0.biases = .none
+      $0.aliases = [("num_experts", "num_local_experts")]
+      $0.assumptions = [
+        JSONValue.Member("num_experts", .integer(128)), JSONValue.Member("num_experts_per_tok", .integer(8)),
+        JSONValue.Member("decoder_sparse_step", .integer(1)), JSONValue.Member("mlp_only_layers", .array([])),
+        JSONValue.Member("moe_intermediate_size", .integer(768)),
+        JSONValue.Member("norm_topk_prob", .bool(false)),
+      ]
+    }
     family.gguf.isSupported = false
     return family
   }()

@@ -9,13 +9,9 @@ extension ModelFamily {
       let windows = try keys.optionalWindows(sizes.layerCount, missingWindow: 4096, firstWindowed: 28)
       return parts.model(
         layers: parts.layers(windows) { window in
-          [
-            LayerPart(
-              [.norm(parts.norm("input_layernorm", gguf: "attn_norm"))]
-                + parts.attention(sizes.attention.with(window: window), rotary, inputsHaveBias: true)),
-            LayerPart(
-              [.norm(parts.norm("post_attention_layernorm", gguf: "ffn_norm"))] + parts.gatedFeedForward()),
-          ]
+          parts.preNorm(
+            parts.attention(sizes.attention.with(window: window), rotary, inputsHaveBias: true),
+            parts.gatedFeedForward())
         })
     }
     family.understoodKeys = ["sliding_window", "use_sliding_window", "max_window_layers", "layer_types"]
@@ -37,15 +33,10 @@ extension ModelFamily {
       return parts.model(
         layers: parts.layers(windows) { window in
           let attention = sizes.attention.with(window: window)
-          return [
-            LayerPart(
-              [.norm(parts.norm("input_layernorm", gguf: "attn_norm"))]
-                + parts.attention(
-                  attention, rotary, inputsHaveBias: hasBias, outputHasBias: hasBias,
-                  norms: parts.queryAndKeyNorms(attention))),
-            LayerPart(
-              [.norm(parts.norm("post_attention_layernorm", gguf: "ffn_norm"))] + parts.gatedFeedForward()),
-          ]
+          return parts.preNorm(
+            parts.attention(
+              attention, rotary, inputsHaveBias: hasBias, outputHasBias: hasBias,
+              norms: parts.queryAndKeyNorms(attention)), parts.gatedFeedForward())
         })
     }
     family.understoodKeys = [

@@ -16,16 +16,11 @@ extension ModelFamily {
       let kinds = zip(windows, turns).map { LayerKind(window: $0, turns: $1) }
       return parts.model(
         layers: parts.layers(kinds) { kind in
-          [
-            LayerPart(
-              [.norm(usual.norm("input_layernorm", gguf: "attn_norm"))]
-                + usual.attention(
-                  sizes.attention.with(window: kind.window), kind.turns ? rotary : nil,
-                  inputsHaveBias: attentionHasBias, outputHasBias: attentionHasBias)),
-            LayerPart(
-              [.norm(usual.norm("post_attention_layernorm", gguf: "ffn_norm"))]
-                + usual.gatedFeedForward(hasBias: feedForwardHasBias)),
-          ]
+          usual.preNorm(
+            usual.attention(
+              sizes.attention.with(window: kind.window), kind.turns ? rotary : nil,
+              inputsHaveBias: attentionHasBias, outputHasBias: attentionHasBias),
+            usual.gatedFeedForward(hasBias: feedForwardHasBias))
         })
     }
     family.defaults.keyValueHeadCount = 4

@@ -11,24 +11,21 @@ extension ModelFamily {
       let rotary = RotaryDescription(attention, parameters: try RotaryParameters(keys, sizes))
       let hasBias = try keys.optionalBool("use_bias") ?? true
       return parts.model(
-        layers: parts.everyLayer([
-          LayerPart(
-            [.norm(parts.norm("input_layernorm", gguf: "attn_norm"))]
-              + parts.attention(attention, rotary, inputsHaveBias: hasBias, outputHasBias: hasBias)),
-          LayerPart([
-            .norm(parts.norm("post_attention_layernorm", gguf: "ffn_norm")),
-            .linears(
-              .gateAndUp,
-              [TensorSlot("mlp.c_fc", gguf: "ffn_up", [sizes.feedForward, sizes.stream], hasBias: hasBias)]),
-            .activation(sizes.activation),
-            .linears(
-              .down,
-              [
-                TensorSlot(
-                  "mlp.c_proj", gguf: "ffn_down", [sizes.stream, sizes.feedForward], hasBias: hasBias)
-              ]),
-          ]),
-        ]))
+        layers: parts.everyLayer(
+          parts.preNorm(
+            parts.attention(attention, rotary, inputsHaveBias: hasBias, outputHasBias: hasBias),
+            [
+              .linears(
+                .gateAndUp,
+                [TensorSlot("mlp.c_fc", gguf: "ffn_up", [sizes.feedForward, sizes.stream], hasBias: hasBias)]),
+              .activation(sizes.activation),
+              .linears(
+                .down,
+                [
+                  TensorSlot(
+                    "mlp.c_proj", gguf: "ffn_down", [sizes.stream, sizes.feedForward], hasBias: hasBias)
+                ]),
+            ])))
     }
     family.defaults.epsilonKey = "norm_epsilon"
     family.defaults.epsilon = 1e-5
