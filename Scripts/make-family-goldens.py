@@ -47,15 +47,23 @@ def uniform(seed, count):
 def values(salt, name, shape, norms_store_differences):
     """The weights of a tensor: norms near 1, or near 0 if 1 is added to them; matrices that keep the size of inputs."""
     size, offset = np.float32(0.2), np.float32(0)
-    if len(shape) == 2:
-        size = np.float32(3) / np.sqrt(np.float32(shape[1]))
+    if len(shape) >= 2:
+        size = np.float32(3) / np.sqrt(np.float32(shape[-1]))
     elif "norm" in name and name.endswith(".weight"):
         offset = np.float32(0 if norms_store_differences else 1)
+    elif name.endswith("layer_scalar"):
+        offset = np.float32(1)
     return offset + size * uniform(f"{salt}/{name}", int(np.prod(shape))).reshape(shape)
 
 
 def is_text(name):
     return not any(part in name for part in ("vision", "multi_modal"))
+
+
+def is_trained(config):
+    """Whether all linears of the layers are modules of their own, and layers do not share keys and values."""
+    has_experts = any(config.get(key) for key in ("num_experts", "num_local_experts"))
+    return not has_experts and not config.get("hidden_size_per_layer_input")
 
 
 def model_class(config):
@@ -129,7 +137,8 @@ def gradients(model, tokens, teacher):
 
 def make(name, published):
     """The rest of NAME.json, and the tensors of golden.safetensors."""
-    plus_one = published.get("text_config", published)["model_type"].startswith("gemma")
+    kind = published.get("text_config", published)["model_type"]
+    plus_one = kind.startswith(("gemma", "qwen3_5")) and not kind.startswith("gemma4")
     with tempfile.TemporaryDirectory() as path:
         folder = pathlib.Path(path)
         (folder / "config.json").write_text(json.dumps(published))
@@ -157,11 +166,12 @@ def make(name, published):
                 sys.exit(f"{name}: the two spellings differ by {(logits - other).abs().max().item()}")
             if salt == SALTS[0]:
                 golden["logits"] = logits.numpy()
-                golden["losses"], golden["gradients"] = gradients(load(folder, published), ids, hidden)
+                if is_trained(published):
+                    losses, golden["gradients"] = gradients(load(folder, published), ids, hidden)
+                    golden["losses"] = np.array(losses, dtype=np.float32)
             else:
                 golden["second"] = logits[-1:].numpy()
-    print(f"{name}: logits {golden['logits'].std():.2f}, losses {golden['losses']}")
-    golden["losses"] = np.array(golden["losses"], dtype=np.float32)
+    print(f"{name}: logits {golden['logits'].std():.2f}, losses {golden.get('losses')}")
     facts = {
         "config": published, "config_of_transformers_5": spelled, "norms_store_differences": plus_one,
         "tokens": tokens, "tensors": shapes,

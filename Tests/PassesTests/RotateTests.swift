@@ -272,7 +272,7 @@ import Testing
     try bench.run(.rotate(RotateOptions { $0.parts = [part] }), on: input, to: "rotated").checkpoint
   }
 
-  @Test(arguments: FamilyFixture.names)
+  @Test(arguments: FamilyFixture.denseNames)
   func `rotates the stream of a family, or names the module in the way`(name: String) throws {
     let fixture = try FamilyFixture(name)
     let input = try fixture.write(to: bench.folder.path("input"), dtype: .f32)
@@ -290,7 +290,7 @@ import Testing
     #expect(rotated.notices == input.notices)
   }
 
-  @Test(arguments: FamilyFixture.names)
+  @Test(arguments: FamilyFixture.denseNames)
   func `rotates the heads of a family, or names the layer in the way`(name: String) throws {
     let fixture = try FamilyFixture(name)
     let input = try fixture.write(to: bench.folder.path("input"), dtype: .f32)

@@ -54,7 +54,7 @@ import Testing
     return json
   }
 
-  @Test(arguments: FamilyFixture.names)
+  @Test(arguments: FamilyFixture.denseNames)
   func `a key that means something changes the model, or is refused by its name`(name: String) throws {
     let base = try base(name)
     let model = try ModelConfiguration(base, path: name)
@@ -83,7 +83,7 @@ import Testing
     #expect(changes > 4 && refusals > 20, "\(changes) changes, \(refusals) refusals")
   }
 
-  @Test(arguments: FamilyFixture.names)
+  @Test(arguments: FamilyFixture.denseNames)
   func `a key that means nothing changes nothing`(name: String) throws {
     let base = try base(name)
     var json = base
@@ -99,7 +99,7 @@ import Testing
     #expect(after.description == before.description && after.sizes == before.sizes)
   }
 
-  @Test(arguments: FamilyFixture.names)
+  @Test(arguments: FamilyFixture.denseNames)
   func `both spellings of a configuration describe the same model`(name: String) throws {
     let fixture = try FamilyFixture(name)
     let models = try FamilyFixture.Spelling.allCases.map {

@@ -126,7 +126,7 @@ struct MLXPeerTests {
     try ModelConfiguration(of: checkpoint).requireMLX(checkpoint.contents, path: "out")
   }
 
-  @Test(arguments: FamilyFixture.names, FamilyFixture.Spelling.allCases)
+  @Test(arguments: FamilyFixture.denseNames, FamilyFixture.Spelling.allCases)
   func `is refused by the name of what MLX ignores, or states what MLX needs`(
     name: String, spelling: FamilyFixture.Spelling
   ) throws {
