@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Compares 2-bit checkpoints, as llama.cpp and mlx-lm run them, with transformers on the unpacked weights.
 
-usage: compare-packed.py RILQ CHECKPOINT PACKED ...
+usage: compare-packed.py [--gguf-type TYPE] RILQ CHECKPOINT PACKED ...
 
 CHECKPOINT is the original folder, PACKED a .rilq file that rilq made of it, and so on in pairs. rilq converts each one
-for MLX and to GGUF. A line per checkpoint has the largest difference of a log-probability over the vocabulary after 16
+for MLX and to GGUF, with linears of TYPE if it is given. A line per checkpoint has the largest difference of a log-probability over the vocabulary after 16
 tokens, or what rilq refuses. Needs mlx-lm, torch, transformers and xllamacpp.
 """
+import argparse
 import importlib
 import json
 import os
@@ -29,7 +30,7 @@ def convert(rilq, packed, out, *more):
     return None if run.returncode == 0 else f"refused ({run.returncode}): {run.stderr.strip().splitlines()[-1][-150:]}"
 
 
-def compare(rilq, original, packed):
+def compare(rilq, original, packed, gguf_type):
     config = json.loads((original / "config.json").read_text())
     vocabulary = config.get("text_config", config)["vocab_size"]
     tokens = [(5 + 37 * i) % vocabulary for i in range(LENGTH)]
@@ -42,7 +43,7 @@ def compare(rilq, original, packed):
         expected = gguf.log_probabilities(mlx.transformers_logits(config, weights, tokens).astype(np.float64))[-1]
         found = gguf.log_probabilities(mlx.mlx_logits(folded, tokens).astype(np.float64))[-1]
         result = f"mlx-lm {np.abs(found - expected).max():.1e}"
-        refused = convert(rilq, packed, file)
+        refused = convert(rilq, packed, file, *gguf_type)
         if refused:
             return f"{result}, gguf {refused}"
         (length, told), = gguf.run(file, tokens, (LENGTH,))
@@ -52,12 +53,18 @@ def compare(rilq, original, packed):
 
 
 def main():
-    if len(sys.argv) < 4 or len(sys.argv) % 2:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--gguf-type")
+    parser.add_argument("rilq")
+    parser.add_argument("paths", nargs="+", metavar="CHECKPOINT PACKED")
+    options = parser.parse_args()
+    if len(options.paths) % 2:
+        parser.error("each checkpoint needs a packed file")
+    gguf_type = ["--gguf-type", options.gguf_type] if options.gguf_type else []
     mlx.transformers.logging.set_verbosity_error()
-    for original, packed in zip(sys.argv[2::2], sys.argv[3::2]):
+    for original, packed in zip(options.paths[::2], options.paths[1::2]):
         try:
-            text = compare(sys.argv[1], pathlib.Path(original), packed)
+            text = compare(options.rilq, pathlib.Path(original), packed, gguf_type)
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
         print(f"{pathlib.Path(original).name:16} {text}", flush=True)
