@@ -24,7 +24,8 @@ run() {
   shift
   echo "sanitize.sh: $kind" >&2
   nice -n 19 swift build "$@" --build-tests --scratch-path ".build-$kind"
-  nice -n 19 swift test "$@" --scratch-path ".build-$kind" --disable-xctest --skip-build --skip "$slow"
+  nice -n 19 swift test "$@" --scratch-path ".build-$kind" --disable-testable-imports --disable-xctest \
+    --skip-build --skip "$slow"
 }
 
 # Leak checks are off, because a command that ends early leaves its memory to the system. A file can require
@@ -33,6 +34,6 @@ export ASAN_OPTIONS=detect_leaks=0:max_allocation_size_mb=65536 TSAN_OPTIONS=hal
 for kind; do
   case $kind in
     debug) run debug ;;
-    address | thread) run "$kind" -c release --disable-testable-imports --sanitize "$kind" ;;
+    address | thread) run "$kind" -c release --sanitize "$kind" ;;
   esac
 done
