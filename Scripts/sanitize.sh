@@ -18,13 +18,14 @@ done
 slow='LayerwiseQuantizationTests|AttachInitializationTests|BitAllocationTests|GoldenTests|TokenizerReferenceTests'
 slow+='|PeftPeerTests|LargeInvalidFileTests'
 
-# run KIND OPTION ...: builds and runs the tests in .build-KIND.
+# run KIND OPTION ...: builds and runs the tests in .build-KIND, with the libraries of $preload.
+preload=
 run() {
   local kind=$1
   shift
   echo "sanitize.sh: $kind" >&2
   nice -n 19 swift build "$@" --build-tests --scratch-path ".build-$kind"
-  nice -n 19 swift test "$@" --scratch-path ".build-$kind" --disable-testable-imports --disable-xctest \
+  LD_PRELOAD=$preload nice -n 19 swift test "$@" --scratch-path ".build-$kind" --disable-testable-imports --disable-xctest \
     --skip-build --skip "$slow"
 }
 
@@ -34,6 +35,12 @@ export ASAN_OPTIONS=detect_leaks=0:max_allocation_size_mb=65536 TSAN_OPTIONS=hal
 for kind; do
   case $kind in
     debug) run debug ;;
-    address | thread) run "$kind" -c release --sanitize "$kind" ;;
+    address) run address -c release --sanitize address ;;
+    thread)
+      mkdir -p .build-thread
+      "$(dirname "$(readlink -f "$(command -v swift)")")/clang" -O1 -shared -fPIC Scripts/mutex-tsan.c \
+        -o .build-thread/mutex-tsan.so
+      preload=$PWD/.build-thread/mutex-tsan.so run thread -c release --sanitize thread
+      ;;
   esac
 done
