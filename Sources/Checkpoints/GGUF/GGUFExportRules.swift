@@ -135,8 +135,8 @@ struct GGUFExportRules {
     try require(yarn)
     guard !yarn.roundsBounds else { return [] }
     return [
-      "llama.cpp always rounds the bounds of yarn, but '\(GGUFRotary.truncateKey)' is false; it computes every "
-        + "text slightly differently, as it does all files of architecture '\(architecture)'"
+      "llama.cpp always rounds the bounds of yarn, although '\(GGUFRotary.truncateKey)' is false; it computes "
+        + "every text differently, as it does with any file of architecture '\(architecture)'"
     ]
   }
 

@@ -153,13 +153,15 @@ struct GGUFPlan {
   ) throws(FormatError) -> GGUFRowOrder {
     let (order, slot) = (match.slot.ggufOrder, match.slot)
     if match.slot.ggufColumnOrder != .plain, match.ending == .weight, entry.shape != slot.shape {
-      throw refused(entry, .malformed("shape \(entry.shape) is not that of \(slot.shape[1]) columns of heads"))
+      throw refused(
+        entry, .malformed("shape \(entry.shape) is not that of heads with \(slot.shape[1]) columns"))
     }
     guard order != .plain else { return .plain }
     let isMatrix = slot.ggufShape.count == 2 && match.ending == .weight
     guard entry.shape.count == (isMatrix ? 2 : 1), entry.shape[0] == slot.shape[0] else {
-      throw refused(
-        entry, .malformed("shape \(entry.shape) is not that of heads with \(slot.shape[0]) rows"))
+      let heads =
+        slot.axes[0].headCount.map { "\($0) heads of \(slot.shape[0] / $0)" } ?? "heads with \(slot.shape[0])"
+      throw refused(entry, .malformed("shape \(entry.shape) is not that of \(heads) rows"))
     }
     guard isMatrix || entry.type.dtype != nil else {
       throw refused(entry, .unsupportedKind("a vector of type \(entry.type.name)"))
