@@ -99,7 +99,8 @@ struct GGUFExportRules {
     guard let global = configuration.globalRotary else { return [] }
     for shape in shapes {
       guard let rotary = shape.rotary, !rotary.turns(like: global) else { continue }
-      guard conventions.windowedBaseKey != nil, shape.attention.window != nil, rotary.parameters.scaling == nil
+      guard conventions.windowedBaseKey != nil, shape.attention.window != nil,
+        rotary.parameters.scaling == nil
       else { throw refusal("rope_parameters", "does not turn layers differently") }
     }
     if let growth = global.queryGrowth {

@@ -35,7 +35,7 @@ struct GGUFExportTensor: Sendable, Equatable {
   let shape: [Int]
   /// Whether the file has one dimension more, along which the parts follow each other.
   let isStack: Bool
-  /// The parts: one, or one for each expert. All of them have the same type.
+  /// The parts, which have the same type: one, or one for each expert.
   var parts: [Part]
   /// The order of the rows of a part; of a vector, that of its elements.
   let order: GGUFRowOrder

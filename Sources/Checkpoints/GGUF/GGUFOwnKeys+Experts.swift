@@ -24,7 +24,9 @@ extension GGUFOwnKeys {
     GGUFOwnKeys(
       names: [GGUFKeyNames.expertCount, usedCount, width, sharedWidth],
       write: { configuration in
-        guard let experts = configuration.description.layers.lazy.compactMap(\.experts).first else { return [] }
+        guard let experts = configuration.description.layers.lazy.compactMap(\.experts).first else {
+          return []
+        }
         var members = [
           GGUFExportMember(GGUFKeyNames.expertCount, size: experts.experts.count),
           GGUFExportMember(usedCount, size: experts.chosenCount),

@@ -76,7 +76,8 @@ extension GGUFModelReader {
     }
     let isDoubleWide = widths.last != widths.first
     let first = sizes.layerCount - sharing
-    guard widths.indices.allSatisfy({ widths[$0] == (isDoubleWide && $0 >= first ? 2 : 1) * widths[0] }) else {
+    guard widths.indices.allSatisfy({ widths[$0] == (isDoubleWide && $0 >= first ? 2 : 1) * widths[0] })
+    else {
       throw keys.error(
         key(GGUFKeyNames.feedForwardLength),
         .unsupported("must be the same in all layers, or twice as wide in those that share keys"))

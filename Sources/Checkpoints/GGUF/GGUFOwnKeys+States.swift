@@ -26,7 +26,8 @@ extension GGUFOwnKeys {
       let width = try reader.keys.size(reader.key(DeltaNetNames.width))
       guard width == heads * headSize else {
         throw reader.keys.error(
-          reader.key(DeltaNetNames.width), .malformed("\(width) is not the width of \(heads) heads of \(headSize)"))
+          reader.key(DeltaNetNames.width),
+          .malformed("\(width) is not the width of \(heads) heads of \(headSize)"))
       }
       let turned = reader.sizes.turnedCount
       let rotary: [JSONValue.Member] = [

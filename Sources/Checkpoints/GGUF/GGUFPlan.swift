@@ -68,7 +68,9 @@ struct GGUFPlan {
       try addPacked(match, entry, packing, order)
       return
     }
-    if entry.type.dtype == nil, statement.dtypes[match.name] == nil { countRounded(entry.type) }
+    if entry.type.dtype == nil, !entry.type.isExactInBF16, statement.dtypes[match.name] == nil {
+      countRounded(entry.type)
+    }
     let isVector = entry.shape.count == 1 && entry.type == .f32
     let target =
       statement.dtypes[match.name] ?? (isVector ? vectorDType : entry.type.dtype ?? .bf16)
@@ -114,7 +116,8 @@ struct GGUFPlan {
       add(
         tensor,
         GGUFSource(
-          entry: entry, content: .part(kind, packing), order: order, columnOrder: match.columnOrder(of: entry)))
+          entry: entry, content: .part(kind, packing), order: order, columnOrder: match.columnOrder(of: entry)
+        ))
     }
     quantization[module] = layout
   }

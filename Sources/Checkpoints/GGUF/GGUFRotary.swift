@@ -250,7 +250,9 @@ extension Llama3Scaling {
     let json = try keys.json(GGUFRotary.statementKey, text)
     guard let low = json[Self.keys.low]?.double, let high = json[Self.keys.high]?.double,
       let context = json[Self.keys.context]?.integer, low > 0, high > low, high.isFinite, context > 0
-    else { throw keys.error(GGUFRotary.statementKey, .malformed("lacks the three parameters of Llama 3's scaling")) }
+    else {
+      throw keys.error(GGUFRotary.statementKey, .malformed("lacks the three parameters of Llama 3's scaling"))
+    }
     self.init(factor: 1, lowFrequencyFactor: low, highFrequencyFactor: high, originalContext: context)
   }
 }

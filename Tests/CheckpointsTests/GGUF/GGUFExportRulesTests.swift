@@ -71,16 +71,20 @@ struct GGUFExportRulesTests {
         + #""sliding_attention", "full_attention", "sliding_attention"]"#, "layer_types"),
     Case("lfm2", #", "full_attn_idxs": [1], "conv_bias": true"#, "conv_bias"),
     Case(
-      "qwen3_5_text", #", "linear_num_key_heads": 2, "linear_num_value_heads": 2, "#
+      "qwen3_5_text",
+      #", "linear_num_key_heads": 2, "linear_num_value_heads": 2, "#
         + #""linear_key_head_dim": 16, "linear_value_head_dim": 32"#, "linear_value_head_dim"),
     Case(
-      "qwen3_5_text", #", "linear_num_key_heads": 2, "linear_num_value_heads": 2, "layer_types": ["#
+      "qwen3_5_text",
+      #", "linear_num_key_heads": 2, "linear_num_value_heads": 2, "layer_types": ["#
         + #""full_attention", "linear_attention", "linear_attention", "full_attention"]"#, "layer_types"),
     Case(
-      "gemma4_text", #", "global_head_dim": 32, "vocab_size_per_layer_input": 16, "#
+      "gemma4_text",
+      #", "global_head_dim": 32, "vocab_size_per_layer_input": 16, "#
         + #""hidden_size_per_layer_input": 8"#, "vocab_size_per_layer_input"),
     Case(
-      "gemma4_text", #", "global_head_dim": 32, "hidden_size_per_layer_input": 0, "#
+      "gemma4_text",
+      #", "global_head_dim": 32, "hidden_size_per_layer_input": 0, "#
         + #""num_kv_shared_layers": 1, "layer_types": ["full_attention", "sliding_attention", "#
         + #""sliding_attention", "full_attention"]"#, "num_kv_shared_layers"),
   ]

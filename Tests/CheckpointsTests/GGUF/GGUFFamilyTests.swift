@@ -111,7 +111,9 @@ struct GGUFFamilyTests {
     }
     // The golden file has a tensor of a later layer only where it differs from those of the layers before.
     for entry in header.entries {
-      let isKnown = expected.contains { $0.key.withoutLayer == entry.name.withoutLayer && $0.value == entry.form }
+      let isKnown = expected.contains {
+        $0.key.withoutLayer == entry.name.withoutLayer && $0.value == entry.form
+      }
       #expect(isKnown, "\(entry.name)")
     }
   }
