@@ -42,7 +42,7 @@ struct GGUFConfiguration {
 
   /// The families of an architecture, those first that a key tells apart.
   private static func families(ofArchitecture architecture: String) -> [ModelFamily] {
-    let families = ModelFamily.all.filter { $0.gguf.isSupported && $0.ggufArchitecture == architecture }
+    let families = ModelFamily.all.filter { $0.ggufArchitecture == architecture }
     return families.filter { $0.gguf.identifyingKey != nil }
       + families.filter { $0.gguf.identifyingKey == nil }
   }
@@ -61,8 +61,7 @@ struct GGUFConfiguration {
         "general.architecture",
         .unsupportedKind(
           "architecture '\(architecture)'",
-          supported: Set(ModelFamily.all.filter(\.gguf.isSupported).map(\.ggufArchitecture)).sorted(
-            by: precedes)))
+          supported: Set(ModelFamily.all.map(\.ggufArchitecture)).sorted(by: precedes)))
     }
     if let type = try keys.string("general.type"), type != "model" {
       throw keys.error("general.type", .unsupported("'\(type)' is not a model"))

@@ -39,8 +39,6 @@ package struct GGUFConventions: Sendable {
     }
   }
 
-  /// Whether files of the family are read and written.
-  package var isSupported = true
   /// Keys of the architecture that others do not have.
   var ownKeys: [GGUFOwnKeys] = []
   /// What the norms divide by, which decides about the key of their epsilon.

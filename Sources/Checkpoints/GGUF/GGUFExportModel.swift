@@ -32,12 +32,6 @@ package struct GGUFExportModel: Sendable, Equatable {
   package init(of checkpoint: Checkpoint, name: String) throws {
     let layout = try ModelLayout(of: checkpoint)
     let path = checkpoint.path + "/" + ModelConfiguration.fileName
-    let family = layout.configuration.family
-    guard family.gguf.isSupported else {
-      throw FormatError(
-        path, at: "key 'model_type'",
-        .notExact("models of type '\(family.modelType)' are not written to GGUF"))
-    }
     let rules = GGUFExportRules(configuration: layout.configuration, path: path)
     let notices = try rules.notices()
     let requiresHead = layout.configuration.family.gguf.requiresHead

@@ -23,7 +23,15 @@ struct GGUFExportRules {
       if let other = own.check(configuration) { throw refusal(other.key, other.reason) }
     }
     let windows = try windowNotices()
-    return windows + (try rotaryNotices())
+    return windows + (try rotaryNotices()) + placeholderNotices
+  }
+
+  private var placeholderNotices: [String] {
+    guard !configuration.description.placeholders.isEmpty else { return [] }
+    return [
+      "llama.cpp embeds the tokens that stand for images and sounds as they are, not as padding; it computes "
+        + "texts with them differently"
+    ]
   }
 
   private func refusal(_ key: String, _ reason: String) -> FormatError {

@@ -182,6 +182,9 @@ extension ModelConfiguration {
   /// What llama.cpp computes otherwise of Gemma 4.
   fileprivate var gemma4Refusal: GGUFOwnKeys.Refusal? {
     let shapes = layerShapes
+    if description.layers.contains(where: { $0.experts != nil }) {
+      return ("enable_moe_block", "reads other tensors of experts than are written")
+    }
     if let inputs = description.layerInputs, inputs.table.shape[0] != vocabularySize {
       return ("vocab_size_per_layer_input", "has inputs of layers for each of the \(vocabularySize) tokens")
     }
