@@ -8,7 +8,7 @@ that rilq does not write to GGUF is replaced with another one. The variable TEXT
 with the same numbers; rilq writes the GGUF file, llama.cpp runs it, and its log-probabilities after some numbers of tokens are
 compared with those of the stored logits. rilq then evaluates the folder and the file. The same checkpoint is also quantized to
 2 bits: rilq evaluates the `.rilq` file and the GGUF file with packed weights, and llama.cpp runs the latter, whose
-log-probabilities are compared with those of the same weights in F32; it rounds what it multiplies packed weights by. Prints a
+log-probabilities after about as many tokens are compared with those of the same weights in F32; it rounds what it multiplies packed weights by. Prints a
 line per checkpoint: the exit code of `convert`, the largest difference in each place, the two losses, the two losses of 2 bits
 and the difference in the last place, and what rilq said.
 Needs numpy, safetensors, torch and xllamacpp.
@@ -105,8 +105,13 @@ def packed(rilq, folder, source, tokens):
         if done.returncode:
             return f"{done.returncode} {done.stderr.strip()[-200:]}"
     losses = [loss(rilq, paths[kind], os.environ["TEXT"]) for kind in (".rilq", ".gguf")]
-    (_, own), (_, exact) = (run(paths[kind], tokens, LENGTHS[-1:])[0] for kind in (".gguf", "-f32.gguf"))
-    difference = max((abs(own[i] - exact[i]) for i in own if i in exact), default=math.nan)
+    difference = math.nan
+    for longest in LENGTHS[::-1]:
+        (length, own), (other, exact) = (run(paths[kind], tokens, (longest,))[0] for kind in (".gguf", "-f32.gguf"))
+        # The next tokens can differ, and with them the lengths that are told.
+        if length == other:
+            difference = max((abs(own[i] - exact[i]) for i in own if i in exact), default=math.nan)
+            break
     return f"{losses[0]} | {losses[1]} | {difference:.1e}"
 
 
