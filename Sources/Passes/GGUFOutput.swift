@@ -38,9 +38,10 @@ struct GGUFOutput {
     }
   }
 
-  /// The checkpoint with the names that a reader of the file gives, and with a head where a file needs one.
+  /// The checkpoint with the names that a reader of the file gives, with a tensor for each expert, and with a
+  /// head where a file needs one.
   private static func withNames(ofGGUF checkpoint: Checkpoint) throws -> Checkpoint {
-    let checkpoint = try checkpoint.withUsualNames()
+    let checkpoint = try checkpoint.withUsualNames().separatingExperts()
     let layout = try ModelLayout(of: checkpoint)
     guard layout.configuration.family.gguf.requiresHead, layout.configuration.tiesEmbeddings,
       checkpoint.tensor(named: layout.head.name) == nil
@@ -85,11 +86,11 @@ struct GGUFOutput {
   /// Chooses the tensors' types and writes the file.
   func write(
     to path: String, _ options: GGUFExportOptions
-  ) throws -> (byteCount: Int, report: OutputReport, roundedNorms: Set<String>) {
+  ) throws -> (byteCount: Int, report: OutputReport, roundedTensors: Set<String>) {
     let export = try GGUFExport(plan, checkpoint, options)
     let writer = try GGUFWriter(export, path: path)
     try PlanWriter.copy(export.contents, from: checkpoint, into: writer)
-    return (try writer.finish(), report(of: export), export.roundedNorms)
+    return (try writer.finish(), report(of: export), export.roundedTensors)
   }
 
   private func report(of export: GGUFExport) -> OutputReport {

@@ -208,10 +208,10 @@ extension PipelineRun {
     contents.metadata = try origin.added(to: contents.metadata)
     let output = try GGUFOutput(
       state.current.replacing(contents: contents), path: recipe.output.resolved)
-    let (byteCount, report, roundedNorms) = try output.write(to: path, options.gguf)
+    let (byteCount, report, roundedTensors) = try output.write(to: path, options.gguf)
     return Copied(
       byteCount: byteCount, report: report, source: output.checkpoint,
-      redundant: output.redundantTensors, rounded: roundedNorms)
+      redundant: output.redundantTensors, rounded: roundedTensors)
   }
 
   private func writeCopy(_ path: String) throws -> Copied {

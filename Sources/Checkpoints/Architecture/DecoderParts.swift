@@ -125,12 +125,12 @@ struct DecoderParts {
 
   /// The tensors outside the layers.
   func model(
-    embedding: String = "embed_tokens", finalNorm: String = "norm", head: String = "lm_head",
-    layers: [LayerDescription]
+    embedding: String = "embed_tokens", finalNorm: String = "norm",
+    ggufFinalNorm: String = "output_norm", head: String = "lm_head", layers: [LayerDescription]
   ) -> ModelDescription {
     ModelDescription(
       embedding: TensorSlot(embedding, gguf: "token_embd", [sizes.vocabulary, sizes.stream]),
-      layers: layers, finalNorm: norm(finalNorm, gguf: "output_norm"),
+      layers: layers, finalNorm: norm(finalNorm, gguf: ggufFinalNorm),
       head: TensorSlot(head, gguf: "output", [sizes.vocabulary, sizes.stream]))
   }
 

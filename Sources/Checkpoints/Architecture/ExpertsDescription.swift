@@ -179,13 +179,16 @@ extension DecoderParts {
     let inside = ModelAxis(.feedForward, width)
     let experts = (0..<count).map { expert in
       func slot(_ linear: Int, _ gguf: String, _ axes: [ModelAxis]) -> TensorSlot {
-        TensorSlot(
-          "\(names.module).\(expert).\(names.linears[linear])", gguf: "\(gguf).\(expert)", axes,
-          hasBias: hasBias)
+        var form = GGUFForm()
+        form.stackIndex = expert
+        return TensorSlot(
+          "\(names.module).\(expert).\(names.linears[linear])", gguf: gguf, axes, hasBias: hasBias,
+          ggufForm: form)
       }
       return ExpertsDescription.Expert(
-        gate: slot(0, "ffn_gate", [inside, sizes.stream]), up: slot(1, "ffn_up", [inside, sizes.stream]),
-        down: slot(2, "ffn_down", [sizes.stream, inside]))
+        gate: slot(0, "ffn_gate_exps", [inside, sizes.stream]),
+        up: slot(1, "ffn_up_exps", [inside, sizes.stream]),
+        down: slot(2, "ffn_down_exps", [sizes.stream, inside]))
     }
     return .experts(
       ExpertsDescription(

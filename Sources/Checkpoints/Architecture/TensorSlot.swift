@@ -31,11 +31,14 @@ package struct TensorSlot: Sendable, Equatable {
   ///
   /// Small linears that decide over a whole head, or over experts, may not.
   package let isQuantizable: Bool
+  /// How a GGUF file holds it.
+  package let ggufForm: GGUFForm
 
   /// Describes a tensor.
   package init(
     _ module: String, gguf: String, _ axes: [ModelAxis], rowOrder: RowOrder = .plain, hasBias: Bool = false,
-    ending: String = ModuleTensor.weight.rawValue, isQuantizable: Bool = true
+    ending: String = ModuleTensor.weight.rawValue, isQuantizable: Bool = true,
+    ggufForm: GGUFForm = GGUFForm()
   ) {
     precondition((1...3).contains(axes.count), "'\(module)' has \(axes.count) dimensions")
     self.module = module
@@ -45,6 +48,7 @@ package struct TensorSlot: Sendable, Equatable {
     self.hasBias = hasBias
     self.ending = ending
     self.isQuantizable = isQuantizable
+    self.ggufForm = ggufForm
   }
 
   /// The size of each dimension.

@@ -29,7 +29,9 @@ struct GGUFConfiguration {
     dtype = embedding?.type.dtype ?? .bf16
     vocabularySize = embedding?.shape.first ?? 0
     let document = GGUFConfigurationDocument(
-      keys: keys, family: family, tensorNames: Set(entries.map(\.name)), divisors: divisors)
+      keys: keys, family: family,
+      tensorShapes: Dictionary(entries.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first }),
+      divisors: divisors)
     json = try document.json(dtype: dtype, vocabularySize: vocabularySize)
     guard vocabularySize > 0 else {
       throw FormatError(keys.path, .missing("tensor '\(GGUFTensorNames.embedding)'"))
@@ -40,7 +42,7 @@ struct GGUFConfiguration {
 
   /// The families of an architecture, those first that a key tells apart.
   private static func families(ofArchitecture architecture: String) -> [ModelFamily] {
-    let families = ModelFamily.all.filter { $0.gguf.isSupported && $0.ggufArchitecture == architecture }
+    let families = ModelFamily.all.filter { $0.ggufArchitecture == architecture }
     return families.filter { $0.gguf.identifyingKey != nil }
       + families.filter { $0.gguf.identifyingKey == nil }
   }
@@ -52,15 +54,14 @@ struct GGUFConfiguration {
     }
     let prefix = architecture + "."
     let family = families(ofArchitecture: architecture).first { family in
-      family.gguf.identifyingKey.map { keys.metadata[prefix + $0] != nil } ?? true
+      family.gguf.identifyingKey.map { keys.states(prefix + $0) } ?? true
     }
     guard let family else {
       throw keys.error(
         "general.architecture",
         .unsupportedKind(
           "architecture '\(architecture)'",
-          supported: Set(ModelFamily.all.filter(\.gguf.isSupported).map(\.ggufArchitecture)).sorted(
-            by: precedes)))
+          supported: Set(ModelFamily.all.map(\.ggufArchitecture)).sorted(by: precedes)))
     }
     if let type = try keys.string("general.type"), type != "model" {
       throw keys.error("general.type", .unsupported("'\(type)' is not a model"))
@@ -75,7 +76,7 @@ struct GGUFConfiguration {
         throw keys.error(key, .unsupported("a model with this key is not supported"))
       }
     }
-    if let count = try keys.integer(prefix + "expert_count"), count > 0 {
+    if !family.gguf.holdsExperts, let count = try keys.integer(prefix + GGUFKeyNames.expertCount), count > 0 {
       throw keys.error(prefix + "expert_count", .unsupportedKind("a mixture of \(count) experts"))
     }
     let layout = prefix + "tensor_data_layout"
@@ -84,4 +85,9 @@ struct GGUFConfiguration {
     }
     return family
   }
+}
+
+extension GGUFKeys {
+  /// Whether a key is there and not 0.
+  fileprivate func states(_ key: String) -> Bool { metadata[key].map { $0.integer != 0 } ?? false }
 }

@@ -2,8 +2,8 @@
 struct GGUFConfigurationDocument {
   let keys: GGUFKeys
   let family: ModelFamily
-  /// The names of the file's tensors.
-  let tensorNames: Set<String>
+  /// The shapes of the file's tensors, by their names.
+  let tensorShapes: [String: [Int]]
   /// The values of the tensors that stand for the scaling of the wavelengths, by their names.
   let divisors: [String: [Float]]
 
@@ -27,10 +27,18 @@ struct GGUFConfigurationDocument {
     members += [
       JSONValue.Member("architectures", .array([.string(family.className)])),
       JSONValue.Member("model_type", .string(family.modelType)),
-      JSONValue.Member("tie_word_embeddings", .bool(!tensorNames.contains(GGUFTensorNames.head))),
+      JSONValue.Member("tie_word_embeddings", .bool(tensorShapes[GGUFTensorNames.head] == nil)),
       JSONValue.Member("torch_dtype", .string(dtype.configurationName ?? "bfloat16")),
       JSONValue.Member("vocab_size", .integer(vocabularySize)),
     ]
+    let reader = GGUFModelReader(
+      keys: keys, family: family, sizes: sizes, tensorShapes: tensorShapes, divisors: divisors)
+    for own in conventions.ownKeys {
+      let replacing = try own.read(reader)
+      let replaced = own.replaced.union(replacing.map(\.key))
+      members.removeAll { replaced.contains($0.key) }
+      members += replacing
+    }
     members.sort { precedes($0.key, $1.key) }
     return .object(members)
   }
@@ -41,18 +49,29 @@ struct GGUFConfigurationDocument {
       JSONValue.Member(defaults.activationKey, .string(defaults.activation)),
       JSONValue.Member("head_dim", .integer(sizes.headSize)),
       JSONValue.Member("hidden_size", .integer(sizes.hiddenSize)),
-      JSONValue.Member("intermediate_size", .integer(try keys.size(key("feed_forward_length")))),
       JSONValue.Member("max_position_embeddings", .integer(try keys.size(key("context_length")))),
       JSONValue.Member("num_attention_heads", .integer(sizes.headCount)),
       JSONValue.Member("num_hidden_layers", .integer(sizes.layerCount)),
       JSONValue.Member("num_key_value_heads", .integer(sizes.keyValueHeadCount)),
       JSONValue.Member(defaults.epsilonKey, try epsilon()),
     ]
+    if let width = try intermediateSize(sizes) {
+      members.append(JSONValue.Member("intermediate_size", .integer(width)))
+    }
     if conventions.statesParallelParts {
       let isParallel = try keys.bool(key(GGUFKeyNames.parallel)) ?? true
       members.append(JSONValue.Member("use_parallel_residual", .bool(isParallel)))
     }
     return members
+  }
+
+  /// The width inside the feed-forward part of the first layer; nil if the file states only that of experts.
+  private func intermediateSize(_ sizes: GGUFHeadSizes) throws(FormatError) -> Int? {
+    let name = key(GGUFKeyNames.feedForwardLength)
+    if conventions.listedSizes.contains(GGUFKeyNames.feedForwardLength) {
+      return try keys.sizes(name, layerCount: sizes.layerCount)?.first
+    }
+    return conventions.holdsExperts ? try keys.optionalSize(name) : try keys.size(name)
   }
 
   /// The epsilon of the norms; which of two keys has it depends on their kind.
@@ -123,7 +142,7 @@ struct GGUFConfigurationDocument {
     return groups.filter { family.understoodKeys.contains($0.key) }.map { group in
       JSONValue.Member(
         group.key,
-        .bool(group.tensors.contains { tensorNames.contains("\(family.layers.gguf).0.\($0).bias") }))
+        .bool(group.tensors.contains { tensorShapes["\(family.layers.gguf).0.\($0).bias"] != nil }))
     }
   }
 }
@@ -133,6 +152,7 @@ struct GGUFHeadSizes {
   let layerCount: Int
   let hiddenSize: Int
   let headCount: Int
+  /// The number of key and value heads of the first layer with attention.
   let keyValueHeadCount: Int
   let headSize: Int
   /// The number of columns of a head that turn.
@@ -150,7 +170,13 @@ struct GGUFHeadSizes {
     }
     hiddenSize = try keys.size(key("embedding_length"))
     headCount = try keys.size(key("attention.head_count"))
-    keyValueHeadCount = try keys.optionalSize(key("attention.head_count_kv")) ?? headCount
+    let keyValueName = key(GGUFKeyNames.keyValueHeadCount)
+    if family.gguf.listedSizes.contains(GGUFKeyNames.keyValueHeadCount) {
+      let counts = try keys.sizes(keyValueName, layerCount: layerCount)
+      keyValueHeadCount = counts?.first { $0 > 0 } ?? headCount
+    } else {
+      keyValueHeadCount = try keys.optionalSize(keyValueName) ?? headCount
+    }
     let size: Int
     if let stated = try keys.optionalSize(key("attention.key_length")) {
       size = stated
@@ -175,5 +201,11 @@ struct GGUFHeadSizes {
         key(GGUFKeyNames.turnedCount), .unsupported("is \(turned), but the width of a head is \(size)"))
     }
     turnedCount = turned
+  }
+
+  /// The share of a head's columns that turn; the width of a head times it is their number again.
+  var turnedShare: JSONValue {
+    let share = Double(turnedCount) / Double(headSize)
+    return .double(Int(Double(headSize) * share) == turnedCount ? share : share.nextUp)
   }
 }

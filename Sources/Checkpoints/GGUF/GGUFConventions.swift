@@ -39,8 +39,8 @@ package struct GGUFConventions: Sendable {
     }
   }
 
-  /// Whether files of the family are read and written.
-  package var isSupported = true
+  /// Keys of the architecture that others do not have.
+  var ownKeys: [GGUFOwnKeys] = []
   /// What the norms divide by, which decides about the key of their epsilon.
   package var normKind = NormDescription.Kind.rootMeanSquare
   /// The layers that llama.cpp gives a window.
@@ -63,12 +63,21 @@ package struct GGUFConventions: Sendable {
   package var statesParallelParts = false
   /// The groups whose linears can have biases.
   package var biases: Set<LinearGroupKind> = []
+  /// Whether experts and their router can have biases.
+  package var expertsHaveBiases = false
+  /// The sizes that a file may state as a list with a number for each layer.
+  var listedSizes: Set<String> = []
+  /// Whether yarn is read without rounded bounds unless the file says otherwise, because published models do
+  /// not round them; llama.cpp does.
+  package var leavesYarnBounds = false
   /// Whether the heads together can be wider or narrower than the stream.
   package var hasOwnHeadSize = false
   /// Whether the output head has to be in the file even if it is the embedding.
   package var requiresHead = false
   /// Whether the divisors of Llama 3's scaling can be in the file.
   package var holdsDivisors = false
+  /// Whether the divisors say which pairs of a head turn in layers without a window.
+  var holdsPairShare = false
   /// Whether the divisors of short and long sequences can be in the file.
   package var holdsLengthDivisors = false
   /// Whether queries can grow with their position.
@@ -102,6 +111,7 @@ package struct GGUFConventions: Sendable {
       "rope.scaling.yarn_beta_slow", "rope.scaling.yarn_attn_factor",
     ]
     keys.insert(GGUFKeyNames.epsilon(normKind))
+    for own in ownKeys { keys.formUnion(own.names) }
     keys.formUnion(numbers.map(\.gguf))
     if windows != .ignored || statesIgnoredWindow { keys.insert(GGUFKeyNames.window) }
     if windows == .listed { keys.insert(GGUFKeyNames.windowList) }
@@ -111,6 +121,18 @@ package struct GGUFConventions: Sendable {
     if windowedBaseKey != nil { keys.insert(GGUFKeyNames.windowedBase) }
     return keys
   }
+
+  /// Whether the architecture has experts.
+  var holdsExperts: Bool { ownKeys.contains { $0.names.contains(GGUFKeyNames.expertCount) } }
+
+  /// Whether a tensor with a role can have a bias; norms decide by their kind.
+  func hasBiases(of role: ModelTensor.Role) -> Bool {
+    switch role {
+    case .linear(let group) where group.expert == nil: biases.contains(group)
+    case .linear, .router: expertsHaveBiases
+    case .embedding, .norm, .head, .vector, .matrix: true
+    }
+  }
 }
 
 /// Keys of a GGUF file, without the architecture, that several places read or write.
@@ -118,6 +140,11 @@ enum GGUFKeyNames {
   static let window = "attention.sliding_window"
   static let windowList = "attention.sliding_window_pattern"
   static let parallel = "use_parallel_residual"
+  static let feedForwardLength = "feed_forward_length"
+  static let keyValueHeadCount = "attention.head_count_kv"
+  static let keyLength = "attention.key_length"
+  static let valueLength = "attention.value_length"
+  static let expertCount = "expert_count"
   static let base = "rope.freq_base"
   static let windowedBase = "rope.freq_base_swa"
   static let turnedCount = "rope.dimension_count"

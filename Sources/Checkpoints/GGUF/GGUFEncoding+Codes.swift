@@ -9,10 +9,11 @@ extension GGUFEncoding {
   ///   - layout: How they are packed; `GGUFEncoding.obstacle` must return nil for it.
   ///   - scales: One per group.
   ///   - biases: One per group.
+  ///   - columnOrder: The order of the columns in the file, in which those of a block stay together.
   ///   - bytes: The blocks of the row.
   func takeOver(
     _ codes: RawSpan, _ layout: QuantizedLayout, _ scales: Span<Float>, _ biases: Span<Float>,
-    into bytes: inout MutableSpan<UInt8>
+    columnOrder: GGUFRowOrder, into bytes: inout MutableSpan<UInt8>
   ) {
     let (blockSize, blockByteCount) = (type.blockElementCount, type.blockByteCount)
     let halfScales = narrowed(scales, to: .f16)
@@ -22,11 +23,12 @@ extension GGUFEncoding {
     unpackCodes(codes, bits: layout.bits, into: &span)
     let all = unpacked.span
     for block in 0..<all.count / blockSize {
-      let group = block * blockSize / layout.groupSize
+      let start = columnOrder.source(of: block * blockSize)
+      let group = start / layout.groupSize
       var target = bytes.slice(block * blockByteCount..<(block + 1) * blockByteCount)
       target[0] = halfScales[2 * group]
       target[1] = halfScales[2 * group + 1]
-      let codes = all.extracting(block * blockSize..<(block + 1) * blockSize)
+      let codes = all.extracting(start..<start + blockSize)
       if !halfBiases.isEmpty {
         target[2] = halfBiases[2 * group]
         target[3] = halfBiases[2 * group + 1]

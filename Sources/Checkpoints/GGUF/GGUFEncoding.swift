@@ -46,13 +46,21 @@ package struct GGUFEncoding: Sendable, Equatable {
       codes.withSpan { all in
         takeOver(
           all.extracting(rows.byteRange(ofRow: row, of: all)), layout, scales.span.extracting(groups),
-          biases.span.extracting(groups), into: &bytes)
+          biases.span.extracting(groups), columnOrder: rows.columnOrder, into: &bytes)
       }
     } else if case .dense(let stored, let format) = rows.storage, type.dtype == format.dtype {
       // Copied, because widening would make NaNs quiet.
       stored.withSpan { all in
-        let range = rows.byteRange(ofRow: row, of: all)
-        for i in bytes.indices { bytes[i] = all.byte(at: range.lowerBound + i) }
+        let start = rows.byteRange(ofRow: row, of: all).lowerBound
+        guard rows.columnOrder != .plain else {
+          for i in bytes.indices { bytes[i] = all.byte(at: start + i) }
+          return
+        }
+        let width = format.byteWidth
+        for i in bytes.indices {
+          let (column, byte) = i.quotientAndRemainder(dividingBy: width)
+          bytes[i] = all.byte(at: start + rows.columnOrder.source(of: column) * width + byte)
+        }
       }
     } else {
       var values = scratch.mutableSpan

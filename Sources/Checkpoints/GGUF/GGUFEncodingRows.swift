@@ -14,16 +14,29 @@ package struct GGUFEncodingRows: Sendable {
   package let columnCount: Int
   /// The values.
   package let storage: Storage
+  /// The order of the columns in the file.
+  let columnOrder: GGUFRowOrder
 
   /// Describes a matrix.
-  package init(rowCount: Int, columnCount: Int, storage: Storage) {
+  package init(
+    rowCount: Int, columnCount: Int, storage: Storage, columnOrder: GGUFRowOrder = .plain
+  ) {
     self.rowCount = rowCount
     self.columnCount = columnCount
     self.storage = storage
+    self.columnOrder = columnOrder
   }
 
-  /// Computes the values of a row; codes are computed like in `dequantize`.
+  /// Computes the values of a row in the order of the file; codes are computed like in `dequantize`.
   func readValues(ofRow row: Int, into values: inout MutableSpan<Float>) {
+    readStoredValues(ofRow: row, into: &values)
+    guard columnOrder != .plain else { return }
+    let stored = values.indices.map { values[$0] }
+    for i in values.indices { values[i] = stored[columnOrder.source(of: i)] }
+  }
+
+  /// Computes the values of a row in the order of the checkpoint.
+  private func readStoredValues(ofRow row: Int, into values: inout MutableSpan<Float>) {
     switch storage {
     case .dense(let bytes, let format):
       bytes.withSpan { bytes in

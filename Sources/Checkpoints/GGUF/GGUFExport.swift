@@ -21,9 +21,9 @@ package struct GGUFExport: Sendable {
   package let members: [GGUFExportMember]
   /// The tensors that stand for the scaling of the wavelengths; they follow the others.
   let rotaryTensors: [(name: String, values: [Float])]
-  /// The norms whose weights are read back with the last digit rounded, because the file holds their sums
-  /// with 1.
-  package let roundedNorms: Set<String>
+  /// The vectors that are read back with the last digit rounded, because the file holds other numbers: the sums
+  /// of a norm's weights with 1, or exponentials.
+  package let roundedTensors: Set<String>
 
   /// Chooses the types; reads the tables of packed weights, and values if a type is asked for.
   ///
@@ -38,25 +38,24 @@ package struct GGUFExport: Sendable {
     var encodings: [GGUFEncoding] = []
     var losses: [Loss] = []
     var exact: Set<String> = []
-    var roundedNorms: Set<String> = []
+    var roundedTensors: Set<String> = []
     for tensor in plan.tensors {
       let choice = GGUFExportChoice(tensor: tensor, checkpoint: checkpoint, options: options, path: plan.path)
-      let (encoding, loss) = try choice.encoding()
+      let (encoding, partLosses) = try choice.encoding()
       encodings.append(encoding)
-      if let loss {
-        losses.append(
-          Loss(
-            tensor: tensor.sources[0].name, type: encoding.type.name, maximum: loss.maximum, mean: loss.mean))
-      } else if tensor.offset != 0,
-        !tensor.survivesOffset(try checkpoint.bytes(of: tensor.sources[0].name))
-      {
-        roundedNorms.insert(tensor.sources[0].name)
-      } else {
-        exact.insert(tensor.name)
+      for (part, loss) in zip(tensor.parts, partLosses) {
+        if let loss {
+          losses.append(
+            Loss(tensor: part.name, type: encoding.type.name, maximum: loss.maximum, mean: loss.mean))
+        } else if tensor.transform != .none, !tensor.survives(part, try checkpoint.bytes(of: part.name)) {
+          roundedTensors.insert(part.name)
+        } else {
+          exact.insert(part.name)
+        }
       }
     }
     self.encodings = encodings
-    self.roundedNorms = roundedNorms
+    self.roundedTensors = roundedTensors
     self.losses = losses
     contents = CheckpointContents(
       tensors: plan.tensors.flatMap(\.sources), quantization: plan.contents.quantization,
@@ -101,15 +100,17 @@ extension GGUFExport {
     var modules: [JSONValue.Member] = []
     var dtypes: [JSONValue.Member] = []
     for (tensor, encoding) in zip(plan.tensors, encodings) {
-      switch tensor.storage {
-      case .packed(let parameters, _, let scales, _) where encoding.keepsCodes:
-        // Rounded tables are read back as F16, as the file holds them.
-        let tables = exact.contains(tensor.name) ? scales.dtype : .f16
-        modules.append(GGUFPacking(layout: parameters, tables: tables).member(of: tensor.module))
-      case .dense(let stored)
-      where exact.contains(tensor.name) && stored.dtype != encoding.type.dtype:
-        dtypes.append(JSONValue.Member(stored.name, .string(stored.dtype.rawValue)))
-      default: continue
+      for part in tensor.parts {
+        switch part.storage {
+        case .packed(let parameters, _, let scales, _) where encoding.keepsCodes:
+          // Rounded tables are read back as F16, as the file holds them.
+          let tables = exact.contains(part.name) ? scales.dtype : .f16
+          modules.append(GGUFPacking(layout: parameters, tables: tables).member(of: part.module))
+        case .dense(let stored)
+        where exact.contains(stored.name) && stored.dtype != encoding.type.dtype:
+          dtypes.append(JSONValue.Member(stored.name, .string(stored.dtype.rawValue)))
+        default: continue
+        }
       }
     }
     // Written even if it is empty, because it marks our own files, whose vectors have the dtypes that it
@@ -117,8 +118,8 @@ extension GGUFExport {
     var document = JSONValue.object([JSONValue.Member("modules", .object(modules))])
     if !dtypes.isEmpty { document.set("dtypes", to: .object(dtypes)) }
     var members = [GGUFExportMember(GGUFStatement.key, .string(document.compactText))]
-    if case .llama3(let scaling) = plan.model.configuration.globalRotary?.parameters.scaling {
-      members.append(GGUFExportMember(Llama3Scaling.key, .string(scaling.statement.compactText)))
+    if let statement = plan.model.rotaryStatement {
+      members.append(GGUFExportMember(GGUFRotary.statementKey, .string(statement.compactText)))
     }
     if plan.contents.metadata != .object([]) {
       members.append(

@@ -1,4 +1,6 @@
 /// The choice of a tensor's type, exact or with a measured loss.
+///
+/// All parts of a stack get the same type.
 struct GGUFExportChoice {
   let tensor: GGUFExportTensor
   let checkpoint: Checkpoint
@@ -12,52 +14,81 @@ struct GGUFExportChoice {
   /// The type nearest to codes of a width that no type holds.
   static func nearestType(bits: Int) -> GGUFTensorType { bits > 4 ? .q8_0 : .q4_1 }
 
-  /// The encoding of the tensor, and its loss if it is not exact.
+  /// The encoding of the tensor, and the loss of each part that is not exact.
   ///
   /// - Throws: `FormatError.notExact` with the tensor, when the loss is not allowed or not finite.
-  func encoding() throws -> (GGUFEncoding, GGUFEncodingLoss?) {
-    switch tensor.storage {
-    case .dense(let stored): try denseEncoding(stored)
-    case .packed(let layout, let codes, let scales, let biases):
-      try packedEncoding(
-        layout, codes, scales: checkpoint.floats(of: scales.name), biases: checkpoint.floats(of: biases.name))
+  func encoding() throws -> (GGUFEncoding, [GGUFEncodingLoss?]) {
+    let parts = tensor.parts
+    if parts.allSatisfy({ !$0.storage.isPacked }) { return try denseEncoding() }
+    if let asked, asked.blockElementCount == 1 {
+      return try measured(
+        GGUFEncoding(type: asked, keepsCodes: false), because: "\(asked.name) does not hold its values")
     }
+    guard let dense = parts.firstIndex(where: { !$0.storage.isPacked }) else { return try packedEncoding() }
+    throw refusal(parts[dense], "has no codes, but other experts of its layer have some" + Self.remedy)
   }
 
-  private func denseEncoding(_ stored: TensorInfo) throws -> (GGUFEncoding, GGUFEncodingLoss?) {
-    let own = GGUFTensorType(stored.dtype) ?? .f32
-    let type = tensor.shape.count == 1 ? .f32 : asked ?? own
-    let encoding = GGUFEncoding(type: type, keepsCodes: false)
+  private func denseEncoding() throws -> (GGUFEncoding, [GGUFEncodingLoss?]) {
+    let own = tensor.parts.map { part in part.sources[0].dtype }
     // F32 holds every F16 and BF16 value.
-    guard type != own, type != .f32 else { return (encoding, nil) }
-    return (encoding, try measured(encoding, because: "\(type.name) does not hold its values"))
+    let common = own.allSatisfy { $0 == own[0] } ? GGUFTensorType(own[0]) ?? .f32 : .f32
+    let type = tensor.needsF32 ? .f32 : asked ?? common
+    let encoding = GGUFEncoding(type: type, keepsCodes: false)
+    let losses = try tensor.parts.indices.map { part in
+      GGUFTensorType(own[part]) == type || type == .f32
+        ? nil : try measured(part, encoding, because: "\(type.name) does not hold its values")
+    }
+    return (encoding, losses)
   }
 
   /// The type that was asked for; embedding and output head follow it only if they are packed.
   private var asked: GGUFTensorType? {
-    if case .dense = tensor.storage, !tensor.isLinear { return nil }
-    return options.linearType.tensorType
+    let isPacked = tensor.parts.contains { $0.storage.isPacked }
+    return isPacked || tensor.isLinear ? options.linearType.tensorType : nil
   }
 
-  private func packedEncoding(
-    _ layout: QuantizedLayout, _ codes: TensorInfo, scales: [Float], biases: [Float]
-  ) throws -> (GGUFEncoding, GGUFEncodingLoss?) {
-    if let asked, asked.blockElementCount == 1 {
-      let encoding = GGUFEncoding(type: asked, keepsCodes: false)
-      return (encoding, try measured(encoding, because: "\(asked.name) does not hold its values"))
-    }
-    var reasons: [GGUFTensorType: String] = [:]
-    for type in asked.map({ [$0] }) ?? Self.packedTypes {
-      guard let reason = try obstacle(layout, codes, scales, biases, type) else {
-        return (GGUFEncoding(type: type, keepsCodes: true), nil)
+  private func packedEncoding() throws -> (GGUFEncoding, [GGUFEncodingLoss?]) {
+    var candidates = asked.map { [$0] } ?? Self.packedTypes
+    var obstacles: [GGUFTensorType: (part: Int, reason: String)] = [:]
+    var bits = 0
+    for part in tensor.parts.indices {
+      guard case .packed(let layout, let codes, let scales, let biases) = tensor.parts[part].storage else {
+        continue
       }
-      reasons[type] = reason
+      bits = max(bits, layout.bits)
+      let tables = (
+        scales: try checkpoint.floats(of: scales.name), biases: try checkpoint.floats(of: biases.name)
+      )
+      var left: [GGUFTensorType] = []
+      for type in candidates {
+        // The last part decides: the first type that holds it is taken.
+        guard part < tensor.parts.count - 1 || left.isEmpty else { break }
+        if let reason = try obstacle(layout, codes, tables.scales, tables.biases, type) {
+          obstacles[type] = (part, reason)
+        } else {
+          left.append(type)
+        }
+      }
+      candidates = left
     }
-    let type = asked ?? Self.nearestType(bits: layout.bits)
+    if let type = candidates.first {
+      return (GGUFEncoding(type: type, keepsCodes: true), tensor.parts.map { _ in nil })
+    }
+    let type = asked ?? Self.nearestType(bits: bits)
+    let obstacle = obstacles[type]
+    if !options.isLossy, let obstacle {
+      // Throws with the part that the type does not hold.
+      _ = try measured(
+        obstacle.part, GGUFEncoding(type: type, keepsCodes: false), because: obstacle.reason)
+    }
     // In Q4_1, codes with rounded tables are the nearest; the other types would lose the bias.
-    let keepsCodes = type == .q4_1 && GGUFEncoding.obstacle(layout, in: type) == nil
-    let encoding = GGUFEncoding(type: type, keepsCodes: keepsCodes)
-    return (encoding, try measured(encoding, because: reasons[type] ?? ""))
+    let keepsCodes =
+      type == .q4_1
+      && tensor.parts.allSatisfy { part in
+        guard case .packed(let layout, _, _, _) = part.storage else { return false }
+        return tensor.obstacle(layout, in: type) == nil
+      }
+    return try measured(GGUFEncoding(type: type, keepsCodes: keepsCodes), because: obstacle?.reason ?? "")
   }
 
   /// Why codes and tables cannot be taken over exactly, or nil when they can.
@@ -65,9 +96,9 @@ struct GGUFExportChoice {
     _ layout: QuantizedLayout, _ codes: TensorInfo, _ scales: [Float], _ biases: [Float],
     _ type: GGUFTensorType
   ) throws -> String? {
-    if let obstacle = GGUFEncoding.obstacle(layout, in: type) { return obstacle }
+    if let obstacle = tensor.obstacle(layout, in: type) { return obstacle }
     if let (group, reason) = GGUFEncoding.levelsDiffer(bits: layout.bits, scales, biases, in: type) {
-      let groupsPerRow = tensor.shape[1] / layout.groupSize
+      let groupsPerRow = tensor.columnCount / layout.groupSize
       return "row \(group / groupsPerRow), group \(group % groupsPerRow): \(reason)"
     }
     // If codes are wider than those of the type, all of them must be small.
@@ -79,30 +110,39 @@ struct GGUFExportChoice {
       ? "\(type.name) holds codes up to \(greatest), but the largest code is \(largest)" : nil
   }
 
-  /// The loss of an encoding, or nil when there is none.
-  private func measured(_ encoding: GGUFEncoding, because reason: String) throws -> GGUFEncodingLoss? {
-    let place = "tensor '\(tensor.sources[0].name)'"
-    let columnCount = tensor.shape[tensor.shape.count - 1]
-    guard columnCount % encoding.type.blockElementCount == 0 else {
-      throw FormatError(
-        path, at: place,
-        .notExact(
-          "\(columnCount) columns are not whole blocks of \(encoding.type.name), which have "
-            + "\(encoding.type.blockElementCount)"))
+  /// The loss of an encoding in each part.
+  private func measured(
+    _ encoding: GGUFEncoding, because reason: String
+  ) throws -> (GGUFEncoding, [GGUFEncodingLoss?]) {
+    (encoding, try tensor.parts.indices.map { try measured($0, encoding, because: reason) })
+  }
+
+  /// The loss of an encoding in a part, or nil when there is none.
+  private func measured(
+    _ index: Int, _ encoding: GGUFEncoding, because reason: String
+  ) throws -> GGUFEncodingLoss? {
+    let part = tensor.parts[index]
+    guard tensor.columnCount % encoding.type.blockElementCount == 0 else {
+      throw refusal(
+        part,
+        "\(tensor.columnCount) columns are not whole blocks of \(encoding.type.name), which have "
+          + "\(encoding.type.blockElementCount)")
     }
     // Codes that cannot be taken over are always a loss, without measuring it.
-    if !options.isLossy, case .packed = tensor.storage, encoding.type.blockElementCount > 1 {
-      throw FormatError(path, at: place, .notExact(reason + Self.remedy))
+    if !options.isLossy, part.storage.isPacked, encoding.type.blockElementCount > 1 {
+      throw refusal(part, reason + Self.remedy)
     }
-    guard
-      let loss = encoding.loss(of: tensor.rows(try tensor.sources.map { try checkpoint.bytes(of: $0.name) }))
-    else {
-      throw FormatError(
-        path, at: place, .notExact("has values that are not finite, or not in \(encoding.type.name)"))
+    let bytes = try part.sources.map { try checkpoint.bytes(of: $0.name) }
+    guard let loss = encoding.loss(of: tensor.rows(ofPart: index, bytes)) else {
+      throw refusal(part, "has values that are not finite, or not in \(encoding.type.name)")
     }
     guard loss.maximum > 0 else { return nil }
-    guard options.isLossy else { throw FormatError(path, at: place, .notExact(reason + Self.remedy)) }
+    guard options.isLossy else { throw refusal(part, reason + Self.remedy) }
     return loss
+  }
+
+  private func refusal(_ part: GGUFExportTensor.Part, _ reason: String) -> FormatError {
+    FormatError(path, at: "tensor '\(part.name)'", .notExact(reason))
   }
 
   static let remedy = "; --lossy rounds it, --gguf-type f32 holds it at its full size"

@@ -32,12 +32,6 @@ package struct GGUFExportModel: Sendable, Equatable {
   package init(of checkpoint: Checkpoint, name: String) throws {
     let layout = try ModelLayout(of: checkpoint)
     let path = checkpoint.path + "/" + ModelConfiguration.fileName
-    let family = layout.configuration.family
-    guard family.gguf.isSupported else {
-      throw FormatError(
-        path, at: "key 'model_type'",
-        .notExact("models of type '\(family.modelType)' are not written to GGUF"))
-    }
     let rules = GGUFExportRules(configuration: layout.configuration, path: path)
     let notices = try rules.notices()
     let requiresHead = layout.configuration.family.gguf.requiresHead
@@ -79,24 +73,42 @@ extension GGUFExportModel {
         (GGUFTensorNames.longDivisors, longrope.longDivisors.map { Float($0) }),
         (GGUFTensorNames.shortDivisors, longrope.shortDivisors.map { Float($0) }),
       ]
+    case .proportional where conventions.holdsPairShare, nil where conventions.holdsPairShare:
+      return [(GGUFTensorNames.divisors, rotary.pairDivisors)]
     case nil, .linear, .dynamic, .yarn, .proportional: return []
+    }
+  }
+
+  /// What our own files state about the scaling beside the keys that llama.cpp reads; nil if nothing.
+  var rotaryStatement: JSONValue? {
+    switch configuration.globalRotary?.parameters.scaling {
+    case .llama3(let scaling): return scaling.statement
+    case .yarn(let yarn) where conventions.leavesYarnBounds && yarn.roundsBounds:
+      return .object([JSONValue.Member(GGUFRotary.truncateKey, .bool(true))])
+    case nil, .linear, .dynamic, .yarn, .longrope, .proportional: return nil
     }
   }
 
   /// The hyperparameters under keys that begin with the architecture, in the order of writing.
   var members: [GGUFExportMember] {
-    (sizes + [norm] + attention + factors + rotary).map {
-      GGUFExportMember("\(architecture).\($0.key)", $0.value)
+    var members = sizes + [norm] + attention + factors + rotary
+    for member in conventions.ownKeys.flatMap({ $0.write(configuration) }) {
+      if let place = members.firstIndex(where: { $0.key == member.key }) {
+        members[place] = member
+      } else {
+        members.append(member)
+      }
     }
+    return members.map { GGUFExportMember("\(architecture).\($0.key)", $0.value) }
   }
 
   private var sizes: [GGUFExportMember] {
     let c = configuration
     let sizes: [(String, Int)] = [
       ("context_length", c.contextLength), ("embedding_length", c.hiddenSize),
-      ("block_count", c.layerCount), ("feed_forward_length", c.intermediateSize),
-      ("attention.head_count", c.headCount), ("attention.head_count_kv", c.keyValueHeadCount),
-      ("attention.key_length", c.headSize), ("attention.value_length", c.headSize),
+      ("block_count", c.layerCount), (GGUFKeyNames.feedForwardLength, c.intermediateSize),
+      ("attention.head_count", c.headCount), (GGUFKeyNames.keyValueHeadCount, c.keyValueHeadCount),
+      (GGUFKeyNames.keyLength, c.headSize), (GGUFKeyNames.valueLength, c.headSize),
       (GGUFKeyNames.turnedCount, c.globalRotary?.turnedCount ?? c.headSize),
       ("vocab_size", c.vocabularySize),
     ]
@@ -193,7 +205,24 @@ extension GGUFExportModel {
 }
 
 extension GGUFExportMember {
-  fileprivate init(_ key: String, size: Int) { self.init(key, .uint32(UInt32(clamping: size))) }
+  init(_ key: String, size: Int) { self.init(key, .uint32(UInt32(clamping: size))) }
+
+  /// A list of sizes; llama.cpp reads lists of this type.
+  init(_ key: String, sizes: [Int]) {
+    self.init(key, .array(elementType: .int32, sizes.map { .int32(Int32(clamping: $0)) }))
+  }
 
   fileprivate init(_ key: String, number: Float) { self.init(key, .float32(number)) }
+}
+
+extension RotaryDescription {
+  /// What the frequency of each pair is divided by: a number that stops the pairs that do not turn.
+  fileprivate var pairDivisors: [Float] {
+    let pairCount = turnedCount / 2
+    guard case .proportional(let scaling) = parameters.scaling else {
+      return [Float](repeating: 1, count: pairCount)
+    }
+    let turning = scaling.pairCount(headSize: turnedCount)
+    return (0..<pairCount).map { $0 < turning ? Float(scaling.factor) : GGUFOwnKeys.stoppingDivisor }
+  }
 }

@@ -68,20 +68,26 @@ package struct GGUFExportPlan: Sendable {
     let asked = options.linearType.tensorType
     if let asked, asked.blockElementCount == 1 { return }
     for tensor in tensors {
-      guard case .packed(let parameters, _, let scales, let biases) = tensor.storage else { continue }
-      let isPending = modules.contains(tensor.module)
-      func obstacle(_ type: GGUFTensorType) -> String? {
-        let obstacle = GGUFEncoding.obstacle(parameters, in: type)
-        return !isPending || obstacle != nil
-          ? obstacle : Self.obstacle([scales.dtype, biases.dtype], in: type)
-      }
-      let nearest = asked ?? GGUFExportChoice.nearestType(bits: parameters.bits)
-      guard (asked.map { [$0] } ?? GGUFExportChoice.packedTypes).allSatisfy({ obstacle($0) != nil }),
-        let reason = obstacle(nearest)
-      else { continue }
-      throw FormatError(
-        path, at: "tensor '\(tensor.sources[0].name)'", .notExact(reason + GGUFExportChoice.remedy))
+      for part in tensor.parts { try requireRepresentable(part, of: tensor, asked, packing: modules) }
     }
+  }
+
+  private func requireRepresentable(
+    _ part: GGUFExportTensor.Part, of tensor: GGUFExportTensor, _ asked: GGUFTensorType?,
+    packing modules: Set<String>
+  ) throws(FormatError) {
+    guard case .packed(let parameters, _, let scales, let biases) = part.storage else { return }
+    let isPending = modules.contains(part.module)
+    func obstacle(_ type: GGUFTensorType) -> String? {
+      let obstacle = tensor.obstacle(parameters, in: type)
+      return !isPending || obstacle != nil
+        ? obstacle : Self.obstacle([scales.dtype, biases.dtype], in: type)
+    }
+    let nearest = asked ?? GGUFExportChoice.nearestType(bits: parameters.bits)
+    guard (asked.map { [$0] } ?? GGUFExportChoice.packedTypes).allSatisfy({ obstacle($0) != nil }),
+      let reason = obstacle(nearest)
+    else { return }
+    throw FormatError(path, at: "tensor '\(part.name)'", .notExact(reason + GGUFExportChoice.remedy))
   }
 
   /// Why a type cannot hold tables of some dtypes that are not computed yet, or nil when it can.

@@ -19,8 +19,19 @@ struct GGUFExportRules {
     try requireActivation()
     try requireScores()
     try requireTurningLayers()
+    for own in conventions.ownKeys {
+      if let other = own.check(configuration) { throw refusal(other.key, other.reason) }
+    }
     let windows = try windowNotices()
-    return windows + (try rotaryNotices())
+    return windows + (try rotaryNotices()) + placeholderNotices
+  }
+
+  private var placeholderNotices: [String] {
+    guard !configuration.description.placeholders.isEmpty else { return [] }
+    return [
+      "llama.cpp embeds the tokens that stand for images and sounds as they are, not as padding; it computes "
+        + "texts with them differently"
+    ]
   }
 
   private func refusal(_ key: String, _ reason: String) -> FormatError {
@@ -94,10 +105,11 @@ struct GGUFExportRules {
 
   private func rotaryNotices() throws(FormatError) -> [String] {
     guard let global = configuration.globalRotary else { return [] }
-    for case let rotary? in shapes.map(\.rotary) where rotary != global {
-      guard conventions.windowedBaseKey != nil, rotary.parameters.scaling == nil else {
-        throw refusal("rope_parameters", "does not turn layers differently")
-      }
+    for shape in shapes {
+      guard let rotary = shape.rotary, !rotary.turns(like: global) else { continue }
+      guard conventions.windowedBaseKey != nil, shape.attention.window != nil,
+        rotary.parameters.scaling == nil
+      else { throw refusal("rope_parameters", "does not turn layers differently") }
     }
     if let growth = global.queryGrowth {
       guard conventions.holdsQueryGrowth, case .yarn(let yarn) = global.parameters.scaling,
@@ -109,9 +121,7 @@ struct GGUFExportRules {
     case .llama3:
       guard conventions.holdsDivisors else { throw refusal("rope_scaling", "has no scaling 'llama3'") }
       return []
-    case .yarn(let yarn):
-      try require(yarn)
-      return []
+    case .yarn(let yarn): return try notices(yarn)
     case .longrope(let longrope):
       guard conventions.holdsLengthDivisors else {
         throw refusal("rope_scaling", "has no scaling 'longrope'")
@@ -122,12 +132,27 @@ struct GGUFExportRules {
           + "\(longrope.originalContext) tokens and the long ones otherwise, whatever the length of the text"
       ]
     case .dynamic: throw refusal("rope_scaling", "has no scaling 'dynamic'")
-    case .proportional: throw refusal("rope_parameters", "has no scaling 'proportional'")
+    case .proportional:
+      guard conventions.holdsPairShare else {
+        throw refusal("rope_parameters", "has no scaling 'proportional'")
+      }
+      return []
     }
   }
 
+  private func notices(_ yarn: YarnScaling) throws(FormatError) -> [String] {
+    try require(yarn)
+    guard !yarn.roundsBounds else { return [] }
+    return [
+      "llama.cpp always rounds the bounds of yarn, although '\(GGUFRotary.truncateKey)' is false; it computes "
+        + "every text differently, as it does with any file of architecture '\(architecture)'"
+    ]
+  }
+
   private func require(_ yarn: YarnScaling) throws(FormatError) {
-    guard yarn.roundsBounds else { throw refusal("truncate", "always rounds the bounds of yarn") }
+    guard yarn.roundsBounds || conventions.leavesYarnBounds else {
+      throw refusal(GGUFRotary.truncateKey, "always rounds the bounds of yarn")
+    }
     var other = yarn
     other.statedAmplitude = nil
     other.logarithmWeights = conventions.holdsQueryGrowth ? yarn.logarithmWeights : nil
@@ -138,6 +163,14 @@ struct GGUFExportRules {
       throw refusal(
         "attention_factor", "always takes \(Float(other.amplitude)) for a factor of \(yarn.factor)")
     }
+  }
+}
+
+extension RotaryDescription {
+  /// Whether the heads of two layers, which may differ in width and number, turn in the same way.
+  fileprivate func turns(like other: RotaryDescription) -> Bool {
+    parameters == other.parameters && pairing == other.pairing && queryGrowth == other.queryGrowth
+      && headSize == other.headSize && turnedCount == other.turnedCount
   }
 }
 

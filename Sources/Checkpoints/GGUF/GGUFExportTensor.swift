@@ -2,46 +2,72 @@ import Kernels
 
 /// A tensor of a GGUF file, and the tensors of the checkpoint that it is made from.
 struct GGUFExportTensor: Sendable, Equatable {
-  /// How the checkpoint holds it.
+  /// How the checkpoint holds a part.
   enum Storage: Sendable, Equatable {
     case dense(TensorInfo)
     case packed(QuantizedLayout, codes: TensorInfo, scales: TensorInfo, biases: TensorInfo)
+
+    /// Whether the part has codes.
+    var isPacked: Bool { if case .packed = self { true } else { false } }
+  }
+
+  /// A matrix or vector of the checkpoint.
+  struct Part: Sendable, Equatable {
+    /// The module in the checkpoint.
+    let module: String
+    /// How the checkpoint holds it.
+    let storage: Storage
+
+    /// The tensors of the checkpoint, in the order of writing.
+    var sources: [TensorInfo] {
+      switch storage {
+      case .dense(let tensor): [tensor]
+      case .packed(_, let codes, let scales, let biases): [codes, scales, biases]
+      }
+    }
+    /// The name of the weights or codes in the checkpoint.
+    var name: String { sources[0].name }
   }
 
   /// The name in the GGUF file.
   let name: String
-  /// The module in the checkpoint.
-  let module: String
-  /// `[columns]` of a norm, `[rows, columns]` of a matrix.
+  /// The shape of each part in the file: `[columns]` of a vector, `[rows, columns]` of a matrix.
   let shape: [Int]
-  /// The order of its rows; of a vector, that of its elements.
+  /// Whether the file has one dimension more, along which the parts follow each other.
+  let isStack: Bool
+  /// The parts, which have the same type: one, or one for each expert.
+  var parts: [Part]
+  /// The order of the rows of a part; of a vector, that of its elements.
   let order: GGUFRowOrder
-  /// Added to each value: 1 where the checkpoint stores the difference of a norm's weights from 1.
-  let offset: Float
+  /// The order of the columns of a part.
+  let columnOrder: GGUFRowOrder
+  /// What is done to each value.
+  let transform: GGUFTransform
   /// Whether it is a linear of a layer, whose type can be chosen.
   let isLinear: Bool
-  /// How the checkpoint holds it.
-  let storage: Storage
+  /// Whether llama.cpp needs its values in single precision, as those of vectors, routers and convolutions.
+  let needsF32: Bool
 
   /// The tensors of the checkpoint, in the order of writing.
-  var sources: [TensorInfo] {
-    switch storage {
-    case .dense(let tensor): [tensor]
-    case .packed(_, let codes, let scales, let biases): [codes, scales, biases]
-    }
-  }
-
+  var sources: [TensorInfo] { parts.flatMap(\.sources) }
+  /// The shape in the file.
+  var fileShape: [Int] { isStack ? [parts.count] + shape : shape }
+  /// The number of weights of a part.
+  var partElementCount: Int { shape.reduce(1, *) }
   /// The number of weights.
-  var elementCount: Int { shape.reduce(1, *) }
+  var elementCount: Int { partElementCount * parts.count }
+  /// The number of columns.
+  var columnCount: Int { shape[shape.count - 1] }
 
-  /// The rows to be encoded, from the bytes of the sources.
-  func rows(_ bytes: [TensorBytes]) -> GGUFEncodingRows {
+  /// The rows of a part to be encoded, from the bytes of its sources.
+  func rows(ofPart part: Int, _ bytes: [TensorBytes]) -> GGUFEncodingRows {
     // The elements of a vector are rows if they change places.
-    let columnCount = shape.count == 1 && order != .plain ? 1 : shape[shape.count - 1]
+    let columnCount = shape.count == 1 && order != .plain ? 1 : columnCount
     let storage: GGUFEncodingRows.Storage =
-      switch storage {
-      case .dense(let tensor) where offset != 0:
-        .dense(TensorBytes(narrowed(Self.floats(bytes[0], of: tensor).map { $0 + offset }, to: .f32)), .f32)
+      switch parts[part].storage {
+      case .dense(let tensor) where transform != .none:
+        .dense(
+          TensorBytes(narrowed(Self.floats(bytes[0], of: tensor).map(transform.applied), to: .f32)), .f32)
       case .dense(let tensor): .dense(bytes[0], Self.format(of: tensor))
       case .packed(let parameters, _, let scales, let biases):
         .packed(
@@ -49,7 +75,18 @@ struct GGUFExportTensor: Sendable, Equatable {
           biases: Self.floats(bytes[2], of: biases))
       }
     return GGUFEncodingRows(
-      rowCount: elementCount / columnCount, columnCount: columnCount, storage: storage)
+      rowCount: partElementCount / columnCount, columnCount: columnCount, storage: storage,
+      columnOrder: columnOrder)
+  }
+
+  /// Why the blocks of a type cannot hold codes of a layout, or nil when they can.
+  func obstacle(_ layout: QuantizedLayout, in type: GGUFTensorType) -> String? {
+    if let obstacle = GGUFEncoding.obstacle(layout, in: type) { return obstacle }
+    guard case .tiled(let tiling) = columnOrder, tiling.headSize % type.blockElementCount != 0 else {
+      return nil
+    }
+    return "\(type.name) has blocks of \(type.blockElementCount) columns, but heads of \(tiling.headSize) "
+      + "columns change places"
   }
 
   /// The values of a tensor of floats.
@@ -57,11 +94,12 @@ struct GGUFExportTensor: Sendable, Equatable {
     bytes.withSpan { widened($0, from: format(of: tensor)) }
   }
 
-  /// Whether the values come back when the offset is subtracted from the sums, which are rounded to F32.
-  func survivesOffset(_ bytes: TensorBytes) -> Bool {
-    guard offset != 0, case .dense(let tensor) = storage else { return true }
+  /// Whether the values of a dense part come back when what was done to them in F32 is undone.
+  func survives(_ part: Part, _ bytes: TensorBytes) -> Bool {
+    guard transform != .none, case .dense(let tensor) = part.storage else { return true }
     let values = Self.floats(bytes, of: tensor)
-    let returned = narrowed(values.map { $0 + offset - offset }, to: Self.format(of: tensor))
+    let returned = narrowed(
+      values.map { transform.undone(on: transform.applied(to: $0)) }, to: Self.format(of: tensor))
     return zip(values, widened(returned, from: Self.format(of: tensor))).allSatisfy { $0 == $1 }
   }
 
@@ -91,31 +129,47 @@ extension GGUFExportModel {
   ) throws(FormatError) -> (tensors: [GGUFExportTensor], foreign: [String]) {
     var left = GGUFExportSources(contents, path: path)
     var tensors: [GGUFExportTensor] = []
+    // The places of the stacks, which get a part from each expert.
+    var stacks: [String: Int] = [:]
+    func add(_ tensor: GGUFExportTensor) {
+      if let place = stacks[tensor.name] {
+        tensors[place].parts += tensor.parts
+      } else {
+        if tensor.isStack { stacks[tensor.name] = tensors.count }
+        tensors.append(tensor)
+      }
+    }
     for name in redundantTensors { left.remove(name) }
     for tensor in modelTensors {
       let storage = try left.takeStorage(of: tensor)
-      let shape = storage.shape
-      guard shape == tensor.shape else {
-        throw FormatError(path, at: "tensor '\(tensor.name)'", .shape(expected: tensor.shape, found: shape))
+      guard storage.shape == tensor.shape else {
+        throw FormatError(
+          path, at: "tensor '\(tensor.name)'", .shape(expected: tensor.shape, found: storage.shape))
       }
-      tensors.append(
-        GGUFExportTensor(
-          name: tensor.gguf + ".weight", module: tensor.module, shape: shape, order: tensor.slot.ggufOrder,
-          offset: tensor.offset, isLinear: tensor.isLayerLinear, storage: storage))
+      add(tensor.exported(storage))
       guard tensor.canHaveBias, let bias = try left.take(tensor.biasName) else { continue }
-      tensors.append(try exported(bias, of: tensor, path))
+      add(try exported(bias, of: tensor, path))
     }
+    for tensor in tensors where tensor.isStack { try requireAllExperts(tensor, path) }
     let foreign = contents.tensors.map(\.name).filter { left.has($0) && isForeign($0) }
     for name in foreign { left.remove(name) }
     if let other = left.names.min(by: precedes) { throw Self.homeless(other, path) }
     return (tensors, foreign)
   }
 
+  /// Refuses biases of some experts only.
+  private func requireAllExperts(_ stack: GGUFExportTensor, _ path: String) throws(FormatError) {
+    let counts = configuration.description.layers.compactMap { $0.experts?.experts.count }
+    guard let count = counts.first, stack.parts.count != count else { return }
+    throw FormatError(
+      path, at: "tensor '\(stack.parts[0].name)'", .notExact("only some experts have such a tensor"))
+  }
+
   /// The bias of a linear or norm.
   private func exported(
     _ bias: TensorInfo, of tensor: ModelTensor, _ path: String
   ) throws(FormatError) -> GGUFExportTensor {
-    if case .linear(let group) = tensor.role, !configuration.family.gguf.biases.contains(group) {
+    guard configuration.family.gguf.hasBiases(of: tensor.role) else {
       throw FormatError(
         path, at: "tensor '\(bias.name)'",
         .notExact("llama.cpp has no such bias in architecture '\(architecture)'"))
@@ -125,8 +179,9 @@ extension GGUFExportModel {
         path, at: "tensor '\(bias.name)'", .shape(expected: [tensor.shape[0]], found: bias.shape))
     }
     return GGUFExportTensor(
-      name: tensor.gguf + ".bias", module: tensor.module, shape: bias.shape, order: tensor.slot.ggufOrder,
-      offset: 0, isLinear: false, storage: .dense(bias))
+      name: tensor.gguf + ".bias", shape: bias.shape, isStack: tensor.slot.ggufForm.stackIndex != nil,
+      parts: [GGUFExportTensor.Part(module: tensor.module, storage: .dense(bias))],
+      order: tensor.slot.ggufOrder, columnOrder: .plain, transform: .none, isLinear: false, needsF32: true)
   }
 
   /// Whether a tensor that is left belongs to another part of a model around the text model.
@@ -213,13 +268,29 @@ extension GGUFExportTensor.Storage {
 }
 
 extension ModelTensor {
-  /// Added to the weights of the checkpoint.
-  fileprivate var offset: Float {
-    if case .norm(let norm) = role { norm.offset } else { 0 }
+  /// The weight in a GGUF file, or a part of its stack.
+  fileprivate func exported(_ storage: GGUFExportTensor.Storage) -> GGUFExportTensor {
+    let form = slot.ggufForm
+    let needsF32 =
+      switch role {
+      case .norm, .vector, .router: true
+      case .embedding, .linear, .head, .matrix: false
+      }
+    return GGUFExportTensor(
+      name: gguf + form.ending, shape: slot.ggufShape, isStack: form.stackIndex != nil,
+      parts: [GGUFExportTensor.Part(module: module, storage: storage)], order: slot.ggufOrder,
+      columnOrder: slot.ggufColumnOrder, transform: ggufTransform, isLinear: isChosenLinear,
+      needsF32: needsF32)
   }
 
-  fileprivate var isLayerLinear: Bool {
+  /// Whether it is a linear that may have few bits.
+  private var isChosenLinear: Bool {
     guard case .linear = role else { return false }
-    return true
+    return slot.isQuantizable
   }
+}
+
+extension TensorSlot {
+  /// The shape in a GGUF file, which has a convolution without the dimension of its single input.
+  var ggufShape: [Int] { shape.count == 3 ? [shape[0], shape[2]] : shape }
 }

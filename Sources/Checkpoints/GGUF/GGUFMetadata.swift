@@ -92,6 +92,17 @@ struct GGUFKeys {
     return size
   }
 
+  /// A size for each layer: a list with as many values, or one for all; zeros are allowed in a list.
+  func sizes(_ key: String, layerCount: Int) throws(FormatError) -> [Int]? {
+    guard metadata[key]?.array != nil else {
+      return try optionalSize(key).map { [Int](repeating: $0, count: layerCount) }
+    }
+    guard let list = try integers(key), list.count == layerCount,
+      list.allSatisfy({ (0...1 << 24).contains($0) })
+    else { throw error(key, .malformed("must be a list of \(layerCount) sizes up to 2^24")) }
+    return list
+  }
+
   func optionalSize(_ key: String) throws(FormatError) -> Int? {
     guard let size = try integer(key) else { return nil }
     guard (1...1 << 24).contains(size) else { throw error(key, .malformed("\(size) is not from 1 to 2^24")) }

@@ -45,24 +45,41 @@ struct GGUFPlan {
   }
 
   private mutating func add(_ entry: GGUFHeader.Entry) throws(FormatError) {
-    guard let match = configuration.names.match(entry.name) else {
+    let matches = configuration.names.matches(entry.name)
+    guard let first = matches.first else {
       let architecture = configuration.family.ggufArchitecture
       throw refused(entry, .unsupported("no such tensor is known in architecture '\(architecture)'"))
     }
+    guard first.isStacked else { return try add(entry, as: first) }
+    guard entry.shape.count == (first.ending == .weight ? 3 : 2), entry.shape[0] == matches.count else {
+      throw refused(entry, .malformed("shape \(entry.shape) is not that of \(matches.count) experts"))
+    }
+    for (index, match) in matches.enumerated() {
+      try add(entry.part(index, of: matches.count), as: match)
+    }
+  }
+
+  /// Plans a tensor of the checkpoint.
+  private mutating func add(
+    _ entry: GGUFHeader.Entry, as match: GGUFTensorNames.Match
+  ) throws(FormatError) {
     let order = try order(of: match, entry)
     if match.ending == .weight, let packing = try packing(of: match, entry) {
-      try addPacked(match.module, entry, packing, order)
+      try addPacked(match, entry, packing, order)
       return
     }
-    if entry.type.dtype == nil, statement.dtypes[match.name] == nil { countRounded(entry.type) }
+    if entry.type.dtype == nil, !entry.type.isExactInBF16, statement.dtypes[match.name] == nil {
+      countRounded(entry.type)
+    }
     let isVector = entry.shape.count == 1 && entry.type == .f32
     let target =
       statement.dtypes[match.name] ?? (isVector ? vectorDType : entry.type.dtype ?? .bf16)
     let content: GGUFSource.Content =
-      entry.type.dtype == target && match.offset == 0 ? .stored : .rounded(target, offset: match.offset)
+      entry.type.dtype == target && match.transform == .none
+      ? .stored : .rounded(target, undoing: match.transform)
     add(
-      TensorInfo(name: match.name, dtype: target, shape: entry.shape),
-      GGUFSource(entry: entry, content: content, order: order))
+      TensorInfo(name: match.name, dtype: target, shape: match.shape(of: entry)),
+      GGUFSource(entry: entry, content: content, order: order, columnOrder: match.columnOrder(of: entry)))
   }
 
   private mutating func countRounded(_ type: GGUFTensorType) {
@@ -84,9 +101,9 @@ struct GGUFPlan {
   }
 
   private mutating func addPacked(
-    _ module: String, _ entry: GGUFHeader.Entry, _ packing: GGUFPacking, _ order: GGUFRowOrder
+    _ match: GGUFTensorNames.Match, _ entry: GGUFHeader.Entry, _ packing: GGUFPacking, _ order: GGUFRowOrder
   ) throws(FormatError) {
-    let layout = packing.layout
+    let (module, layout) = (match.module, packing.layout)
     let (rows, columns) = (entry.shape[0], entry.rowLength)
     guard layout.groupSize % entry.type.blockElementCount == 0, layout.fits(columns: columns) else {
       throw refused(
@@ -96,7 +113,11 @@ struct GGUFPlan {
     }
     let tensors = layout.tensors(of: module, rows: rows, columns: columns, tables: packing.tables)
     for (kind, tensor) in zip(layout.partKinds, tensors) {
-      add(tensor, GGUFSource(entry: entry, content: .part(kind, packing), order: order))
+      add(
+        tensor,
+        GGUFSource(
+          entry: entry, content: .part(kind, packing), order: order, columnOrder: match.columnOrder(of: entry)
+        ))
     }
     quantization[module] = layout
   }
@@ -107,31 +128,46 @@ struct GGUFPlan {
   ) throws(FormatError) -> GGUFPacking? {
     guard let stated = statement.packings[match.module] else {
       // A stated dtype holds the values of the blocks, because they were chosen for it.
-      guard entry.shape.count == 2, statement.dtypes[match.name] == nil else { return nil }
+      guard entry.shape.count == 2, statement.dtypes[match.name] == nil, !splitsBlocks(entry, match) else {
+        return nil
+      }
       return .natural(entry.type)
     }
     guard GGUFCodes(entry.type) != nil, entry.shape.count == 2 else {
       throw refused(
         entry, .malformed("is \(entry.type.name), which has no codes for the packing that the file states"))
     }
+    guard !splitsBlocks(entry, match) else {
+      throw refused(
+        entry, .malformed("has \(entry.type.name) blocks that are not whole in heads that change places"))
+    }
     return stated
   }
 
-  /// The order of the rows, which have to be those of whole heads if they change places.
+  /// Whether the columns of a block come to different places in the checkpoint.
+  private func splitsBlocks(_ entry: GGUFHeader.Entry, _ match: GGUFTensorNames.Match) -> Bool {
+    guard case .tiled(let tiling) = match.columnOrder(of: entry) else { return false }
+    return tiling.headSize % entry.type.blockElementCount != 0
+  }
+
+  /// The order of the rows, which have to be those of all heads if they change places.
   private func order(
     of match: GGUFTensorNames.Match, _ entry: GGUFHeader.Entry
   ) throws(FormatError) -> GGUFRowOrder {
-    let order = match.slot.ggufOrder
-    guard order != .plain, let headCount = match.slot.axes[0].headCount,
-      let headSize = match.slot.axes[0].headSize
-    else { return .plain }
-    let rowCount = match.ending == .weight ? entry.shape[0] : entry.rowLength
-    guard entry.shape.count == (match.ending == .weight ? 2 : 1), rowCount == headCount * headSize else {
+    let (order, slot) = (match.slot.ggufOrder, match.slot)
+    if match.slot.ggufColumnOrder != .plain, match.ending == .weight, entry.shape != slot.shape {
       throw refused(
-        entry, .malformed("shape \(entry.shape) is not that of \(headCount) heads of \(headSize) rows"))
+        entry, .malformed("shape \(entry.shape) is not that of heads with \(slot.shape[1]) columns"))
     }
-    guard match.ending == .weight || entry.type.dtype != nil else {
-      throw refused(entry, .unsupportedKind("a bias of type \(entry.type.name)"))
+    guard order != .plain else { return .plain }
+    let isMatrix = slot.ggufShape.count == 2 && match.ending == .weight
+    guard entry.shape.count == (isMatrix ? 2 : 1), entry.shape[0] == slot.shape[0] else {
+      let heads =
+        slot.axes[0].headCount.map { "\($0) heads of \(slot.shape[0] / $0)" } ?? "heads with \(slot.shape[0])"
+      throw refused(entry, .malformed("shape \(entry.shape) is not that of \(heads) rows"))
+    }
+    guard isMatrix || entry.type.dtype != nil else {
+      throw refused(entry, .unsupportedKind("a vector of type \(entry.type.name)"))
     }
     return order
   }
@@ -150,17 +186,47 @@ struct GGUFPlan {
     let dtype = configuration.dtype
     guard dtype != .f32 else { return .f32 }
     let format = FloatFormat(dtype) ?? .bf16
-    let vectors = entries.lazy.filter {
-      $0.shape.count == 1 && $0.type == .f32 && !GGUFTensorNames.rotary.contains($0.name)
-    }
-    for entry in vectors {
-      let offset = configuration.names.match(entry.name)?.offset ?? 0
+    for entry in entries where entry.type == .f32 && !GGUFTensorNames.rotary.contains(entry.name) {
+      let match = configuration.names.matches(entry.name).first
+      guard entry.shape.count == 1 || match?.ending == .bias else { continue }
+      let transform = match?.transform ?? .none
       let stored = try file.withBytes(in: entry.range) { widened($0, from: .f32) }
-      // Subtracting 0 would change the sign of a zero.
-      let values = offset == 0 ? stored : stored.map { $0 - offset }
+      let values = stored.map(transform.undone)
       let restored = widened(narrowed(values, to: format), from: format)
-      guard zip(values, restored).allSatisfy({ $0.bitPattern == $1.bitPattern }) else { return .f32 }
+      // Logarithms are rounded, so that only their exponentials can be compared.
+      let isKept =
+        transform == .negativeExponential
+        ? zip(stored, restored).allSatisfy { $0 == transform.applied(to: $1) }
+        : zip(values, restored).allSatisfy { $0.bitPattern == $1.bitPattern }
+      guard isKept else { return .f32 }
     }
     return dtype
+  }
+}
+
+extension GGUFTensorNames.Match {
+  /// The shape in a checkpoint; one that differs from that of the description stays, so that it is refused
+  /// where it matters.
+  fileprivate func shape(of entry: GGUFHeader.Entry) -> [Int] {
+    let described = slot.shape
+    guard ending == .weight, entry.shape.filter({ $0 != 1 }) == described.filter({ $0 != 1 }) else {
+      return entry.shape
+    }
+    return described
+  }
+
+  /// The order of the columns of a matrix.
+  fileprivate func columnOrder(of entry: GGUFHeader.Entry) -> GGUFRowOrder {
+    ending == .weight && entry.shape.count == 2 ? slot.ggufColumnOrder : .plain
+  }
+}
+
+extension GGUFHeader.Entry {
+  /// One of several equal parts along the slowest dimension, of which there are `count`.
+  fileprivate func part(_ index: Int, of count: Int) -> GGUFHeader.Entry {
+    let byteCount = range.count / count
+    let start = range.lowerBound + index * byteCount
+    return GGUFHeader.Entry(
+      name: name, type: type, shape: Array(shape.dropFirst()), range: start..<start + byteCount)
   }
 }

@@ -1,5 +1,9 @@
 /// The rotary position embedding of a GGUF file, as a part of `config.json`.
 struct GGUFRotary {
+  /// The key under which our own files state parameters that the others do not show.
+  static let statementKey = "rilq.rope_scaling"
+  /// The key of `config.json`, and of the statement, that says whether the bounds of yarn are rounded.
+  static let truncateKey = "truncate"
   /// The base, and `rope_scaling` if wavelengths are scaled.
   private(set) var members: [JSONValue.Member] = []
 
@@ -18,7 +22,7 @@ struct GGUFRotary {
     let (theta, base) = try reader.base()
     members = [JSONValue.Member(family.gguf.baseKey, theta)] + (try reader.windowedBase(base))
     if let key = family.gguf.turnedShareKey {
-      members.append(JSONValue.Member(key, reader.turnedShare))
+      members.append(JSONValue.Member(key, sizes.turnedShare))
     }
     let found = [
       try reader.keyedScaling(), try reader.llama3Scaling(base: base), try reader.longRopeScaling(),
@@ -91,12 +95,6 @@ private struct GGUFRotaryReader {
     return [JSONValue.Member(name, stated ?? .double(family.gguf.windowedBase ?? base))]
   }
 
-  /// The share of a head's columns that turn; the width of a head times it is their number again.
-  var turnedShare: JSONValue {
-    let share = Double(sizes.turnedCount) / Double(sizes.headSize)
-    return .double(Int(Double(sizes.headSize) * share) == sizes.turnedCount ? share : share.nextUp)
-  }
-
   /// The scaling that keys state: linear or yarn.
   func keyedScaling() throws(FormatError) -> [JSONValue.Member]? {
     let (kindKey, factorKey) = (key("rope.scaling.type"), key("rope.scaling.factor"))
@@ -135,6 +133,9 @@ private struct GGUFRotaryReader {
     for (name, gguf) in names {
       if let number = try keys.number(key(gguf)) { members.append(JSONValue.Member(name, number)) }
     }
+    if family.gguf.leavesYarnBounds {
+      members.append(JSONValue.Member(GGUFRotary.truncateKey, .bool(try roundsYarnBounds())))
+    }
     guard family.gguf.holdsQueryGrowth else { return Self.scaling("yarn", members) }
     if let weight = try keys.number(key(GGUFKeyNames.logarithmWeight)), weight.double != 0 {
       members += [JSONValue.Member("mscale", .number("1.0")), JSONValue.Member("mscale_all_dim", weight)]
@@ -148,8 +149,19 @@ private struct GGUFRotaryReader {
     return [JSONValue.Member("rope_parameters", .object(members))]
   }
 
+  /// Whether our own writer states that the bounds of yarn are rounded.
+  private func roundsYarnBounds() throws(FormatError) -> Bool {
+    guard let text = try keys.string(GGUFRotary.statementKey) else { return false }
+    let json = try keys.json(GGUFRotary.statementKey, text)
+    guard let rounds = json[GGUFRotary.truncateKey]?.bool else {
+      throw keys.error(GGUFRotary.statementKey, .malformed("lacks '\(GGUFRotary.truncateKey)'"))
+    }
+    return rounds
+  }
+
   /// The scaling of Llama 3, if there are divisors.
   func llama3Scaling(base: Double) throws(FormatError) -> [JSONValue.Member]? {
+    guard !family.gguf.holdsPairShare else { return nil }
     guard let divisors = divisors[GGUFTensorNames.divisors] else { return nil }
     let stated = try Llama3Scaling(keys)
     guard
@@ -195,8 +207,6 @@ private struct GGUFRotaryReader {
 }
 
 extension Llama3Scaling {
-  /// The key under which our own files state the parameters except the factor.
-  static let key = "rilq.rope_scaling"
   /// The parameters of all published models; the factor is in the file.
   static let published = Llama3Scaling(
     factor: 1, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 8192)
@@ -233,14 +243,16 @@ extension Llama3Scaling {
   ///
   /// - Throws: `FormatError` when the parameters are incomplete or make no sense.
   init(_ keys: GGUFKeys) throws(FormatError) {
-    guard let text = try keys.string(Self.key) else {
+    guard let text = try keys.string(GGUFRotary.statementKey) else {
       self = .published
       return
     }
-    let json = try keys.json(Self.key, text)
+    let json = try keys.json(GGUFRotary.statementKey, text)
     guard let low = json[Self.keys.low]?.double, let high = json[Self.keys.high]?.double,
       let context = json[Self.keys.context]?.integer, low > 0, high > low, high.isFinite, context > 0
-    else { throw keys.error(Self.key, .malformed("lacks the three parameters of Llama 3's scaling")) }
+    else {
+      throw keys.error(GGUFRotary.statementKey, .malformed("lacks the three parameters of Llama 3's scaling"))
+    }
     self.init(factor: 1, lowFrequencyFactor: low, highFrequencyFactor: high, originalContext: context)
   }
 }

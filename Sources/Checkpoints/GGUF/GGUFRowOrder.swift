@@ -1,4 +1,4 @@
-/// The order of a matrix's rows in a GGUF file.
+/// The order of a matrix's rows, or of its columns, in a GGUF file.
 package enum GGUFRowOrder: Sendable, Equatable {
   /// The order of the checkpoint.
   case plain
@@ -9,6 +9,8 @@ package enum GGUFRowOrder: Sendable, Equatable {
   case interleaved(rowsPerHead: Int)
   /// All queries, then all keys, then all values; in the checkpoint those of each head are together.
   case headsApart(headCount: Int, rowsPerHead: Int)
+  /// The first heads of all groups, then the second ones, and so on.
+  case tiled(HeadTiling)
 
   /// The row of the checkpoint's matrix that is stored at a row of the GGUF file.
   package func source(of row: Int) -> Int {
@@ -19,6 +21,7 @@ package enum GGUFRowOrder: Sendable, Equatable {
       let (part, rest) = row.quotientAndRemainder(dividingBy: headCount * size)
       let (head, inHead) = rest.quotientAndRemainder(dividingBy: size)
       return (3 * head + part) * size + inHead
+    case .tiled(let tiling): return tiling.moved(row, from: (tiling.headsPerGroup, tiling.groupCount))
     }
   }
 
@@ -32,13 +35,24 @@ package enum GGUFRowOrder: Sendable, Equatable {
     case .headsApart(let headCount, let size):
       let (block, inHead) = row.quotientAndRemainder(dividingBy: size)
       return (block % 3 * headCount + block / 3) * size + inHead
+    case .tiled(let tiling): return tiling.moved(row, from: (tiling.groupCount, tiling.headsPerGroup))
     }
+  }
+}
+
+extension HeadTiling {
+  /// The place of a row after the heads, a table of some rows and columns, are transposed.
+  fileprivate func moved(_ row: Int, from table: (rows: Int, columns: Int)) -> Int {
+    guard row >= start else { return row }
+    let (head, inHead) = (row - start).quotientAndRemainder(dividingBy: headSize)
+    return start + (head % table.columns * table.rows + head / table.columns) * headSize + inHead
   }
 }
 
 extension TensorSlot {
   /// The order of the rows in a GGUF file.
   var ggufOrder: GGUFRowOrder {
+    if let tiling = ggufForm.rowTiling { return .tiled(tiling) }
     guard rowOrder != .plain, let headCount = axes[0].headCount, let headSize = axes[0].headSize else {
       return .plain
     }
@@ -48,4 +62,7 @@ extension TensorSlot {
     case .headsApart: return .headsApart(headCount: headCount, rowsPerHead: headSize / 3)
     }
   }
+
+  /// The order of the columns in a GGUF file.
+  var ggufColumnOrder: GGUFRowOrder { ggufForm.columnTiling.map { .tiled($0) } ?? .plain }
 }

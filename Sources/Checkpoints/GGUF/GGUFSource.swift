@@ -6,8 +6,8 @@ struct GGUFSource: Sendable {
   enum Content: Sendable {
     /// The values, as they are stored.
     case stored
-    /// The values less an offset, rounded to nearest even if the dtype holds fewer digits.
-    case rounded(DType, offset: Float)
+    /// The values after something is undone, rounded to nearest even if the dtype holds fewer digits.
+    case rounded(DType, undoing: GGUFTransform)
     /// A tensor of a packed module: the codes, the scales or the biases.
     case part(ModuleTensor, GGUFPacking)
   }
@@ -16,6 +16,8 @@ struct GGUFSource: Sendable {
   let content: Content
   /// The order of the rows in the file; of a vector, that of its elements.
   let order: GGUFRowOrder
+  /// The order of the columns in the file; blocks of codes are whole in it.
+  let columnOrder: GGUFRowOrder
 
   /// Whether the values are floats, not codes or tables.
   var isFloats: Bool {
@@ -65,7 +67,7 @@ extension GGUFSource {
   /// - Throws: `FormatError` when codes or tables do not fit the packing.
   func bytes(of file: InputFile, byteCount: Int) throws(FormatError) -> TensorBytes {
     let source = try file.bytes(in: entry.range)
-    if case .stored = content, order == .plain { return source }
+    if case .stored = content, order == .plain, columnOrder == .plain { return source }
     var output = [UInt8](repeating: 0, count: byteCount)
     guard byteCount > 0 else { return TensorBytes(output) }
     let outputRow = byteCount / rowCount
@@ -93,16 +95,27 @@ extension GGUFSource {
   ) throws(FormatError) {
     switch content {
     case .stored:
-      for i in out.indices { out[i] = bytes.byte(at: i) }
-    case .rounded(let dtype, let offset):
+      guard columnOrder != .plain else {
+        for i in out.indices { out[i] = bytes.byte(at: i) }
+        return
+      }
+      let width = out.count / rowLength
+      for i in out.indices {
+        let (column, byte) = i.quotientAndRemainder(dividingBy: width)
+        out[i] = bytes.byte(at: columnOrder.place(of: column) * width + byte)
+      }
+    case .rounded(let dtype, let transform):
       guard let format = FloatFormat(dtype) else { preconditionFailure("\(dtype.rawValue) is no float") }
       scratch.reserve(floats: rowLength)
       var values = scratch.floats.mutableSpan
       entry.type.decode(bytes, into: &values)
-      if offset != 0 { for i in values.indices { values[i] -= offset } }
+      if transform != .none { for i in values.indices { values[i] = transform.undone(on: values[i]) } }
+      if columnOrder != .plain {
+        scratch.floats = scratch.floats.indices.map { scratch.floats[columnOrder.place(of: $0)] }
+      }
       narrow(scratch.floats.span, to: format, into: &out)
     case .part(let kind, let packing):
-      let reader = GGUFRow(of: entry, row: row, packing, path: path)
+      let reader = GGUFRow(of: entry, row: row, packing, columnOrder, path: path)
       guard kind == .weight else { return try reader.writeTable(bytes, isBias: kind == .biases, into: &out) }
       scratch.reserve(codes: rowLength)
       try reader.writeCodes(bytes, &scratch.codes, into: &out)
@@ -130,14 +143,18 @@ private struct GGUFRow {
   private let entry: GGUFHeader.Entry
   private let row: Int
   private let packing: GGUFPacking
+  private let columnOrder: GGUFRowOrder
   private let path: String
 
-  init(of entry: GGUFHeader.Entry, row: Int, _ packing: GGUFPacking, path: String) {
+  init(
+    of entry: GGUFHeader.Entry, row: Int, _ packing: GGUFPacking, _ columnOrder: GGUFRowOrder, path: String
+  ) {
     guard let reader = GGUFCodes(entry.type) else { preconditionFailure("\(entry.type.name) has no codes") }
     self.reader = reader
     self.entry = entry
     self.row = row
     self.packing = packing
+    self.columnOrder = columnOrder
     self.path = path
   }
 
@@ -155,6 +172,7 @@ private struct GGUFRow {
     var all: UInt8 = 0
     for i in span.indices { all |= span[i] }
     guard bits == 8 || all >> UInt8(bits) == 0 else { throw refused("a code does not fit \(bits) bits") }
+    if columnOrder != .plain { codes = codes.indices.map { codes[columnOrder.place(of: $0)] } }
     packCodes(codes.span, bits: bits, into: &out)
   }
 
@@ -165,9 +183,12 @@ private struct GGUFRow {
     let blocksPerGroup = packing.layout.groupSize / entry.type.blockElementCount
     let blockCount = bytes.byteCount / entry.type.blockByteCount
     var table: [Float] = []
-    for first in stride(from: 0, to: blockCount, by: blocksPerGroup) {
+    let size = entry.type.blockElementCount
+    for start in stride(from: 0, to: blockCount, by: blocksPerGroup) {
+      let first = columnOrder.place(of: start * size) / size
       let bits = reader.tableBits(bytes, block: first)
-      for block in first..<first + blocksPerGroup where reader.tableBits(bytes, block: block) != bits {
+      for block in (start..<start + blocksPerGroup).map({ columnOrder.place(of: $0 * size) / size })
+      where reader.tableBits(bytes, block: block) != bits {
         throw refused("blocks \(first) and \(block) belong to one group but have different scales")
       }
       table.append(isBias ? reader.bias(bytes, block: first) : reader.scale(bytes, block: first))

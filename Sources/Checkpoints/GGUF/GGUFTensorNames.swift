@@ -16,10 +16,8 @@ struct GGUFTensorNames {
   private let family: ModelFamily
   private let description: ModelDescription
   private var layerCount: Int { description.layers.count }
-  /// The tensors outside the layers, by their names in GGUF.
-  private let others: [String: Place]
-  /// The tensors of a layer, by their names in GGUF.
-  private let entries: [String: LayerDescription.Entry]
+  /// The tensors outside the layers, the head last.
+  private let others: [Place]
 
   /// A tensor outside the layers.
   private struct Place {
@@ -33,34 +31,34 @@ struct GGUFTensorNames {
     family = configuration.family
     description = configuration.description
     let prefix = family.prefixes[0]
+    func place(_ slot: TensorSlot, _ norm: NormDescription? = nil) -> Place {
+      Place(module: prefix + slot.module, slot: slot, norm: norm)
+    }
     let norm = description.finalNorm
-    let places = [
-      Place(module: prefix + description.embedding.module, slot: description.embedding),
-      Place(module: prefix + norm.slot.module, slot: norm.slot, norm: norm),
-      Place(module: family.headPrefixes[0] + description.head.module, slot: description.head),
-    ]
-    others = Dictionary(places.map { ($0.slot.gguf, $0) }, uniquingKeysWith: { first, _ in first })
-    entries = Dictionary(
-      description.layers.flatMap(\.entries).map { ($0.slot.gguf, $0) },
-      uniquingKeysWith: { first, _ in first })
+    var places = [place(description.embedding), place(norm.slot, norm)]
+    if let inputs = description.layerInputs {
+      places += [place(inputs.table), place(inputs.projection), place(inputs.norm.slot, inputs.norm)]
+    }
+    let head = description.head
+    others = places + [Place(module: family.headPrefixes[0] + head.module, slot: head)]
   }
 
   /// The tensors that every model has, except the head.
   ///
   /// Named one by one, because a file may claim any number of layers.
   var required: some Sequence<String> {
-    let parts = entries.keys.sorted(by: precedes)
-    let (family, description, layerCount) = (family, description, layerCount)
-    return (-1...layerCount).lazy.flatMap { layer in
-      switch layer {
-      case -1: [description.embedding.gguf + ".weight"]
-      case layerCount: [description.finalNorm.slot.gguf + ".weight"]
-      default: parts.map { "\(family.layers.gguf).\(layer).\($0).weight" }
-      }
+    let (family, layers) = (family, description.layers)
+    let others = others.dropLast().map(\.slot.ggufName)
+    return (-1..<layers.count).lazy.flatMap { layer in
+      layer < 0
+        ? others
+        : layers[layer].entries.filter { ($0.slot.ggufForm.stackIndex ?? 0) == 0 }.map {
+          "\(family.layers.gguf).\(layer).\($0.slot.ggufName)"
+        }
     }
   }
 
-  /// The place of a GGUF tensor in a checkpoint.
+  /// The place of a GGUF tensor, or of a part of one, in a checkpoint.
   struct Match {
     /// The module in a checkpoint, `model.layers.0.mlp.up_proj`.
     let module: String
@@ -68,36 +66,50 @@ struct GGUFTensorNames {
     let ending: ModuleTensor
     /// Its description.
     let slot: TensorSlot
-    /// Added to the weights of a norm in the file, but not in a checkpoint.
-    let offset: Float
+    /// What was done to the values in the file.
+    let transform: GGUFTransform
 
     /// The name in a checkpoint.
     var name: String { ending == .weight ? module + slot.ending : ending.name(of: module) }
+    /// Whether the file has it stacked with those of other experts.
+    var isStacked: Bool { slot.ggufForm.stackIndex != nil }
   }
 
-  /// The match of a GGUF name, or nil when no such model has the tensor.
-  func match(_ name: String) -> Match? {
-    let words = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
-    guard let last = words.last, let ending = ModuleTensor(rawValue: "." + last),
-      ending == .weight || ending == .bias
-    else { return nil }
-    if words.count == 2, let place = others[words[0]] {
-      return match(place.slot, place.norm, module: place.module, ending, isLinear: false)
+  /// The matches of a GGUF name: none if no such model has the tensor, several for a stack of experts.
+  func matches(_ name: String) -> [Match] {
+    for place in others {
+      let match = match(name, place.slot, place.norm, module: place.module, isLinear: false)
+      if let match { return [match] }
     }
-    guard words.count == 4, words[0] == family.layers.gguf, let layer = Int(words[1]),
-      "\(layer)" == words[1], (0..<layerCount).contains(layer), let entry = entries[words[2]]
-    else { return nil }
-    return match(
-      entry.slot, entry.ownNorm,
-      module: "\(family.prefixes[0])\(family.layers.module).\(layer).\(entry.slot.module)", ending,
-      isLinear: entry.group != nil)
+    let start = family.layers.gguf + "."
+    guard name.hasPrefix(start) else { return [] }
+    let rest = name.dropFirst(start.count)
+    guard let dot = rest.firstIndex(of: "."), let layer = Int(rest[..<dot]), "\(layer)" == rest[..<dot],
+      (0..<layerCount).contains(layer)
+    else { return [] }
+    let inLayer = String(rest[rest.index(after: dot)...])
+    let module = "\(family.prefixes[0])\(family.layers.module).\(layer)."
+    return description.layers[layer].entries.compactMap { entry in
+      match(
+        inLayer, entry.slot, entry.ownNorm, module: module + entry.slot.module,
+        isLinear: entry.group != nil)
+    }
   }
 
   private func match(
-    _ slot: TensorSlot, _ norm: NormDescription?, module: String, _ ending: ModuleTensor, isLinear: Bool
+    _ name: String, _ slot: TensorSlot, _ norm: NormDescription?, module: String, isLinear: Bool
   ) -> Match? {
-    guard ending == .weight || isLinear || slot.hasBias else { return nil }
-    return Match(
-      module: module, ending: ending, slot: slot, offset: ending == .weight ? norm?.offset ?? 0 : 0)
+    guard name.hasPrefix(slot.gguf) else { return nil }
+    let ending = name.dropFirst(slot.gguf.count)
+    if ending == slot.ggufForm.ending {
+      return Match(module: module, ending: .weight, slot: slot, transform: GGUFTransform(norm, slot))
+    }
+    guard ending == ModuleTensor.bias.rawValue, isLinear || slot.hasBias else { return nil }
+    return Match(module: module, ending: .bias, slot: slot, transform: .none)
   }
+}
+
+extension TensorSlot {
+  /// The name of the weight in a GGUF file; in a layer, relative to the layer.
+  fileprivate var ggufName: String { gguf + ggufForm.ending }
 }

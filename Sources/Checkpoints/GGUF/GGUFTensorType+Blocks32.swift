@@ -83,3 +83,25 @@ func decodeQ8_0(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
     }
   }
 }
+
+/// ```
+/// byte 0   1                17
+///      e   qs 16 bytes           w = 2^(e - 128) * v, v: 0 1 2 3 4 6 8 12, the uppermost bit of a code negates
+/// ```
+///
+/// Source: OCP Microscaling Formats, version 1.0, MXFP4; the halves of its values are in the exponent here.
+func decodeMXFP4(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
+  let magnitudes: [Int32] = [0, 1, 2, 3, 4, 6, 8, 12]
+  let numbers = (magnitudes + magnitudes.map { -$0 }).map { Float($0) }
+  for block in 0..<bytes.byteCount / 17 {
+    let (start, first) = (17 * block, 32 * block)
+    let exponent = UInt32(bytes.byte(at: start))
+    // The two least powers are subnormal.
+    let scale = Float(bitPattern: exponent < 2 ? 0x0020_0000 << exponent : (exponent - 1) << 23)
+    for j in 0..<16 {
+      let byte = Int(bytes.byte(at: start + 1 + j))
+      values[first + j] = scale * numbers[byte & 15]
+      values[first + j + 16] = scale * numbers[byte >> 4]
+    }
+  }
+}

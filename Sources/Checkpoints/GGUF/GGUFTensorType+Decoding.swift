@@ -27,6 +27,7 @@ extension GGUFTensorType {
     case .q4K: decodeQ4K(bytes, into: &values)
     case .q5K: decodeQ5K(bytes, into: &values)
     case .q6K: decodeQ6K(bytes, into: &values)
+    case .mxfp4: decodeMXFP4(bytes, into: &values)
     case .tq1_0: decodeTQ1_0(bytes, into: &values)
     case .tq2_0: decodeTQ2_0(bytes, into: &values)
     case .q2_0: decodeQ2_0(bytes, into: &values)

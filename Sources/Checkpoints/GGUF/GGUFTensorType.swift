@@ -15,6 +15,7 @@ package enum GGUFTensorType: UInt32, Sendable, CaseIterable {
   case bf16 = 30
   case tq1_0 = 34
   case tq2_0 = 35
+  case mxfp4 = 39
   case q2_0 = 42
 
   /// The name that ggml gives it.
@@ -41,6 +42,7 @@ package enum GGUFTensorType: UInt32, Sendable, CaseIterable {
     case .bf16: ("BF16", 1, 2)
     case .tq1_0: ("TQ1_0", 256, 54)
     case .tq2_0: ("TQ2_0", 256, 66)
+    case .mxfp4: ("MXFP4", 32, 17)
     case .q2_0: ("Q2_0", 64, 18)
     }
   }
@@ -56,6 +58,9 @@ extension GGUFTensorType {
     default: nil
     }
   }
+
+  /// Whether BF16 holds every value.
+  var isExactInBF16: Bool { self == .mxfp4 || dtype == .bf16 }
 
   /// The type with the same values as a dtype, or nil when there is none.
   package init?(_ dtype: DType) {
@@ -75,7 +80,6 @@ extension GGUFTensorType {
       9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL",
       21: "IQ3_S",
       22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M",
-      39: "MXFP4",
       40: "NVFP4", 41: "Q1_0",
     ]
     guard let name = GGUFTensorType(rawValue: number)?.name ?? names[number] else { return "\(number)" }

@@ -42,8 +42,9 @@ struct GGUFTokenizer {
     modelKind =
       preTokenizer.map { .bytes($0, addsPrefixSpace: addsPrefixSpace) }
       ?? .characters(SentencePieceForm(addsPrefixSpace: addsPrefixSpace))
-    tokens = try Self.readTokens(keys, count: vocabularySize)
-    kinds = try Self.readKinds(keys, tokens, isByteLevel: isByteLevel, cutsLines: model == "gemma4")
+    let texts = try Self.readTokens(keys, count: vocabularySize)
+    kinds = try Self.readKinds(keys, texts, isByteLevel: isByteLevel, cutsLines: model == "gemma4")
+    tokens = model == "gemma4" ? Self.withSpaceMarks(texts, kinds) : texts
     merges =
       model == "llama" ? try Self.mergesByScore(keys, tokens, kinds) : try Self.readMerges(keys)
     let statesBegin = try keys.bool(Self.key("add_bos_token"))
@@ -123,6 +124,17 @@ struct GGUFTokenizer {
       kinds.append(isLine ? .userDefined : kind)
     }
     return kinds
+  }
+
+  /// The tokens with "▁" for the spaces of those that are looked for in a text as it is, because the merges
+  /// of `gemma4` name them so.
+  private static func withSpaceMarks(_ tokens: [String], _ kinds: [Kind]) -> [String] {
+    let known = Set(tokens.map(ExactText.init))
+    return zip(tokens, kinds).map { token, kind in
+      guard kind == .userDefined else { return token }
+      let marked = token.replacing(" ", with: SentencePieceForm.space)
+      return known.contains(ExactText(marked)) ? token : marked
+    }
   }
 
   /// The merges of a tokenizer that merges the neighbours whose joined text has the best score.

@@ -2,12 +2,15 @@ import Kernels
 
 /// Writes a checkpoint as a GGUF file that llama.cpp loads, `Formats/gguf.md`.
 ///
-/// Takes the tensors of a `GGUFExport`; those of a packed module are kept until the module is complete.
+/// Takes the tensors of a `GGUFExport`; those of a packed module are kept until the module is complete. A stack
+/// of experts is written expert by expert.
 package final class GGUFWriter: CheckpointWriter {
   private let export: GGUFExport
   private let layout: GGUFWriterLayout
   private let file: OutputFile
   private var tensorsWritten = 0
+  /// The parts of the next tensor that are written.
+  private var partsWritten = 0
   private var sourcesWritten = 0
   private var pending: [TensorBytes] = []
 
@@ -39,10 +42,14 @@ package final class GGUFWriter: CheckpointWriter {
     sourcesWritten += 1
     pending.append(TensorBytes(bytes.copiedBytes()))
     let target = export.tensors[tensorsWritten]
-    guard pending.count == target.sources.count else { return }
-    let encoded = export.encodings[tensorsWritten].encoded(target.rows(pending), order: target.order)
+    guard pending.count == target.parts[partsWritten].sources.count else { return }
+    let encoded = export.encodings[tensorsWritten].encoded(
+      target.rows(ofPart: partsWritten, pending), order: target.order)
     pending = []
-    try write(encoded, at: layout.offsets[tensorsWritten])
+    try write(encoded, at: layout.offsets[tensorsWritten] + partsWritten * encoded.count)
+    partsWritten += 1
+    guard partsWritten == target.parts.count else { return }
+    partsWritten = 0
     tensorsWritten += 1
   }
 
@@ -74,7 +81,7 @@ extension GGUFExport {
   package var entries: [GGUFWriterLayout.Entry] {
     var entries = zip(tensors, encodings).map { tensor, encoding in
       GGUFWriterLayout.Entry(
-        name: tensor.name, shape: tensor.shape, type: encoding.type,
+        name: tensor.name, shape: tensor.fileShape, type: encoding.type,
         byteCount: encoding.rowByteCount(columnCount: tensor.elementCount))
     }
     for (name, values) in rotaryTensors {

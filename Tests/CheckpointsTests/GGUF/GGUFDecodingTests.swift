@@ -88,7 +88,7 @@ extension GGUFTensorType {
     case .q6K: [209]
     case .tq1_0: [53]
     case .tq2_0: [65]
-    case .f32, .bf16: []
+    case .f32, .bf16, .mxfp4: []
     }
   }
 }

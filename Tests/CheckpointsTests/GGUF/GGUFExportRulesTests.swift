@@ -55,6 +55,38 @@ struct GGUFExportRulesTests {
       "qwen3",
       #", "rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4}"#,
       "rope_scaling", "llama3"),
+    Case("qwen3_moe", #", "num_experts": 2, "num_experts_per_tok": 1"#, "norm_topk_prob", "add up to 1"),
+    Case(
+      "qwen3_moe",
+      #", "num_experts": 2, "num_experts_per_tok": 1, "norm_topk_prob": true, "mlp_only_layers": [1]"#,
+      "mlp_only_layers"),
+    Case(
+      "gpt_oss", #", "num_local_experts": 2, "num_experts_per_tok": 1, "swiglu_limit": 5"#, "swiglu_limit"),
+    Case(
+      "gpt_oss", #", "num_local_experts": 2, "num_experts_per_tok": 1, "attention_bias": false"#,
+      "attention_bias"),
+    Case(
+      "gpt_oss",
+      #", "num_local_experts": 2, "num_experts_per_tok": 1, "layer_types": ["full_attention", "#
+        + #""sliding_attention", "full_attention", "sliding_attention"]"#, "layer_types"),
+    Case("lfm2", #", "full_attn_idxs": [1], "conv_bias": true"#, "conv_bias"),
+    Case(
+      "qwen3_5_text",
+      #", "linear_num_key_heads": 2, "linear_num_value_heads": 2, "#
+        + #""linear_key_head_dim": 16, "linear_value_head_dim": 32"#, "linear_value_head_dim"),
+    Case(
+      "qwen3_5_text",
+      #", "linear_num_key_heads": 2, "linear_num_value_heads": 2, "layer_types": ["#
+        + #""full_attention", "linear_attention", "linear_attention", "full_attention"]"#, "layer_types"),
+    Case(
+      "gemma4_text",
+      #", "global_head_dim": 32, "vocab_size_per_layer_input": 16, "#
+        + #""hidden_size_per_layer_input": 8"#, "vocab_size_per_layer_input"),
+    Case(
+      "gemma4_text",
+      #", "global_head_dim": 32, "hidden_size_per_layer_input": 0, "#
+        + #""num_kv_shared_layers": 1, "layer_types": ["full_attention", "sliding_attention", "#
+        + #""sliding_attention", "full_attention"]"#, "num_kv_shared_layers"),
   ]
 
   @Test(arguments: refused) func `refuses what llama.cpp computes otherwise`(example: Case) throws {

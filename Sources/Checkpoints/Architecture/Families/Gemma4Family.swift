@@ -34,7 +34,15 @@ extension ModelFamily {
     ]
     // Without experts their numbers change nothing.
     family.ignoredKeys = ["num_experts"]
-    family.gguf.isSupported = false
+    family.gguf.hasOwnHeadSize = true
+    family.gguf.windows = .listed
+    family.gguf.windowedBaseKey = "rope_local_base_freq"
+    family.gguf.holdsPairShare = true
+    family.gguf.numbers = [
+      GGUFConventions.Number("final_logit_softcapping", "final_logit_softcapping")
+    ]
+    family.gguf.listedSizes = [GGUFKeyNames.keyValueHeadCount, GGUFKeyNames.feedForwardLength]
+    family.gguf.ownKeys = [.gemma4]
     return family
   }()
 }

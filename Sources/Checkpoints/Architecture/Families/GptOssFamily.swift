@@ -48,7 +48,17 @@ extension ModelFamily {
       $0.biases = .described
       $0.gateLimit = 7
     }
-    family.gguf.isSupported = false
+    family.gguf.hasOwnHeadSize = true
+    family.gguf.requiresHead = true
+    family.gguf.windows = .allButEvery(2)
+    family.gguf.biases = [.queriesKeysValues, .attentionOutput]
+    family.gguf.expertsHaveBiases = true
+    family.gguf.leavesYarnBounds = true
+    family.gguf.ownKeys = [
+      .experts(
+        GGUFOwnKeys.ExpertNames(count: "num_local_experts", width: "intermediate_size", gateLimit: 7)),
+      .requiredBiases,
+    ]
     return family
   }()
 }

@@ -10,7 +10,7 @@ extension ModelFamily {
       let tapCount = try keys.optionalSize("conv_L_cache", limit: 1 << 10) ?? 3
       let hasBias = try keys.optionalBool("conv_bias") ?? false
       return parts.model(
-        finalNorm: "embedding_norm",
+        finalNorm: "embedding_norm", ggufFinalNorm: "token_embd_norm",
         layers: parts.layers(try keys.convolvedLayers(sizes.layerCount)) { isConvolved in
           [
             LayerPart(
@@ -32,7 +32,8 @@ extension ModelFamily {
     family.understoodKeys = ["conv_L_cache", "conv_bias", "layer_types", "block_ffn_dim_multiplier"]
     // Published files have them; nothing reads them.
     family.ignoredKeys = ["conv_dim", "conv_dim_out", "conv_use_xavier_init"]
-    family.gguf.isSupported = false
+    family.gguf.listedSizes = [GGUFKeyNames.keyValueHeadCount]
+    family.gguf.ownKeys = [.shortConvolutions]
     return family
   }()
 }

@@ -29,7 +29,10 @@ extension ModelFamily {
       $0.readsHeadSize = false
       $0.aliases = [("num_local_experts", "num_experts")]
     }
-    family.gguf.isSupported = false
+    family.gguf.hasOwnHeadSize = true
+    family.gguf.holdsDivisors = true
+    family.gguf.ownKeys = [.experts(GGUFOwnKeys.ExpertNames(count: "num_local_experts"))]
+    family.gguf.identifyingKey = GGUFKeyNames.expertCount
     return family
   }()
 }

@@ -41,7 +41,12 @@ extension ModelFamily {
         JSONValue.Member("norm_topk_prob", .bool(false)),
       ]
     }
-    family.gguf.isSupported = false
+    family.gguf.hasOwnHeadSize = true
+    family.gguf.ownKeys = [
+      .experts(
+        GGUFOwnKeys.ExpertNames(
+          width: "moe_intermediate_size", fixed: [JSONValue.Member("norm_topk_prob", .bool(true))]))
+    ]
     return family
   }()
 }

@@ -31,6 +31,10 @@ extension ModelFamily {
       try keys.optionalSize("moe_intermediate_size") ?? 512
     }
     family.understoodKeys.formUnion(["num_experts", "num_local_experts"])
+    family.gguf.ownKeys.append(
+      .experts(
+        GGUFOwnKeys.ExpertNames(
+          width: "moe_intermediate_size", sharedWidth: "shared_expert_intermediate_size")))
     return family
   }()
 
@@ -73,7 +77,9 @@ extension ModelFamily {
       "linear_conv_kernel_dim", "linear_key_head_dim", "linear_value_head_dim", "linear_num_key_heads",
       "linear_num_value_heads",
     ]
-    family.gguf.isSupported = false
+    family.gguf.hasOwnHeadSize = true
+    family.gguf.turnedShareKey = "partial_rotary_factor"
+    family.gguf.ownKeys = [.deltaNets]
     return family
   }
 }
@@ -114,40 +120,76 @@ extension DeltaNetDescription {
     }
     let channels = 2 * keyHeadCount * keyHeadSize + valueHeadCount * valueHeadSize
     let heads = ModelAxis(.other, valueHeadCount)
+    let (groupCount, headsPerGroup) = (keyHeadCount, valueHeadCount / keyHeadCount)
+    func tiling(start: Int, headSize: Int) -> HeadTiling {
+      HeadTiling(start: start, groupCount: groupCount, headsPerGroup: headsPerGroup, headSize: headSize)
+    }
+    var (channelForm, decayForm, stepForm) = (GGUFForm(), GGUFForm(), GGUFForm())
+    channelForm.rowTiling = tiling(start: 2 * keyHeadCount * keyHeadSize, headSize: valueHeadSize)
+    decayForm.rowTiling = tiling(start: 0, headSize: 1)
+    decayForm.values = .negativeExponential
+    decayForm.ending = ""
+    stepForm.rowTiling = tiling(start: 0, headSize: 1)
+    stepForm.ending = ModuleTensor.bias.rawValue
     convolution = TensorSlot(
       "linear_attn.conv1d", gguf: "ssm_conv1d",
-      [ModelAxis(.other, channels), ModelAxis(.other, 1), ModelAxis(.other, tapCount)])
-    logDecay = TensorSlot("linear_attn.A_log", gguf: "ssm_a", [heads], ending: "")
-    stepBias = TensorSlot("linear_attn.dt_bias", gguf: "ssm_dt.bias", [heads], ending: "")
+      [ModelAxis(.other, channels), ModelAxis(.other, 1), ModelAxis(.other, tapCount)],
+      ggufForm: channelForm)
+    logDecay = TensorSlot("linear_attn.A_log", gguf: "ssm_a", [heads], ending: "", ggufForm: decayForm)
+    stepBias = TensorSlot("linear_attn.dt_bias", gguf: "ssm_dt", [heads], ending: "", ggufForm: stepForm)
     norm = NormDescription(
       TensorSlot("linear_attn.norm", gguf: "ssm_norm", [ModelAxis(.other, valueHeadSize)]),
       epsilon: sizes.normEpsilon)
   }
 }
 
+extension DeltaNetDescription {
+  /// The heads of values in a GGUF file, which has them in another order: those that read the same queries and
+  /// keys are not together.
+  fileprivate func valueTiling(start: Int, headSize: Int) -> HeadTiling {
+    HeadTiling(
+      start: start, groupCount: keyHeadCount, headsPerGroup: valueHeadCount / keyHeadCount,
+      headSize: headSize)
+  }
+}
+
 extension DecoderParts {
   /// A gated delta net with its linears.
   fileprivate func deltaNet(_ net: DeltaNetDescription) -> [LayerOperation] {
-    func input(_ name: String, gguf: String, _ rows: Int, isQuantizable: Bool = true) -> TensorSlot {
-      TensorSlot(
+    func input(
+      _ name: String, gguf: String, _ rows: Int, _ tiling: HeadTiling, isQuantizable: Bool = true
+    ) -> TensorSlot {
+      var form = GGUFForm()
+      form.rowTiling = tiling
+      return TensorSlot(
         "linear_attn.in_proj_\(name)", gguf: gguf, [ModelAxis(.other, rows), sizes.stream],
-        isQuantizable: isQuantizable)
+        isQuantizable: isQuantizable, ggufForm: form)
     }
+    var outputForm = GGUFForm()
+    outputForm.columnTiling = net.valueTiling(start: 0, headSize: net.valueHeadSize)
     return [
       .linears(
         .mixerInputs,
         [
-          input("qkv", gguf: "attn_qkv", net.channelCount),
-          input("z", gguf: "attn_gate", net.valueWidth),
-          input("b", gguf: "ssm_beta", net.valueHeadCount, isQuantizable: false),
-          input("a", gguf: "ssm_alpha", net.valueHeadCount, isQuantizable: false),
+          input(
+            "qkv", gguf: "attn_qkv", net.channelCount,
+            net.valueTiling(start: 2 * net.keyWidth, headSize: net.valueHeadSize)),
+          input(
+            "z", gguf: "attn_gate", net.valueWidth, net.valueTiling(start: 0, headSize: net.valueHeadSize)),
+          input(
+            "b", gguf: "ssm_beta", net.valueHeadCount, net.valueTiling(start: 0, headSize: 1),
+            isQuantizable: false),
+          input(
+            "a", gguf: "ssm_alpha", net.valueHeadCount, net.valueTiling(start: 0, headSize: 1),
+            isQuantizable: false),
         ]),
       .recurrence(.deltaNet(net)),
       .linears(
         .mixerOutput,
         [
           TensorSlot(
-            "linear_attn.out_proj", gguf: "ssm_out", [sizes.stream, ModelAxis(.other, net.valueWidth)])
+            "linear_attn.out_proj", gguf: "ssm_out", [sizes.stream, ModelAxis(.other, net.valueWidth)],
+            ggufForm: outputForm)
         ]),
     ]
   }
