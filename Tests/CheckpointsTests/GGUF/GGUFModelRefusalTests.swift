@@ -57,6 +57,9 @@ struct GGUFModelRefusalTests {
       "key 'llama.attention.head_count': 3 does not divide the width 256",
       setting("llama.attention.head_count", .uint32(3))),
     Case(
+      "key 'llama.attention.value_length': … 64 … 128",
+      setting("llama.attention.value_length", .uint32(64))),
+    Case(
       "key 'llama.rope.dimension_count': … 64 … 128",
       setting("llama.rope.dimension_count", .uint32(64))),
     Case(
