@@ -29,6 +29,15 @@ import Testing
     #expect(try folder.names() == Self.names)
   }
 
+  @Test func `a reference that is no model is found before anything is quantized`() throws {
+    let folder = try folder(
+      "quantize: {}", "verify: {against: short.txt, text: '\(evaluationText)', window: 64}")
+    let result = try Program.run("convert", "recipe.yaml", "--resume", in: folder)
+    #expect(result.code == 2)
+    #expect(result.error.hasPrefix("rilq: short.txt: "), "\(result.error)")
+    #expect(try folder.names() == Self.names)
+  }
+
   @Test func `an error between two passes says that finished steps are kept`() throws {
     let folder = try folder(
       "quantize: {}", "attach: {init: loftq, kind: dense, teacher: quantized.rilq}")

@@ -149,6 +149,25 @@ import Testing
     #expect(inspection.text.contains("5.00, tables and adapters included"))
   }
 
+  @Test func `an adapter adds no parameters to the model`() throws {
+    let folder = try TemporaryFolder()
+    let made = try convert(
+      tinyLlama, to: folder.path("out.rilq"), passes: "[{attach: {kind: dense, rank: 4}}]")
+    let expected = try Inspection(Checkpoint.open(path: tinyLlama)).json["parameters"]
+    #expect(try Inspection(made).json["parameters"] == expected)
+  }
+
+  @Test func `counts the modules with an adapter`() throws {
+    let folder = try TemporaryFolder()
+    let made = try convert(
+      tinyLlama, to: folder.path("out.rilq"),
+      passes: "[{quantize: {bits: 2}}, {attach: {rank: 4, targets: [q_proj, v_proj]}}]")
+    let inspection = try Inspection(made)
+    #expect(inspection.json["adapter"]?["modules"]?.integer == 8)
+    #expect(inspection.json["adapter"]?["rank"]?.integer == 4)
+    #expect(inspection.text.contains("8 modules"))
+  }
+
   @Test func `refuses a container whose tables do not fit`() throws {
     var small = SmallCheckpoint()
     small.add("m.weight", .u32, [1, 2], [UInt8](repeating: 0, count: 8))

@@ -171,6 +171,16 @@ private let tiedParts: [String: [(name: String, shape: [Int])]] = [
     #expect(error?.isNotExact == true)
   }
 
+  @Test func `a sum that the base's type cannot hold is refused`() throws {
+    var sample = SampleAdapter(rank: 4, alpha: 1e8, targets: [q])
+    sample.add(q, rank: 4, inputs: 128, outputs: 128)
+    let result = try message(sample, on: TinyModel { $0.dtype = .f16 })
+    guard case .notFinite(q + ".weight", _)? = result.error as? PassError else {
+      Issue.record("\(result.text)")
+      return
+    }
+  }
+
   @Test func `plain means of every column are no pooling`() throws {
     #expect(
       try message(sample(q), .qaLora).text.contains(
