@@ -23,7 +23,10 @@ import Testing
       "eval", "model", "--text", evaluationText, "--window", "32", "--max-tokens", "64", "--quiet", "--json",
       in: folder)
     let convert = try succeed("quantize", "model", "out.rilq", "--quiet", "--json", in: folder)
-    for result in [eval, convert] {
+    let itself = try succeed(
+      "eval", "model", "--reference", "model", "--text", evaluationText, "--window", "32", "--max-tokens",
+      "64", "--quiet", "--json", in: folder)
+    for result in [eval, convert, itself] {
       #expect(result.error.split(separator: "\n").count == 1, "\(result.error)")
       #expect(result.error.contains("config.json: 'tie_word_embeddings' is true, but 'lm_head.weight'"))
       #expect(try notices(result.output).count == 1)
