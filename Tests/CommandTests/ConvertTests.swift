@@ -97,6 +97,20 @@ import Testing
     #expect(try Checkpoint.open(path: folder.path("out")).contents.quantization.count == 14)
   }
 
+  @Test func `--threads sets how many threads there are`() throws {
+    let folder = try folderWithModel()
+    try succeed("quantize", "model", "q.rilq", in: folder)
+    // Each thread of a calibration has a window of its own in memory.
+    let memory = try [1, 3].map { threads in
+      let plan = try succeed(
+        "calibrate", "q.rilq", "out.rilq", "--text", calibrationText, "--dry-run", "--json", "--threads",
+        "\(threads)", in: folder)
+      return try JSONValue(parsing: Array(plan.output.utf8))["passes"]?.array?.first?["memory_bytes"]?.integer
+    }
+    #expect(try #require(memory[0]) > 0)
+    #expect(memory[1] == memory[0].map { 3 * $0 })
+  }
+
   @Test func `the bytes are the same on one thread and on two`() throws {
     let folders = try ["1", "2"].map { threads in
       let folder = try folderWithModel()

@@ -29,6 +29,15 @@ import Testing
     #expect(try folder.names() == Self.names)
   }
 
+  @Test func `a reference that is no model is found before anything is quantized`() throws {
+    let folder = try folder(
+      "quantize: {}", "verify: {against: short.txt, text: '\(evaluationText)', window: 64}")
+    let result = try Program.run("convert", "recipe.yaml", "--resume", in: folder)
+    #expect(result.code == 2)
+    #expect(result.error.hasPrefix("rilq: short.txt: "), "\(result.error)")
+    #expect(try folder.names() == Self.names)
+  }
+
   @Test func `an error between two passes says that finished steps are kept`() throws {
     let folder = try folder(
       "quantize: {}", "attach: {init: loftq, kind: dense, teacher: quantized.rilq}")
@@ -44,26 +53,32 @@ import Testing
 @Suite struct HostileSizeTests {
   /// Sizes of a configuration.
   enum Sizes: String, CaseIterable, CustomTestStringConvertible, Sendable {
+    /// Beyond the limits of a configuration.
     case wide, deep
+    /// Within them.
+    case wideStream, manyLayers
     var testDescription: String { rawValue }
 
-    var keys: [String] {
-      switch self {
+    private var values: [String: Int] {
+      let large = 1 << 24
+      return switch self {
       case .wide:
         [
-          "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "head_dim",
-          "vocab_size",
+          "hidden_size": large, "intermediate_size": large, "num_attention_heads": large,
+          "num_key_value_heads": large, "head_dim": large, "vocab_size": large,
         ]
-      case .deep: ["num_hidden_layers"]
+      case .deep: ["num_hidden_layers": large]
+      case .wideStream: ["hidden_size": large, "intermediate_size": large, "vocab_size": large]
+      case .manyLayers: ["num_hidden_layers": 4096]
       }
     }
 
-    /// Makes the sizes of a folder 2^24.
+    /// Writes the sizes into the configuration of a folder.
     func write(to folder: TemporaryFolder) throws {
       let text = String(decoding: try folder.read("model/config.json"), as: UTF8.self)
       var object = try #require(
         try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
-      for key in keys { object[key] = 1 << 24 }
+      for (key, value) in values { object[key] = value }
       try folder.write("model/config.json", Array(JSONSerialization.data(withJSONObject: object)))
     }
   }

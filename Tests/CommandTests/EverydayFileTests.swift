@@ -89,7 +89,12 @@ import Testing
     let folder = try folderWithModel()
     try succeed("convert", "model", "a.gguf", in: folder)
     try replace("llama-bpe", with: "llama-xyz", in: "a.gguf", of: folder)
-    #expect(try succeed("inspect", "a.gguf", in: folder).output.contains("llama-xyz"))
+    #expect(try succeed("inspect", "a.gguf", in: folder).output.contains("notice"))
+    let document = try JSONValue(
+      parsing: Array(try succeed("inspect", "a.gguf", "--json", in: folder).output.utf8))
+    for text in [document["notices"]?.array?.first, document["tokenizer"]?["problem"]] {
+      #expect(text?.string?.contains("llama-xyz") == true)
+    }
     try succeed("hash", "a.gguf", in: folder)
     try succeed("quantize", "a.gguf", "packed.rilq", in: folder)
     for name in ["b.rilq", "folder", "c.gguf"] {

@@ -40,6 +40,29 @@ import Testing
     #expect(pass["modules"]?.integer == 2)
   }
 
+  @Test func `another adapter does not go on with a run`() throws {
+    let folder = try folder()
+    try succeed("quantize", "model", "quantized.rilq", in: folder)
+    try folder.write(
+      "recipe.yaml",
+      """
+      input: model
+      output: out.rilq
+      passes:
+        - merge: {adapter: adapter}
+        - quantize: {}
+        - attach: {init: loftq, kind: dense, teacher: quantized.rilq}
+
+      """)
+    let first = try Program.run("convert", "recipe.yaml", "--resume", "--quiet", in: folder)
+    try #require(first.error.contains("finished steps are kept for --resume"), "\(first.error)")
+    let file = "adapter/adapter_model.safetensors"
+    try folder.write(file, try folder.read(file))
+    let second = try Program.run("convert", "recipe.yaml", "--resume", "--quiet", in: folder)
+    #expect(second.code == 64)
+    #expect(second.error.contains("--resume: the input '\(file)' has changed"), "\(second.error)")
+  }
+
   @Test func `plans without writing`() throws {
     let folder = try folder()
     let output = try succeed("merge", "model", "adapter", "out.rilq", "--dry-run", in: folder).output

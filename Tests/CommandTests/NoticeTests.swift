@@ -23,7 +23,10 @@ import Testing
       "eval", "model", "--text", evaluationText, "--window", "32", "--max-tokens", "64", "--quiet", "--json",
       in: folder)
     let convert = try succeed("quantize", "model", "out.rilq", "--quiet", "--json", in: folder)
-    for result in [eval, convert] {
+    let itself = try succeed(
+      "eval", "model", "--reference", "model", "--text", evaluationText, "--window", "32", "--max-tokens",
+      "64", "--quiet", "--json", in: folder)
+    for result in [eval, convert, itself] {
       #expect(result.error.split(separator: "\n").count == 1, "\(result.error)")
       #expect(result.error.contains("config.json: 'tie_word_embeddings' is true, but 'lm_head.weight'"))
       #expect(try notices(result.output).count == 1)
@@ -42,9 +45,18 @@ import Testing
     ["eval", "broken", "--text", evaluationText, "--window", "32", "--max-tokens", "64"],
     ["verify", "model", "broken", "--text", evaluationText, "--window", "32", "--max-tokens", "64"],
     ["generate", "broken", "--prompt", "The", "--max-tokens", "4"],
+    ["eval", "broken", "--tasks", Fixtures.path("tasks/general.jsonl")],
     [
       "calibrate", "packed.rilq", "out.rilq", "--teacher", "broken", "--text", calibrationText,
       "--samples", "4",
+    ],
+    [
+      "calibrate", "packed.rilq", "out.rilq", "--teacher", "model", "--text", calibrationText,
+      "--samples", "4", "--length", "32", "--updates", "1", "--batch", "2", "--validation", "0",
+    ],
+    [
+      "calibrate", "intact.rilq", "out.rilq", "--teacher", "broken", "--text", calibrationText,
+      "--samples", "4", "--length", "32", "--updates", "1", "--batch", "2", "--validation", "0",
     ],
   ])
   func `a model that is not finite is refused by its tensor`(arguments: [String]) throws {
@@ -61,8 +73,9 @@ import Testing
     }
     if arguments[0] == "calibrate" {
       // Calibration trains packed linears; the damaged one stays dense.
+      let model = arguments[1] == "packed.rilq" ? "broken" : "model"
       try succeed(
-        "quantize", "broken", "packed.rilq", "--ignore", "model.layers.1.mlp.up_proj", "--quiet", in: folder)
+        "quantize", model, arguments[1], "--ignore", "model.layers.1.mlp.up_proj", "--quiet", in: folder)
     }
     let result = try Program(arguments + ["--quiet", "--json"], in: folder).wait()
     #expect(result.code == 2, "\(result.error)")

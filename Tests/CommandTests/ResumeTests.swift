@@ -33,9 +33,9 @@ import Testing
     try #require(journal.contains("{\"index\":1,"))
   }
 
-  /// Kills a run when its calibration has kept the state after five updates.
+  /// Kills a run when its calibration has kept the state after five updates, and has logged two more.
   private func killInsideCalibration(_ arguments: String...) throws {
-    try kill(Self.convert + ["--resume"] + arguments, at: "calibrate:6")
+    try kill(Self.convert + ["--resume"] + arguments, at: "calibrate:8")
     try #require(FileManager.default.fileExists(atPath: folder.path(Self.state)))
   }
 

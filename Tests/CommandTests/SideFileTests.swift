@@ -55,6 +55,15 @@ import Testing
     #expect(!(try folder.names().contains("out.rilq")))
   }
 
+  @Test func `a link in the place of an unfinished file is not followed`() throws {
+    let folder = try folderWithModel()
+    try place("link", at: "r.yaml.unfinished", in: folder)
+    let result = try Program.run(
+      "convert", "model", "out.rilq", "--write-recipe", "r.yaml", "--force", in: folder)
+    #expect(result.code == 4)
+    #expect(try folder.read("target") == Array("kept".utf8))
+  }
+
   @Test(arguments: ["--log", "--write-recipe"])
   func `a folder that is not there is found before anything is done`(option: String) throws {
     let folder = try folderWithModel()

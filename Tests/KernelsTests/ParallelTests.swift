@@ -44,6 +44,20 @@ import Testing
     #expect(most.withLock { $0 } == 1)
   }
 
+  @Test func `chunks inside of a chunk run on its thread`() {
+    let moved = Atomic<Int>(0)
+    ThreadLimit.with(4) {
+      parallel(chunks: 4) { _ in
+        let thread = pthread_self()
+        parallel(chunks: 8) { _ in
+          usleep(100)
+          if pthread_self() != thread { moved.wrappingAdd(1, ordering: .sequentiallyConsistent) }
+        }
+      }
+    }
+    #expect(moved.load(ordering: .sequentiallyConsistent) == 0)
+  }
+
   @Test func `a limit holds in the threads it starts, and only there`() throws {
     let before = ThreadLimit.current
     let seen = ThreadLimit.with(3) { parallelMap(30) { _ in ThreadLimit.current } }

@@ -11,19 +11,32 @@ import Testing
   private func model(damaging name: String, _ value: Float = .nan) throws -> Transformer {
     try Transformer(
       TinyModel().write(to: folder.path("model")) { tensor, values in
-        if tensor == name { values[128 * 3 % values.count + 5] = value }
+        // Row 2 of the embedding is that of the first sample token.
+        if tensor == name { values[128 * 2 % values.count + 5] = value }
       })
   }
 
   @Test(arguments: [
     "model.layers.1.mlp.up_proj.weight", "model.layers.0.self_attn.q_proj.weight",
     "model.layers.0.input_layernorm.weight", "model.norm.weight", "lm_head.weight",
+    "model.embed_tokens.weight",
   ])
   func `a perplexity that is not finite is refused by the tensor`(name: String) throws {
     let broken = try model(damaging: name)
     let error = #expect(throws: ModelError.self) { try broken.evaluate([sampleTokens]) }
     #expect(error?.description.hasPrefix(folder.path("model") + ": tensor '\(name)': value 5") == true)
     #expect(error?.description.hasSuffix("not finite") == true)
+  }
+
+  @Test(arguments: [true, false])
+  func `a comparison names the tensor of either model`(isReference: Bool) throws {
+    let name = "model.layers.1.mlp.up_proj.weight"
+    let broken = try model(damaging: name)
+    let fine = try Transformer(TinyModel().write(to: folder.path("fine")))
+    let error = #expect(throws: ModelError.self) {
+      try (isReference ? broken : fine).compare(with: isReference ? fine : broken, on: [sampleTokens])
+    }
+    #expect(error?.description.hasPrefix(folder.path("model") + ": tensor '\(name)'") == true)
   }
 
   @Test func `the first damaged tensor is named, not the last`() throws {

@@ -305,6 +305,15 @@ import Testing
     #expect(more == 4 * 16 * configuration.vocabularySize)
   }
 
+  @Test func `an estimate beyond every number of bytes is the largest number`() throws {
+    let configuration = try ModelConfiguration(of: bench().input)
+    let options = CalibrateOptions {
+      $0.texts = [Self.text]
+      $0.length = .max
+    }
+    #expect(CalibratePass.windowMemory(configuration, options) == .max)
+  }
+
   @Test func `fine-tunes on completions alone, of examples of any length`() throws {
     let bench = try self.bench()
     let lines = (0..<8).map { i in

@@ -61,6 +61,19 @@ import Testing
     #expect(try bench.folder.read("out.gguf") == first)
   }
 
+  @Test(arguments: [GGUFLinearType.q8_0, .q4_1])
+  func `dense weights are not rounded unless that is allowed`(type: GGUFLinearType) throws {
+    let error = #expect(throws: FormatError.self) { try run([], GGUFExportOptions(linearType: type)) }
+    #expect(error?.place == "tensor 'model.layers.0.self_attn.q_proj.weight'")
+    guard case .notExact = error?.problem else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    #expect(try bench.folder.names() == ["model"])
+    let losses = try run([], GGUFExportOptions(linearType: type, isLossy: true)).json["lossy"]?.array
+    #expect(losses?.count == 14)
+  }
+
   @Test func `a loss that is allowed is reported for each tensor`() throws {
     let passes = [PassOptions.quantize(QuantizeOptions())]
     let document = try run(passes, GGUFExportOptions(isLossy: true)).json
@@ -218,6 +231,14 @@ import Testing
     )
     #expect(usual.contents.tensors.count == bare.contents.tensors.count)
     try expectSameTensors(usual, bare)
+  }
+
+  @Test func `a window that MLX does not compute is refused before anything is written`() throws {
+    try configure("model_type", .string("mistral"))
+    try configure("sliding_window", .integer(16))
+    let error = #expect(throws: FormatError.self) { try run([quantize], to: "mlx", as: .mlx) }
+    #expect(error?.place == "key 'sliding_window'")
+    #expect(try bench.folder.names() == ["model"])
   }
 
   @Test func `MLX, which finds nothing without the prefix, refuses such a model`() throws {

@@ -144,9 +144,42 @@ import Testing
     #expect(up.map { $0["bytes"]?.integer } == [384 * 4 * 16, 384 * 4 * 2, 384 * 4 * 2])
     #expect(up.allSatisfy { $0["stored_as"]?.string == "Q4_1" })
     #expect(up.first?["bits"]?.integer == 2)
-    #expect(json["quantization"]?.array?.first?["stored_as"]?.string == "Q4_1")
+    let packing = try #require(json["quantization"]?.array?.first)
+    #expect(packing["stored_as"]?.string == "Q4_1")
+    let packed = tensors.filter { $0["stored_as"]?.string == "Q4_1" }
+    #expect(packing["bytes"]?.integer == packed.reduce(0) { $0 + ($1["bytes"]?.integer ?? 0) })
     #expect(inspection.text.contains("2 bits, groups of 64, in Q4_1"))
     #expect(inspection.text.contains("5.00, tables and adapters included"))
+  }
+
+  @Test func `the bias of a packed linear is a parameter, but takes no bits of its weights`() throws {
+    var small = SmallCheckpoint()
+    small.addPacked("m", codes: [UInt8](repeating: 1, count: 32), scale: 1, bias: 0)
+    small.add("m.bias", [1])
+    let folder = try TemporaryFolder()
+    let json = try Inspection(small.open(in: folder)).json
+    #expect(json["parameters"]?.integer == 33)
+    // 8 bytes of codes, 4 of a scale and 4 of a bias of the group.
+    #expect(json["bits_per_weight"]?.double == 4)
+  }
+
+  @Test func `an adapter adds no parameters to the model`() throws {
+    let folder = try TemporaryFolder()
+    let made = try convert(
+      tinyLlama, to: folder.path("out.rilq"), passes: "[{attach: {kind: dense, rank: 4}}]")
+    let expected = try Inspection(Checkpoint.open(path: tinyLlama)).json["parameters"]
+    #expect(try Inspection(made).json["parameters"] == expected)
+  }
+
+  @Test func `counts the modules with an adapter`() throws {
+    let folder = try TemporaryFolder()
+    let made = try convert(
+      tinyLlama, to: folder.path("out.rilq"),
+      passes: "[{quantize: {bits: 2}}, {attach: {rank: 4, targets: [q_proj, v_proj]}}]")
+    let inspection = try Inspection(made)
+    #expect(inspection.json["adapter"]?["modules"]?.integer == 8)
+    #expect(inspection.json["adapter"]?["rank"]?.integer == 4)
+    #expect(inspection.text.contains("8 modules"))
   }
 
   @Test func `refuses a container whose tables do not fit`() throws {

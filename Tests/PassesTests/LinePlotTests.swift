@@ -24,17 +24,20 @@ import Testing
       [-0.0, 0], [1, 1 + .ulpOfOne], [1e30, 1], [.leastNonzeroMagnitude],
     ] as [[Double]])
   func `any values give a plot with few marks`(values: [Double]) {
-    for beginsAtZero in [true, false] {
-      let points = values.enumerated().map { (x: Double($0.offset), y: $0.element) }
-      let turned = points.map { (x: $0.y, y: $0.x) }
+    let points = values.enumerated().map { (x: Double($0.offset), y: $0.element) }
+    let turned = points.map { (x: $0.y, y: $0.x) }
+    let (a, b) = (
+      LinePlot.Series(name: "a", points: points, hasMarkers: true), LinePlot.Series(name: "b", points: turned)
+    )
+    for (series, beginsAtZero) in [([a], false), ([b], false), ([a, b], false), ([a, b], true)] {
       let plot = LinePlot(
-        title: "t", xLabel: "x", yLabel: "y",
-        series: [.init(name: "a", points: points, hasMarkers: true), .init(name: "b", points: turned)],
-        beginsAtZero: beginsAtZero)
+        title: "t", xLabel: "x", yLabel: "y", series: series, beginsAtZero: beginsAtZero)
       let svg = plot.svg
       #expect(svg.hasPrefix("<svg ") && svg.hasSuffix("</svg>\n"))
       #expect(!svg.contains("nan") && !svg.contains("inf\""))
       #expect((2...40).contains(svg.split(separator: "<text ").count))
+      let labels = svg.matches(of: /text-anchor="end">([^<]*)</).map { String($0.output.1) }
+      #expect(Set(labels).count == labels.count && labels.allSatisfy { $0.utf8.count < 20 }, "\(labels)")
     }
   }
 

@@ -156,6 +156,23 @@ import Testing
     #expect(!merged.contents.tensors.contains { $0.name.contains("lora_") })
   }
 
+  @Test func `refuses a sum that the type of a dense weight cannot hold`() throws {
+    let bench = try Workbench(TinyModel { $0.dtype = .f16 })
+    let attached = try bench.run(.attach(AttachOptions { ($0.kind, $0.rank) = (.dense, 4) })).checkpoint
+    let module = "model.layers.0.mlp.up_proj"
+    let large = try attached.copy(to: bench.folder.path("large.rilq")) { tensor, values in
+      // Row 3 of `[out, rank]`.
+      if tensor == module + ".lora_B.weight" { values[3 * 4] = 1e8 }
+    }
+    let error = #expect(throws: PassError.self) { try bench.run(merge, on: large, to: "merged.rilq") }
+    guard case .notFinite(module + ".weight", let index) = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    #expect(index / 128 == 3)
+    #expect(try !bench.folder.names().contains("merged.rilq"))
+  }
+
   @Test func `refuses pools that are no groups`() throws {
     let bench = try Workbench()
     let attached = try unmerged(bench, deltas: false)

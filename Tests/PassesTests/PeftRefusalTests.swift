@@ -138,6 +138,49 @@ private let tiedParts: [String: [(name: String, shape: [Int])]] = [
     #expect((result.error as? PassError)?.isNotExact == true)
   }
 
+  @Test(arguments: ["values", "alpha"])
+  func `adapters that are said to be tied and differ are refused`(difference: String) throws {
+    let (a, b) = ("model.embed_tokens.lora_embedding_A", "model.embed_tokens.lora_embedding_B")
+    let alphas = JSONValue.object(difference == "alpha" ? [.init("lm_head", .integer(12))] : [])
+    var sample = SampleAdapter(
+      rank: 4, alpha: 6, targets: ["embed_tokens"],
+      [.init("ensure_weight_tying", .bool(true)), .init("alpha_pattern", alphas)])
+    sample.add(a, [4, 1024])
+    sample.add(b, [128, 4])
+    sample.add("lm_head.lora_A.weight", [4, 128], valuesOf: b, isTransposed: true)
+    if difference == "alpha" {
+      sample.add("lm_head.lora_B.weight", [1024, 4], valuesOf: a, isTransposed: true)
+    } else {
+      sample.add("lm_head.lora_B.weight", [1024, 4])
+    }
+    let result = try message(sample, on: TinyModel { $0.tiesEmbeddings = true })
+    #expect(result.text.contains("the adapter's copies for the two differ"), "\(result.text)")
+    #expect((result.error as? PassError)?.isNotExact == true)
+  }
+
+  @Test func `a base without a head has a tied one, whether the configuration says so or not`() throws {
+    let bench = try Workbench(TinyModel { $0.tiesEmbeddings = true })
+    let silent = try bench.input.writeFolder(to: bench.folder.path("silent")) {
+      $0.configuration["tie_word_embeddings"] = .null
+    }
+    let adapter = try tied("saved head").write(to: "adapter", in: bench.folder)
+    let source = AdapterSource(path: PathOption(adapter.path))
+    let error = #expect(throws: PassError.self) {
+      try bench.run(.merge(MergeOptions { $0.adapter = source }), on: silent)
+    }
+    #expect(error?.isNotExact == true)
+  }
+
+  @Test func `a sum that the base's type cannot hold is refused`() throws {
+    var sample = SampleAdapter(rank: 4, alpha: 1e8, targets: [q])
+    sample.add(q, rank: 4, inputs: 128, outputs: 128)
+    let result = try message(sample, on: TinyModel { $0.dtype = .f16 })
+    guard case .notFinite(q + ".weight", _)? = result.error as? PassError else {
+      Issue.record("\(result.text)")
+      return
+    }
+  }
+
   @Test func `plain means of every column are no pooling`() throws {
     #expect(
       try message(sample(q), .qaLora).text.contains(

@@ -68,14 +68,14 @@ import Testing
     #expect(output.contents.quantization.keys.sorted() == expected)
   }
 
-  @Test(arguments: [Float.nan, .infinity, -.infinity])
-  func `refuses a weight that is not finite by its index`(value: Float) throws {
+  @Test(arguments: [Float.nan, .infinity, -.infinity], [QuantizeMethod.rtn, .search, .hqq])
+  func `refuses a weight that is not finite by its index`(value: Float, method: QuantizeMethod) throws {
     let name = "model.layers.1.mlp.up_proj.weight"
     let bench = try Workbench { tensor, values in
       if tensor == name { values[128 * 70 + 5] = value }
     }
     #expect(throws: PassError.notFinite(tensor: name, index: 128 * 70 + 5)) {
-      try bench.run(.quantize(QuantizeOptions()))
+      try bench.run(.quantize(QuantizeOptions { $0.method = method }))
     }
     #expect(try bench.folder.names() == ["model"])
   }

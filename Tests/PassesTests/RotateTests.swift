@@ -187,8 +187,9 @@ import Testing
 
   @Test func `names a value that is not finite, and one that does not fit`() throws {
     let name = "model.layers.1.mlp.down_proj.weight"
-    let broken = try Workbench { if $0 == name { $1[7] = .nan } }
-    #expect(message { try broken.run(.rotate(RotateOptions())) }.says("tensor '\(name)': value 7 … finite"))
+    // Row 3: rotated, the NaN would be in every row of its column.
+    let broken = try Workbench { if $0 == name { $1[3 * 128 + 7] = .nan } }
+    #expect(message { try broken.run(.rotate(RotateOptions())) }.says("tensor '\(name)': value 391 … finite"))
     let large = try Workbench { if $0 == name { $1[7] = 1e9 } }
     let text = message {
       try large.run(

@@ -121,6 +121,18 @@ import Testing
     #expect(text.hasPrefix(broken.path) && text.contains("'model.norm.weight': value 0"), "\(text)")
   }
 
+  @Test(arguments: ["lora_A", "lora_B"])
+  func `an adapter that is not finite is refused by the name of its tensor`(factor: String) throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let name = "model.layers.1.mlp.down_proj.\(factor).weight"
+    let adapted = try bench.run(.attach(AttachOptions { $0.kind = .dense })).checkpoint
+    let broken = try adapted.copy(to: bench.folder.path("broken.rilq")) { tensor, values in
+      if tensor == name { values[7] = .infinity }
+    }
+    let text = message { _ = try Verification(reference: bench.input, candidate: broken, options()) }
+    #expect(text.hasPrefix(broken.path) && text.contains("'\(name)': value 7"), "\(text)")
+  }
+
   @Test func `both sides continue the beginnings of windows at equal distances`() throws {
     let bench = try Workbench(fixture: "tiny-llama")
     let quantized = try bench.run(.quantize(QuantizeOptions())).checkpoint

@@ -89,6 +89,8 @@ import Testing
     try expectRefusal(of: "full_attn_idxs", .lfm2()) {
       $0.set("full_attn_idxs", to: .array([.integer(-1)]))
     }
+    // One kind for two layers.
+    try expectRefusal(of: "layer_types", .lfm2()) { $0.set("layer_types", to: .array([.string("conv")])) }
     for (key, value) in [
       ("linear_num_key_heads", JSONValue.integer(3)), ("hidden_act", .string("gelu")),
       ("linear_conv_kernel_dim", .integer(0)), ("linear_unknown", .integer(1)),

@@ -50,6 +50,21 @@ import Testing
     }
   }
 
+  @Test(arguments: [
+    ("model.", "", ""), ("language_model.model.", "language_model.", "language_model."),
+    ("language_model.model.", "", "language_model."), ("model.language_model.", "", ""),
+  ])
+  func `the head is where the checkpoint has it, and a new one is beside the model`(
+    prefix: String, headPrefix: String, newHeadPrefix: String
+  ) throws {
+    let configuration = try ModelConfiguration(of: model)
+    let names = [prefix + "embed_tokens.weight", headPrefix + "lm_head.weight"]
+    let layout = ModelLayout(configuration) { names.contains($0) }
+    #expect(layout.prefix == prefix)
+    #expect(layout.headPrefix == headPrefix)
+    #expect(ModelLayout(configuration) { $0 == names[0] }.headPrefix == newHeadPrefix)
+  }
+
   @Test func `a checkpoint without the prefix has its names, and gets the usual ones`() throws {
     let bare = try model.writeFolder(to: folder.path("bare")) {
       $0.rename = { $0.hasPrefix("model.") ? String($0.dropFirst("model.".count)) : $0 }

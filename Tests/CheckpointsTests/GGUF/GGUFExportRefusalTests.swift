@@ -44,6 +44,11 @@ import Testing
         "Q4_1 has blocks of 32, which do not divide groups of 16"))
   }
 
+  @Test func `refuses groups that are not computed, as floats, too`() throws {
+    let text = try failure(GGUFSample(groupSize: 4), GGUFExportOptions(linearType: .f32))
+    #expect(text.contains("groups of 4"), "\(text)")
+  }
+
   @Test func `refuses values that are not finite, lossy or not`() throws {
     let sample = GGUFSample(tables: .f32, firstScale: .infinity)
     #expect(try failure(sample, GGUFExportOptions(isLossy: true)).contains("not finite"))
@@ -76,6 +81,7 @@ import Testing
     ("model.layers.0.mlp.up_proj.scales_delta", DType.f32, [128, 2], "no trained changes"),
     ("model.layers.0.self_attn.rotary_emb.inv_freq", .f32, [32], "has other rotary frequencies"),
     ("lm_head.weight", .bf16, [5, 128], "has no place"),
+    ("classifier.weight", .bf16, [2, 128], "has no place"),
   ])
   func `refuses a tensor without a place`(name: String, dtype: DType, shape: [Int], reason: String) throws {
     let sample = GGUFSample().checkpoint(adding: TensorInfo(name: name, dtype: dtype, shape: shape))
@@ -85,6 +91,19 @@ import Testing
       return
     }
     #expect(error?.place == "tensor '\(name)'" && text.contains(reason))
+  }
+
+  @Test func `refuses a bias that the architecture lacks`() throws {
+    let name = "model.layers.0.self_attn.o_proj.bias"
+    let sample = GGUFSample().checkpoint(adding: TensorInfo(name: name, dtype: .bf16, shape: [128]))
+    let qwen = try GGUFSample.model([JSONValue.Member("model_type", .string("qwen2"))])
+    let error = #expect(throws: FormatError.self) { try GGUFSample.plan(sample.contents, qwen) }
+    #expect(error?.place == "tensor '\(name)'")
+    guard case .notExact(let text) = error?.problem else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    #expect(text.contains("'qwen2'"))
   }
 
   @Test func `a tensor that is missing is malformed, not inexact`() throws {

@@ -1,4 +1,5 @@
 import Checkpoints
+import TestSupport
 import Testing
 
 /// A file that breaks one rule, and what is said about it.
@@ -189,5 +190,19 @@ struct GGUFHeaderRefusalTests {
   func `refuses a file that breaks a rule`(lie: GGUFLie) throws {
     let error = #expect(throws: FormatError.self) { try GGUFHeader(lie.bytes) }
     #expect(error?.description == lie.message)
+  }
+
+  @Test func `refuses more values in arrays than any vocabulary has`() {
+    let count = (1 << 23) + 1
+    let file = GGUFBytes {
+      $0.keyCount = 1
+      // The key `a`, an array of bytes.
+      $0.keyBytes =
+        UInt64(1).littleEndianBytes + [0x61] + UInt32(9).littleEndianBytes + UInt32(0).littleEndianBytes
+        + UInt64(count).littleEndianBytes + [UInt8](repeating: 0, count: count)
+    }
+    let error = #expect(throws: FormatError.self) { try GGUFHeader(file.bytes) }
+    #expect(error?.place == "key 'a'")
+    #expect((error?.description).says("x.gguf: … \(count) values … \(1 << 23)"))
   }
 }

@@ -54,8 +54,13 @@ struct GGUFModelRefusalTests {
     Case("key 'llama.block_count': is not an integer", setting("llama.block_count", .string("1"))),
     Case("key 'llama.block_count': 0 is not from 1 to 2^24", setting("llama.block_count", .uint32(0))),
     Case(
+      "key 'llama.block_count': 4097 is not from 1 to 4096", setting("llama.block_count", .uint32(4097))),
+    Case(
       "key 'llama.attention.head_count': 3 does not divide the width 256",
       setting("llama.attention.head_count", .uint32(3))),
+    Case(
+      "key 'llama.attention.value_length': … 64 … 128",
+      setting("llama.attention.value_length", .uint32(64))),
     Case(
       "key 'llama.rope.dimension_count': … 64 … 128",
       setting("llama.rope.dimension_count", .uint32(64))),

@@ -132,6 +132,19 @@ struct GGUFPackingTests {
       try checkpoint.copiedBytes(of: "lm_head.weight") == narrowed(model.values("output.weight"), to: .bf16))
   }
 
+  @Test func `blocks in a dtype that is stated are not called rounded`() throws {
+    for isStated in [true, false] {
+      let model = GGUFModel {
+        $0.type = { $0 == "output.weight" ? .q8_0 : .f16 }
+        guard isStated else { return }
+        $0.change = { $0.add(Self.key, .string(#"{"dtypes":{"lm_head.weight":"F32"}}"#)) }
+      }
+      let checkpoint = try model.open(in: folder)
+      #expect((checkpoint.tensor(named: "lm_head.weight")?.dtype == .f32) == isStated)
+      #expect(checkpoint.contents.notices == [])
+    }
+  }
+
   @Test func `Q2_0 in larger groups comes back`() throws {
     let model = GGUFModel {
       $0.type = { $0 == "blk.0.ffn_up.weight" ? .q2_0 : .f16 }

@@ -118,6 +118,18 @@ import Testing
     #expect(throws: FormatError.self) { try kept.export(vocabularySize: 4) }
   }
 
+  @Test func `a kept tokenizer has no keys of a model`() throws {
+    let file = GGUFBytes {
+      $0.add("tokenizer.ggml.model", .string("t5"))
+      $0.add("general.name", .string("x"))
+    }
+    try SampleCheckpoint([TensorInfo(name: "a", dtype: .u8, shape: [2])]).write(to: folder.path("x"))
+    let path = try folder.write("x/tokenizer.gguf", file.bytes)
+    let checkpoint = try Checkpoint.open(path: folder.path("x"))
+    let error = #expect(throws: FormatError.self) { try GGUFKeptTokenizer(of: checkpoint) }
+    #expect(error?.path == path && error?.place == "key 'general.name'")
+  }
+
   @Test func `a tokenizer that does not say how text is split is kept`() throws {
     let checkpoint = try open(without: ["tokenizer.ggml.pre"])
     #expect(checkpoint.contents.notices.first?.contains("tokenizer.ggml.pre") == true)

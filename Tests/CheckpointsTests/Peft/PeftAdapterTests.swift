@@ -252,6 +252,16 @@ import Testing
     #expect(openMessage() == ": 'adapter_config.json' of the adapter is missing")
   }
 
+  @Test(arguments: [
+    (String(repeating: "m", count: 2049), "more than 2048 bytes"),
+    (String(repeating: "(", count: 40) + "m" + String(repeating: ")", count: 40), "is not a regular"),
+    ("(?:m{4000}){4000}", "is not a regular"),
+  ])
+  func `an expression that is too long or too deep is refused`(text: String, reason: String) throws {
+    try write(configuration(#""rank_pattern": {"\#(text)": 2}"#))
+    #expect(openMessage()?.contains(reason) == true)
+  }
+
   @Test func `expressions that are long together are refused`() throws {
     let patterns = (0..<20).map { #""m{1000}\#($0)?": 2"# }.joined(separator: ", ")
     try write(configuration(#""rank_pattern": {\#(patterns)}"#))

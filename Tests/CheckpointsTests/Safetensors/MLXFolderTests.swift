@@ -47,6 +47,19 @@ import Testing
         + #""quantization_config":{"group_size":32,"bits":2,"mode":"affine"}}"#)
   }
 
+  @Test func `the scaling that counts is the one that MLX gets`() throws {
+    var sample = SampleCheckpoint([TensorInfo(name: "a", dtype: .f32, shape: [1])])
+    sample.setAsset(
+      "config.json",
+      #"{"model_type": "llama", "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "#
+        + #""num_attention_heads": 2, "vocab_size": 8, "rope_scaling": {"type": "linear", "factor": 2.0}, "#
+        + #""rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}}"#)
+    try write(sample)
+    let json = try JSONValue(contentsOf: folder.path("out/config.json"))
+    #expect(json["rope_scaling"]?.compactText == #"{"type":"linear","factor":2.0}"#)
+    #expect(json["rope_theta"]?.double == 10_000)
+  }
+
   @Test func `what the configuration says already stays`() throws {
     var sample = SampleCheckpoint.quantized()
     let text =
