@@ -14,6 +14,12 @@
 #pragma clang fp contract(fast)
 #pragma clang diagnostic ignored "-Wpsabi"
 
+// Elements of vectors: step p of vector i at at[i * vector_stride + p * step_stride].
+typedef struct {
+  const float *at;
+  size_t vector_stride, step_stride;
+} ck_pairs;
+
 #define REAL float
 #define CK(name) name##_baseline
 #define VW 4
@@ -67,12 +73,65 @@
 #pragma clang attribute pop
 #endif
 
+#include "tile_model.inc"
+#define TILES(name) tiles_##name##_model
+#define TILE_BEGIN ((void)0)
+#define TILE_VARIABLES float tiles[8][CK_TILE_SIZE * CK_TILE_SIZE]
+#define TILE_END ((void)0)
+#define TILE_CLEAR(tile) __builtin_memset(tiles[tile], 0, sizeof tiles[tile])
+#define TILE_LOAD(tile, from) __builtin_memcpy(tiles[tile], from, sizeof tiles[tile])
+#define TILE_DOT(sum, left, right) model_tile_dot(tiles[sum], tiles[left], tiles[right])
+#define TILE_STORE(tile, to) __builtin_memcpy(to, tiles[tile], sizeof tiles[tile])
+#include "tiles.inc"
+
+#if defined(__x86_64__)
+#pragma clang attribute push(                                                                       \
+    __attribute__((                                                                                \
+        target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16"))),       \
+    apply_to = function)
+// Palette 1: eight tiles of 16 rows of 64 bytes.
+static const struct {
+  uint8_t palette, start_row, reserved[14];
+  uint16_t row_bytes[16];
+  uint8_t rows[16];
+} tile_configuration __attribute__((aligned(64))) = {
+    1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+
+#define TILES(name) tiles_##name##_amx
+#define TILE_BEGIN _tile_loadconfig(&tile_configuration)
+#define TILE_VARIABLES ((void)0)
+#define TILE_END _tile_release()
+#define TILE_CLEAR(tile) _tile_zero(tile)
+#define TILE_LOAD(tile, from) _tile_loadd(tile, from, 64)
+#define TILE_DOT(sum, left, right) _tile_dpbf16ps(sum, left, right)
+#define TILE_STORE(tile, to) _tile_stored(tile, to, 64)
+#include "tiles.inc"
+#pragma clang attribute pop
+#endif
+
 // One panel, and packed blocks of at most 12 rows.
 static size_t block_scratch(size_t m) { return CK_GEMM_PANEL + (m + 11) / 12 * 12 * CK_GEMM_STEPS; }
 
 static size_t f32_scratch(size_t m, size_t n, size_t k) {
   (void)n, (void)k;
   return block_scratch(m);
+}
+
+// Room for both operands as pairs, beside `working` elements.
+static size_t pair_scratch(size_t working, size_t m, size_t n, size_t k) {
+  return working + (m + n) * ((k + 1) / 2);
+}
+
+static size_t tiles_scratch(size_t m, size_t n, size_t k) { return pair_scratch(tile_scratch(m), m, n, k); }
+
+static void multiply_tiles_model(const ck_product *p, float *scratch) {
+  const int is_bf16 = p->format == CK_BF16;
+  float *memory = scratch + tile_scratch(p->m);
+  const ck_pairs left = model_pairs(p->m, p->k, is_bf16, p->a, p->a_row_stride, p->a_k_stride, memory);
+  const ck_pairs right = model_pairs(
+      p->n, p->k, is_bf16, p->b, p->b_column_stride, p->b_k_stride, memory + p->m * ((p->k + 1) / 2));
+  tiles_gemm_model(
+      p->m, p->n, (p->k + 1) / 2, left, right, p->scale, p->keep, p->c, p->c_stride, scratch);
 }
 
 #define MULTIPLY_F32(version)                                                                       \
@@ -84,6 +143,12 @@ static size_t f32_scratch(size_t m, size_t n, size_t k) {
 MULTIPLY_F32(baseline)
 
 static int prefer_baseline(ck_processor processor) {
+  (void)processor;
+  return 2;
+}
+
+// It defines what the tiles compute, and is slower than everything else.
+static int prefer_model(ck_processor processor) {
   (void)processor;
   return 1;
 }
@@ -101,7 +166,7 @@ static void multiply_f32_widest(const ck_product *product, float *scratch) {
     multiply_f32_avx512(product, scratch);
 }
 
-static size_t bf16_scratch(size_t m, size_t n, size_t k) { return block_scratch(m) + (m + n) * ((k + 1) / 2); }
+static size_t bf16_scratch(size_t m, size_t n, size_t k) { return pair_scratch(block_scratch(m), m, n, k); }
 
 static void multiply_bf16(const ck_product *p, float *scratch) {
   const size_t steps = (p->k + 1) / 2;
@@ -113,6 +178,16 @@ static void multiply_bf16(const ck_product *p, float *scratch) {
   gemm_bf16(
       p->m, p->n, steps, left.at, left.vector_stride, left.step_stride, right.at, right.step_stride,
       right.vector_stride, p->scale, p->keep, p->c, p->c_stride, scratch);
+}
+
+static void multiply_tiles_amx(const ck_product *p, float *scratch) {
+  const int is_bf16 = p->format == CK_BF16;
+  float *memory = scratch + tile_scratch(p->m);
+  const ck_pairs left = pairs_of(p->m, p->k, is_bf16, p->a, p->a_row_stride, p->a_k_stride, memory);
+  const ck_pairs right = pairs_of(
+      p->n, p->k, is_bf16, p->b, p->b_column_stride, p->b_k_stride, memory + p->m * ((p->k + 1) / 2));
+  tiles_gemm_amx(
+      p->m, p->n, (p->k + 1) / 2, left, right, p->scale, p->keep, p->c, p->c_stride, scratch);
 }
 
 static int prefer_avx2(ck_processor processor) {
@@ -132,6 +207,12 @@ static int prefer_avx512(ck_processor processor) {
 static int prefer_avx512_bf16(ck_processor processor) {
   return processor.vendor == CK_AMD && processor.family >= 25 ? 40 : 10;
 }
+
+// A core's tiles multiply 16 times as many pairs in a cycle as VFMADD multiplies numbers.
+static int prefer_amx(ck_processor processor) {
+  (void)processor;
+  return 50;
+}
 #endif
 
 // The kernels of the product, in no particular order. Each entry states what it needs, and how fast it is on
@@ -143,6 +224,7 @@ static const struct {
   void (*multiply)(const ck_product *product, float *scratch);
 } backends[] = {
     {{"f32 baseline", CK_F32, 0}, prefer_baseline, f32_scratch, multiply_f32_baseline},
+    {{"bf16 tiles in plain C", CK_BF16, 0}, prefer_model, tiles_scratch, multiply_tiles_model},
 #if defined(__x86_64__)
     {{"f32 AVX2", CK_F32, CK_HAS_AVX2}, prefer_avx2, f32_scratch, multiply_f32_avx2},
     {{"f32 AVX-512", CK_F32, CK_HAS_AVX2 | CK_HAS_AVX512}, prefer_avx512, f32_scratch, multiply_f32_widest},
@@ -150,6 +232,10 @@ static const struct {
      prefer_avx512_bf16,
      bf16_scratch,
      multiply_bf16},
+    {{"bf16 AMX", CK_BF16, CK_HAS_AVX2 | CK_HAS_AVX512 | CK_HAS_AVX512_BF16 | CK_HAS_AMX_BF16},
+     prefer_amx,
+     tiles_scratch,
+     multiply_tiles_amx},
 #endif
 };
 

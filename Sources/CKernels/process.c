@@ -11,6 +11,14 @@ static _Thread_local int in_region;
 int ck_is_in_region(void) { return in_region; }
 void ck_set_in_region(int is_in_region) { in_region = is_in_region; }
 
+void ck_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
 void ck_keep_freed_memory(void) {
 #if defined(__GLIBC__)
   // Mapped allocations and the heaps of further arenas are unmapped when they are freed. Without both, all

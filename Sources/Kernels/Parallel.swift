@@ -8,7 +8,7 @@ import Synchronization
 /// depend on it.
 public enum ThreadLimit {
   private static let limit = Atomic<Int>(0)
-  @TaskLocal fileprivate static var override: Int?
+  @TaskLocal static var override: Int?
 
   /// The number of threads; all cores until it is set.
   public static var current: Int {
@@ -36,7 +36,7 @@ public enum ThreadLimit {
   }
 
   /// `TaskLocal.withValue` with the error's type.
-  fileprivate static func with<R, E: Error>(override: Int?, _ body: () throws(E) -> R) throws(E) -> R {
+  static func with<R, E: Error>(override: Int?, _ body: () throws(E) -> R) throws(E) -> R {
     let result: Result<R, E> = $override.withValue(override) {
       do throws(E) { return .success(try body()) } catch { return .failure(error) }
     }
@@ -81,6 +81,7 @@ public func parallel<E: Error>(chunks count: Int, _ body: @Sendable (Int) throws
 
 /// Runs `worker` on several threads at once, including the caller's, and waits.
 private func run(onThreads count: Int, _ worker: @Sendable () -> Void) {
+  if WorkerPool.shared.run(onThreads: count, override: ThreadLimit.override, worker) { return }
   // `concurrentPerform` starts no more threads than there are processors.
   guard let override = ThreadLimit.override ?? (count > coreCount ? count : nil) else {
     return DispatchQueue.concurrentPerform(iterations: count) { _ in worker() }

@@ -28,6 +28,10 @@ package struct Processor: Sendable {
     package static let avx512 = Features(rawValue: UInt32(CK_HAS_AVX512))
     /// AVX512-BF16.
     package static let avx512BF16 = Features(rawValue: UInt32(CK_HAS_AVX512_BF16))
+    /// AMX with its tiles of bf16.
+    package static let amxBF16 = Features(rawValue: UInt32(CK_HAS_AMX_BF16))
+    /// AVX512-VNNI.
+    package static let avx512VNNI = Features(rawValue: UInt32(CK_HAS_AVX512_VNNI))
   }
 
   fileprivate let forC: ck_processor
@@ -51,6 +55,9 @@ package struct Processor: Sendable {
   }
 
   private init() { forC = ck_this_processor() }
+
+  /// Whether it has all instructions of a kernel; bits as in `Features`.
+  func has(_ needs: UInt32) -> Bool { forC.features & needs == needs }
 
   /// The processor that this program runs on.
   package static let current = Processor()

@@ -12,8 +12,12 @@ import Testing
     [5, 2, 0],
     [64, 48, 513], [70, 100, 650],
   ]
+  /// Sizes around a tile of 16, a block of 32, and a packed part of 320 numbers.
+  private static let tileShapes: [[Int]] = [
+    [15, 17, 31], [16, 16, 32], [17, 15, 33], [31, 33, 319], [32, 32, 320], [33, 31, 321], [48, 1, 352],
+  ]
 
-  @Test(arguments: ProductBackend.supported, shapes + [[40, 16, 64], [40, 17, 33]])
+  @Test(arguments: ProductBackend.supported, shapes + tileShapes + [[40, 16, 64], [40, 17, 33]])
   func `equals the plain loops, whichever operand is transposed`(backend: ProductBackend, shape: [Int]) {
     var random = SplitMix64(seed: 11)
     for transposition in Transposition.allCases {
@@ -58,7 +62,7 @@ import Testing
   /// An odd address, as a tensor in a file may have, and an even one.
   @Test(
     .enabled(if: ProductBackend.supported.contains { $0.operands == .bf16 }),
-    arguments: shapes + [[40, 16, 64], [40, 17, 33]], [1, 4])
+    arguments: shapes + tileShapes + [[40, 16, 64], [40, 17, 33]], [1, 4])
   func `takes operands that are stored as bf16 to the same bits`(shape: [Int], padding: Int) {
     var random = SplitMix64(seed: 14)
     let stored = { (values: [Float]) in
@@ -117,6 +121,47 @@ import Testing
     }
   }
 
+  /// The definition of `TDPBF16PS`: a chain of sums for the lower halves of pairs and one for the upper
+  /// halves, and numbers below the normal ones count as zero.
+  @Test func `tiles add pairs in two chains and flush small numbers`() throws {
+    let tiles = try #require(ProductBackend.all.first { $0.name == "bf16 tiles in plain C" })
+    let products: [(left: [Float], right: [Float], sum: Float)] = [
+      ([0x1p24, 1, 1, 1], [1, 1, 1, 1], 0x1p24 + 2), ([0x1p-130, 0], [0x1p20, 0], 0),
+      ([0x1p-100, 1], [0x1p-40, 3], 3), ([0x1p-100, 0], [0x1p-40, 0], 0),
+    ]
+    for (left, right, sum) in products {
+      var result: [Float] = [.nan]
+      var view = MutableMatrixView(result.mutableSpan, rows: 1, columns: 1)
+      multiply(
+        MatrixView(left.span, rows: 1, columns: left.count),
+        MatrixView(right.span, rows: right.count, columns: 1), into: &view, on: tiles)
+      #expect(result == [sum])
+    }
+  }
+
+  @Test(
+    .enabled(
+      if: ProductBackend.supported.contains { $0.name == "bf16 AMX" }, "this processor has no AMX tiles"),
+    arguments: shapes + tileShapes)
+  func `AMX gives the bits of the plain C that defines it`(shape: [Int]) {
+    var random = SplitMix64(seed: 15)
+    for transposition in Transposition.allCases {
+      let product = ProductLayouts(transposition, shape)
+      let (a, b, c) = (product.a, product.b, product.c)
+      let (x, y) = (spread(a, in: a.room, &random), spread(b, in: b.room, &random))
+      let start = (0..<c.room).map { _ in Float.random(in: -1...1, using: &random) }
+      let results = ["bf16 AMX", "bf16 tiles in plain C"].map { name in
+        var result = start
+        var view = MutableMatrixView(result.mutableSpan, c)
+        multiply(
+          MatrixView(x.span, a), MatrixView(y.span, b), scale: 0.75, into: &view, adding: true,
+          on: ProductBackend.all.first { $0.name == name })
+        return result
+      }
+      #expect(results[0] == results[1], "\(transposition)")
+    }
+  }
+
   @Test(arguments: InstructionSet.supported, shapes)
   func `with doubles whole numbers come out exactly`(set: InstructionSet, shape: [Int]) {
     for transposition in Transposition.allCases {
@@ -155,6 +200,15 @@ import Testing
     #expect(ProductBackend.best(for: .f32, on: processor).operands == .f32)
   }
 
+  @Test func `takes AMX for bf16 where a processor has it, and f32 where operands may not be rounded`() {
+    for vendor in [Processor.Vendor.intel, .amd, .other] {
+      let processor = Processor(
+        vendor: vendor, family: 6, model: 0x8F, features: Self.everything.union(.amxBF16))
+      #expect(ProductBackend.best(for: .bf16, on: processor).name == "bf16 AMX")
+      #expect(ProductBackend.best(for: .f32, on: processor).operands == .f32)
+    }
+  }
+
   private static let sets: [(Processor.Features, String)] = [
     ([], "baseline"), (.avx2, "AVX2"), ([.avx2, .avx512], "AVX-512"), (.avx512BF16, "baseline"),
   ]
@@ -170,7 +224,7 @@ import Testing
   @Test func `a kernel that the processor lacks an instruction for is not supported`() {
     let processor = Processor(vendor: .amd, family: 25, model: 0x61, features: [.avx2])
     let supported = ProductBackend.all.filter { $0.preference(on: processor) > 0 }
-    #expect(supported.map(\.name) == ["f32 baseline", "f32 AVX2"])
+    #expect(supported.map(\.name) == ["f32 baseline", "bf16 tiles in plain C", "f32 AVX2"])
   }
 
   @Test func `what is chosen here is supported here`() {

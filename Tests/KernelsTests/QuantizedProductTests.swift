@@ -34,6 +34,51 @@ import Testing
     expectClose(actual, expected, relative: 0, absolute: tolerance(columnCount, size: size))
   }
 
+  @Test(arguments: Int8Backend.supported, [2, 4].flatMap { bits in [32, 64, 96, 128].map { (bits, $0) } })
+  func `multiplies packed rows with a vector of int8 as the plain loop does`(
+    backend: Int8Backend, shape: (bits: Int, groupSize: Int)
+  ) {
+    // More groups than a kernel takes at a time.
+    for groupCount in [1, 3, 16, 67] {
+      let (rowCount, columnCount) = (5, groupCount * shape.groupSize)
+      let codes = randomBytes(rowCount * columnCount * shape.bits / 8, seed: 1)
+      let scales = randomFloats(rowCount * groupCount, seed: 2)
+      let biases = randomFloats(rowCount * groupCount, seed: 3)
+      var x = randomFloats(columnCount, seed: 4)
+      for i in 0..<shape.groupSize where groupCount > 1 { x[i] = 0 }
+      var sums = [Float](repeating: 0, count: groupCount)
+      var sumSpan = sums.mutableSpan
+      poolGroups(x.span, groupSize: shape.groupSize, into: &sumSpan)
+      let vector = Int8Vector(x.span, sums: sums, bits: shape.bits, groupSize: shape.groupSize)
+      var actual = [Float](repeating: 7, count: rowCount)
+      var expected = actual
+      var actualSpan = actual.mutableSpan
+      multiplyPackedRows(
+        codes: codes.span.bytes, scales: scales.span, biases: biases.span, x: vector, into: &actualSpan,
+        on: backend)
+      var expectedSpan = expected.mutableSpan
+      multiplyPackedRowsReference(
+        codes: codes.span.bytes, scales: scales.span, biases: biases.span, x: x.span, bits: shape.bits,
+        groupSize: shape.groupSize, into: &expectedSpan)
+      let size = Float(columnCount << shape.bits)
+      expectClose(actual, expected, relative: 0, absolute: tolerance(columnCount, size: size))
+    }
+  }
+
+  @Test(arguments: Int8Backend.supported, [Float.nan, .infinity, -.infinity])
+  func `a value that is not finite is in every product with int8`(backend: Int8Backend, value: Float) {
+    var x = randomFloats(128, seed: 1)
+    x[70] = value
+    let vector = Int8Vector(x.span, sums: [1, value], bits: 2, groupSize: 64)
+    let codes = randomBytes(64, seed: 2)
+    let tables: [Float] = [1, 1, 1, 1]
+    var y: [Float] = [0, 0]
+    var span = y.mutableSpan
+    multiplyPackedRows(
+      codes: codes.span.bytes, scales: tables.span, biases: tables.span, x: vector, into: &span, on: backend)
+    #expect(y.allSatisfy { !$0.isFinite })
+  }
+
   @Test(arguments: InstructionSet.supported, shapes)
   func `reduces gradients by codes as the plain loop does`(
     set: InstructionSet, shape: (bits: Int, groupSize: Int)

@@ -28,7 +28,11 @@ enum {
   /// AVX-512 F, BW, DQ and VL.
   CK_HAS_AVX512 = 2,
   /// AVX512-BF16.
-  CK_HAS_AVX512_BF16 = 4
+  CK_HAS_AVX512_BF16 = 4,
+  /// AMX tiles and AMX-BF16; the operating system lets this process use them.
+  CK_HAS_AMX_BF16 = 8,
+  /// AVX512-VNNI.
+  CK_HAS_AVX512_VNNI = 16
 };
 /// The properties of a processor that the choice of a kernel depends on.
 typedef struct {
@@ -37,7 +41,7 @@ typedef struct {
   /// The instructions that both processor and operating system support.
   unsigned features;
 } ck_processor;
-/// The processor that this program runs on.
+/// The processor that this program runs on. Asks the operating system for the tiles of AMX.
 ck_processor ck_this_processor(void);
 
 // Half floats
@@ -82,6 +86,23 @@ ck_squares ck_packed_squares(
 void ck_multiply_packed_rows(
     int set, ck_layout layout, ck_bytes codes, ck_floats scales, ck_floats biases, ck_floats x,
     ck_floats group_sums, ck_floats_out y);
+/// A vector as int8: `values` in the order of int8.inc, and for each group a scale and the sum of the vector
+/// before it was rounded.
+typedef struct {
+  const int8_t *_Nullable values;
+  ck_floats scales, sums;
+} ck_int8_vector;
+/// The kernels of `ck_multiply_int8_rows`, the slowest first.
+int ck_int8_backend_count(void);
+const char *_Nonnull ck_int8_backend_name(int backend);
+/// The bits of `ck_processor.features` that a kernel needs.
+unsigned ck_int8_backend_needs(int backend);
+/// 2 or 4 bits; group sizes are multiples of 32.
+void ck_multiply_int8_rows(
+    int backend, ck_layout layout, ck_bytes codes, ck_floats scales, ck_floats biases, ck_int8_vector x,
+    ck_floats_out y);
+void ck_round_to_int8(
+    int bits, size_t group_size, size_t group_count, ck_floats x, ck_bytes_out values, ck_floats_out scales);
 void ck_reduce_by_codes(
     int set, ck_layout layout, ck_floats weight_gradient, ck_bytes codes, ck_floats_out scale_gradient,
     ck_floats_out bias_gradient);
@@ -251,6 +272,8 @@ void ck_gemm_f64(
 /// variables.
 int ck_is_in_region(void);
 void ck_set_in_region(int is_in_region);
+/// Tells the processor that the thread waits for another one.
+void ck_pause(void);
 /// Makes the allocator keep freed memory instead of returning it to the system.
 void ck_keep_freed_memory(void);
 
