@@ -18,6 +18,7 @@ void dormtr_(
     const int *lda, const double *tau, double *c, const int *ldc, double *work, const int *lwork, int *info,
     size_t, size_t, size_t);
 void openblas_set_num_threads(int count);
+char *openblas_get_config(void);
 
 // The same with values as arguments; each returns LAPACK's `info`: 0 after success, negative for a wrong argument.
 // LAPACK is column-major: its upper triangle is the lower one of a row-major matrix.

@@ -13,56 +13,6 @@ public enum ProductOperands: String, Sendable, CaseIterable {
   package var onThisProcessor: ProductOperands { ProductBackend.best(for: self).operands }
 }
 
-/// The properties of a processor that the choice of a product's kernel depends on.
-package struct Processor: Sendable {
-  /// The maker of the processor.
-  package enum Vendor: Sendable { case amd, intel, other }
-
-  /// Instructions that a kernel may need.
-  package struct Features: OptionSet, Sendable {
-    package let rawValue: UInt32
-    package init(rawValue: UInt32) { self.rawValue = rawValue }
-    /// AVX2, FMA and F16C.
-    package static let avx2 = Features(rawValue: UInt32(CK_HAS_AVX2))
-    /// AVX-512 F, BW, DQ and VL.
-    package static let avx512 = Features(rawValue: UInt32(CK_HAS_AVX512))
-    /// AVX512-BF16.
-    package static let avx512BF16 = Features(rawValue: UInt32(CK_HAS_AVX512_BF16))
-    /// AMX with its tiles of bf16.
-    package static let amxBF16 = Features(rawValue: UInt32(CK_HAS_AMX_BF16))
-    /// AVX512-VNNI.
-    package static let avx512VNNI = Features(rawValue: UInt32(CK_HAS_AVX512_VNNI))
-  }
-
-  fileprivate let forC: ck_processor
-
-  /// Describes a processor, for tests of the kernel that would be chosen on it.
-  ///
-  /// - Parameters:
-  ///   - vendor: The maker of the processor.
-  ///   - family: The family of CPUID, the extended family added.
-  ///   - model: The model of CPUID, the extended model included.
-  ///   - features: The instructions that it has.
-  package init(vendor: Vendor, family: Int, model: Int, features: Features) {
-    let code =
-      switch vendor {
-      case .amd: CK_AMD
-      case .intel: CK_INTEL
-      case .other: CK_OTHER_VENDOR
-      }
-    forC = ck_processor(
-      vendor: Int32(code), family: Int32(family), model: Int32(model), features: features.rawValue)
-  }
-
-  private init() { forC = ck_this_processor() }
-
-  /// Whether it has all instructions of a kernel; bits as in `Features`.
-  func has(_ needs: UInt32) -> Bool { forC.features & needs == needs }
-
-  /// The processor that this program runs on.
-  package static let current = Processor()
-}
-
 /// A kernel of the matrix product: one entry of the table in `CKernels/gemm.c`.
 ///
 /// An entry names the instructions it needs, the type it rounds operands to, its scratch memory and its

@@ -17,6 +17,15 @@ public struct Generation: Sendable, Equatable {
   public internal(set) var finishReason = FinishReason.length
 }
 
+/// How generating multiplies packed weights; dense ones are always multiplied in f32.
+public enum GenerationProducts: String, Sendable, CaseIterable {
+  /// Single tokens are rounded to int8 for codes of 2 and 4 bits; a prompt is rounded to bf16 if the processor
+  /// multiplies bf16 faster.
+  case int8
+  /// Nothing is rounded.
+  case f32
+}
+
 extension Transformer {
   /// Continues a text.
   ///
@@ -25,17 +34,22 @@ extension Transformer {
   ///   - maxTokens: The maximum number of tokens to write.
   ///   - sampling: How each token is chosen.
   ///   - endTokens: The tokens that end the text.
+  ///   - products: How packed weights are multiplied.
   ///   - began: Called after the prompt has been read.
   ///   - wrote: Called with each generated token.
   /// - Returns: The continuation.
   /// - Throws: `ModelError`; `.notFinite` names the first tensor or layer that is not finite.
   public func generate(
     from prompt: [Int32], maxTokens: Int, sampling: SamplingOptions, endTokens: [Int32],
+    products: GenerationProducts = .f32,
     began: () -> Void = {}, wrote: (Int32) -> Void = { _ in }
   ) throws -> Generation {
     guard !prompt.isEmpty else { throw ModelError.noToken(path: path, "token to begin with") }
     try requireContext(prompt.count + maxTokens)
-    var decoder = Decoder(self, capacity: prompt.count + maxTokens)
+    var decoder =
+      products == .int8
+      ? Decoder(roundingPackedProducts(), capacity: prompt.count + maxTokens, products: .int8)
+      : Decoder(self, capacity: prompt.count + maxTokens)
     var sampler = TokenSampler(sampling)
     var generation = Generation()
     var logits = try decoder.read(prompt)
@@ -51,6 +65,18 @@ extension Transformer {
       wrote(token)
     }
     return generation
+  }
+
+  /// The model with products of packed weights rounded to bf16 where that is faster.
+  private func roundingPackedProducts() -> Transformer {
+    var model = self
+    for layer in layers.indices {
+      for group in layers[layer].groups.indices where layers[layer].groups[group].isPacked {
+        model.layers[layer].groups[group].operands = .bf16
+      }
+    }
+    if head.isPacked { model.head.operands = .bf16 }
+    return model
   }
 
   /// Returns the next token; the error names the tensor or layer that is not finite.

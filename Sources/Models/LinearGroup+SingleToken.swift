@@ -10,20 +10,23 @@ extension LinearGroup {
   /// Multiplies the weights as stored, without unpacking them. The result equals `callAsFunction` up to the
   /// order of addition, in a fraction of its time.
   ///
-  /// - Parameter x: `[1, in]`.
+  /// - Parameters:
+  ///   - x: `[1, in]`.
+  ///   - isRounded: Whether packed weights are multiplied with `x` rounded to int8, where there is a kernel
+  ///     for their codes; see `Int8Vector`.
   /// - Returns: `[1, out]`, the linears' outputs side by side.
-  package func outputs(ofSingle x: Matrix) -> Matrix {
+  package func outputs(ofSingle x: Matrix, isRounded: Bool = false) -> Matrix {
     precondition(x.rowCount == 1, "\(x.rowCount) tokens, expected 1")
     var y = Matrix.unspecified(rows: 1, columns: outputCount)
     let tiles = singleTokenTiles
     let reduced = reducedInputs(x)
-    let sums = groupSums(x)
+    let inputs = singleInputs(x, isRounded: isRounded)
     let places = tiles.map { MatrixTile(rows: 0..<1, columns: columns(of: $0.linear).shifted($0.rows)) }
     var whole = y.mutableView
     parallelTiles(of: &whole, places) { index, y in
       let (rows, linear) = (tiles[index].rows, linears[tiles[index].linear])
       var row = y.row(0)
-      multiplySingle(linear.weight, rows: rows, x, sums[tiles[index].linear], into: &row)
+      multiplySingle(linear.weight, rows: rows, x, inputs[tiles[index].linear], into: &row)
       if let adapter = linear.adapter, let h = reduced[tiles[index].linear] {
         multiply(
           h.view, adapter.loraB.view[rows: rows].transposed, scale: adapter.scaling, into: &y, adding: true)
@@ -44,19 +47,33 @@ extension LinearGroup {
     }
   }
 
-  /// The sums of the input over the groups of each packed linear; empty for a dense linear.
-  private func groupSums(_ x: Matrix) -> [[Float]] {
-    var known: [Int: [Float]] = [:]
+  /// What the product of a packed weight needs beside the input.
+  private struct SingleInput {
+    /// The sums of the input over the groups.
+    let groupSums: [Float]
+    /// The input, if it is rounded.
+    let rounded: Int8Vector?
+  }
+
+  /// The inputs of each linear; nil for a dense one.
+  private func singleInputs(_ x: Matrix, isRounded: Bool) -> [SingleInput?] {
+    var known: [[Int]: SingleInput] = [:]
     return linears.map { linear in
-      guard let groupSize = linear.weight.packed?.groupSize else { return [] }
-      let sums = known[groupSize] ?? pooledSums(x, groupSize: groupSize).values
-      known[groupSize] = sums
-      return sums
+      guard let packed = linear.weight.packed else { return nil }
+      let (bits, groupSize) = (packed.bits, packed.groupSize)
+      if let input = known[[bits, groupSize]] { return input }
+      let sums = pooledSums(x, groupSize: groupSize).values
+      let isRounded = isRounded && Int8Vector.supports(bits: bits, groupSize: groupSize)
+      let input = SingleInput(
+        groupSums: sums,
+        rounded: isRounded ? Int8Vector(x.values.span, sums: sums, bits: bits, groupSize: groupSize) : nil)
+      known[[bits, groupSize]] = input
+      return input
     }
   }
 
   private func multiplySingle(
-    _ weight: Weight, rows: Range<Int>, _ x: Matrix, _ groupSums: [Float], into y: inout MutableSpan<Float>
+    _ weight: Weight, rows: Range<Int>, _ x: Matrix, _ input: SingleInput?, into y: inout MutableSpan<Float>
   ) {
     switch weight.values {
     case .dense(let bytes, let format):
@@ -69,12 +86,19 @@ extension LinearGroup {
     case .packed(let packed):
       let groupCount = weight.columnCount / packed.groupSize
       let tables = rows.lowerBound * groupCount..<rows.upperBound * groupCount
+      guard let input else { preconditionFailure("a packed weight has sums of its input") }
       packed.codes.withSpan { codes in
+        let codes = codes.extracting(packed.codeRange(rows: rows, columnCount: weight.columnCount))
+        let (scales, biases) = (packed.scales.span, packed.biases.span)
+        guard let rounded = input.rounded else {
+          return multiplyPackedRows(
+            codes: codes, bits: packed.bits, groupSize: packed.groupSize, columnCount: weight.columnCount,
+            scales: scales.extracting(tables), biases: biases.extracting(tables), x: x.values.span,
+            groupSums: input.groupSums.span, into: &y)
+        }
         multiplyPackedRows(
-          codes: codes.extracting(packed.codeRange(rows: rows, columnCount: weight.columnCount)),
-          bits: packed.bits, groupSize: packed.groupSize, columnCount: weight.columnCount,
-          scales: packed.scales.span.extracting(tables), biases: packed.biases.span.extracting(tables),
-          x: x.values.span, groupSums: groupSums.span, into: &y)
+          codes: codes, scales: scales.extracting(tables), biases: biases.extracting(tables), x: rounded,
+          into: &y)
       }
     }
   }

@@ -16,6 +16,9 @@ package struct LinearGroup: Sendable {
   /// The number of output features of all linears together.
   package var outputCount: Int { columnOffsets[linears.count] }
 
+  /// Whether all weights are packed.
+  var isPacked: Bool { linears.allSatisfy { $0.weight.packed != nil } }
+
   /// Groups linears with the same number of input features.
   package init(_ linears: [Linear]) {
     self.linears = linears

@@ -21,7 +21,7 @@ struct Rilq: ParsableCommand {
     version: version,
     subcommands: [Convert.self, RecipeList.self] + PassCommands.of(.standard) + [
       Eval.self, Generate.self, Inspect.self, Analyze.self, Plot.self, Diff.self, Hash.self,
-      Tokenize.self,
+      Tokenize.self, Doctor.self,
     ])
 
   /// Throws an error that names the nearest command if the name is unknown.

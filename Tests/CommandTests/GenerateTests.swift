@@ -35,6 +35,20 @@ import Testing
     #expect(document["finish_reason"] == .string("length"))
   }
 
+  @Test func `rounds activations to int8 unless it is told not to`() throws {
+    let folder = try TemporaryFolder()
+    try succeed("quantize", Self.model, "packed.rilq", "--method", "rtn", "--bits", "4", in: folder)
+    let prompt = ["--prompt", "In the", "--max-tokens", "40", "--temperature", "1", "--quiet"]
+    let texts = try [[], ["--products", "int8"], ["--products", "f32"]].map { options in
+      let result = try Program(["generate", "packed.rilq"] + prompt + options, in: folder).wait()
+      #expect(result.code == 0, "\(result.error)")
+      return result.output
+    }
+    #expect(texts[0] == texts[1])
+    // The same random numbers choose among slightly different probabilities.
+    #expect(texts[0].prefix(8) == texts[2].prefix(8))
+  }
+
   @Test func `the same seed gives the same text`() throws {
     let outputs = try ["3", "3", "4"].map { seed in
       try succeed(

@@ -60,6 +60,19 @@ import Testing
     expectClose(dW, product(dy.view.transposed, x.view, used))
   }
 
+  @Test(arguments: Storage.allCases)
+  func `a single token is rounded to int8 for packed weights alone`(storage: Storage) {
+    var random = SplitMix64(seed: 18)
+    let group = LinearGroup(
+      [40, 104].map { Linear(name: "\($0)", weight: storage.weight(rows: $0, &random)) })
+    let x = Matrix(rows: 1, columns: Self.inputCount, values: uniform(Self.inputCount, &random))
+    let exact = group.outputs(ofSingle: x)
+    let rounded = group.outputs(ofSingle: x, isRounded: true)
+    guard storage == .packed else { return #expect(rounded == exact) }
+    // 127 steps on each side: about 0.002 of the largest value for each of the inputs.
+    #expect((1e-4..<0.01).contains(relativeError(rounded.values, exact.values)))
+  }
+
   /// Rounded operands change results by more than a hundred times what is allowed here.
   private func expectClose(_ result: Matrix, _ expected: Matrix) {
     #expect(relativeError(result.values, expected.values) < 1e-6)

@@ -35,6 +35,19 @@ struct Generate: ParsableCommand {
   @Option(help: "The seed of the random choices.")
   var seed: UInt64 = 1
 
+  @Option(
+    help: """
+      How packed weights are multiplied: int8 rounds a token's activations, f32 nothing (default: int8; \
+      always f32 with --samples).
+      """,
+    transform: { text in
+      guard let products = GenerationProducts(rawValue: text) else {
+        throw ValidationError("expected \(GenerationProducts.allCases.map(\.rawValue).joined(separator: " or "))")
+      }
+      return products
+    })
+  var products: GenerationProducts?
+
   @Option(help: "Write this number of texts to --output.")
   var samples: Int?
 
@@ -64,6 +77,7 @@ struct Generate: ParsableCommand {
       throw ValidationError("--samples and --output go together")
     }
     if force, output == nil { throw ValidationError("--force goes with --output") }
+    if products != nil, samples != nil { throw ValidationError("--products goes with --prompt") }
     if let maxTokens, maxTokens < 1 { throw ValidationError("--max-tokens must be at least 1") }
     if let samples, samples < 1 { throw ValidationError("--samples must be at least 1") }
     if let temperature, temperature != 0, !SamplingOptions.temperatures.contains(temperature) {
@@ -115,7 +129,7 @@ extension Generate {
     }
     let generation = try writer.model.generate(
       from: tokens, maxTokens: maxTokens ?? min(Self.promptTokens, room), sampling: sampling,
-      endTokens: writer.boundaries.endTokens, began: { begin = .now }, wrote: { show(stream.append($0)) })
+      endTokens: writer.boundaries.endTokens, products: products ?? .int8, began: { begin = .now }, wrote: { show(stream.append($0)) })
     show(stream.finish())
     // The prompt already gave the logits of the first token.
     let speed = Double(max(generation.tokens.count - 1, 0)) / max(begin.secondsSince, .leastNormalMagnitude)
