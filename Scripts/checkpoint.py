@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import numpy as np
 
@@ -47,8 +48,45 @@ def read(folder):
             _floats(tensors[module + part][2], tensors[module + part][0]).reshape(tensors[module + part][1])
             for part in (".scales", ".biases")
         )
-        q = _codes(raw, bits, (shape[0], -1, group))
-        weights[name] = (scales[:, :, None] * q + biases[:, :, None]).reshape(shape[0], -1)
+        q = _codes(raw, bits, (*shape[:-1], -1, group))
+        weights[name] = (scales[..., None] * q + biases[..., None]).reshape(*shape[:-1], -1)
         codes[module] = q
         packing[module] = (bits, group, tensors[module + ".scales"][0])
     return config, weights, packing, codes
+
+
+def names(folder):
+    """The names of the tensors."""
+    return {name for name, _, _, _ in _files(folder)}
+
+
+def experts_as(names, weights):
+    """The weights with the experts that are stacked for MLX as in a checkpoint whose tensors have these names."""
+    result, stacks = {}, {}
+    for name, value in weights.items():
+        match = re.fullmatch(r"(.*)\.(?:switch_mlp|experts)\.(gate|up|down)_proj\.(weight|bias)", name)
+        if match:
+            place, part, kind = match.groups()
+            stacks.setdefault((place, kind), {})[part] = value
+        else:
+            result[name] = value
+    for (place, kind), parts in stacks.items():
+        fused = f"{place}.experts.gate_up_proj"
+        if fused in names:
+            # gpt-oss has inputs before outputs, and the rows of gate and up in turns.
+            alternating = fused + "_bias" in names
+            both = np.stack if alternating else np.concatenate
+            gate_up = both([parts["gate"], parts["up"]], axis=2 if alternating else 1)
+            gate_up = gate_up.reshape(gate_up.shape[0], -1, *parts["gate"].shape[2:])
+            down, ending = parts["down"], "" if kind == "weight" else "_bias"
+            if alternating and kind == "weight":
+                gate_up, down = gate_up.swapaxes(1, 2), down.swapaxes(1, 2)
+            result[fused + ending] = np.ascontiguousarray(gate_up)
+            result[f"{place}.experts.down_proj{ending}"] = np.ascontiguousarray(down)
+            continue
+        numbered = f"{place}.experts.0.w1.weight" in names
+        for part, value in parts.items():
+            module = {"gate": "w1", "up": "w3", "down": "w2"}[part] if numbered else part + "_proj"
+            for index, expert in enumerate(value):
+                result[f"{place}.experts.{index}.{module}.{kind}"] = np.ascontiguousarray(expert)
+    return result

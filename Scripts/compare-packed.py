@@ -40,6 +40,7 @@ def compare(rilq, original, packed, gguf_type):
         if refused:
             return f"mlx {refused}"
         _, weights, _, _ = mlx.checkpoint.read(folded)
+        weights = mlx.checkpoint.experts_as(mlx.checkpoint.names(original), weights)
         expected = gguf.log_probabilities(mlx.transformers_logits(config, weights, tokens).astype(np.float64))[-1]
         found = gguf.log_probabilities(mlx.mlx_logits(folded, tokens).astype(np.float64))[-1]
         result = f"mlx-lm {np.abs(found - expected).max():.1e}"

@@ -104,9 +104,11 @@ extension Attention {
     let end = queries.position(of: queries.count - 1) + 1
     // Whole blocks of keys are faster than partial ones; keys that a query does not see are masked.
     let start = KeyValueCache.start(ofBlockWith: description.firstKey(seenFrom: queries.position))
+    let first = cache.firstToken
     let keys = MatrixView(cache.keys.span, rows: width, columns: cache.room)[
-      head, start..<KeyValueCache.end(ofBlockWith: end - 1)]
-    let values = MatrixView(cache.values.span, rows: cache.room, columns: width)[start..<end, head]
+      head, start - first..<KeyValueCache.end(ofBlockWith: end - 1) - first]
+    let values = MatrixView(cache.values.span, rows: cache.room, columns: width)[
+      start - first..<end - first, head]
     ScratchPool.shared.withMatrix(rows: queries.count, columns: keys.columnCount) { scores in
       multiply(rows, keys, into: &scores)
       for i in 0..<queries.count {

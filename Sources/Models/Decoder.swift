@@ -16,7 +16,7 @@ package struct Decoder: Sendable {
   }
 
   /// The number of prompt tokens that are computed together.
-  private static let promptBlock = 256
+  static let promptBlock = 256
 
   private let model: Transformer
   private let capacity: Int
@@ -25,6 +25,8 @@ package struct Decoder: Sendable {
   private var tokens: [[Int32]]?
   /// The rotary tables of an empty sequence.
   private let shortTables: RotaryTables
+  /// An empty sequence.
+  private let empty: KeyValueCache
 
   /// Creates empty sequences.
   ///
@@ -37,9 +39,10 @@ package struct Decoder: Sendable {
     self.model = model
     self.capacity = capacity
     shortTables = RotaryTables(model.configuration, positionCount: capacity, sequenceLength: 1)
+    empty = KeyValueCache(windows: KeyValueCache.windows(model.configuration), tokens: capacity)
     sequences = SequenceEnvironment(
       products: products, tables: [RotaryTables](repeating: shortTables, count: slots),
-      caches: (0..<slots).map { _ in KeyValueCache(layerCount: model.layers.count, tokens: capacity) })
+      caches: [KeyValueCache](repeating: empty, count: slots))
     if model.configuration.turnsByLength(upTo: capacity) {
       tokens = [[Int32]](repeating: [], count: slots)
     }
@@ -47,7 +50,7 @@ package struct Decoder: Sendable {
 
   /// Removes the tokens of a slot, so that it can hold another sequence.
   package mutating func clear(_ slot: Int) {
-    sequences.caches[slot] = KeyValueCache(layerCount: model.layers.count, tokens: capacity)
+    sequences.caches[slot] = empty
     sequences.tables[slot] = shortTables
     tokens?[slot] = []
   }
@@ -62,13 +65,33 @@ package struct Decoder: Sendable {
   package mutating func read(_ tokens: [Int32], slot: Int = 0) throws -> Matrix {
     precondition(!tokens.isEmpty, "there is no token to begin with")
     var logits = Matrix(rows: 0, columns: 0)
-    let blockSize = self.tokens == nil ? Self.promptBlock : tokens.count
-    for start in stride(from: 0, to: tokens.count, by: blockSize) {
-      let block = start..<min(start + blockSize, tokens.count)
+    for block in blocks(of: tokens.count) {
       let hidden = try extend([Addition(slot: slot, tokens: Array(tokens[block]))])
-      if block.upperBound == tokens.count { logits = self.logits(hidden) }
+      if block.upperBound == tokens.count { logits = self.logits(lastRows(of: hidden)) }
     }
     return logits
+  }
+
+  /// Reads tokens of the first sequence, after those already read.
+  ///
+  /// The model's queries and keys must turn alike at every length of the sequence.
+  ///
+  /// - Parameter tokens: At least one token.
+  /// - Returns: The hidden states after the final norm, `[tokens, hidden]`.
+  /// - Throws: `ModelError.tokenOutOfRange`.
+  mutating func finalHidden(_ tokens: [Int32]) throws -> Matrix {
+    precondition(self.tokens == nil, "the length of a sequence changes its earlier tokens")
+    var values: [Float] = []
+    for block in blocks(of: tokens.count) {
+      values += try model.finalNorm(extend([Addition(slot: 0, tokens: Array(tokens[block]))])).values
+    }
+    return Matrix(rows: tokens.count, columns: model.configuration.hiddenSize, values: values)
+  }
+
+  /// The tokens that are read together.
+  private func blocks(of count: Int) -> [Range<Int>] {
+    let size = tokens == nil ? Self.promptBlock : count
+    return stride(from: 0, to: count, by: size).map { $0..<min($0 + size, count) }
   }
 
   /// Adds one token to each of several sequences.
@@ -83,7 +106,12 @@ package struct Decoder: Sendable {
     // Not inlined as the argument of `logits`: that would keep a copy of this decoder alive, and every key
     // and value would be copied on write.
     let hidden = try extend(zip(slots, tokens).map { Addition(slot: $0, tokens: [$1]) })
-    return logits(hidden)
+    return logits(lastRows(of: hidden))
+  }
+
+  /// The number of floats of the kept keys and values of a sequence, with its states.
+  package func cachedFloatCount(slot: Int = 0) -> Int {
+    sequences.caches[slot].layers.reduce(0) { $0 + $1.keys.count + $1.values.count + $1.state.count }
   }
 
   private func logits(_ hidden: Matrix) -> Matrix {
@@ -100,7 +128,7 @@ extension Decoder {
 
   /// Runs new tokens through all layers.
   ///
-  /// - Returns: The residual stream at the last new token of each sequence.
+  /// - Returns: The residual stream at each new token, one sequence after the other.
   private mutating func extend(_ additions: [Addition]) throws -> Matrix {
     let additions = additions.map { repeated($0) }
     let tokens = additions.flatMap(\.tokens)
@@ -112,8 +140,11 @@ extension Decoder {
       model.run(layer, &hidden, in: &sequences)
     }
     for piece in sequences.pieces { sequences.caches[piece.slot].tokenCount += piece.rows.count }
-    return hidden.lastRows(of: sequences.pieces.map(\.rows))
+    return hidden
   }
+
+  /// The rows of the last new token of each sequence.
+  private func lastRows(of hidden: Matrix) -> Matrix { hidden.lastRows(of: sequences.pieces.map(\.rows)) }
 
   /// Returns what has to be computed for new tokens: the tokens, or their whole sequence when its new length
   /// turns the earlier queries and keys differently.
@@ -126,7 +157,7 @@ extension Decoder {
     }
     sequences.tables[addition.slot] = RotaryTables(
       model.configuration, positionCount: capacity, sequenceLength: all.count)
-    sequences.caches[addition.slot] = KeyValueCache(layerCount: model.layers.count, tokens: capacity)
+    sequences.caches[addition.slot] = empty
     return Addition(slot: addition.slot, tokens: all)
   }
 
@@ -213,6 +244,8 @@ private struct SequenceEnvironment: LayerEnvironment, Sendable {
   private mutating func keep(_ qkv: Matrix, _ attention: AttentionDescription) {
     let (start, width) = (attention.queryWidth, attention.keyValueWidth)
     for piece in pieces {
+      caches[piece.slot].layers[layer].reserve(
+        piece.firstPosition..<piece.firstPosition + piece.rows.count, width: width)
       for (i, row) in piece.rows.enumerated() {
         let keys = row * qkv.columnCount + start
         caches[piece.slot].layers[layer].set(

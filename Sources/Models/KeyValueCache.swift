@@ -12,36 +12,62 @@ package struct KeyValueCache: Sendable {
     fileprivate(set) var values: [Float] = []
     /// The state of a recurrence after the last token; empty before the first one.
     var state: [Float] = []
-    /// The number of tokens that fit without growing, a multiple of `KeyValueCache.columns`.
-    fileprivate(set) var room = 0
-    /// The maximum number of tokens the cache can hold, a multiple of `KeyValueCache.columns`.
+    /// The position of the first token that is kept, a multiple of `KeyValueCache.columns`.
+    fileprivate(set) var firstToken = 0
+    /// The number of tokens that fit from the first one on, a multiple of `KeyValueCache.columns`.
+    package fileprivate(set) var room = 0
+    /// The maximum number of tokens of a sequence, a multiple of `KeyValueCache.columns`.
     fileprivate let capacity: Int
+    /// The number of keys that a query sees, its own included; nil for all of them.
+    fileprivate let window: Int?
 
-    /// Sets the keys and values of one token, after those already cached.
-    package mutating func set(_ token: Int, keys newKeys: Span<Float>, values newValues: Span<Float>) {
-      precondition(token < capacity, "no room for token \(token)")
-      if token >= room { grow(width: newKeys.count) }
-      let room = room
-      var columns = keys.mutableSpan
-      for i in newKeys.indices { columns[i * room + token] = newKeys[i] }
-      let start = token * newValues.count
-      var rows = values.mutableSpan
-      for i in newValues.indices { rows[start + i] = newValues[i] }
+    /// Makes room for the keys and values of new tokens, after those already cached.
+    ///
+    /// Tokens that none of the new ones sees are dropped when there is no room.
+    ///
+    /// - Parameters:
+    ///   - tokens: The positions of the new tokens, from the end of those that are cached.
+    ///   - width: The width of the keys, and of the values.
+    package mutating func reserve(_ tokens: Range<Int>, width: Int) {
+      precondition(tokens.upperBound <= capacity, "no room for token \(tokens.upperBound - 1)")
+      guard tokens.upperBound > firstToken + room else { return }
+      let firstSeen = window.map { max(0, tokens.lowerBound - $0 + 1) } ?? 0
+      let first = KeyValueCache.start(ofBlockWith: firstSeen)
+      let needed = KeyValueCache.capacity(tokens.upperBound - first)
+      let limit = KeyValueCache.room(window: window, newCount: tokens.count, capacity: capacity)
+      // With less to spare, the kept tokens would be moved too often.
+      let suffices = 4 * room >= 5 * needed
+      move(
+        first..<tokens.lowerBound, intoRoom: min(max(suffices ? room : 2 * room, needed), limit), width: width
+      )
     }
 
-    /// Doubles the room, up to the capacity.
-    private mutating func grow(width: Int) {
-      let more = min(max(2 * room, KeyValueCache.columns), capacity)
-      var wider = [Float](repeating: 0, count: width * more)
+    /// Keeps some of the tokens, in another room.
+    private mutating func move(_ kept: Range<Int>, intoRoom more: Int, width: Int) {
+      let start = kept.lowerBound - firstToken
+      var columns = [Float](repeating: 0, count: width * more)
       for i in 0..<width {
-        wider.replaceSubrange(i * more..<i * more + room, with: keys[i * room..<(i + 1) * room])
+        let old = i * room + start
+        columns.replaceSubrange(i * more..<i * more + kept.count, with: keys[old..<old + kept.count])
       }
-      keys = wider
-      var longer = values
-      longer.reserveCapacity(width * more)
-      longer.append(contentsOf: repeatElement(0, count: width * (more - room)))
-      values = longer
-      room = more
+      keys = columns
+      var rows: [Float] = []
+      rows.reserveCapacity(width * more)
+      rows += values[start * width..<(start + kept.count) * width]
+      rows += repeatElement(0, count: width * (more - kept.count))
+      values = rows
+      (firstToken, room) = (kept.lowerBound, more)
+    }
+
+    /// Sets the keys and values of one token, for which room was made.
+    package mutating func set(_ token: Int, keys newKeys: Span<Float>, values newValues: Span<Float>) {
+      let (place, room) = (token - firstToken, room)
+      precondition((0..<room).contains(place), "no room for token \(token)")
+      var columns = keys.mutableSpan
+      for i in newKeys.indices { columns[i * room + place] = newKeys[i] }
+      let start = place * newValues.count
+      var rows = values.mutableSpan
+      for i in newValues.indices { rows[start + i] = newValues[i] }
     }
   }
 
@@ -62,24 +88,50 @@ package struct KeyValueCache: Sendable {
   /// Creates an empty sequence.
   ///
   /// - Parameters:
-  ///   - layerCount: The number of layers of the model.
+  ///   - windows: The number of keys that a query sees in each layer; nil for all of them.
   ///   - tokens: The maximum number of tokens; memory is allocated as they are added.
-  package init(layerCount: Int, tokens: Int) {
-    layers = [Layer](repeating: Layer(capacity: Self.capacity(tokens)), count: layerCount)
+  package init(windows: [Int?], tokens: Int) {
+    layers = windows.map { Layer(capacity: Self.capacity(tokens), window: $0) }
+  }
+
+  /// The number of keys that a query sees in each layer, or in one that borrows the layer's keys, if that is
+  /// more.
+  static func windows(_ c: ModelConfiguration) -> [Int?] {
+    var windows = [Int?](repeating: nil, count: c.layerCount)
+    for (index, layer) in c.description.layers.enumerated() {
+      for case .attention(let attention) in layer.parts.flatMap(\.operations) {
+        guard case .borrows(let lender) = attention.sharing else {
+          windows[index] = attention.window
+          continue
+        }
+        windows[lender] = windows[lender].flatMap { own in attention.window.map { max(own, $0) } }
+      }
+    }
+    return windows
   }
 
   /// The bytes of a sequence at its full length.
   static func byteCount(_ c: ModelConfiguration, tokens: Int) -> Int {
-    let operations = c.description.layers.lazy.flatMap(\.parts).flatMap(\.operations)
-    return operations.reduce(0) { sum, operation in
-      switch operation {
-      case .attention(let attention):
-        sum + (attention.borrowsKeys ? 0 : 2 * 4 * capacity(tokens) * attention.keyValueWidth)
-      case .recurrence(let recurrence): sum + 4 * recurrence.stateCount
-      default: sum
+    // If the length decides how queries and keys turn, the whole sequence is computed at once.
+    let newCount = c.turnsByLength(upTo: tokens) ? tokens : min(tokens, Decoder.promptBlock)
+    return zip(c.description.layers, windows(c)).reduce(0) { sum, layer in
+      let room = room(window: layer.1, newCount: newCount, capacity: capacity(tokens))
+      return layer.0.parts.lazy.flatMap(\.operations).reduce(sum) { sum, operation in
+        switch operation {
+        case .attention(let attention):
+          sum + (attention.borrowsKeys ? 0 : 2 * 4 * room * attention.keyValueWidth)
+        case .recurrence(let recurrence): sum + 4 * recurrence.stateCount
+        default: sum
+        }
       }
     }
   }
 
   private static func capacity(_ tokens: Int) -> Int { (tokens + columns - 1) / columns * columns }
+
+  /// The largest room for a layer: all tokens, or those in the windows of some new ones and a quarter more.
+  private static func room(window: Int?, newCount: Int, capacity: Int) -> Int {
+    guard let window, window < capacity else { return capacity }
+    return min(capacity, Self.capacity((window + newCount + columns) * 5 / 4))
+  }
 }

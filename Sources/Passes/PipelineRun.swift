@@ -34,8 +34,8 @@ struct PipelineRun {
     self.origin = origin
     self.progress = progress
     let isForMLX = recipe.outputFormat == .mlx
-    let unknown = isForMLX ? (try? ModelConfiguration(of: plans.result))?.noticesForMLX : nil
-    notices = input.notices + (unknown ?? [])
+    let different = isForMLX ? (try? ModelConfiguration(of: plans.result))?.noticesForMLX : nil
+    notices = input.notices + (different ?? [])
     stacksExperts = isForMLX && plans.result.hasExperts
     state = RunState(input: input)
   }

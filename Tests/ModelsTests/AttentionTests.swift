@@ -138,9 +138,10 @@ import Testing
     let d = attention.description
     let qkv = matrix(columns: attention.inputWidth + 3, seed: 1)
     let expected = attention.forward(qkv)
-    var cache = KeyValueCache(layerCount: 1, tokens: Self.tokens).layers[0]
+    var cache = KeyValueCache(windows: [kind.window], tokens: Self.tokens).layers[0]
     for start in stride(from: 0, to: Self.tokens, by: step) {
       let rows = start..<min(start + step, Self.tokens)
+      cache.reserve(rows, width: d.keyValueWidth)
       for row in rows {
         let keys = row * qkv.columnCount + d.queryWidth
         cache.set(
@@ -158,6 +159,18 @@ import Testing
         #expect(abs(a - b) < Self.tolerance)
       }
     }
+  }
+
+  /// Blocks of 32 tokens: the window, the new ones, a block at whose end it may begin, and a quarter more.
+  @Test(arguments: [(5, 1, 64), (5, 64, 128), (40, 1, 96), (1000, 1, 160), (nil, 1, 160)])
+  func `a cache keeps the tokens of a window only`(window: Int?, step: Int, room: Int) {
+    var cache = KeyValueCache(windows: [window], tokens: Self.tokens).layers[0]
+    var rooms: Set<Int> = []
+    for start in stride(from: 0, to: Self.tokens, by: step) {
+      cache.reserve(start..<min(start + step, Self.tokens), width: 3)
+      rooms.insert(cache.room)
+    }
+    #expect(rooms.max() == room)
   }
 
   @Test func `keys outside the window take no part`() {

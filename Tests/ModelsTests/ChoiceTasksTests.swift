@@ -1,4 +1,5 @@
 import Checkpoints
+import Kernels
 import Models
 import TestSupport
 import Testing
@@ -110,6 +111,45 @@ import Testing
       let alone = try model.logLikelihoods(of: [sequences(text, [choice, "a stone in the house"])])[0][0]
       #expect(abs(scores[index] - alone) < 1e-4, "\(choice)")
     }
+  }
+
+  /// Windows, states of recurrences, and keys that depend on the length of the sequence.
+  @Test(arguments: [
+    try FamilyModel.connectedGemma4(), try .qwen3_5(), try .lfm2(),
+    try FamilyModel(
+      """
+      {"model_type": "llama", "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "vocab_size": 1024, "max_position_embeddings": 14,
+        "rope_scaling": {"type": "dynamic", "factor": 8.0}}
+      """),
+  ])
+  func `choices score as alone in every kind of model`(kind: FamilyModel) throws {
+    let folder = try TemporaryFolder()
+    let model = try Transformer(kind.write(to: folder.path("model")))
+    let text = "Question: Who keeps the sheep?\nAnswer:"
+    let choices = ["the shepherd", "the shepherd of", "figs of wool"]
+    let scores = try model.logLikelihoods(of: [sequences(text, choices)])[0]
+    for (index, choice) in choices.enumerated() {
+      let window = try sequences(text, [choice, choice]).windows[0]
+      let rotary = model.rotaryTables(positions: window.count - 1)
+      let logits = model.logits(try model.finalHidden(Array(window.dropLast()), rotary: rotary))
+      let start = tokenizer.encode(text).count
+      let alone = (start..<window.count).reduce(0.0) { sum, position in
+        let row = logits.values.span.extracting(logits.row(position - 1))
+        return sum + Double(row[Int(window[position])]) - Double(logSumExp(row))
+      }
+      #expect(abs(scores[index] - alone) < Self.tolerance, "\(choice)")
+    }
+  }
+
+  @Test func `a question is computed once for all of its choices`() throws {
+    let text = String(repeating: "And it came to pass. ", count: 12) + "A vine bears"
+    let question = tokenizer.encode(text)
+    let choices = ["grapes of the vineyard", "wool from the flock", "sons"]
+    var total = 0
+    _ = try Transformer(checkpoint).logLikelihoods(of: [sequences(text, choices)]) { total = $0.total }
+    let rest = choices.map { tokenizer.encode(text + " " + $0).count - question.count - 1 }
+    #expect(total == question.count + rest.reduce(0, +))
   }
 
   @Test func `a last token outside of the vocabulary is refused`() throws {

@@ -73,6 +73,29 @@ import Testing
     }
   }
 
+  /// A layer with a window of 7 tokens, one that sees everything, and two that borrow their keys.
+  @Test func `tokens before a window are dropped, and the logits stay those of the whole window`() throws {
+    let folder = try TemporaryFolder()
+    let model = try Transformer(FamilyModel.connectedGemma4().write(to: folder.path("model")))
+    let tokens = (0..<300).map { Self.tokens[$0 % Self.tokens.count] }
+    let expected = model.logits(try model.finalHidden(tokens, rotary: model.rotaryTables(positions: 300)))
+    var decoder = Decoder(model, capacity: 300)
+    var logits = try decoder.read(Array(tokens.prefix(270)))
+    for (index, token) in tokens.enumerated().dropFirst(270) {
+      let row = Array(expected.values[expected.row(index - 1)])
+      #expect(largestDifference(logits.values, row) < Self.tolerance, "token \(index)")
+      logits = try decoder.append([token], slots: [0])
+    }
+    // Keys and values of width 32 and 16. The window has room for the 14 tokens of the prompt's last block.
+    let whole = 2 * 32 * 320
+    #expect(decoder.cachedFloatCount() == whole + 2 * 16 * 96)
+    decoder.clear(0)
+    for token in tokens { logits = try decoder.append([token], slots: [0]) }
+    let last = Array(expected.values[expected.row(299)])
+    #expect(largestDifference(logits.values, last) < Self.tolerance)
+    #expect(decoder.cachedFloatCount() == whole + 2 * 16 * 64)
+  }
+
   @Test(arguments: Kind.allCases)
   func `independent logits are the same bits whatever else is computed`(kind: Kind) throws {
     let model = try model(kind)

@@ -43,11 +43,32 @@ import Testing
   /// The text with a literal `▁`, which llama.cpp's added tokens of spaces do not match.
   private static let literalSpace = "\u{2581} \u{2581}a a\u{2581}b \u{2581}\u{2581} \u{2581}the"
 
+  @Test(arguments: [
+    ("llama2", false, []), ("gemma", false, ["U+2581"]), ("llama2", true, ["'<unk>' … everywhere"]),
+    ("gemma", true, ["U+2581"]),
+  ])
+  func `texts with added tokens that llama.cpp reads otherwise are named`(
+    name: String, isNormalized: Bool, expected: [String]
+  ) throws {
+    var document = try Self.document(name)
+    let tokens = try #require(document["added_tokens"]?.array)
+    document.set(
+      "added_tokens",
+      to: .array(
+        tokens.map { token in
+          var token = token
+          if token["special"]?.bool == true { token.set("normalized", to: .bool(isNormalized)) }
+          return token
+        }))
+    let (report, _) = try convert(document)
+    #expect(report.notices.count == expected.count)
+    #expect(zip(report.notices, expected).allSatisfy { $0.says("llama.cpp … \($1) …") }, "\(report.notices)")
+  }
+
   @Test(arguments: ["llama2", "gemma"])
   func `a tokenizer comes back as it was`(name: String) throws {
     let document = try Self.document(name)
-    let (report, checkpoint) = try convert(document)
-    #expect(report.notices == [])
+    let (_, checkpoint) = try convert(document)
     let original = try Tokenizer(parsing: document, path: name)
     let found = try Tokenizer(of: checkpoint)
     let texts = try Self.texts().filter { $0 != Self.literalSpace }

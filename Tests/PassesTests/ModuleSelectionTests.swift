@@ -1,4 +1,5 @@
 import Passes
+import TestSupport
 import Testing
 
 @Suite struct ModuleSelectionTests {
@@ -64,9 +65,9 @@ import Testing
     let pass = try parsePass("quantize: {ignore: [lm_head, up_prj]}")
     let options = try #require(pass.options(of: QuantizePass.self))
     let selection = ModuleSelection(targets: options.targets, ignore: options.ignore)
+    let place = "recipes/r.yaml: line 4: key 'passes.0.quantize.ignore.1': "
     #expect(
       message { _ = try selection.select(from: Self.modules) }
-        == "recipes/r.yaml: line 4: key 'passes.0.quantize.ignore.1': "
-        + "pattern 'up_prj' matches no module, the nearest is 'model.layers.0.mlp.up_proj'")
+        .says(place + "… 'up_prj' … nearest … 'model.layers.0.mlp.up_proj' …"))
   }
 }

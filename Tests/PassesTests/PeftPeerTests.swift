@@ -48,6 +48,47 @@ struct PeftPeerTests {
     #expect(relativeError(try bench.input.logits(sampleTokens), expected) > 0.01, "the adapter does nothing")
   }
 
+  @Test func `PEFT finds the modules of a model inside a larger one, and we find its own`() throws {
+    let folder = try TemporaryFolder()
+    let fixture = try FamilyFixture("gemma3-wrapped")
+    let base = try fixture.write(to: folder.path("model"), dtype: .f32)
+    func run(_ pass: PassOptions, to name: String) throws -> Checkpoint {
+      let recipe = Recipe(
+        input: PathOption(base.path), output: PathOption(folder.path(name)), passes: [pass])
+      _ = try Pipeline(recipe, Pipeline.Options(version: "0.0.0")).run()
+      return try Checkpoint.open(path: folder.path(name))
+    }
+    let attached = try run(
+      .attach(
+        AttachOptions {
+          $0.kind = .dense
+          $0.rank = 4
+        }), to: "attached")
+    // Loads what we wrote, moves it, and saves it as PEFT does.
+    let path = folder.path("logits.safetensors")
+    try runPeft(
+      """
+      from transformers import AutoModelForImageTextToText
+      from peft import PeftModel
+      base = AutoModelForImageTextToText.from_pretrained(sys.argv[1], dtype=torch.float32)
+      model = PeftModel.from_pretrained(base, sys.argv[2]).eval()
+      torch.manual_seed(1)
+      for name, parameter in model.named_parameters():
+        if "lora_B" in name: parameter.data.normal_(0, 0.3)
+      model.save_pretrained(sys.argv[3])
+      tokens = torch.tensor([[int(t) for t in sys.argv[5].split(",")]])
+      with torch.no_grad():
+        save_file({"logits": model(input_ids=tokens).logits[0].contiguous()}, sys.argv[4])
+      """,
+      base.path, attached.path, folder.path("adapter"), path,
+      fixture.tokens.map(String.init).joined(separator: ","))
+    let merge = MergeOptions { $0.adapter = AdapterSource(path: PathOption(folder.path("adapter"))) }
+    let merged = try run(.merge(merge), to: "merged")
+    let expected = try Fixtures.floats("logits", in: try Checkpoint.open(path: path))
+    #expect(relativeError(try merged.logits(fixture.tokens), expected) < Self.tolerance)
+    #expect(relativeError(try base.logits(fixture.tokens), expected) > 0.01, "the adapter does nothing")
+  }
+
   @Test func `PEFT's pooled forward gives the update that we merge`() throws {
     let bench = try Workbench()
     let attached = try bench.run(

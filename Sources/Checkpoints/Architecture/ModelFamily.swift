@@ -24,8 +24,8 @@ package struct ModelFamily: Sendable, Equatable {
   package var understoodKeys: Set<String> = []
   /// Keys that the family ignores although they mean something in other families.
   package var ignoredKeys: Set<String> = []
-  /// What mlx-lm's program of the family computes; nil if that is not known.
-  package var mlx: MLXProgram?
+  /// What mlx-lm's program of the family computes.
+  package var mlx = MLXProgram()
   /// Describes the model of a configuration.
   package let describe: @Sendable (DecoderSizes, ConfigurationKeys) throws(FormatError) -> ModelDescription
 

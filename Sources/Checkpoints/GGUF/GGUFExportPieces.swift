@@ -22,9 +22,13 @@ struct GGUFExportPieces {
     }
   }
 
+  /// What texts with the character U+2581 are read as, which user-defined tokens match no more.
+  static let literalSpaceNotice =
+    "llama.cpp reads runs of the character U+2581 in a text one by one, so that their tokens differ"
+
   /// The texts that llama.cpp tokenizes differently.
   var notices: [String] {
-    var notices: [String] = []
+    var notices = addedTokenNotices
     if let exception = form.exception {
       notices.append("llama.cpp puts a space before \(exception), so that their tokens differ")
     }
@@ -32,6 +36,28 @@ struct GGUFExportPieces {
       notices.append("llama.cpp takes runs of spaces out of a text first, so that tokens beside them differ")
     }
     return notices
+  }
+
+  /// The texts with added tokens that llama.cpp tokenizes differently, whatever its model.
+  var addedTokenNotices: [String] {
+    var notices: [String] = []
+    if tokens.contains(where: { $0.kind == .userDefined && $0.text.contains(SentencePieceForm.space) }) {
+      notices.append(Self.literalSpaceNotice)
+    }
+    if let token = tokenAfterSpaces {
+      notices.append(
+        "llama.cpp finds '\(token)' everywhere in a text, not only after a space or at the beginning, "
+          + "so that tokens beside it differ")
+    }
+    return notices
+  }
+
+  /// The first added token that is looked for together with the space put before a text.
+  private var tokenAfterSpaces: String? {
+    // Metaspace puts its spaces after the added tokens were found.
+    guard form.addsPrefixSpace, file.json["normalizer"]?.isNull == false else { return nil }
+    let tokens = file.json["added_tokens"]?.array ?? []
+    return tokens.first { $0["normalized"]?.bool == true }?["content"]?.string
   }
 
   /// Whether merging makes the added tokens of several spaces before it joins a space to anything else.

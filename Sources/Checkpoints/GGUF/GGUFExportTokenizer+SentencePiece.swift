@@ -64,6 +64,11 @@ extension GGUFExportTokenizer {
       notices.append(
         "llama.cpp takes user-defined tokens out of a text first, so that tokens beside them differ")
     }
+    if file.pieces.contains(where: {
+      $0.kind == .userDefined && $0.text.contains(SentencePieceForm.space)
+    }) {
+      notices.append(GGUFExportPieces.literalSpaceNotice)
+    }
     if !settings.prefixesEveryText, settings.addsDummyPrefix, file.normalization.addsDummyPrefix {
       notices.append(
         "llama.cpp puts a space before texts after a special token, so that their tokens differ")
@@ -73,7 +78,7 @@ extension GGUFExportTokenizer {
 
   /// llama.cpp finds user-defined tokens in the text as it is, where a space is a space.
   private static func text(of piece: SentencePiece) -> String {
-    piece.kind == .userDefined ? piece.text.replacing("\u{2581}", with: " ") : piece.text
+    piece.kind == .userDefined ? piece.text.replacing(SentencePieceForm.space, with: " ") : piece.text
   }
 
   private static func requireRepresentable(

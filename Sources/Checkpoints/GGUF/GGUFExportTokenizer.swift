@@ -40,7 +40,7 @@ package struct GGUFExportTokenizer: Sendable {
       let isGemma4 = configuration["model_type"]?.string?.hasPrefix("gemma4") == true
       let pieces = GGUFExportPieces(file: file, tokens: tokens, form: form)
       members = isGemma4 ? try pieces.gemma4Members() : try pieces.llamaMembers()
-      notices = isGemma4 ? [] : pieces.notices
+      notices = isGemma4 ? pieces.addedTokenNotices : pieces.notices
     } else {
       members = [
         .init("tokenizer.ggml.model", .string("gpt2")),

@@ -1,12 +1,9 @@
 /// An adapter that stays beside the weights of a checkpoint, with one kind, one rank and one alpha for all
 /// modules.
 extension PeftAdapter {
-  /// The name in a PEFT file for a tensor of a checkpoint.
-  static func fileName(_ checkpointName: String) -> String { PeftTensorName.prefix + checkpointName }
-
-  /// The name in a checkpoint for a tensor of a PEFT file.
-  static func checkpointName(_ fileName: String) -> String {
-    String(fileName.dropFirst(PeftTensorName.prefix.count))
+  /// The name in a checkpoint for a tensor of the file.
+  func checkpointName(_ fileName: String) -> String {
+    naming.inCheckpoint(String(fileName.dropFirst(PeftTensorName.prefix.count)))
   }
 
   /// What the tensors mean, if that is the same for all modules.
@@ -81,7 +78,7 @@ extension PeftAdapter {
     for module in modules {
       guard let parameters = quantization[module.name], parameters.groupSize != groupSize else { continue }
       throw FormatError(
-        file.path, at: "tensor '\(Self.checkpointName(module.loraA.name))'",
+        file.path, at: "tensor '\(checkpointName(module.loraA.name))'",
         .malformed("pools groups of \(groupSize) columns, the module's groups are of \(parameters.groupSize)")
       )
     }

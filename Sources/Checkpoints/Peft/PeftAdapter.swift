@@ -10,9 +10,11 @@ public struct PeftAdapter: Sendable {
   /// The tensors, with the names of the file and in its order.
   public let tensors: [TensorInfo]
   /// The modules that have an adapter, in the order of the file.
-  package let modules: [PeftModule]
+  package private(set) var modules: [PeftModule]
   /// The tensors that replace tensors of the base.
-  package let replacements: [PeftReplacement]
+  package private(set) var replacements: [PeftReplacement]
+  /// How the names of the file become those of the base.
+  private(set) var naming = PeftNaming.same
   let configuration: PeftConfiguration
   let file: SafetensorsFile
   private let store: SafetensorsStore
@@ -78,8 +80,35 @@ public struct PeftAdapter: Sendable {
   /// - Throws: `FormatError` when there is no such tensor.
   public func bytes(of tensor: TensorInfo) throws -> TensorBytes { try store.bytes(of: tensor) }
 
-  /// A test for the names of modules that the configuration adapts.
-  package func targetMatcher() -> (String) -> Bool { configuration.targets.matcher() }
+  /// The same adapter with the names that its modules and tensors have in a checkpoint.
+  ///
+  /// - Parameter isThere: Whether the checkpoint has a tensor of a name.
+  /// - Returns: The adapter; names without a place stay as they are.
+  /// - Throws: `FormatError` when two modules get the same name.
+  package func named(as isThere: (String) -> Bool) throws(FormatError) -> PeftAdapter {
+    var result = self
+    let changed = modules.map { ModuleTensor.weight.name(of: $0.name) } + replacements.map(\.name)
+    let naming = PeftNaming.matching(changed, isThere)
+    result.naming = naming
+    result.modules = modules.map { $0.renamed(naming.inCheckpoint($0.name)) }
+    result.replacements = replacements.map {
+      PeftReplacement(name: naming.inCheckpoint($0.name), tensor: $0.tensor)
+    }
+    var names: Set<String> = []
+    for (name, tensor) in result.modules.map({ ($0.name, $0.loraA) })
+      + result.replacements.map({ ($0.name, $0.tensor) }) where !names.insert(name).inserted
+    {
+      throw FormatError(
+        file.path, at: "tensor '\(tensor.name)'", .malformed("is the second one for '\(name)'"))
+    }
+    return result
+  }
+
+  /// A test for the names of modules of the base that the configuration adapts.
+  package func targetMatcher() -> (String) -> Bool {
+    let matches = configuration.targets.matcher()
+    return { [naming] name in naming.inTransformers(name).map(matches) ?? false }
+  }
 
   /// The names and endings that the configuration lists as targets; empty when it has an expression.
   package var targetNames: [String] {

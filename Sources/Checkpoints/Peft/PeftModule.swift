@@ -42,6 +42,13 @@ package struct PeftModule: Sendable, Equatable {
   package let magnitude: TensorInfo?
   /// The bias of B, `[out]`; its part of the update is `scaling · bias`.
   package let bias: TensorInfo?
+
+  /// The same adapter for a module of another name.
+  func renamed(_ name: String) -> PeftModule {
+    PeftModule(
+      name: name, isEmbedding: isEmbedding, rank: rank, alpha: alpha, scaling: scaling, loraA: loraA,
+      loraB: loraB, magnitude: magnitude, bias: bias)
+  }
 }
 
 /// A tensor of an adapter that replaces a tensor of the base.

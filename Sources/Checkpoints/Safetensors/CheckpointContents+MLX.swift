@@ -34,14 +34,21 @@ extension CheckpointContents {
   ///   - path: The path of the file.
   /// - Returns: The changed contents; those of a family that is not understood get Llama's keys.
   func configurationForMLX(_ configuration: JSONValue, path: String) -> JSONValue {
-    guard let model = try? ModelConfiguration(configuration, path: path), let program = model.family.mlx
-    else { return plainConfigurationForMLX(configuration) }
+    guard let model = try? ModelConfiguration(configuration, path: path) else {
+      return plainConfigurationForMLX(configuration)
+    }
+    let program = model.family.mlx
     let layout = ModelLayout(model) { name in tensors.contains { $0.name == name } }
     let hasHead = tensors.contains { $0.name == layout.head.name }
-    guard model.isNested, let text = configuration["text_config"] else {
+    var result = configuration
+    var text = configuration
+    if model.isNested, let part = configuration["text_config"] {
+      text = part
+    } else if program.isNested, let wrapper = model.family.wrappers.first {
+      result.set("model_type", to: .string(wrapper))
+    } else {
       return model.keysForMLX(configuration, program, hasHead: hasHead)
     }
-    var result = configuration
     result.set("text_config", to: model.keysForMLX(text, program, hasHead: hasHead))
     result.set("vocab_size", to: .integer(model.vocabularySize))
     return result

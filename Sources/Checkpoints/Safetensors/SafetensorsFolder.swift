@@ -16,8 +16,9 @@ enum SafetensorsFolder {
     var store = SafetensorsStore(path: path, access: access)
     try addWeights(of: path, names, access, to: &store)
     let base = store.tensors
-    let adapter = try openAdapter(of: path, names, access)
-    if let adapter { try store.add(adapter.file, rename: PeftAdapter.checkpointName) }
+    let positions = store.positions
+    let adapter = try openAdapter(of: path, names, access)?.named { positions[$0] != nil }
+    if let adapter { try store.add(adapter.file, rename: adapter.checkpointName) }
     let configuration = try configuration(of: path, names)
     var contents = CheckpointContents(
       tensors: store.tensors,
@@ -32,9 +33,9 @@ enum SafetensorsFolder {
       contents.quantization = try quantization(of: path, configuration, base)
     }
     // Translated or renamed contents have other tensors than the files.
-    let positions = contents.tensors == store.tensors ? store.positions : nil
+    let indices = contents.tensors == store.tensors ? store.positions : nil
     let stored = Checkpoint(
-      path: path, format: .safetensors, contents: contents, store: source, indexByName: positions)
+      path: path, format: .safetensors, contents: contents, store: source, indexByName: indices)
     let checkpoint = try stored.separatingStackedExperts(configuration)
     try checkpoint.contents.validateQuantization(path: path)
     try adapter?.checkGroups(checkpoint.contents.quantization)

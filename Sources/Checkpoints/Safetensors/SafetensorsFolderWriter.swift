@@ -10,6 +10,7 @@ package final class SafetensorsFolderWriter: MetadataLastWriter {
   private let folder: String
   private let shards: SafetensorsShards
   private let adapterTensors: [TensorInfo]
+  private let naming: PeftNaming
   private let isForMLX: Bool
   private var outputs: [Int: SafetensorsOutput] = [:]
   private var adapterOutput: SafetensorsOutput?
@@ -43,6 +44,7 @@ package final class SafetensorsFolderWriter: MetadataLastWriter {
       ModuleTensor.loraA.module(of: tensor.name) != nil || ModuleTensor.loraB.module(of: tensor.name) != nil
     }
     adapterTensors = contents.tensors.filter(isAdapter)
+    naming = PeftNaming.written(for: contents.tensors)
     shards = SafetensorsShards(contents.tensors.filter { !isAdapter($0) }, byteLimit: shardByteLimit)
     try FileSystem.createFolder(folder)
     try writeAdapterConfiguration()
@@ -82,7 +84,7 @@ package final class SafetensorsFolderWriter: MetadataLastWriter {
       try output.write(tensor.name, bytes)
       if output.isComplete { outputs[shard] = nil }
     } else {
-      try openedAdapterOutput().write(PeftAdapter.fileName(tensor.name), bytes)
+      try openedAdapterOutput().write(peftName(tensor.name), bytes)
     }
   }
 
@@ -151,13 +153,18 @@ extension SafetensorsFolderWriter {
     try write(text, to: PeftAdapter.configurationName)
   }
 
-  /// The columns of each A, and the group size of a pooled adapter.
+  /// The name of a tensor in the adapter's file.
+  private func peftName(_ name: String) -> String {
+    PeftTensorName.prefix + (naming.inTransformers(name) ?? name)
+  }
+
+  /// The columns of each A by its module in transformers, and the group size of a pooled adapter.
   private func adapterGroupCounts() throws -> (columns: [String: Int], groupSize: Int?) {
     var columns: [String: Int] = [:]
     var groupSizes: Set<Int> = []
     for tensor in adapterTensors {
       guard let module = ModuleTensor.loraA.module(of: tensor.name) else { continue }
-      columns[module] = tensor.shape[1]
+      columns[naming.inTransformers(module) ?? module] = tensor.shape[1]
       if let parameters = contents.quantization[module] { groupSizes.insert(parameters.groupSize) }
     }
     guard contents.adapter?.kind == .pooled else { return (columns, nil) }
@@ -172,7 +179,7 @@ extension SafetensorsFolderWriter {
   private func openedAdapterOutput() throws -> SafetensorsOutput {
     if let adapterOutput { return adapterOutput }
     let renamed = adapterTensors.map {
-      TensorInfo(name: PeftAdapter.fileName($0.name), dtype: $0.dtype, shape: $0.shape)
+      TensorInfo(name: peftName($0.name), dtype: $0.dtype, shape: $0.shape)
     }
     let output = try SafetensorsOutput(
       creating: folder + "/" + PeftAdapter.tensorsName, renamed, format: "pt")

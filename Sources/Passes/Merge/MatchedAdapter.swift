@@ -26,7 +26,7 @@ struct MatchedAdapter {
   ///   differ from its modules; `PassError.notExact` when it changes only one of two places that share a
   ///   tensor of the base.
   init(_ source: AdapterSource, base: Checkpoint) throws {
-    adapter = try PeftAdapter.open(source.path.resolved)
+    adapter = try PeftAdapter.open(source.path.resolved).named { base.tensor(named: $0) != nil }
     self.base = base
     pooling = source.pooling
     let tie = try TiedHead(of: base)

@@ -129,6 +129,11 @@ struct MLXPeerTests {
     "cohere2": ["head_dim", "logit_scale", "sliding_window_pattern", "rope_theta"],
     "gpt-neox": ["rotary_pct", "rotary_emb_base", "layer_norm_eps"], "llama": ["rope_scaling", "rope_theta"],
     "llama-yarn": ["rope_scaling"], "olmo2": ["rope_theta"],
+    "qwen3.5": ["rope_parameters", "full_attention_interval", "head_dim", "linear_num_value_heads"],
+    "qwen3.5-moe": ["rope_parameters", "num_experts", "num_experts_per_tok", "norm_topk_prob"],
+    "lfm2": ["block_dim", "block_ff_dim", "conv_bias", "conv_L_cache", "full_attn_idxs", "rope_theta"],
+    "gemma4": ["global_head_dim", "num_global_key_value_heads", "num_kv_shared_layers"],
+    "gemma4-ple": ["hidden_size_per_layer_input", "vocab_size_per_layer_input", "layer_types"],
   ]
 
   private let folder: TemporaryFolder
@@ -139,16 +144,8 @@ struct MLXPeerTests {
     try ModelConfiguration(of: checkpoint).requireMLX(checkpoint.contents, path: "out")
   }
 
-  @Test(arguments: FamilyFixture.denseNames, FamilyFixture.Spelling.allCases)
-  func `is refused by the name of what MLX ignores, or states what MLX needs`(
-    name: String, spelling: FamilyFixture.Spelling
-  ) throws {
-    let model = try FamilyFixture(name).write(to: folder.path("model"), spelling)
-    if let obstacle = Self.obstacles[name] {
-      #expect(#expect(throws: FormatError.self) { try requireMLX(model) }?.place == obstacle)
-      return
-    }
-    try requireMLX(model)
+  /// Writes a checkpoint for MLX, checks that it is still the same model, and returns the keys of the model.
+  private func keysForMLX(_ model: Checkpoint) throws -> JSONValue {
     let writer = try SafetensorsFolderWriter(model.contents, folder: folder.path("out"), isForMLX: true)
     for tensor in model.contents.tensors {
       try model.bytes(of: tensor.name).withSpan { try writer.write(tensor, $0) }
@@ -160,11 +157,26 @@ struct MLXPeerTests {
     let written = try Checkpoint.open(path: folder.path("out"))
     let (before, after) = (try ModelConfiguration(of: model), try ModelConfiguration(of: written))
     #expect(after.description == before.description && after.sizes == before.sizes)
-    var json = try JSONValue(contentsOf: folder.path("out/config.json"))
-    if before.isNested {
-      #expect(json["vocab_size"]?.integer == before.vocabularySize)
-      json = try #require(json["text_config"])
+    #expect(after.notices == before.notices)
+    let json = try JSONValue(contentsOf: folder.path("out/config.json"))
+    guard after.isNested else { return json }
+    #expect(json["vocab_size"]?.integer == before.vocabularySize)
+    return try #require(json["text_config"])
+  }
+
+  @Test(
+    arguments: FamilyFixture.denseNames + ["gemma4", "gemma4-ple", "lfm2", "qwen3.5", "qwen3.5-moe"],
+    FamilyFixture.Spelling.allCases)
+  func `is refused by the name of what MLX ignores, or states what MLX needs`(
+    name: String, spelling: FamilyFixture.Spelling
+  ) throws {
+    let model = try FamilyFixture(name).write(to: folder.path("model"), spelling).stackingExpertsForMLX()
+    if let obstacle = Self.obstacles[name] {
+      #expect(#expect(throws: FormatError.self) { try requireMLX(model) }?.place == obstacle)
+      return
     }
+    try requireMLX(model)
+    let json = try keysForMLX(model)
     let common = ["model_type", "num_key_value_heads", "max_position_embeddings", "tie_word_embeddings"]
     for key in common + (Self.neededKeys[name] ?? []) {
       #expect(json[key].map { !$0.isNull } == true, "\(key)")
@@ -201,10 +213,88 @@ struct MLXPeerTests {
     #expect(error?.place == "key '\(key == "use_sliding_window" ? "sliding_window" : key)'")
   }
 
-  @Test func `what was not compared with MLX has a notice`() throws {
-    for (model, count) in [(try FamilyModel.qwen3_5Moe(), 1), (try FamilyModel.gptOss(), 0)] {
-      let configuration = try ModelConfiguration(model.configuration, path: "config.json")
-      #expect(configuration.noticesForMLX.count == count)
+  /// What mlx-lm's programs of the newest families do not compute, with changed keys.
+  @Test(arguments: [
+    ("qwen3.5", "layer_types", #"["full_attention", "linear_attention"]"#, "layer_types"),
+    ("qwen3.5", "layer_types", #"["linear_attention", "linear_attention"]"#, "layer_types"),
+    ("qwen3.5", "linear_conv_kernel_dim", "1", "linear_conv_kernel_dim"),
+    ("qwen3.5-moe", "layer_types", #"["full_attention", "full_attention"]"#, "layer_types"),
+    ("lfm2", "full_attn_idxs", "[0, 1]", "layer_types"),
+    ("lfm2", "full_attn_idxs", "[]", "layer_types"),
+    ("lfm2", "rope_scaling", #"{"type": "linear", "factor": 2}"#, "rope_scaling"),
+    ("lfm2", "head_dim", "32", "head_dim"),
+    (
+      "gemma4", "rope_parameters", #"{"rope_type": "dynamic", "factor": 2, "rope_theta": 1e6}"#,
+      "rope_scaling"
+    ),
+    ("gemma4", "attention_k_eq_v", "false", nil),
+    (
+      "gemma4-ple", "per_layer_config",
+      #"{"1": {"head_dim": 32, "num_key_value_heads": 1}, "3": {"head_dim": 32, "num_key_value_heads": 1}}"#,
+      "per_layer_config"
+    ),
+    ("gemma4-ple", "sliding_window", "null", "per_layer_config"),
+    ("llama", "hidden_act", #""gelu""#, "hidden_act"), ("gpt-neox", "hidden_act", #""gelu_fast""#, nil),
+  ])
+  func `what is not that of MLX's program is refused by its key`(
+    name: String, key: String, value: String, place: String?
+  ) throws {
+    var configuration = try FamilyFixture(name).configuration()
+    configuration.set(key, to: try JSONValue(parsing: Array(value.utf8)))
+    var model = try FamilyModel(configuration.compactText)
+    model.prefix = name == "gpt-neox" ? "gpt_neox." : "model."
+    let checkpoint = try model.write(to: folder.path("model")).stackingExpertsForMLX()
+    guard let place else { return try requireMLX(checkpoint) }
+    let error = #expect(throws: FormatError.self) { try requireMLX(checkpoint) }
+    #expect(error?.place == "key '\(place)'")
+    guard case .notExact = error?.problem else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+  }
+
+  @Test(arguments: ["model.language_model.", "language_model.model.", "model."])
+  func `a model inside Gemma 4 is found by its prefix`(prefix: String) throws {
+    let text = try FamilyFixture("gemma4").configuration().compactText
+    var model = try FamilyModel(#"{"model_type": "gemma4", "text_config": \#(text)}"#)
+    model.prefix = prefix
+    let checkpoint = try model.write(to: folder.path("model"))
+    guard prefix == "model." else { return try requireMLX(checkpoint) }
+    #expect(
+      #expect(throws: FormatError.self) { try requireMLX(checkpoint) }?.place
+        == "tensor 'model.embed_tokens.weight'")
+  }
+
+  @Test func `the older spelling of the wavelengths becomes that of MLX`() throws {
+    let model = try FamilyFixture("qwen3.5-moe").write(to: folder.path("model")) { configuration in
+      configuration = .object((configuration.object ?? []).filter { $0.key != "rope_parameters" })
+      configuration.set("rope_theta", to: .integer(5000))
+      configuration.set("partial_rotary_factor", to: .double(0.5))
+      configuration.set(
+        "rope_scaling", to: .object([.init("type", .string("linear")), .init("factor", .integer(2))]))
+    }
+    let keys = try keysForMLX(model.stackingExpertsForMLX())
+    #expect(keys["rope_scaling"] == nil)
+    let parameters = try #require(keys["rope_parameters"])
+    #expect(parameters["rope_theta"]?.double == 5000 && parameters["partial_rotary_factor"]?.double == 0.5)
+    #expect(parameters["type"]?.string == "linear" && parameters["factor"]?.double == 2)
+  }
+
+  @Test func `Qwen 3_5 without a larger model gets the type and the place that MLX knows`() throws {
+    let model = try FamilyFixture("qwen3.5").write(to: folder.path("model"))
+    _ = try keysForMLX(model)
+    let json = try JSONValue(contentsOf: folder.path("out/config.json"))
+    #expect(json["model_type"]?.string == "qwen3_5")
+    #expect(json["text_config"]?["model_type"]?.string == "qwen3_5_text")
+  }
+
+  @Test func `the tokens of images, which MLX reads as their own, have a notice`() throws {
+    for (token, count) in [(5, 1), (5000, 0)] {
+      var configuration = try FamilyFixture("gemma4").configuration()
+      configuration.set("image_token_id", to: .integer(token))
+      let model = try ModelConfiguration(configuration, path: "config.json")
+      #expect(model.noticesForMLX.count == count)
+      #expect(model.noticesForMLX.allSatisfy { $0.contains("\(token)") })
     }
   }
 

@@ -107,7 +107,7 @@ import Testing
   @Test func `refuses a file beside an index of others`() throws {
     try writeShards(index: #"{"weight_map": {"a": "one.safetensors"}}"#)
     try folder.write("model.safetensors", safetensors("{}"))
-    #expect(openMessage() == ": has model.safetensors and an index of other files; one of them must go")
+    #expect(openMessage().says(": … model.safetensors … index … other files …"))
   }
 
   @Test(arguments: [
@@ -145,9 +145,7 @@ import Testing
     try outside.write("w.safetensors", safetensors("{}"))
     try FileManager.default.createSymbolicLink(
       atPath: folder.path("model.safetensors"), withDestinationPath: outside.path("w.safetensors"))
-    #expect(
-      openMessage()
-        == "/model.safetensors: is a link that leaves the folder; a copy of the file is needed there")
+    #expect(openMessage().says("/model.safetensors: … link … leaves the folder …"))
   }
 
   @Test func `follows a link inside the folder`() throws {
@@ -185,6 +183,6 @@ import Testing
 
   @Test func `refuses a pipe without waiting for it`() throws {
     #expect(mkfifo(folder.path("model.safetensors"), 0o600) == 0)
-    #expect(openMessage() == "/model.safetensors: is not a regular file")
+    #expect(openMessage().says("/model.safetensors: … not a regular file …"))
   }
 }

@@ -43,8 +43,57 @@ extension ModelFamily {
     ]
     family.gguf.listedSizes = [GGUFKeyNames.keyValueHeadCount, GGUFKeyNames.feedForwardLength]
     family.gguf.ownKeys = [.gemma4]
+    family.mlx = MLXProgram {
+      $0.windows = .layerTypes
+      $0.scalings = .proportional
+      $0.biases = .none
+      $0.nestedPrefixes = ["model.language_model.", "language_model.model."]
+      $0.rotaryKeys = .parametersByKind
+      $0.assumptions = [
+        JSONValue.Member("attention_k_eq_v", .bool(false)),
+        JSONValue.Member("num_kv_shared_layers", .integer(0)),
+        JSONValue.Member("use_double_wide_mlp", .bool(false)),
+        JSONValue.Member("vocab_size_per_layer_input", .integer(262_144)),
+        JSONValue.Member("final_logit_softcapping", .null),
+      ]
+      $0.settings = { model throws(MLXObstacle) in try model.layerKeysForMLX() }
+    }
     return family
   }()
+}
+
+extension ModelConfiguration {
+  /// The layers' heads, windows and inputs, as mlx-lm knows them.
+  ///
+  /// - Throws: `MLXObstacle` when layers of one kind have different heads, or with experts.
+  fileprivate func layerKeysForMLX() throws(MLXObstacle) -> [JSONValue.Member] {
+    guard description.layers.allSatisfy({ $0.experts == nil }) else {
+      throw MLXObstacle("key 'enable_moe_block'", "was not compared with experts")
+    }
+    let layers = description.attentions
+    let global = layers.filter { $0.attention.window == nil }
+    let headSize = global.first?.attention.headSize ?? sizes.headSize
+    let headCount = global.first?.attention.keyValueHeadCount ?? sizes.keyValueHeadCount
+    let keysAreValues = description.layers.contains { layer in
+      layer.parts.flatMap(\.operations).contains { if case .columns = $0 { true } else { false } }
+    }
+    let isUniform = global.allSatisfy {
+      $0.attention.headSize == headSize && $0.attention.keyValueHeadCount == headCount
+        && $0.rotary?.parameters == global[0].rotary?.parameters
+    }
+    guard isUniform, keysAreValues || headCount == sizes.keyValueHeadCount else {
+      throw MLXObstacle("key 'per_layer_config'", "has heads of one kind in all layers that see everything")
+    }
+    let kinds = layers.map { $0.attention.window == nil ? "full_attention" : "sliding_attention" }
+    return [
+      JSONValue.Member("layer_types", .array(kinds.map { .string($0) })),
+      JSONValue.Member("global_head_dim", .integer(headSize)),
+      JSONValue.Member("num_global_key_value_heads", .integer(headCount)),
+      JSONValue.Member(
+        "hidden_size_per_layer_input",
+        .integer((description.layerInputs?.totalWidth ?? 0) / description.layers.count)),
+    ]
+  }
 }
 
 /// The attention of one layer of Gemma 4.

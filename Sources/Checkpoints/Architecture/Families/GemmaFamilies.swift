@@ -124,7 +124,7 @@ extension ModelFamily {
       $0.windows = .pattern
       $0.biases = .none
       $0.boundsLogits = false
-      $0.nestedPrefix = "language_model.model."
+      $0.nestedPrefixes = ["language_model.model."]
       $0.windowedThetaKey = "rope_local_base_freq"
       $0.assumptions = [JSONValue.Member("query_pre_attn_scalar", .integer(256))]
     }

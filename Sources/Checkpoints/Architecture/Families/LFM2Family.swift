@@ -34,8 +34,41 @@ extension ModelFamily {
     family.ignoredKeys = ["conv_dim", "conv_dim_out", "conv_use_xavier_init"]
     family.gguf.listedSizes = [GGUFKeyNames.keyValueHeadCount]
     family.gguf.ownKeys = [.shortConvolutions]
+    family.mlx = MLXProgram {
+      $0.heads = .embeddingOnly
+      $0.scalings = .none
+      $0.readsHeadSize = false
+      $0.assumptions = [
+        JSONValue.Member("conv_bias", .bool(false)), JSONValue.Member("conv_L_cache", .integer(3)),
+        JSONValue.Member("block_multiple_of", .integer(256)),
+        JSONValue.Member("block_ffn_dim_multiplier", .double(1)),
+      ]
+      $0.settings = { model throws(MLXObstacle) in try model.convolutionKeysForMLX() }
+    }
     return family
   }()
+}
+
+extension ModelConfiguration {
+  /// The widths and the layers with attention, as mlx-lm requires them.
+  ///
+  /// - Throws: `MLXObstacle` when all layers are of one kind.
+  fileprivate func convolutionKeysForMLX() throws(MLXObstacle) -> [JSONValue.Member] {
+    let attending = description.layers.indices.filter { layer in
+      description.layers[layer].parts.flatMap(\.operations).contains {
+        if case .attention = $0 { true } else { false }
+      }
+    }
+    guard !attending.isEmpty, attending.count < layerCount else {
+      throw MLXObstacle("key 'layer_types'", "needs layers with attention and layers without")
+    }
+    return [
+      JSONValue.Member("block_dim", .integer(hiddenSize)),
+      JSONValue.Member("block_auto_adjust_ff_dim", .bool(false)),
+      JSONValue.Member("block_ff_dim", .integer(intermediateSize)),
+      JSONValue.Member("full_attn_idxs", .array(attending.map { .integer($0) })),
+    ]
+  }
 }
 
 extension ConfigurationKeys {

@@ -35,6 +35,15 @@ extension ModelFamily {
       .experts(
         GGUFOwnKeys.ExpertNames(
           width: "moe_intermediate_size", sharedWidth: "shared_expert_intermediate_size")))
+    family.mlx.aliases = [("num_experts", "num_local_experts")]
+    family.mlx.assumptions += [
+      JSONValue.Member("num_experts", .integer(256)), JSONValue.Member("num_experts_per_tok", .integer(8)),
+      JSONValue.Member("moe_intermediate_size", .integer(512)),
+      JSONValue.Member("shared_expert_intermediate_size", .integer(512)),
+    ]
+    family.mlx.settings = { model throws(MLXObstacle) in
+      try model.description.stateKeysForMLX() + [JSONValue.Member("norm_topk_prob", .bool(true))]
+    }
     return family
   }()
 
@@ -80,7 +89,42 @@ extension ModelFamily {
     family.gguf.hasOwnHeadSize = true
     family.gguf.turnedShareKey = "partial_rotary_factor"
     family.gguf.ownKeys = [.deltaNets]
+    family.mlx = MLXProgram {
+      $0.isNested = true
+      $0.rotaryKeys = .parameters
+      $0.shareKey = "partial_rotary_factor"
+      $0.assumptions = [
+        JSONValue.Member("attention_bias", .bool(false)),
+        JSONValue.Member("linear_num_key_heads", .integer(16)),
+        JSONValue.Member("linear_num_value_heads", .integer(32)),
+        JSONValue.Member("linear_key_head_dim", .integer(128)),
+        JSONValue.Member("linear_value_head_dim", .integer(128)),
+        JSONValue.Member("linear_conv_kernel_dim", .integer(4)),
+      ]
+      $0.settings = { model throws(MLXObstacle) in try model.description.stateKeysForMLX() }
+    }
     return family
+  }
+}
+
+extension ModelDescription {
+  /// The keys from which mlx-lm knows the layers with a state: all but every n-th.
+  ///
+  /// - Throws: `MLXObstacle` when other layers have one, or a convolution has one tap.
+  fileprivate func stateKeysForMLX() throws(MLXObstacle) -> [JSONValue.Member] {
+    let nets = layers.map { layer -> DeltaNetDescription? in
+      for case .recurrence(.deltaNet(let net)) in layer.parts.flatMap(\.operations) { return net }
+      return nil
+    }
+    let interval = (nets.firstIndex(of: nil) ?? 0) + 1
+    guard interval > 1, nets.indices.allSatisfy({ (($0 + 1) % interval == 0) == (nets[$0] == nil) }) else {
+      throw MLXObstacle("key 'layer_types'", "has states in all layers but every n-th")
+    }
+    // mlx-lm adds 1 to the norms of files whose last axis of the taps is not 1.
+    guard nets.allSatisfy({ $0.map { $0.tapCount > 1 } ?? true }) else {
+      throw MLXObstacle("key 'linear_conv_kernel_dim'", "takes norms for those of '1 + w' if it is 1")
+    }
+    return [JSONValue.Member("full_attention_interval", .integer(interval))]
   }
 }
 
