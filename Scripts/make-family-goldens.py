@@ -51,7 +51,7 @@ def values(salt, name, shape, norms_store_differences):
         size = np.float32(3) / np.sqrt(np.float32(shape[-1]))
     elif "norm" in name and name.endswith(".weight"):
         offset = np.float32(0 if norms_store_differences else 1)
-    elif name.endswith("layer_scalar"):
+    elif name.endswith(("layer_scalar", "router.scale", "per_expert_scale")):
         offset = np.float32(1)
     return offset + size * uniform(f"{salt}/{name}", int(np.prod(shape))).reshape(shape)
 
@@ -61,9 +61,8 @@ def is_text(name):
 
 
 def is_trained(config):
-    """Whether all linears of the layers are modules of their own, and layers do not share keys and values."""
-    has_experts = any(config.get(key) for key in ("num_experts", "num_local_experts"))
-    return not has_experts and not config.get("hidden_size_per_layer_input")
+    """Whether all linears of the layers are modules of their own."""
+    return not any(config.get(key) for key in ("num_experts", "num_local_experts"))
 
 
 def model_class(config):

@@ -191,6 +191,7 @@ private struct SequenceEnvironment: LayerEnvironment, Sendable {
   var layer = 0
   /// The inputs of the layers beside the stream for the new tokens; nil without them.
   var layerInputs: Matrix?
+  var held: Matrix?
 
   func product(_ group: LinearGroup, _ x: Matrix) -> Matrix {
     guard products != .independent, x.rowCount == 1 else { return group(x) }
@@ -212,7 +213,7 @@ private struct SequenceEnvironment: LayerEnvironment, Sendable {
 
   mutating func attend(_ queriesKeysValues: Matrix, _ attention: Attention) -> Matrix {
     var layer = layer
-    if case .borrows(let lender) = attention.description.sharing {
+    if case .borrows(let lender, _) = attention.description.sharing {
       layer = lender
     } else {
       keep(queriesKeysValues, attention.description)
@@ -235,7 +236,7 @@ private struct SequenceEnvironment: LayerEnvironment, Sendable {
     return Matrix(rows: x.rowCount, columns: recurrence.outputWidth, values: values)
   }
 
-  func multiply(_ x: Matrix, byLayerInput columns: Range<Int>) -> Matrix {
+  func multiply(_ x: Matrix, byLayerInput columns: Range<Int>, of model: Transformer) -> Matrix {
     guard let layerInputs else { preconditionFailure("the layers get inputs beside the stream") }
     return x.multiplied(byColumns: columns, of: layerInputs)
   }

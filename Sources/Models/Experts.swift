@@ -7,8 +7,13 @@ struct ExpertRoutes: Sendable {
   struct Expert: Sendable {
     /// The rows of the tokens, ascending.
     var tokens: [Int] = []
+    /// The shares of the expert's output that the router gives to each of `tokens`.
+    var shares: [Float] = []
+    /// The factor of all shares.
+    var factor: Float = 1
+
     /// The weight of the expert's output for each of `tokens`.
-    var weights: [Float] = []
+    var weights: [Float] { factor == 1 ? shares : shares.map { $0 * factor } }
   }
 
   /// The tokens of each expert; those of the network that every token uses come last.
@@ -28,9 +33,15 @@ extension Transformer {
     of description: ExpertsDescription, _ x: Matrix, _ layer: DecoderLayer,
     in environment: inout some LayerEnvironment
   ) -> ExpertRoutes {
-    let logits = environment.product(layer[router: description.router], x)
+    let routed = normalized(x, by: description.routing.norm, of: layer)
+    let logits = description.logits(environment.product(layer[router: description.router], routed))
     let shared = description.shared.map { environment.product(layer[router: $0.gate], x) }
-    return routes(of: description, logits: logits, sharedLogits: shared)
+    return routes(of: description, logits: logits, sharedLogits: shared, layer)
+  }
+
+  /// Applies a norm of a layer, if there is one.
+  private func normalized(_ x: Matrix, by norm: NormDescription?, of layer: DecoderLayer) -> Matrix {
+    norm.map { layer[norm: $0](x) } ?? x
   }
 
   /// Chooses the experts of each token: those of the largest logits, the first ones among equals.
@@ -39,25 +50,29 @@ extension Transformer {
   ///   - description: The experts.
   ///   - logits: The outputs of the router, `[tokens, experts]`.
   ///   - sharedLogits: The gate of the network that every token uses, `[tokens, 1]`, if there is one.
+  ///   - layer: The layer's weights.
   /// - Returns: The tokens of each expert.
   private func routes(
-    of description: ExpertsDescription, logits: Matrix, sharedLogits: Matrix?
+    of description: ExpertsDescription, logits: Matrix, sharedLogits: Matrix?, _ layer: DecoderLayer
   ) -> ExpertRoutes {
     let none = ExpertRoutes.Expert()
     var routes = ExpertRoutes(experts: [ExpertRoutes.Expert](repeating: none, count: logits.columnCount))
+    for (expert, factor) in layer[vector: description.routing.expertFactors].enumerated() {
+      routes.experts[expert].factor = factor
+    }
     for token in 0..<logits.rowCount {
       let row = Array(logits.values[logits.row(token)])
       let chosen = row.largest(description.chosenCount)
-      for (expert, weight) in zip(chosen, description.weights(of: chosen, among: row)) {
+      for (expert, share) in zip(chosen, description.shares(of: chosen, among: row)) {
         routes.experts[expert].tokens.append(token)
-        routes.experts[expert].weights.append(weight)
+        routes.experts[expert].shares.append(share)
       }
     }
     if let sharedLogits {
       var weights = sharedLogits.values
       var span = weights.mutableSpan
       sigmoid(sharedLogits.values.span, into: &span)
-      routes.experts.append(ExpertRoutes.Expert(tokens: Array(0..<logits.rowCount), weights: weights))
+      routes.experts.append(ExpertRoutes.Expert(tokens: Array(0..<logits.rowCount), shares: weights))
     }
     return routes
   }
@@ -75,6 +90,7 @@ extension Transformer {
     in environment: inout some LayerEnvironment
   ) -> Matrix {
     let routes = routes(of: description, x, layer, in: &environment)
+    let x = normalized(x, by: description.norm, of: layer)
     var result = Matrix(rows: x.rowCount, columns: x.columnCount)
     for (index, expert) in routes.experts.enumerated() where !expert.tokens.isEmpty {
       let both = environment.product(layer[.expertGateAndUp(index)], x.rows(expert.tokens))
@@ -90,7 +106,7 @@ extension Transformer {
   /// - Parameters:
   ///   - group: The linears.
   ///   - description: The experts.
-  ///   - x: The input of all experts, `[all tokens, stream]`.
+  ///   - x: The input of the operation, `[all tokens, stream]`.
   ///   - tokens: The rows of the tokens.
   ///   - layer: The layer's weights.
   /// - Returns: `[tokens, in]`.
@@ -99,7 +115,7 @@ extension Transformer {
     _ layer: DecoderLayer
   ) -> Matrix {
     guard !tokens.isEmpty else { return Matrix(rows: 0, columns: layer[group].inputCount) }
-    let rows = x.rows(tokens)
+    let rows = normalized(x.rows(tokens), by: description.norm, of: layer)
     guard case .expertDown(let expert) = group else { return rows }
     return gated(layer[.expertGateAndUp(expert)](rows), by: description.activation)
   }
@@ -111,23 +127,25 @@ extension Transformer {
   ///
   /// - Parameters:
   ///   - description: The experts.
-  ///   - x: The input, `[tokens, stream]`.
+  ///   - input: The input, `[tokens, stream]`.
   ///   - dy: The gradient of the output, `[tokens, stream]`.
   ///   - layer: The layer's weights.
   ///   - gradients: Added to.
   ///   - lend: Receives each group that a token reaches, its input and the gradient of its outputs.
   /// - Returns: `[tokens, stream]`.
   func inputGradient(
-    of description: ExpertsDescription, _ x: Matrix, _ dy: Matrix, _ layer: DecoderLayer,
+    of description: ExpertsDescription, _ input: Matrix, _ dy: Matrix, _ layer: DecoderLayer,
     _ gradients: inout LayerGradients, _ lend: (LinearGroupKind, Matrix, Matrix) -> Void
   ) -> Matrix {
     let router = layer[router: description.router]
-    let logits = router(x)
+    let routed = normalized(input, by: description.routing.norm, of: layer)
+    let logits = description.logits(router(routed))
+    let x = normalized(input, by: description.norm, of: layer)
     let sharedGate = description.shared.map { layer[router: $0.gate] }
-    let routes = routes(of: description, logits: logits, sharedLogits: sharedGate.map { $0(x) })
+    let routes = routes(of: description, logits: logits, sharedLogits: sharedGate.map { $0(x) }, layer)
     var dx = Matrix(rows: x.rowCount, columns: x.columnCount)
-    // The gradient of each weight: one column for each of the routes' experts.
-    var weightGradients = Matrix(rows: logits.rowCount, columns: routes.experts.count)
+    // The gradient of each share: one column for each of the routes' experts.
+    var shareGradients = Matrix(rows: logits.rowCount, columns: routes.experts.count)
     for (index, expert) in routes.experts.enumerated() where !expert.tokens.isEmpty {
       let (inner, outer) = (
         layer.index(of: .expertGateAndUp(index)), layer.index(of: .expertDown(index))
@@ -138,9 +156,10 @@ extension Transformer {
       let output = layer.groups[outer](inside)
       var gradient = dy.rows(expert.tokens)
       for (i, token) in expert.tokens.enumerated() {
-        let place = token * weightGradients.columnCount + index
-        weightGradients.values[place] = dot(
+        let place = token * shareGradients.columnCount + index
+        let product = dot(
           output.values.span.extracting(output.row(i)), gradient.values.span.extracting(gradient.row(i)))
+        shareGradients.values[place] = expert.factor * product
       }
       gradient.multiplyRows(by: expert.weights)
       lend(.expertDown(index), inside, gradient)
@@ -154,11 +173,21 @@ extension Transformer {
         x: rows, dy: bothGradient, gradients: &gradients.groups[inner], into: &rowsGradient)
       dx.add(rowsGradient, to: expert.tokens, weights: nil)
     }
-    add(router.inputGradient(x, description.logitGradients(weightGradients, routes, logits)), to: &dx)
-    if let sharedGate, let weights = routes.experts.last?.weights {
-      let last = weightGradients.columnCount - 1
+    if let norm = description.norm {
+      layer[norm: norm].replaceGradient(input, columns: 0..<dx.columnCount, &dx)
+    }
+    var dLogits = description.logitGradients(shareGradients, routes, logits)
+    if description.routing.factor != 1 { dLogits.multiply(by: description.routing.factor) }
+    let dRouted = router.inputGradient(routed, dLogits)
+    if let norm = description.routing.norm {
+      layer[norm: norm].addGradient(input, dRouted, to: &dx)
+    } else {
+      add(dRouted, to: &dx)
+    }
+    if let sharedGate, let weights = routes.experts.last?.shares {
+      let last = shareGradients.columnCount - 1
       let gradients = weights.indices.map { token in
-        weights[token] * (1 - weights[token]) * weightGradients.values[token * (last + 1) + last]
+        weights[token] * (1 - weights[token]) * shareGradients.values[token * (last + 1) + last]
       }
       let gradient = Matrix(rows: weights.count, columns: 1, values: gradients)
       add(sharedGate.inputGradient(x, gradient), to: &dx)
@@ -178,8 +207,14 @@ extension LinearGroup {
 }
 
 extension ExpertsDescription {
-  /// The weights of a token's chosen experts.
-  fileprivate func weights(of chosen: [Int], among logits: [Float]) -> [Float] {
+  /// The outputs of the router from the products of its matrix, `[tokens, experts]`.
+  fileprivate func logits(_ products: consuming Matrix) -> Matrix {
+    if routing.factor != 1 { products.multiply(by: routing.factor) }
+    return products
+  }
+
+  /// The shares of a token's chosen experts.
+  fileprivate func shares(of chosen: [Int], among logits: [Float]) -> [Float] {
     switch weighting {
     case .amongChosen: return softmaxed(chosen.map { logits[$0] })
     case .amongAll:
@@ -188,7 +223,7 @@ extension ExpertsDescription {
     }
   }
 
-  /// Computes the gradients of the router's outputs from those of the weights of chosen experts.
+  /// Computes the gradients of the router's outputs from those of the shares of chosen experts.
   ///
   /// - Parameters:
   ///   - gradients: `[tokens, experts or more]`, 0 for experts that were not chosen.
@@ -200,8 +235,8 @@ extension ExpertsDescription {
     switch weighting {
     case .amongChosen:
       for (index, expert) in routes.experts.prefix(shares.columnCount).enumerated() {
-        for (token, weight) in zip(expert.tokens, expert.weights) {
-          shares.values[token * shares.columnCount + index] = weight
+        for (token, share) in zip(expert.tokens, expert.shares) {
+          shares.values[token * shares.columnCount + index] = share
         }
       }
     case .amongAll:

@@ -30,14 +30,20 @@ struct LayerInputs: Sendable {
     set { projection.operands = newValue }
   }
 
-  /// Computes the inputs of all layers.
+  /// Computes the inputs of all layers, `[tokens, layers · width]`.
+  func callAsFunction(_ tokens: [Int32], _ embeddings: Matrix) -> Matrix {
+    self(tokens, embeddings, 0..<description.totalWidth)
+  }
+
+  /// Computes the inputs of some layers.
   ///
   /// - Parameters:
   ///   - tokens: Ids inside the vocabulary.
   ///   - embeddings: Their embeddings, `[tokens, hidden]`.
-  /// - Returns: `[tokens, layers · width]`.
-  func callAsFunction(_ tokens: [Int32], _ embeddings: Matrix) -> Matrix {
-    var result = projection(embeddings)
+  ///   - columns: The columns of these layers.
+  /// - Returns: `[tokens, columns]`.
+  func callAsFunction(_ tokens: [Int32], _ embeddings: Matrix, _ columns: Range<Int>) -> Matrix {
+    var result = projection(embeddings, outputs: columns)
     result.multiply(by: description.projectionFactor)
     let columnCount = result.columnCount
     norm.apply(to: &result, columns: 0..<columnCount)
@@ -46,7 +52,7 @@ struct LayerInputs: Sendable {
       ScratchPool.shared.withScratch(columnCount) { row in
         for (i, token) in rows.enumerated() {
           let id = placeholders[Int(tokens[token])] ?? Int(tokens[token])
-          table.unpack(rows: id..<id + 1, columns: 0..<columnCount, into: &row)
+          table.unpack(rows: id..<id + 1, columns: columns, into: &row)
           for j in 0..<columnCount {
             let sum = part[i * columnCount + j] + row[j] * description.tableFactor
             part[i * columnCount + j] = sum * description.factor
@@ -59,6 +65,9 @@ struct LayerInputs: Sendable {
 }
 
 extension Matrix {
+  /// Multiplies each element by that of another matrix of the same shape.
+  func multiplied(by other: Matrix) -> Matrix { multiplied(byColumns: 0..<other.columnCount, of: other) }
+
   /// Multiplies each element by that of some columns of another matrix.
   func multiplied(byColumns columns: Range<Int>, of other: Matrix) -> Matrix {
     precondition(columns.count == columnCount, "\(columns.count) factors, \(columnCount) columns")

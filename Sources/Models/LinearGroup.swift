@@ -32,13 +32,24 @@ package struct LinearGroup: Sendable {
   ///
   /// - Parameter x: `[tokens, in]`.
   /// - Returns: `[tokens, out]`, the linears' outputs side by side.
-  package func callAsFunction(_ x: Matrix) -> Matrix {
-    var y = Matrix.unspecified(rows: x.rowCount, columns: outputCount)
-    let tiles = outputTiles
+  package func callAsFunction(_ x: Matrix) -> Matrix { self(x, outputs: 0..<outputCount) }
+
+  /// Computes some outputs, adapters included.
+  ///
+  /// - Parameters:
+  ///   - x: `[tokens, in]`.
+  ///   - outputs: The columns of all outputs that are computed.
+  /// - Returns: `[tokens, outputs]`.
+  func callAsFunction(_ x: Matrix, outputs: Range<Int>) -> Matrix {
+    var y = Matrix.unspecified(rows: x.rowCount, columns: outputs.count)
+    let tiles = outputTiles(of: outputs)
     let reduced = reducedInputs(x)
     let rounded = RoundedMatrix(x, for: operands)
     let places = tiles.map {
-      MatrixTile(rows: 0..<x.rowCount, columns: columns(of: $0.linear).shifted($0.rows))
+      let columns = columns(of: $0.linear).shifted($0.rows)
+      return MatrixTile(
+        rows: 0..<x.rowCount,
+        columns: columns.lowerBound - outputs.lowerBound..<columns.upperBound - outputs.lowerBound)
     }
     var whole = y.mutableView
     parallelTiles(of: &whole, places) { index, y in
@@ -65,11 +76,14 @@ package struct LinearGroup: Sendable {
     let rows: Range<Int>
   }
 
-  /// The outputs, cut into tiles that depend on the shapes alone.
-  var outputTiles: [OutputTile] {
+  /// Some outputs, cut into tiles that depend on the shapes alone.
+  private func outputTiles(of outputs: Range<Int>) -> [OutputTile] {
     linears.indices.flatMap { index in
-      WeightTile.rows(of: linears[index].weight.rowCount, columns: min(inputCount, WeightTile.width)).map {
-        OutputTile(linear: index, rows: $0)
+      let columns = columns(of: index)
+      let own = columns.clamped(to: outputs)
+      let first = own.lowerBound - columns.lowerBound
+      return WeightTile.rows(of: own.count, columns: min(inputCount, WeightTile.width)).map {
+        OutputTile(linear: index, rows: first + $0.lowerBound..<first + $0.upperBound)
       }
     }
   }

@@ -33,16 +33,29 @@ extension Matrix {
     }
   }
 
-  /// Puts the last columns of another matrix, from a column on, to the right of this one.
-  func beside(_ other: Matrix, from start: Int) -> Matrix {
-    let added = other.columnCount - start
+  /// Adds a matrix with as many rows to some columns.
+  mutating func add(_ other: Matrix, atColumn start: Int) {
+    let (columnCount, width) = (columnCount, other.columnCount)
+    precondition(start + width <= columnCount, "columns \(start)..<\(start + width) of \(columnCount)")
+    var target = values.mutableSpan
+    parallelRows(of: &target, columnCount: columnCount, rowsPerChunk: 32) { rows, part in
+      for (i, row) in rows.enumerated() {
+        var columns = part.slice(i * columnCount + start..<i * columnCount + start + width)
+        addScaled(other.values.span.extracting(other.row(row)), scale: 1, to: &columns)
+      }
+    }
+  }
+
+  /// Puts another matrix to the right of this one.
+  func beside(_ other: Matrix) -> Matrix {
+    let added = other.columnCount
     var result = Matrix.unspecified(rows: rowCount, columns: columnCount + added)
     let (columnCount, width) = (columnCount, columnCount + added)
     var target = result.values.mutableSpan
     parallelRows(of: &target, columnCount: width, rowsPerChunk: 32) { rows, part in
       for (i, row) in rows.enumerated() {
         for j in 0..<columnCount { part[i * width + j] = values[row * columnCount + j] }
-        let from = row * other.columnCount + start
+        let from = row * added
         for j in 0..<added { part[i * width + columnCount + j] = other.values[from + j] }
       }
     }

@@ -12,8 +12,6 @@ public enum ModelError: Error, Equatable, CustomStringConvertible {
   case noToken(path: String, String)
   /// Two models cannot be compared.
   case incomparable(String)
-  /// The layers need more than the stream, so they cannot be computed one by one; the path is the checkpoint's.
-  case connectedLayers(path: String)
   /// A value is NaN or infinite where the computation needs a finite one.
   case notFinite(String)
 
@@ -28,8 +26,6 @@ public enum ModelError: Error, Equatable, CustomStringConvertible {
       "\(tokens) tokens are more than the model's context of \(limit)"
     case .noToken(let path, let kind): "\(path.escapedForDisplay): has no \(kind.escapedForDisplay)"
     case .incomparable(let reason): reason.escapedForDisplay
-    case .connectedLayers(let path):
-      "\(path.escapedForDisplay): layers that share keys and values or get inputs beside the stream are computed as a whole only; they cannot be trained or quantized with a text"
     case .notFinite(let what): "\(what.escapedForDisplay) is not finite"
     }
   }

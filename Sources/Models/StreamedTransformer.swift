@@ -43,20 +43,15 @@ package struct StreamedTransformer: Sendable {
     let length = windows.lazy.map(\.count).max() ?? 0
     let rotary = frame.rotaryTables(positions: length)
     let atOnce = frame.windowsAtOnce(length: length)
-    let inputWidth = frame.configuration.description.layerInputs?.totalWidth ?? 0
-    let width = frame.configuration.hiddenSize + inputWidth
+    let width = frame.configuration.hiddenSize + frame.configuration.description.lentWidth
     let size = max(1, blockLimit / max(4 * length * width, 1))
     for start in stride(from: 0, to: windows.count, by: size) {
       let block = start..<min(start + size, windows.count)
-      var streams = try windows[block].map { tokens in
-        let hidden = try frame.embed(tokens)
-        let inputs = frame.layerInputs?(tokens, hidden)
-        return Stream(hidden: hidden, environment: WindowEnvironment(rotary: rotary, layerInputs: inputs))
-      }
+      var streams = try windows[block].map { try frame.stream(of: $0) }
       let layerCount = frame.configuration.layerCount
       for index in 0..<layerCount {
         let layer = try layer(index)
-        streams.update(atOnce: atOnce) { frame.run(layer, &$0.hidden, in: &$0.environment) }
+        streams.update(atOnce: atOnce) { frame.run(layer, &$0, rotary: rotary) }
         progress(block.lowerBound + block.count * (index + 1) / layerCount)
       }
       for (i, stream) in streams.enumerated() {
@@ -74,16 +69,9 @@ extension StreamedTransformer {
   }
 }
 
-/// A window between two layers.
-private struct Stream: Sendable {
-  /// `[tokens, hidden]`.
-  var hidden: Matrix
-  var environment: WindowEnvironment
-}
-
-extension [Stream] {
+extension [WindowStream] {
   /// Changes every window, `count` of them in parallel.
-  fileprivate mutating func update(atOnce count: Int, _ body: @Sendable (inout Stream) -> Void) {
+  fileprivate mutating func update(atOnce count: Int, _ body: @Sendable (inout WindowStream) -> Void) {
     for start in stride(from: 0, to: self.count, by: count) {
       let part = Array(self[start..<Swift.min(start + count, self.count)])
       let changed = parallelMap(part.count) { i in

@@ -44,31 +44,44 @@ extension Transformer {
   /// - Parameters:
   ///   - layer: The layer.
   ///   - saved: The result of the layer's forward pass.
-  ///   - gradient: The gradient of the layer's output, `[tokens, hidden]`; becomes that of its input.
+  ///   - gradient: The gradient of the window after the layer; becomes that of the window before it.
   ///   - gradients: Added to.
   ///   - rotary: The same table as in the forward pass.
   ///   - lend: Receives each group, its input `[tokens, in]` and the gradient of its outputs `[tokens, out]`.
   package func backward(
-    _ layer: DecoderLayer, _ saved: LayerActivations, gradient: inout Matrix,
+    _ layer: DecoderLayer, _ saved: LayerActivations, gradient: inout StreamGradient,
     gradients: inout LayerGradients, rotary: RotaryTables,
     lending lend: (LinearGroupKind, Matrix, Matrix) -> Void = { _, _, _ in }
   ) {
-    finish(layer, &gradient)
+    finish(layer, &gradient.hidden)
     // The gradient of the sum of parts that read the same stream, while the first of them is still to come.
     var shared: Matrix?
+    // The gradient of a part that is held, after that of the part which adds it.
+    var held: Matrix?
     for (part, inputs) in zip(layer.description.parts, saved.inputs).reversed() {
-      if part.isParallel, shared == nil { shared = gradient }
-      var dy = shared ?? gradient
+      if part.isParallel, shared == nil { shared = gradient.hidden }
+      var dy = shared ?? gradient.hidden
       if !part.isParallel { shared = nil }
+      if part.isHeld {
+        guard let own = held else { preconditionFailure("no part adds the result of a held one") }
+        dy = own
+        held = nil
+      }
       for (index, operation) in part.operations.enumerated().reversed() {
         let x = operation.needsInput ? input(of: index, part, inputs, layer) : nil
         if case .norm(let norm) = operation, index == 0, let x {
           // The residual connection's gradient stays as it is and is added to in place.
-          layer[norm: norm].addGradient(x, dy, to: &gradient)
+          layer[norm: norm].addGradient(x, dy, to: &gradient.hidden)
           break
         }
-        dy = inputGradient(of: operation, x, consume dy, layer, &gradients, rotary: rotary, lend)
-        if index == 0 { add(dy, to: &gradient) }
+        if case .addHeld = operation {
+          held = dy
+        } else {
+          dy = inputGradient(
+            of: operation, x, consume dy, layer, saved.context, &gradient.lent, &gradients, rotary: rotary,
+            lend)
+        }
+        if index == 0 { add(dy, to: &gradient.hidden) }
       }
     }
   }
@@ -82,9 +95,40 @@ extension Transformer {
     case .gate(let activation): return gated(before, by: activation)
     case .activation(let activation): return activated(before, by: activation)
     case .headNorms, .linears, .separateHeads, .columns, .rotary, .attention, .recurrence, .scale,
-      .layerInput, .experts:
+      .layerInput, .experts, .addHeld:
       preconditionFailure("an input that is neither kept nor cheap")
     }
+  }
+
+  /// Computes the gradient of the input of attention, and passes those of keys and values between layers.
+  ///
+  /// - Parameters:
+  ///   - description: The attention.
+  ///   - x: Its input: queries alone if it borrows keys and values.
+  ///   - dy: The gradient of its output, `[tokens, heads · headSize]`.
+  ///   - layer: The layer's weights.
+  ///   - context: What the window had beside the stream before the layer.
+  ///   - lentGradients: The gradients of keys and values by the layer that lends them; a borrower adds to them,
+  ///     the lender takes them.
+  /// - Returns: As wide as `x`.
+  private func inputGradient(
+    of description: AttentionDescription, _ x: Matrix, _ dy: Matrix, _ layer: DecoderLayer,
+    _ context: WindowContext, _ lentGradients: inout [Int: Matrix]
+  ) -> Matrix {
+    let attention = attention(description, of: layer)
+    if case .borrows(let lender, _) = description.sharing {
+      let dx = attention.backward(context.completing(x, from: lender), gradient: dy)
+      let keysAndValues = dx.selectingColumns([description.keyValueColumns])
+      let none = Matrix(rows: keysAndValues.rowCount, columns: keysAndValues.columnCount)
+      lentGradients[lender, default: none].add(keysAndValues, atColumn: 0)
+      return dx.selectingColumns([0..<description.queryWidth])
+    }
+    var dx =
+      description.isGated ? attention.gatedBackward(x, gradient: dy) : attention.backward(x, gradient: dy)
+    if case .lends(let index) = description.sharing, let borrowed = lentGradients.removeValue(forKey: index) {
+      dx.add(borrowed, atColumn: description.keyValueColumns.lowerBound)
+    }
+    return dx
   }
 
   /// Computes the gradient of an operation's input and adds those of its trained parameters.
@@ -94,16 +138,18 @@ extension Transformer {
   ///   - x: The operation's input, `[tokens, in]`; nil if it is not needed.
   ///   - dy: The gradient of the operation's output, `[tokens, out]`.
   ///   - layer: The layer's weights.
+  ///   - context: What the window had beside the stream before the layer.
+  ///   - lentGradients: The gradients of keys and values between layers.
   ///   - gradients: Added to.
   ///   - rotary: The same table as in the forward pass.
   ///   - lend: As in `backward`.
   /// - Returns: `[tokens, in]`.
   private func inputGradient(
     of operation: LayerOperation, _ x: Matrix?, _ dy: consuming Matrix, _ layer: DecoderLayer,
-    _ gradients: inout LayerGradients, rotary: RotaryTables,
-    _ lend: (LinearGroupKind, Matrix, Matrix) -> Void
+    _ context: WindowContext, _ lentGradients: inout [Int: Matrix], _ gradients: inout LayerGradients,
+    rotary: RotaryTables, _ lend: (LinearGroupKind, Matrix, Matrix) -> Void
   ) -> Matrix {
-    guard let x else { return inputGradient(of: operation, dy, rotary: rotary) }
+    guard let x else { return inputGradient(of: operation, dy, context, rotary: rotary) }
     switch operation {
     case .norm(let norm):
       var dx = Matrix(rows: x.rowCount, columns: x.columnCount)
@@ -118,32 +164,29 @@ extension Transformer {
       var dx = Matrix.unspecified(rows: x.rowCount, columns: x.columnCount)
       layer.groups[index].backward(x: x, dy: dy, gradients: &gradients.groups[index], into: &dx)
       return dx
-    case .attention(let description):
-      let attention = attention(description, of: layer)
-      return description.isGated
-        ? attention.gatedBackward(x, gradient: dy) : attention.backward(x, gradient: dy)
+    case .attention(let attention): return inputGradient(of: attention, x, dy, layer, context, &lentGradients)
     case .recurrence(.deltaNet(let net)): return DeltaNet(net, of: layer).backward(x, gradient: dy)
     case .recurrence(.shortConvolution(let short)):
       return ShortConvolution(short, of: layer).backward(x, gradient: dy)
     case .gate(let activation): return gatedBackward(x, by: activation, gradient: dy)
     case .activation(let activation): return activatedBackward(x, by: activation, gradient: dy)
     case .experts(let experts): return inputGradient(of: experts, x, dy, layer, &gradients, lend)
-    case .separateHeads, .columns, .rotary, .scale, .layerInput:
+    case .separateHeads, .columns, .rotary, .scale, .layerInput, .addHeld:
       preconditionFailure("this gradient needs no input")
     }
   }
 
   /// Computes the gradient of the input of an operation that does not need it.
   private func inputGradient(
-    of operation: LayerOperation, _ dy: consuming Matrix, rotary: RotaryTables
+    of operation: LayerOperation, _ dy: consuming Matrix, _ context: WindowContext, rotary: RotaryTables
   ) -> Matrix {
     switch operation {
     case .rotary(let description): rotary[description].turn(&dy, inverse: true)
     case .separateHeads(let attention): return dy.separatingHeads(attention, inverse: true)
     case .columns(let ranges): return dy.returningColumns(ranges)
     case .scale(let factor): dy.multiply(by: factor)
-    case .layerInput: preconditionFailure("layers with inputs beside the stream are not trained")
-    case .norm, .headNorms, .linears, .attention, .recurrence, .gate, .activation, .experts:
+    case .layerInput(let columns): return dy.multiplied(by: layerInput(columns, of: context.tokens))
+    case .norm, .headNorms, .linears, .attention, .recurrence, .gate, .activation, .experts, .addHeld:
       preconditionFailure("an operation without its input")
     }
     return dy

@@ -9,19 +9,18 @@ extension Transformer {
   ///   output is not finite; nil when everything up to the logits is finite.
   /// - Throws: `ModelError.tokenOutOfRange`.
   package func findNotFinite(_ tokens: [Int32]) throws -> ModelError? {
-    var hidden = try embed(tokens)
-    if let error = notFinite(hidden, layout.embedding.module, [(layout.embedding.module, embedding)]) {
+    var stream = try stream(of: tokens)
+    if let error = notFinite(stream.hidden, layout.embedding.module, [(layout.embedding.module, embedding)]) {
       return error
     }
-    var environment = WindowEnvironment(
-      rotary: rotaryTables(positions: tokens.count), layerInputs: layerInputs?(tokens, hidden))
+    let rotary = rotaryTables(positions: tokens.count)
     for (index, layer) in layers.enumerated() {
-      run(layer, &hidden, in: &environment)
-      guard !hidden.isFinite else { continue }
+      run(layer, &stream, rotary: rotary)
+      guard !stream.hidden.isFinite else { continue }
       if let error = notFinite(layout.layer(index), of: layer) { return error }
       return .notFinite(place("the output of layer \(index)"))
     }
-    let final = finalNorm(hidden)
+    let final = finalNorm(stream.hidden)
     if let index = finalNorm.weights.firstIndex(where: { !$0.isFinite }) {
       return .notFinite(place("tensor '\(layout.finalNorm.name)': value \(index)"))
     }

@@ -5,16 +5,21 @@ extension Transformer {
   /// Returns the embeddings of tokens, `[tokens, hidden]`.
   ///
   /// - Throws: `ModelError.tokenOutOfRange`.
-  package func embed(_ tokens: [Int32]) throws -> Matrix {
+  func embed(_ tokens: [Int32]) throws -> Matrix {
+    let size = configuration.vocabularySize
+    if let token = tokens.first(where: { !(0..<size).contains(Int($0)) }) {
+      throw ModelError.tokenOutOfRange(id: Int(token), vocabularySize: size)
+    }
+    return embeddings(of: tokens)
+  }
+
+  /// Returns the embeddings of tokens inside the vocabulary, `[tokens, hidden]`.
+  func embeddings(of tokens: [Int32]) -> Matrix {
     var hidden = Matrix(rows: tokens.count, columns: configuration.hiddenSize)
     let width = configuration.hiddenSize
     var values = hidden.values.mutableSpan
     for (i, token) in tokens.enumerated() {
-      let id = Int(token)
-      guard (0..<configuration.vocabularySize).contains(id) else {
-        throw ModelError.tokenOutOfRange(id: id, vocabularySize: configuration.vocabularySize)
-      }
-      let known = configuration.description.placeholders[id] ?? id
+      let known = configuration.description.placeholders[Int(token)] ?? Int(token)
       var row = values.slice(i * width..<(i + 1) * width)
       embedding.unpack(rows: known..<known + 1, columns: 0..<width, into: &row)
     }
@@ -31,10 +36,9 @@ extension Transformer {
   /// - Returns: `[tokens, hidden]`.
   /// - Throws: `ModelError.tokenOutOfRange`.
   package func finalHidden(_ tokens: [Int32], rotary: RotaryTables) throws -> Matrix {
-    var hidden = try embed(tokens)
-    var environment = WindowEnvironment(rotary: rotary, layerInputs: layerInputs?(tokens, hidden))
-    for layer in layers { run(layer, &hidden, in: &environment) }
-    return finalNorm(hidden)
+    var stream = try stream(of: tokens)
+    for layer in layers { run(layer, &stream, rotary: rotary) }
+    return finalNorm(stream.hidden)
   }
 
   /// Creates the rotary tables for windows of a length.

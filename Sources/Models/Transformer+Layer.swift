@@ -1,5 +1,5 @@
 import Checkpoints
-package import Kernels
+import Kernels
 
 /// The context of a layer's operations: how products are computed, the tokens' positions in their sequences,
 /// and the keys that they see.
@@ -13,22 +13,21 @@ protocol LayerEnvironment {
   /// Passes the tokens in order through a state.
   mutating func recur(_ x: Matrix, _ recurrence: some Recurrence) -> Matrix
   /// Multiplies by some columns of the layers' inputs beside the stream.
-  func multiply(_ x: Matrix, byLayerInput columns: Range<Int>) -> Matrix
+  func multiply(_ x: Matrix, byLayerInput columns: Range<Int>, of model: Transformer) -> Matrix
+  /// The result of a held part, until the next part has added it.
+  var held: Matrix? { get set }
 }
 
 /// A whole window, from its first token.
 struct WindowEnvironment: LayerEnvironment {
   /// At least as many positions as there are tokens.
   let rotary: RotaryTables
-  /// The inputs of the layers beside the stream, `[tokens, layers · width]`; nil without them.
-  var layerInputs: Matrix?
-  /// Queries, keys and values of the layers whose keys and values later layers read, by layer.
-  private var lent: [Int: Matrix] = [:]
+  /// What the layers have beside the stream.
+  var context: WindowContext
 
-  /// Takes the tables, and what `Transformer.layerInputs` gives for the tokens.
-  init(rotary: RotaryTables, layerInputs: Matrix? = nil) {
-    self.rotary = rotary
-    self.layerInputs = layerInputs
+  var held: Matrix? {
+    get { context.held }
+    set { context.held = newValue }
   }
 
   func product(_ group: LinearGroup, _ x: Matrix) -> Matrix { group(x) }
@@ -40,21 +39,29 @@ struct WindowEnvironment: LayerEnvironment {
   mutating func attend(_ queriesKeysValues: Matrix, _ attention: Attention) -> Matrix {
     switch attention.description.sharing {
     case nil: break
-    case .lends(let layer): lent[layer] = queriesKeysValues
-    case .borrows(let layer):
-      guard let lender = lent[layer] else { preconditionFailure("layer \(layer) has not been computed") }
-      let keys = lender.columnCount - 2 * attention.description.keyValueWidth
-      return attention.forward(queriesKeysValues.beside(lender, from: keys))
+    case .lends(let layer):
+      context.lent[layer] = queriesKeysValues.selectingColumns([attention.description.keyValueColumns])
+    case .borrows(let layer, let isLast):
+      let output = attention.forward(context.completing(queriesKeysValues, from: layer))
+      if isLast { context.lent[layer] = nil }
+      return output
     }
     return attention.forward(queriesKeysValues)
   }
 
-  func multiply(_ x: Matrix, byLayerInput columns: Range<Int>) -> Matrix {
-    guard let layerInputs else { preconditionFailure("the layers get inputs beside the stream") }
-    return x.multiplied(byColumns: columns, of: layerInputs)
+  func multiply(_ x: Matrix, byLayerInput columns: Range<Int>, of model: Transformer) -> Matrix {
+    x.multiplied(by: model.layerInput(columns, of: context.tokens))
   }
 
   func recur(_ x: Matrix, _ recurrence: some Recurrence) -> Matrix { recurrence.forward(x) }
+}
+
+extension WindowContext {
+  /// Puts the keys and values that a layer lends beside queries.
+  func completing(_ queries: Matrix, from layer: Int) -> Matrix {
+    guard let lent = lent[layer] else { preconditionFailure("layer \(layer) has not been computed") }
+    return queries.beside(lent)
+  }
 }
 
 extension Transformer {
@@ -88,8 +95,11 @@ extension Transformer {
     case .gate(let activation): x = gated(x, by: activation)
     case .activation(let activation): x = activated(x, by: activation)
     case .scale(let factor): x.multiply(by: factor)
-    case .layerInput(let columns): x = environment.multiply(x, byLayerInput: columns)
+    case .layerInput(let columns): x = environment.multiply(x, byLayerInput: columns, of: self)
     case .experts(let experts): x = output(of: experts, x, layer, in: &environment)
+    case .addHeld:
+      guard let held = environment.held else { preconditionFailure("the part before is not held") }
+      add(held, to: &x)
     }
   }
 
@@ -111,9 +121,17 @@ extension Transformer {
       var x = part.isParallel ? shared ?? hidden : hidden
       shared = parts.isFollowedByParallel(index) ? x : nil
       for operation in part.operations { apply(operation, to: &x, of: layer, in: &environment) }
-      add(x, to: &hidden)
+      environment.held = part.isHeld ? x : nil
+      if !part.isHeld { add(x, to: &hidden) }
     }
     finish(layer, &hidden)
+  }
+
+  /// Runs one layer on a window and keeps no activations.
+  func run(_ layer: DecoderLayer, _ stream: inout WindowStream, rotary: RotaryTables) {
+    var environment = WindowEnvironment(rotary: rotary, context: stream.context)
+    run(layer, &stream.hidden, in: &environment)
+    stream.context = environment.context
   }
 
   /// Multiplies the stream, or its gradient, by the layer's factor.
@@ -121,33 +139,35 @@ extension Transformer {
     if layer.description.streamFactor != nil { stream.multiply(by: layer.streamFactor) }
   }
 
-  /// Runs one layer on the residual stream.
+  /// Runs one layer on a window.
   ///
   /// - Parameters:
   ///   - layer: The layer.
-  ///   - hidden: `[tokens, hidden]`; becomes the layer's output.
+  ///   - stream: The window before the layer; becomes the window after it.
   ///   - rotary: At least as many positions as there are tokens.
   /// - Returns: The activations that the backward pass needs.
   @discardableResult
   package func forward(
-    _ layer: DecoderLayer, _ hidden: inout Matrix, rotary: RotaryTables
+    _ layer: DecoderLayer, _ stream: inout WindowStream, rotary: RotaryTables
   ) -> LayerActivations {
-    var environment = WindowEnvironment(rotary: rotary)
-    var activations = LayerActivations()
+    var environment = WindowEnvironment(rotary: rotary, context: stream.context)
+    var activations = LayerActivations(context: stream.context)
     let parts = layer.description.parts
     var shared: Matrix?
     for (index, part) in parts.enumerated() {
-      var x = part.isParallel ? shared ?? hidden : hidden
+      var x = part.isParallel ? shared ?? stream.hidden : stream.hidden
       shared = parts.isFollowedByParallel(index) ? x : nil
       var inputs: [Matrix?] = []
       for (index, operation) in part.operations.enumerated() {
         inputs.append(part.keepsInput(of: index) ? x : nil)
         apply(operation, to: &x, of: layer, in: &environment)
       }
-      add(x, to: &hidden)
+      environment.held = part.isHeld ? x : nil
+      if !part.isHeld { add(x, to: &stream.hidden) }
       activations.inputs.append(inputs)
     }
-    finish(layer, &hidden)
+    finish(layer, &stream.hidden)
+    stream.context = environment.context
     return activations
   }
 }
@@ -156,6 +176,8 @@ extension Transformer {
 package struct LayerActivations: Sendable {
   /// The inputs of each part's operations, `[tokens, in]`; nil for inputs that are not kept.
   fileprivate(set) var inputs: [[Matrix?]] = []
+  /// What the window had beside the stream before the layer.
+  let context: WindowContext
 }
 
 extension [LayerPart] {
@@ -174,7 +196,7 @@ extension LayerOperation {
   /// Whether the backward pass reads the operation's input.
   var needsInput: Bool {
     switch self {
-    case .rotary, .separateHeads, .columns, .scale, .layerInput: false
+    case .rotary, .separateHeads, .columns, .scale, .layerInput, .addHeld: false
     case .norm, .headNorms, .linears, .attention, .recurrence, .gate, .activation, .experts: true
     }
   }
@@ -185,7 +207,7 @@ extension LayerOperation {
     switch self {
     case .norm, .gate, .activation: true
     case .headNorms, .linears, .separateHeads, .columns, .rotary, .attention, .recurrence, .scale,
-      .layerInput, .experts:
+      .layerInput, .experts, .addHeld:
       false
     }
   }

@@ -8,7 +8,7 @@ extension Transformer {
   ///
   /// - Parameters:
   ///   - layer: The layer, of this model's shape.
-  ///   - input: The residual stream before it, `[tokens, hidden]`.
+  ///   - input: The window before it; keys and values that the layer borrows are held fixed.
   ///   - expected: The expected stream after it, `[tokens, hidden]`.
   ///   - gradientScale: The factor of the gradients of the sum over tokens; nil computes no gradients.
   ///   - gradients: Added to.
@@ -16,14 +16,14 @@ extension Transformer {
   /// - Returns: The mean loss over tokens.
   /// - Source: Block-AP of EfficientQAT, arXiv:2407.11062, section 3.2, which uses the plain mean square.
   package func addLayerGradients(
-    of layer: DecoderLayer, input: Matrix, expected: Matrix, gradientScale: Float?,
+    of layer: DecoderLayer, input: WindowStream, expected: Matrix, gradientScale: Float?,
     to gradients: inout LayerGradients, rotary: RotaryTables
   ) -> Double {
     var output = input
     let activations = forward(layer, &output, rotary: rotary)
-    let (loss, difference) = relativeDifference(output, expected, scale: 2 * (gradientScale ?? 0))
+    let (loss, difference) = relativeDifference(output.hidden, expected, scale: 2 * (gradientScale ?? 0))
     guard gradientScale != nil else { return loss }
-    var gradient = difference
+    var gradient = StreamGradient(hidden: difference)
     backward(layer, activations, gradient: &gradient, gradients: &gradients, rotary: rotary)
     return loss
   }

@@ -11,7 +11,8 @@ public enum LossScope: String, Sendable, CaseIterable {
 }
 
 extension Transformer {
-  /// Computes the mean local loss of one window and its gradients; no gradient leaves its linear or layer.
+  /// Computes the mean local loss of one window and its gradients; no gradient leaves its linear or layer, so
+  /// keys and values that a layer borrows are held fixed.
   ///
   /// The original runs in step with this model, layer by layer, each on its own activations. The loss of an
   /// output is its squared difference divided by the original's square, so that large outputs count no more
@@ -32,7 +33,7 @@ extension Transformer {
     to gradients: inout [LayerGradients], rotary: RotaryTables
   ) throws -> Double {
     var (window, target) = (
-      HaltedWindow(hidden: try embed(tokens)), HaltedWindow(hidden: try original.embed(tokens))
+      HaltedWindow(try stream(of: tokens)), HaltedWindow(try original.stream(of: tokens))
     )
     var (total, outputCount) = (0.0, 0)
     for index in layers.indices {
@@ -55,12 +56,13 @@ extension Transformer {
     _ scale: Double?, _ gradients: inout LayerGradients, rotary: RotaryTables
   ) -> Double {
     let layer = layers[index]
-    let activations = forward(layer, &window.hidden, rotary: rotary)
-    original.forward(original.layers[index], &target.hidden, rotary: rotary)
+    let activations = forward(layer, &window.stream, rotary: rotary)
+    original.run(original.layers[index], &target.stream, rotary: rotary)
     var comparison = RelativeComparison(window.hidden, target.hidden)
     guard let scale else { return comparison.loss }
     comparison.gradient.scale(by: scale * comparison.gradientFactor)
-    backward(layer, activations, gradient: &comparison.gradient, gradients: &gradients, rotary: rotary)
+    var gradient = StreamGradient(hidden: comparison.gradient)
+    backward(layer, activations, gradient: &gradient, gradients: &gradients, rotary: rotary)
     return comparison.loss
   }
 

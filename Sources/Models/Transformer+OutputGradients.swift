@@ -9,25 +9,24 @@ extension Transformer {
   ///
   /// - Parameters:
   ///   - tokens: One window, at least two tokens.
-  ///   - hidden: The residual stream at the layer's input, `[tokens, hidden]`.
+  ///   - stream: The window before the layer; keys and values that it has from earlier layers are held fixed.
   ///   - index: The layer.
   ///   - rotary: At least as many positions as there are tokens.
   ///   - lend: Receives each group, its input `[tokens, in]` and the gradient of its outputs `[tokens, out]`.
   /// - Returns: The loss: the sum of the cross entropies of all tokens except the first, in nats.
   @discardableResult
   package func outputGradients(
-    of tokens: [Int32], hidden: Matrix, layer index: Int, rotary: RotaryTables,
+    of tokens: [Int32], stream: WindowStream, layer index: Int, rotary: RotaryTables,
     _ lend: (LinearGroupKind, Matrix, Matrix) -> Void
   ) -> Double {
-    var hidden = hidden
-    var inputs: [Matrix] = []
+    var stream = stream
+    var inputs: [WindowStream] = []
     for layer in layers[index...] {
-      inputs.append(hidden)
-      forward(layer, &hidden, rotary: rotary)
+      inputs.append(stream)
+      run(layer, &stream, rotary: rotary)
     }
-    let loss: Double
-    var gradient: Matrix
-    (loss, gradient) = lossGradient(of: tokens, hidden)
+    let (loss, end) = lossGradient(of: tokens, stream.hidden)
+    var gradient = StreamGradient(hidden: end)
     for position in (index..<layers.count).reversed() {
       var state = inputs.removeLast()
       let saved = forward(layers[position], &state, rotary: rotary)

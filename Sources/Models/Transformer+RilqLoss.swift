@@ -39,21 +39,22 @@ extension Transformer {
     of window: TrainingWindow, _ objective: RilqObjective, gradientScale: Double,
     recomputesLayers: Bool = false, to gradients: inout [LayerGradients], rotary: RotaryTables
   ) throws -> RilqLoss {
-    var hidden = try embed(window.tokens)
+    var stream = try stream(of: window.tokens)
     var saved: [SavedLayer] = []
     for layer in layers {
-      let input = hidden
-      let activations = forward(layer, &hidden, rotary: rotary)
+      let input = stream
+      let activations = forward(layer, &stream, rotary: rotary)
       saved.append(recomputesLayers ? .input(input) : .activations(activations))
     }
-    let final = finalNorm(hidden)
+    let final = finalNorm(stream.hidden)
     let weights = objective.weights
     let factor = Float(2 * weights.model * gradientScale / Double(final.values.count))
     var dFinal: Matrix? = difference(final, window.teacher.span, scale: factor)
     var loss = logitLosses(final, window, objective, gradientScale: gradientScale, gradient: &dFinal)
     loss.modelLoss = meanSquaredDifference(final, window.teacher.span)
-    var gradient = Matrix(rows: window.tokens.count, columns: configuration.hiddenSize)
-    if let dFinal { finalNorm.addGradient(hidden, dFinal, to: &gradient) }
+    var gradient = StreamGradient(
+      hidden: Matrix(rows: window.tokens.count, columns: configuration.hiddenSize))
+    if let dFinal { finalNorm.addGradient(stream.hidden, dFinal, to: &gradient.hidden) }
     for index in layers.indices.reversed() {
       let activations = activations(saved.removeLast(), of: layers[index], rotary: rotary)
       backward(
@@ -65,7 +66,7 @@ extension Transformer {
   /// The state of a layer kept between its forward and its backward pass.
   private enum SavedLayer {
     case activations(LayerActivations)
-    case input(Matrix)
+    case input(WindowStream)
   }
 
   private func activations(
@@ -73,7 +74,7 @@ extension Transformer {
   ) -> LayerActivations {
     switch saved {
     case .activations(let activations): return activations
-    case .input(var hidden): return forward(layer, &hidden, rotary: rotary)
+    case .input(var stream): return forward(layer, &stream, rotary: rotary)
     }
   }
 

@@ -11,8 +11,8 @@ package enum LayerHalt: Sendable, Equatable {
 
 /// One window on its way through a layer, paused before a group of linears.
 package struct HaltedWindow: Sendable {
-  /// The residual stream, `[tokens, hidden]`.
-  package internal(set) var hidden: Matrix
+  /// The window after the last part that has been computed.
+  package internal(set) var stream: WindowStream
   /// The stream that the part before it read, `[tokens, hidden]`, while the window is in a part that reads
   /// the same; otherwise nil.
   fileprivate var shared: Matrix?
@@ -28,8 +28,11 @@ package struct HaltedWindow: Sendable {
   /// The tokens of each expert, while the window is paused before experts.
   fileprivate var routes: ExpertRoutes?
 
-  /// Starts with the embeddings.
-  package init(hidden: Matrix) { self.hidden = hidden }
+  /// The residual stream, `[tokens, hidden]`.
+  package var hidden: Matrix { stream.hidden }
+
+  /// Starts before a layer.
+  package init(_ stream: WindowStream) { self.stream = stream }
 }
 
 extension Transformer.DecoderLayer {
@@ -52,7 +55,8 @@ extension Transformer {
     _ window: inout HaltedWindow, through layer: DecoderLayer, to halt: LayerHalt, rotary: RotaryTables
   ) {
     let parts = layer.description.parts
-    var environment = WindowEnvironment(rotary: rotary)
+    var environment = WindowEnvironment(rotary: rotary, context: window.stream.context)
+    defer { window.stream.context = environment.context }
     let target =
       switch halt {
       case .before(let group): layer.description.place(of: group)
@@ -67,9 +71,10 @@ extension Transformer {
       for operation in parts[window.part].operations[window.operation...] {
         apply(operation, to: &x, of: layer, in: &environment)
       }
-      add(x, to: &window.hidden)
+      environment.held = parts[window.part].isHeld ? x : nil
+      if !parts[window.part].isHeld { add(x, to: &window.stream.hidden) }
       (window.part, window.operation) = (window.part + 1, 0)
-      if window.part == parts.count { finish(layer, &window.hidden) }
+      if window.part == parts.count { finish(layer, &window.stream.hidden) }
     }
     guard window.part < parts.count else {
       window.part = 0
@@ -133,7 +138,7 @@ extension Transformer {
     {
       return input(of: group, experts, x, tokens, layer)
     }
-    var environment = RecomputingEnvironment()
+    var environment = RecomputingEnvironment(context: window.stream.context)
     for operation in layer.description.parts[window.part].operations[window.operation..<target.operation] {
       apply(operation, to: &x, of: layer, in: &environment)
     }
@@ -147,7 +152,7 @@ extension LayerOperation {
     switch self {
     case .attention, .recurrence: true
     case .norm, .headNorms, .linears, .separateHeads, .columns, .rotary, .gate, .activation, .scale,
-      .layerInput, .experts:
+      .layerInput, .experts, .addHeld:
       false
     }
   }
@@ -156,6 +161,14 @@ extension LayerOperation {
 /// The environment for inputs that are computed again; what mixes tokens is never recomputed, because its
 /// result is kept.
 private struct RecomputingEnvironment: LayerEnvironment {
+  let context: WindowContext
+  var held: Matrix?
+
+  init(context: WindowContext) {
+    self.context = context
+    held = context.held
+  }
+
   func product(_ group: LinearGroup, _ x: Matrix) -> Matrix { group(x) }
 
   func turn(_ queriesKeysValues: inout Matrix, _ rotary: RotaryDescription) {
@@ -170,7 +183,7 @@ private struct RecomputingEnvironment: LayerEnvironment {
     preconditionFailure("what a recurrence gives is kept")
   }
 
-  func multiply(_ x: Matrix, byLayerInput columns: Range<Int>) -> Matrix {
-    preconditionFailure("layers with inputs beside the stream are not paused")
+  func multiply(_ x: Matrix, byLayerInput columns: Range<Int>, of model: Transformer) -> Matrix {
+    x.multiplied(by: model.layerInput(columns, of: context.tokens))
   }
 }

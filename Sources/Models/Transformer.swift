@@ -86,12 +86,3 @@ extension Transformer {
     }
   }
 }
-
-extension Transformer {
-  /// Rejects a model whose layers need more than the stream, for passes that pause or train layer by layer.
-  ///
-  /// - Throws: `ModelError.connectedLayers`.
-  package func requireSeparateLayers() throws(ModelError) {
-    guard configuration.description.layersReadStreamOnly else { throw .connectedLayers(path: path) }
-  }
-}

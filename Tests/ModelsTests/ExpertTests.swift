@@ -7,7 +7,7 @@ import Testing
 /// Mixtures of experts on small random models.
 @Suite struct ExpertTests {
   enum Kind: String, CaseIterable, Sendable {
-    case mixtral, qwen3Moe, qwen3_5Moe, gptOss
+    case mixtral, qwen3Moe, qwen3_5Moe, gptOss, gemma4Moe
 
     func model() throws -> FamilyModel {
       switch self {
@@ -15,8 +15,12 @@ import Testing
       case .qwen3Moe: try .qwen3Moe()
       case .qwen3_5Moe: try .qwen3_5Moe()
       case .gptOss: try .gptOss()
+      case .gemma4Moe: try .gemma4Moe()
       }
     }
+
+    /// The module of the experts in a layer.
+    var module: String { self == .gemma4Moe ? "experts" : "mlp.experts" }
   }
 
   /// Both ways add in f32, in another order.
@@ -48,8 +52,8 @@ import Testing
   func `a window that pauses before each expert has the output of one that does not`(kind: Kind) throws {
     let model = try model(kind)
     let rotary = model.rotaryTables(positions: tokens.count)
-    var expected = try model.embed(tokens)
-    var window = HaltedWindow(hidden: expected)
+    var expected = try model.stream(of: tokens)
+    var window = HaltedWindow(expected)
     for layer in model.layers {
       var sent = 0
       for (index, kind) in layer.groupKinds.enumerated() {
@@ -64,7 +68,7 @@ import Testing
       }
       model.advance(&window, through: layer, to: layer.end, rotary: rotary)
       model.forward(layer, &expected, rotary: rotary)
-      #expect(window.hidden == expected)
+      #expect(window.hidden == expected.hidden)
     }
   }
 
@@ -75,9 +79,9 @@ import Testing
     func loss(
       of model: Transformer, _ lend: (LinearGroupKind, Matrix, Matrix) -> Void = { _, _, _ in }
     ) throws -> Double {
-      var hidden = try model.embed(tokens)
-      for earlier in model.layers[..<layer] { model.forward(earlier, &hidden, rotary: rotary) }
-      return model.outputGradients(of: tokens, hidden: hidden, layer: layer, rotary: rotary, lend)
+      var stream = try model.stream(of: tokens)
+      for earlier in model.layers[..<layer] { model.forward(earlier, &stream, rotary: rotary) }
+      return model.outputGradients(of: tokens, stream: stream, layer: layer, rotary: rotary, lend)
     }
     var gradients: [LinearGroupKind: [Float]] = [:]
     _ = try loss(of: model) { group, x, dy in gradients[group] = dy.transposedProduct(x) }
@@ -101,12 +105,12 @@ import Testing
     }
   }
 
-  @Test(arguments: [(Kind.qwen3Moe, 5), (.qwen3_5Moe, 3), (.gptOss, 4)])
+  @Test(arguments: [(Kind.qwen3Moe, 5), (.qwen3_5Moe, 3), (.gptOss, 4), (.gemma4Moe, 4)])
   func `experts in one tensor are those with tensors of their own`(kind: Kind, count: Int) throws {
     let separate = try kind.model().write(to: folder.path("separate"))
     let fused = try separate.fusingExperts(
-      to: folder.path("fused"), count: count, isTransposed: kind == .gptOss)
-    #expect(fused.tensor(named: "model.layers.1.mlp.experts.0.up_proj.weight") == nil)
+      to: folder.path("fused"), module: kind.module, count: count, isTransposed: kind == .gptOss)
+    #expect(fused.tensor(named: "model.layers.1.\(kind.module).0.up_proj.weight") == nil)
     #expect(try fused.logits(tokens) == separate.logits(tokens))
     let apart = try fused.separatingExperts()
     #expect(Set(apart.contents.tensors.map(\.name)) == Set(separate.contents.tensors.map(\.name)))
@@ -131,7 +135,7 @@ import Testing
       })
     let rotary = model.rotaryTables(positions: tokens.count)
     let layer = model.layers[0]
-    var window = HaltedWindow(hidden: try model.embed(tokens))
+    var window = HaltedWindow(try model.stream(of: tokens))
     for kind in [LinearGroupKind.expertGateAndUp(2), .expertDown(2)] {
       model.advance(&window, through: layer, to: .before(kind), rotary: rotary)
       #expect(model.tokens(of: window, before: kind) == [])

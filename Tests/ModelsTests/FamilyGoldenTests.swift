@@ -7,20 +7,7 @@ import Testing
 /// Every family against transformers, on the checkpoints of `FamilyCheckpoints`.
 @Suite(.enabled(if: !FamilyCheckpoints.names.isEmpty, "the tiny checkpoints of the families are not there"))
 struct FamilyGoldenTests {
-  /// Gemma 4 with experts is refused.
-  private static let refused = ["gemma4-moe": "enable_moe_block"]
-  private static let supported = FamilyCheckpoints.names.filter { refused[$0] == nil }
-
-  @Test func `what is not computed is refused by its key`() throws {
-    for (name, key) in Self.refused {
-      let error = #expect(throws: FormatError.self) {
-        try Transformer(Checkpoint.open(path: FamilyCheckpoints.path(name)))
-      }
-      #expect(error?.place == "key '\(key)'")
-    }
-  }
-
-  @Test(arguments: Self.supported)
+  @Test(arguments: FamilyCheckpoints.names)
   func `logits equal transformers'`(name: String) throws {
     let model = try Transformer(Checkpoint.open(path: FamilyCheckpoints.path(name)))
     let golden = try FamilyCheckpoints.tensors(name)
@@ -33,7 +20,7 @@ struct FamilyGoldenTests {
     #expect(largest < 1e-3)
   }
 
-  @Test(arguments: Self.supported)
+  @Test(arguments: FamilyCheckpoints.names)
   func `the greedy continuation equals transformers'`(name: String) throws {
     let model = try Transformer(Checkpoint.open(path: FamilyCheckpoints.path(name)))
     let greedy = try FamilyCheckpoints.golden(name)["greedy"]

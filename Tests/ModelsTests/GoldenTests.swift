@@ -19,11 +19,11 @@ extension TrainedParts {
     let model = try Transformer(Checkpoint.open(path: Fixtures.path("tiny-llama")))
     let tokens = try Fixtures.integers("input_ids", in: golden)
     let rotary = model.rotaryTables(positions: tokens.count)
-    var hidden = try model.embed(tokens)
+    var stream = try model.stream(of: tokens)
     for (index, layer) in model.layers.enumerated() {
-      model.forward(layer, &hidden, rotary: rotary)
+      model.forward(layer, &stream, rotary: rotary)
       guard index < 3 else { continue }
-      expectClose(hidden.values, try Fixtures.floats("hidden_after_layer_\(index)", in: golden))
+      expectClose(stream.hidden.values, try Fixtures.floats("hidden_after_layer_\(index)", in: golden))
     }
     let final = try model.finalHidden(tokens, rotary: rotary)
     expectClose(final.values, try Fixtures.floats("hidden_after_final_norm", in: golden))

@@ -9,9 +9,6 @@ import Testing
   enum Kind: String, CaseIterable, Sendable {
     case qwen3_5, lfm2, lfm2WithBias, gemma4, connectedGemma4
 
-    /// Those whose layers read the stream alone, so that windows can pause.
-    static var separate: [Kind] { allCases.filter { $0 != .connectedGemma4 } }
-
     func model() throws -> FamilyModel {
       switch self {
       case .qwen3_5: try .qwen3_5()
@@ -59,13 +56,13 @@ import Testing
     #expect(try decoder.read(Array(sampleTokens.prefix(4))) == first)
   }
 
-  @Test(arguments: Kind.separate)
+  @Test(arguments: Kind.allCases)
   func `a window that pauses has the output of one that does not`(kind: Kind) throws {
     let model = try model(kind)
     let tokens = Array(sampleTokens.prefix(20))
     let rotary = model.rotaryTables(positions: tokens.count)
-    var expected = try model.embed(tokens)
-    var window = HaltedWindow(hidden: expected)
+    var expected = try model.stream(of: tokens)
+    var window = HaltedWindow(expected)
     for layer in model.layers {
       for (index, kind) in layer.groupKinds.enumerated() {
         model.advance(&window, through: layer, to: .before(kind), rotary: rotary)
@@ -74,11 +71,11 @@ import Testing
       }
       model.advance(&window, through: layer, to: layer.end, rotary: rotary)
       model.forward(layer, &expected, rotary: rotary)
-      #expect(window.hidden == expected)
+      #expect(window.hidden == expected.hidden)
     }
   }
 
-  @Test(arguments: Kind.separate, [0, 1])
+  @Test(arguments: Kind.allCases, [0, 1])
   func `the gradients are those of finite differences`(kind: Kind, layer: Int) throws {
     let model = try model(kind)
     let tokens = Array(sampleTokens.prefix(20))
@@ -86,9 +83,9 @@ import Testing
     func loss(
       of model: Transformer, _ lend: (LinearGroupKind, Matrix, Matrix) -> Void = { _, _, _ in }
     ) throws -> Double {
-      var hidden = try model.embed(tokens)
-      for earlier in model.layers[..<layer] { model.forward(earlier, &hidden, rotary: rotary) }
-      return model.outputGradients(of: tokens, hidden: hidden, layer: layer, rotary: rotary, lend)
+      var stream = try model.stream(of: tokens)
+      for earlier in model.layers[..<layer] { model.forward(earlier, &stream, rotary: rotary) }
+      return model.outputGradients(of: tokens, stream: stream, layer: layer, rotary: rotary, lend)
     }
     var gradients: [LinearGroupKind: DoubleMatrix] = [:]
     _ = try loss(of: model) { group, x, dy in
@@ -129,11 +126,22 @@ import Testing
     }
   }
 
-  @Test func `layers that need more than the stream are refused by the checkpoint`() throws {
-    let connected = try model(.connectedGemma4)
-    let error = #expect(throws: ModelError.self) { try connected.requireSeparateLayers() }
-    #expect(error?.description.hasPrefix(folder.path("model") + ": ") == true)
-    #expect(throws: Never.self) { try model(.gemma4).requireSeparateLayers() }
+  @Test func `keys and values are kept from the layer that lends them to the last one that borrows them`()
+    throws
+  {
+    let model = try model(.connectedGemma4)
+    let tokens = Array(sampleTokens.prefix(20))
+    let rotary = model.rotaryTables(positions: tokens.count)
+    var stream = try model.stream(of: tokens)
+    var window = HaltedWindow(stream)
+    let kept = model.layers.map { layer in
+      model.forward(layer, &stream, rotary: rotary)
+      model.advance(&window, through: layer, to: layer.end, rotary: rotary)
+      #expect(window.stream.context.lent == stream.context.lent)
+      return stream.context.lent.keys.sorted()
+    }
+    #expect(kept == [[0], [0, 1], [0, 1], [1], []])
+    #expect(model.configuration.description.lentWidth == 2 * 16 + 2 * 32)
   }
 
   @Test func `other parts of a larger model are named in a notice`() throws {

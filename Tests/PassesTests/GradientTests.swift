@@ -140,13 +140,13 @@ import Testing
     let student = try mixedStudent(.dense, bench)
     let layer = student.layers[0]
     let rotary = student.rotaryTables(positions: 24)
-    var hidden = try student.embed(Array(sampleTokens.prefix(24)))
-    let activations = student.forward(layer, &hidden, rotary: rotary)
+    var stream = try student.stream(of: Array(sampleTokens.prefix(24)))
+    let activations = student.forward(layer, &stream, rotary: rotary)
     var lent: [LinearGroupKind: (x: Matrix, dy: Matrix)] = [:]
     var gradients = LayerGradients(for: layer, training: .code)
     // Twice, as gradients of windows add up.
     for _ in 0..<2 {
-      var gradient = hidden
+      var gradient = StreamGradient(hidden: stream.hidden)
       student.backward(layer, activations, gradient: &gradient, gradients: &gradients, rotary: rotary) {
         lent[$0] = ($1, $2)
       }
@@ -187,13 +187,14 @@ import Testing
     let student = try mixedStudent(.dense, bench)
     let original = try Transformer(bench.input)
     let rotary = original.rotaryTables(positions: 24)
-    let input = try original.embed(Array(sampleTokens.prefix(24)))
+    let input = try original.stream(of: Array(sampleTokens.prefix(24)))
     var expected = input
     original.forward(original.layers[0], &expected, rotary: rotary)
     var gradients = LayerGradients(for: student.layers[0], training: [.bias, .scale])
     func loss(_ layer: Transformer.DecoderLayer, _ scale: Float?) -> Double {
       student.addLayerGradients(
-        of: layer, input: input, expected: expected, gradientScale: scale, to: &gradients, rotary: rotary)
+        of: layer, input: input, expected: expected.hidden, gradientScale: scale, to: &gradients,
+        rotary: rotary)
     }
     // The gradients are those of the sum over tokens.
     _ = loss(student.layers[0], 1.0 / 24)

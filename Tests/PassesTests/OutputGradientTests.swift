@@ -12,11 +12,11 @@ import Testing
     model = try Transformer(TinyModel { $0.dtype = .f32 }.write(to: folder.path("model")))
   }
 
-  private func hidden(before layer: Int, in model: Transformer) throws -> Matrix {
-    var hidden = try model.embed(sampleTokens)
+  private func stream(before layer: Int, in model: Transformer) throws -> WindowStream {
+    var stream = try model.stream(of: sampleTokens)
     let rotary = model.rotaryTables(positions: sampleTokens.count)
-    for earlier in model.layers[..<layer] { model.forward(earlier, &hidden, rotary: rotary) }
-    return hidden
+    for earlier in model.layers[..<layer] { model.forward(earlier, &stream, rotary: rotary) }
+    return stream
   }
 
   /// The gradients of the weights of a layer's groups, `[out, in]`.
@@ -24,7 +24,7 @@ import Testing
     var gradients: [LinearGroupKind: Matrix] = [:]
     let rotary = model.rotaryTables(positions: sampleTokens.count)
     model.outputGradients(
-      of: sampleTokens, hidden: try hidden(before: layer, in: model), layer: layer, rotary: rotary
+      of: sampleTokens, stream: try stream(before: layer, in: model), layer: layer, rotary: rotary
     ) { group, x, dy in
       let product = DoubleMatrix(dy).times(DoubleMatrix(x), .transposedLeft)
       gradients[group] = Matrix(
@@ -74,7 +74,7 @@ import Testing
   @Test func `the loss is the sum of the cross entropies`() throws {
     let rotary = model.rotaryTables(positions: sampleTokens.count)
     let sum = model.outputGradients(
-      of: sampleTokens, hidden: try hidden(before: 1, in: model), layer: 1, rotary: rotary
+      of: sampleTokens, stream: try stream(before: 1, in: model), layer: 1, rotary: rotary
     ) { _, _, _ in }
     #expect(abs(sum / (try loss(of: model)) - 1) < 1e-5)
   }

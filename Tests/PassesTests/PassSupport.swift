@@ -16,6 +16,12 @@ struct Workbench {
     input = try model.write(to: folder.path("model"), editing: edit)
   }
 
+  /// Begins with a model of any family made in code.
+  init(_ model: FamilyModel) throws {
+    folder = try TemporaryFolder()
+    input = try model.write(to: folder.path("model"))
+  }
+
   /// Begins with a folder of `Fixtures`.
   init(fixture: String) throws {
     folder = try TemporaryFolder()

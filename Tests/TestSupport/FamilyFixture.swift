@@ -26,10 +26,10 @@ package struct FamilyFixture: Sendable {
   package static let denseNames = names.filter { !otherNames.contains($0) }
   /// The fixtures with experts, recurrences, or heads and inputs that differ by layer.
   package static let otherNames = [
-    "gemma4", "gemma4-ple", "gpt-oss", "lfm2", "mixtral", "qwen3-moe", "qwen3.5", "qwen3.5-moe",
+    "gemma4", "gemma4-moe", "gemma4-ple", "gpt-oss", "lfm2", "mixtral", "qwen3-moe", "qwen3.5", "qwen3.5-moe",
   ]
   /// The fixtures whose gradients are known: every linear of their layers is a module in transformers.
-  package static let trainedNames = denseNames + ["gemma4", "lfm2", "qwen3.5"]
+  package static let trainedNames = denseNames + ["gemma4", "gemma4-ple", "lfm2", "qwen3.5"]
 
   /// The name.
   package let name: String
@@ -94,7 +94,7 @@ package struct FamilyFixture: Sendable {
     var (size, offset): (Float, Float) = (0.2, 0)
     if tensor.shape.count >= 2 {
       size = 3 / Float(tensor.shape[tensor.shape.count - 1]).squareRoot()
-    } else if tensor.name.hasSuffix("layer_scalar") {
+    } else if ["layer_scalar", "router.scale", "per_expert_scale"].contains(where: tensor.name.hasSuffix) {
       offset = 1
     } else if tensor.name.contains("norm"), tensor.name.hasSuffix(".weight") {
       offset = facts["norms_store_differences"]?.bool == true ? 0 : 1

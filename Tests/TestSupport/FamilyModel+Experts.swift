@@ -51,6 +51,19 @@ extension FamilyModel {
         "layer_types": ["sliding_attention", "full_attention"]}
       """)
   }
+
+  /// Gemma 4 with four experts beside the feed-forward part, two for each token.
+  package static func gemma4Moe() throws -> FamilyModel {
+    try FamilyModel(
+      """
+      {"model_type": "gemma4_text", "hidden_size": 64, "intermediate_size": 96, "moe_intermediate_size": 32,
+        "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16,
+        "global_head_dim": 32, "num_global_key_value_heads": 1, "attention_k_eq_v": true, "vocab_size": 1024,
+        "max_position_embeddings": 512, "sliding_window": 7, "hidden_size_per_layer_input": 0,
+        "enable_moe_block": true, "num_experts": 4, "top_k_experts": 2, "final_logit_softcapping": 20,
+        "layer_types": ["sliding_attention", "full_attention"], "eos_token_id": 1}
+      """)
+  }
 }
 
 extension Checkpoint {
@@ -58,23 +71,25 @@ extension Checkpoint {
   ///
   /// - Parameters:
   ///   - path: The folder to make.
+  ///   - module: The module of the experts in a layer.
   ///   - expertCount: The number of experts.
   ///   - isTransposed: Whether the tensors are those of gpt-oss: transposed, gate and up in turn, with biases.
   /// - Returns: The copy, open.
   /// - Throws: `FormatError` when a tensor is missing or the folder cannot be written.
-  package func fusingExperts(to path: String, count expertCount: Int, isTransposed: Bool) throws -> Checkpoint
-  {
-    let first = ".mlp.experts.0.gate_proj.weight"
+  package func fusingExperts(
+    to path: String, module: String = "mlp.experts", count expertCount: Int, isTransposed: Bool
+  ) throws -> Checkpoint {
+    let first = ".\(module).0.gate_proj.weight"
     let layers = contents.tensors.map(\.name).filter { $0.hasSuffix(first) }.map { $0.dropLast(first.count) }
     var added: [(TensorInfo, [UInt8])] = []
     for layer in layers {
       let experts = try (0..<expertCount).map { expert in
-        try FusedExpert(of: self, module: "\(layer).mlp.experts.\(expert)", hasBias: isTransposed)
+        try FusedExpert(of: self, module: "\(layer).\(module).\(expert)", hasBias: isTransposed)
       }
-      added += experts.fused(below: "\(layer).mlp.experts.", isTransposed: isTransposed)
+      added += experts.fused(below: "\(layer).\(module).", isTransposed: isTransposed)
     }
     return try writeFolder(to: path) { changes in
-      changes.rename = { $0.contains(".mlp.experts.") ? nil : $0 }
+      changes.rename = { $0.contains(".\(module).") ? nil : $0 }
       changes.added = added
     }
   }

@@ -124,16 +124,17 @@ extension FamilyModel {
       """)
   }
 
-  /// Gemma 4 whose layers get inputs beside the stream, the last two without keys and values of their own.
+  /// Gemma 4 whose layers get inputs beside the stream, the last three without keys and values of their own.
   package static func connectedGemma4() throws -> FamilyModel {
     try FamilyModel(
       """
-      {"model_type": "gemma4_text", "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 4,
+      {"model_type": "gemma4_text", "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 5,
         "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "global_head_dim": 32,
-        "num_kv_shared_layers": 2, "use_double_wide_mlp": true, "vocab_size": 1024,
+        "num_kv_shared_layers": 3, "use_double_wide_mlp": true, "vocab_size": 1024,
         "vocab_size_per_layer_input": 1024, "max_position_embeddings": 512, "sliding_window": 7,
         "hidden_size_per_layer_input": 32, "final_logit_softcapping": 20, "eos_token_id": 1,
-        "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]}
+        "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "sliding_attention",
+          "full_attention"]}
       """)
   }
 }

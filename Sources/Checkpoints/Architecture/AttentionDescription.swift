@@ -37,14 +37,17 @@ package struct AttentionDescription: Sendable, Equatable {
   package var keyValueWidth: Int { keyValueHeadCount * headSize }
   /// The width of queries, keys and values side by side.
   package var inputWidth: Int { queryWidth + 2 * keyValueWidth }
+  /// The columns of the keys and values, which follow the queries.
+  package var keyValueColumns: Range<Int> { queryWidth..<inputWidth }
 }
 
 /// The keys and values that several layers have in common.
 package enum KeySharing: Sendable, Equatable {
   /// Later layers read the keys and values of this layer, whose index is given.
   case lends(Int)
-  /// The layer has queries only and reads the keys and values of the layer with this index.
-  case borrows(Int)
+  /// The layer has queries only and reads the keys and values of the layer with this index; the last layer
+  /// that does so may release them.
+  case borrows(Int, isLast: Bool)
 }
 
 /// How the queries and keys of one layer turn with their positions.

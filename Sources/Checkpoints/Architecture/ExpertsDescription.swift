@@ -41,8 +41,25 @@ package struct ExpertsDescription: Sendable, Equatable {
     }
   }
 
+  /// What a router does beside multiplying by its matrix.
+  package struct Routing: Sendable, Equatable {
+    /// The norm of the router's input; nil if it reads the input of the operation.
+    package var norm: NormDescription?
+    /// The factor of the router's outputs.
+    package var factor: Float = 1
+    /// The factors of the experts' weights after the softmax, `[experts]`; nil without them.
+    package var expertFactors: TensorSlot?
+
+    /// A router that is a matrix alone.
+    package init() {}
+  }
+
   /// The matrix whose outputs rank the experts, `[experts, stream]`.
   package let router: TensorSlot
+  /// What the router does beside multiplying by its matrix.
+  package let routing: Routing
+  /// The norm of the experts' input; nil if they read the input of the operation.
+  package let norm: NormDescription?
   /// The experts, in the order of the router's outputs.
   package let experts: [Expert]
   /// The network that every token uses, if there is one; its groups follow those of the experts.
@@ -60,11 +77,15 @@ package struct ExpertsDescription: Sendable, Equatable {
 
   /// Describes experts and their router.
   package init(
-    router: TensorSlot, experts: [Expert], shared: Shared? = nil, chosenCount: Int, weighting: Weighting,
-    activation: Activation, fusion: ExpertFusion?, stack: String
+    router: TensorSlot, routing: Routing = Routing(), norm: NormDescription? = nil, experts: [Expert],
+    shared: Shared? = nil, chosenCount: Int, weighting: Weighting, activation: Activation,
+    fusion: ExpertFusion?, stack: String
   ) {
     precondition((1...experts.count).contains(chosenCount), "\(chosenCount) of \(experts.count) experts")
+    precondition(norm == nil || shared == nil, "the gate of a shared network reads the input without a norm")
     self.router = router
+    self.routing = routing
+    self.norm = norm
     self.experts = experts
     self.shared = shared
     self.chosenCount = chosenCount
@@ -87,14 +108,25 @@ package struct ExpertsDescription: Sendable, Equatable {
     group.expert.map { $0 < experts.count + (shared == nil ? 0 : 1) } ?? false
   }
 
-  /// The tensors, the router first.
+  /// The tensors, those of the router first.
   ///
-  /// - Parameter norm: The norm whose output the experts read, if any.
-  /// - Returns: The routers, then the linears expert by expert.
-  func entries(norm: NormDescription?) -> [LayerDescription.Entry] {
-    var entries = ([router] + (shared.map { [$0.gate] } ?? [])).map {
-      LayerDescription.Entry(slot: $0, group: nil, ownNorm: nil, norm: norm, isRouter: true)
+  /// - Parameter before: The norm whose output the operation reads, if any.
+  /// - Returns: Norms, routers and factors, then the linears expert by expert.
+  func entries(after before: NormDescription?) -> [LayerDescription.Entry] {
+    var entries = [routing.norm, norm].compactMap(\.self).map {
+      LayerDescription.Entry(slot: $0.slot, group: nil, ownNorm: $0, norm: nil)
     }
+    entries.append(
+      LayerDescription.Entry(
+        slot: router, group: nil, ownNorm: nil, norm: routing.norm ?? before, isRouter: true))
+    if let shared {
+      entries.append(
+        LayerDescription.Entry(slot: shared.gate, group: nil, ownNorm: nil, norm: before, isRouter: true))
+    }
+    if let factors = routing.expertFactors {
+      entries.append(LayerDescription.Entry(slot: factors, group: nil, ownNorm: nil, norm: nil))
+    }
+    let norm = norm ?? before
     for (index, expert) in all.enumerated() {
       for slot in [expert.gate, expert.up] {
         entries.append(
@@ -144,6 +176,8 @@ extension DecoderParts {
     var linears = ["gate_proj", "up_proj", "down_proj"]
     /// The module of the router, relative to the layer.
     var router = "mlp.gate"
+    /// The key of `config.json` with the number of experts of a token.
+    var chosenKey = "num_experts_per_tok"
     /// The module below which MLX stacks the linears.
     var stack = "mlp.switch_mlp"
     /// The module of the network that every token uses, and that of the gate of its output.
@@ -156,23 +190,30 @@ extension DecoderParts {
   ///   - keys: The keys of `config.json`, for the number of experts of a token.
   ///   - names: The modules.
   ///   - count: The number of experts.
-  ///   - missingChosenCount: The number of experts of a token if no key states it.
+  ///   - missingChosenCount: The number of experts of a token if no key states it; nil if one has to.
   ///   - width: The width inside an expert.
   ///   - sharedWidth: The width inside the network that every token uses; nil without one.
+  ///   - routing: What the router does beside multiplying by its matrix.
+  ///   - norm: The norm of the experts' input; nil if they read the input of the operation.
   ///   - weighting: The weights of a token's experts.
   ///   - activation: The activation of the gates.
   ///   - hasBias: Whether router and experts have biases.
   ///   - fusion: How checkpoints may hold the weights of all experts together.
   /// - Returns: The operation.
-  /// - Throws: `FormatError` when a token has more experts than there are.
+  /// - Throws: `FormatError` when a token has more experts than there are, or a number is not stated.
   func experts(
-    _ keys: ConfigurationKeys, _ names: ExpertNames, count: Int, missingChosenCount: Int, width: Int,
-    sharedWidth: Int? = nil, weighting: ExpertsDescription.Weighting, activation: Activation,
-    hasBias: Bool = false,
-    fusion: ExpertFusion? = nil
+    _ keys: ConfigurationKeys, _ names: ExpertNames, count: Int, missingChosenCount: Int?, width: Int,
+    sharedWidth: Int? = nil, routing: ExpertsDescription.Routing = ExpertsDescription.Routing(),
+    norm: NormDescription? = nil, weighting: ExpertsDescription.Weighting, activation: Activation,
+    hasBias: Bool = false, fusion: ExpertFusion? = nil
   ) throws(FormatError) -> LayerOperation {
-    let key = "num_experts_per_tok"
-    let chosenCount = try keys.optionalSize(key) ?? missingChosenCount
+    let key = names.chosenKey
+    let chosenCount: Int
+    if let missingChosenCount {
+      chosenCount = try keys.optionalSize(key) ?? missingChosenCount
+    } else {
+      chosenCount = try keys.size(key)
+    }
     guard chosenCount <= count else {
       throw keys.malformed(key, "\(chosenCount) experts per token are more than the \(count) that there are")
     }
@@ -194,9 +235,9 @@ extension DecoderParts {
       ExpertsDescription(
         router: TensorSlot(
           names.router, gguf: "ffn_gate_inp", [ModelAxis(.other, count), sizes.stream], hasBias: hasBias),
-        experts: experts, shared: sharedWidth.map { shared(names, width: $0) }, chosenCount: chosenCount,
-        weighting: weighting, activation: activation,
-        fusion: fusion, stack: names.stack))
+        routing: routing, norm: norm, experts: experts, shared: sharedWidth.map { shared(names, width: $0) },
+        chosenCount: chosenCount, weighting: weighting, activation: activation, fusion: fusion,
+        stack: names.stack))
   }
 
   /// The network that every token uses.
@@ -217,15 +258,17 @@ extension DecoderParts {
   ///
   /// - Parameters:
   ///   - keys: The keys of `config.json`.
-  ///   - missing: The number if no key states it.
+  ///   - missing: The number if no key states it; nil if one has to.
   /// - Returns: The number, at least 1.
-  /// - Throws: `FormatError` when it is no number of experts, or two keys contradict each other.
-  static func expertCount(_ keys: ConfigurationKeys, missing: Int) throws(FormatError) -> Int {
+  /// - Throws: `FormatError` when it is no number of experts, it is not stated, or two keys contradict each
+  ///   other.
+  static func expertCount(_ keys: ConfigurationKeys, missing: Int?) throws(FormatError) -> Int {
     let older = try keys.optionalSize("num_experts", limit: expertLimit)
     let newer = try keys.optionalSize("num_local_experts", limit: expertLimit)
     if let older, let newer, older != newer {
       throw keys.malformed("num_experts", "\(older) contradicts num_local_experts, \(newer)")
     }
-    return newer ?? older ?? missing
+    if let count = newer ?? older ?? missing { return count }
+    return try keys.size("num_experts")
   }
 }

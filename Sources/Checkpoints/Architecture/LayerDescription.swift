@@ -66,6 +66,8 @@ package enum LayerOperation: Sendable, Equatable {
   case layerInput(Range<Int>)
   /// Replaces each token with the weighted sum of the outputs of its experts.
   case experts(ExpertsDescription)
+  /// Adds the result of the part before, which is held.
+  case addHeld
 
   /// The groups of linears, in the order of the computation.
   package var groups: [LinearGroupKind] {
@@ -73,7 +75,7 @@ package enum LayerOperation: Sendable, Equatable {
     case .linears(let kind, _): [kind]
     case .experts(let experts): experts.groups
     case .norm, .headNorms, .separateHeads, .columns, .rotary, .attention, .recurrence, .gate, .activation,
-      .scale, .layerInput:
+      .scale, .layerInput, .addHeld:
       []
     }
   }
@@ -84,7 +86,7 @@ package enum LayerOperation: Sendable, Equatable {
     case .linears(let kind, _): kind == group
     case .experts(let experts): experts.has(group)
     case .norm, .headNorms, .separateHeads, .columns, .rotary, .attention, .recurrence, .gate, .activation,
-      .scale, .layerInput:
+      .scale, .layerInput, .addHeld:
       false
     }
   }
@@ -92,15 +94,18 @@ package enum LayerOperation: Sendable, Equatable {
 
 /// A part of a layer; it reads the residual stream, and its result is added to the stream.
 package struct LayerPart: Sendable, Equatable {
-  /// The operations in order; the result of the last one is added to the stream.
+  /// The operations in order; the result of the last one is added to the stream, unless it is held.
   package let operations: [LayerOperation]
   /// Whether it reads the stream that the part before it read, not the sum after that part.
   package let isParallel: Bool
+  /// Whether its result is held for the next part, which adds it by `addHeld`, and the stream stays as it is.
+  package let isHeld: Bool
 
   /// Joins operations in order.
-  package init(_ operations: [LayerOperation], isParallel: Bool = false) {
+  package init(_ operations: [LayerOperation], isParallel: Bool = false, isHeld: Bool = false) {
     self.operations = operations
     self.isParallel = isParallel
+    self.isHeld = isHeld
   }
 
   /// The groups of linears, in the order of the computation.
@@ -130,6 +135,7 @@ package struct LayerDescription: Sendable, Equatable {
     groups = parts.flatMap(\.groups)
     precondition(Set(groups).count == groups.count, "a group of linears stands twice in a layer")
     precondition(parts.first?.isParallel != true, "there is no part before the first one")
+    precondition(parts.last?.isHeld != true, "there is no part after the last one")
     let factor = streamFactor.map { [Entry(slot: $0, group: nil, ownNorm: nil, norm: nil)] } ?? []
     var modules: Set<String> = []
     entries = (parts.flatMap(\.entries) + factor).filter { modules.insert($0.slot.module).inserted }
@@ -197,8 +203,8 @@ extension LayerPart {
       case .recurrence(let recurrence):
         add(recurrence.vectors)
         if let norm = recurrence.norm { add(norm) }
-      case .experts(let experts): entries += experts.entries(norm: last)
-      case .separateHeads, .columns, .rotary, .gate, .activation, .scale, .layerInput: break
+      case .experts(let experts): entries += experts.entries(after: last)
+      case .separateHeads, .columns, .rotary, .gate, .activation, .scale, .layerInput, .addHeld: break
       }
       last = norm
     }

@@ -31,13 +31,11 @@ package struct ModelDescription: Sendable, Equatable {
 }
 
 extension ModelDescription {
-  /// Whether each layer can be computed from the stream alone.
-  package var layersReadStreamOnly: Bool {
-    let operations = layers.lazy.flatMap(\.parts).flatMap(\.operations)
-    return layerInputs == nil
-      && !operations.contains {
-        guard case .attention(let attention) = $0 else { return false }
-        return attention.sharing != nil
-      }
+  /// The number of values that a token has beside the stream at most: keys and values for later layers.
+  package var lentWidth: Int {
+    layers.lazy.flatMap(\.parts).flatMap(\.operations).reduce(0) { width, operation in
+      guard case .attention(let attention) = operation, case .lends = attention.sharing else { return width }
+      return width + attention.keyValueColumns.count
+    }
   }
 }

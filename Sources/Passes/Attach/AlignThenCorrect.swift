@@ -175,7 +175,7 @@ struct AlignThenCorrect {
     var sums = layer.groups.map { GroupSums($0, withWeights: withWeights) }
     for (window, tokens) in zip(walk.windows, tokens).prefix(Self.gradientWindowLimit) {
       let loss = walk.model.outputGradients(
-        of: tokens, hidden: window.hidden, layer: index, rotary: rotary
+        of: tokens, stream: window.stream, layer: index, rotary: rotary
       ) { group, x, dy in
         sums[layer.index(of: group)].add(x, dy)
       }

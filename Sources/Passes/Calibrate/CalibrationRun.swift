@@ -28,7 +28,6 @@ struct CalibrationRun {
     self.context = context
     updatesPerSave = parts.contains(.code) ? 25 : 5
     var student = try Transformer(input)
-    try student.requireSeparateLayers()
     let original = try context.teacher(options.teacher, of: input)
     var model = try Transformer(original)
     (student.operands, model.operands) = (options.products, options.products)

@@ -23,14 +23,13 @@ struct LayerWalk {
   /// - Parameters:
   ///   - model: The model.
   ///   - tokens: Windows of the same length.
-  /// - Throws: `ModelError.connectedLayers` or `.tokenOutOfRange`.
+  /// - Throws: `ModelError.tokenOutOfRange`.
   init(_ model: Transformer, _ tokens: [[Int32]]) throws {
-    try model.requireSeparateLayers()
     self.model = model
     let length = tokens.first?.count ?? 0
     rotary = model.rotaryTables(positions: length)
     atOnce = model.windowsAtOnce(length: length)
-    windows = try tokens.map { HaltedWindow(hidden: try model.embed($0)) }
+    windows = try tokens.map { HaltedWindow(try model.stream(of: $0)) }
   }
 
   /// Moves every window to a later place in a layer.
@@ -87,9 +86,9 @@ struct LayerWalk {
   ///
   /// - Parameters:
   ///   - index: The layer.
-  ///   - streams: The residual stream before it, window by window.
-  mutating func repeatLayer(_ index: Int, from streams: [Matrix]) {
-    windows = streams.map { HaltedWindow(hidden: $0) }
+  ///   - streams: The windows before it.
+  mutating func repeatLayer(_ index: Int, from streams: [WindowStream]) {
+    windows = streams.map { HaltedWindow($0) }
     finish(layer: index)
   }
 

@@ -6,7 +6,7 @@ import Models
 ///
 /// The layer reads the output of the quantized layers before it, and its target is the original layer's
 /// output in the original model. It therefore also corrects some of their error. Only one layer is trained at
-/// a time.
+/// a time; keys and values that it borrows are those of the quantized model and do not change.
 ///
 /// Source: Block-AP of EfficientQAT, arXiv:2407.11062, section 3.2; codes are trained as positions on the
 /// grid, in units of the step.
@@ -54,14 +54,14 @@ struct LayerTraining: Sendable {
   ///   - layer: The layer; its linears change only if the loss falls.
   ///   - modules: The linears to train, all packed; other linears do not change.
   ///   - original: The layer before quantization.
-  ///   - inputs: The residual stream before the layer in the quantized model, window by window.
+  ///   - inputs: The windows before the layer in the quantized model.
   ///   - expected: The residual stream after the layer in the original model.
   ///   - progress: Called with the number of updates done and their total.
   /// - Returns: The mean loss over the windows.
   /// - Throws: The reducer's errors.
   func train(
     _ layer: inout Transformer.DecoderLayer, modules: Set<String>, original: Transformer.DecoderLayer,
-    inputs: [Matrix], expected: [Matrix], progress: (Int, Int) -> Void
+    inputs: [WindowStream], expected: [Matrix], progress: (Int, Int) -> Void
   ) throws -> Losses {
     let start = layer
     let before = loss(of: layer, inputs, expected)
@@ -104,7 +104,7 @@ struct LayerTraining: Sendable {
   }
 
   private func gradients(
-    of layer: Transformer.DecoderLayer, _ windows: Range<Int>, _ inputs: [Matrix], _ expected: [Matrix]
+    of layer: Transformer.DecoderLayer, _ windows: Range<Int>, _ inputs: [WindowStream], _ expected: [Matrix]
   ) throws -> LayerGradients {
     let parts = parallelMap(windows.count) { index in
       var gradients = LayerGradients(for: layer, training: Self.parts)
@@ -119,7 +119,9 @@ struct LayerTraining: Sendable {
     return sum[0]
   }
 
-  private func loss(of layer: Transformer.DecoderLayer, _ inputs: [Matrix], _ expected: [Matrix]) -> Double {
+  private func loss(
+    of layer: Transformer.DecoderLayer, _ inputs: [WindowStream], _ expected: [Matrix]
+  ) -> Double {
     let losses = parallelMap(inputs.count) { index in
       var unused = LayerGradients(for: layer, training: [])
       return model.addLayerGradients(

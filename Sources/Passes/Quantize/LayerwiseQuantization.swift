@@ -85,7 +85,7 @@ struct LayerwiseQuantization {
   /// - Returns: The names of its linears and their packed tensors.
   private mutating func quantizeLayer(_ index: Int) throws -> [(name: String, tensor: PackedTensor)] {
     let original = walk.model.layers[index]
-    let inputs = training == nil ? [] : walk.windows.map(\.hidden)
+    let inputs = training == nil ? [] : walk.windows.map(\.stream)
     var packed: [(name: String, tensor: PackedTensor)] = []
     for group in original.groupKinds {
       walk.advance(layer: index, to: .before(group))

@@ -44,11 +44,16 @@ struct Sensitivity {
 
   private mutating func measure(layer index: Int) throws {
     let layer = walk.model.layers[index]
+    var groups: [LinearGroupKind] = []
     for (number, part) in layer.description.parts.enumerated() {
+      groups += part.groups
+      // What is held reaches the stream with the next part.
+      guard !part.isHeld else { continue }
+      defer { groups = [] }
       let before = walk.windows.map(\.hidden)
       var errors: [String: [Double]] = [:]
       var tokenCounts: [LinearGroupKind: Int] = [:]
-      for group in part.groups {
+      for group in groups {
         walk.advance(layer: index, to: .before(group))
         errors.merge(try relativeErrors(of: layer[group].linears)) { _, new in new }
         guard group.expert != nil else { continue }
@@ -57,7 +62,7 @@ struct Sensitivity {
       walk.advance(layer: index, to: .afterPart(number))
       let share = addedShare(since: before)
       let sentCount = tokenCounts.reduce(0) { if case .expertDown = $1.key { $0 + $1.value } else { $0 } }
-      for group in part.groups {
+      for group in groups {
         let tokenShare = tokenCounts[group].map { Double($0) / Double(max(sentCount, 1)) } ?? 1
         for linear in layer[group].linears {
           guard let relative = errors[linear.name] else { continue }

@@ -75,8 +75,20 @@ import Testing
     #expect(try configuration(.gemma4()).description.placeholders.isEmpty)
   }
 
+  @Test(arguments: ["num_experts", "top_k_experts", "moe_intermediate_size"])
+  func `Gemma 4 with experts has to state their numbers`(key: String) throws {
+    let error = #expect(throws: FormatError.self) {
+      try configuration(.gemma4Moe()) { $0.set(key, to: .null) }
+    }
+    #expect(error?.problem == .missing("key '\(key)'"))
+    // Without experts their numbers change nothing.
+    let dense = try configuration(.gemma4Moe()) { $0.set("enable_moe_block", to: .bool(false)) }
+    #expect(dense.description.layers.allSatisfy { $0.experts == nil })
+  }
+
   @Test func `keys that ask for something else are refused`() throws {
-    try expectRefusal(of: "enable_moe_block", .gemma4()) { $0.set("enable_moe_block", to: .bool(true)) }
+    try expectRefusal(of: "top_k_experts", .gemma4Moe()) { $0.set("top_k_experts", to: .integer(5)) }
+    try expectRefusal(of: "num_experts", .gemma4Moe()) { $0.set("num_local_experts", to: .integer(5)) }
     try expectRefusal(of: "use_bidirectional_attention", .gemma4()) {
       $0.set("use_bidirectional_attention", to: .string("all"))
     }

@@ -1,6 +1,7 @@
 extension ModelFamily {
   /// Gemma 4: other heads in layers that see the whole context, normalized values, and a factor per layer; in
-  /// small models also inputs per layer, and upper layers without keys and values of their own.
+  /// small models also inputs per layer, and upper layers without keys and values of their own; in others
+  /// experts beside the feed-forward part.
   package static let gemma4: ModelFamily = {
     var family = gemmaLike(
       modelType: "gemma4_text", className: "Gemma4ForCausalLM", ggufArchitecture: "gemma4"
@@ -8,12 +9,15 @@ extension ModelFamily {
       try keys.refuseOtherGemma4()
       let parts = DecoderParts(sizes)
       let inputWidth = try keys.layerInputWidth(sizes)
+      let experts = try parts.gemma4Experts(keys)
       let layers = try keys.gemma4Layers(sizes)
       var model = parts.gemmaModel(
         layers.enumerated().map { index, layer in
+          let dense = layer.parts(sizes).sandwich(parts.gemma4Attention(layer))
           let part = inputWidth.map { parts.layerInput(index, width: $0) }
           return LayerDescription(
-            layer.parts(sizes).sandwich(parts.gemma4Attention(layer)) + (part.map { [$0] } ?? []),
+            (experts.map { [dense[0]] + parts.sideBySide(layer.parts(sizes), $0) } ?? dense)
+              + (part.map { [$0] } ?? []),
             streamFactor: TensorSlot(
               "layer_scalar", gguf: "layer_output_scale", [ModelAxis(.other, 1)], ending: ""))
         })
@@ -30,10 +34,9 @@ extension ModelFamily {
     family.understoodKeys = [
       "attention_bias", "sliding_window", "layer_types", "final_logit_softcapping", "attention_k_eq_v",
       "use_bidirectional_attention", "enable_moe_block", "num_kv_shared_layers",
-      "hidden_size_per_layer_input", "partial_rotary_factor", "use_double_wide_mlp",
+      "hidden_size_per_layer_input", "partial_rotary_factor", "use_double_wide_mlp", "num_experts",
+      "num_local_experts",
     ]
-    // Without experts their numbers change nothing.
-    family.ignoredKeys = ["num_experts"]
     family.gguf.hasOwnHeadSize = true
     family.gguf.windows = .listed
     family.gguf.windowedBaseKey = "rope_local_base_freq"
@@ -132,9 +135,6 @@ extension ConfigurationKeys {
     if let kind = try optionalText("use_bidirectional_attention"), kind != "vision" {
       throw unsupported("use_bidirectional_attention", "attention to later tokens is not supported")
     }
-    if try optionalBool("enable_moe_block") ?? false {
-      throw unsupported("enable_moe_block", "experts beside the feed-forward part are not supported")
-    }
   }
 
   /// The attention of each layer.
@@ -190,6 +190,7 @@ extension ConfigurationKeys {
     let first = layers.count - count
     var layers = layers
     for index in first..<layers.count {
+      let isLast = !windowed[(index + 1)...].contains(windowed[index])
       guard let source = (0..<first).last(where: { windowed[$0] == windowed[index] }) else {
         throw malformed(name, "no layer has the keys and values of layer \(index)")
       }
@@ -197,7 +198,7 @@ extension ConfigurationKeys {
         throw malformed(name, "layers \(source) and \(index) have heads of different widths")
       }
       layers[source].attention.sharing = .lends(source)
-      layers[index].attention.sharing = .borrows(source)
+      layers[index].attention.sharing = .borrows(source, isLast: isLast)
       layers[index].isDoubleWide = isDoubleWide
     }
     return layers
@@ -277,6 +278,50 @@ extension DecoderParts {
             "self_attn.o_proj", gguf: "attn_output", [sizes.stream, ModelAxis(.other, a.queryWidth)],
             hasBias: layer.hasBias)
         ]),
+    ]
+  }
+}
+
+extension DecoderParts {
+  /// The experts beside the feed-forward part; nil without them.
+  ///
+  /// - Throws: `FormatError` when one of their numbers is missing or cannot be.
+  fileprivate func gemma4Experts(_ keys: ConfigurationKeys) throws(FormatError) -> LayerOperation? {
+    // Without experts their numbers change nothing.
+    guard try keys.optionalBool("enable_moe_block") ?? false else { return nil }
+    let count = try Self.expertCount(keys, missing: nil)
+    var routing = ExpertsDescription.Routing()
+    routing.norm = NormDescription(
+      TensorSlot("router.scale", gguf: "ffn_gate_inp.scale", [sizes.stream], ending: ""),
+      epsilon: sizes.normEpsilon)
+    routing.factor = 1 / Float(sizes.hiddenSize).squareRoot()
+    routing.expertFactors = TensorSlot(
+      "router.per_expert_scale", gguf: "ffn_down_exps.scale", [ModelAxis(.other, count)], ending: "")
+    return try experts(
+      keys,
+      ExpertNames(
+        module: "experts", router: "router.proj", chosenKey: "top_k_experts", stack: "experts.switch_glu"),
+      count: count, missingChosenCount: nil, width: keys.size("moe_intermediate_size"), routing: routing,
+      norm: norm("pre_feedforward_layernorm_2", gguf: "pre_ffw_norm_2"), weighting: .amongChosen,
+      activation: sizes.activation, fusion: ExpertFusion("experts", order: .outputsFirst))
+  }
+
+  /// The feed-forward part and experts that read the same stream, each with a norm after it, and a norm of
+  /// their sum.
+  ///
+  /// - Parameters:
+  ///   - dense: The parts with the width of the layer's feed-forward part.
+  ///   - experts: The experts, with norms before them.
+  /// - Returns: The feed-forward part, whose result is held, then the experts.
+  fileprivate func sideBySide(_ dense: DecoderParts, _ experts: LayerOperation) -> [LayerPart] {
+    [
+      LayerPart(
+        [.norm(norm("pre_feedforward_layernorm", gguf: "ffn_norm"))] + dense.gatedFeedForward()
+          + [.norm(norm("post_feedforward_layernorm_1", gguf: "post_ffw_norm_1"))], isHeld: true),
+      LayerPart([
+        experts, .norm(norm("post_feedforward_layernorm_2", gguf: "post_ffw_norm_2")), .addHeld,
+        .norm(norm("post_feedforward_layernorm", gguf: "post_ffw_norm")),
+      ]),
     ]
   }
 }
