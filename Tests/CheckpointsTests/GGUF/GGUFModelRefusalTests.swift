@@ -95,7 +95,8 @@ struct GGUFModelRefusalTests {
     let folder = try TemporaryFolder()
     let path = try folder.write("x.gguf", example.bytes)
     let error = #expect(throws: FormatError.self) { try Checkpoint.open(path: path) }
-    #expect((error?.description).says(path + ": " + example.message), "\(error.map(\.description) ?? "")")
+    let text = error?.description ?? ""
+    #expect(text.says(path + ": " + example.message), "\(text)")
   }
 
   @Test(arguments: [
