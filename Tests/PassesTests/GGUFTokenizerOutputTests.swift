@@ -101,6 +101,14 @@ import Testing
       try Tokenizer(of: checkpoint).encode(text) == Tokenizer(parsing: document, path: "").encode(text))
   }
 
+  /// llama.cpp looks for `<unk>`, `<s>` and `<|endoftext|>` in a file of such a name, and ends without one.
+  @Test func `a file without the tokens of Phi 3 does not get its name`() throws {
+    let name = ("_name_or_path", JSONValue.string("x/Phi-3-small"))
+    let (_, checkpoint) = try convert(try Self.document("llama2"), configuration: [name])
+    let json = try checkpoint.json(named: "config.json")
+    #expect(json?["_name_or_path"]?.string == "model")
+  }
+
   private static func changing(_ key: String, _ value: (JSONValue) throws -> JSONValue) throws -> JSONValue {
     var document = try document("llama2")
     var model = try #require(document["model"])

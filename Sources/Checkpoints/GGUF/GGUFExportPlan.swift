@@ -5,6 +5,8 @@ package struct GGUFExportPlan: Sendable {
   let tensors: [GGUFExportTensor]
   /// The metadata of hyperparameters and tokenizer.
   let members: [GGUFExportMember]
+  /// The value of `general.name`.
+  private let modelName: String
   /// The texts that llama.cpp tokenizes differently.
   private let tokenizerNotices: [String]
   /// The path for errors.
@@ -49,6 +51,7 @@ package struct GGUFExportPlan: Sendable {
     }
     let tokenizer = try tokenizer()
     members = model.members + tokenizer.members
+    modelName = tokenizer.modelName ?? model.name
     tokenizerNotices = tokenizer.notices
   }
 
@@ -104,7 +107,7 @@ package struct GGUFExportPlan: Sendable {
   func generalMembers(_ encodings: [GGUFEncoding]) -> [GGUFExportMember] {
     var members = [
       GGUFExportMember("general.architecture", .string(model.architecture)),
-      GGUFExportMember("general.name", .string(model.name)),
+      GGUFExportMember("general.name", .string(modelName)),
       GGUFExportMember("general.file_type", .uint32(fileType(encodings))),
     ]
     if encodings.contains(where: { $0.type.blockElementCount > 1 }) {

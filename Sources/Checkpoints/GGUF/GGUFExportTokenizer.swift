@@ -7,6 +7,8 @@ package struct GGUFExportTokenizer: Sendable {
   package let members: [GGUFExportMember]
   /// The texts that llama.cpp tokenizes differently, one sentence for each kind.
   package let notices: [String]
+  /// The value of `general.name` that llama.cpp can read these tokens with; nil if it can with any.
+  package private(set) var modelName: String?
 
   /// Takes metadata over.
   init(members: [GGUFExportMember], notices: [String] = []) {
@@ -34,7 +36,11 @@ package struct GGUFExportTokenizer: Sendable {
     let file = GGUFExportTokenizerFile(json: tokenizer, path: path)
     let form = file.sentencePieceForm
     let splitting = form == nil ? try file.splitting(mergesMakeTokens: mergesMakeTokens) : nil
-    let tokens = try file.tokens(count: vocabularySize, strippingRight: GGUFRightStrips(modelName))
+    let strips = GGUFRightStrips(modelName)
+    let isReadable = GGUFRightStrips.exceptions.allSatisfy(file.hasToken)
+    self.modelName = isReadable || strips.isNone ? nil : GGUFRightStrips.otherName
+    let tokens = try file.tokens(
+      count: vocabularySize, strippingRight: GGUFRightStrips(self.modelName ?? modelName))
     var members: [GGUFExportMember]
     if let form {
       let isGemma4 = configuration["model_type"]?.string?.hasPrefix("gemma4") == true
@@ -99,6 +105,12 @@ struct GGUFExportToken: Sendable, Equatable {
 struct GGUFExportTokenizerFile {
   let json: JSONValue
   let path: String
+
+  /// Whether a text is a token.
+  func hasToken(_ text: String) -> Bool {
+    json["model"]?["vocab"]?[text] != nil
+      || (json["added_tokens"]?.array ?? []).contains { $0["content"]?.string == text }
+  }
 
   /// How spaces are treated, in a tokenizer of SentencePiece's kind; nil for another one.
   var sentencePieceForm: SentencePieceForm? {
@@ -231,8 +243,13 @@ struct GGUFExportTokenizerFile {
 ///
 /// Source: `llama_vocab::impl::load` in `src/llama-vocab.cpp` of llama.cpp.
 struct GGUFRightStrips {
-  private static let exceptions: Set<String> = ["<unk>", "<s>", "<|endoftext|>"]
+  /// The tokens that keep it; llama.cpp does not read a file of such a name without one of them.
+  static let exceptions: Set<String> = ["<unk>", "<s>", "<|endoftext|>"]
+  /// A name that says nothing of tokens.
+  static let otherName = "model"
   private let isPhi3: Bool
+  /// Whether the name says nothing of tokens.
+  var isNone: Bool { !isPhi3 }
 
   /// Looks at the value of `general.name`.
   init(_ modelName: String) {

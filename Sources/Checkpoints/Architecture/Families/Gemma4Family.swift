@@ -52,6 +52,7 @@ extension ModelFamily {
       $0.biases = .none
       $0.nestedPrefixes = ["model.language_model.", "language_model.model."]
       $0.rotaryKeys = .parametersByKind
+      $0.aliases = [("num_experts", "num_local_experts")]
       $0.assumptions = [
         JSONValue.Member("attention_k_eq_v", .bool(false)),
         JSONValue.Member("num_kv_shared_layers", .integer(0)),
@@ -68,11 +69,8 @@ extension ModelFamily {
 extension ModelConfiguration {
   /// The layers' heads, windows and inputs, as mlx-lm knows them.
   ///
-  /// - Throws: `MLXObstacle` when layers of one kind have different heads, or with experts.
+  /// - Throws: `MLXObstacle` when layers of one kind have different heads.
   fileprivate func layerKeysForMLX() throws(MLXObstacle) -> [JSONValue.Member] {
-    guard description.layers.allSatisfy({ $0.experts == nil }) else {
-      throw MLXObstacle("key 'enable_moe_block'", "was not compared with experts")
-    }
     let layers = description.attentions
     let global = layers.filter { $0.attention.window == nil }
     let headSize = global.first?.attention.headSize ?? sizes.headSize
