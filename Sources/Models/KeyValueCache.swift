@@ -100,7 +100,7 @@ package struct KeyValueCache: Sendable {
     var windows = [Int?](repeating: nil, count: c.layerCount)
     for (index, layer) in c.description.layers.enumerated() {
       for case .attention(let attention) in layer.parts.flatMap(\.operations) {
-        guard case .borrows(let lender) = attention.sharing else {
+        guard case .borrows(let lender, _) = attention.sharing else {
           windows[index] = attention.window
           continue
         }

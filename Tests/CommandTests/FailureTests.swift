@@ -134,7 +134,7 @@ import Testing
       name: "adapter that MLX does not load", code: 3, parts: ["out: tensor", "lora_A", "'rilq merge'"],
       arguments: ["convert", "model", "out", "--to", "mlx", "--pass", "quantize", "--pass", "attach"]),
     Failure(
-      name: "adapter that GPTQ does not hold", code: 2, parts: ["out: tensor", "lora_A", "merged first"],
+      name: "adapter that GPTQ does not hold", code: 3, parts: ["out: tensor", "lora_A", "merged first"],
       arguments: ["convert", "model", "out", "--to", "gptq", "--pass", "quantize", "--pass", "attach"]),
     Failure(
       name: "GGUF option for another format", code: 64, parts: ["goes with a GGUF file only"],

@@ -35,7 +35,7 @@ struct IntegerSurvey {
     for tensor in contents.tensors where ModuleTensor.part(of: tensor.name)?.isBesideWeight == true {
       throw FormatError(
         folder, at: "tensor '\(tensor.name)'",
-        .unsupported("\(format.rawValue) has no adapters and trained changes; they have to be merged first"))
+        .notExact("\(format.rawValue) has no adapters and trained changes; they have to be merged first"))
     }
   }
 

@@ -43,7 +43,7 @@ struct GGUFModelRefusalTests {
     Case("key 'general.architecture': is not a text", setting("general.architecture", .uint32(1))),
     Case("key 'general.type': 'adapter' is not a model", setting("general.type", .string("adapter"))),
     Case("key 'split.count': … one of 3 files …", setting("split.count", .uint16(3))),
-    Case("key 'llama.expert_count': … 8 experts …", setting("llama.expert_count", .uint32(8))),
+    Case("key 'llama.expert_used_count' is missing", setting("llama.expert_count", .uint32(8))),
     Case(
       "key 'llama.attention.sliding_window': a model with this key is not supported",
       setting("llama.attention.sliding_window", .uint32(64))),
