@@ -2,9 +2,10 @@
 package enum KernelSpeed {
   private static let duration = Duration.milliseconds(600)
 
-  /// The speed of products of matrices, each thread with its own, in 10⁹ floating-point operations per second.
+  /// Measures products of matrices, each thread with its own.
   ///
   /// - Parameter backend: The kernel; the processor supports it.
+  /// - Returns: 10⁹ floating-point operations per second.
   package static func product(_ backend: ProductBackend) -> Double {
     let (m, n, k) = (256, 256, 320)
     let a = Matrix(rows: m, columns: k, values: [Float](repeating: 0.5, count: m * k))
@@ -18,9 +19,10 @@ package enum KernelSpeed {
     } / 1e9
   }
 
-  /// The speed of products of a vector of int8 with rows of 2 bits in groups of 64, in 10⁹ weights per second.
+  /// Measures products of a vector of int8 with rows of 2 bits in groups of 64, which fit into the second-level
+  /// cache.
   ///
-  /// The rows fit into the second-level cache.
+  /// - Returns: 10⁹ weights per second.
   package static func int8Rows() -> Double {
     let (rowCount, columnCount, groupSize) = (512, 1_024, 64)
     let groupCount = columnCount / groupSize

@@ -42,7 +42,8 @@ struct Generate: ParsableCommand {
       """,
     transform: { text in
       guard let products = GenerationProducts(rawValue: text) else {
-        throw ValidationError("expected \(GenerationProducts.allCases.map(\.rawValue).joined(separator: " or "))")
+        let names = GenerationProducts.allCases.map(\.rawValue)
+        throw ValidationError("expected \(names.joined(separator: " or "))")
       }
       return products
     })
@@ -129,7 +130,8 @@ extension Generate {
     }
     let generation = try writer.model.generate(
       from: tokens, maxTokens: maxTokens ?? min(Self.promptTokens, room), sampling: sampling,
-      endTokens: writer.boundaries.endTokens, products: products ?? .int8, began: { begin = .now }, wrote: { show(stream.append($0)) })
+      endTokens: writer.boundaries.endTokens, products: products ?? .int8,
+      began: { begin = .now }, wrote: { show(stream.append($0)) })
     show(stream.finish())
     // The prompt already gave the logits of the first token.
     let speed = Double(max(generation.tokens.count - 1, 0)) / max(begin.secondsSince, .leastNormalMagnitude)
