@@ -28,6 +28,8 @@ final class WorkerPool: Sendable {
     var places = 0
     var threadCount = 0
     var sleeperCount = 0
+    /// Whether the owner of the region sleeps until the last thread is out.
+    var isOwnerWaiting = false
   }
 
   private let state = Mutex(State())
@@ -35,9 +37,8 @@ final class WorkerPool: Sendable {
   private let isBusy = Atomic<Bool>(false)
   /// The number of regions so far; changes only under the lock.
   private let regionCount = Atomic<Int>(0)
-  /// The number of threads in the region, without its owner.
+  /// The number of threads in the region, without its owner; changes only under the lock.
   private let running = Atomic<Int>(0)
-  private let isOwnerWaiting = Atomic<Bool>(false)
   private let wake = DispatchSemaphore(value: 0)
   private let finished = DispatchSemaphore(value: 0)
 
@@ -88,13 +89,11 @@ final class WorkerPool: Sendable {
       return state.threadCount < coreCount
     }
     if look(while: { running.load(ordering: .acquiring) > 0 }, mayLook) { return }
-    isOwnerWaiting.store(true, ordering: .sequentiallyConsistent)
-    if running.load(ordering: .sequentiallyConsistent) == 0,
-      isOwnerWaiting.exchange(false, ordering: .sequentiallyConsistent)
-    {
-      return
+    let waits = state.withLock { state in
+      state.isOwnerWaiting = running.load(ordering: .acquiring) > 0
+      return state.isOwnerWaiting
     }
-    finished.wait()
+    if waits { finished.wait() }
   }
 
   /// Takes part in one region after the other, without an end.
@@ -116,18 +115,22 @@ final class WorkerPool: Sendable {
   /// Runs the job if there is one with a free place.
   private func takePart() {
     guard runJob() else { return }
-    // The job is released here, so its owner may end it.
-    if running.wrappingSubtract(1, ordering: .sequentiallyConsistent).newValue == 0,
-      isOwnerWaiting.exchange(false, ordering: .sequentiallyConsistent)
-    {
-      finished.signal()
+    // The job is released here, so its owner may end it. Whether the owner waits is decided under the lock: a
+    // thread that stops before it asks must not wake the owner of a later region.
+    let wakesOwner = state.withLock { state in
+      let isLast = running.wrappingSubtract(1, ordering: .releasing).newValue == 0
+      guard isLast, state.isOwnerWaiting else { return false }
+      state.isOwnerWaiting = false
+      return true
     }
+    if wakesOwner { finished.signal() }
   }
 
   @inline(never)
   private func runJob() -> Bool {
     let job = state.withLock { state -> Job? in
-      guard let job = state.job, state.places > 0 else { return nil }
+      // A thread without a place must not even hold the job for a moment: its owner may be ending it.
+      guard state.places > 0, let job = state.job else { return nil }
       state.places -= 1
       running.wrappingAdd(1, ordering: .relaxed)
       return job

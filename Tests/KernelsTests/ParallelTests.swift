@@ -71,6 +71,22 @@ import Testing
     #expect(ThreadLimit.with(0) { ThreadLimit.current } == 1)
   }
 
+  /// Several owners take turns at the threads that stay, far more threads than processors, so that each stops
+  /// at every place.
+  @Test func `many short regions of many threads all run to their end`() {
+    let sums = Mutex<[Int]>([])
+    DispatchQueue.concurrentPerform(iterations: 4) { owner in
+      var sum = 0
+      for region in 0..<4_000 {
+        let count = 2 + (region + owner) % 7
+        let numbers = ThreadLimit.with(count) { parallelMap(count) { $0 + region } }
+        sum += numbers.reduce(0, +) - count * region - count * (count - 1) / 2
+      }
+      sums.withLock { $0.append(sum) }
+    }
+    #expect(sums.withLock { $0 } == [0, 0, 0, 0])
+  }
+
   @Test func `an error passes through a limit`() {
     struct Failure: Error, Equatable {}
     #expect(throws: Failure()) { try ThreadLimit.with(2) { () throws(Failure) in throw Failure() } }
