@@ -64,7 +64,7 @@ def experts_as(names, weights):
     """The weights with the experts that are stacked for MLX as in a checkpoint whose tensors have these names."""
     result, stacks = {}, {}
     for name, value in weights.items():
-        match = re.fullmatch(r"(.*)\.(?:switch_mlp|experts)\.(gate|up|down)_proj\.(weight|bias)", name)
+        match = re.fullmatch(r"(.*)\.(?:experts\.switch_glu|switch_mlp|experts)\.(gate|up|down)_proj\.(weight|bias)", name)
         if match:
             place, part, kind = match.groups()
             stacks.setdefault((place, kind), {})[part] = value
