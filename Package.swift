@@ -65,7 +65,7 @@ let package = Package(
     .testTarget(name: "ModelsTests", dependencies: ["Models", "TestSupport"]),
     .testTarget(name: "PassesTests", dependencies: ["Passes", "TestSupport"]),
     .testTarget(
-      name: "CommandTests", dependencies: ["rilq", "TestSupport"], exclude: ["Snapshots"]),
+      name: "CommandTests", dependencies: ["rilq", "Kernels", "TestSupport"], exclude: ["Snapshots"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,8 +1,9 @@
 // The matrix product. Rows of the left operand are taken in blocks, columns of the right one in panels that
 // stay in the first-level cache. The inner dimension is cut into equal parts of at most CK_GEMM_STEPS steps,
 // one panel per part. If there are enough panels to repay the cost, blocks are packed, too, so that their
-// loop takes fewer instructions. A single block of rows reads whole panels in place. Benchmarks/README.md,
-// "Linear algebra beside OpenBLAS", says why this does not call a library.
+// loop takes fewer instructions; a left operand of several products is packed once for all. One or two blocks
+// of rows read whole panels in place. Benchmarks/README.md, "Linear algebra beside OpenBLAS", says why this
+// does not call a library.
 
 #include "CKernels.h"
 #include "dispatch.h"
@@ -13,6 +14,15 @@
 
 #pragma clang fp contract(fast)
 #pragma clang diagnostic ignored "-Wpsabi"
+
+// An operand: its vectors are rows of the left one, columns of the right one. Step p of vector i is
+// i * vector_stride + p * k_stride numbers after `at`; one of the strides is 1 if there are several of both.
+// The format is CK_F32, or CK_BF16 for a kernel that rounds; doubles have none.
+typedef struct {
+  const void *at;
+  int format;
+  size_t vector_stride, k_stride;
+} ck_operand;
 
 // Elements of vectors: step p of vector i at at[i * vector_stride + p * step_stride].
 typedef struct {
@@ -47,10 +57,12 @@ typedef struct {
 
 #pragma clang attribute push(                                                                      \
     __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+#include "wide.inc"
 #define REAL float
 #define CK(name) name##_avx512
 #define VW 16
 #define MR 12
+#define WIDE(name) wide_##name##_f32
 #include "gemm.inc"
 #define REAL double
 #define CK(name) name##_f64_avx512
@@ -69,6 +81,8 @@ typedef struct {
 #define MR 12
 #define DOT(sum, value, b) \
   ((CK(gv))_mm512_dpbf16_ps((__m512)(sum), (__m512bh)_mm512_set1_ps(value), (__m512bh)(b)))
+#define PER 2
+#define WIDE(name) wide_##name##_pairs
 #include "gemm.inc"
 #pragma clang attribute pop
 #endif
@@ -110,37 +124,54 @@ static const struct {
 #endif
 
 // One panel, and packed blocks of at most 12 rows.
-static size_t block_scratch(size_t m) { return CK_GEMM_PANEL + (m + 11) / 12 * 12 * CK_GEMM_STEPS; }
-
-static size_t f32_scratch(size_t m, size_t n, size_t k) {
+static size_t block_scratch(size_t m, size_t n, size_t k) {
   (void)n, (void)k;
-  return block_scratch(m);
+  return CK_GEMM_PANEL + (m + 11) / 12 * 12 * CK_GEMM_STEPS;
 }
 
-// Room for both operands as pairs, beside `working` elements.
-static size_t pair_scratch(size_t working, size_t m, size_t n, size_t k) {
-  return working + (m + n) * ((k + 1) / 2);
+static ck_operand left_of(const ck_product *p) {
+  return (ck_operand){p->a, p->format, p->a_row_stride, p->a_k_stride};
 }
 
-static size_t tiles_scratch(size_t m, size_t n, size_t k) { return pair_scratch(tile_scratch(m), m, n, k); }
-
-static void multiply_tiles_model(const ck_product *p, float *scratch) {
-  const int is_bf16 = p->format == CK_BF16;
-  float *memory = scratch + tile_scratch(p->m);
-  const ck_pairs left = model_pairs(p->m, p->k, is_bf16, p->a, p->a_row_stride, p->a_k_stride, memory);
-  const ck_pairs right = model_pairs(
-      p->n, p->k, is_bf16, p->b, p->b_column_stride, p->b_k_stride, memory + p->m * ((p->k + 1) / 2));
-  tiles_gemm_model(
-      p->m, p->n, (p->k + 1) / 2, left, right, p->scale, p->keep, p->c, p->c_stride, scratch);
+static ck_operand right_of(const ck_product *p) {
+  return (ck_operand){p->b, p->format, p->b_column_stride, p->b_k_stride};
 }
 
-#define MULTIPLY_F32(version)                                                                       \
-  static void multiply_f32_##version(const ck_product *p, float *scratch) {                         \
+// What the table needs of a version of gemm.inc; `rows` is its MR, `per` its PER.
+#define MULTIPLY(version, rows, per)                                                                \
+  static void multiply_##version(const ck_product *p, float *scratch) {                             \
     gemm_##version(                                                                                 \
-        p->m, p->n, p->k, p->a, p->a_row_stride, p->a_k_stride, p->b, p->b_k_stride,                \
-        p->b_column_stride, p->scale, p->keep, p->c, p->c_stride, scratch);                         \
+        p->m, p->n, p->k, left_of(p), p->is_packed, right_of(p), p->scale, p->keep, p->c,           \
+        p->c_stride, scratch);                                                                      \
+  }                                                                                                 \
+  static void pack_for_##version(size_t m, size_t k, ck_operand a, float *packed, float *scratch) {     \
+    (void)scratch;                                                                                  \
+    pack_left_##version(m, k, a, 0, (k + per - 1) / per, packed);                                   \
   }
-MULTIPLY_F32(baseline)
+MULTIPLY(baseline, 4, 1)
+
+// Room for both operands as pairs, beside the tiles.
+static size_t tiles_scratch(size_t m, size_t n, size_t k) {
+  return tile_scratch(m) + (m + n) * ((k + 1) / 2);
+}
+
+typedef ck_pairs pairs_function(size_t count, size_t k, ck_operand from, float *memory);
+
+// A product by tiles, and the packing of its left operand.
+#define MULTIPLY_TILES(version, pairs)                                                              \
+  static void multiply_tiles_##version(const ck_product *p, float *scratch) {                       \
+    float *memory = scratch + tile_scratch(p->m);                                                   \
+    const size_t steps = (p->k + 1) / 2;                                                            \
+    const ck_pairs right = pairs(p->n, p->k, right_of(p), memory);                                  \
+    ck_pairs left = {p->a, p->a_row_stride, 0};                                                     \
+    if (!p->is_packed) left = pairs(p->m, p->k, left_of(p), memory + p->n * steps);                 \
+    tiles_gemm_##version(                                                                           \
+        p->m, p->n, steps, left, p->is_packed, right, p->scale, p->keep, p->c, p->c_stride, scratch); \
+  }                                                                                                 \
+  static void pack_for_tiles_##version(size_t m, size_t k, ck_operand a, float *packed, float *scratch) { \
+    tiles_pack_left_##version(m, (k + 1) / 2, pairs(m, k, a, scratch), packed);                     \
+  }
+MULTIPLY_TILES(model, model_pairs)
 
 static int prefer_baseline(ck_processor processor) {
   (void)processor;
@@ -154,40 +185,18 @@ static int prefer_model(ck_processor processor) {
 }
 
 #if defined(__x86_64__)
-MULTIPLY_F32(avx2)
-MULTIPLY_F32(avx512)
+MULTIPLY(avx2, 6, 1)
+MULTIPLY(avx512, 12, 1)
+MULTIPLY(bf16, 12, 2)
+MULTIPLY_TILES(amx, pairs_of)
 
 // A panel of AVX-512 has 32 columns. If half of them or more would be empty, AVX2 is as fast or faster and
 // gives the same sums.
-static void multiply_f32_widest(const ck_product *product, float *scratch) {
-  if (product->n <= 16)
-    multiply_f32_avx2(product, scratch);
+static void multiply_widest(const ck_product *product, float *scratch) {
+  if (product->n <= 16 && !product->is_packed)
+    multiply_avx2(product, scratch);
   else
-    multiply_f32_avx512(product, scratch);
-}
-
-static size_t bf16_scratch(size_t m, size_t n, size_t k) { return pair_scratch(block_scratch(m), m, n, k); }
-
-static void multiply_bf16(const ck_product *p, float *scratch) {
-  const size_t steps = (p->k + 1) / 2;
-  const int is_bf16 = p->format == CK_BF16;
-  float *memory = scratch + block_scratch(p->m);
-  const ck_pairs left = pairs_of(p->m, p->k, is_bf16, p->a, p->a_row_stride, p->a_k_stride, memory);
-  const ck_pairs right =
-      pairs_of(p->n, p->k, is_bf16, p->b, p->b_column_stride, p->b_k_stride, memory + p->m * steps);
-  gemm_bf16(
-      p->m, p->n, steps, left.at, left.vector_stride, left.step_stride, right.at, right.step_stride,
-      right.vector_stride, p->scale, p->keep, p->c, p->c_stride, scratch);
-}
-
-static void multiply_tiles_amx(const ck_product *p, float *scratch) {
-  const int is_bf16 = p->format == CK_BF16;
-  float *memory = scratch + tile_scratch(p->m);
-  const ck_pairs left = pairs_of(p->m, p->k, is_bf16, p->a, p->a_row_stride, p->a_k_stride, memory);
-  const ck_pairs right = pairs_of(
-      p->n, p->k, is_bf16, p->b, p->b_column_stride, p->b_k_stride, memory + p->m * ((p->k + 1) / 2));
-  tiles_gemm_amx(
-      p->m, p->n, (p->k + 1) / 2, left, right, p->scale, p->keep, p->c, p->c_stride, scratch);
+    multiply_avx512(product, scratch);
 }
 
 static int prefer_avx2(ck_processor processor) {
@@ -215,27 +224,38 @@ static int prefer_amx(ck_processor processor) {
 }
 #endif
 
-// The kernels of the product, in no particular order. Each entry states what it needs, and how fast it is on
-// a processor.
+// The kernels of the product, in no particular order. Each entry states what it needs, how it packs left
+// operands, and how fast it is on a processor.
 static const struct {
   ck_product_backend entry;
   int (*preference)(ck_processor processor);
   size_t (*scratch)(size_t m, size_t n, size_t k);
   void (*multiply)(const ck_product *product, float *scratch);
+  void (*pack)(size_t m, size_t k, ck_operand a, float *packed, float *scratch);
 } backends[] = {
-    {{"f32 baseline", CK_F32, 0}, prefer_baseline, f32_scratch, multiply_f32_baseline},
-    {{"bf16 tiles in plain C", CK_BF16, 0}, prefer_model, tiles_scratch, multiply_tiles_model},
+    {{"f32 baseline", CK_F32, 0, 4, 1}, prefer_baseline, block_scratch, multiply_baseline, pack_for_baseline},
+    {{"bf16 tiles in plain C", CK_BF16, 0, 32, 32},
+     prefer_model,
+     tiles_scratch,
+     multiply_tiles_model,
+     pack_for_tiles_model},
 #if defined(__x86_64__)
-    {{"f32 AVX2", CK_F32, CK_HAS_AVX2}, prefer_avx2, f32_scratch, multiply_f32_avx2},
-    {{"f32 AVX-512", CK_F32, CK_HAS_AVX2 | CK_HAS_AVX512}, prefer_avx512, f32_scratch, multiply_f32_widest},
-    {{"bf16 AVX512-BF16", CK_BF16, CK_HAS_AVX2 | CK_HAS_AVX512 | CK_HAS_AVX512_BF16},
+    {{"f32 AVX2", CK_F32, CK_HAS_AVX2, 6, 1}, prefer_avx2, block_scratch, multiply_avx2, pack_for_avx2},
+    {{"f32 AVX-512", CK_F32, CK_HAS_AVX2 | CK_HAS_AVX512, 12, 1},
+     prefer_avx512,
+     block_scratch,
+     multiply_widest,
+     pack_for_avx512},
+    {{"bf16 AVX512-BF16", CK_BF16, CK_HAS_AVX2 | CK_HAS_AVX512 | CK_HAS_AVX512_BF16, 12, 2},
      prefer_avx512_bf16,
-     bf16_scratch,
-     multiply_bf16},
-    {{"bf16 AMX", CK_BF16, CK_HAS_AVX2 | CK_HAS_AVX512 | CK_HAS_AVX512_BF16 | CK_HAS_AMX_BF16},
+     block_scratch,
+     multiply_bf16,
+     pack_for_bf16},
+    {{"bf16 AMX", CK_BF16, CK_HAS_AVX2 | CK_HAS_AVX512 | CK_HAS_AVX512_BF16 | CK_HAS_AMX_BF16, 32, 32},
      prefer_amx,
      tiles_scratch,
-     multiply_tiles_amx},
+     multiply_tiles_amx,
+     pack_for_tiles_amx},
 #endif
 };
 
@@ -256,13 +276,18 @@ void ck_multiply(int backend, ck_product product, ck_floats_out scratch) {
   backends[backend].multiply(&product, scratch);
 }
 
-size_t ck_gemm_f64_scratch(size_t m) { return block_scratch(m); }
+void ck_pack_left(
+    int backend, size_t m, size_t k, ck_floats a, size_t a_row_stride, size_t a_k_stride, ck_floats_out packed,
+    ck_floats_out scratch) {
+  backends[backend].pack(m, k, (ck_operand){a, CK_F32, a_row_stride, a_k_stride}, packed, scratch);
+}
+
+size_t ck_gemm_f64_scratch(size_t m) { return block_scratch(m, 0, 0); }
 
 void ck_gemm_f64(
     int set, size_t m, size_t n, size_t k, ck_doubles a, size_t a_row_stride, size_t a_k_stride, ck_doubles b,
     size_t b_k_stride, size_t b_column_stride, double scale, double keep, ck_doubles_out c, size_t c_stride,
     ck_doubles_out scratch) {
-  CALL(
-      gemm_f64, m, n, k, a, a_row_stride, a_k_stride, b, b_k_stride, b_column_stride, scale, keep, c, c_stride,
-      scratch);
+  const ck_operand left = {a, 0, a_row_stride, a_k_stride}, right = {b, 0, b_column_stride, b_k_stride};
+  CALL(gemm_f64, m, n, k, left, 0, right, scale, keep, c, c_stride, scratch);
 }

@@ -90,7 +90,7 @@ package func multiply(
 }
 
 /// The sizes of a product, checked against each other.
-private struct ProductShape {
+struct ProductShape {
   let a: MatrixLayout
   let b: MatrixLayout
   let c: MatrixLayout
@@ -128,7 +128,7 @@ private struct ProductShape {
     _ target: UnsafeMutablePointer<Float>?
   ) -> ck_product {
     unsafe ck_product(
-      m: m, n: n, k: inner, format: format, a: left, b: right, a_row_stride: a.rowStride,
+      m: m, n: n, k: inner, format: format, is_packed: 0, a: left, b: right, a_row_stride: a.rowStride,
       a_k_stride: a.columnStride, b_k_stride: b.rowStride, b_column_stride: b.columnStride, scale: scale,
       keep: adding ? 1 : 0, c: target, c_stride: c.rowStride)
   }

@@ -25,6 +25,10 @@ package struct ProductBackend: Sendable, Equatable, CustomStringConvertible {
   package let name: String
   /// The type it rounds operands to.
   package let operands: ProductOperands
+  /// The rows of a block of a packed left operand.
+  private let leftRows: Int
+  /// The columns that a block's columns are rounded up to a multiple of.
+  private let leftColumns: Int
 
   package var description: String { name }
 
@@ -33,6 +37,8 @@ package struct ProductBackend: Sendable, Equatable, CustomStringConvertible {
     let entry = unsafe ck_product_backend_at(index)
     name = unsafe String(cString: entry.name)
     operands = unsafe entry.operands == Int32(CK_BF16) ? .bf16 : .f32
+    leftRows = unsafe entry.left_rows
+    leftColumns = unsafe entry.left_steps
   }
 
   /// Every entry of the table.
@@ -66,6 +72,38 @@ package struct ProductBackend: Sendable, Equatable, CustomStringConvertible {
   /// The fastest such entry on this processor.
   package static func best(for operands: ProductOperands) -> ProductBackend {
     operands == .bf16 ? bestBF16 : bestF32
+  }
+
+  /// Where a part of a packed left operand may begin: at multiples of these numbers of rows and columns.
+  var leftUnit: (rows: Int, columns: Int) { (leftRows, leftColumns) }
+
+  /// The number of floats that a block of a packed left operand takes for some columns.
+  func leftFloatCount(columns: Int) -> Int {
+    let rounded = (columns + leftColumns - 1) / leftColumns * leftColumns
+    return rounded * leftRows / (operands == .bf16 ? 2 : 1)
+  }
+
+  /// Packs whole blocks of a left operand; the last one may lack rows.
+  ///
+  /// - Parameters:
+  ///   - matrix: `[rows, columns]`, neither of them 0.
+  ///   - blocks: A row for each block, as long as `leftFloatCount` says.
+  func pack(_ matrix: MatrixView<Float>, into blocks: inout MutableMatrixView<Float>) {
+    let (m, k) = (matrix.rowCount, matrix.columnCount)
+    var target = blocks.contiguousElements()
+    precondition(
+      m > 0 && k > 0 && target.count == (m + leftRows - 1) / leftRows * leftFloatCount(columns: k),
+      "\(target.count) floats for [\(m), \(k)]")
+    let layout = matrix.layout
+    ScratchPool.shared.withScratch(m * ((k + 1) / 2)) { scratch in
+      unsafe reading(matrix.elements) { elements in
+        unsafe writing(&target, &scratch) { target, scratch in
+          unsafe ck_pack_left(
+            index, m, k, elements.map { unsafe $0 + layout.offset }, layout.rowStride, layout.columnStride,
+            target, scratch)
+        }
+      }
+    }
   }
 
   /// The number of scratch elements for a product `[m, k] · [k, n]`.

@@ -235,7 +235,7 @@ extension AttentionDescription {
   ///
   /// A narrow window takes smaller blocks, because a block computes a product for each of its queries and
   /// each key that any of them sees.
-  fileprivate var queriesPerBlock: Int { min(max(window ?? 128, 32), 128) }
+  fileprivate var queriesPerBlock: Int { min(max(window ?? 64, 32), 64) }
 
   /// Caps the products of one query and some keys, if there is a cap.
   ///

@@ -164,15 +164,13 @@ extension Transformer {
 
   /// The number of windows computed at the same time: one per thread, as far as their logits fit in 1 GB.
   package func windowsAtOnce(length: Int) -> Int {
-    let tokens = min(length, Self.tokensPerLogitBlock)
+    let tokens = min(length, tokensPerLogitBlock)
     let bytes = 4 * (tokens * configuration.vocabularySize + 8 * length * configuration.intermediateSize)
     return max(1, min(ThreadLimit.current, 1_000_000_000 / bytes))
   }
 
   private func forEachLogitBlock(of count: Int, _ body: (Range<Int>) -> Void) {
-    for start in stride(from: 0, to: count, by: Self.tokensPerLogitBlock) {
-      body(start..<min(start + Self.tokensPerLogitBlock, count))
-    }
+    for block in logitBlocks(of: 0..<count) { body(block) }
   }
 }
 

@@ -64,7 +64,8 @@ extension LinearGroup {
         linears[index].adapter.map { adapter in
           let dh = adapter.reducedGradient(dy.view[columns: outputs])
           if !gradients[index].loraB.isEmpty {
-            adapter.addGradients(x: x, dy: dy.view[columns: outputs], dh: dh, to: &gradients[index])
+            adapter.addGradients(
+              x: x, dy: dy.view[columns: outputs], dh: dh, operands: operands, to: &gradients[index])
           }
           return dh
         })
@@ -75,17 +76,17 @@ extension LinearGroup {
   }
 
   private func inputGradient(_ dy: Matrix, _ reducedGradients: [Matrix?], into dx: inout Matrix) {
-    let tiles = inputTiles(tokenCount: dx.rowCount)
-    let rounded = RoundedMatrix(dy, for: operands)
+    let gradients = linears.indices.map { LeftOperand(dy.view[columns: columns(of: $0)], for: operands) }
+    let tiles = inputTiles(tokenCount: dx.rowCount, tokenUnit: gradients[0].unit.rows)
     var whole = dx.mutableView
     parallelTiles(of: &whole, tiles) { index, dx in
       let (tokens, columns) = (tiles[index].rows, tiles[index].columns)
       for (index, linear) in linears.enumerated() {
         multiply(
-          rounded, dy.layout[tokens, self.columns(of: index)], byColumns: columns, of: linear.weight,
-          into: &dx, adding: index > 0)
+          gradients[index], rows: tokens, byColumns: columns, of: linear.weight, into: &dx,
+          adding: index > 0)
         if let adapter = linear.adapter, let dh = reducedGradients[index] {
-          adapter.addInputGradient(dh.view[rows: tokens], columns: columns, into: &dx)
+          adapter.addInputGradient(dh.view[rows: tokens], columns: columns, operands: operands, into: &dx)
         }
       }
     }
@@ -94,7 +95,7 @@ extension LinearGroup {
   /// Tiles of the input's gradient, with tokens as rows and columns cut at the groups' edges.
   ///
   /// If the number of tiles is odd, the last one is halved.
-  private func inputTiles(tokenCount: Int) -> [MatrixTile] {
+  private func inputTiles(tokenCount: Int, tokenUnit: Int) -> [MatrixTile] {
     let granularity = linears.reduce(8) { unit, linear in
       leastCommonMultiple(
         leastCommonMultiple(unit, linear.weight.columnGranularity), linear.adapter?.groupSize ?? 1)
@@ -102,10 +103,9 @@ extension LinearGroup {
     var tiles = WeightTile.columns(of: inputCount, granularity: granularity).map {
       MatrixTile(rows: 0..<tokenCount, columns: $0)
     }
-    if tiles.count % 2 == 1, tokenCount >= 16, let last = tiles.popLast() {
-      let half = tokenCount / 2
-      tiles.append(MatrixTile(rows: 0..<half, columns: last.columns))
-      tiles.append(MatrixTile(rows: half..<tokenCount, columns: last.columns))
+    let halves = evenRanges(of: tokenCount, count: 2, unit: tokenUnit)
+    if tiles.count % 2 == 1, halves.count == 2, let last = tiles.popLast() {
+      tiles += halves.map { MatrixTile(rows: $0, columns: last.columns) }
     }
     return tiles
   }
@@ -124,39 +124,55 @@ extension LowRankAdapter {
 
   /// Adds `dB = scaling · dyᵀ · h` and `dA = dhᵀ · input`.
   fileprivate func addGradients(
-    x: Matrix, dy: MatrixView<Float>, dh: Matrix, to gradients: inout LinearGradients
+    x: Matrix, dy: MatrixView<Float>, dh: Matrix, operands: ProductOperands,
+    to gradients: inout LinearGradients
   ) {
     let input = adapterInput(x)
     let h = reduce(input)
     var dB = MutableMatrixView(gradients.loraB.mutableSpan, loraB.layout)
     parallelRows(of: &dB, rowsPerChunk: 96) { rows, part in
-      multiply(dy[columns: rows].transposed, h.view, scale: scaling, into: &part, adding: true)
+      // Transposed, the product has few rows, and reads `dy` in its order.
+      ScratchPool.shared.withMatrix(rows: rank, columns: rows.count) { transposed in
+        multiply(h.view.transposed, dy[columns: rows], scale: scaling, into: &transposed, operands: operands)
+        addTransposed(transposed.view, to: &part)
+      }
     }
     let width = loraA.columnCount
-    let tiles = evenRanges(of: width, count: max(1, width / 96)).map {
+    let tiles = evenRanges(of: width, count: max(1, width / 96), unit: 32).map {
       MatrixTile(rows: 0..<rank, columns: $0)
     }
     var dA = MutableMatrixView(gradients.loraA.mutableSpan, loraA.layout)
     parallelTiles(of: &dA, tiles) { index, part in
-      multiply(dh.view.transposed, input.view[columns: tiles[index].columns], into: &part, adding: true)
+      multiply(
+        dh.view.transposed, input.view[columns: tiles[index].columns], into: &part, adding: true,
+        operands: operands)
     }
   }
 
   /// Adds the adapter's part of the input's gradient to some columns, `[tokens, columns]`.
   fileprivate func addInputGradient(
-    _ dh: MatrixView<Float>, columns: Range<Int>, into dx: inout MutableMatrixView<Float>
+    _ dh: MatrixView<Float>, columns: Range<Int>, operands: ProductOperands,
+    into dx: inout MutableMatrixView<Float>
   ) {
     guard kind == .pooled else {
-      return multiply(dh, loraA.view[columns: columns], into: &dx, adding: true)
+      return multiply(dh, loraA.view[columns: columns], into: &dx, adding: true, operands: operands)
     }
     let groups = columns.lowerBound / groupSize..<columns.upperBound / groupSize
     ScratchPool.shared.withMatrix(rows: dh.rowCount, columns: groups.count) { pooled in
-      multiply(dh, loraA.view[columns: groups], into: &pooled)
+      multiply(dh, loraA.view[columns: groups], into: &pooled, operands: operands)
       for token in 0..<dh.rowCount {
         var row = dx.row(token)
         spreadGroups(pooled.view.row(token), groupSize: groupSize, scale: 1 / Float(groupSize), addTo: &row)
       }
     }
+  }
+}
+
+/// Adds the transpose of a matrix.
+private func addTransposed(_ matrix: MatrixView<Float>, to sum: inout MutableMatrixView<Float>) {
+  for i in 0..<sum.rowCount {
+    var row = sum.row(i)
+    for j in row.indices { row[j] += matrix.row(j)[i] }
   }
 }
 
@@ -245,10 +261,4 @@ private func addCodeGradients(
       columnCount: columnCount, addTo: &scales, addTo: &biases)
     for i in 0..<half { tables[half + i] = biases[i] }
   }
-}
-
-private func leastCommonMultiple(_ a: Int, _ b: Int) -> Int {
-  var (divisor, rest) = (a, b)
-  while rest != 0 { (divisor, rest) = (rest, divisor % rest) }
-  return a / divisor * b
 }

@@ -4,9 +4,9 @@ package import Kernels
 package struct LinearGroup: Sendable {
   /// The linears, in the order of their outputs.
   package var linears: [Linear]
-  /// The precision to which inputs, weights and gradients are rounded for their products.
+  /// The precision to which inputs, weights, adapters and gradients are rounded for their products.
   ///
-  /// Adapters are not rounded.
+  /// What an adapter's first factor reads is not rounded, nor is the gradient of what it makes.
   package var operands = ProductOperands.f32
   /// The first output column of each linear, followed by the total.
   let columnOffsets: [Int]
@@ -44,7 +44,7 @@ package struct LinearGroup: Sendable {
     var y = Matrix.unspecified(rows: x.rowCount, columns: outputs.count)
     let tiles = outputTiles(of: outputs)
     let reduced = reducedInputs(x)
-    let rounded = RoundedMatrix(x, for: operands)
+    let input = LeftOperand(x.view, for: operands)
     let places = tiles.map {
       let columns = columns(of: $0.linear).shifted($0.rows)
       return MatrixTile(
@@ -55,10 +55,11 @@ package struct LinearGroup: Sendable {
     parallelTiles(of: &whole, places) { index, y in
       let rows = tiles[index].rows
       let linear = linears[tiles[index].linear]
-      multiply(rounded, byRows: rows, of: linear.weight, into: &y)
+      multiply(input, byRows: rows, of: linear.weight, into: &y)
       if let adapter = linear.adapter, let h = reduced[tiles[index].linear] {
         multiply(
-          h.view, adapter.loraB.view[rows: rows].transposed, scale: adapter.scaling, into: &y, adding: true)
+          h.view, adapter.loraB.view[rows: rows].transposed, scale: adapter.scaling, into: &y, adding: true,
+          operands: operands)
       }
       linear.addBias(rows: rows, to: &y)
     }
@@ -82,7 +83,7 @@ package struct LinearGroup: Sendable {
       let columns = columns(of: index)
       let own = columns.clamped(to: outputs)
       let first = own.lowerBound - columns.lowerBound
-      return WeightTile.rows(of: own.count, columns: min(inputCount, WeightTile.width)).map {
+      return WeightTile.outputs(of: own.count).map {
         OutputTile(linear: index, rows: first + $0.lowerBound..<first + $0.upperBound)
       }
     }

@@ -3,8 +3,21 @@ package import Kernels
 import Synchronization
 
 extension Transformer {
-  /// The number of tokens whose logits exist at the same time.
-  package static let tokensPerLogitBlock = 64
+  /// The most tokens whose logits exist at the same time: as many as take 32 MiB, from 32 to 256.
+  ///
+  /// The output head is unpacked again for each block of tokens.
+  package static func tokensPerLogitBlock(vocabulary: Int) -> Int {
+    min(max((1 << 23) / max(vocabulary, 1), 32), 256)
+  }
+
+  /// The most tokens whose logits exist at the same time.
+  package var tokensPerLogitBlock: Int { Self.tokensPerLogitBlock(vocabulary: configuration.vocabularySize) }
+
+  /// Cuts tokens into nearly equal blocks whose logits may exist at the same time.
+  func logitBlocks(of tokens: Range<Int>) -> [Range<Int>] {
+    let most = tokensPerLogitBlock
+    return evenRanges(of: tokens.count, count: (tokens.count + most - 1) / most).map { tokens.shifted($0) }
+  }
 
   /// Computes the ground-truth loss and the divergence of a window, and adds their gradient if asked.
   ///
@@ -25,8 +38,7 @@ extension Transformer {
     guard scoredCount > 0 else { return RilqLoss() }
     let scale = gradientScale / Double(scoredCount)
     var (crossEntropy, divergence) = (0.0, 0.0)
-    for start in stride(from: 0, to: length - 1, by: Self.tokensPerLogitBlock) {
-      let block = start..<min(start + Self.tokensPerLogitBlock, length - 1)
+    for block in logitBlocks(of: 0..<length - 1) {
       let input = hidden.rows(block)
       var logits = logits(input)
       let kept = gradient == nil ? nil : logitsNeededByGradient(logits)

@@ -48,8 +48,7 @@ extension Transformer {
     let final = finalNorm(hidden)
     var dFinal = Matrix(rows: hidden.rowCount, columns: hidden.columnCount)
     var loss = 0.0
-    for start in stride(from: 0, to: scoredCount, by: Self.tokensPerLogitBlock) {
-      let block = start..<min(start + Self.tokensPerLogitBlock, scoredCount)
+    for block in logitBlocks(of: 0..<scoredCount) {
       let input = final.rows(block)
       var logits = logits(input)
       let kept = logitsNeededByGradient(logits)
@@ -62,7 +61,7 @@ extension Transformer {
       }
       let dInput = hiddenGradient(input, ofLogits: logits, kept)
       dFinal.values.replaceSubrange(
-        start * hidden.columnCount..<block.upperBound * hidden.columnCount, with: dInput.values)
+        block.lowerBound * hidden.columnCount..<block.upperBound * hidden.columnCount, with: dInput.values)
     }
     var gradient = Matrix(rows: hidden.rowCount, columns: hidden.columnCount)
     finalNorm.addGradient(hidden, dFinal, to: &gradient)

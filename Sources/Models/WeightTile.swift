@@ -1,120 +1,128 @@
 import Checkpoints
 import Kernels
 
-/// The tile sizes of products with weights; an unpacked tile stays in the second-level cache while it is
-/// multiplied.
+/// The tile sizes of products with weights; an unpacked tile and the part of the left operand that it is
+/// multiplied with stay in the second-level cache.
+///
+/// Tiles depend on shapes alone, so that the sums do not depend on the number of threads.
 enum WeightTile {
-  /// The number of floats per tile.
-  private static let size = 98_304
-  /// The number of columns multiplied at a time, equal to the inner block of the product.
-  static let width = 320
+  /// The number of columns of a panel of the product; other edges leave a part of a panel empty.
+  private static let panel = 32
+  /// The largest number of outputs of a tile.
+  private static let outputs = 128
+  /// The smallest number of columns in a tile of the input's gradient, if there are as many.
+  private static let columns = 64
+  /// The number of floats in a tile of a weight's gradient.
+  private static let gradientSize = 98_304
+  /// The largest number of steps in a part of the inner dimension.
+  private static let depth = 320
 
-  /// Cuts rows into tiles, if possible an even number of them.
+  /// Cuts a weight's rows into tiles of outputs, an even number of them if there are several.
+  static func outputs(of rowCount: Int) -> [Range<Int>] {
+    let most = max(rowCount / outputs + (rowCount % outputs > 0 ? 1 : 0), 1)
+    return evenRanges(of: rowCount, count: rowCount > panel ? (most + 1) / 2 * 2 : 1, unit: panel)
+  }
+
+  /// Cuts a weight's rows into tiles of its gradient, which hold all columns.
   static func rows(of rowCount: Int, columns: Int) -> [Range<Int>] {
-    let most = min(max(size / max(columns, 1), 16), width)
+    let most = min(max(gradientSize / max(columns, 1), 16), depth)
     let count = max((rowCount + most - 1) / most, 1)
     return evenRanges(of: rowCount, count: rowCount >= 64 ? (count + 1) / 2 * 2 : count)
   }
 
-  /// Cuts columns into tiles of about `width`, or of one group if that is wider.
+  /// Cuts columns into tiles of the input's gradient.
   ///
   /// - Parameters:
   ///   - columnCount: The number of columns.
   ///   - granularity: Tile edges are multiples of this number.
-  /// - Returns: The tiles from left to right.
   static func columns(of columnCount: Int, granularity: Int) -> [Range<Int>] {
-    let unit = max(granularity, 1)
-    let units = (columnCount + unit - 1) / unit
-    let count = (units + max(width / unit, 1) - 1) / max(width / unit, 1)
-    let part = (units + max(count, 1) - 1) / max(count, 1) * unit
-    return stride(from: 0, to: columnCount, by: max(part, 1)).map { $0..<min($0 + part, columnCount) }
+    ranges(of: columnCount, width: max(columns, granularity), unit: granularity)
+  }
+
+  /// Cuts an inner dimension into parts.
+  ///
+  /// - Parameters:
+  ///   - length: The number of steps.
+  ///   - granularity: The parts' edges are multiples of this number.
+  static func parts(of length: Int, granularity: Int) -> [Range<Int>] {
+    ranges(of: length, width: max(depth, granularity), unit: granularity)
+  }
+
+  /// The fewest ranges that are not longer than a width.
+  private static func ranges(of length: Int, width: Int, unit: Int) -> [Range<Int>] {
+    let most = width / unit * unit
+    return evenRanges(of: length, count: max((length + most - 1) / most, 1), unit: unit)
   }
 }
 
-/// Cuts a range into nearly equal parts; edges of long parts are multiples of 8.
-func evenRanges(of length: Int, count: Int) -> [Range<Int>] {
-  let part = ((length + count - 1) / count + 7) / 8 * 8
-  return stride(from: 0, to: length, by: max(part, 1)).map { $0..<min($0 + part, length) }
+/// Cuts a range into at most `count` nearly equal parts, the longest first; edges are multiples of a unit.
+func evenRanges(of length: Int, count: Int, unit: Int = 8) -> [Range<Int>] {
+  let units = (length + unit - 1) / unit
+  let count = min(max(count, 1), max(units, 1))
+  var start = 0
+  return (0..<count).compactMap { index in
+    let end = min(start + (units / count + (index < units % count ? 1 : 0)) * unit, length)
+    defer { start = end }
+    return start < end ? start..<end : nil
+  }
 }
 
 /// Multiplies the input by some rows of a weight, tile by tile: `y = x · Wᵀ`, `[tokens, rows]`.
 func multiply(
-  _ x: RoundedMatrix, byRows rows: Range<Int>, of weight: Weight, into y: inout MutableMatrixView<Float>
+  _ x: LeftOperand, byRows rows: Range<Int>, of weight: Weight, into y: inout MutableMatrixView<Float>
 ) {
-  let layout = x.matrix.layout
-  for columns in WeightTile.columns(of: weight.columnCount, granularity: weight.columnGranularity) {
+  let unit = leastCommonMultiple(weight.columnGranularity, x.unit.columns)
+  for columns in WeightTile.parts(of: weight.columnCount, granularity: unit) {
     weight.multiplyTile(
-      x, layout[0..<layout.rowCount, columns], MatrixTile(rows: rows, columns: columns), isTransposed: true,
-      into: &y, adding: columns.lowerBound > 0)
+      LeftPart(x, rows: 0..<x.rowCount, columns: columns), MatrixTile(rows: rows, columns: columns),
+      isTransposed: true, into: &y, adding: columns.lowerBound > 0)
   }
 }
 
 /// Computes the input's gradient for some columns, or adds to it: `dx = dy · W`.
 ///
 /// - Parameters:
-///   - dy: The gradients of all outputs.
-///   - delta: The range of tokens, and the outputs of this weight, in `dy`.
+///   - dy: The gradients of the weight's outputs.
+///   - tokens: The rows of `dy`.
 ///   - columns: The columns of the weight.
 ///   - weight: The weight.
 ///   - dx: `[tokens, columns]`.
 ///   - adding: Whether to add to `dx` instead of overwriting it.
 func multiply(
-  _ dy: RoundedMatrix, _ delta: MatrixLayout, byColumns columns: Range<Int>, of weight: Weight,
+  _ dy: LeftOperand, rows tokens: Range<Int>, byColumns columns: Range<Int>, of weight: Weight,
   into dx: inout MutableMatrixView<Float>, adding: Bool
 ) {
-  for rows in WeightTile.rows(of: weight.rowCount, columns: columns.count) {
+  for rows in WeightTile.parts(of: weight.rowCount, granularity: dy.unit.columns) {
     weight.multiplyTile(
-      dy, delta[0..<delta.rowCount, rows], MatrixTile(rows: rows, columns: columns), isTransposed: false,
-      into: &dx, adding: adding || rows.lowerBound > 0)
+      LeftPart(dy, rows: tokens, columns: rows), MatrixTile(rows: rows, columns: columns),
+      isTransposed: false, into: &dx, adding: adding || rows.lowerBound > 0)
   }
 }
 
 extension Weight {
-  /// The number of rows rounded at a time, so that they stay in the first-level cache.
-  private static let roundedRows = 8
-
-  /// Multiplies a part of a matrix by a part of the weight, which is rounded if the matrix is.
+  /// Multiplies a part of a matrix by a part of the weight.
   fileprivate func multiplyTile(
-    _ a: RoundedMatrix, _ aLayout: MatrixLayout, _ tile: MatrixTile, isTransposed: Bool,
-    into c: inout MutableMatrixView<Float>, adding: Bool
+    _ a: LeftPart, _ tile: MatrixTile, isTransposed: Bool, into c: inout MutableMatrixView<Float>,
+    adding: Bool
   ) {
     let (rows, columns) = (tile.rows, tile.columns)
-    guard !a.halves.isEmpty else {
-      return ScratchPool.shared.withScratch(rows.count * columns.count) { unpacked in
-        unpack(rows: rows, columns: columns, into: &unpacked)
-        let part = MatrixView(unpacked.span, rows: rows.count, columns: columns.count)
-        multiply(
-          MatrixView(a.matrix.values.span, aLayout), isTransposed ? part.transposed : part, into: &c,
-          adding: adding)
-      }
-    }
-    func multiplyHalves(_ part: BF16View) {
-      multiply(
-        unsafe BF16View(a.halves.span.bytes, aLayout), isTransposed ? part.transposed : part, into: &c,
-        adding: adding)
-    }
-    if case .dense(let bytes, .bf16) = values {
+    if a.isRounded, case .dense(let bytes, .bf16) = values {
       let whole = MatrixLayout(rows: rowCount, columns: columnCount)
-      return bytes.withSpan { multiplyHalves(BF16View($0, whole[rows, columns])) }
-    }
-    ScratchPool.shared.withBytes(2 * rows.count * columns.count) { rounded in
-      unpackRounded(rows: rows, columns: columns, into: &rounded)
-      let layout = MatrixLayout(rows: rows.count, columns: columns.count)
-      multiplyHalves(unsafe BF16View(rounded.span.bytes, layout))
-    }
-  }
-
-  /// Unpacks a tile and rounds it to bf16, `[rows.count, columns.count]`.
-  private func unpackRounded(rows: Range<Int>, columns: Range<Int>, into tile: inout MutableSpan<UInt8>) {
-    ScratchPool.shared.withScratch(Self.roundedRows * columns.count) { scratch in
-      for first in stride(from: rows.lowerBound, to: rows.upperBound, by: Self.roundedRows) {
-        let part = first..<min(first + Self.roundedRows, rows.upperBound)
-        var floats = scratch.slice(0..<part.count * columns.count)
-        unpack(rows: part, columns: columns, into: &floats)
-        let start = 2 * (first - rows.lowerBound) * columns.count
-        var bytes = tile.slice(start..<start + 2 * floats.count)
-        narrow(floats.span, to: .bf16, into: &bytes)
+      return bytes.withSpan { bytes in
+        let part = BF16View(bytes, whole[rows, columns])
+        multiply(a, isTransposed ? part.transposed : part, into: &c, adding: adding)
       }
     }
+    ScratchPool.shared.withScratch(rows.count * columns.count) { unpacked in
+      unpack(rows: rows, columns: columns, into: &unpacked)
+      let part = MatrixView(unpacked.span, rows: rows.count, columns: columns.count)
+      multiply(a, isTransposed ? part.transposed : part, into: &c, adding: adding)
+    }
   }
+}
+
+func leastCommonMultiple(_ a: Int, _ b: Int) -> Int {
+  var (divisor, rest) = (a, b)
+  while rest != 0 { (divisor, rest) = (rest, divisor % rest) }
+  return a / divisor * b
 }

@@ -1,4 +1,5 @@
 import Checkpoints
+import Kernels
 import TestSupport
 import Testing
 
@@ -34,6 +35,21 @@ import Testing
     }
     let mean = expected.reduce(0) { $0 + ($1["accuracy"]?.double ?? 0) } / Double(expected.count)
     #expect(abs((evaluation["mean_accuracy"]?.double ?? .nan) - mean) < 1e-12)
+  }
+
+  @Test func `rounded products give nearly the same perplexity, and are named`() throws {
+    let folder = try TemporaryFolder()
+    let text = ["--text", evaluationText, "--window", "64", "--max-tokens", "1024", "--json"]
+    let perplexities = try ["f32", "bf16"].map { products in
+      let result = try Program(["eval", Self.model, "--products", products] + text, in: folder).wait()
+      let evaluation = try JSONValue(parsing: Array(result.output.utf8))
+      let name = ProductOperands(rawValue: products)?.onThisProcessor.rawValue
+      #expect(evaluation["products"]?.string == (products == "f32" ? nil : name))
+      return try #require(evaluation["perplexity"]?.double)
+    }
+    #expect(abs(perplexities[1] / perplexities[0] - 1) < 2e-3)
+    let wrong = try Program(["eval", Self.model, "--products", "f64"] + text, in: folder).wait()
+    #expect(wrong.code == 64)
   }
 
   @Test func `a text and tasks are measured in one run, with a reference also their agreement`() throws {

@@ -94,6 +94,47 @@ import Testing
     }
   }
 
+  @Test(arguments: ProductBackend.supported, shapes + tileShapes + [[40, 16, 64], [97, 40, 130]])
+  func `parts of a packed left operand give the same bits`(backend: ProductBackend, shape: [Int]) {
+    var random = SplitMix64(seed: 17)
+    for transposition in Transposition.allCases {
+      let product = ProductLayouts(transposition, shape)
+      let (a, b) = (product.a, product.b)
+      let (x, y) = (spread(a, in: a.room, &random), spread(b, in: b.room, &random))
+      let halves = narrowed(y, to: .bf16)
+      let left = LeftOperand(MatrixView(x.span, a), for: backend.operands, on: backend)
+      for rows in ranges(of: shape[0], unit: left.unit.rows) {
+        for columns in ranges(of: shape[2], unit: left.unit.columns) {
+          let part = LeftPart(left, rows: rows, columns: columns)
+          let c = MatrixLayout(rows: rows.count, columns: shape[1])
+          let start = (0..<rows.count * shape[1]).map { _ in Float.random(in: -1...1, using: &random) }
+          for isAdding in [false, true] {
+            var (expected, result, stored) = (start, start, start)
+            var view = MutableMatrixView(expected.mutableSpan, c)
+            multiply(
+              MatrixView(x.span, a[rows, columns]), MatrixView(y.span, b[columns, 0..<shape[1]]), into: &view,
+              adding: isAdding, on: backend)
+            view = MutableMatrixView(result.mutableSpan, c)
+            multiply(part, MatrixView(y.span, b[columns, 0..<shape[1]]), into: &view, adding: isAdding)
+            #expect(result == expected, "\(transposition), \(rows), \(columns), adding \(isAdding)")
+            guard backend.operands == .bf16 else { continue }
+            view = MutableMatrixView(stored.mutableSpan, c)
+            multiply(
+              part, unsafe BF16View(halves.span.bytes, b[columns, 0..<shape[1]]), into: &view,
+              adding: isAdding)
+            #expect(stored == expected, "\(transposition), \(rows), \(columns), stored as bf16")
+          }
+        }
+      }
+    }
+  }
+
+  /// The whole range, and what is left and right of an edge that is a multiple of a unit.
+  private func ranges(of length: Int, unit: Int) -> [Range<Int>] {
+    let edge = (length / 2 + unit - 1) / unit * unit
+    return edge > 0 && edge < length ? [0..<length, 0..<edge, edge..<length] : [0..<length]
+  }
+
   /// Random elements where the matrix has them, and NaN elsewhere.
   private func spread(_ layout: MatrixLayout, in count: Int, _ random: inout SplitMix64) -> [Float] {
     var values = [Float](repeating: .nan, count: count)

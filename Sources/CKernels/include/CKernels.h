@@ -228,8 +228,11 @@ enum {
 typedef struct {
   /// The rows of a and c, the columns of b and c, and the columns of a. k is at least 1.
   size_t m, n, k;
-  /// How both operands are stored: CK_F32, or CK_BF16 if the kernel rounds operands to bf16.
+  /// How operands are stored: CK_F32, or CK_BF16 if the kernel rounds operands to bf16.
   int format;
+  /// Whether a was packed by `ck_pack_left`. a_row_stride is then the floats from one block to the next, and a
+  /// points to the first step of a block.
+  int is_packed;
   ck_bytes a, b;
   size_t a_row_stride, a_k_stride, b_k_stride, b_column_stride;
   float scale, keep;
@@ -245,6 +248,10 @@ typedef struct {
   int operands;
   /// The bits of `ck_processor.features` that it needs.
   unsigned needs;
+  /// A packed left operand consists of blocks of this many rows, and a product may start at any multiple of
+  /// `left_steps` of its steps. A block takes `left_rows` floats for each step, or for each two if the kernel
+  /// rounds operands; its steps are rounded up to a multiple of `left_steps`.
+  size_t left_rows, left_steps;
 } ck_product_backend;
 
 /// The number of entries.
@@ -258,6 +265,12 @@ int ck_product_preference(int backend, ck_processor processor);
 size_t ck_product_scratch(int backend, size_t m, size_t n, size_t k);
 /// Computes a product with an entry that this processor supports.
 void ck_multiply(int backend, ck_product product, ck_floats_out scratch);
+
+/// Packs a left operand for several products, rounded if the kernel rounds. The scratch memory has
+/// m * ((k + 1) / 2) elements.
+void ck_pack_left(
+    int backend, size_t m, size_t k, ck_floats a, size_t a_row_stride, size_t a_k_stride, ck_floats_out packed,
+    ck_floats_out scratch);
 
 /// The elements of scratch memory that `ck_gemm_f64` needs for a product with m rows.
 size_t ck_gemm_f64_scratch(size_t m);

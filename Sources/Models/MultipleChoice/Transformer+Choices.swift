@@ -87,8 +87,7 @@ extension Transformer {
     let scored = choices.map(\.sequence.scoredRows)
     let end = min(scored.map(\.upperBound).max() ?? 0, first + hidden.rowCount)
     let begin = min(max(scored.map(\.lowerBound).min() ?? 0, first), end)
-    for start in stride(from: begin, to: end, by: Self.tokensPerLogitBlock) {
-      let block = start..<min(start + Self.tokensPerLogitBlock, end)
+    for block in logitBlocks(of: begin..<end) {
       let logits = logits(hidden.rows(block.lowerBound - first..<block.upperBound - first))
       for (row, position) in block.enumerated() {
         let row = logits.values.span.extracting(logits.row(row))

@@ -84,9 +84,10 @@ public struct CalibratePass: Pass {
     let activations = 2 * sizes.hidden + attention + sizes.queries + 2 * sizes.intermediate
     let kept =
       recomputesLayers ? sizes.layers * sizes.hidden + activations : sizes.layers * activations
-    let logits = min(options.length, Transformer.tokensPerLogitBlock) * sizes.vocabulary
-    // A divergence also needs the original's logits; rounded gradients of logits take half as much.
-    let bytesPerLogit = 4 + (options.klWeight > 0 ? 4 : 0) + (options.products == .bf16 ? 2 : 0)
+    let tokens = Transformer.tokensPerLogitBlock(vocabulary: sizes.vocabulary.byteCount)
+    let logits = min(options.length, tokens) * sizes.vocabulary
+    // A divergence also needs the original's logits; the gradients of logits are packed for their products.
+    let bytesPerLogit = 4 + (options.klWeight > 0 ? 4 : 0) + (options.products == .bf16 ? 2 : 4)
     return 4 * MemoryEstimate(options.length) * (kept + 8 * sizes.intermediate) + bytesPerLogit * logits
   }
 

@@ -33,6 +33,19 @@ struct Eval: ParsableCommand {
   @Option(help: "Use only the first questions of each task.")
   var maxQuestions: Int?
 
+  @Option(
+    help: """
+      What the operands of products are rounded to: f32 for nothing, or bf16 where this processor multiplies it \
+      faster (default: f32).
+      """,
+    transform: { text in
+      guard let products = ProductOperands(rawValue: text) else {
+        throw ValidationError("expected \(ProductOperands.allCases.map(\.rawValue).joined(separator: " or "))")
+      }
+      return products
+    })
+  var products: ProductOperands = .f32
+
   @OptionGroup
   var global: GlobalOptions
 
@@ -57,7 +70,8 @@ struct Eval: ParsableCommand {
       try EvaluationWindows(path: $0, window: window, maxTokens: maxTokens, tokenizer: tokenizer).windows
     }
     let questions = tasks.isEmpty ? nil : try ChoiceTasks(tasks, for: checkpoint, tokenizer)
-    let model = try Transformer(checkpoint)
+    var model = try Transformer(checkpoint)
+    model.operands = products
     try model.requireTokens(
       (windows ?? []) + (questions?.windows ?? []), from: Tokenizer.path(in: checkpoint))
     let (original, notices) = try openReference(of: checkpoint)
@@ -74,6 +88,10 @@ struct Eval: ParsableCommand {
       lines += scores.table
     }
     progress.finish()
+    if products != .f32 {
+      members.append(JSONValue.Member("products", .string(products.onThisProcessor.rawValue)))
+      lines += Self.lines(members.suffix(1))
+    }
     let memory = JSONValue.Member("peak_memory_bytes", .integer(ProcessMemory.peakByteCount))
     var document = JSONValue.object(members + [memory])
     document.set(notices: notices)
@@ -85,7 +103,9 @@ struct Eval: ParsableCommand {
     guard let reference else { return (nil, global.tellNotices(of: checkpoint)) }
     let original = try Checkpoint.open(path: reference, access: global.access)
     let notices = global.tellNotices(of: checkpoint, original)
-    return (try Transformer(original), notices)
+    var model = try Transformer(original)
+    model.operands = products
+    return (model, notices)
   }
 
   private static func lines(_ members: [JSONValue.Member]) -> [String] {
