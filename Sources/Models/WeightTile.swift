@@ -35,6 +35,7 @@ enum WeightTile {
   /// - Parameters:
   ///   - columnCount: The number of columns.
   ///   - granularity: Tile edges are multiples of this number.
+  /// - Returns: The tiles from left to right.
   static func columns(of columnCount: Int, granularity: Int) -> [Range<Int>] {
     ranges(of: columnCount, width: max(columns, granularity), unit: granularity)
   }
@@ -44,6 +45,7 @@ enum WeightTile {
   /// - Parameters:
   ///   - length: The number of steps.
   ///   - granularity: The parts' edges are multiples of this number.
+  /// - Returns: The parts in order.
   static func parts(of length: Int, granularity: Int) -> [Range<Int>] {
     ranges(of: length, width: max(depth, granularity), unit: granularity)
   }

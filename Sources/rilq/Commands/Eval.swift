@@ -40,7 +40,8 @@ struct Eval: ParsableCommand {
       """,
     transform: { text in
       guard let products = ProductOperands(rawValue: text) else {
-        throw ValidationError("expected \(ProductOperands.allCases.map(\.rawValue).joined(separator: " or "))")
+        let names = ProductOperands.allCases.map(\.rawValue)
+        throw ValidationError("expected \(names.joined(separator: " or "))")
       }
       return products
     })
