@@ -5,7 +5,7 @@ internal import CKernels
 ///
 /// The relative error of a product with random operands is about 0.004.
 package struct Int8Vector: Sendable {
-  /// The bits of the codes that it can be multiplied with: 2 or 4.
+  /// The bits of the codes that it can be multiplied with: 2, 4 or 8.
   package let bits: Int
   /// The columns per group.
   package let groupSize: Int
@@ -18,7 +18,8 @@ package struct Int8Vector: Sendable {
 
   /// Whether there is a kernel for such codes.
   package static func supports(bits: Int, groupSize: Int) -> Bool {
-    (bits == 2 || bits == 4) && groupSize > 0 && groupSize % 32 == 0
+    // The sum of a group must fit into 32 bits.
+    [2, 4, 8].contains(bits) && groupSize > 0 && groupSize % 32 == 0 && groupSize <= 1 << 16
   }
 
   /// Rounds a vector.

@@ -17,10 +17,10 @@ public struct Generation: Sendable, Equatable {
   public internal(set) var finishReason = FinishReason.length
 }
 
-/// How generating multiplies packed weights; dense ones are always multiplied in f32.
+/// How generating multiplies the weights of a packed model; dense layers are always multiplied in f32.
 public enum GenerationProducts: String, Sendable, CaseIterable {
-  /// Single tokens are rounded to int8 for codes of 2 and 4 bits; a prompt is rounded to bf16 if the processor
-  /// multiplies bf16 faster.
+  /// Single tokens are rounded to int8 for codes of 2, 4 and 8 bits, and so is a dense output head, to 8 bits in
+  /// groups of at most 64 columns; a prompt is rounded to bf16 if the processor multiplies bf16 faster.
   case int8
   /// Nothing is rounded.
   case f32
@@ -75,7 +75,11 @@ extension Transformer {
         model.layers[layer].groups[group].operands = .bf16
       }
     }
-    if head.isPacked { model.head.operands = .bf16 }
+    if head.isPacked {
+      model.head.operands = .bf16
+    } else if layers.contains(where: { $0.groups.contains(where: \.isPacked) }) {
+      model.head = head.roundedToBytes() ?? head
+    }
     return model
   }
 

@@ -1,5 +1,6 @@
 import Checkpoints
 package import Kernels
+import Synchronization
 
 extension LinearGroup {
   /// The number of weights that one task multiplies.
@@ -34,6 +35,20 @@ extension LinearGroup {
       linear.addBias(rows: rows, to: &y)
     }
     return y
+  }
+
+  /// Returns the group with its dense weights rounded to codes of 8 bits, whose products with single tokens read
+  /// half as much as those of bf16.
+  ///
+  /// - Returns: Nil if the rows have no whole groups, or a weight is not finite.
+  func roundedToBytes() -> LinearGroup? {
+    guard let groupSize = [64, 32].first(where: { inputCount % $0 == 0 }) else { return nil }
+    var rounded = self
+    for index in linears.indices where linears[index].weight.packed == nil {
+      guard let weight = linears[index].weight.roundedToBytes(groupSize: groupSize) else { return nil }
+      rounded.linears[index].weight = weight
+    }
+    return rounded
   }
 
   /// The outputs, cut into tiles that depend on the shapes alone.
@@ -101,5 +116,39 @@ extension LinearGroup {
           into: &y)
       }
     }
+  }
+}
+
+extension Weight {
+  private static let rowsPerChunk = 256
+
+  /// Rounds to codes of 8 bits.
+  ///
+  /// - Returns: Nil if a weight is not finite.
+  fileprivate func roundedToBytes(groupSize: Int) -> Weight? {
+    let groupCount = columnCount / groupSize
+    let chunkCount = (rowCount + Self.rowsPerChunk - 1) / Self.rowsPerChunk
+    let tables = Mutex([(scales: [Float], biases: [Float])](repeating: ([], []), count: chunkCount))
+    var codes = [UInt8](repeating: 0, count: rowCount * columnCount)
+    var codeSpan = codes.mutableSpan
+    parallelRows(of: &codeSpan, columnCount: columnCount, rowsPerChunk: Self.rowsPerChunk) { rows, codes in
+      let weights = floats(rows: rows)
+      var scales = [Float](repeating: 0, count: rows.count * groupCount)
+      var biases = scales
+      var scaleSpan = scales.mutableSpan
+      var biasSpan = biases.mutableSpan
+      let firstBad = quantizeRoundToNearest(
+        weights.span, bits: 8, groupSize: groupSize, columnCount: columnCount, codes: &codes,
+        scales: &scaleSpan, biases: &biasSpan)
+      guard firstBad == nil else { return }
+      tables.withLock { $0[rows.lowerBound / Self.rowsPerChunk] = (scales, biases) }
+    }
+    let (scales, biases) = tables.withLock { ($0.flatMap(\.scales), $0.flatMap(\.biases)) }
+    guard scales.count == rowCount * groupCount else { return nil }
+    return Weight(
+      rows: rowCount, columns: columnCount,
+      values: .packed(
+        PackedWeight(
+          codes: TensorBytes(codes), bits: 8, groupSize: groupSize, scales: scales, biases: biases)))
   }
 }
