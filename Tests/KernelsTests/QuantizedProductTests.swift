@@ -34,7 +34,8 @@ import Testing
     expectClose(actual, expected, relative: 0, absolute: tolerance(columnCount, size: size))
   }
 
-  @Test(arguments: Int8Backend.supported, [2, 4, 8].flatMap { bits in [32, 64, 96, 128].map { (bits, $0) } })
+  @Test(
+    arguments: Int8Backend.supported, [2, 4, 8].flatMap { bits in [32, 64, 96, 128].map { (bits, $0) } })
   func `multiplies packed rows with a vector of int8 as the plain loop does`(
     backend: Int8Backend, shape: (bits: Int, groupSize: Int)
   ) {
