@@ -130,11 +130,11 @@ static size_t block_scratch(size_t m, size_t n, size_t k) {
 }
 
 static ck_operand left_of(const ck_product *p) {
-  return (ck_operand){p->a, p->format, p->a_row_stride, p->a_k_stride};
+  return (ck_operand){p->a, p->a_format, p->a_row_stride, p->a_k_stride};
 }
 
 static ck_operand right_of(const ck_product *p) {
-  return (ck_operand){p->b, p->format, p->b_column_stride, p->b_k_stride};
+  return (ck_operand){p->b, p->b_format, p->b_column_stride, p->b_k_stride};
 }
 
 // What the table needs of a version of gemm.inc; `rows` is its MR, `per` its PER.

@@ -124,7 +124,7 @@ private func multiply(
     unsafe a.operand.withPart(row: a.rows.lowerBound, column: a.columns.lowerBound) { left, blockStride in
       unsafe writing(&c.elements, &scratch) { target, scratch in
         var product = unsafe shape.forC(
-          Int32(format == .bf16 ? CK_BF16 : CK_F32), UnsafeRawPointer(left), right, scale: 1, adding: adding,
+          UnsafeRawPointer(left), .f32, right, format, adding: adding,
           target.map { unsafe $0 + c.layout.offset })
         unsafe product.is_packed = 1
         unsafe product.a_row_stride = blockStride

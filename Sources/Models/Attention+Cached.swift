@@ -105,22 +105,45 @@ extension Attention {
     // Whole blocks of keys are faster than partial ones; keys that a query does not see are masked.
     let start = KeyValueCache.start(ofBlockWith: description.firstKey(seenFrom: queries.position))
     let first = cache.firstToken
-    let keys = MatrixView(cache.keys.span, rows: width, columns: cache.room)[
-      head, start - first..<KeyValueCache.end(ofBlockWith: end - 1) - first]
-    let values = MatrixView(cache.values.span, rows: cache.room, columns: width)[
-      start - first..<end - first, head]
-    ScratchPool.shared.withMatrix(rows: queries.count, columns: keys.columnCount) { scores in
-      multiply(rows, keys, into: &scores)
-      for i in 0..<queries.count {
-        var row = scores[i..<i + 1, 0..<end - start]
-        var seen = row.contiguousElements()
-        let position = queries.position(of: i)
-        let visible = description.firstKey(seenFrom: position) - start..<position + 1 - start
-        description.cap(&seen, visible: visible)
-        description.turnIntoProbabilities(
-          &seen, visible: visible, sink: sinks.isEmpty ? -.infinity : sinks[queries.head(of: i)])
+    let seen = start - first..<end - first
+    let blocks = start - first..<KeyValueCache.end(ofBlockWith: end - 1) - first
+    ScratchPool.shared.withMatrix(rows: queries.count, columns: blocks.count) { scores in
+      switch cache.storage {
+      case .f32(let keys, let values):
+        let keys = MatrixView(keys.span, rows: width, columns: cache.room)[head, blocks]
+        multiply(rows, keys, into: &scores)
+        turnIntoProbabilities(&scores, of: queries, keys: start..<end)
+        let values = MatrixView(values.span, rows: cache.room, columns: width)[seen, head]
+        multiply(scores.view[columns: 0..<seen.count], values, into: &output)
+      case .bf16(let keys, let values):
+        let layout = MatrixLayout(rows: cache.room, columns: width)
+        multiply(rows, unsafe BF16View(keys.span.bytes, layout[blocks, head]).transposed, into: &scores)
+        turnIntoProbabilities(&scores, of: queries, keys: start..<end)
+        multiply(
+          scores.view[columns: 0..<seen.count], unsafe BF16View(values.span.bytes, layout[seen, head]),
+          into: &output)
       }
-      multiply(scores.view[columns: 0..<end - start], values, into: &output)
+    }
+  }
+
+  /// Turns the products of queries and keys into probabilities.
+  ///
+  /// - Parameters:
+  ///   - scores: `[queries, at least keys]`.
+  ///   - queries: The heads and positions of the rows.
+  ///   - keys: The positions of the keys.
+  private func turnIntoProbabilities(
+    _ scores: inout MutableMatrixView<Float>, of queries: QueryRun, keys: Range<Int>
+  ) {
+    for i in 0..<queries.count {
+      var row = scores[i..<i + 1, 0..<keys.count]
+      var seen = row.contiguousElements()
+      let position = queries.position(of: i)
+      let visible =
+        description.firstKey(seenFrom: position) - keys.lowerBound..<position + 1 - keys.lowerBound
+      description.cap(&seen, visible: visible)
+      description.turnIntoProbabilities(
+        &seen, visible: visible, sink: sinks.isEmpty ? -.infinity : sinks[queries.head(of: i)])
     }
   }
 }

@@ -62,7 +62,7 @@ extension Transformer {
   ) throws -> [Continuation] {
     let capacity = (prompts.map(\.count).max() ?? 0) + tokenCount
     try requireContext(capacity)
-    let byteCount = max(KeyValueCache.byteCount(configuration, tokens: capacity), 1)
+    let byteCount = max(keyValueBytes(tokens: capacity), 1)
     let atOnce = max(1, Self.continuationMemory / byteCount)
     return try stride(from: 0, to: prompts.count, by: atOnce).flatMap { start in
       let batch = prompts[start..<min(start + atOnce, prompts.count)]

@@ -9,7 +9,8 @@ package struct Decoder: Sendable {
   package enum Products: Sendable {
     /// Uses the fastest method for the number of tokens.
     case fastest
-    /// As `fastest`, but packed weights are multiplied with single tokens rounded to int8.
+    /// As `fastest`, but packed weights are multiplied with single tokens rounded to int8, and keys and values
+    /// are rounded to bf16 if this processor multiplies it faster.
     case int8
     /// Keeps a token's logits independent of the other tokens in the batch, bit for bit.
     case independent
@@ -39,7 +40,9 @@ package struct Decoder: Sendable {
     self.model = model
     self.capacity = capacity
     shortTables = RotaryTables(model.configuration, positionCount: capacity, sequenceLength: 1)
-    empty = KeyValueCache(windows: KeyValueCache.windows(model.configuration), tokens: capacity)
+    empty = KeyValueCache(
+      windows: KeyValueCache.windows(model.configuration), tokens: capacity,
+      operands: products == .int8 ? .bf16 : model.operands)
     sequences = SequenceEnvironment(
       products: products, tables: [RotaryTables](repeating: shortTables, count: slots),
       caches: [KeyValueCache](repeating: empty, count: slots))
@@ -109,9 +112,9 @@ package struct Decoder: Sendable {
     return logits(lastRows(of: hidden))
   }
 
-  /// The number of floats of the kept keys and values of a sequence, with its states.
-  package func cachedFloatCount(slot: Int = 0) -> Int {
-    sequences.caches[slot].layers.reduce(0) { $0 + $1.keys.count + $1.values.count + $1.state.count }
+  /// The bytes of the kept keys and values of a sequence, with its states.
+  package func cachedByteCount(slot: Int = 0) -> Int {
+    sequences.caches[slot].layers.reduce(0) { $0 + $1.storage.byteCount + 4 * $1.state.count }
   }
 
   private func logits(_ hidden: Matrix) -> Matrix {

@@ -53,7 +53,7 @@ extension Transformer {
     progress: ProgressHandler = { _ in }
   ) throws -> [[Int32]] {
     try requireContext(shape.length)
-    let fitting = Self.sampleMemory / max(KeyValueCache.byteCount(configuration, tokens: shape.length), 1)
+    let fitting = Self.sampleMemory / max(keyValueBytes(tokens: shape.length), 1)
     let slots = min(count, atOnce ?? max(1, min(Self.samplesAtOnce, fitting)))
     var decoder = Decoder(self, slots: slots, capacity: shape.length, products: .independent)
     var samples = (0..<count).map { Sample(shape, sampling, stream: $0) }

@@ -88,12 +88,12 @@ import Testing
     }
     // Keys and values of width 32 and 16. The window has room for the 14 tokens of the prompt's last block.
     let whole = 2 * 32 * 320
-    #expect(decoder.cachedFloatCount() == whole + 2 * 16 * 96)
+    #expect(decoder.cachedByteCount() == 4 * (whole + 2 * 16 * 96))
     decoder.clear(0)
     for token in tokens { logits = try decoder.append([token], slots: [0]) }
     let last = Array(expected.values[expected.row(299)])
     #expect(largestDifference(logits.values, last) < Self.tolerance)
-    #expect(decoder.cachedFloatCount() == whole + 2 * 16 * 64)
+    #expect(decoder.cachedByteCount() == 4 * (whole + 2 * 16 * 64))
   }
 
   @Test(arguments: Kind.allCases)

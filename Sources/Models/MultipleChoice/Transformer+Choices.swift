@@ -29,7 +29,7 @@ extension Transformer {
     let runs = questions.enumerated().flatMap { QuestionRun.runs(of: $1, $0, shares: shares) }
     let total = runs.reduce(0) { $0 + $1.tokenCount }
     let rotary = shares ? rotaryTables(positions: length) : nil
-    let cacheSize = max(KeyValueCache.byteCount(configuration, tokens: length), 1)
+    let cacheSize = max(keyValueBytes(tokens: length), 1)
     let atOnce = min(windowsAtOnce(length: length), max(1, Self.choiceMemory / cacheSize))
     var result = questions.map { [Double](repeating: 0, count: $0.sequences.count) }
     var completed = 0
