@@ -49,7 +49,7 @@ import Testing
     _ grid: QuantizationGrid, _ moments: SecondMoments, refits: Bool, sweeps: Int
   ) -> Refinement {
     Refinement(
-      grid: grid, moments: moments.means.map { Float($0) }, order: Self.order,
+      grid: grid, moments: MomentMatrix(moments),
       steps: Refinement.Steps(refits: refits, sweeps: sweeps))
   }
 
@@ -64,7 +64,7 @@ import Testing
     let weights = noise("weights", count: 21 * Self.order, size: 0.1)
     let bases: [any RowQuantizer] = [
       RoundToNearest(grid: grid), ClipSearch(grid: grid, importance: moments.importance),
-      GPTQ(grid: grid, try GPTQFeedback(moments: moments, damping: 0.01, activationOrder: false)),
+      GPTQ(grid: grid, try GPTQFeedback(moments: MomentMatrix(moments), damping: 0.01, activationOrder: false)),
     ]
     for base in bases {
       let before = try base.quantizeRows(weights, columns: Self.order)
@@ -118,7 +118,7 @@ import Testing
   @Test func `weights of zero stay zero, whatever format the tables have`() throws {
     let grid = QuantizationGrid(bits: 2, groupSize: 64, tables: .f16)
     let moments = moments()
-    let gptq = GPTQ(grid: grid, try GPTQFeedback(moments: moments, damping: 0.01, activationOrder: false))
+    let gptq = GPTQ(grid: grid, try GPTQFeedback(moments: MomentMatrix(moments), damping: 0.01, activationOrder: false))
     let quantizer = RefinedQuantizer(gptq, refinement(grid, moments, refits: true, sweeps: 1))
     let weights = [Float](repeating: 0, count: 3 * Self.order)
     let packed = try quantizer.quantizeRows(weights, columns: Self.order)
