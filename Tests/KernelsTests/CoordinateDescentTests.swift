@@ -133,6 +133,30 @@ import Testing
   }
 
   @Test(arguments: InstructionSet.supported)
+  func `carries errors to earlier columns without rounding`(set: InstructionSet) {
+    let (columns, rows) = (5, 16)
+    let weights = randomFloats(columns * rows, seed: 1)
+    let values = randomFloats(columns * rows, seed: 2)
+    let shares = randomFloats(columns * columns, seed: 3)
+    var found = values
+    var span = found.mutableSpan
+    carryErrors(
+      to: &span, weights: weights.span, shares: MatrixView(shares.span, rows: columns, columns: columns),
+      rowCount: rows, on: set)
+    var expected = values
+    for row in 0..<rows {
+      for j in (0..<columns).reversed() {
+        for k in j + 1..<max(columns, j + 1) {
+          let (own, other) = (j * rows + row, k * rows + row)
+          let share = (expected[other] - weights[other]) * shares[j * columns + k]
+          expected[own] -= share
+        }
+      }
+    }
+    #expect(bits(found) == bits(expected))
+  }
+
+  @Test(arguments: InstructionSet.supported)
   func `subtracts weights from the values of codes, bit by bit`(set: InstructionSet) {
     let (groups, size, rows) = (3, 8, 32)
     let count = groups * size * rows
