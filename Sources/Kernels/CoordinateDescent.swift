@@ -90,8 +90,8 @@ private func requireDescent(counts: [Int], _ columns: Range<Int>, _ rowCount: In
 
 /// Rounds a block of columns, the last one first, and carries each column's error to those before it.
 ///
-/// The weight of column `j`, less the sum of `shares[j, k]` times the error of every later column `k`, is rounded
-/// to the grid, half to even. The error of a column is its rounded weight minus its weight.
+/// The weight of column `j`, less the sum of `shares[j, k]` times the error of every later column `k`, is
+/// rounded to the grid, half to even. The error of a column is its rounded weight minus its weight.
 ///
 /// - Parameters:
 ///   - values: `[columns, rowCount]`: the weights, less the shares of columns that are not in the block; gets
@@ -111,7 +111,8 @@ package func roundColumns(
 ) {
   let columns = 0..<shares.rowCount
   requireDescent(
-    counts: [values.count, errors.count, weights.count, scales.count, biases.count], columns, rowCount, rowCount)
+    counts: [values.count, errors.count, weights.count, scales.count, biases.count], columns, rowCount,
+    rowCount)
   let descent = ck_descent(
     column_count: columns.count, row_count: rowCount, moment_stride: shares.layout.rowStride, top: top)
   let corner = shares[columns: columns].fromFirst
@@ -124,7 +125,8 @@ package func roundColumns(
   }
 }
 
-/// Carries errors from the later columns of a block to the earlier ones, as `roundColumns` does, without rounding.
+/// Carries errors from the later columns of a block to the earlier ones, as `roundColumns` does, without
+/// rounding.
 ///
 /// - Parameters:
 ///   - values: As for `roundColumns`; gets the weights after the errors are carried.
@@ -186,8 +188,8 @@ extension MatrixView<Float> {
 /// Computes the scales times the codes, plus the biases, minus the weights.
 ///
 /// - Parameters:
-///   - codes: `[groups * groupSize, rowCount]`, the rows a multiple of 16.
-///   - weights: Same shape.
+///   - weights: `[groups * groupSize, rowCount]`, the rows a multiple of 16.
+///   - codes: Same shape.
 ///   - scales: `[groups, rowCount]`.
 ///   - biases: Same shape as the scales.
 ///   - groupSize: Columns per group.
@@ -195,14 +197,17 @@ extension MatrixView<Float> {
 ///   - differences: Same shape as the codes; gets the differences.
 ///   - set: The instructions to use.
 package func subtractWeights(
-  _ weights: Span<Float>, fromCodes codes: Span<Float>, scales: Span<Float>, biases: Span<Float>, groupSize: Int,
+  _ weights: Span<Float>, fromCodes codes: Span<Float>, scales: Span<Float>, biases: Span<Float>,
+  groupSize: Int,
   rowCount: Int, into differences: inout MutableSpan<Float>, on set: InstructionSet = .best
 ) {
   let groupCount = scales.count / max(rowCount, 1)
   precondition(rowCount % RowVectors.width == 0, "\(rowCount) rows")
   precondition(
     [scales.count, biases.count].allSatisfy { $0 == groupCount * rowCount }
-      && [codes.count, weights.count, differences.count].allSatisfy { $0 == groupCount * groupSize * rowCount },
+      && [codes.count, weights.count, differences.count].allSatisfy {
+        $0 == groupCount * groupSize * rowCount
+      },
     "\(codes.count) codes and \(weights.count) weights, \(groupCount) groups, \(rowCount) rows")
   unsafe writing(&differences) { differences in
     unsafe reading(codes, weights) { codes, weights in

@@ -53,7 +53,8 @@ package struct DampedCholesky: Sendable {
   /// - Parameters:
   ///   - order: The order of the matrix, at least 1.
   ///   - largest: The largest magnitude of its elements, finite.
-  ///   - attempt: Gets the amount to add to the diagonal; returns nil when the matrix is not positive definite.
+  ///   - attempt: Gets the amount to add to the diagonal; returns nil when the matrix is not positive
+  ///     definite.
   /// - Returns: The result of `attempt`, and the number of units that were added.
   /// - Throws: `notDefinite` when no attempt has succeeded.
   package func factor<F>(

@@ -2,8 +2,8 @@ import CKernels
 
 /// The normal equations of the scales and biases of many rows, whose codes are known.
 ///
-/// With Φ the codes of a row's columns by group, beside the groups' indicators, the matrix of a row is `Φᵀ · S ·
-/// Φ`, `[2 * groups, 2 * groups]`, scales before biases. All sums are in double precision.
+/// With Φ the codes of a row's columns by group, beside the groups' indicators, the matrix of a row is `Φᵀ ·
+/// S · Φ`, `[2 * groups, 2 * groups]`, scales before biases. All sums are in double precision.
 package struct NormalEquations: Sendable {
   /// The number of groups in a row.
   package let groupCount: Int
@@ -16,10 +16,10 @@ package struct NormalEquations: Sendable {
   /// Takes the parts of the matrices.
   ///
   /// - Parameters:
-  ///   - products: `[groups i, groups j, rows]`: the codes of group `j`, times S, times the codes of group `i`.
-  ///     Only elements with `j >= i` are read.
-  ///   - sums: `[groups i, groups j, rows]`: the sums of S over the rows of group `j`, times the codes of group
-  ///     `i`.
+  ///   - products: `[groups i, groups j, rows]`: the codes of group `j`, times S, times the codes of group
+  ///     `i`. Only elements with `j >= i` are read.
+  ///   - sums: `[groups i, groups j, rows]`: the sums of S over the rows of group `j`, times the codes of
+  ///     group `i`.
   ///   - pooled: `[groups, groups]`: the sums of S over pairs of groups, the same for all rows.
   ///   - groupCount: The number of groups in a row.
   ///   - rowCount: The number of rows, a multiple of 16.
@@ -75,7 +75,9 @@ package struct NormalEquations: Sendable {
         for lane in missing where solved & (1 << lane) != 0 {
           missing.remove(lane)
           let indices = stride(from: start + lane, to: elementCount, by: rowCount)
-          guard indices.allSatisfy({ abs(solution[$0]) < Double(Float.greatestFiniteMagnitude) }) else { continue }
+          guard indices.allSatisfy({ abs(solution[$0]) < Double(Float.greatestFiniteMagnitude) }) else {
+            continue
+          }
           for index in indices { result[index] = solution[index] }
         }
       }
@@ -86,7 +88,8 @@ package struct NormalEquations: Sendable {
   /// The number of rows that are solved at once.
   private static let lanes = 8
 
-  /// Returns a copy of the right sides with the solutions of 8 rows, and a bit for each of them that was solved.
+  /// Returns a copy of the right sides with the solutions of 8 rows, and a bit for each of them that was
+  /// solved.
   private func solution(
     _ right: [Double], rowsFrom start: Int, _ damping: Double, _ set: InstructionSet
   ) -> ([Double], UInt32) {

@@ -1,7 +1,7 @@
 /// The upper triangle of a square matrix, in blocks of rows.
 ///
-/// A block has 256 rows, the last one maybe fewer, and begins at the column of its first row: block `b` is `[rows,
-/// order - 256 * b]`, row-major. Elements of a block below the diagonal are not part of the matrix.
+/// A block has 256 rows, the last one maybe fewer, and begins at the column of its first row: block `b` is
+/// `[rows, order - 256 * b]`, row-major. Elements of a block below the diagonal are not part of the matrix.
 package struct UpperBlocks<Element: Sendable>: Sendable {
   /// The number of rows in a block; a multiple of every group size.
   package static var blockSize: Int { 256 }
@@ -28,6 +28,7 @@ package struct UpperBlocks<Element: Sendable>: Sendable {
   /// - Parameters:
   ///   - rows: Rows of one block.
   ///   - columns: Columns from the block's first row on.
+  /// - Returns: The index in `blocks`, and the layout in that block.
   package func part(rows: Range<Int>, columns: Range<Int>) -> (block: Int, layout: MatrixLayout) {
     let block = rows.lowerBound / Self.blockSize
     let start = block * Self.blockSize
@@ -48,7 +49,8 @@ extension UpperBlocks<Double> {
   /// - Parameters:
   ///   - order: The number of rows.
   ///   - row: Writes a row's elements from a column on; called on several threads.
-  package init(order: Int, row: @Sendable (_ row: Int, _ firstColumn: Int, inout MutableSpan<Double>) -> Void) {
+  package init(order: Int, row: @Sendable (_ row: Int, _ firstColumn: Int, inout MutableSpan<Double>) -> Void)
+  {
     self.order = order
     blocks = []
     for start in stride(from: 0, to: order, by: Self.blockSize) {
@@ -69,8 +71,8 @@ extension UpperBlocks<Double> {
   ///
   /// Works on all threads; the order of the sums depends only on the order of the matrix.
   ///
-  /// - Returns: Whether the matrix is finite and positive definite in double precision; otherwise its elements
-  ///   are of no use.
+  /// - Returns: Whether the matrix is finite and positive definite in double precision; otherwise its
+  ///   elements are of no use.
   package mutating func factor() -> Bool {
     for block in blocks.indices {
       // Taken out, so that the blocks above it can be read while it is written.
@@ -84,7 +86,8 @@ extension UpperBlocks<Double> {
   }
 
   /// Subtracts the products of the factored blocks.
-  private func subtractProducts(of factored: ArraySlice<[Double]>, from current: inout [Double], _ block: Int) {
+  private func subtractProducts(of factored: ArraySlice<[Double]>, from current: inout [Double], _ block: Int)
+  {
     guard !factored.isEmpty else { return }
     let start = rows(ofBlock: block).lowerBound
     let layout = layout(ofBlock: block)
@@ -112,7 +115,8 @@ extension UpperBlocks<Double> {
     }
   }
 
-  /// Factors the diagonal part D of a block, and multiplies the rest of the block by the inverse of its factor.
+  /// Factors the diagonal part D of a block, and multiplies the rest of the block by the inverse of its
+  /// factor.
   private func divide(_ current: inout [Double], _ block: Int) -> Bool {
     let layout = layout(ofBlock: block)
     let (count, width) = (layout.rowCount, layout.columnCount)
@@ -143,8 +147,8 @@ extension UpperBlocks<Double> {
     return true
   }
 
-  /// Gives up the matrix for its rows divided by their diagonal elements, in single precision; zeros are below
-  /// the diagonal.
+  /// Gives up the matrix for its rows divided by their diagonal elements, in single precision; zeros are
+  /// below the diagonal.
   package consuming func unitRows() -> UpperBlocks<Float> {
     var units: [[Float]] = []
     for block in blocks.indices {

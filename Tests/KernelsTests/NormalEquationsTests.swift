@@ -2,8 +2,8 @@ import Kernels
 import Testing
 
 @Suite struct NormalEquationsTests {
-  /// A group whose codes are all equal in a row makes its matrix singular but for the damping of 1e-6, so that the
-  /// condition number is up to 1e8.
+  /// A group whose codes are all equal in a row makes its matrix singular but for the damping of 1e-6, so
+  /// that the condition number is up to 1e8.
   private static let tolerance = 1e-8
   private static let dampings = [1e-6, 1e-4, 1e-2]
 

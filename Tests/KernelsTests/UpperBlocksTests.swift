@@ -7,7 +7,9 @@ import Testing
     1 / Double(1 + abs(i - j)) + (i == j ? 1 + Double(i % 7) : 0)
   }
 
-  private func factor(_ order: Int, _ element: @escaping @Sendable (Int, Int) -> Double) -> UpperBlocks<Double>? {
+  private func factor(_ order: Int, _ element: @escaping @Sendable (Int, Int) -> Double) -> UpperBlocks<
+    Double
+  >? {
     var blocks = UpperBlocks(order: order) { row, first, elements in
       for k in elements.indices { elements[k] = element(row, first + k) }
     }

@@ -81,7 +81,8 @@ import Testing
   @Test func `rows do not depend on those beside them`() throws {
     let gptq = GPTQ(
       grid: grid,
-      try GPTQFeedback(moments: MomentMatrix(try moments(tokensAWindow: 32)), damping: 0.01, activationOrder: false))
+      try GPTQFeedback(
+        moments: MomentMatrix(try moments(tokensAWindow: 32)), damping: 0.01, activationOrder: false))
     let weights = try floats("weights")
     let whole = try gptq.quantizeRows(weights, columns: Self.columns)
     let alone = try gptq.quantizeRows(
@@ -105,7 +106,8 @@ import Testing
     let rounded = QuantizationGrid(bits: 2, groupSize: 32, tables: .bf16)
     let gptq = GPTQ(
       grid: rounded,
-      try GPTQFeedback(moments: MomentMatrix(try moments(tokensAWindow: 160)), damping: 0.01, activationOrder: false))
+      try GPTQFeedback(
+        moments: MomentMatrix(try moments(tokensAWindow: 160)), damping: 0.01, activationOrder: false))
     let packed = try gptq.quantizeRows(try floats("weights"), columns: Self.columns)
     let stored = packed.scales.map { Float(bitPattern: $0.bitPattern & 0xffff_0000) }
     #expect(packed.scales == stored)

@@ -214,8 +214,8 @@ typedef struct {
 int ck_descend(
     int set, ck_descent descent, ck_floats gradient, ck_floats moments, ck_floats scales, ck_floats biases,
     ck_floats_out codes, ck_floats_out changes);
-/// Rounds columns, the last one first; `moment_stride` is that of `shares`. `values` becomes the codes; without
-/// scales nothing is rounded, and `values` becomes the weights after the shares of errors.
+/// Rounds columns, the last one first; `moment_stride` is that of `shares`. `values` becomes the codes;
+/// without scales nothing is rounded, and `values` becomes the weights after the shares of errors.
 void ck_round_columns(
     int set, ck_descent descent, ck_floats shares, ck_floats weights, ck_floats scales, ck_floats biases,
     ck_floats_out values, ck_floats_out errors);
@@ -241,8 +241,9 @@ typedef struct {
 } ck_equations;
 /// The elements of scratch memory that `ck_solve_equations` needs.
 size_t ck_equations_scratch(size_t group_count);
-/// Solves the equations of the 8 rows from `row` on. `x`, [2 * groups, rows], holds the right side and gets the
-/// solution. Returns a bit for each of the rows, the first one lowest: whether its matrix is positive definite.
+/// Solves the equations of the 8 rows from `row` on. `x`, [2 * groups, rows], holds the right side and gets
+/// the solution. Returns a bit for each of the rows, the first one lowest: whether its matrix is positive
+/// definite.
 unsigned ck_solve_equations(
     int set, ck_equations equations, size_t row, double damping, ck_doubles_out x, ck_doubles_out scratch);
 /// Multiplies the matrices of all rows with `x`, [2 * groups, rows].

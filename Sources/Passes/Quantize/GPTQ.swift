@@ -1,15 +1,17 @@
 package import Kernels
 
-/// Rounds column after column; each takes up the errors of the columns before it, by the inputs' second moments.
+/// Rounds column after column; each takes up the errors of the columns before it, by the inputs' second
+/// moments.
 ///
-/// With `Uᵀ · U = H + λI`, the columns in the opposite order of rounding and U upper triangular, the layer error
-/// is the sum over columns `j` of `(U · e)²[j]`, e the rounded minus the original weights. It is least, given the
-/// columns rounded before, where `e[j]` is minus the sum of `U[j, k] / U[j, j] · e[k]` over them. These are
-/// GPTQ's steps without the inverse of H. A group's scale and bias come from the clip search on its weights when
-/// its columns are reached. With columns in the order of activation they come from the original weights.
+/// With `Uᵀ · U = H + λI`, the columns in the opposite order of rounding and U upper triangular, the layer
+/// error is the sum over columns `j` of `(U · e)²[j]`, e the rounded minus the original weights. It is least,
+/// given the columns rounded before, where `e[j]` is minus the sum of `U[j, k] / U[j, j] · e[k]` over them.
+/// These are GPTQ's steps without the inverse of H. A group's scale and bias come from the clip search on its
+/// weights when its columns are reached. With columns in the order of activation they come from the original
+/// weights.
 ///
-/// Source: GPTQ, arXiv:2210.17323, in the form of LDLQ, QuIP, arXiv:2307.13304, which Theorem 6 there shows to be
-/// equal; static groups as in GPTQ's published code.
+/// Source: GPTQ, arXiv:2210.17323, in the form of LDLQ, QuIP, arXiv:2307.13304, which is
+/// shown there to be equal; static groups as in GPTQ's published code.
 package struct GPTQ: RowQuantizer {
   package let grid: QuantizationGrid
   private let feedback: GPTQFeedback

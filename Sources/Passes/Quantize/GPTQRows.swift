@@ -1,6 +1,7 @@
 import Kernels
 
-/// Some rows during GPTQ's rounding, one block of columns after the other; stored by columns, `[columns, rows]`.
+/// Some rows during GPTQ's rounding, one block of columns after the other; stored by columns, `[columns,
+/// rows]`.
 struct GPTQRows {
   private let grid: QuantizationGrid
   private let feedback: GPTQFeedback
@@ -45,7 +46,8 @@ struct GPTQRows {
     biases = tables.biases.byColumns(rows: count, in: rowCount)
   }
 
-  /// Computes the tables of a group from its weights after they took up the errors, `[columns, rows]` by position.
+  /// Computes the tables of a group from its weights after they took up the errors, `[columns, rows]` by
+  /// position.
   private mutating func findTables(of group: Int, _ values: [Float], _ block: Range<Int>) {
     let columns = group * grid.groupSize..<(group + 1) * grid.groupSize
     var inOrder = [Float](repeating: 0, count: values.count)

@@ -24,8 +24,8 @@ package struct PackedTensor: Sendable {
   }
 }
 
-/// What a linear's outputs differ from those of its original, over all outputs: `trace((Wq - W) · S · (Wq - W)ᵀ)`
-/// and `trace(W · S · Wᵀ)`.
+/// What a linear's outputs differ from those of its original, over all outputs: `trace((Wq - W) · S · (Wq -
+/// W)ᵀ)` and `trace(W · S · Wᵀ)`.
 package struct OutputSquares: Sendable, Equatable {
   /// The sum of the mean squared differences.
   package var error = 0.0

@@ -98,8 +98,9 @@ public struct QuantizePass: Pass {
     let width =
       (hasOriginal ? 2 : 1) * (sizes.hidden + sizes.queries)
       + (options.bitsPerWeight == nil ? 0 : sizes.hidden)
-    // Of the widest input's moments exist at once: the triangle of doubles that is summed or factored, the whole
-    // in floats, and a part of the factor in floats. Propagation takes seven square matrices of doubles.
+    // Of the widest input's moments exist at once: the triangle of doubles that is summed or factored, the
+    // whole in floats, and a part of the factor in floats. Propagation takes seven square matrices of
+    // doubles.
     let bytesPerMoment: MemoryEstimate = hasOriginal ? 7 * 8 : 10
     let moments = bytesPerMoment * sizes.order * sizes.order
     // Training a layer also takes the stream before it, and its weights with gradients and moments.
@@ -107,8 +108,8 @@ public struct QuantizePass: Pass {
     return 4 * tokens * width + moments + rowMemory(sizes) + trained
   }
 
-  /// Estimates the memory of the rows that all threads work on: several copies of the rows and, for a refit, two
-  /// numbers for each pair of groups.
+  /// Estimates the memory of the rows that all threads work on: several copies of the rows and, for a refit,
+  /// two numbers for each pair of groups.
   private func rowMemory(_ sizes: ModelSizes) -> MemoryEstimate {
     let groupSize = options.overrides.compactMap(\.groupSize).reduce(options.groupSize, min)
     let groups = MemoryEstimate(sizes.order.byteCount / groupSize)

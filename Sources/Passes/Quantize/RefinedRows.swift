@@ -123,15 +123,16 @@ extension RefinedRows {
 }
 
 extension RefinedRows {
-  /// The smallest of these shares of the diagonal that makes a row's equations positive definite is added to it.
+  /// The smallest of these shares of the diagonal that makes a row's equations positive definite is added to
+  /// it.
   private static let dampings = [1e-6, 1e-4, 1e-2]
 
   /// Fits the scales and biases of each row to its codes, unless this raises the row's error.
   ///
-  /// With Φ the columns' codes by group, beside the groups' indicators, and t the tables of a row, scales before
-  /// biases, the error is `tᵀ · N · t - 2 · tᵀ · b` plus a constant, with `N = Φᵀ · S · Φ` and `b = Φᵀ · S · w`.
-  /// The change d of the tables solves `(N + λ · diag) · d = b - N · t`. Rounded to the tables' format, it
-  /// changes the error by `dᵀ · N · d - 2 · dᵀ · (b - N · t)`.
+  /// With Φ the columns' codes by group, beside the groups' indicators, and t the tables of a row, scales
+  /// before biases, the error is `tᵀ · N · t - 2 · tᵀ · b` plus a constant, with `N = Φᵀ · S · Φ` and `b = Φᵀ
+  /// · S · w`. The change d of the tables solves `(N + λ · diag) · d = b - N · t`. Rounded to the tables'
+  /// format, it changes the error by `dᵀ · N · d - 2 · dᵀ · (b - N · t)`.
   mutating func refit() {
     let equations = equations()
     let target = codeSums(over: weightProducts)
@@ -144,7 +145,11 @@ extension RefinedRows {
     let gains = rowSums { change[$0] * (2 * right[$0] - changeProducts[$0]) }
     for index in change.indices {
       if gains[index % rowCount] > 0 {
-        if index < scales.count { scales[index] = new[index] } else { biases[index - scales.count] = new[index] }
+        if index < scales.count {
+          scales[index] = new[index]
+        } else {
+          biases[index - scales.count] = new[index]
+        }
         products[index] += changeProducts[index]
       } else {
         change[index] = 0
@@ -194,8 +199,8 @@ extension RefinedRows {
 
   /// Returns the matrices N of all rows.
   ///
-  /// S is symmetric, so that one of two groups' products is enough. The sums of S over a group's rows are known,
-  /// and there are as few of them as groups.
+  /// S is symmetric, so that one of two groups' products is enough. The sums of S over a group's rows are
+  /// known, and there are as few of them as groups.
   private func equations() -> NormalEquations {
     var products = [Float](repeating: 0, count: groupCount * groupCount * rowCount)
     var sums = products

@@ -51,7 +51,9 @@ package struct Refinement: Sendable {
     self.steps = steps
     self.moments = moments
     let groupCount = steps.refits ? moments.order / grid.groupSize : 0
-    let sums = parallelMap(groupCount) { moments.sums(ofRows: $0 * grid.groupSize..<($0 + 1) * grid.groupSize) }
+    let sums = parallelMap(groupCount) {
+      moments.sums(ofRows: $0 * grid.groupSize..<($0 + 1) * grid.groupSize)
+    }
     momentSums = sums.flatMap { $0.map { Float($0) } }
     pooledMoments = sums.flatMap { row in
       (0..<groupCount).map { group in

@@ -4,8 +4,8 @@ package import Kernels
 package struct QuantizationGrid: Sendable, Equatable {
   /// The rows that a thread quantizes at once.
   ///
-  /// Every row of S is read once for them. Fewer rows would make memory the limit, more rows would leave too few
-  /// chunks for many threads.
+  /// Every row of S is read once for them. Fewer rows would make memory the limit, more rows would leave too
+  /// few chunks for many threads.
   static let rowsPerChunk = 64
   /// The number of bits per code.
   package let bits: Int
@@ -96,7 +96,8 @@ extension RowQuantizer {
   ) throws -> PackedTensor {
     let chunkCount = (rows + QuantizationGrid.rowsPerChunk - 1) / QuantizationGrid.rowsPerChunk
     let parts = try parallelMap(chunkCount) { chunk in
-      let range = chunk * QuantizationGrid.rowsPerChunk..<min((chunk + 1) * QuantizationGrid.rowsPerChunk, rows)
+      let range =
+        chunk * QuantizationGrid.rowsPerChunk..<min((chunk + 1) * QuantizationGrid.rowsPerChunk, rows)
       var weights = Matrix.unspecified(rows: range.count, columns: columns)
       var span = weights.values.mutableSpan
       read(range, &span)

@@ -111,8 +111,8 @@ package struct SecondMoments: Sendable {
 package struct MomentMatrix: Sendable {
   /// The number of input features.
   package let order: Int
-  /// The elements from one row to the next: a few more than a row has, because rows that are a multiple of 4 KB
-  /// apart would displace each other from the first-level cache.
+  /// The elements from one row to the next: a few more than a row has, because rows that are a multiple of 4
+  /// KB apart would displace each other from the first-level cache.
   private let stride: Int
   private let values: [Float]
 
