@@ -203,3 +203,31 @@ int ck_descend(
     ck_floats_out codes, ck_floats_out changes) {
   return CALL(descend, descent, gradient, moments, scales, biases, codes, changes);
 }
+void ck_round_columns(
+    int set, ck_descent descent, ck_floats shares, ck_floats weights, ck_floats scales, ck_floats biases,
+    ck_floats_out values, ck_floats_out errors) {
+  CALL(round_columns, descent, shares, weights, scales, biases, values, errors);
+}
+void ck_table_differences(
+    int set, ck_floats codes, ck_floats weights, ck_floats scales, ck_floats biases, size_t group_count,
+    size_t group_size, size_t row_count, ck_floats_out differences) {
+  CALL(table_differences, codes, weights, scales, biases, group_count, group_size, row_count, differences);
+}
+void ck_transpose(
+    int set, ck_floats from, size_t row_count, size_t column_count, size_t from_stride, ck_floats_out to,
+    size_t to_stride) {
+  CALL(transpose, from, row_count, column_count, from_stride, to, to_stride);
+}
+
+// The blocks of the lower triangle and the solution, 8 numbers for each element, and room to align them.
+size_t ck_equations_scratch(size_t group_count) {
+  const size_t size = CK_EQUATION_BLOCK, count = (2 * group_count + size - 1) / size;
+  return 8 * (count * (count + 1) / 2 * size * size + count * size + 1);
+}
+unsigned ck_solve_equations(
+    int set, ck_equations equations, size_t row, double damping, ck_doubles_out x, ck_doubles_out scratch) {
+  return CALL(solve_equations, equations, row, damping, x, scratch);
+}
+void ck_multiply_equations(int set, ck_equations equations, ck_doubles x, ck_doubles_out y) {
+  CALL(multiply_equations, equations, x, y);
+}

@@ -1,7 +1,6 @@
 /// Solves `matrix · x = right` for a symmetric positive definite matrix, by its Cholesky factor.
 ///
-/// For the small systems of single rows; the time grows with the cube of the order, on the calling thread. Not LAPACK,
-/// whose calls run one after the other here: rows are solved on all threads at once.
+/// A plain loop on the calling thread, which defines what `NormalEquations` solves for many rows at once.
 ///
 /// - Parameters:
 ///   - matrix: `[order, order]`; elements above the diagonal are not read. Becomes the factor.

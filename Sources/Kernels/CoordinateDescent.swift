@@ -23,9 +23,8 @@ package enum RowVectors {
 ///     16.
 ///   - changes: Same shape; gets the change of each weight.
 ///   - gradient: Same shape; `(wq - w) · S` before the first column.
-///   - moments: S, `[order, order]`, symmetric.
+///   - moments: S, symmetric, row-major.
 ///   - columns: The group's columns in S.
-///   - order: The number of columns of S.
 ///   - scales: `[rowCount]`.
 ///   - biases: `[rowCount]`.
 ///   - top: The largest code.
@@ -33,16 +32,15 @@ package enum RowVectors {
 /// - Returns: Whether any code changed.
 package func descend(
   codes: inout MutableSpan<Float>, changes: inout MutableSpan<Float>, gradient: Span<Float>,
-  moments: Span<Float>, columns: Range<Int>, order: Int, scales: Span<Float>, biases: Span<Float>, top: Float,
+  moments: MatrixView<Float>, columns: Range<Int>, scales: Span<Float>, biases: Span<Float>, top: Float,
   on set: InstructionSet = .best
 ) -> Bool {
   let rowCount = scales.count
   requireDescent(
-    counts: [codes.count, changes.count, gradient.count], moments.count, columns, order, rowCount,
-    biases.count)
+    counts: [codes.count, changes.count, gradient.count], columns, rowCount, biases.count)
+  let corner = moments[columns, columns].fromFirst
   let descent = ck_descent(
-    column_count: columns.count, row_count: rowCount, moment_stride: order, top: top)
-  let corner = moments.extracting((columns.lowerBound * (order + 1))...)
+    column_count: columns.count, row_count: rowCount, moment_stride: moments.layout.rowStride, top: top)
   return unsafe writing(&codes, &changes) { codes, changes in
     unsafe reading(gradient, corner) { gradient, moments in
       unsafe reading(scales, biases) { scales, biases in
@@ -55,14 +53,14 @@ package func descend(
 /// `descend` as a plain loop, which defines it.
 package func descendReference(
   codes: inout MutableSpan<Float>, changes: inout MutableSpan<Float>, gradient: Span<Float>,
-  moments: Span<Float>, columns: Range<Int>, order: Int, scales: Span<Float>, biases: Span<Float>, top: Float
+  moments: MatrixView<Float>, columns: Range<Int>, scales: Span<Float>, biases: Span<Float>, top: Float
 ) -> Bool {
   let rowCount = scales.count
   var hasChanged = false
   for row in 0..<rowCount {
     var rest = columns.indices.map { gradient[($0 - columns.lowerBound) * rowCount + row] }
     for (j, column) in columns.enumerated() {
-      let (index, moment) = (j * rowCount + row, moments[column * order + column])
+      let (index, moment) = (j * rowCount + row, moments.row(column)[column])
       changes[index] = 0
       guard moment > 0, scales[row] != 0 else { continue }
       let product = codes[index] * scales[row]
@@ -74,7 +72,7 @@ package func descendReference(
       let newProduct = code * scales[row]
       changes[index] = newProduct + biases[row] - value
       for k in j + 1..<max(columns.count, j + 1) {
-        let share = changes[index] * moments[column * order + columns.lowerBound + k]
+        let share = changes[index] * moments.row(column)[columns.lowerBound + k]
         rest[k] += share
       }
     }
@@ -82,18 +80,143 @@ package func descendReference(
   return hasChanged
 }
 
-private func requireDescent(
-  counts: [Int], _ momentCount: Int, _ columns: Range<Int>, _ order: Int, _ rowCount: Int, _ biasCount: Int
-) {
+private func requireDescent(counts: [Int], _ columns: Range<Int>, _ rowCount: Int, _ biasCount: Int) {
   precondition(
     rowCount % RowVectors.width == 0 && biasCount == rowCount, "\(rowCount) scales, \(biasCount) biases")
-  precondition(
-    columns.lowerBound >= 0 && columns.upperBound <= order && momentCount == order * order
-      && !columns.isEmpty,
-    "columns \(columns) of \(momentCount) moments, order \(order)")
-  precondition(columns.count <= CK_DESCENT_COLUMNS, "\(columns.count) columns")
+  precondition((1...Int(CK_DESCENT_COLUMNS)).contains(columns.count), "\(columns.count) columns")
   precondition(
     counts.allSatisfy { $0 == columns.count * rowCount }, "\(counts) values for \(columns) columns")
+}
+
+/// Rounds a block of columns, the last one first, and carries each column's error to those before it.
+///
+/// The weight of column `j`, less the sum of `shares[j, k]` times the error of every later column `k`, is
+/// rounded to the grid, half to even. The error of a column is its rounded weight minus its weight.
+///
+/// - Parameters:
+///   - values: `[columns, rowCount]`: the weights, less the shares of columns that are not in the block; gets
+///     the codes. At most 128 columns, the rows a multiple of 16.
+///   - errors: Same shape; gets the errors.
+///   - weights: Same shape.
+///   - shares: `[columns, columns]`, row-major; only elements above the diagonal are read.
+///   - scales: Same shape as the weights; no zeros.
+///   - biases: Same shape.
+///   - rowCount: The number of rows.
+///   - top: The largest code.
+///   - set: The instructions to use.
+package func roundColumns(
+  values: inout MutableSpan<Float>, errors: inout MutableSpan<Float>, weights: Span<Float>,
+  shares: MatrixView<Float>, scales: Span<Float>, biases: Span<Float>, rowCount: Int, top: Float,
+  on set: InstructionSet = .best
+) {
+  let columns = 0..<shares.rowCount
+  requireDescent(
+    counts: [values.count, errors.count, weights.count, scales.count, biases.count], columns, rowCount,
+    rowCount)
+  let descent = ck_descent(
+    column_count: columns.count, row_count: rowCount, moment_stride: shares.layout.rowStride, top: top)
+  let corner = shares[columns: columns].fromFirst
+  unsafe writing(&values, &errors) { values, errors in
+    unsafe reading(weights, corner) { weights, shares in
+      unsafe reading(scales, biases) { scales, biases in
+        unsafe ck_round_columns(set.rawValue, descent, shares, weights, scales, biases, values, errors)
+      }
+    }
+  }
+}
+
+/// Carries errors from the later columns of a block to the earlier ones, as `roundColumns` does, without
+/// rounding.
+///
+/// - Parameters:
+///   - values: As for `roundColumns`; gets the weights after the errors are carried.
+///   - weights: Same shape.
+///   - shares: As for `roundColumns`.
+///   - rowCount: The number of rows.
+///   - set: The instructions to use.
+package func carryErrors(
+  to values: inout MutableSpan<Float>, weights: Span<Float>, shares: MatrixView<Float>, rowCount: Int,
+  on set: InstructionSet = .best
+) {
+  let columns = 0..<shares.rowCount
+  requireDescent(counts: [values.count, weights.count], columns, rowCount, rowCount)
+  let descent = ck_descent(
+    column_count: columns.count, row_count: rowCount, moment_stride: shares.layout.rowStride, top: 0)
+  let corner = shares[columns: columns].fromFirst
+  ScratchPool.shared.withScratch(values.count) { errors in
+    unsafe writing(&values, &errors) { values, errors in
+      unsafe reading(weights, corner) { weights, shares in
+        unsafe ck_round_columns(set.rawValue, descent, shares, weights, nil, nil, values, errors)
+      }
+    }
+  }
+}
+
+/// `roundColumns` as a plain loop, which defines it.
+package func roundColumnsReference(
+  values: inout MutableSpan<Float>, errors: inout MutableSpan<Float>, weights: Span<Float>,
+  shares: MatrixView<Float>, scales: Span<Float>, biases: Span<Float>, rowCount: Int, top: Float
+) {
+  let columnCount = shares.rowCount
+  for row in 0..<rowCount {
+    for j in (0..<columnCount).reversed() {
+      let index = j * rowCount + row
+      var value = values[index]
+      for k in j + 1..<max(columnCount, j + 1) {
+        let share = errors[k * rowCount + row] * shares.row(j)[k]
+        value -= share
+      }
+      let position = (value - biases[index]) / scales[index]
+      let code = min(max(position, 0), top).rounded(.toNearestOrEven)
+      values[index] = code
+      let product = code * scales[index]
+      errors[index] = product + biases[index] - weights[index]
+    }
+  }
+}
+
+extension MatrixView<Float> {
+  /// The elements from the first one on; the matrix must not be transposed.
+  fileprivate var fromFirst: Span<Float> {
+    @_lifetime(copy self) get {
+      precondition(layout.columnStride == 1, "a transposed matrix")
+      return elements.extracting(layout.offset...)
+    }
+  }
+}
+
+/// Computes the scales times the codes, plus the biases, minus the weights.
+///
+/// - Parameters:
+///   - weights: `[groups * groupSize, rowCount]`, the rows a multiple of 16.
+///   - codes: Same shape.
+///   - scales: `[groups, rowCount]`.
+///   - biases: Same shape as the scales.
+///   - groupSize: Columns per group.
+///   - rowCount: The number of rows.
+///   - differences: Same shape as the codes; gets the differences.
+///   - set: The instructions to use.
+package func subtractWeights(
+  _ weights: Span<Float>, fromCodes codes: Span<Float>, scales: Span<Float>, biases: Span<Float>,
+  groupSize: Int,
+  rowCount: Int, into differences: inout MutableSpan<Float>, on set: InstructionSet = .best
+) {
+  let groupCount = scales.count / max(rowCount, 1)
+  precondition(rowCount % RowVectors.width == 0, "\(rowCount) rows")
+  precondition(
+    [scales.count, biases.count].allSatisfy { $0 == groupCount * rowCount }
+      && [codes.count, weights.count, differences.count].allSatisfy {
+        $0 == groupCount * groupSize * rowCount
+      },
+    "\(codes.count) codes and \(weights.count) weights, \(groupCount) groups, \(rowCount) rows")
+  unsafe writing(&differences) { differences in
+    unsafe reading(codes, weights) { codes, weights in
+      unsafe reading(scales, biases) { scales, biases in
+        unsafe ck_table_differences(
+          set.rawValue, codes, weights, scales, biases, groupCount, groupSize, rowCount, differences)
+      }
+    }
+  }
 }
 
 /// Sums the products of two matrices, and the second matrix, over each group of columns, row by row.

@@ -42,12 +42,29 @@ package struct DampedCholesky: Sendable {
   ) throws(FactorizationError) -> (factor: F, added: Double) {
     let largest = try Self.largest(of: matrix)
     let diagonal = (0..<order).map { matrix[$0 * (order + 1)] }
+    return try factor(order: order, largest: largest) { added in
+      for i in 0..<order { matrix[i * (order + 1)] = diagonal[i] + added }
+      return factorize(matrix, order)
+    }
+  }
+
+  /// Factors a matrix that each attempt makes anew.
+  ///
+  /// - Parameters:
+  ///   - order: The order of the matrix, at least 1.
+  ///   - largest: The largest magnitude of its elements, finite.
+  ///   - attempt: Gets the amount to add to the diagonal; returns nil when the matrix is not positive
+  ///     definite.
+  /// - Returns: The result of `attempt`, and the number of units that were added.
+  /// - Throws: `notDefinite` when no attempt has succeeded.
+  package func factor<F>(
+    order: Int, largest: Double, _ attempt: (Double) -> F?
+  ) throws(FactorizationError) -> (factor: F, added: Double) {
     let enough = 2 * Double(order) * largest
     guard first > 0, unit > 0 else { throw .notDefinite }
     var added = first
     while (added * unit).isFinite {
-      for i in 0..<order { matrix[i * (order + 1)] = diagonal[i] + added * unit }
-      if let factor = factorize(matrix, order) { return (factor, added) }
+      if let factor = attempt(added * unit) { return (factor, added) }
       if added * unit > enough { break }
       added *= growth
     }

@@ -42,6 +42,15 @@ package func choleskyFactors(of matrix: [Double], order: Int) -> (factor: [Doubl
   return (factor, inverse)
 }
 
+/// `choleskyFactors` of a matrix whose elements above the diagonal are zero instead of those below it.
+func choleskyFactors(ofLower matrix: [Double], order: Int) -> (factor: [Double], inverse: [Double])? {
+  var values = matrix
+  guard factor(&values, order: order) else { return nil }
+  var inverse = values
+  LAPACK.invertLower(&inverse, order: order)
+  return (values, inverse)
+}
+
 /// Replaces a matrix by its Cholesky factor in the lower triangle; false when it is not finite or not positive definite.
 private func factor(_ matrix: inout [Double], order: Int) -> Bool {
   matrix.allSatisfy(\.isFinite) && LAPACK.factorLower(&matrix, order: order)

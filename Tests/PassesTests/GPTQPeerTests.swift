@@ -28,7 +28,8 @@ import Testing
     }
     let moments = SecondMoments(
       of: Matrix(rows: inputs.count / Self.columns, columns: Self.columns, values: inputs))
-    let feedback = try GPTQFeedback(moments: moments, damping: 0.01, activationOrder: activationOrder)
+    let feedback = try GPTQFeedback(
+      moments: MomentMatrix(moments), damping: 0.01, activationOrder: activationOrder)
     return try GPTQ(grid: grid, feedback).quantizeRows(try floats("weights"), columns: Self.columns)
   }
 

@@ -58,13 +58,13 @@ import Testing
 
   @Test func `errors of several linears are those of all outputs together`() {
     let inputs = matrix("x", rows: Self.tokens, columns: Self.columns)
-    let means = SecondMoments(of: inputs).means.map { Float($0) }
+    let moments = MomentMatrix(SecondMoments(of: inputs))
     var error = OutputError()
     var (found, expected): ([Float], [Float]) = ([], [])
     for (name, size) in [("a", Float(1)), ("b", 3)] {
       let original = matrix(name, rows: Self.rows, columns: Self.columns, size: size)
       let quantized = sum(original, matrix(name + "e", rows: Self.rows, columns: Self.columns, size: 0.1))
-      error.add(of: weight(quantized), to: weight(original), means: means)
+      error.add(of: weight(quantized), to: weight(original), moments: moments)
       found += outputs(quantized, inputs)
       expected += outputs(original, inputs)
     }

@@ -67,7 +67,8 @@ import Testing
     let gptq = GPTQ(
       grid: grid,
       try GPTQFeedback(
-        moments: try moments(tokensAWindow: 32), damping: 0.01, activationOrder: activationOrder))
+        moments: MomentMatrix(try moments(tokensAWindow: 32)), damping: 0.01,
+        activationOrder: activationOrder))
     #expect(gptq.damping == 0.01)
     let packed = try gptq.quantizeRows(try floats("weights"), columns: Self.columns)
     let name = activationOrder ? "gptq_activation_order" : "gptq"
@@ -80,7 +81,8 @@ import Testing
   @Test func `rows do not depend on those beside them`() throws {
     let gptq = GPTQ(
       grid: grid,
-      try GPTQFeedback(moments: try moments(tokensAWindow: 32), damping: 0.01, activationOrder: false))
+      try GPTQFeedback(
+        moments: MomentMatrix(try moments(tokensAWindow: 32)), damping: 0.01, activationOrder: false))
     let weights = try floats("weights")
     let whole = try gptq.quantizeRows(weights, columns: Self.columns)
     let alone = try gptq.quantizeRows(
@@ -94,7 +96,7 @@ import Testing
     moments.add(Matrix(rows: 1, columns: 32, values: (0..<32).map { $0 % 2 == 0 ? 1 : -1 }))
     let gptq = GPTQ(
       grid: grid,
-      try GPTQFeedback(moments: moments, damping: 1e-300, activationOrder: false))
+      try GPTQFeedback(moments: MomentMatrix(moments), damping: 1e-300, activationOrder: false))
     #expect(gptq.damping > 1e-300 && gptq.damping < 1)
     let packed = try gptq.quantizeRows(noise("damped", count: 64, size: 0.1), columns: 32)
     #expect(packed.scales.allSatisfy { $0.isFinite && $0 > 0 })
@@ -104,7 +106,8 @@ import Testing
     let rounded = QuantizationGrid(bits: 2, groupSize: 32, tables: .bf16)
     let gptq = GPTQ(
       grid: rounded,
-      try GPTQFeedback(moments: try moments(tokensAWindow: 160), damping: 0.01, activationOrder: false))
+      try GPTQFeedback(
+        moments: MomentMatrix(try moments(tokensAWindow: 160)), damping: 0.01, activationOrder: false))
     let packed = try gptq.quantizeRows(try floats("weights"), columns: Self.columns)
     let stored = packed.scales.map { Float(bitPattern: $0.bitPattern & 0xffff_0000) }
     #expect(packed.scales == stored)
@@ -112,7 +115,7 @@ import Testing
 
   private func refinement(refits: Bool, sweeps: Int) throws -> Refinement {
     Refinement(
-      grid: grid, moments: try moments(tokensAWindow: 160).means.map { Float($0) }, order: Self.columns,
+      grid: grid, moments: MomentMatrix(try moments(tokensAWindow: 160)),
       steps: Refinement.Steps(refits: refits, sweeps: sweeps))
   }
 

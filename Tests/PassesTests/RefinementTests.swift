@@ -49,7 +49,7 @@ import Testing
     _ grid: QuantizationGrid, _ moments: SecondMoments, refits: Bool, sweeps: Int
   ) -> Refinement {
     Refinement(
-      grid: grid, moments: moments.means.map { Float($0) }, order: Self.order,
+      grid: grid, moments: MomentMatrix(moments),
       steps: Refinement.Steps(refits: refits, sweeps: sweeps))
   }
 
@@ -64,7 +64,8 @@ import Testing
     let weights = noise("weights", count: 21 * Self.order, size: 0.1)
     let bases: [any RowQuantizer] = [
       RoundToNearest(grid: grid), ClipSearch(grid: grid, importance: moments.importance),
-      GPTQ(grid: grid, try GPTQFeedback(moments: moments, damping: 0.01, activationOrder: false)),
+      GPTQ(
+        grid: grid, try GPTQFeedback(moments: MomentMatrix(moments), damping: 0.01, activationOrder: false)),
     ]
     for base in bases {
       let before = try base.quantizeRows(weights, columns: Self.order)
@@ -94,6 +95,24 @@ import Testing
     #expect(totals[3] < 0.95 * min(totals[1], totals[2]))
   }
 
+  @Test(arguments: [FloatFormat.f32, .bf16])
+  func `a refit knows the error of the outputs`(tables: FloatFormat) throws {
+    let grid = QuantizationGrid(bits: 2, groupSize: 32, tables: tables)
+    let moments = moments()
+    let weights = noise("weights", count: 21 * Self.order, size: 0.1)
+    var packed = try RoundToNearest(grid: grid).quantizeRows(weights, columns: Self.order)
+    #expect(packed.outputSquares == nil)
+    refinement(grid, moments, refits: true, sweeps: 1).refine(&packed, of: weights)
+    let squares = try #require(packed.outputSquares)
+    let error = errors(packed, weights, grid, moments.means).reduce(0, +)
+    var nothing = packed
+    (nothing.scales, nothing.biases) = (packed.scales.map { _ in 0 }, packed.biases.map { _ in 0 })
+    let norm = errors(nothing, weights, grid, moments.means).reduce(0, +)
+    // The error is what is left of the norm, whose sums are in single precision.
+    #expect(abs(squares.norm / norm - 1) < 1e-5)
+    #expect(abs(squares.error - error) < 1e-5 * norm)
+  }
+
   @Test func `nothing to do changes nothing`() throws {
     let grid = QuantizationGrid(bits: 2, groupSize: 64, tables: .f32)
     let weights = noise("weights", count: 5 * Self.order, size: 0.1)
@@ -118,7 +137,8 @@ import Testing
   @Test func `weights of zero stay zero, whatever format the tables have`() throws {
     let grid = QuantizationGrid(bits: 2, groupSize: 64, tables: .f16)
     let moments = moments()
-    let gptq = GPTQ(grid: grid, try GPTQFeedback(moments: moments, damping: 0.01, activationOrder: false))
+    let gptq = GPTQ(
+      grid: grid, try GPTQFeedback(moments: MomentMatrix(moments), damping: 0.01, activationOrder: false))
     let quantizer = RefinedQuantizer(gptq, refinement(grid, moments, refits: true, sweeps: 1))
     let weights = [Float](repeating: 0, count: 3 * Self.order)
     let packed = try quantizer.quantizeRows(weights, columns: Self.order)

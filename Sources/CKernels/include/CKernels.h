@@ -214,6 +214,40 @@ typedef struct {
 int ck_descend(
     int set, ck_descent descent, ck_floats gradient, ck_floats moments, ck_floats scales, ck_floats biases,
     ck_floats_out codes, ck_floats_out changes);
+/// Rounds columns, the last one first; `moment_stride` is that of `shares`. `values` becomes the codes;
+/// without scales nothing is rounded, and `values` becomes the weights after the shares of errors.
+void ck_round_columns(
+    int set, ck_descent descent, ck_floats shares, ck_floats weights, ck_floats scales, ck_floats biases,
+    ck_floats_out values, ck_floats_out errors);
+/// The scales times the codes, plus the biases, minus the weights.
+void ck_table_differences(
+    int set, ck_floats codes, ck_floats weights, ck_floats scales, ck_floats biases, size_t group_count,
+    size_t group_size, size_t row_count, ck_floats_out differences);
+/// Strides are the elements from one row to the next.
+void ck_transpose(
+    int set, ck_floats from, size_t row_count, size_t column_count, size_t from_stride, ck_floats_out to,
+    size_t to_stride);
+
+/// The unknowns of a block of the normal equations.
+enum { CK_EQUATION_BLOCK = 16 };
+/// The normal equations of the tables of some rows; row counts are multiples of 8.
+typedef struct {
+  size_t group_count, row_count;
+  /// [groups, groups, rows] both: the products of two groups' codes over S, the second group not before the
+  /// first; the sums of S over the second group, times the first group's codes.
+  const float *_Nullable products, *_Nullable sums;
+  /// [groups, groups]: the sums of S over two groups.
+  const double *_Nullable pooled;
+} ck_equations;
+/// The elements of scratch memory that `ck_solve_equations` needs.
+size_t ck_equations_scratch(size_t group_count);
+/// Solves the equations of the 8 rows from `row` on. `x`, [2 * groups, rows], holds the right side and gets
+/// the solution. Returns a bit for each of the rows, the first one lowest: whether its matrix is positive
+/// definite.
+unsigned ck_solve_equations(
+    int set, ck_equations equations, size_t row, double damping, ck_doubles_out x, ck_doubles_out scratch);
+/// Multiplies the matrices of all rows with `x`, [2 * groups, rows].
+void ck_multiply_equations(int set, ck_equations equations, ck_doubles x, ck_doubles_out y);
 
 // The matrix product
 enum {

@@ -1,13 +1,17 @@
 package import Kernels
 
-/// Rounds column after column and spreads each column's error over the later ones, by the inputs' second
+/// Rounds column after column; each takes up the errors of the columns before it, by the inputs' second
 /// moments.
 ///
-/// With `Uᵀ · U = (H + λI)⁻¹`, the error `(w - rounded) / U[j, j]` of column `j`, times `U[j, k]`, is
-/// subtracted from every later column `k`. A group's scale and bias come from the clip search on its weights
-/// when its columns are reached. With columns in the order of activation they come from the original weights.
+/// With `Uᵀ · U = H + λI`, the columns in the opposite order of rounding and U upper triangular, the layer
+/// error is the sum over columns `j` of `(U · e)²[j]`, e the rounded minus the original weights. It is least,
+/// given the columns rounded before, where `e[j]` is minus the sum of `U[j, k] / U[j, j] · e[k]` over them.
+/// These are GPTQ's steps without the inverse of H. A group's scale and bias come from the clip search on its
+/// weights when its columns are reached. With columns in the order of activation they come from the original
+/// weights.
 ///
-/// Source: GPTQ, arXiv:2210.17323; static groups as in its published code.
+/// Source: GPTQ, arXiv:2210.17323, in the form of LDLQ, QuIP, arXiv:2307.13304, which is
+/// shown there to be equal; static groups as in GPTQ's published code.
 package struct GPTQ: RowQuantizer {
   package let grid: QuantizationGrid
   private let feedback: GPTQFeedback
@@ -23,14 +27,12 @@ package struct GPTQ: RowQuantizer {
 
   package func quantizeRows(_ weights: [Float], columns: Int) throws(UnusableWeight) -> PackedTensor {
     try requireFinite(weights)
-    var rows = GPTQRows(grid: grid, weights: weights, order: feedback.order, importance: feedback.importance)
-    if feedback.takesActivationOrder { rows.fixTables(weights, feedback.importance) }
-    for start in stride(from: 0, to: columns, by: grid.groupSize) {
-      let block = start..<start + grid.groupSize
-      if !feedback.takesActivationOrder { rows.findTables(block, feedback.importance) }
-      rows.round(block, feedback.shares)
+    var rows = GPTQRows(grid: grid, weights: weights, feedback)
+    if feedback.takesActivationOrder { rows.fixTables(weights) }
+    for start in stride(from: 0, to: columns, by: grid.groupSize).reversed() {
+      rows.round(start..<start + grid.groupSize)
     }
-    return PackedTensor(codes: grid.packed(rows.codes), scales: rows.scales, biases: rows.biases)
+    return rows.packed
   }
 }
 
@@ -38,10 +40,10 @@ package struct GPTQ: RowQuantizer {
 package struct GPTQFeedback: Sendable {
   /// λ as a share of the mean diagonal.
   package let damping: Double
-  /// The columns in the order of rounding.
+  /// The columns by position; the last position is rounded first.
   let order: [Int]
-  /// `U[j, k] / U[j, j]` in that order, `[columns, columns]`.
-  let shares: [Float]
+  /// `U[j, k] / U[j, j]` by positions.
+  let shares: UpperBlocks<Float>
   /// `E[x²]` of every column.
   let importance: [Float]
   let takesActivationOrder: Bool
@@ -51,38 +53,34 @@ package struct GPTQFeedback: Sendable {
   /// - Parameters:
   ///   - moments: The second moments of the input.
   ///   - damping: λ as a share of the mean diagonal; doubled until the factorization succeeds.
-  ///   - activationOrder: Whether columns are in the order of decreasing `E[x²]`.
+  ///   - activationOrder: Whether columns are rounded in the order of decreasing `E[x²]`.
   /// - Throws: `FactorizationError` when the moments are not finite.
   package init(
-    moments: SecondMoments, damping: Double, activationOrder: Bool
+    moments: MomentMatrix, damping: Double, activationOrder: Bool
   ) throws(FactorizationError) {
     takesActivationOrder = activationOrder
-    importance = moments.importance
+    importance = moments.diagonal
     let count = moments.order
     let squares = importance
-    let order =
-      activationOrder
-      ? (0..<count).sorted { (squares[$0], $1) > (squares[$1], $0) } : Array(0..<count)
+    let order = Array(
+      (activationOrder
+        ? (0..<count).sorted { (squares[$0], $1) > (squares[$1], $0) } : Array(0..<count)).reversed())
     self.order = order
-    let means = moments.means
-    var matrix = [Double](repeating: 0, count: count * count)
-    for (i, row) in order.enumerated() {
-      for (j, column) in order.enumerated() { matrix[i * count + j] = means[row * count + column] }
+    // Inputs that are always zero do not affect the result; a 1 keeps the matrix positive definite.
+    let diagonal = squares.map { $0 == 0 ? 1 : Double($0) }
+    guard diagonal.allSatisfy(\.isFinite) else { throw .notFinite }
+    let mean = diagonal.reduce(0, +) / Double(count)
+    let steps = DampedCholesky(first: damping, unit: mean, growth: 2)
+    let result = try steps.factor(order: count, largest: diagonal.max() ?? 0) { added in
+      var matrix = UpperBlocks<Double>(order: count) { row, first, elements in
+        let column = order[row]
+        let source = moments.view.row(column)
+        for k in elements.indices { elements[k] = Double(source[order[first + k]]) }
+        elements[row - first] = diagonal[column] + added
+      }
+      return matrix.factor() ? matrix.unitRows() : nil
     }
-    (shares, self.damping) = try Self.shares(&matrix, order: count, damping: damping)
-  }
-
-  /// Returns the rows of U, each divided by its diagonal element, and the damping used.
-  private static func shares(
-    _ matrix: inout [Double], order: Int, damping first: Double
-  ) throws(FactorizationError) -> (shares: [Float], damping: Double) {
-    let (factor, damping) = try dampedInverseFactor(of: &matrix, order: order, damping: first)
-    var rows = [Float](repeating: 0, count: order * order)
-    for i in 0..<order {
-      let diagonal = factor[i * order + i]
-      for j in i..<order { rows[i * order + j] = Float(factor[i * order + j] / diagonal) }
-    }
-    return (rows, damping)
+    (shares, self.damping) = (result.factor, result.added)
   }
 }
 

@@ -1,155 +1,121 @@
 import Kernels
 
-/// Some rows during GPTQ's rounding, processed one group of columns at a time, with 16 rows per vector.
+/// Some rows during GPTQ's rounding, one block of columns after the other; stored by columns, `[columns,
+/// rows]`.
 struct GPTQRows {
-  private typealias Vector = SIMD16<Float>
   private let grid: QuantizationGrid
-  private let order: [Int]
+  private let feedback: GPTQFeedback
+  private let count: Int
+  /// The number of rows, rounded up to whole vectors.
   private let rowCount: Int
-  private let vectorCount: Int
-  /// The remaining weights, `[rows, columns]`, with columns in the order of rounding.
-  private var rest: [Float]
-  /// Scales and biases of every group, `[groups, vectors]`.
-  private var scaleVectors: [Vector]
-  private var biasVectors: [Vector]
-  /// The codes, one per byte, `[rows, columns]`.
-  private(set) var codes: [UInt8]
-  /// `[rows, groups]`.
-  private(set) var scales: [Float]
-  /// `[rows, groups]`.
-  private(set) var biases: [Float]
+  /// By column; zero where the input is always zero.
+  private let weights: [Float]
+  /// By position, the errors of the columns that are rounded.
+  private var errors: [Float]
+  /// By column.
+  private var codes: [Float]
+  /// `[groups, rows]`.
+  private var scales: [Float]
+  /// `[groups, rows]`.
+  private var biases: [Float]
 
-  private var columnCount: Int { order.count }
-  private var groupCount: Int { columnCount / grid.groupSize }
+  private var columnCount: Int { feedback.order.count }
 
-  /// Starts with the weights; weights of inputs that are always zero are set to zero.
-  init(grid: QuantizationGrid, weights: [Float], order: [Int], importance: [Float]) {
+  /// Starts with the weights, `[rows, columns]`.
+  init(grid: QuantizationGrid, weights: [Float], _ feedback: GPTQFeedback) {
     self.grid = grid
-    self.order = order
-    let columnCount = order.count
-    rowCount = weights.count / columnCount
-    vectorCount = (rowCount + Vector.scalarCount - 1) / Vector.scalarCount
-    rest = [Float](repeating: 0, count: weights.count)
-    for row in 0..<rowCount {
-      for (position, column) in order.enumerated() where importance[column] != 0 {
-        rest[row * columnCount + position] = weights[row * columnCount + column]
-      }
+    self.feedback = feedback
+    let columnCount = feedback.order.count
+    count = weights.count / columnCount
+    rowCount = RowVectors.rowCount(holding: count)
+    var columns = weights.byColumns(rows: count, in: rowCount)
+    for (column, importance) in feedback.importance.enumerated() where importance == 0 {
+      for i in column * rowCount..<(column + 1) * rowCount { columns[i] = 0 }
     }
-    codes = [UInt8](repeating: 0, count: weights.count)
-    scales = [Float](repeating: 0, count: weights.count / grid.groupSize)
-    biases = scales
-    let vectors = columnCount / grid.groupSize * vectorCount
-    scaleVectors = [Vector](repeating: Vector(repeating: 1), count: vectors)
-    biasVectors = [Vector](repeating: Vector(repeating: 0), count: vectors)
+    self.weights = columns
+    errors = [Float](repeating: 0, count: columns.count)
+    codes = errors
+    scales = [Float](repeating: 1, count: columnCount / grid.groupSize * rowCount)
+    biases = [Float](repeating: 0, count: scales.count)
   }
 
   /// Computes the tables of all groups from the original weights.
-  mutating func fixTables(_ weights: [Float], _ importance: [Float]) {
-    let tables = grid.clipped(weights, importance: importance, columns: columnCount)
-    for group in 0..<groupCount {
-      setTables(
-        of: group, (0..<rowCount).map { tables.scales[$0 * groupCount + group] },
-        (0..<rowCount).map { tables.biases[$0 * groupCount + group] })
+  mutating func fixTables(_ weights: [Float]) {
+    let tables = grid.clipped(weights, importance: feedback.importance, columns: columnCount)
+    scales = tables.scales.byColumns(rows: count, in: rowCount)
+    biases = tables.biases.byColumns(rows: count, in: rowCount)
+  }
+
+  /// Computes the tables of a group from its weights after they took up the errors, `[columns, rows]` by
+  /// position.
+  private mutating func findTables(of group: Int, _ values: [Float], _ block: Range<Int>) {
+    let columns = group * grid.groupSize..<(group + 1) * grid.groupSize
+    var inOrder = [Float](repeating: 0, count: values.count)
+    for (i, position) in block.enumerated() {
+      let target = (feedback.order[position] - columns.lowerBound) * rowCount
+      for row in 0..<rowCount { inOrder[target + row] = values[i * rowCount + row] }
+    }
+    let tables = grid.clipped(
+      inOrder.byRows(count, of: rowCount), importance: Array(feedback.importance[columns]),
+      columns: columns.count)
+    for row in 0..<count {
+      scales[group * rowCount + row] = tables.scales[row]
+      biases[group * rowCount + row] = tables.biases[row]
     }
   }
 
-  /// Computes the tables of a group from its remaining weights.
-  mutating func findTables(_ block: Range<Int>, _ importance: [Float]) {
-    var weights: [Float] = []
-    for row in 0..<rowCount {
-      let start = row * columnCount
-      weights += rest[start + block.lowerBound..<start + block.upperBound]
+  /// Rounds the columns at some positions, after those at all later positions.
+  mutating func round(_ block: Range<Int>) {
+    let columns = feedback.order[block]
+    let weights = columns.flatMap { self.weights[$0 * rowCount..<($0 + 1) * rowCount] }
+    var values = weights
+    subtractErrors(of: block.upperBound..<columnCount, from: &values, block)
+    let (index, layout) = feedback.shares.part(rows: block, columns: block)
+    let shares = feedback.shares.blocks[index]
+    if !feedback.takesActivationOrder, let first = columns.first {
+      var unrounded = values
+      var span = unrounded.mutableSpan
+      carryErrors(
+        to: &span, weights: weights.span, shares: MatrixView(shares.span, layout), rowCount: rowCount)
+      findTables(of: first / grid.groupSize, unrounded, block)
     }
-    let tables = grid.clipped(weights, importance: Array(importance[block]), columns: block.count)
-    setTables(of: block.lowerBound / grid.groupSize, tables.scales, tables.biases)
-  }
-
-  private mutating func setTables(of group: Int, _ scales: [Float], _ biases: [Float]) {
-    for row in 0..<rowCount {
-      self.scales[row * groupCount + group] = scales[row]
-      self.biases[row * groupCount + group] = biases[row]
-      let (vector, lane) = (group * vectorCount + row / Vector.scalarCount, row % Vector.scalarCount)
-      // If the tables' format rounds a scale to zero, the code does not matter; this avoids a division by
-      // zero.
-      scaleVectors[vector][lane] = scales[row] == 0 ? .leastNormalMagnitude : scales[row]
-      biasVectors[vector][lane] = biases[row]
-    }
-  }
-
-  /// Rounds some columns and subtracts their errors from all later columns.
-  ///
-  /// - Parameters:
-  ///   - block: The columns, in the order of rounding.
-  ///   - feedback: The factor of each column's error in later columns, `[columns, columns]`.
-  mutating func round(_ block: Range<Int>, _ feedback: [Float]) {
-    var values = columnVectors(block)
-    var errors = values
-    for j in 0..<block.count {
-      roundColumn(j, of: block, values, &errors)
-      spread(j, of: block, errors, feedback, to: &values)
-    }
-    let rest = block.upperBound..<columnCount
-    guard !rest.isEmpty else { return }
-    subtract(errors, block, feedback, from: rest)
-  }
-
-  /// Returns columns as vectors of rows, `[columns, vectors]`.
-  private func columnVectors(_ block: Range<Int>) -> [Vector] {
-    var vectors = [Vector](repeating: Vector(repeating: 0), count: block.count * vectorCount)
-    for row in 0..<rowCount {
-      let (vector, lane) = (row / Vector.scalarCount, row % Vector.scalarCount)
-      for j in 0..<block.count {
-        vectors[j * vectorCount + vector][lane] = rest[row * columnCount + block.lowerBound + j]
-      }
-    }
-    return vectors
-  }
-
-  private mutating func roundColumn(
-    _ j: Int, of block: Range<Int>, _ values: [Vector], _ errors: inout [Vector]
-  ) {
-    let column = order[block.lowerBound + j]
-    let group = column / grid.groupSize
-    // Adding and subtracting 2^23 rounds to nearest even.
-    let (zero, top, shift) = (Vector(repeating: 0), Vector(repeating: grid.top), Vector(repeating: 0x1p23))
-    for v in 0..<vectorCount {
-      let (scale, bias) = (scaleVectors[group * vectorCount + v], biasVectors[group * vectorCount + v])
-      let value = values[j * vectorCount + v]
-      let clamped = pointwiseMin(pointwiseMax((value - bias) / scale, zero), top)
-      let code = (clamped + shift) - shift
-      errors[j * vectorCount + v] = value - (code * scale + bias)
-      for lane in 0..<min(Vector.scalarCount, rowCount - v * Vector.scalarCount) {
-        codes[(v * Vector.scalarCount + lane) * columnCount + column] = UInt8(code[lane])
+    var errors = [Float](repeating: 0, count: values.count)
+    // If the tables' format rounds a scale to zero, the code does not matter; this avoids a division by zero.
+    let scales = tables(scales, of: columns).map { $0 == 0 ? .leastNormalMagnitude : $0 }
+    let biases = tables(biases, of: columns)
+    var valueSpan = values.mutableSpan
+    var errorSpan = errors.mutableSpan
+    roundColumns(
+      values: &valueSpan, errors: &errorSpan, weights: weights.span, shares: MatrixView(shares.span, layout),
+      scales: scales.span, biases: biases.span, rowCount: rowCount, top: grid.top)
+    for (i, position) in block.enumerated() {
+      let column = feedback.order[position]
+      for row in 0..<rowCount {
+        self.errors[position * rowCount + row] = errors[i * rowCount + row]
+        codes[column * rowCount + row] = values[i * rowCount + row]
       }
     }
   }
 
-  private func spread(
-    _ j: Int, of block: Range<Int>, _ errors: [Vector], _ feedback: [Float], to values: inout [Vector]
-  ) {
-    let row = (block.lowerBound + j) * columnCount + block.lowerBound
-    var values = values.mutableSpan
-    let errors = errors.span
-    for k in j + 1..<max(block.count, j + 1) {
-      let share = feedback[row + k]
-      for v in 0..<vectorCount {
-        values[k * vectorCount + v] -= errors[j * vectorCount + v] * share
-      }
-    }
+  /// Returns the tables of each column.
+  private func tables(_ tables: [Float], of columns: ArraySlice<Int>) -> [Float] {
+    columns.flatMap { tables[$0 / grid.groupSize * rowCount..<($0 / grid.groupSize + 1) * rowCount] }
   }
 
-  private mutating func subtract(
-    _ errors: [Vector], _ block: Range<Int>, _ feedback: [Float], from columns: Range<Int>
-  ) {
-    let width = vectorCount * Vector.scalarCount
-    var flat = [Float](repeating: 0, count: block.count * width)
-    for (i, vector) in errors.enumerated() {
-      for lane in 0..<Vector.scalarCount { flat[i * Vector.scalarCount + lane] = vector[lane] }
-    }
-    let shares = MatrixView(feedback.span, rows: columnCount, columns: columnCount)[block, columns]
-    let rounded = MatrixView(flat.span, rows: block.count, columns: width)[columns: 0..<rowCount]
-    let layout = MatrixLayout(rows: rowCount, columns: columnCount)[0..<rowCount, columns]
-    var target = MutableMatrixView(rest.mutableSpan, layout)
-    multiply(rounded.transposed, shares, scale: -1, into: &target, adding: true)
+  /// Subtracts the shares of the errors at later positions from the weights of a block.
+  private func subtractErrors(of later: Range<Int>, from values: inout [Float], _ block: Range<Int>) {
+    guard !later.isEmpty else { return }
+    let (index, layout) = feedback.shares.part(rows: block, columns: later)
+    let shares = feedback.shares.blocks[index]
+    let rounded = MatrixView(errors.span, rows: columnCount, columns: rowCount)[rows: later]
+    var target = MutableMatrixView(values.mutableSpan, rows: block.count, columns: rowCount)
+    multiply(MatrixView(shares.span, layout), rounded, scale: -1, into: &target, adding: true)
+  }
+
+  /// The codes and tables of all rows.
+  var packed: PackedTensor {
+    PackedTensor(
+      codes: grid.packed(codes.byRows(count, of: rowCount).map { UInt8($0) }),
+      scales: scales.byRows(count, of: rowCount), biases: biases.byRows(count, of: rowCount))
   }
 }

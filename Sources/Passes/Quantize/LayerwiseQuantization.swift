@@ -126,33 +126,70 @@ struct LayerwiseQuantization {
   ) throws {
     let chosen = linears.indices.filter { grids[linears[$0].name] != nil }
     guard let first = chosen.first else { return }
-    let (moments, difference) = try walk.moments(
-      named: linears[first].name, beside: propagation == nil ? nil : originalWalk)
-    let isScarce =
-      walk.isBeforeExpert && Double(moments.count) < Self.leastTokensPerFeature * Double(moments.order)
+    let input = try statistics(of: linears[first].name)
     let compared = comparedInputs
-    let means = moments.means.map { Float($0) }
-    var correction: [Float]?
-    var quantizer: (QuantizationGrid) -> any RowQuantizer = options.method.quantizer(withoutMoments:)
-    if !isScarce {
-      try namingModule(linears[first].name) {
-        correction = try difference.flatMap { try propagation?.correction($0, moments) }
-        quantizer = try quantizers(for: moments, means: means)
-      }
-    }
+    var quantizer: (any RowQuantizer)?
     for index in chosen {
       let (name, weight) = (linears[index].name, linears[index].weight)
       guard let grid = grids[name] else { continue }
-      let packed = try quantizer(grid).quantize(weight, name: name + ".weight", correction: correction)
+      // What is prepared for a grid serves all linears with it.
+      let current = quantizer.flatMap { $0.grid == grid ? $0 : nil } ?? self.quantizer(grid, for: input)
+      quantizer = current
+      let packed = try current.quantize(weight, name: name + ".weight", correction: input.correction)
       linears[index].weight = weight.replaced(by: packed, on: grid)
-      measure(linears[index].weight, against: weight, means, compared)
-      if isScarce { scarceTokens.append((name, moments.count)) }
-      importance.append(
-        (name, isScarce ? [Float](repeating: 1, count: moments.order) : moments.importance))
+      measure(linears[index].weight, packed, against: weight, input, compared)
+      if input.isScarce { scarceTokens.append((name, input.tokenCount)) }
+      importance.append((name, input.importance))
       try keep(name, packed)
       done += 1
       progress(Progress(phase: "quantize", completed: done, total: grids.count, detail: name))
     }
+  }
+
+  /// What is known about the input of linears.
+  private struct InputStatistics {
+    let moments: MomentMatrix
+    let tokenCount: Int
+    /// Whether too few tokens are known to make use of the moments.
+    let isScarce: Bool
+    /// `E[x²]`; 1 where too few tokens are known.
+    let importance: [Float]
+    /// The matrix that weights are multiplied by first.
+    let correction: [Float]?
+    /// For `gptq`.
+    let feedback: GPTQFeedback?
+  }
+
+  /// Computes the statistics of the next linears' input; the sums in double precision do not outlive this.
+  private mutating func statistics(of name: String) throws -> InputStatistics {
+    let (sums, difference) = try walk.moments(
+      named: name, beside: propagation == nil ? nil : originalWalk)
+    let isScarce =
+      walk.isBeforeExpert && Double(sums.count) < Self.leastTokensPerFeature * Double(sums.order)
+    let correction =
+      isScarce
+      ? nil : try namingModule(name) { try difference.flatMap { try propagation?.correction($0, sums) } }
+    return try statistics(of: name, sums, isScarce: isScarce, correction)
+  }
+
+  private mutating func statistics(
+    of name: String, _ sums: consuming SecondMoments, isScarce: Bool, _ correction: [Float]?
+  ) throws -> InputStatistics {
+    let importance = isScarce ? [Float](repeating: 1, count: sums.order) : sums.importance
+    let tokenCount = sums.count
+    let moments = MomentMatrix(sums)
+    var feedback: GPTQFeedback?
+    if options.method == .gptq, !isScarce {
+      try namingModule(name) {
+        let made = try GPTQFeedback(
+          moments: moments, damping: options.damping, activationOrder: options.activationOrder)
+        damping = max(damping, made.damping)
+        feedback = made
+      }
+    }
+    return InputStatistics(
+      moments: moments, tokenCount: tokenCount, isScarce: isScarce, importance: importance,
+      correction: correction, feedback: feedback)
   }
 
   /// The inputs, of some windows, of the linears that they are paused before; empty if errors are not
@@ -169,44 +206,39 @@ struct LayerwiseQuantization {
 
   /// Adds a linear to the error, unless training will change the linear and report its own loss.
   private mutating func measure(
-    _ quantized: Weight, against original: Weight, _ means: [Float], _ compared: [OutputError.Inputs]
+    _ quantized: Weight, _ packed: PackedTensor, against original: Weight, _ input: InputStatistics,
+    _ compared: [OutputError.Inputs]
   ) {
     guard training == nil else { return }
-    if compared.isEmpty {
-      error.add(of: quantized, to: original, means: means)
-    } else {
+    if !compared.isEmpty {
       error.add(of: quantized, to: original, inputs: compared)
+    } else if let squares = packed.outputSquares, input.correction == nil {
+      error.add(squares)
+    } else {
+      error.add(of: quantized, to: original, moments: input.moments)
     }
   }
 
-  /// Returns the quantizers of linears that read one input, by grid.
-  private mutating func quantizers(
-    for moments: SecondMoments, means: [Float]
-  ) throws(FactorizationError) -> (QuantizationGrid) -> any RowQuantizer {
-    let base = try unrefinedQuantizers(for: moments)
+  /// Returns the quantizer of linears on one grid that read one input.
+  private func quantizer(_ grid: QuantizationGrid, for input: InputStatistics) -> any RowQuantizer {
+    guard !input.isScarce else { return options.method.quantizer(withoutMoments: grid) }
+    let base = unrefinedQuantizer(grid, for: input)
     let steps = Refinement.Steps(refits: options.refit, sweeps: options.sweeps)
     guard !steps.areNone else { return base }
-    return { grid in
-      RefinedQuantizer(
-        base(grid), Refinement(grid: grid, moments: means, order: moments.order, steps: steps))
-    }
+    return RefinedQuantizer(base, Refinement(grid: grid, moments: input.moments, steps: steps))
   }
 
-  private mutating func unrefinedQuantizers(
-    for moments: SecondMoments
-  ) throws(FactorizationError) -> (QuantizationGrid) -> any RowQuantizer {
+  private func unrefinedQuantizer(
+    _ grid: QuantizationGrid, for input: InputStatistics
+  ) -> any RowQuantizer {
     switch options.method {
-    case .rtn: return { RoundToNearest(grid: $0) }
+    case .rtn: return RoundToNearest(grid: grid)
     case .nf2: preconditionFailure("makes no use of a text")
-    case .hqq: return { HalfQuadratic(grid: $0) }
-    case .search:
-      let importance = moments.importance
-      return { ClipSearch(grid: $0, importance: importance) }
+    case .hqq: return HalfQuadratic(grid: grid)
+    case .search: return ClipSearch(grid: grid, importance: input.importance)
     case .gptq:
-      let feedback = try GPTQFeedback(
-        moments: moments, damping: options.damping, activationOrder: options.activationOrder)
-      damping = max(damping, feedback.damping)
-      return { GPTQ(grid: $0, feedback) }
+      guard let feedback = input.feedback else { preconditionFailure("gptq has no feedback") }
+      return GPTQ(grid: grid, feedback)
     }
   }
 }

@@ -25,14 +25,19 @@ package struct OutputError: Sendable {
     }
   }
 
+  /// Adds a linear whose error is known.
+  package mutating func add(_ squares: OutputSquares) {
+    squaredError += squares.error
+    squaredNorm += squares.norm
+  }
+
   /// Adds a linear that reads the same input as its original.
   ///
   /// - Parameters:
   ///   - quantized: `[out, in]`.
   ///   - original: `[out, in]`.
-  ///   - means: The input's second moments, `[in, in]`.
-  package mutating func add(of quantized: Weight, to original: Weight, means: [Float]) {
-    let columns = original.columnCount
+  ///   - moments: The input's second moments.
+  package mutating func add(of quantized: Weight, to original: Weight, moments: MomentMatrix) {
     let ranges = stride(from: 0, to: original.rowCount, by: Self.rowsPerChunk).map {
       $0..<min($0 + Self.rowsPerChunk, original.rowCount)
     }
@@ -42,8 +47,8 @@ package struct OutputError: Sendable {
       var span = difference.mutableSpan
       addScaled(weights.span, scale: -1, to: &span)
       return (
-        error: quadraticForm(difference, means, columns: columns),
-        norm: quadraticForm(weights, means, columns: columns)
+        error: quadraticForm(difference, moments),
+        norm: quadraticForm(weights, moments)
       )
     }
     for part in parts {
@@ -76,13 +81,23 @@ extension LinearGroup {
   fileprivate init(_ weight: Weight) { self.init([Linear(name: "", weight: weight)]) }
 }
 
-/// Computes the trace of `x · means · xᵀ`.
-private func quadraticForm(_ x: [Float], _ means: [Float], columns: Int) -> Double {
-  let x = Matrix(rows: x.count / columns, columns: columns, values: x)
-  var product = Matrix(rows: x.rowCount, columns: columns)
-  var target = product.mutableView
-  multiply(x.view, MatrixView(means.span, rows: columns, columns: columns), into: &target)
-  return (0..<x.rowCount).reduce(0) { sum, row in
-    sum + Double(dot(x.view.row(row), product.view.row(row)))
+/// Computes the trace of `x · S · xᵀ` for the moments S, from their upper triangle.
+private func quadraticForm(_ x: [Float], _ moments: MomentMatrix) -> Double {
+  let order = moments.order
+  let x = Matrix(rows: x.count / order, columns: order, values: x)
+  var sum = 0.0
+  for start in stride(from: 0, to: order, by: 256) {
+    let block = start..<min(start + 256, order)
+    let (square, rest) = (block, block.upperBound..<order)
+    ScratchPool.shared.withMatrix(rows: x.rowCount, columns: order - start) { product in
+      multiply(
+        x.view[columns: block], moments.view[block, start..<order], into: &product)
+      for row in 0..<x.rowCount {
+        let (values, products) = (x.view.row(row), product.view.row(row))
+        sum += Double(dot(values.extracting(square), products.extracting(0..<square.count)))
+        sum += 2 * Double(dot(values.extracting(rest), products.extracting(square.count...)))
+      }
+    }
   }
+  return sum
 }

@@ -14,12 +14,23 @@ package struct PackedTensor: Sendable {
   package var squaredNorm = 0.0
   /// The number of weights whose error was measured.
   package private(set) var weightCount = 0
+  /// The squared error of the outputs; nil when it is not known for all rows.
+  package var outputSquares: OutputSquares?
 
   init(codes: [UInt8] = [], scales: [Float] = [], biases: [Float] = []) {
     self.codes = codes
     self.scales = scales
     self.biases = biases
   }
+}
+
+/// What a linear's outputs differ from those of its original, over all outputs: `trace((Wq - W) · S · (Wq -
+/// W)ᵀ)` and `trace(W · S · Wᵀ)`.
+package struct OutputSquares: Sendable, Equatable {
+  /// The sum of the mean squared differences.
+  package var error = 0.0
+  /// The sum of the mean squared outputs of the original.
+  package var norm = 0.0
 }
 
 extension PackedTensor {
@@ -49,6 +60,13 @@ extension PackedTensor {
 
   /// Appends the following rows.
   mutating func append(_ part: PackedTensor) {
+    if codes.isEmpty {
+      outputSquares = part.outputSquares
+    } else if let own = outputSquares, let other = part.outputSquares {
+      outputSquares = OutputSquares(error: own.error + other.error, norm: own.norm + other.norm)
+    } else {
+      outputSquares = nil
+    }
     codes += part.codes
     scales += part.scales
     biases += part.biases

@@ -93,15 +93,28 @@ public struct QuantizePass: Pass {
     let sizes = try ModelSizes(of: input)
     let tokens = MemoryEstimate(options.samples) * MemoryEstimate(options.length)
     // A token takes its residual stream, the output of attention and, for sensitivity, the stream before a
-    // part. While the moments of the widest input are factored, five square matrices of doubles exist at
-    // once. Propagation takes two more, and also the windows in the original model.
+    // part.
     let hasOriginal = options.propagation > 0 || options.layerEpochs > 0
-    let (copies, matrices) = hasOriginal ? (2, 7) : (1, 5)
     let width =
-      copies * (sizes.hidden + sizes.queries) + (options.bitsPerWeight == nil ? 0 : sizes.hidden)
+      (hasOriginal ? 2 : 1) * (sizes.hidden + sizes.queries)
+      + (options.bitsPerWeight == nil ? 0 : sizes.hidden)
+    // Of the widest input's moments exist at once: the triangle of doubles that is summed or factored, the
+    // whole in floats, and a part of the factor in floats. Propagation takes seven square matrices of
+    // doubles.
+    let bytesPerMoment: MemoryEstimate = hasOriginal ? 7 * 8 : 10
+    let moments = bytesPerMoment * sizes.order * sizes.order
     // Training a layer also takes the stream before it, and its weights with gradients and moments.
     let trained = options.layerEpochs > 0 ? 4 * tokens * sizes.hidden + 4 * 8 * sizes.layerWeights : 0
-    return 4 * tokens * width + matrices * 8 * sizes.order * sizes.order + trained
+    return 4 * tokens * width + moments + rowMemory(sizes) + trained
+  }
+
+  /// Estimates the memory of the rows that all threads work on: several copies of the rows and, for a refit,
+  /// two numbers for each pair of groups.
+  private func rowMemory(_ sizes: ModelSizes) -> MemoryEstimate {
+    let groupSize = options.overrides.compactMap(\.groupSize).reduce(options.groupSize, min)
+    let groups = MemoryEstimate(sizes.order.byteCount / groupSize)
+    let pairs = options.refit ? 2 * groups * groups : 0
+    return MemoryEstimate(ThreadLimit.current * QuantizationGrid.rowsPerChunk) * 4 * (8 * sizes.order + pairs)
   }
 
   var tables: FloatFormat {

@@ -2,6 +2,8 @@ import Kernels
 
 /// Some rows whose codes and tables are refined; stored by columns, `[columns, rows]`.
 struct RefinedRows {
+  /// The rows of S that are multiplied at once.
+  private static let columnsAtOnce = 192
   private let refinement: Refinement
   /// The number of rows.
   private let count: Int
@@ -13,10 +15,10 @@ struct RefinedRows {
   private var scales: [Float]
   /// `[groups, rows]`.
   private var biases: [Float]
-  /// `Wq - W`.
-  private var differences: [Float]
-  /// `(Wq - W) · S`.
-  private var gradient: [Float]
+  /// `W · S`; empty unless tables are fitted.
+  private var weightProducts: [Float] = []
+  /// The squared error and the squared norm of the outputs; nil until tables are fitted.
+  private(set) var outputSquares: OutputSquares?
 
   private var groupSize: Int { refinement.grid.groupSize }
   private var groupCount: Int { refinement.groupCount }
@@ -31,99 +33,158 @@ struct RefinedRows {
     let rowCount = RowVectors.rowCount(holding: count)
     self.count = count
     self.rowCount = rowCount
-    self.weights = transposed(weights, rows: count, columns: order, into: rowCount)
-    let unpacked = refinement.grid.unpacked(packed.codes).map { Float($0) }
-    codes = transposed(unpacked, rows: count, columns: order, into: rowCount)
-    scales = transposed(packed.scales, rows: count, columns: refinement.groupCount, into: rowCount)
-    biases = transposed(packed.biases, rows: count, columns: refinement.groupCount, into: rowCount)
-    differences = []
-    gradient = []
-    differences = differences(scales: scales, biases: biases)
-    gradient = gradient(of: differences)
+    self.weights = weights.byColumns(rows: count, in: rowCount)
+    codes = refinement.grid.unpacked(packed.codes).map { Float($0) }.byColumns(rows: count, in: rowCount)
+    scales = packed.scales.byColumns(rows: count, in: rowCount)
+    biases = packed.biases.byColumns(rows: count, in: rowCount)
+    guard refinement.steps.refits else { return }
+    weightProducts = products(with: self.weights)
   }
 
   /// Writes codes and tables back.
   func store(into packed: inout PackedTensor) {
-    let codes = transposed(codes, rows: order, columns: rowCount, into: order).prefix(count * order)
-    packed.codes = refinement.grid.packed(codes.map { UInt8($0) })
-    packed.scales = Array(
-      transposed(scales, rows: groupCount, columns: rowCount, into: groupCount).prefix(count * groupCount))
-    packed.biases = Array(
-      transposed(biases, rows: groupCount, columns: rowCount, into: groupCount).prefix(count * groupCount))
+    packed.codes = refinement.grid.packed(codes.byRows(count, of: rowCount).map { UInt8($0) })
+    packed.scales = scales.byRows(count, of: rowCount)
+    packed.biases = biases.byRows(count, of: rowCount)
+    packed.outputSquares = outputSquares
   }
 
+  private func columns(of group: Int) -> Range<Int> { columns(of: group..<group + 1) }
+
+  private func columns(of groups: Range<Int>) -> Range<Int> {
+    groups.lowerBound * groupSize..<groups.upperBound * groupSize
+  }
+
+  /// The elements of some columns, or tables of some groups.
+  private func elements(_ range: Range<Int>) -> Range<Int> {
+    range.lowerBound * rowCount..<range.upperBound * rowCount
+  }
+
+  /// Multiplies S with columns of all rows, `[order, rows]`.
+  private func products(with x: [Float]) -> [Float] {
+    var product = Matrix.unspecified(rows: order, columns: rowCount)
+    var target = product.mutableView
+    for start in stride(from: 0, to: order, by: Self.columnsAtOnce) {
+      let part = start..<min(start + Self.columnsAtOnce, order)
+      var rows = target[rows: part]
+      multiply(refinement.moments.view[rows: part], MatrixView(x.span, layout), into: &rows)
+    }
+    return product.values
+  }
+}
+
+extension RefinedRows {
   /// Chooses every code again, one group of columns after the other.
+  ///
+  /// The gradient of a group, `(Wq - W) · S` in its columns, is computed when the group is reached.
   ///
   /// - Returns: Whether any code changed.
   mutating func sweep() -> Bool {
     var hasChanged = false
+    var differences = differences()
     var changes = [Float](repeating: 0, count: groupSize * rowCount)
-    for group in 0..<groupCount where choose(group, &changes) {
+    var gradient = Matrix(rows: groupSize, columns: rowCount)
+    for group in 0..<groupCount {
+      let columns = columns(of: group)
+      var target = gradient.mutableView
+      multiply(refinement.moments.view[rows: columns], MatrixView(differences.span, layout), into: &target)
+      guard choose(group, gradient.values, &changes) else { continue }
       hasChanged = true
-      apply(changes, of: group)
+      var all = differences.mutableSpan
+      var part = all.slice(elements(columns))
+      addScaled(changes.span, to: &part)
     }
     return hasChanged
   }
 
-  private func columns(of group: Int) -> Range<Int> { group * groupSize..<(group + 1) * groupSize }
-
   /// Chooses the codes of a group again.
-  private mutating func choose(_ group: Int, _ changes: inout [Float]) -> Bool {
+  private mutating func choose(_ group: Int, _ gradient: [Float], _ changes: inout [Float]) -> Bool {
     let columns = columns(of: group)
-    let elements = columns.lowerBound * rowCount..<columns.upperBound * rowCount
-    let tables = group * rowCount..<(group + 1) * rowCount
-    let (order, moments, gradient, top) = (order, refinement.moments, gradient, refinement.grid.top)
+    let (elements, tables) = (elements(columns), elements(group..<group + 1))
+    let (moments, top) = (refinement.moments, refinement.grid.top)
     let (scales, biases) = (scales, biases)
     var span = codes.mutableSpan
     var part = span.slice(elements)
     var changeSpan = changes.mutableSpan
     return descend(
-      codes: &part, changes: &changeSpan, gradient: gradient.span.extracting(elements), moments: moments.span,
-      columns: columns, order: order, scales: scales.span.extracting(tables),
-      biases: biases.span.extracting(tables), top: top)
+      codes: &part, changes: &changeSpan, gradient: gradient.span, moments: moments.view, columns: columns,
+      scales: scales.span.extracting(tables), biases: biases.span.extracting(tables), top: top)
   }
 
-  /// Updates the differences and the gradient of all columns for the changes of one group's weights.
-  private mutating func apply(_ changes: [Float], of group: Int) {
-    let columns = columns(of: group)
-    let elements = columns.lowerBound * rowCount..<columns.upperBound * rowCount
-    var differenceSpan = differences.mutableSpan
-    var part = differenceSpan.slice(elements)
-    addScaled(changes.span, to: &part)
-    let (refinement, layout, rowCount) = (refinement, layout, rowCount)
-    var target = MutableMatrixView(gradient.mutableSpan, layout)
-    multiply(
-      refinement.momentsView[columns: columns],
-      MatrixView(changes.span, rows: columns.count, columns: rowCount), into: &target, adding: true)
+  /// Returns `Wq - W`.
+  private func differences() -> [Float] {
+    var values = Matrix.unspecified(rows: order, columns: rowCount).values
+    var span = values.mutableSpan
+    subtractWeights(
+      weights.span, fromCodes: codes.span, scales: scales.span, biases: biases.span, groupSize: groupSize,
+      rowCount: rowCount, into: &span)
+    return values
   }
+}
+
+extension RefinedRows {
+  /// The smallest of these shares of the diagonal that makes a row's equations positive definite is added to
+  /// it.
+  private static let dampings = [1e-6, 1e-4, 1e-2]
 
   /// Fits the scales and biases of each row to its codes, unless this raises the row's error.
+  ///
+  /// With Φ the columns' codes by group, beside the groups' indicators, and t the tables of a row, scales
+  /// before biases, the error is `tᵀ · N · t - 2 · tᵀ · b` plus a constant, with `N = Φᵀ · S · Φ` and `b = Φᵀ
+  /// · S · w`. The change d of the tables solves `(N + λ · diag) · d = b - N · t`. Rounded to the tables'
+  /// format, it changes the error by `dᵀ · N · d - 2 · dᵀ · (b - N · t)`.
   mutating func refit() {
-    let (scales, biases) = fittedTables()
-    let differences = differences(scales: scales, biases: biases)
-    let gradient = gradient(of: differences)
-    let before = errors(self.differences, self.gradient)
-    let after = errors(differences, gradient)
-    let isBetter = before.indices.map { after[$0] < before[$0] }
-    take(scales, into: &self.scales, where: isBetter)
-    take(biases, into: &self.biases, where: isBetter)
-    take(differences, into: &self.differences, where: isBetter)
-    take(gradient, into: &self.gradient, where: isBetter)
+    let equations = equations()
+    let target = codeSums(over: weightProducts)
+    let tables = scales.map { Double($0) } + biases.map { Double($0) }
+    var products = equations.times(tables)
+    let right = zip(target, products).map { $0 - $1 }
+    let new = refinement.grid.fitted(tables, equations.solved(right, dampings: Self.dampings))
+    var change = zip(new, tables).map { Double($0) - $1 }
+    let changeProducts = equations.times(change)
+    let gains = rowSums { change[$0] * (2 * right[$0] - changeProducts[$0]) }
+    for index in change.indices {
+      if gains[index % rowCount] > 0 {
+        if index < scales.count {
+          scales[index] = new[index]
+        } else {
+          biases[index - scales.count] = new[index]
+        }
+        products[index] += changeProducts[index]
+      } else {
+        change[index] = 0
+      }
+    }
+    let fitted = zip(tables, change).map { $0 + $1 }
+    let reductions = rowSums { fitted[$0] * (2 * target[$0] - products[$0]) }
+    measure(reductions)
   }
 
-  private func take(_ new: [Float], into old: inout [Float], where isTaken: [Bool]) {
-    guard isTaken.contains(false) else { return old = new }
-    for start in stride(from: 0, to: new.count, by: rowCount) {
-      for row in 0..<rowCount where isTaken[row] { old[start + row] = new[start + row] }
+  /// Sums values with an index `[2 * groups, rows]` over the groups.
+  private func rowSums(_ value: (Int) -> Double) -> [Double] {
+    var sums = [Double](repeating: 0, count: rowCount)
+    for start in stride(from: 0, to: 2 * groupCount * rowCount, by: rowCount) {
+      for row in 0..<rowCount { sums[row] += value(start + row) }
     }
+    return sums
   }
 
-  /// Returns the error of each row.
-  private func errors(_ differences: [Float], _ gradient: [Float]) -> [Double] {
-    let products = sums(differences, gradient).products
-    return (0..<rowCount).map { row in
-      (0..<groupCount).reduce(0) { $0 + Double(products[$1 * rowCount + row]) }
+  /// Records the error of the outputs, which is the squared norm less the reduction by the tables.
+  private mutating func measure(_ reductions: [Double]) {
+    let norms = sums(weights, weightProducts).products
+    var squares = OutputSquares()
+    for row in 0..<count {
+      let norm = (0..<groupCount).reduce(0) { $0 + Double(norms[$1 * rowCount + row]) }
+      squares.norm += norm
+      squares.error += max(norm - reductions[row], 0)
     }
+    outputSquares = squares
+  }
+
+  /// Returns `Φᵀ · x`, `[2 * groups, rows]`.
+  private func codeSums(over x: [Float]) -> [Double] {
+    let (products, sums) = sums(codes, x)
+    return (products + sums).map { Double($0) }
   }
 
   private func sums(_ x: [Float], _ y: [Float]) -> (products: [Float], sums: [Float]) {
@@ -136,118 +197,85 @@ struct RefinedRows {
     return (products, sums)
   }
 
-  private func differences(scales: [Float], biases: [Float]) -> [Float] {
-    var values = [Float](repeating: 0, count: weights.count)
-    var span = values.mutableSpan
-    let (scales, biases) = (scales.span, biases.span)
-    let (codes, weights) = (codes.span, weights.span)
-    for column in 0..<order {
-      let (start, table) = (column * rowCount, column / groupSize * rowCount)
-      for row in 0..<rowCount {
-        let product = scales[table + row] * codes[start + row]
-        span[start + row] = product + biases[table + row] - weights[start + row]
-      }
-    }
-    return values
-  }
-
-  private func gradient(of differences: [Float]) -> [Float] {
-    product(of: refinement.momentsView, with: MatrixView(differences.span, layout))
-  }
-
-  /// Multiplies a part of S with columns.
-  private func product(of part: MatrixView<Float>, with x: MatrixView<Float>) -> [Float] {
-    var product = Matrix(rows: order, columns: rowCount)
-    var target = product.mutableView
-    multiply(part, x, into: &target)
-    return product.values
-  }
-}
-
-extension RefinedRows {
-  /// Solves each row's normal equations and returns the tables, rounded to their format.
+  /// Returns the matrices N of all rows.
   ///
-  /// With Φ the columns' codes by group, beside the groups' indicators, the change d of a row's tables solves
-  /// `(Φᵀ · S · Φ + λ · diag) · d = -Φᵀ · S · (wq - w)`; λ is the smallest of 1e-6, 1e-4 and 1e-2 that makes
-  /// the system positive definite.
-  private func fittedTables() -> (scales: [Float], biases: [Float]) {
-    let right = sums(codes, gradient)
-    let (codeProducts, codeSums) = momentsOfCodes()
-    var (scales, biases) = (scales, biases)
-    for row in 0..<count {
-      let matrix = normalMatrix(of: row, codeProducts, codeSums)
-      let target = [right.products, right.sums].flatMap { sums in
-        (0..<groupCount).map { -Double(sums[$0 * rowCount + row]) }
-      }
-      guard let change = solve(matrix, target) else { continue }
-      for group in 0..<groupCount {
-        scales[group * rowCount + row] += Float(change[group])
-        biases[group * rowCount + row] += Float(change[groupCount + group])
-      }
+  /// S is symmetric, so that one of two groups' products is enough. The sums of S over a group's rows are
+  /// known, and there are as few of them as groups.
+  private func equations() -> NormalEquations {
+    var products = [Float](repeating: 0, count: groupCount * groupCount * rowCount)
+    var sums = products
+    var productSpan = products.mutableSpan
+    let groupsAtOnce = max(1, 128 / groupSize)
+    for first in stride(from: 0, to: groupCount, by: groupsAtOnce) {
+      multiplyCodes(of: first..<min(first + groupsAtOnce, groupCount), into: &productSpan)
     }
-    return (refinement.grid.stored(scales), refinement.grid.stored(biases))
-  }
-
-  /// For every pair of groups, returns the codes' products over S, and the sums of S times the second group's
-  /// codes: `[groups of columns of S, groups, rows]`.
-  private func momentsOfCodes() -> (products: [Float], sums: [Float]) {
-    var (products, sums): ([Float], [Float]) = ([], [])
+    var sumView = MutableMatrixView(sums.mutableSpan, rows: groupCount * groupCount, columns: rowCount)
+    let pooled = MatrixView(refinement.momentSums.span, rows: groupCount, columns: order)
     for group in 0..<groupCount {
       let columns = columns(of: group)
-      let product = product(
-        of: refinement.momentsView[columns: columns],
-        with: MatrixView(codes.span, layout[columns, 0..<rowCount]))
-      let reduced = self.sums(codes, product)
-      products += reduced.products
-      sums += reduced.sums
+      var target = sumView[rows: group * groupCount..<(group + 1) * groupCount]
+      multiply(pooled[columns: columns], MatrixView(codes.span, layout)[rows: columns], into: &target)
     }
-    return (products, sums)
+    return NormalEquations(
+      products: products, sums: sums, pooled: refinement.pooledMoments, groupCount: groupCount,
+      rowCount: rowCount)
   }
 
-  /// Returns `Φᵀ · S · Φ` of a row, `[2 * groups, 2 * groups]`, with scales before biases; only the lower
-  /// triangle is set.
-  private func normalMatrix(of row: Int, _ products: [Float], _ sums: [Float]) -> [Double] {
-    let width = 2 * groupCount
-    var matrix = [Double](repeating: 0, count: width * width)
-    for i in 0..<groupCount {
-      for j in 0..<groupCount {
-        // S times the columns of group j: multiplied by the codes of group i and summed, and summed alone.
-        let index = (j * groupCount + i) * rowCount + row
-        matrix[i * width + j] = Double(products[index])
-        matrix[(groupCount + i) * width + j] = Double(sums[index])
-        matrix[(groupCount + i) * width + groupCount + j] = refinement.pooledMoments[i * groupCount + j]
-      }
+  /// Computes the products of some groups' codes with those of every group up to the last of them, over S.
+  private func multiplyCodes(of groups: Range<Int>, into products: inout MutableSpan<Float>) {
+    let rows = columns(of: groups)
+    let moments = refinement.moments.view[rows: rows]
+    let count = groups.count * rowCount
+    var product = Matrix(rows: rows.count, columns: rowCount)
+    var unused = [Float](repeating: 0, count: count)
+    for other in 0..<groups.upperBound {
+      let columns = columns(of: other)
+      var target = product.mutableView
+      multiply(moments[columns: columns], MatrixView(codes.span, layout)[rows: columns], into: &target)
+      let start = (other * groupCount + groups.lowerBound) * rowCount
+      var part = products.slice(start..<start + count)
+      var unusedSpan = unused.mutableSpan
+      sumGroups(
+        codes.span.extracting(elements(rows)), product.values.span, groupSize: groupSize, rowCount: rowCount,
+        products: &part, sums: &unusedSpan)
     }
-    return matrix
-  }
-
-  private func solve(_ matrix: [Double], _ right: [Double]) -> [Double]? {
-    for damping in [1e-6, 1e-4, 1e-2] {
-      var (damped, solution) = (matrix, right)
-      for i in right.indices {
-        // A group of zeros, or of inputs that are always zero, does not change.
-        let diagonal = matrix[i * right.count + i]
-        damped[i * right.count + i] = diagonal > 0 ? diagonal * (1 + damping) : 1
-      }
-      var matrixSpan = damped.mutableSpan
-      var solutionSpan = solution.mutableSpan
-      if solvePositiveDefinite(&matrixSpan, &solutionSpan) {
-        return solution.allSatisfy { abs($0) < Double(Float.greatestFiniteMagnitude) } ? solution : nil
-      }
-    }
-    return nil
   }
 }
 
-/// Transposes a row-major matrix.
-///
-/// - Returns: `[columns, width]`; columns of the result beyond `rows` are zero.
-private func transposed(_ values: [Float], rows: Int, columns: Int, into width: Int) -> [Float] {
-  var result = [Float](repeating: 0, count: columns * width)
-  var span = result.mutableSpan
-  let source = values.span
-  for row in 0..<rows {
-    for column in 0..<columns { span[column * width + row] = source[row * columns + column] }
+extension [Float] {
+  /// Returns a row-major matrix by columns.
+  ///
+  /// - Parameters:
+  ///   - rows: The number of rows.
+  ///   - width: The number of rows to make room for; the others are zero.
+  /// - Returns: `[columns, width]`.
+  func byColumns(rows: Int, in width: Int) -> [Float] {
+    let columns = count / Swift.max(rows, 1)
+    var result = [Float](repeating: 0, count: columns * width)
+    var target = MutableMatrixView(
+      result.mutableSpan, MatrixLayout(rows: columns, columns: rows, stride: width))
+    transpose(MatrixView(span, rows: rows, columns: columns), into: &target)
+    return result
   }
-  return result
+
+  /// Returns the first rows of a matrix by columns as a row-major one.
+  ///
+  /// - Parameters:
+  ///   - rows: The number of rows to return.
+  ///   - width: The number of rows that there is room for.
+  /// - Returns: `[rows, columns]`.
+  func byRows(_ rows: Int, of width: Int) -> [Float] {
+    let columns = count / Swift.max(width, 1)
+    var result = [Float](repeating: 0, count: rows * columns)
+    var target = MutableMatrixView(result.mutableSpan, rows: rows, columns: columns)
+    transpose(MatrixView(span, MatrixLayout(rows: columns, columns: rows, stride: width)), into: &target)
+    return result
+  }
+}
+
+extension QuantizationGrid {
+  /// Adds the changes of fitted tables, and rounds the tables to their format.
+  fileprivate func fitted(_ tables: [Double], _ changes: [Double]) -> [Float] {
+    stored(zip(tables, changes).map { Float($0) + Float($1) })
+  }
 }

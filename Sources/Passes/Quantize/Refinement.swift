@@ -29,40 +29,37 @@ package struct Refinement: Sendable {
 
   let grid: QuantizationGrid
   let steps: Steps
-  /// S, `[order, order]`.
-  let moments: [Float]
-  /// The number of columns.
-  let order: Int
+  /// S.
+  let moments: MomentMatrix
+  /// The sums of S over the rows of each group, `[groups, order]`.
+  let momentSums: [Float]
   /// The sums of S over each pair of groups, `[groups, groups]`.
   let pooledMoments: [Double]
 
+  /// The number of columns.
+  var order: Int { moments.order }
   var groupCount: Int { order / grid.groupSize }
-  /// S as a view.
-  var momentsView: MatrixView<Float> {
-    @_lifetime(borrow self) get { MatrixView(moments.span, rows: order, columns: order) }
-  }
 
   /// Prepares the refinement of linears that read one input.
   ///
   /// - Parameters:
-  ///   - grid: The grid of codes and tables.
-  ///   - moments: S, `[order, order]`, symmetric.
-  ///   - order: The number of input features; the group size divides it.
+  ///   - grid: The grid of codes and tables; its group size divides the order of the moments.
+  ///   - moments: S.
   ///   - steps: The steps to apply.
-  package init(grid: QuantizationGrid, moments: [Float], order: Int, steps: Steps) {
-    precondition(moments.count == order * order, "\(moments.count) moments, order \(order)")
+  package init(grid: QuantizationGrid, moments: MomentMatrix, steps: Steps) {
     self.grid = grid
     self.steps = steps
     self.moments = moments
-    self.order = order
-    let groupCount = order / grid.groupSize
-    var pooled = [Double](repeating: 0, count: groupCount * groupCount)
-    for i in 0..<order {
-      for j in 0..<order {
-        pooled[i / grid.groupSize * groupCount + j / grid.groupSize] += Double(moments[i * order + j])
+    let groupCount = steps.refits ? moments.order / grid.groupSize : 0
+    let sums = parallelMap(groupCount) {
+      moments.sums(ofRows: $0 * grid.groupSize..<($0 + 1) * grid.groupSize)
+    }
+    momentSums = sums.flatMap { $0.map { Float($0) } }
+    pooledMoments = sums.flatMap { row in
+      (0..<groupCount).map { group in
+        row[group * grid.groupSize..<(group + 1) * grid.groupSize].reduce(0, +)
       }
     }
-    pooledMoments = pooled
   }
 
   /// Refines some rows.
@@ -101,5 +98,17 @@ package struct RefinedQuantizer: RowQuantizer {
     var packed = try base.quantizeRows(weights, columns: columns)
     refinement.refine(&packed, of: weights)
     return packed
+  }
+}
+
+extension MomentMatrix {
+  /// Returns the sums of each column over some rows, `[order]`.
+  fileprivate func sums(ofRows rows: Range<Int>) -> [Double] {
+    var sums = [Double](repeating: 0, count: order)
+    for row in rows {
+      let elements = view.row(row)
+      for column in 0..<order { sums[column] += Double(elements[column]) }
+    }
+    return sums
   }
 }

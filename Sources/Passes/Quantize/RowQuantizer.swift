@@ -2,6 +2,11 @@ package import Kernels
 
 /// The grid that weights are rounded to.
 package struct QuantizationGrid: Sendable, Equatable {
+  /// The rows that a thread quantizes at once.
+  ///
+  /// Every row of S is read once for them. Fewer rows would make memory the limit, more rows would leave too
+  /// few chunks for many threads.
+  static let rowsPerChunk = 64
   /// The number of bits per code.
   package let bits: Int
   /// The number of columns that share a scale and a bias.
@@ -75,8 +80,6 @@ package struct UnusableWeight: Error {
 }
 
 extension RowQuantizer {
-  private static var rowsPerChunk: Int { 64 }
-
   /// Quantizes a weight in parallel chunks of rows.
   ///
   /// - Parameters:
@@ -91,9 +94,10 @@ extension RowQuantizer {
     rows: Int, columns: Int, name: String, correction: [Float]? = nil,
     _ read: @Sendable (Range<Int>, inout MutableSpan<Float>) -> Void
   ) throws -> PackedTensor {
-    let chunkCount = (rows + Self.rowsPerChunk - 1) / Self.rowsPerChunk
+    let chunkCount = (rows + QuantizationGrid.rowsPerChunk - 1) / QuantizationGrid.rowsPerChunk
     let parts = try parallelMap(chunkCount) { chunk in
-      let range = chunk * Self.rowsPerChunk..<min((chunk + 1) * Self.rowsPerChunk, rows)
+      let range =
+        chunk * QuantizationGrid.rowsPerChunk..<min((chunk + 1) * QuantizationGrid.rowsPerChunk, rows)
       var weights = Matrix.unspecified(rows: range.count, columns: columns)
       var span = weights.values.mutableSpan
       read(range, &span)

@@ -8,34 +8,77 @@ package struct SecondMoments: Sendable {
   package let order: Int
   /// The number of tokens added.
   package private(set) var count = 0
-  /// The sums; tiles below the diagonal are not stored.
-  private var sums: [Double]
+  /// The sums of each tile, those on and right of the diagonal, row by row.
+  private var tiles: [Tile]
+
+  private struct Tile {
+    let rows: Range<Int>
+    let columns: Range<Int>
+    /// `[rows, columns]`.
+    var sums: [Double]
+  }
 
   package init(order: Int) {
     self.order = order
-    sums = [Double](repeating: 0, count: order * order)
+    let ranges = stride(from: 0, to: order, by: Self.tileSize).map { $0..<min($0 + Self.tileSize, order) }
+    tiles = ranges.indices.flatMap { i in
+      ranges[i...].map { columns in
+        let count = ranges[i].count * columns.count
+        return Tile(rows: ranges[i], columns: columns, sums: [Double](repeating: 0, count: count))
+      }
+    }
   }
 
   /// Adds the tokens of a window.
   ///
   /// - Parameter x: `[tokens, order]`.
   package mutating func add(_ x: Matrix) {
-    let order = order
     precondition(x.columnCount == order, "\(x.columnCount) features, order \(order)")
     count += x.rowCount
-    let ranges = stride(from: 0, to: order, by: Self.tileSize).map { $0..<min($0 + Self.tileSize, order) }
-    let tiles = ranges.indices.flatMap { i in
-      (i..<ranges.count).map { MatrixTile(rows: ranges[i], columns: ranges[$0]) }
-    }
-    var whole = MutableMatrixView(sums.mutableSpan, rows: order, columns: order)
-    parallelTiles(of: &whole, tiles) { index, sums in
-      let (rows, columns) = (tiles[index].rows, tiles[index].columns)
+    var tiles = tiles.mutableSpan
+    parallelElements(of: &tiles) { _, tile in
+      let (rows, columns) = (tile.rows, tile.columns)
+      var sums = tile.sums.mutableSpan
       ScratchPool.shared.withMatrix(rows: rows.count, columns: columns.count) { product in
         multiply(x.view[columns: rows].transposed, x.view[columns: columns], into: &product)
+        let products = product.view
         for i in 0..<rows.count {
-          let products = product.view.row(i)
-          var row = sums.row(i)
-          for j in row.indices { row[j] += Double(products[j]) }
+          let row = products.row(i)
+          for j in row.indices { sums[i * columns.count + j] += Double(row[j]) }
+        }
+      }
+    }
+  }
+
+  private var rangeCount: Int { (order + Self.tileSize - 1) / Self.tileSize }
+
+  /// The tile at a row and a column of tiles, `column >= row`.
+  private func tile(_ row: Int, _ column: Int) -> Tile {
+    tiles[row * rangeCount - row * (row - 1) / 2 + column - row]
+  }
+
+  /// Writes the means.
+  ///
+  /// - Parameters:
+  ///   - values: `[order, stride]`; gets the symmetric matrix in its first `order` columns.
+  ///   - stride: The elements from one row to the next.
+  func writeMeans<T: BinaryFloatingPoint & SendableMetatype>(into values: inout MutableSpan<T>, stride: Int) {
+    guard order > 0 else { return }
+    let factor = 1 / Double(max(count, 1))
+    parallelRows(of: &values, columnCount: stride, rowsPerChunk: Self.tileSize) { rows, part in
+      let index = rows.lowerBound / Self.tileSize
+      for other in 0..<rangeCount {
+        let tile = tile(min(index, other), max(index, other))
+        let sums = tile.sums.span
+        let (width, isMirrored) = (tile.columns.count, other < index)
+        let columns = isMirrored ? tile.rows : tile.columns
+        for i in 0..<rows.count {
+          for j in 0..<columns.count {
+            // Of a tile on the diagonal, what is below it is mirrored, too.
+            let isBelow = isMirrored || (other == index && j < i)
+            let sum = isBelow ? sums[j * width + i] : sums[i * width + j]
+            part[i * stride + columns.lowerBound + j] = T(sum * factor)
+          }
         }
       }
     }
@@ -43,22 +86,56 @@ package struct SecondMoments: Sendable {
 
   /// The means, `[order, order]`, symmetric.
   package var means: [Double] {
-    var means = sums
-    let factor = 1 / Double(max(count, 1))
-    for i in 0..<order {
-      for j in i..<order {
-        means[i * order + j] = sums[i * order + j] * factor
-        means[j * order + i] = means[i * order + j]
-      }
-    }
+    var means = [Double](repeating: 0, count: order * order)
+    var span = means.mutableSpan
+    writeMeans(into: &span, stride: order)
     return means
   }
 
-  /// The means of the squares, `[order]`.
-  package var importance: [Float] {
-    (0..<order).map { Float(sums[$0 * order + $0] / Double(max(count, 1))) }
+  /// The sums of the squares, `[order]`.
+  private var squares: [Double] {
+    (0..<rangeCount).flatMap { index in
+      let tile = tile(index, index)
+      return tile.rows.indices.map { tile.sums[($0 - tile.rows.lowerBound) * (tile.columns.count + 1)] }
+    }
   }
 
+  /// The means of the squares, `[order]`.
+  package var importance: [Float] { squares.map { Float($0 / Double(max(count, 1))) } }
+
   /// Whether every sum is finite.
-  var isFinite: Bool { (0..<order).allSatisfy { sums[$0 * order + $0].isFinite } }
+  var isFinite: Bool { squares.allSatisfy(\.isFinite) }
+}
+
+/// The second moments of a linear's input as a matrix of floats.
+package struct MomentMatrix: Sendable {
+  /// The number of input features.
+  package let order: Int
+  /// The elements from one row to the next: a few more than a row has, because rows that are a multiple of 4
+  /// KB apart would displace each other from the first-level cache.
+  private let stride: Int
+  private let values: [Float]
+
+  /// Takes the means of moments.
+  package init(_ moments: SecondMoments) {
+    order = moments.order
+    stride = moments.order + 16
+    var values = [Float](repeating: 0, count: order * stride)
+    var span = values.mutableSpan
+    moments.writeMeans(into: &span, stride: stride)
+    self.values = values
+  }
+
+  /// `[order, order]`, symmetric.
+  var view: MatrixView<Float> {
+    @_lifetime(borrow self) get {
+      MatrixView(values.span, MatrixLayout(rows: order, columns: order, stride: stride))
+    }
+  }
+
+  /// The diagonal, `[order]`.
+  var diagonal: [Float] { (0..<order).map { values[$0 * (stride + 1)] } }
+
+  /// An element.
+  subscript(row: Int, column: Int) -> Float { values[row * stride + column] }
 }

@@ -94,7 +94,7 @@ struct Sensitivity {
     guard let first = chosen.first else { return errors }
     let moments = try walk.moments(named: first.name, beside: nil).own
     let isReached = moments.count > 0
-    let (means, importance) = (moments.means.map { Float($0) }, isReached ? moments.importance : nil)
+    let (matrix, importance) = (MomentMatrix(moments), isReached ? moments.importance : nil)
     for linear in chosen {
       guard let grid = grids[linear.name] else { continue }
       errors[linear.name] = try BitAllocation.widths.map { bits in
@@ -102,7 +102,7 @@ struct Sensitivity {
         let packed = try search.quantize(linear.weight, name: linear.name + ".weight")
         guard isReached else { return packed.squaredError / max(packed.squaredNorm, .leastNormalMagnitude) }
         var error = OutputError()
-        error.add(of: linear.weight.replaced(by: packed, on: search.grid), to: linear.weight, means: means)
+        error.add(of: linear.weight.replaced(by: packed, on: search.grid), to: linear.weight, moments: matrix)
         return error.relative * error.relative
       }
       done += 1
