@@ -51,6 +51,13 @@ public struct TensorBytes: Sendable {
       try PageMemory(byteCount: byteCount, bytesPerChunk: bytesPerChunk, path: path, fill))
   }
 
+  /// Removes the pages of a mapped file from this process's memory until they are read again.
+  ///
+  /// Bytes that are in memory of their own stay.
+  package func discardPages() {
+    if case .mapped(let mapped) = owner { mapped.file.discard(mapped.range) }
+  }
+
   /// The bytes of a range; those of a mapped file stay where they are, others are copied.
   ///
   /// - Parameter range: Byte offsets from the start of these bytes; must lie inside them.

@@ -19,8 +19,9 @@ public struct Generation: Sendable, Equatable {
 
 /// How generating multiplies the weights of a packed model; dense layers are always multiplied in f32.
 public enum GenerationProducts: String, Sendable, CaseIterable {
-  /// Single tokens are rounded to int8 for codes of 2, 4 and 8 bits, and so is a dense output head, to 8 bits in
-  /// groups of at most 64 columns; a prompt is rounded to bf16 if the processor multiplies bf16 faster.
+  /// Single tokens are rounded to int8 for codes of 2, 4 and 8 bits. A dense output head, and the embedding
+  /// that is tied to it, are rounded to 8 bits in groups of at most 64 columns. A prompt is rounded to bf16 if
+  /// the processor multiplies bf16 faster.
   case int8
   /// Nothing is rounded.
   case f32
@@ -46,10 +47,10 @@ extension Transformer {
   ) throws -> Generation {
     guard !prompt.isEmpty else { throw ModelError.noToken(path: path, "token to begin with") }
     try requireContext(prompt.count + maxTokens)
-    var decoder =
-      products == .int8
-      ? Decoder(roundingPackedProducts(), capacity: prompt.count + maxTokens, products: .int8)
-      : Decoder(self, capacity: prompt.count + maxTokens)
+    var model = self
+    model.round(for: products)
+    var decoder = Decoder(
+      model, capacity: prompt.count + maxTokens, products: products == .int8 ? .int8 : .fastest)
     var sampler = TokenSampler(sampling)
     var generation = Generation()
     var logits = try decoder.read(prompt)
@@ -67,20 +68,28 @@ extension Transformer {
     return generation
   }
 
-  /// The model with products of packed weights rounded to bf16 where that is faster.
-  private func roundingPackedProducts() -> Transformer {
-    var model = self
+  /// Rounds the weights and products of a packed model as `products` allows.
+  ///
+  /// `generate` rounds a copy if its model is not rounded; rounding the only copy releases the dense weights
+  /// that are replaced.
+  public mutating func round(for products: GenerationProducts) {
+    guard products == .int8 else { return }
+    // Opening a file reads all its bytes; those of the layers need not be in memory beside both heads.
+    for linear in layerLinears { linear.weight.packed?.codes.discardPages() }
     for layer in layers.indices {
       for group in layers[layer].groups.indices where layers[layer].groups[group].isPacked {
-        model.layers[layer].groups[group].operands = .bf16
+        layers[layer].groups[group].operands = .bf16
       }
     }
     if head.isPacked {
-      model.head.operands = .bf16
-    } else if layers.contains(where: { $0.groups.contains(where: \.isPacked) }) {
-      model.head = head.roundedToBytes() ?? head
+      head.operands = .bf16
+    } else if layers.contains(where: { $0.groups.contains(where: \.isPacked) }),
+      let rounded = head.roundedToBytes()
+    {
+      head = rounded
+      // The rows of a tied embedding are those of the head, so that the dense ones are not needed.
+      if !hasOwnHead { embedding = rounded.linears[0].weight }
     }
-    return model
   }
 
   /// Returns the next token; the error names the tensor or layer that is not finite.

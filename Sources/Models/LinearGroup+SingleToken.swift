@@ -128,7 +128,11 @@ extension Weight {
   fileprivate func roundedToBytes(groupSize: Int) -> Weight? {
     let groupCount = columnCount / groupSize
     let chunkCount = (rowCount + Self.rowsPerChunk - 1) / Self.rowsPerChunk
-    let tables = Mutex([(scales: [Float], biases: [Float])](repeating: ([], []), count: chunkCount))
+    let tables = Mutex(
+      (
+        scales: [Float](repeating: 0, count: rowCount * groupCount),
+        biases: [Float](repeating: 0, count: rowCount * groupCount), finishedCount: 0
+      ))
     var codes = [UInt8](repeating: 0, count: rowCount * columnCount)
     var codeSpan = codes.mutableSpan
     parallelRows(of: &codeSpan, columnCount: columnCount, rowsPerChunk: Self.rowsPerChunk) { rows, codes in
@@ -141,10 +145,17 @@ extension Weight {
         weights.span, bits: 8, groupSize: groupSize, columnCount: columnCount, codes: &codes,
         scales: &scaleSpan, biases: &biasSpan)
       guard firstBad == nil else { return }
-      tables.withLock { $0[rows.lowerBound / Self.rowsPerChunk] = (scales, biases) }
+      let start = rows.lowerBound * groupCount
+      tables.withLock { tables in
+        for i in scales.indices {
+          tables.scales[start + i] = scales[i]
+          tables.biases[start + i] = biases[i]
+        }
+        tables.finishedCount += 1
+      }
     }
-    let (scales, biases) = tables.withLock { ($0.flatMap(\.scales), $0.flatMap(\.biases)) }
-    guard scales.count == rowCount * groupCount else { return nil }
+    let (scales, biases, finishedCount) = tables.withLock { $0 }
+    guard finishedCount == chunkCount else { return nil }
     return Weight(
       rows: rowCount, columns: columnCount,
       values: .packed(

@@ -28,7 +28,8 @@ import Testing
     let document = try JSONValue(parsing: Array(result.output.utf8))
     #expect(
       document.keys == [
-        "text", "tokens", "prompt_tokens", "finish_reason", "tokens_per_second", "peak_memory_bytes",
+        "text", "tokens", "prompt_tokens", "finish_reason", "tokens_per_second",
+        "prompt_tokens_per_second", "peak_memory_bytes",
       ])
     #expect(document["prompt_tokens"] == .array([.integer(0)]))
     #expect(document["tokens"]?.array?.count == 4)

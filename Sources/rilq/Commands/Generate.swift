@@ -37,8 +37,8 @@ struct Generate: ParsableCommand {
 
   @Option(
     help: """
-      How packed weights are multiplied: int8 rounds a token's activations, f32 nothing (default: int8; \
-      always f32 with --samples).
+      How the weights of a packed model are multiplied: int8 rounds a token's activations, and the output head \
+      to 8 bits; f32 rounds nothing (default: int8; always f32 with --samples).
       """,
     transform: { text in
       guard let products = GenerationProducts(rawValue: text) else {
@@ -101,11 +101,12 @@ struct Generate: ParsableCommand {
   func run() throws {
     let progress = global.start()
     let checkpoint = try Checkpoint.open(path: path, access: global.access)
-    let writer = try Writer(checkpoint)
+    var writer = try Writer(checkpoint)
     let notices = global.tellNotices(of: checkpoint)
     if let samples, let output {
       try write(samples, to: output, writer, progress, notices)
     } else {
+      writer.model.round(for: products ?? .int8)
       try answer(prompt ?? "", writer, notices)
     }
   }
@@ -123,7 +124,8 @@ extension Generate {
     }
     var stream = TextStream(writer.tokenizer, after: tokens)
     var text = ""
-    var begin = ContinuousClock.now
+    let start = ContinuousClock.now
+    var (begin, promptSeconds) = (start, 0.0)
     func show(_ part: String) {
       text += part
       if !global.json { Terminal.show(part) }
@@ -131,7 +133,7 @@ extension Generate {
     let generation = try writer.model.generate(
       from: tokens, maxTokens: maxTokens ?? min(Self.promptTokens, room), sampling: sampling,
       endTokens: writer.boundaries.endTokens, products: products ?? .int8,
-      began: { begin = .now }, wrote: { show(stream.append($0)) })
+      began: { (begin, promptSeconds) = (.now, start.secondsSince) }, wrote: { show(stream.append($0)) })
     show(stream.finish())
     // The prompt already gave the logits of the first token.
     let speed = Double(max(generation.tokens.count - 1, 0)) / max(begin.secondsSince, .leastNormalMagnitude)
@@ -150,6 +152,8 @@ extension Generate {
       .init("prompt_tokens", .array(tokens.map { .integer(Int($0)) })),
       .init("finish_reason", .string(generation.finishReason.rawValue)),
       .init("tokens_per_second", .double(speed)),
+      .init(
+        "prompt_tokens_per_second", .double(Double(tokens.count) / max(promptSeconds, .leastNormalMagnitude))),
       .init("peak_memory_bytes", .integer(ProcessMemory.peakByteCount)),
     ])
     document.set(notices: notices)
@@ -199,7 +203,7 @@ extension Generate {
 /// A model with its tokenizer.
 private struct Writer {
   private static let stagedName = "texts"
-  let model: Transformer
+  var model: Transformer
   let tokenizer: Tokenizer
   let boundaries: TextBoundaries
   private let tokenizerPath: String
