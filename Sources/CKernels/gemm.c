@@ -130,7 +130,7 @@ static size_t block_scratch(size_t m, size_t n, size_t k) {
 }
 
 static ck_operand left_of(const ck_product *p) {
-  return (ck_operand){p->a, p->a_format, p->a_row_stride, p->a_k_stride};
+  return (ck_operand){p->a, CK_F32, p->a_row_stride, p->a_k_stride};
 }
 
 static ck_operand right_of(const ck_product *p) {

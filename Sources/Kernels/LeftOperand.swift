@@ -124,8 +124,7 @@ private func multiply(
     unsafe a.operand.withPart(row: a.rows.lowerBound, column: a.columns.lowerBound) { left, blockStride in
       unsafe writing(&c.elements, &scratch) { target, scratch in
         var product = unsafe shape.forC(
-          UnsafeRawPointer(left), .f32, right, format, adding: adding,
-          target.map { unsafe $0 + c.layout.offset })
+          left, right, format, adding: adding, target.map { unsafe $0 + c.layout.offset })
         unsafe product.is_packed = 1
         unsafe product.a_row_stride = blockStride
         unsafe ck_multiply(backend.index, product, scratch)

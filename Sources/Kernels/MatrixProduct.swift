@@ -24,7 +24,7 @@ package func multiply(
     unsafe reading(a.elements, b.elements) { left, right in
       unsafe writing(&c.elements, &scratch) { target, scratch in
         let product = unsafe shape.forC(
-          left.map { unsafe UnsafeRawPointer($0 + a.layout.offset) }, .f32,
+          left.map { unsafe $0 + a.layout.offset },
           right.map { unsafe UnsafeRawPointer($0 + b.layout.offset) }, .f32, scale: scale, adding: adding,
           target.map { unsafe $0 + c.layout.offset })
         unsafe ck_multiply(backend.index, product, scratch)
@@ -33,11 +33,11 @@ package func multiply(
   }
 }
 
-/// `multiply` of operands that are stored as bf16; the result has the same bits as with operands rounded to
-/// bf16.
+/// `multiply` of a right operand that is stored as bf16; the result has the same bits as with one that the
+/// kernel rounds.
 ///
 /// - Parameters:
-///   - a: `[m, k]`.
+///   - a: `[m, k]`; the kernel rounds it.
 ///   - b: `[k, n]`.
 ///   - c: `[m, n]`.
 ///   - adding: Whether the product is added to `c`.
@@ -45,45 +45,23 @@ package func multiply(
 /// - Precondition: The kernel rounds to bf16. The fastest one does if `ProductOperands.bf16.onThisProcessor`
 ///   is `bf16`.
 package func multiply(
-  _ a: BF16View, _ b: BF16View, into c: inout MutableMatrixView<Float>, adding: Bool = false,
-  on backend: ProductBackend? = nil
-) {
-  // Views are checked against their bytes, so every address that the kernel forms lies inside them.
-  unsafe reading(a.bytes) { left in
-    unsafe multiply(
-      left.map { unsafe $0 + 2 * a.layout.offset }, a.layout, .bf16, b, into: &c, adding: adding, on: backend)
-  }
-}
-
-/// `multiply` of a right operand that is stored as bf16, and a left one that the kernel rounds.
-package func multiply(
   _ a: MatrixView<Float>, _ b: BF16View, into c: inout MutableMatrixView<Float>, adding: Bool = false,
   on backend: ProductBackend? = nil
 ) {
-  // A view is checked against its span, so every address that the kernel forms lies inside it.
-  unsafe reading(a.elements) { left in
-    unsafe multiply(
-      left.map { unsafe UnsafeRawPointer($0 + a.layout.offset) }, a.layout, .f32, b, into: &c,
-      adding: adding, on: backend)
-  }
-}
-
-@unsafe
-private func multiply(
-  _ left: UnsafeRawPointer?, _ layout: MatrixLayout, _ format: ProductOperands, _ b: BF16View,
-  into c: inout MutableMatrixView<Float>, adding: Bool, on backend: ProductBackend?
-) {
   let backend = backend ?? .best(for: .bf16)
   precondition(backend.operands == .bf16, "\(backend.name) does not take operands of bf16")
-  let shape = ProductShape(layout, b.layout, c.layout)
+  let shape = ProductShape(a.layout, b.layout, c.layout)
   guard shape.needsProduct(&c, adding: adding) else { return }
   ScratchPool.shared.withScratch(backend.scratchCount(shape.m, shape.n, shape.inner)) { scratch in
-    unsafe reading(b.bytes) { right in
-      unsafe writing(&c.elements, &scratch) { target, scratch in
-        let product = unsafe shape.forC(
-          left, format, right.map { unsafe $0 + 2 * b.layout.offset }, .bf16, adding: adding,
-          target.map { unsafe $0 + c.layout.offset })
-        unsafe ck_multiply(backend.index, product, scratch)
+    // Views are checked against their spans and bytes, so every address that the kernel forms lies inside them.
+    unsafe reading(a.elements) { left in
+      unsafe reading(b.bytes) { right in
+        unsafe writing(&c.elements, &scratch) { target, scratch in
+          let product = unsafe shape.forC(
+            left.map { unsafe $0 + a.layout.offset }, right.map { unsafe $0 + 2 * b.layout.offset }, .bf16,
+            adding: adding, target.map { unsafe $0 + c.layout.offset })
+          unsafe ck_multiply(backend.index, product, scratch)
+        }
       }
     }
   }
@@ -143,21 +121,17 @@ struct ProductShape {
     return m > 0 && n > 0 && inner > 0
   }
 
-  /// The product for C, with operands that are stored in some format.
+  /// The product for C, with a right operand that is stored in some format.
   @unsafe
   func forC(
-    _ left: UnsafeRawPointer?, _ leftFormat: ProductOperands, _ right: UnsafeRawPointer?,
-    _ rightFormat: ProductOperands, scale: Float = 1, adding: Bool, _ target: UnsafeMutablePointer<Float>?
+    _ left: UnsafePointer<Float>?, _ right: UnsafeRawPointer?, _ format: ProductOperands, scale: Float = 1,
+    adding: Bool, _ target: UnsafeMutablePointer<Float>?
   ) -> ck_product {
     unsafe ck_product(
-      m: m, n: n, k: inner, a_format: leftFormat.forC, b_format: rightFormat.forC, is_packed: 0, a: left,
+      m: m, n: n, k: inner, b_format: Int32(format == .bf16 ? CK_BF16 : CK_F32), is_packed: 0, a: left,
       b: right, a_row_stride: a.rowStride, a_k_stride: a.columnStride, b_k_stride: b.rowStride,
       b_column_stride: b.columnStride, scale: scale, keep: adding ? 1 : 0, c: target, c_stride: c.rowStride)
   }
-}
-
-extension ProductOperands {
-  fileprivate var forC: Int32 { Int32(self == .bf16 ? CK_BF16 : CK_F32) }
 }
 
 /// `multiply` as plain loops in double precision, which define it.

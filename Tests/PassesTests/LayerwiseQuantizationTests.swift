@@ -82,6 +82,8 @@ import Testing
       { (options: inout QuantizeOptions) in
         options.propagation = propagation
         options.layerEpochs = epochs
+        // With fewer windows training learns them by heart.
+        options.samples = 32
         options.tables = .f16
       }
     }
@@ -90,9 +92,7 @@ import Testing
     let before = try #require(trained["layer_loss_before"]?.double)
     let after = try #require(trained["layer_loss_after"]?.double)
     #expect(after < 0.9 * before && plain["layer_loss_before"] == nil)
-    // With propagation two runs whose sums are in another order differ as much as training gains.
-    let limit = try perplexity(of: plain.checkpoint) * (propagation == 0 ? 0.98 : 1.02)
-    #expect(try perplexity(of: trained.checkpoint) < limit)
+    #expect(try perplexity(of: trained.checkpoint) < 0.99 * perplexity(of: plain.checkpoint))
     for name in ["q_proj", "k_proj", "v_proj", "o_proj"] {
       let name = "model.layers.0.self_attn.\(name)"
       #expect(

@@ -262,12 +262,13 @@ enum {
 typedef struct {
   /// The rows of a and c, the columns of b and c, and the columns of a. k is at least 1.
   size_t m, n, k;
-  /// How operands are stored: CK_F32, or CK_BF16 if the kernel rounds operands to bf16.
-  int a_format, b_format;
+  /// How b is stored: CK_F32, or CK_BF16 if the kernel rounds operands to bf16.
+  int b_format;
   /// Whether a was packed by `ck_pack_left`. a_row_stride is then the floats from one block to the next, and a
   /// points to the first step of a block.
   int is_packed;
-  ck_bytes a, b;
+  ck_floats a;
+  ck_bytes b;
   size_t a_row_stride, a_k_stride, b_k_stride, b_column_stride;
   float scale, keep;
   ck_floats_out c;

@@ -38,13 +38,7 @@ struct Eval: ParsableCommand {
       What the operands of products are rounded to: f32 for nothing, or bf16 where this processor multiplies it \
       faster (default: f32).
       """,
-    transform: { text in
-      guard let products = ProductOperands(rawValue: text) else {
-        let names = ProductOperands.allCases.map(\.rawValue)
-        throw ValidationError("expected \(names.joined(separator: " or "))")
-      }
-      return products
-    })
+    transform: ProductOperands.named)
   var products: ProductOperands = .f32
 
   @OptionGroup

@@ -40,13 +40,7 @@ struct Generate: ParsableCommand {
       How the weights of a packed model are multiplied: int8 rounds a token's activations, and the output head \
       to 8 bits; f32 rounds nothing (default: int8; always f32 with --samples).
       """,
-    transform: { text in
-      guard let products = GenerationProducts(rawValue: text) else {
-        let names = GenerationProducts.allCases.map(\.rawValue)
-        throw ValidationError("expected \(names.joined(separator: " or "))")
-      }
-      return products
-    })
+    transform: GenerationProducts.named)
   var products: GenerationProducts?
 
   @Option(help: "Write this number of texts to --output.")
