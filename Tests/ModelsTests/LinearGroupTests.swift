@@ -60,6 +60,34 @@ import Testing
     expectClose(dW, product(dy.view.transposed, x.view, used))
   }
 
+  /// Windows of a batch follow one another.
+  @Test(arguments: kinds)
+  func `a window's gradients are added to those before it`(operands: ProductOperands, storage: Storage) {
+    var random = SplitMix64(seed: 18)
+    var linear = Linear(name: "0", weight: storage.weight(rows: 104, &random))
+    linear.adapter = LowRankAdapter(
+      kind: .dense, scaling: 0.5, groupSize: 1,
+      loraA: Matrix(rows: 16, columns: Self.inputCount, values: uniform(16 * Self.inputCount, &random)),
+      loraB: Matrix(rows: 104, columns: 16, values: uniform(104 * 16, &random)))
+    var group = LinearGroup([linear])
+    group.operands = operands
+    let x = matrix(columns: Self.inputCount, &random)
+    let dy = matrix(columns: group.outputCount, &random)
+    var gradients = group.linears.map { LinearGradients(for: $0, training: [.adapter, .scale, .bias]) }
+    var dx = Matrix.unspecified(rows: Self.tokenCount, columns: Self.inputCount)
+    group.backward(x: x, dy: dy, gradients: &gradients, into: &dx)
+    let once = gradients[0]
+    group.backward(x: x, dy: dy, gradients: &gradients, into: &dx)
+    let parts: [KeyPath<LinearGradients, [Float]>] = [\.loraA, \.loraB, \.scales, \.biases]
+    for part in parts {
+      let (one, two) = (once[keyPath: part], gradients[0][keyPath: part])
+      expectClose(
+        Matrix(rows: 1, columns: two.count, values: two),
+        Matrix(rows: 1, columns: one.count, values: one.map { 2 * $0 }))
+    }
+    #expect(!once.loraB.isEmpty && once.loraB.contains { $0 != 0 })
+  }
+
   @Test(arguments: Storage.allCases)
   func `a single token is rounded to int8 for packed weights alone`(storage: Storage) {
     var random = SplitMix64(seed: 18)
