@@ -2,8 +2,8 @@ extension CheckpointContents {
   /// Checks that the tensors match `quantization` and `adapter`.
   ///
   /// A quantized module has the tensors of its layout; an adapted module has a `weight`, `lora_A.weight`
-  /// `[rank, in]` or `[rank, in / groupSize]` and `lora_B.weight` `[out, rank]`; `scales_delta` and
-  /// `biases_delta` are `F32` and have the tables' shape.
+  /// `[rank, in]` or `[rank, in / groupSize]` and `lora_B.weight` `[out, rank]`; a trained change of a
+  /// table is `F32` and has the table's shape.
   ///
   /// - Parameters:
   ///   - path: The path for errors.
@@ -33,10 +33,10 @@ private struct AdapterNames {
 
   init(_ tensors: [TensorInfo]) {
     for tensor in tensors {
-      if let module = ModuleTensor.scalesDelta.module(of: tensor.name) {
-        deltas.append((module, .scalesDelta, .scales))
-      } else if let module = ModuleTensor.biasesDelta.module(of: tensor.name) {
-        deltas.append((module, .biasesDelta, .biases))
+      if let part = ModuleTensor.part(of: tensor.name), let table = part.changedTable,
+        let module = part.module(of: tensor.name)
+      {
+        deltas.append((module, part, table))
       } else if let module = ModuleTensor.loraA.module(of: tensor.name)
         ?? ModuleTensor.loraB.module(of: tensor.name)
       {
@@ -151,7 +151,7 @@ extension QuantizedLayout {
   func validate(
     _ module: String, path: String, allowsStacks: Bool = false, _ tensor: (String) -> TensorInfo?
   ) throws(FormatError) {
-    let phrase = "of \(bits) bits in groups of \(groupSize)"
+    let phrase = "of \(phrase)"
     if let problem { throw FormatError(path, at: "module '\(module)' \(phrase)", problem) }
     func require(_ kind: ModuleTensor) throws(FormatError) -> TensorInfo {
       guard let tensor = tensor(kind.name(of: module)) else {
@@ -171,7 +171,8 @@ extension QuantizedLayout {
     guard let columnCount = columnCount(wordCount: wordCount) else {
       throw FormatError(
         path, at: place,
-        .malformed("\(wordCount) words per row are not whole groups of \(groupSize) \(bits)-bit codes"))
+        .malformed(
+          "\(wordCount) words per row are not whole groups of \(blockColumnCount) \(bits)-bit codes"))
     }
     for part in parts(rows: codes.shape[stack.count], columns: columnCount).dropFirst() {
       let table = try require(part.kind)
@@ -182,7 +183,8 @@ extension QuantizedLayout {
       }
       guard part.dtypes.contains(table.dtype) else {
         throw FormatError(
-          path, at: "tensor '\(table.name)'", .malformed("is \(table.dtype.rawValue), not F16, BF16 or F32"))
+          path, at: "tensor '\(table.name)'",
+          .malformed("is \(table.dtype.rawValue), not \(part.dtypes.map(\.rawValue).alternatives())"))
       }
     }
   }

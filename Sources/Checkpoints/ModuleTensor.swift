@@ -4,8 +4,11 @@ package enum ModuleTensor: String, CaseIterable {
   case bias = ".bias"
   case scales = ".scales"
   case biases = ".biases"
+  case blockSteps = ".block_steps"
+  case blockFactors = ".block_factors"
   case scalesDelta = ".scales_delta"
   case biasesDelta = ".biases_delta"
+  case blockFactorsDelta = ".block_factors_delta"
   case loraA = ".lora_A.weight"
   case loraB = ".lora_B.weight"
 
@@ -50,14 +53,35 @@ extension ModuleTensor {
 
   /// Every kind; an ending that contains another one comes before it.
   private static let longestFirst: [ModuleTensor] = [
-    .loraA, .loraB, .weight, .bias, .scales, .biases, .scalesDelta, .biasesDelta,
+    .loraA, .loraB, .weight, .bias, .scales, .biases, .blockSteps, .blockFactors, .scalesDelta, .biasesDelta,
+    .blockFactorsDelta,
   ]
 
   /// Whether the tensor stands beside a weight: an adapter or a trained change, not a parameter of the model.
   package var isBesideWeight: Bool {
     switch self {
-    case .loraA, .loraB, .scalesDelta, .biasesDelta: true
-    case .weight, .bias, .scales, .biases: false
+    case .loraA, .loraB, .scalesDelta, .biasesDelta, .blockFactorsDelta: true
+    case .weight, .bias, .scales, .biases, .blockSteps, .blockFactors: false
+    }
+  }
+}
+
+extension ModuleTensor {
+  /// The table that a trained change belongs to; nil for another kind.
+  package var changedTable: ModuleTensor? {
+    switch self {
+    case .scalesDelta: .scales
+    case .biasesDelta: .biases
+    case .blockFactorsDelta: .blockFactors
+    default: nil
+    }
+  }
+
+  /// Whether the tensor is a table of a quantized weight or a trained change of one.
+  package var isTable: Bool {
+    switch self {
+    case .scales, .biases, .blockSteps, .blockFactors: true
+    default: changedTable != nil
     }
   }
 }

@@ -2,8 +2,7 @@ internal import Kernels
 
 /// How the quantized weight of a module is laid out in tensors, and what its values are.
 ///
-/// All code that checks, counts, reads, compares or writes quantized weights asks this type. `affine` is its
-/// first layout. A new one, such as a super-block with codes, small integer scales and a few floats,
+/// All code that checks, counts, reads, compares or writes quantized weights asks this type. A new layout
 /// provides:
 ///
 /// - its tensors: `parts(rows:columns:)`, each with an ending of `ModuleTensor`, the dtypes it may have and
@@ -11,8 +10,8 @@ internal import Kernels
 ///   matrix;
 /// - its limits: `problem`, and `isComputed` for what the kernels take;
 /// - its values: a case of `decode`, and of `Checkpoint.quantizedWeight`, which reads its tensors;
-/// - its tables: whether each group has one scale and one bias that are exact floats. Code that trains,
-///   merges or exports tables takes `QuantizedWeight.scales` and `.biases` and refuses a layout without them;
+/// - its tables: the exact scale and bias of each group, `QuantizedWeight.scales` and `.biases`, which all
+///   computations take, and what they are made of if they are not free;
 /// - its words: keys in `members` and `init(members:)`, which manifests and GGUF metadata share, and
 ///   `description`.
 ///
@@ -20,6 +19,8 @@ internal import Kernels
 public enum QuantizedLayout: Sendable, Hashable {
   /// Codes of some bits with a scale and a bias for each group of columns: `scale * code + bias`.
   case affine(bits: Int, groupSize: Int)
+  /// Codes with the tables of a super-block.
+  case superBlock(SuperBlock)
 
   /// The supported widths of a code.
   public static let codeWidths = [2, 3, 4, 8]
@@ -35,6 +36,7 @@ public enum QuantizedLayout: Sendable, Hashable {
   public var bits: Int {
     switch self {
     case .affine(let bits, _): bits
+    case .superBlock(let kind): kind.bits
     }
   }
 
@@ -42,13 +44,30 @@ public enum QuantizedLayout: Sendable, Hashable {
   public var groupSize: Int {
     switch self {
     case .affine(_, let groupSize): groupSize
+    case .superBlock(let kind): kind.groupSize
     }
   }
+
+  /// The type of the super-blocks; nil when each group has free tables.
+  public var superBlock: SuperBlock? {
+    switch self {
+    case .affine: nil
+    case .superBlock(let kind): kind
+    }
+  }
+
+  /// The columns that share tables; a row has whole blocks of them.
+  package var blockColumnCount: Int { superBlock == nil ? groupSize : SuperBlock.columnCount }
 }
 
 extension QuantizedLayout: CustomStringConvertible {
-  /// The layout as a phrase: `2 bits, groups of 64`.
-  public var description: String { "\(bits) bits, groups of \(groupSize)" }
+  /// The layout as a phrase: `2 bits, groups of 64`, or `2 bits, q2_k`.
+  public var description: String { "\(bits) bits, \(superBlock?.rawValue ?? "groups of \(groupSize)")" }
+
+  /// The layout within a sentence: `2 bits in groups of 64`, or `2 bits in blocks of q2_k`.
+  package var phrase: String {
+    "\(bits) bits in \(superBlock.map { "blocks of \($0.rawValue)" } ?? "groups of \(groupSize)")"
+  }
 }
 
 extension QuantizedLayout {
@@ -70,6 +89,7 @@ extension QuantizedLayout {
   package var partKinds: [ModuleTensor] {
     switch self {
     case .affine: [.weight, .scales, .biases]
+    case .superBlock: [.weight, .blockSteps, .blockFactors]
     }
   }
 
@@ -91,7 +111,7 @@ extension QuantizedLayout {
   /// - Returns: Nil when the words are not whole groups, or the number overflows. `problem` must be nil.
   package func columnCount(wordCount: Int) -> Int? {
     let (bitCount, overflow) = wordCount.multipliedReportingOverflow(by: 32)
-    guard !overflow, bitCount % (bits * groupSize) == 0 else { return nil }
+    guard !overflow, bitCount % (bits * blockColumnCount) == 0 else { return nil }
     return bitCount / bits
   }
 
@@ -105,7 +125,7 @@ extension QuantizedLayout {
 
   /// Whether a row with these columns fits the layout: whole groups and whole words.
   package func fits(columns: Int) -> Bool {
-    columns % groupSize == 0 && columns * bits % 32 == 0
+    columns % blockColumnCount == 0 && columns * bits % 32 == 0
   }
 
   /// The tensors of a weight.
@@ -115,11 +135,17 @@ extension QuantizedLayout {
   ///   - columns: The input features, which the layout fits.
   /// - Returns: As many as `partKinds`, in that order.
   package func parts(rows: Int, columns: Int) -> [Part] {
-    let table = [rows, columns / groupSize]
-    return partKinds.map { kind in
-      kind == .weight
-        ? Part(kind: kind, dtypes: [.u32], shape: [rows, columns * bits / 32])
-        : Part(kind: kind, dtypes: Self.tableTypes, shape: table)
+    let codes = Part(kind: .weight, dtypes: [.u32], shape: [rows, columns * bits / 32])
+    switch self {
+    case .affine:
+      let table = [rows, columns / groupSize]
+      return [codes] + [.scales, .biases].map { Part(kind: $0, dtypes: Self.tableTypes, shape: table) }
+    case .superBlock(let kind):
+      let blocks = columns / SuperBlock.columnCount
+      return [
+        codes, Part(kind: .blockSteps, dtypes: [.u8], shape: [rows, blocks * kind.stepByteCount]),
+        Part(kind: .blockFactors, dtypes: [.f16], shape: [rows, blocks * kind.factorCount]),
+      ]
     }
   }
 
@@ -139,9 +165,9 @@ extension QuantizedLayout {
     }
   }
 
-  /// The bits per weight, including tables of a dtype.
+  /// The bits per weight, including tables; these have a dtype where they may have several.
   package func bitsPerWeight(tables: DType) -> Double {
-    Double(bits) + Double(2 * tables.bitWidth) / Double(groupSize)
+    superBlock?.bitsPerWeight ?? Double(bits) + Double(2 * tables.bitWidth) / Double(groupSize)
   }
 }
 
@@ -159,12 +185,9 @@ extension QuantizedLayout {
     codes: RawSpan, scales: Span<Float>, biases: Span<Float>, columnCount: Int, groups: Range<Int>? = nil,
     into values: inout MutableSpan<Float>
   ) {
-    switch self {
-    case .affine(let bits, let groupSize):
-      dequantize(
-        codes: codes, bits: bits, groupSize: groupSize, columnCount: columnCount, scales: scales,
-        biases: biases, groups: groups ?? 0..<columnCount / groupSize, into: &values)
-    }
+    dequantize(
+      codes: codes, bits: bits, groupSize: groupSize, columnCount: columnCount, scales: scales,
+      biases: biases, groups: groups ?? 0..<columnCount / groupSize, into: &values)
   }
 }
 
@@ -182,6 +205,8 @@ package struct QuantizedWeight: Sendable {
   package let scales: [Float]
   /// `[out, groups]`.
   package let biases: [Float]
+  /// What the tables are made of; nil when they are free.
+  package let blocks: BlockTables?
 }
 
 extension Checkpoint {
@@ -196,24 +221,33 @@ extension Checkpoint {
     guard let stored = tensor(named: name) else { throw FormatError(path, .missing("tensor '\(name)'")) }
     try layout.validate(module, path: path) { self.tensor(named: $0) }
     let shape = layout.shape(ofStored: stored)
-    return QuantizedWeight(
-      layout: layout, rowCount: shape[0], columnCount: shape[1], codes: try bytes(of: name),
-      scales: try floats(of: ModuleTensor.scales.name(of: module)),
-      biases: try floats(of: ModuleTensor.biases.name(of: module)))
+    func weight(_ scales: [Float], _ biases: [Float], _ blocks: BlockTables?) throws -> QuantizedWeight {
+      QuantizedWeight(
+        layout: layout, rowCount: shape[0], columnCount: shape[1], codes: try bytes(of: name),
+        scales: scales, biases: biases, blocks: blocks)
+    }
+    guard let kind = layout.superBlock else {
+      return try weight(
+        try floats(of: ModuleTensor.scales.name(of: module)),
+        try floats(of: ModuleTensor.biases.name(of: module)), nil)
+    }
+    let factors = try floats(of: ModuleTensor.blockFactors.name(of: module))
+    let blocks = try bytes(of: ModuleTensor.blockSteps.name(of: module)).withSpan {
+      BlockTables(kind: kind, steps: $0, factors: factors)
+    }
+    return try weight(blocks.scales, blocks.biases, blocks)
   }
 }
 
 extension QuantizedLayout {
   /// The layout as members of a JSON object.
   package var members: [JSONValue.Member] {
-    switch self {
-    case .affine(let bits, let groupSize):
-      [.init("bits", .integer(bits)), .init("group_size", .integer(groupSize))]
-    }
+    [.init("bits", .integer(bits)), .init("group_size", .integer(groupSize))]
+      + (superBlock.map { [.init("grid", .string($0.rawValue))] } ?? [])
   }
 
   /// The keys of `members`.
-  static let memberKeys: Set<String> = ["bits", "group_size"]
+  static let memberKeys: Set<String> = ["bits", "group_size", "grid"]
 
   /// Reads what `members` wrote; other keys are the caller's.
   ///
@@ -221,14 +255,22 @@ extension QuantizedLayout {
   /// - Throws: `LayoutDefect` with the key.
   init(members value: JSONValue) throws(LayoutDefect) {
     guard let bits = value["bits"]?.integer, Self.codeWidths.contains(bits) else {
-      let widths = Self.codeWidths.map(String.init)
-      throw LayoutDefect(
-        "'bits' is not \(widths.dropLast().joined(separator: ", ")) or \(widths.last ?? "")")
+      throw LayoutDefect("'bits' is not \(Self.codeWidths.alternatives())")
     }
     guard let groupSize = value["group_size"]?.integer, groupSize >= 1 else {
       throw LayoutDefect("'group_size' is not a positive integer")
     }
-    self = .affine(bits: bits, groupSize: groupSize)
+    guard let grid = value["grid"] else {
+      self = .affine(bits: bits, groupSize: groupSize)
+      return
+    }
+    guard let kind = grid.string.flatMap(SuperBlock.init) else {
+      throw LayoutDefect("'grid' is not \(SuperBlock.allCases.map(\.rawValue).alternatives())")
+    }
+    guard (bits, groupSize) == (kind.bits, kind.groupSize) else {
+      throw LayoutDefect("'bits' and 'group_size' are not those of \(kind.rawValue)")
+    }
+    self = .superBlock(kind)
   }
 }
 

@@ -73,7 +73,7 @@ package struct ModelReader: Sendable {
     guard layout.fits(columns: columns) else {
       throw FormatError(
         checkpoint.path, at: "module '\(module)'",
-        .malformed("groups of \(layout.groupSize) do not divide \(columns) columns"))
+        .malformed("groups of \(layout.blockColumnCount) do not divide \(columns) columns"))
     }
     guard layout.isComputed else {
       throw FormatError(
@@ -87,8 +87,13 @@ package struct ModelReader: Sendable {
       preconditionFailure("module '\(module)' has a layout")
     }
     var packed = PackedWeight(stored)
-    try add(.scalesDelta, of: module, to: &packed.scales)
-    try add(.biasesDelta, of: module, to: &packed.biases)
+    if var blocks = packed.blocks {
+      try add(.blockFactorsDelta, of: module, to: &blocks.factors)
+      packed.replaceTables(by: blocks)
+    } else {
+      try add(.scalesDelta, of: module, to: &packed.scales)
+      try add(.biasesDelta, of: module, to: &packed.biases)
+    }
     return Weight(rows: rows, columns: columns, values: .packed(packed))
   }
 

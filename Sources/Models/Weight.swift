@@ -96,8 +96,10 @@ package struct PackedWeight: Sendable {
   package var scales: [Float]
   /// `[rows, columns / groupSize]`.
   package var biases: [Float]
+  /// What the tables are made of; nil when they are free.
+  package private(set) var blocks: BlockTables?
 
-  /// Joins codes with their tables.
+  /// Joins codes with free tables.
   package init(codes: TensorBytes, bits: Int, groupSize: Int, scales: [Float], biases: [Float]) {
     self.codes = codes
     self.bits = bits
@@ -106,11 +108,31 @@ package struct PackedWeight: Sendable {
     self.biases = biases
   }
 
+  /// Joins codes with the tables of super-blocks.
+  package init(codes: TensorBytes, blocks: BlockTables) {
+    self.init(
+      codes: codes, bits: blocks.kind.bits, groupSize: blocks.kind.groupSize, scales: blocks.scales,
+      biases: blocks.biases)
+    self.blocks = blocks
+  }
+
+  /// Replaces the tables by those of super-blocks of the same type.
+  package mutating func replaceTables(by blocks: BlockTables) {
+    self.blocks = blocks
+    (scales, biases) = (blocks.scales, blocks.biases)
+  }
+
   /// Takes over a packed weight of a checkpoint.
   package init(_ stored: QuantizedWeight) {
     self.init(
       codes: stored.codes, bits: stored.layout.bits, groupSize: stored.layout.groupSize,
       scales: stored.scales, biases: stored.biases)
+    blocks = stored.blocks
+  }
+
+  /// How it is stored.
+  package var layout: QuantizedLayout {
+    blocks.map { .superBlock($0.kind) } ?? .affine(bits: bits, groupSize: groupSize)
   }
 
   /// The byte range of the codes of some rows.
@@ -125,7 +147,7 @@ package struct PackedWeight: Sendable {
     let groupCount = columnCount / groupSize
     let tableRange = rows.lowerBound * groupCount..<rows.upperBound * groupCount
     codes.withSpan { span in
-      QuantizedLayout.affine(bits: bits, groupSize: groupSize).decode(
+      layout.decode(
         codes: span.extracting(codeRange(rows: rows, columnCount: columnCount)),
         scales: scales.span.extracting(tableRange), biases: biases.span.extracting(tableRange),
         columnCount: columnCount,

@@ -10,8 +10,9 @@ public enum PassError: Error, Equatable, Sendable, CustomStringConvertible {
   case unmatchedPattern(String, at: RecipePlace?, nearest: String?)
   /// The patterns select no module.
   case emptySelection
-  /// The group size does not divide the columns of a tensor; `fitting` lists sizes that do.
-  case divisibility(tensor: String, columns: Int, groupSize: Int, fitting: [Int])
+  /// The group size, or the block of a grid, does not divide the columns of a tensor; `fitting` lists group
+  /// sizes that do.
+  case divisibility(tensor: String, columns: Int, groupSize: Int, grid: String?, fitting: [Int])
   /// A tensor has a NaN or an infinity at an index in row-major order.
   case notFinite(tensor: String, index: Int)
   /// The result cannot be represented exactly, and no loss is allowed.
@@ -29,19 +30,14 @@ public enum PassError: Error, Equatable, Sendable, CustomStringConvertible {
       (place.map { "\($0): " } ?? "") + "pattern '\(pattern.escapedForDisplay)' matches no module"
         + (nearest.map { ", the nearest is '\($0.escapedForDisplay)'" } ?? "")
     case .emptySelection: "targets and ignore leave no module to work on"
-    case .divisibility(let tensor, let columns, let groupSize, let fitting):
-      "tensor '\(tensor.escapedForDisplay)': \(columns) columns are not a multiple of the group size \(groupSize)"
-        + (fitting.isEmpty ? ", nor of any other" : "; \(fitting.alternatives(joinedBy: "and")) would fit")
+    case .divisibility(let tensor, let columns, let groupSize, let grid, let fitting):
+      "tensor '\(tensor.escapedForDisplay)': \(columns) columns are not a multiple of "
+        + (grid.map { "\(groupSize), the block of \($0)" } ?? "the group size \(groupSize)")
+        + (fitting.isEmpty
+          ? ", nor of any other"
+          : "; \(grid == nil ? "" : "groups of ")\(fitting.alternatives(joinedBy: "and")) would fit")
     case .notFinite(let tensor, let index):
       "tensor '\(tensor.escapedForDisplay)': value \(index) is not finite"
     }
-  }
-}
-
-extension Array {
-  /// Joins the elements to a phrase: `2, 3 or 4`.
-  package func alternatives(joinedBy word: String = "or") -> String {
-    guard let last, count > 1 else { return first.map { "\($0)" } ?? "" }
-    return dropLast().map { "\($0)" }.joined(separator: ", ") + " \(word) \(last)"
   }
 }

@@ -195,7 +195,7 @@ private struct TensorDerivation {
 
   /// Cuts the tensors of a stacked module, if they are there.
   mutating func unstack(_ stack: String, into modules: [String]) throws(FormatError) {
-    for part in [ModuleTensor.weight, .scales, .biases, .bias] {
+    for part in ModuleTensor.allCases where !part.isBesideWeight {
       guard let source = checkpoint.tensor(named: part.name(of: stack)) else { continue }
       guard source.shape.count == (part == .bias ? 2 : 3), source.shape[0] == modules.count,
         source.dtype.bitWidth % 8 == 0
@@ -225,7 +225,7 @@ private struct TensorDerivation {
       throw different(module, modules[0])
     }
     quantization[stack] = layouts[0]
-    for part in [ModuleTensor.weight, .scales, .biases, .bias] {
+    for part in ModuleTensor.allCases where !part.isBesideWeight {
       let tensors = modules.map { checkpoint.tensor(named: part.name(of: $0)) }
       for (module, tensor) in zip(modules, tensors)
       where tensor?.dtype != tensors[0]?.dtype || tensor?.shape != tensors[0]?.shape {

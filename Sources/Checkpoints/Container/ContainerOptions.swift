@@ -70,6 +70,6 @@ public struct ContainerOptions: Sendable, Equatable {
 extension TensorInfo {
   /// Whether it holds scales or biases of groups, or trained changes to them.
   fileprivate var isTable: Bool {
-    [".scales", ".biases", ".scales_delta", ".biases_delta"].contains { name.hasSuffix($0) }
+    ModuleTensor.part(of: name)?.isTable == true
   }
 }

@@ -26,6 +26,12 @@ struct IntegerSurvey {
     guard !contents.quantization.isEmpty else {
       throw FormatError(folder, .unsupported("nothing is quantized, which \(format.rawValue) needs"))
     }
+    for case (let module, let layout?) in names.map({ ($0, contents.quantization[$0]) })
+    where layout.superBlock != nil {
+      throw FormatError(
+        folder, at: "module '\(module)'",
+        .notExact("has \(layout.phrase), which \(format.rawValue) does not hold"))
+    }
     // GPTQ's tools pack only linears; compressed-tensors names the modules that it packs.
     if format.layout == .gptq, let module = names.first(where: ModuleTensor.isEmbedding) {
       throw FormatError(

@@ -2,6 +2,10 @@ extension CheckpointContents {
   /// The group sizes that MLX has kernels for.
   private static let groupSizesOfMLX: Set<Int> = [32, 64, 128]
 
+  private static func isHeldByMLX(_ layout: QuantizedLayout) -> Bool {
+    layout.superBlock == nil && groupSizesOfMLX.contains(layout.groupSize)
+  }
+
   /// Checks that MLX's loaders read these tensors correctly; see `Formats/mlx.md`.
   ///
   /// - Parameter path: The path for errors.
@@ -20,9 +24,10 @@ extension CheckpointContents {
         .notExact("MLX finds no tensors without the prefix '\(ModelFamily.llama.prefixes[0])'"))
     }
     for module in quantization.keys.sorted(by: precedes) {
-      guard let size = quantization[module]?.groupSize, !Self.groupSizesOfMLX.contains(size) else { continue }
+      guard let layout = quantization[module], !Self.isHeldByMLX(layout) else { continue }
       throw FormatError(
-        path, at: "module '\(module)'", .notExact("MLX has groups of 32, 64 and 128 columns, not of \(size)"))
+        path, at: "module '\(module)'",
+        .notExact("MLX has groups of 32, 64 and 128 columns, not \(layout.phrase)"))
     }
   }
 

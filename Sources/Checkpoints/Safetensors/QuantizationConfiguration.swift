@@ -45,8 +45,12 @@ struct QuantizationConfiguration {
   private static func parameters(
     of object: JSONValue, at place: String, path: String
   ) throws(FormatError) -> QuantizedLayout {
-    if let mode = object["mode"], mode.string != "affine" {
-      throw FormatError(path, at: place, .unsupportedKind("mode \(mode.compactText)", supported: ["affine"]))
+    let superBlock = object["mode"]?.string.flatMap(SuperBlock.init)
+    if let mode = object["mode"], mode.string != "affine", superBlock == nil {
+      throw FormatError(
+        path, at: place,
+        .unsupportedKind(
+          "mode \(mode.compactText)", supported: ["affine"] + SuperBlock.allCases.map(\.rawValue)))
     }
     guard let bits = object["bits"]?.integer else {
       throw FormatError(path, at: place, .missing("integer 'bits'"))
@@ -54,7 +58,12 @@ struct QuantizationConfiguration {
     guard let groupSize = object["group_size"]?.integer else {
       throw FormatError(path, at: place, .missing("integer 'group_size'"))
     }
-    return QuantizedLayout(bits: bits, groupSize: groupSize)
+    guard let superBlock else { return QuantizedLayout(bits: bits, groupSize: groupSize) }
+    guard (bits, groupSize) == (superBlock.bits, superBlock.groupSize) else {
+      throw FormatError(
+        path, at: place, .malformed("'bits' and 'group_size' are not those of \(superBlock.rawValue)"))
+    }
+    return .superBlock(superBlock)
   }
 
   /// The quantized modules among some tensors: those with scales.
@@ -64,17 +73,20 @@ struct QuantizationConfiguration {
     let overrideByModule = Dictionary(overrides.map { ($0.module, $0.parameters) }, uniquingKeysWith: { $1 })
     var modules: [String: QuantizedLayout] = [:]
     for tensor in tensors {
-      guard let module = ModuleTensor.scales.module(of: tensor.name) else { continue }
+      guard
+        let module = ModuleTensor.scales.module(of: tensor.name)
+          ?? ModuleTensor.blockSteps.module(of: tensor.name)
+      else { continue }
       guard let parameters = overrideByModule[module] ?? common else {
         throw FormatError(
           path, at: "key 'quantization'", .malformed("leaves out module '\(module)', which has scales"))
       }
       modules[module] = parameters
     }
-    for (module, parameters) in overrides where parameters != nil && modules[module] == nil {
+    for case (let module, let parameters?) in overrides where modules[module] == nil {
       throw FormatError(
         path, at: "key 'quantization': '\(module)'",
-        .missing("tensor '\(ModuleTensor.scales.name(of: module))'"))
+        .missing("tensor '\(parameters.partKinds[1].name(of: module))'"))
     }
     return modules
   }
@@ -104,13 +116,11 @@ extension QuantizationConfiguration {
   }
 
   private static func members(_ layout: QuantizedLayout) -> [JSONValue.Member] {
-    switch layout {
-    case .affine(let bits, let groupSize):
-      [
-        JSONValue.Member("group_size", .integer(groupSize)), JSONValue.Member("bits", .integer(bits)),
-        JSONValue.Member("mode", .string("affine")),
-      ]
-    }
+    [
+      JSONValue.Member("group_size", .integer(layout.groupSize)),
+      JSONValue.Member("bits", .integer(layout.bits)),
+      JSONValue.Member("mode", .string(layout.superBlock?.rawValue ?? "affine")),
+    ]
   }
 
   private static func mostCommon(_ modules: [String: QuantizedLayout]) -> QuantizedLayout {

@@ -45,8 +45,8 @@ public struct AttachPass: Pass {
 
   /// Returns the tensors of a weight that is rounded again.
   private func rewrittenTensors(of module: String, in input: Checkpoint) -> [String] {
-    guard options.roundsAgain, input.contents.quantization[module] != nil else { return [] }
-    return [ModuleTensor.weight, .scales, .biases].map { $0.name(of: module) }
+    guard options.roundsAgain else { return [] }
+    return (input.contents.quantization[module]?.partKinds ?? []).map { $0.name(of: module) }
   }
 
   private var initialization: String {
@@ -58,6 +58,10 @@ public struct AttachPass: Pass {
 
   /// Rejects a module with trained changes of its tables, because they belong to the codes that are replaced.
   private func checkRoundable(_ module: String, in input: Checkpoint) throws {
+    if let layout = input.contents.quantization[module], layout.superBlock != nil {
+      throw PassError.usage(
+        "module '\(module)': '\(options.initialization.rawValue)' does not round \(layout.phrase) again")
+    }
     for part in [ModuleTensor.scalesDelta, .biasesDelta]
     where input.tensor(named: part.name(of: module)) != nil {
       throw PassError.usage(
@@ -99,7 +103,7 @@ public struct AttachPass: Pass {
 
   /// Returns the last tensor of a module's weight in the order of the file.
   static func lastTensor(of module: String, in contents: CheckpointContents) -> String {
-    module + (contents.quantization[module] == nil ? ".weight" : ".biases")
+    (contents.quantization[module]?.partKinds.last ?? .weight).name(of: module)
   }
 
   private func adapterTensors(_ module: String, in input: Checkpoint) throws -> [TensorInfo] {
@@ -113,6 +117,11 @@ public struct AttachPass: Pass {
       guard let quantization else {
         throw PassError.usage(
           "module '\(module)': a pooled adapter needs a quantized weight, this one is dense")
+      }
+      if quantization.superBlock != nil {
+        throw PassError.usage(
+          "module '\(module)': a pooled adapter cannot be merged into \(quantization.phrase); calibrate trains "
+            + "their tables without an adapter")
       }
       columns /= quantization.groupSize
     }

@@ -27,6 +27,14 @@ public struct CalibratePass: Pass {
       if parts.contains(.code), let codes = input.tensor(named: module + ".weight") {
         editor.replace([codes.name], with: [codes], module: module, action: "codes trained")
       }
+      if let blocks = input.contents.quantization[module]?.superBlock {
+        guard !parts.isDisjoint(with: [.scale, .bias]) else { continue }
+        if let steps = input.tensor(named: ModuleTensor.blockSteps.name(of: module)) {
+          editor.replace([steps.name], with: [steps], module: module, action: "\(blocks.rawValue) tables trained")
+        }
+        addDelta(.blockFactorsDelta, of: .blockFactors, module, in: input, to: &editor)
+        continue
+      }
       let tables: [(TrainedParts, ModuleTensor, ModuleTensor)] = [
         (.scale, .scales, .scalesDelta), (.bias, .biases, .biasesDelta),
       ]
@@ -71,7 +79,8 @@ public struct CalibratePass: Pass {
       editor.add([], after: known.name, rewriting: [known.name], module: module, action: action)
     } else {
       let new = TensorInfo(name: delta.name(of: module), dtype: .f32, shape: base.shape)
-      editor.add([new], after: ModuleTensor.biases.name(of: module), module: module, action: action)
+      let last = input.contents.quantization[module]?.partKinds.last ?? table
+      editor.add([new], after: last.name(of: module), module: module, action: action)
     }
   }
 

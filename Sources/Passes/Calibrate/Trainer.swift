@@ -191,6 +191,8 @@ package struct TrainedValues: Sendable, Equatable {
   private var loraB: [Float] = []
   private var scales: [Float] = []
   private var biases: [Float] = []
+  /// What the tables are made of, instead of the tables.
+  private var blocks: BlockTables?
   /// The packed codes.
   package private(set) var codes: [UInt8] = []
 
@@ -199,7 +201,8 @@ package struct TrainedValues: Sendable, Equatable {
       (loraA, loraB) = (adapter.loraA.values, adapter.loraB.values)
     }
     if !parts.isDisjoint(with: [.bias, .scale]), let packed = linear.weight.packed {
-      (scales, biases) = (packed.scales, packed.biases)
+      blocks = packed.blocks
+      if blocks == nil { (scales, biases) = (packed.scales, packed.biases) }
     }
     if parts.contains(.code), let packed = linear.weight.packed {
       codes = packed.codes.withSpan { $0.copiedBytes() }
@@ -212,6 +215,7 @@ package struct TrainedValues: Sendable, Equatable {
     try archive.exchange(&loraB)
     try archive.exchange(&scales)
     try archive.exchange(&biases)
+    try blocks?.exchange(with: &archive)
     try archive.exchange(&codes)
   }
 
@@ -224,6 +228,7 @@ package struct TrainedValues: Sendable, Equatable {
       (packed.scales, packed.biases) = (scales, biases)
       linear.weight.packed = packed
     }
+    if let blocks { linear.weight.packed?.replaceTables(by: blocks) }
     if !codes.isEmpty { linear.weight.packed?.codes = TensorBytes(codes) }
   }
 }

@@ -15,15 +15,15 @@ struct MergeParts {
   init(_ module: String, in input: Checkpoint) throws {
     self.module = module
     quantization = input.contents.quantization[module]
-    let names = quantization == nil ? ["weight"] : ["weight", "scales", "biases"]
-    own = try names.map { name in
-      guard let tensor = input.tensor(named: "\(module).\(name)") else {
-        throw FormatError(input.path, .missing("tensor '\(module).\(name)'"))
+    own = try (quantization?.partKinds ?? [.weight]).map { kind in
+      let name = kind.name(of: module)
+      guard let tensor = input.tensor(named: name) else {
+        throw FormatError(input.path, .missing("tensor '\(name)'"))
       }
       return tensor
     }
-    beside = ["lora_A.weight", "lora_B.weight", "scales_delta", "biases_delta"].compactMap {
-      input.tensor(named: "\(module).\($0)")
+    beside = ModuleTensor.allCases.filter(\.isBesideWeight).compactMap {
+      input.tensor(named: $0.name(of: module))
     }
     rows = own[0].shape[0]
     let width = own[0].shape[1]
@@ -48,10 +48,10 @@ struct MergeParts {
         + "\(way), or allow --requantize, which reports the loss")
   }
 
-  /// Returns one of the module's own tensors, by the last part of its name.
-  func own(_ kind: String) throws -> TensorInfo {
-    guard let tensor = own.first(where: { $0.name == "\(module).\(kind)" }) else {
-      preconditionFailure("module '\(module)' has no \(kind)")
+  /// Returns one of the module's own tensors.
+  func own(_ kind: ModuleTensor) throws -> TensorInfo {
+    guard let tensor = own.first(where: { $0.name == kind.name(of: module) }) else {
+      preconditionFailure("module '\(module)' has no \(kind.rawValue)")
     }
     return tensor
   }

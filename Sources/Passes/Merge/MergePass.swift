@@ -126,7 +126,7 @@ private struct MergeRun: PassRun {
 
   private mutating func mergeDense(_ linear: Linear, _ parts: MergeParts) throws -> TensorBytes {
     let sum = linear.foldedWeight
-    guard let format = FloatFormat(try parts.own("weight").dtype) else {
+    guard let format = FloatFormat(try parts.own(.weight).dtype) else {
       preconditionFailure("read as a weight before")
     }
     let bytes = narrowed(sum.values, to: format)

@@ -9,9 +9,7 @@ struct MergedTables {
 
   /// Returns the description of a module's tensor after merging.
   func merged(_ tensor: TensorInfo) -> TensorInfo {
-    guard let dtype, tensor.name.hasSuffix(".scales") || tensor.name.hasSuffix(".biases") else {
-      return tensor
-    }
+    guard let dtype, [.scales, .biases].contains(ModuleTensor.part(of: tensor.name)) else { return tensor }
     return TensorInfo(name: tensor.name, dtype: dtype, shape: tensor.shape)
   }
 
@@ -19,14 +17,23 @@ struct MergedTables {
   func stored(
     _ packed: PackedWeight, _ parts: MergeParts, summary: inout MergeSummary
   ) throws -> [TensorBytes] {
-    func store(_ values: [Float], _ kind: String) throws -> TensorBytes {
+    func store(_ values: [Float], _ kind: ModuleTensor, steps: [Float]) throws -> TensorBytes {
       let tensor = merged(try parts.own(kind))
       guard let format = FloatFormat(tensor.dtype) else { preconditionFailure("a table of no float type") }
       let bytes = narrowed(values, to: format)
-      try summary.addTable(values, stored: bytes, format, steps: packed.scales, name: tensor.name)
+      try summary.addTable(values, stored: bytes, format, steps: steps, name: tensor.name)
       return TensorBytes(bytes)
     }
-    return [packed.codes, try store(packed.scales, "scales"), try store(packed.biases, "biases")]
+    if let blocks = packed.blocks {
+      let factors = blocks.factors
+      return [
+        packed.codes, TensorBytes(blocks.stepBytes), try store(factors, .blockFactors, steps: factors),
+      ]
+    }
+    return [
+      packed.codes, try store(packed.scales, .scales, steps: packed.scales),
+      try store(packed.biases, .biases, steps: packed.scales),
+    ]
   }
 
   /// Quantizes a weight again with the same packing.
@@ -43,15 +50,12 @@ struct MergedTables {
     _ weight: Weight, _ packed: PackedWeight, _ parts: MergeParts, summary: inout MergeSummary,
     _ read: @Sendable (Range<Int>, inout MutableSpan<Float>) -> Void
   ) throws -> [TensorBytes] {
-    let quantizer = RoundToNearest(
-      grid: QuantizationGrid(bits: packed.bits, groupSize: packed.groupSize, tables: .f32))
+    let grid = QuantizationGrid(packed.layout, tables: .f32)
+    let quantizer = RoundToNearest(grid: grid)
     let result = try quantizer.quantize(
       rows: weight.rowCount, columns: weight.columnCount, name: parts.module + ".weight", read)
     summary.addRequantized(result)
-    let tables = PackedWeight(
-      codes: TensorBytes(result.codes), bits: packed.bits, groupSize: packed.groupSize, scales: result.scales,
-      biases: result.biases)
-    return try stored(tables, parts, summary: &summary)
+    return try stored(PackedWeight(result, on: grid), parts, summary: &summary)
   }
 }
 
@@ -70,7 +74,7 @@ extension PackedWeight {
   mutating func addPooled(
     _ loraA: Matrix, _ loraB: Matrix, scaling: Double, pool: Int, module: String
   ) throws -> Double {
-    try Self.checkPool(pool, groupSize: groupSize, module: module)
+    try Self.checkPool(pool, layout: layout, module: module)
     let groupsPerPool = pool / groupSize
     let (rank, poolCount) = (loraA.rowCount, loraA.columnCount)
     let groupCount = poolCount * groupsPerPool
@@ -95,7 +99,13 @@ extension PackedWeight {
   /// Checks that a pooled adapter can be merged into tables.
   ///
   /// - Throws: `PassError.notExact` with both sizes.
-  static func checkPool(_ pool: Int, groupSize: Int, module: String) throws {
+  static func checkPool(_ pool: Int, layout: QuantizedLayout, module: String) throws {
+    if let blocks = layout.superBlock {
+      throw PassError.notExact(
+        "module '\(module)': a pooled adapter cannot be merged into the tables of \(blocks.rawValue), which are "
+          + "small integers; train 'scale' and 'bias' instead")
+    }
+    let groupSize = layout.groupSize
     guard pool % groupSize == 0 else {
       throw PassError.notExact(
         "module '\(module)': an adapter over groups of \(pool) cannot be merged into tables over groups of "

@@ -70,7 +70,7 @@ struct PeftMerge {
     guard matched.isPooled else {
       throw parts.refusalOfDense("'rilq attach --adapter' keeps it beside them")
     }
-    try PackedWeight.checkPool(pool.columns, groupSize: parameters.groupSize, module: parts.module)
+    try PackedWeight.checkPool(pool.columns, layout: parameters, module: parts.module)
   }
 }
 
@@ -113,7 +113,7 @@ private struct PeftMergeRun: PassRun {
     let weight = try parts.readLinear(from: input).weight
     guard var packed = weight.packed else { preconditionFailure("a quantized module with a dense weight") }
     let pool = try matched.pool(module)
-    guard matched.isPooled, pool.columns % packed.groupSize == 0 else {
+    guard matched.isPooled, packed.blocks == nil, pool.columns % packed.groupSize == 0 else {
       let fold = try AdapterFold(module, of: matched, onto: weight)
       summary.addChange(fold.changes.relativeChange, module: module.name)
       return try tables.requantized(weight, packed, parts, summary: &summary) { fold.fold($0, into: &$1) }
@@ -128,7 +128,7 @@ private struct PeftMergeRun: PassRun {
   }
 
   private mutating func mergeDense(_ module: PeftModule, _ parts: MergeParts) throws -> TensorBytes {
-    let own = try parts.own("weight")
+    let own = try parts.own(.weight)
     guard let format = FloatFormat(own.dtype) else { preconditionFailure("refused when it was matched") }
     if matched.replacements[own.name] != nil { summary.replacedTensors += 1 }
     let weight = Weight(

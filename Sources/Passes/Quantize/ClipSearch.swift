@@ -16,22 +16,30 @@ package struct ClipSearch: RowQuantizer {
 
   package func quantizeRows(_ weights: [Float], columns: Int) throws(UnusableWeight) -> PackedTensor {
     try requireFinite(weights)
-    let (scales, biases) = grid.clipped(
+    let tables = grid.clipped(
       weights, importance: importance ?? [Float](repeating: 1, count: columns), columns: columns)
-    let codes = grid.nearestCodes(weights, scales: scales, biases: biases, columns: columns)
-    return PackedTensor(codes: grid.packed(codes), scales: scales, biases: biases)
+    return PackedTensor(codes: grid.packed(grid.nearestCodes(weights, tables, columns: columns)), tables)
   }
 }
 
 extension QuantizationGrid {
-  /// Returns scales and biases of the clip search, rounded to the format of the tables.
+  /// Returns scales and biases of the clip search, as they are stored.
   ///
   /// - Parameters:
   ///   - weights: `[rows, columns]`, finite.
   ///   - importance: `[columns]`.
-  ///   - columns: A multiple of the group size.
-  /// - Returns: `[rows, columns / groupSize]` each.
-  func clipped(_ weights: [Float], importance: [Float], columns: Int) -> (scales: [Float], biases: [Float]) {
+  ///   - columns: A multiple of the columns of a block.
+  func clipped(_ weights: [Float], importance: [Float], columns: Int) -> GroupTables {
+    let (scales, biases) = freelyClipped(weights, importance: importance, columns: columns)
+    return stored(scales: scales, biases: biases, for: weights, importance: importance)
+  }
+
+  /// Returns scales and biases of the clip search for groups with free tables of full precision.
+  ///
+  /// - Parameter columns: A multiple of the group size.
+  func freelyClipped(
+    _ weights: [Float], importance: [Float], columns: Int
+  ) -> (scales: [Float], biases: [Float]) {
     var scales = [Float](repeating: 0, count: weights.count / groupSize)
     var biases = scales
     var scaleSpan = scales.mutableSpan
@@ -39,6 +47,6 @@ extension QuantizationGrid {
     searchClipping(
       weights.span, importance: importance.span, bits: bits, groupSize: groupSize, columnCount: columns,
       scales: &scaleSpan, biases: &biasSpan)
-    return (stored(scales), stored(biases))
+    return (scales, biases)
   }
 }

@@ -1,3 +1,4 @@
+import Checkpoints
 import Kernels
 
 /// Some rows during GPTQ's rounding, one block of columns after the other; stored by columns, `[columns,
@@ -14,10 +15,7 @@ struct GPTQRows {
   private var errors: [Float]
   /// By column.
   private var codes: [Float]
-  /// `[groups, rows]`.
-  private var scales: [Float]
-  /// `[groups, rows]`.
-  private var biases: [Float]
+  private var tables: RowTables
 
   private var columnCount: Int { feedback.order.count }
 
@@ -35,54 +33,105 @@ struct GPTQRows {
     self.weights = columns
     errors = [Float](repeating: 0, count: columns.count)
     codes = errors
-    scales = [Float](repeating: 1, count: columnCount / grid.groupSize * rowCount)
-    biases = [Float](repeating: 0, count: scales.count)
+    tables = RowTables(grid: grid, columns: columnCount, count: count, rowCount: rowCount)
   }
 
   /// Computes the tables of all groups from the original weights.
   mutating func fixTables(_ weights: [Float]) {
-    let tables = grid.clipped(weights, importance: feedback.importance, columns: columnCount)
-    scales = tables.scales.byColumns(rows: count, in: rowCount)
-    biases = tables.biases.byColumns(rows: count, in: rowCount)
+    tables = RowTables(
+      grid.clipped(weights, importance: feedback.importance, columns: columnCount), count: count,
+      rowCount: rowCount)
   }
 
   /// Computes the tables of a group from its weights after they took up the errors, `[columns, rows]` by
   /// position.
   private mutating func findTables(of group: Int, _ values: [Float], _ block: Range<Int>) {
     let columns = group * grid.groupSize..<(group + 1) * grid.groupSize
+    let (weights, importance) = (inOrder(values, block), Array(feedback.importance[columns]))
+    guard let kind = grid.layout.superBlock else {
+      let found = grid.clipped(weights, importance: importance, columns: columns.count)
+      for row in 0..<count {
+        tables.set(scale: found.scales[row], bias: found.biases[row], group: group, row: row)
+      }
+      return
+    }
+    let found = grid.freelyClipped(weights, importance: importance, columns: columns.count)
+    let fit = BlockFit(kind: kind)
+    for row in 0..<count {
+      let steps = fit.steps(
+        weights.span.extracting(row * columns.count..<(row + 1) * columns.count),
+        importance: importance.span, scale: found.scales[row], bias: found.biases[row],
+        tables.factors(block: group / kind.groupCount, row: row))
+      tables.set(steps: steps, group: group, row: row)
+    }
+  }
+
+  /// Computes the factors of the super-block that begins with a group, from its weights after they took up
+  /// the errors, `[columns, rows]` by position.
+  private mutating func findFactors(of block: Int, _ values: [Float], _ positions: Range<Int>) {
+    guard let kind = grid.layout.superBlock else { return }
+    let columns = block * positions.count..<(block + 1) * positions.count
+    let found = grid.freelyClipped(
+      inOrder(values, positions), importance: Array(feedback.importance[columns]), columns: columns.count)
+    for row in 0..<count {
+      let groups = row * kind.groupCount..<(row + 1) * kind.groupCount
+      let factors = BlockFit(kind: kind).factors(
+        scales: found.scales.span.extracting(groups), biases: found.biases.span.extracting(groups))
+      tables.set(factors, block: block, row: row)
+    }
+  }
+
+  /// Returns weights `[columns, rows]` by position as `[rows, columns]` by column, of positions whose columns
+  /// follow each other.
+  private func inOrder(_ values: [Float], _ positions: Range<Int>) -> [Float] {
+    let first = feedback.order[positions].min() ?? 0
     var inOrder = [Float](repeating: 0, count: values.count)
-    for (i, position) in block.enumerated() {
-      let target = (feedback.order[position] - columns.lowerBound) * rowCount
+    for (i, position) in positions.enumerated() {
+      let target = (feedback.order[position] - first) * rowCount
       for row in 0..<rowCount { inOrder[target + row] = values[i * rowCount + row] }
     }
-    let tables = grid.clipped(
-      inOrder.byRows(count, of: rowCount), importance: Array(feedback.importance[columns]),
-      columns: columns.count)
-    for row in 0..<count {
-      scales[group * rowCount + row] = tables.scales[row]
-      biases[group * rowCount + row] = tables.biases[row]
-    }
+    return inOrder.byRows(count, of: rowCount)
+  }
+
+  /// Returns the original weights at some positions, and the weights after they took up the errors at all
+  /// later ones, `[columns, rows]`.
+  private func weights(at block: Range<Int>) -> (original: [Float], updated: [Float]) {
+    let original = feedback.order[block].flatMap { weights[$0 * rowCount..<($0 + 1) * rowCount] }
+    var updated = original
+    subtractErrors(of: block.upperBound..<columnCount, from: &updated, block)
+    return (original, updated)
+  }
+
+  /// Returns updated weights as they are if none of a block is rounded.
+  private func unrounded(_ weights: (original: [Float], updated: [Float]), _ block: Range<Int>) -> [Float] {
+    let (index, layout) = feedback.shares.part(rows: block, columns: block)
+    let shares = feedback.shares.blocks[index]
+    var values = weights.updated
+    var span = values.mutableSpan
+    carryErrors(
+      to: &span, weights: weights.original.span, shares: MatrixView(shares.span, layout), rowCount: rowCount)
+    return values
   }
 
   /// Rounds the columns at some positions, after those at all later positions.
   mutating func round(_ block: Range<Int>) {
     let columns = feedback.order[block]
-    let weights = columns.flatMap { self.weights[$0 * rowCount..<($0 + 1) * rowCount] }
-    var values = weights
-    subtractErrors(of: block.upperBound..<columnCount, from: &values, block)
+    let (weights, updated) = weights(at: block)
+    if !feedback.takesActivationOrder, let first = columns.first {
+      let size = grid.layout.blockColumnCount
+      if grid.layout.superBlock != nil, block.upperBound % size == 0 {
+        let whole = block.upperBound - size..<block.upperBound
+        findFactors(of: first / size, unrounded(self.weights(at: whole), whole), whole)
+      }
+      findTables(of: first / grid.groupSize, unrounded((weights, updated), block), block)
+    }
+    var values = updated
     let (index, layout) = feedback.shares.part(rows: block, columns: block)
     let shares = feedback.shares.blocks[index]
-    if !feedback.takesActivationOrder, let first = columns.first {
-      var unrounded = values
-      var span = unrounded.mutableSpan
-      carryErrors(
-        to: &span, weights: weights.span, shares: MatrixView(shares.span, layout), rowCount: rowCount)
-      findTables(of: first / grid.groupSize, unrounded, block)
-    }
     var errors = [Float](repeating: 0, count: values.count)
     // If the tables' format rounds a scale to zero, the code does not matter; this avoids a division by zero.
-    let scales = tables(scales, of: columns).map { $0 == 0 ? .leastNormalMagnitude : $0 }
-    let biases = tables(biases, of: columns)
+    let scales = self.values(tables.scales, of: columns).map { $0 == 0 ? .leastNormalMagnitude : $0 }
+    let biases = self.values(tables.biases, of: columns)
     var valueSpan = values.mutableSpan
     var errorSpan = errors.mutableSpan
     roundColumns(
@@ -98,7 +147,7 @@ struct GPTQRows {
   }
 
   /// Returns the tables of each column.
-  private func tables(_ tables: [Float], of columns: ArraySlice<Int>) -> [Float] {
+  private func values(_ tables: [Float], of columns: ArraySlice<Int>) -> [Float] {
     columns.flatMap { tables[$0 / grid.groupSize * rowCount..<($0 / grid.groupSize + 1) * rowCount] }
   }
 
@@ -115,7 +164,6 @@ struct GPTQRows {
   /// The codes and tables of all rows.
   var packed: PackedTensor {
     PackedTensor(
-      codes: grid.packed(codes.byRows(count, of: rowCount).map { UInt8($0) }),
-      scales: scales.byRows(count, of: rowCount), biases: biases.byRows(count, of: rowCount))
+      codes: grid.packed(codes.byRows(count, of: rowCount).map { UInt8($0) }), tables.byRows)
   }
 }

@@ -31,10 +31,9 @@ package struct HalfQuadratic: RowQuantizer {
       scales.append(table.scale)
       biases.append(table.bias)
     }
-    (scales, biases) = (grid.stored(scales), grid.stored(biases))
-    return PackedTensor(
-      codes: grid.packed(grid.nearestCodes(weights, scales: scales, biases: biases, columns: columns)),
-      scales: scales, biases: biases)
+    let tables = grid.stored(
+      scales: scales, biases: biases, for: weights, importance: [Float](repeating: 1, count: columns))
+    return PackedTensor(codes: grid.packed(grid.nearestCodes(weights, tables, columns: columns)), tables)
   }
 
   /// Returns the scale and bias of one group.

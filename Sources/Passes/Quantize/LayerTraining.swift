@@ -149,8 +149,9 @@ extension PackedTensor {
   init(_ weight: Weight, on grid: QuantizationGrid, of original: Weight) {
     guard let packed = weight.packed else { preconditionFailure("a weight that is not packed") }
     self.init(
-      codes: packed.codes.withSpan { $0.copiedBytes() }, scales: grid.stored(packed.scales),
-      biases: grid.stored(packed.biases))
+      codes: packed.codes.withSpan { $0.copiedBytes() },
+      packed.blocks.map { grid.stored($0) }
+        ?? GroupTables(scales: grid.stored(packed.scales), biases: grid.stored(packed.biases)))
     measure(
       against: original.floats(rows: 0..<original.rowCount), bits: grid.bits, groupSize: grid.groupSize,
       columns: weight.columnCount)

@@ -257,11 +257,6 @@ extension RowQuantizer {
 extension Weight {
   /// Returns the weight as codes and tables.
   func replaced(by packed: PackedTensor, on grid: QuantizationGrid) -> Weight {
-    Weight(
-      rows: rowCount, columns: columnCount,
-      values: .packed(
-        PackedWeight(
-          codes: TensorBytes(packed.codes), bits: grid.bits, groupSize: grid.groupSize, scales: packed.scales,
-          biases: packed.biases)))
+    Weight(rows: rowCount, columns: columnCount, values: .packed(PackedWeight(packed, on: grid)))
   }
 }

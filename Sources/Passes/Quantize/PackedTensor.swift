@@ -1,4 +1,6 @@
+package import Checkpoints
 import Kernels
+import Models
 
 /// The codes and tables of one weight, and their error.
 package struct PackedTensor: Sendable {
@@ -8,6 +10,8 @@ package struct PackedTensor: Sendable {
   package var scales: [Float]
   /// `[rows, columns / groupSize]`.
   package var biases: [Float]
+  /// What the tables are made of; nil when they are free.
+  package private(set) var blocks: BlockTables?
   /// The sum of squared differences to the weight.
   package var squaredError = 0.0
   /// The sum of squared weights.
@@ -21,6 +25,61 @@ package struct PackedTensor: Sendable {
     self.codes = codes
     self.scales = scales
     self.biases = biases
+  }
+
+  /// Joins codes with the tables of super-blocks.
+  init(codes: [UInt8], blocks: BlockTables) {
+    self.init(codes: codes, scales: blocks.scales, biases: blocks.biases)
+    self.blocks = blocks
+  }
+
+  /// Joins codes with tables.
+  init(codes: [UInt8], _ tables: GroupTables) {
+    self.init(codes: codes, scales: tables.scales, biases: tables.biases)
+    blocks = tables.blocks
+  }
+
+  /// The tables.
+  var tables: GroupTables {
+    blocks.map(GroupTables.init) ?? GroupTables(scales: scales, biases: biases)
+  }
+
+  /// Replaces the tables.
+  mutating func replaceTables(by tables: GroupTables) {
+    (scales, biases, blocks) = (tables.scales, tables.biases, tables.blocks)
+  }
+}
+
+/// The scale and bias of each group of some rows, `[rows, groups]`, as they are stored.
+package struct GroupTables: Sendable {
+  package var scales: [Float]
+  package var biases: [Float]
+  /// What they are made of; nil when they are free.
+  package var blocks: BlockTables?
+
+  /// Tables that are free.
+  init(scales: [Float], biases: [Float]) {
+    self.scales = scales
+    self.biases = biases
+  }
+
+  /// The tables of super-blocks.
+  init(_ blocks: BlockTables) {
+    (scales, biases) = (blocks.scales, blocks.biases)
+    self.blocks = blocks
+  }
+}
+
+extension PackedWeight {
+  /// Takes over the codes and tables of a quantizer.
+  init(_ packed: PackedTensor, on grid: QuantizationGrid) {
+    if let blocks = packed.blocks {
+      self.init(codes: TensorBytes(packed.codes), blocks: blocks)
+    } else {
+      self.init(
+        codes: TensorBytes(packed.codes), bits: grid.bits, groupSize: grid.groupSize, scales: packed.scales,
+        biases: packed.biases)
+    }
   }
 }
 
@@ -54,7 +113,7 @@ extension PackedTensor {
   /// The measurements without codes and tables.
   var withoutValues: PackedTensor {
     var copy = self
-    (copy.codes, copy.scales, copy.biases) = ([], [], [])
+    (copy.codes, copy.scales, copy.biases, copy.blocks) = ([], [], [], nil)
     return copy
   }
 
@@ -62,11 +121,13 @@ extension PackedTensor {
   mutating func append(_ part: PackedTensor) {
     if codes.isEmpty {
       outputSquares = part.outputSquares
+      blocks = part.blocks
     } else if let own = outputSquares, let other = part.outputSquares {
       outputSquares = OutputSquares(error: own.error + other.error, norm: own.norm + other.norm)
     } else {
       outputSquares = nil
     }
+    if !codes.isEmpty, let other = part.blocks { blocks?.append(other) }
     codes += part.codes
     scales += part.scales
     biases += part.biases

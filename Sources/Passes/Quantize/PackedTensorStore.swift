@@ -5,21 +5,8 @@ import Kernels
 struct PackedTensorStore {
   private let path: String
   private let tables: FloatFormat
-  private var places: [String: Place] = [:]
+  private var places: [String: [Range<Int>]] = [:]
   private var end = 0
-
-  private struct Place {
-    let codes: Range<Int>
-    let scales: Range<Int>
-    let biases: Range<Int>
-  }
-
-  /// The stored bytes of one module.
-  struct Module {
-    let codes: TensorBytes
-    let scales: TensorBytes
-    let biases: TensorBytes
-  }
 
   init(path: String, tables: FloatFormat) {
     self.path = path
@@ -28,26 +15,24 @@ struct PackedTensorStore {
 
   /// Appends a module.
   mutating func add(_ name: String, _ packed: PackedTensor, to file: inout OutputFile) throws {
-    let scales = narrowed(packed.scales, to: tables)
-    let biases = narrowed(packed.biases, to: tables)
-    places[name] = Place(
-      codes: try append(packed.codes, to: &file), scales: try append(scales, to: &file),
-      biases: try append(biases, to: &file))
-  }
-
-  private mutating func append(_ bytes: [UInt8], to file: inout OutputFile) throws -> Range<Int> {
-    try file.append(bytes)
-    end += bytes.count
-    return end - bytes.count..<end
-  }
-
-  /// Maps the file and returns the added modules.
-  func modules() throws -> [String: Module] {
-    let file = try MappedFile(path: path)
-    return places.mapValues { place in
-      Module(
-        codes: TensorBytes(file, range: place.codes), scales: TensorBytes(file, range: place.scales),
-        biases: TensorBytes(file, range: place.biases))
+    places[name] = try packed.stored(tables).map { bytes in
+      try file.append(bytes)
+      end += bytes.count
+      return end - bytes.count..<end
     }
+  }
+
+  /// Maps the file and returns the tensors of each added module, in the order of their layout's parts.
+  func modules() throws -> [String: [TensorBytes]] {
+    let file = try MappedFile(path: path)
+    return places.mapValues { ranges in ranges.map { TensorBytes(file, range: $0) } }
+  }
+}
+
+extension PackedTensor {
+  /// The bytes of its tensors, in the order of their layout's parts; free tables are in a format.
+  func stored(_ tables: FloatFormat) -> [[UInt8]] {
+    if let blocks { return [codes, blocks.stepBytes, narrowed(blocks.factors, to: .f16)] }
+    return [codes, narrowed(scales, to: tables), narrowed(biases, to: tables)]
   }
 }

@@ -28,8 +28,12 @@ extension QuantizeOptions {
     Option(
       "method", \.method, .word,
       "how codes are found; `gptq` needs windows, `search` may have them; `nf2` leaves dense weights")
+    Option(
+      "grid", \.grid, .word,
+      "what scales and biases are: floats for each group, or llama.cpp's small integers in blocks of 256"
+    ).when { $0.grid != .affine }
     Option("bits", \.bits, .integer(among: allowedBits), "width of a code").when {
-      $0.method != .nf2 && $0.bitsPerWeight == nil
+      $0.method != .nf2 && $0.bitsPerWeight == nil && $0.grid == .affine
     }
     Option(
       "bits_per_weight", \.bitsPerWeight, .number(.aboveUpTo(2, 8)),
@@ -37,15 +41,16 @@ extension QuantizeOptions {
     ).byDefault("all have `bits`").when { $0.bitsPerWeight != nil && $0.method != .nf2 }
     Option(
       "group_size", \.groupSize, .integer(among: allowedGroupSizes),
-      "columns that share a scale and a bias")
+      "columns that share a scale and a bias"
+    ).when { $0.grid == .affine }
     Option("targets", \.targets, .targets, "modules to quantize")
       .byDefault("all linears of the layers")
     Option("ignore", \.ignore, .patterns, "modules to leave as they are")
     Option("tables", \.tables, .floatType, "dtype of the stored scales and biases").when {
-      $0.method != .nf2
+      $0.method != .nf2 && $0.grid == .affine
     }
     Option(
-      "overrides", \.overrides, .overrides, "other bits and group sizes for some modules, see below"
+      "overrides", \.overrides, .overrides, "other bits, group sizes and grids for some modules, see below"
     ).inRecipesOnly().when { !$0.overrides.isEmpty }
   }
 
@@ -156,6 +161,7 @@ extension QuantizeOptions {
       throw given.failure("'\(key)' is not used without 'layer_epochs'")
     }
     try requireDense(given)
+    try requireFreeTables(given)
     if bitsPerWeight != nil, given.has("bits") {
       throw given.failure("'bits' is not used with 'bits_per_weight'")
     }
@@ -169,6 +175,15 @@ extension QuantizeOptions {
     }
     if overrides.contains(where: { $0.bits != nil }) {
       throw given.failure("'bits' of an override is not used by the method 'nf2'")
+    }
+  }
+
+  /// Rejects options that a grid of super-blocks sets itself.
+  private func requireFreeTables(_ given: GivenOptions) throws {
+    guard grid != .affine else { return }
+    guard method != .nf2 else { throw given.failure("'grid' is not used by the method 'nf2'") }
+    for key in ["bits", "group_size", "tables", "bits_per_weight"] where given.has(key) {
+      throw given.failure("'\(key)' is not used with the grid '\(grid.rawValue)', which has its own")
     }
   }
 

@@ -16,6 +16,21 @@ public enum QuantizeMethod: String, Sendable, CaseIterable {
   case gptq
 }
 
+/// How freely scales and biases are chosen.
+public enum QuantizeGrid: String, Sendable, CaseIterable {
+  /// Floats for each group.
+  case affine
+  /// Blocks of llama.cpp's Q2_K.
+  case q2K = "q2_k"
+  /// Blocks of llama.cpp's Q3_K.
+  case q3K = "q3_k"
+  /// Blocks of llama.cpp's Q4_K.
+  case q4K = "q4_k"
+
+  /// The super-blocks of the grid; nil when tables are free.
+  public var superBlock: SuperBlock? { SuperBlock(rawValue: rawValue) }
+}
+
 /// The options of the quantize pass.
 public struct QuantizeOptions: PassOptionValues {
   /// The numbers of bits that can be packed.
@@ -25,6 +40,8 @@ public struct QuantizeOptions: PassOptionValues {
 
   /// The method that chooses the codes.
   public var method = QuantizeMethod.rtn
+  /// How freely scales and biases are chosen; a grid of super-blocks has its own bits and group size.
+  public var grid = QuantizeGrid.affine
   /// The number of bits per code, one of `allowedBits`.
   public var bits = 2
   /// The number of columns that share a scale and a bias, one of `allowedGroupSizes`.

@@ -1,6 +1,6 @@
 import Checkpoints
 
-/// The bits and group size of some modules, where they differ from the others'.
+/// The bits and group size, or the grid, of some modules, where they differ from the others'.
 public struct QuantizeOverride: Sendable, Equatable {
   /// The patterns of the modules, at least one.
   public var targets: [ModulePattern]
@@ -9,9 +9,14 @@ public struct QuantizeOverride: Sendable, Equatable {
   /// The number of columns that share a scale and a bias, one of `QuantizeOptions.allowedGroupSizes`; nil
   /// keeps the default.
   public var groupSize: Int?
+  /// The grid; nil keeps the default, or makes it affine when there are bits or a group size.
+  public var grid: QuantizeGrid?
 
-  /// Gives modules a number of bits, a group size, or both.
-  public init(targets: [ModulePattern], bits: Int? = nil, groupSize: Int? = nil) {
+  /// Gives modules a number of bits, a group size, or both, or a grid.
+  public init(
+    targets: [ModulePattern], bits: Int? = nil, groupSize: Int? = nil, grid: QuantizeGrid? = nil
+  ) {
+    self.grid = grid
     self.targets = targets
     self.bits = bits
     self.groupSize = groupSize
@@ -19,7 +24,7 @@ public struct QuantizeOverride: Sendable, Equatable {
 }
 
 extension QuantizeOverride {
-  private static let keys = ["targets", "bits", "group_size"]
+  private static let keys = ["targets", "bits", "group_size", "grid"]
 
   /// Reads an entry of a recipe's `overrides`.
   init(reading reader: RecipeReader) throws {
@@ -27,8 +32,12 @@ extension QuantizeOverride {
     targets = try map.required("targets").targets()
     bits = try map.optional("bits") { try $0.integer(among: QuantizeOptions.allowedBits) }
     groupSize = try map.optional("group_size") { try $0.integer(among: QuantizeOptions.allowedGroupSizes) }
-    guard bits != nil || groupSize != nil else {
-      throw reader.failure("gives neither 'bits' nor 'group_size'")
+    grid = try map.optional("grid") { try $0.choice() }
+    guard bits != nil || groupSize != nil || grid != nil else {
+      throw reader.failure("gives none of 'bits', 'group_size' and 'grid'")
+    }
+    if let grid, grid != .affine, bits != nil || groupSize != nil {
+      throw reader.failure("gives 'bits' or 'group_size' beside the grid '\(grid.rawValue)', which has its own")
     }
   }
 
@@ -36,6 +45,7 @@ extension QuantizeOverride {
     .object([
       .init("targets", .patterns(targets)), .init("bits", .optional(bits, JSONValue.integer)),
       .init("group_size", .optional(groupSize, JSONValue.integer)),
+      .init("grid", .optional(grid) { .string($0.rawValue) }),
     ])
   }
 }
@@ -43,7 +53,7 @@ extension QuantizeOverride {
 extension OptionKind<[QuantizeOverride]> {
   /// The `overrides` of a recipe.
   static var overrides: Self {
-    Self("list of maps with `targets` and `bits`, `group_size` or both", flag: nil) {
+    Self("list of maps with `targets` and `bits`, `group_size` or both, or `grid`", flag: nil) {
       try $0.list(of: "overrides").map(QuantizeOverride.init)
     } write: {
       .array($0.map(\.json))
@@ -70,6 +80,7 @@ extension QuantizeOptions {
   ) throws -> [ModuleParameters] {
     var bits = [Int?](repeating: nil, count: modules.count)
     var groupSizes = bits
+    var grids = [QuantizeGrid](repeating: grid, count: modules.count)
     for override in overrides {
       for pattern in override.targets {
         let matches = try pattern.matcher()
@@ -81,14 +92,17 @@ extension QuantizeOptions {
         for index in indices {
           bits[index] = override.bits ?? bits[index]
           groupSizes[index] = override.groupSize ?? groupSizes[index]
+          grids[index] = override.grid ?? .affine
         }
       }
     }
     return modules.indices.map { index in
-      let parameters = QuantizedLayout(
+      let free = QuantizedLayout(
         bits: bits[index] ?? self.bits, groupSize: groupSizes[index] ?? groupSize)
+      let layout = grids[index].superBlock.map { QuantizedLayout.superBlock($0) } ?? free
       return ModuleParameters(
-        module: modules[index], parameters: parameters, hasOwnBits: bits[index] != nil)
+        module: modules[index], parameters: layout,
+        hasOwnBits: bits[index] != nil || layout.superBlock != nil)
     }
   }
 }

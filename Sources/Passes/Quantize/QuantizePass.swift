@@ -38,7 +38,7 @@ public struct QuantizePass: Pass {
     for stated in modules {
       let (module, parameters) = (stated.module, resolved(stated, widths ?? [:]))
       let weight = try QuantizableWeight(module, in: input)
-      try checkDivisible(weight, by: parameters.groupSize)
+      try checkFit(weight, parameters)
       largest = max(largest, weight.elementCount)
       grids[module] = grid(parameters)
       guard options.method != .nf2 else {
@@ -51,7 +51,8 @@ public struct QuantizePass: Pass {
       let bits = isOpen ? BitAllocation.widths.alternatives() : "\(parameters.bits)"
       editor.replace(
         weight.stored.map(\.name), with: packedTensors(weight, parameters), module: module,
-        action: "\(options.method.rawValue), \(bits) bits, groups of \(parameters.groupSize)")
+        action: "\(options.method.rawValue), \(bits) bits, "
+          + (parameters.superBlock?.rawValue ?? "groups of \(parameters.groupSize)"))
       editor.update { $0.quantization[module] = parameters }
     }
     let memory = MemoryEstimate(largest) * 4 + (try windowMemory(of: input))
@@ -125,7 +126,7 @@ public struct QuantizePass: Pass {
   }
 
   func grid(_ parameters: QuantizedLayout) -> QuantizationGrid {
-    QuantizationGrid(bits: parameters.bits, groupSize: parameters.groupSize, tables: tables)
+    QuantizationGrid(parameters, tables: tables)
   }
 
   /// Returns the bits and group size of a module; the lowest bits if a budget is not distributed yet.
@@ -133,7 +134,7 @@ public struct QuantizePass: Pass {
     _ stated: QuantizeOptions.ModuleParameters, _ widths: [String: Int]
   ) -> QuantizedLayout {
     guard options.bitsPerWeight != nil, !stated.hasOwnBits else { return stated.parameters }
-    return .affine(
+    return QuantizedLayout(
       bits: widths[stated.module] ?? BitAllocation.widths[0], groupSize: stated.parameters.groupSize)
   }
 
@@ -169,11 +170,11 @@ public struct QuantizePass: Pass {
     return (stated + [options.bitsPerWeight == nil ? options.bits : BitAllocation.widths[0]]).min() ?? 0
   }
 
-  private func checkDivisible(_ weight: QuantizableWeight, by groupSize: Int) throws {
-    let columns = weight.columnCount
-    guard columns % groupSize != 0 else { return }
+  private func checkFit(_ weight: QuantizableWeight, _ layout: QuantizedLayout) throws {
+    let (columns, size) = (weight.columnCount, layout.blockColumnCount)
+    guard columns % size != 0 else { return }
     throw PassError.divisibility(
-      tensor: weight.name, columns: columns, groupSize: groupSize,
+      tensor: weight.name, columns: columns, groupSize: size, grid: layout.superBlock?.rawValue,
       fitting: [128, 64, 32].filter { columns % $0 == 0 })
   }
 
@@ -187,13 +188,10 @@ public struct QuantizePass: Pass {
   /// Quantizes a module from its weight alone.
   func quantizeAlone(
     _ module: String, in input: Checkpoint, _ quantizer: any RowQuantizer
-  ) throws -> (module: PackedTensorStore.Module, packed: PackedTensor) {
+  ) throws -> (tensors: [TensorBytes], packed: PackedTensor) {
     let matrix = try QuantizableWeight(module, in: input)
     let packed = try quantizer.quantize(try matrix.weight(in: input), name: matrix.name)
-    let stored = PackedTensorStore.Module(
-      codes: TensorBytes(packed.codes), scales: TensorBytes(narrowed(packed.scales, to: tables)),
-      biases: TensorBytes(narrowed(packed.biases, to: tables)))
-    return (stored, packed.withoutValues)
+    return (packed.stored(tables).map { TensorBytes($0) }, packed.withoutValues)
   }
 }
 

@@ -11,7 +11,7 @@ struct QuantizeRun: PassRun {
   private let input: Checkpoint
   private let context: PassContext
   /// The modules quantized with the windows; the others are not reached by the text.
-  private let known: [String: PackedTensorStore.Module]
+  private let known: [String: [TensorBytes]]
   private let importance: ImportanceFile?
   /// The importance of inputs to write, and its destination.
   private var importanceOutput: (file: ImportanceFile, place: OutputWorkspace)?
@@ -72,7 +72,7 @@ struct QuantizeRun: PassRun {
   }
 
   mutating func make(_ replacement: PassPlan.Replacement) throws -> [TensorBytes] {
-    if let packed = known[replacement.module] { return packed.tensors }
+    if let packed = known[replacement.module] { return packed }
     guard let grid = grids[replacement.module] else {
       preconditionFailure("module '\(replacement.module)' was not planned")
     }
@@ -83,7 +83,7 @@ struct QuantizeRun: PassRun {
     context.progress(
       Progress(
         phase: "quantize", completed: summary.modules, total: grids.count, detail: replacement.module))
-    return result.module.tensors
+    return result.tensors
   }
 
   mutating func finish() throws -> any PassReport {
@@ -108,9 +108,4 @@ extension QuantizeMethod {
     case .nf2: preconditionFailure("packs nothing")
     }
   }
-}
-
-extension PackedTensorStore.Module {
-  /// Codes, scales and biases, in the order of a plan's outputs.
-  fileprivate var tensors: [TensorBytes] { [codes, scales, biases] }
 }

@@ -35,14 +35,14 @@ public struct QuantizedMatrix: Sendable {
     guard rows > 0, columns > 0, !isTooLarge, count == values.count else {
       throw PassError.usage("a matrix of \(rows) rows and \(columns) columns has not \(values.count) values")
     }
-    guard QuantizeOptions.allowedBits.contains(layout.bits),
+    guard layout.superBlock == nil, QuantizeOptions.allowedBits.contains(layout.bits),
       QuantizeOptions.allowedGroupSizes.contains(layout.groupSize)
     else {
-      throw PassError.usage("\(layout.bits) bits in groups of \(layout.groupSize) cannot be packed")
+      throw PassError.usage("\(layout.phrase) cannot be packed")
     }
     guard columns % layout.groupSize == 0 else {
       throw PassError.divisibility(
-        tensor: "matrix", columns: columns, groupSize: layout.groupSize,
+        tensor: "matrix", columns: columns, groupSize: layout.groupSize, grid: nil,
         fitting: QuantizeOptions.allowedGroupSizes.reversed().filter { columns % $0 == 0 })
     }
     let grid = QuantizationGrid(bits: layout.bits, groupSize: layout.groupSize, tables: .f32)

@@ -4,26 +4,23 @@ import Kernels
 struct RefinedRows {
   /// The rows of S that are multiplied at once.
   private static let columnsAtOnce = 192
-  private let refinement: Refinement
+  let refinement: Refinement
   /// The number of rows.
-  private let count: Int
+  let count: Int
   /// The number of rows, rounded up to whole vectors; rows from `count` on are zero.
-  private let rowCount: Int
+  let rowCount: Int
   private let weights: [Float]
-  private var codes: [Float]
-  /// `[groups, rows]`.
-  private var scales: [Float]
-  /// `[groups, rows]`.
-  private var biases: [Float]
+  private(set) var codes: [Float]
+  var tables: RowTables
   /// `W · S`; empty unless tables are fitted.
-  private var weightProducts: [Float] = []
+  private(set) var weightProducts: [Float] = []
   /// The squared error and the squared norm of the outputs; nil until tables are fitted.
   private(set) var outputSquares: OutputSquares?
 
-  private var groupSize: Int { refinement.grid.groupSize }
+  var groupSize: Int { refinement.grid.groupSize }
   private var groupCount: Int { refinement.groupCount }
-  private var order: Int { refinement.order }
-  private var layout: MatrixLayout { MatrixLayout(rows: order, columns: rowCount) }
+  var order: Int { refinement.order }
+  var layout: MatrixLayout { MatrixLayout(rows: order, columns: rowCount) }
 
   /// Begins with the result of a quantizer.
   init(_ refinement: Refinement, _ packed: PackedTensor, _ weights: [Float]) {
@@ -35,8 +32,7 @@ struct RefinedRows {
     self.rowCount = rowCount
     self.weights = weights.byColumns(rows: count, in: rowCount)
     codes = refinement.grid.unpacked(packed.codes).map { Float($0) }.byColumns(rows: count, in: rowCount)
-    scales = packed.scales.byColumns(rows: count, in: rowCount)
-    biases = packed.biases.byColumns(rows: count, in: rowCount)
+    tables = RowTables(packed.tables, count: count, rowCount: rowCount)
     guard refinement.steps.refits else { return }
     weightProducts = products(with: self.weights)
   }
@@ -44,19 +40,18 @@ struct RefinedRows {
   /// Writes codes and tables back.
   func store(into packed: inout PackedTensor) {
     packed.codes = refinement.grid.packed(codes.byRows(count, of: rowCount).map { UInt8($0) })
-    packed.scales = scales.byRows(count, of: rowCount)
-    packed.biases = biases.byRows(count, of: rowCount)
+    packed.replaceTables(by: tables.byRows)
     packed.outputSquares = outputSquares
   }
 
-  private func columns(of group: Int) -> Range<Int> { columns(of: group..<group + 1) }
+  func columns(of group: Int) -> Range<Int> { columns(of: group..<group + 1) }
 
   private func columns(of groups: Range<Int>) -> Range<Int> {
     groups.lowerBound * groupSize..<groups.upperBound * groupSize
   }
 
   /// The elements of some columns, or tables of some groups.
-  private func elements(_ range: Range<Int>) -> Range<Int> {
+  func elements(_ range: Range<Int>) -> Range<Int> {
     range.lowerBound * rowCount..<range.upperBound * rowCount
   }
 
@@ -74,7 +69,8 @@ struct RefinedRows {
 }
 
 extension RefinedRows {
-  /// Chooses every code again, one group of columns after the other.
+  /// Chooses every code again, one group of columns after the other; in super-blocks, the small integers of
+  /// the group before its codes.
   ///
   /// The gradient of a group, `(Wq - W) · S` in its columns, is computed when the group is reached.
   ///
@@ -84,15 +80,18 @@ extension RefinedRows {
     var differences = differences()
     var changes = [Float](repeating: 0, count: groupSize * rowCount)
     var gradient = Matrix(rows: groupSize, columns: rowCount)
-    for group in 0..<groupCount {
-      let columns = columns(of: group)
-      var target = gradient.mutableView
-      multiply(refinement.moments.view[rows: columns], MatrixView(differences.span, layout), into: &target)
-      guard choose(group, gradient.values, &changes) else { continue }
+    func add(_ changes: [Float], _ columns: Range<Int>) {
       hasChanged = true
       var all = differences.mutableSpan
       var part = all.slice(elements(columns))
       addScaled(changes.span, to: &part)
+    }
+    for group in 0..<groupCount {
+      let columns = columns(of: group)
+      var target = gradient.mutableView
+      multiply(refinement.moments.view[rows: columns], MatrixView(differences.span, layout), into: &target)
+      if let moved = chooseSteps(of: group, &gradient) { add(moved, columns) }
+      if choose(group, gradient.values, &changes) { add(changes, columns) }
     }
     return hasChanged
   }
@@ -102,7 +101,7 @@ extension RefinedRows {
     let columns = columns(of: group)
     let (elements, tables) = (elements(columns), elements(group..<group + 1))
     let (moments, top) = (refinement.moments, refinement.grid.top)
-    let (scales, biases) = (scales, biases)
+    let (scales, biases) = (self.tables.scales, self.tables.biases)
     var span = codes.mutableSpan
     var part = span.slice(elements)
     var changeSpan = changes.mutableSpan
@@ -116,7 +115,8 @@ extension RefinedRows {
     var values = Matrix.unspecified(rows: order, columns: rowCount).values
     var span = values.mutableSpan
     subtractWeights(
-      weights.span, fromCodes: codes.span, scales: scales.span, biases: biases.span, groupSize: groupSize,
+      weights.span, fromCodes: codes.span, scales: tables.scales.span, biases: tables.biases.span,
+      groupSize: groupSize,
       rowCount: rowCount, into: &span)
     return values
   }
@@ -125,7 +125,7 @@ extension RefinedRows {
 extension RefinedRows {
   /// The smallest of these shares of the diagonal that makes a row's equations positive definite is added to
   /// it.
-  private static let dampings = [1e-6, 1e-4, 1e-2]
+  static let dampings = [1e-6, 1e-4, 1e-2]
 
   /// Fits the scales and biases of each row to its codes, unless this raises the row's error.
   ///
@@ -134,28 +134,25 @@ extension RefinedRows {
   /// · S · w`. The change d of the tables solves `(N + λ · diag) · d = b - N · t`. Rounded to the tables'
   /// format, it changes the error by `dᵀ · N · d - 2 · dᵀ · (b - N · t)`.
   mutating func refit() {
+    guard tables.blocks == nil else { return refitBlocks() }
     let equations = equations()
     let target = codeSums(over: weightProducts)
-    let tables = scales.map { Double($0) } + biases.map { Double($0) }
-    var products = equations.times(tables)
+    let start = (tables.scales + tables.biases).map { Double($0) }
+    var products = equations.times(start)
     let right = zip(target, products).map { $0 - $1 }
-    let new = refinement.grid.fitted(tables, equations.solved(right, dampings: Self.dampings))
-    var change = zip(new, tables).map { Double($0) - $1 }
+    let new = refinement.grid.fitted(start, equations.solved(right, dampings: Self.dampings))
+    var change = zip(new, start).map { Double($0) - $1 }
     let changeProducts = equations.times(change)
     let gains = rowSums { change[$0] * (2 * right[$0] - changeProducts[$0]) }
     for index in change.indices {
       if gains[index % rowCount] > 0 {
-        if index < scales.count {
-          scales[index] = new[index]
-        } else {
-          biases[index - scales.count] = new[index]
-        }
+        tables.set(new[index], at: index)
         products[index] += changeProducts[index]
       } else {
         change[index] = 0
       }
     }
-    let fitted = zip(tables, change).map { $0 + $1 }
+    let fitted = zip(start, change).map { $0 + $1 }
     let reductions = rowSums { fitted[$0] * (2 * target[$0] - products[$0]) }
     measure(reductions)
   }
@@ -170,7 +167,7 @@ extension RefinedRows {
   }
 
   /// Records the error of the outputs, which is the squared norm less the reduction by the tables.
-  private mutating func measure(_ reductions: [Double]) {
+  mutating func measure(_ reductions: [Double]) {
     let norms = sums(weights, weightProducts).products
     var squares = OutputSquares()
     for row in 0..<count {

@@ -1,3 +1,4 @@
+import Checkpoints
 import Kernels
 
 /// Round to nearest: `scale = (max - min) / (2^bits - 1)`, `bias = min` of each group.
@@ -20,6 +21,11 @@ package struct RoundToNearest: RowQuantizer {
       weights.span, bits: grid.bits, groupSize: grid.groupSize, columnCount: columns, codes: &codeSpan,
       scales: &scaleSpan, biases: &biasSpan)
     if let bad { throw UnusableWeight(index: bad) }
+    if grid.layout.superBlock != nil {
+      let tables = grid.stored(
+        scales: scales, biases: biases, for: weights, importance: [Float](repeating: 1, count: columns))
+      return PackedTensor(codes: grid.packed(grid.nearestCodes(weights, tables, columns: columns)), tables)
+    }
     return PackedTensor(codes: codes, scales: scales, biases: biases)
   }
 }

@@ -1,3 +1,4 @@
+package import Checkpoints
 package import Kernels
 
 /// The grid that weights are rounded to.
@@ -8,16 +9,23 @@ package struct QuantizationGrid: Sendable, Equatable {
   /// few chunks for many threads.
   static let rowsPerChunk = 64
   /// The number of bits per code.
-  package let bits: Int
+  package var bits: Int { layout.bits }
   /// The number of columns that share a scale and a bias.
-  package let groupSize: Int
-  /// The stored format of scales and biases; they are rounded to it before codes are chosen.
+  package var groupSize: Int { layout.groupSize }
+  /// How codes and tables are stored.
+  package let layout: QuantizedLayout
+  /// The stored format of free scales and biases; they are rounded to it before codes are chosen.
   package let tables: FloatFormat
 
-  package init(bits: Int, groupSize: Int, tables: FloatFormat) {
-    self.bits = bits
-    self.groupSize = groupSize
+  /// A grid of a layout, whose free tables have a format.
+  package init(_ layout: QuantizedLayout, tables: FloatFormat) {
+    self.layout = layout
     self.tables = tables
+  }
+
+  /// A grid with free tables.
+  package init(bits: Int, groupSize: Int, tables: FloatFormat) {
+    self.init(QuantizedLayout(bits: bits, groupSize: groupSize), tables: tables)
   }
 
   /// The largest code.
@@ -32,12 +40,12 @@ package struct QuantizationGrid: Sendable, Equatable {
   }
 
   /// Returns the codes nearest to weights `[rows, columns]`, one code per byte.
-  func nearestCodes(_ weights: [Float], scales: [Float], biases: [Float], columns: Int) -> [UInt8] {
+  func nearestCodes(_ weights: [Float], _ tables: GroupTables, columns: Int) -> [UInt8] {
     var codes = [UInt8](repeating: 0, count: weights.count)
     var span = codes.mutableSpan
     roundToGrid(
-      weights.span, bits: bits, groupSize: groupSize, columnCount: columns, scales: scales.span,
-      biases: biases.span, codes: &span)
+      weights.span, bits: bits, groupSize: groupSize, columnCount: columns, scales: tables.scales.span,
+      biases: tables.biases.span, codes: &span)
     return codes
   }
 

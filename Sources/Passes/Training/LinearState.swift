@@ -53,8 +53,15 @@ struct LinearState {
     if let updated = codes?.updated(gradients.weights, of: before, step.scaled(by: rates.code)) {
       packed.codes = updated
     }
-    if let updated = scales?.updated(tables.scales, step.scaled(by: rates.scale)) { packed.scales = updated }
-    if let updated = biases?.updated(tables.biases, step.scaled(by: rates.bias)) { packed.biases = updated }
+    let newScales = scales?.updated(tables.scales, step.scaled(by: rates.scale))
+    let newBiases = biases?.updated(tables.biases, step.scaled(by: rates.bias))
+    if var blocks = packed.blocks {
+      blocks.follow(scales: newScales, biases: newBiases)
+      packed.replaceTables(by: blocks)
+    } else {
+      if let newScales { packed.scales = newScales }
+      if let newBiases { packed.biases = newBiases }
+    }
     linear.weight.packed = packed
   }
 
@@ -68,8 +75,15 @@ struct LinearState {
       linear.adapter = adapter
     }
     guard var packed = linear.weight.packed else { return }
-    if let table = try scales?.exchange(with: &archive) { packed.scales = table }
-    if let table = try biases?.exchange(with: &archive) { packed.biases = table }
+    let newScales = try scales?.exchange(with: &archive)
+    let newBiases = try biases?.exchange(with: &archive)
+    if var blocks = packed.blocks {
+      try blocks.exchange(with: &archive)
+      packed.replaceTables(by: blocks)
+    } else {
+      if let newScales { packed.scales = newScales }
+      if let newBiases { packed.biases = newBiases }
+    }
     if let bytes = try codes?.exchange(bits: packed.bits, with: &archive) { packed.codes = bytes }
     linear.weight.packed = packed
   }
@@ -98,7 +112,18 @@ struct TrainedLinear {
 
 extension LinearGradients {
   /// Returns the gradients of scales and biases, derived from the weight's gradient if that is given.
+  ///
+  /// If a bias is a multiple of its scale, the scale's gradient has both parts.
   fileprivate func tables(
+    of packed: PackedWeight, columnCount: Int
+  ) -> (scales: [Float], biases: [Float]) {
+    var tables = freeTables(of: packed, columnCount: columnCount)
+    guard let zero = packed.blocks?.kind.zeroPoint, !tables.scales.isEmpty else { return tables }
+    for i in tables.scales.indices { tables.scales[i] -= Float(zero) * tables.biases[i] }
+    return tables
+  }
+
+  private func freeTables(
     of packed: PackedWeight, columnCount: Int
   ) -> (scales: [Float], biases: [Float]) {
     guard !weights.isEmpty else { return (scales, biases) }

@@ -145,7 +145,7 @@ extension PassError {
   /// Adds to an error about group sizes the argument that fixes it, if the recipe has a variable for them.
   fileprivate func showingVariable(of recipe: Recipe) -> PassError {
     let variable = "group_size"
-    guard case .divisibility(_, _, _, let fitting) = self, let size = fitting.max(),
+    guard case .divisibility(_, _, _, nil, let fitting) = self, let size = fitting.max(),
       recipe.variables.contains(where: { $0.name == variable })
     else { return self }
     return .usage("\(description): --set \(variable)=\(size)")

@@ -1,3 +1,4 @@
+import Checkpoints
 import Passes
 import Recipes
 
