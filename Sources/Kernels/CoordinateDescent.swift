@@ -36,6 +36,7 @@ package func descend(
   on set: InstructionSet = .best
 ) -> Bool {
   let rowCount = scales.count
+  precondition(columns.count <= Int(CK_DESCENT_COLUMNS), "\(columns.count) columns")
   requireDescent(
     counts: [codes.count, changes.count, gradient.count], columns, rowCount, biases.count)
   let corner = moments[columns, columns].fromFirst
@@ -83,7 +84,7 @@ package func descendReference(
 private func requireDescent(counts: [Int], _ columns: Range<Int>, _ rowCount: Int, _ biasCount: Int) {
   precondition(
     rowCount % RowVectors.width == 0 && biasCount == rowCount, "\(rowCount) scales, \(biasCount) biases")
-  precondition((1...Int(CK_DESCENT_COLUMNS)).contains(columns.count), "\(columns.count) columns")
+  precondition(!columns.isEmpty, "no columns")
   precondition(
     counts.allSatisfy { $0 == columns.count * rowCount }, "\(counts) values for \(columns) columns")
 }

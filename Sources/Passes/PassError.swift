@@ -12,7 +12,7 @@ public enum PassError: Error, Equatable, Sendable, CustomStringConvertible {
   case emptySelection
   /// The group size, or the block of a grid, does not divide the columns of a tensor; `fitting` lists group
   /// sizes that do.
-  case divisibility(tensor: String, columns: Int, groupSize: Int, grid: String?, fitting: [Int])
+  case divisibility(tensor: String, columns: Int, groupSize: Int, grid: String? = nil, fitting: [Int])
   /// A tensor has a NaN or an infinity at an index in row-major order.
   case notFinite(tensor: String, index: Int)
   /// The result cannot be represented exactly, and no loss is allowed.

@@ -26,6 +26,7 @@ struct ContainerPythonReaderTests {
     #expect(found["content_digest"]?.string == writer.contentDigest?.description)
     #expect(found["adapter"]?["alpha"]?.double == 32.5)
     #expect(found["quantization"]?["m"]?["group_size"]?.integer == 32)
+    #expect(found["quantization"]?["blocks"]?["grid"]?.string == "q2_k")
     let sections = try #require(found["sections"]?.array)
     let file = try ContainerFile(path: path)
     #expect(sections.count == sample.tensors.count + sample.assets.count + 1)

@@ -41,7 +41,24 @@ import Testing
     #expect(QuantizedLayout.affine(bits: bits, groupSize: groupSize).problem != nil)
   }
 
+  @Test func `names the tensors of super-blocks`() {
+    #expect(
+      QuantizedLayout.superBlock(.q2K).tensors(of: "m", rows: 3, columns: 512, tables: .f32) == [
+        TensorInfo(name: "m.weight", dtype: .u32, shape: [3, 32]),
+        TensorInfo(name: "m.block_steps", dtype: .u8, shape: [3, 32]),
+        TensorInfo(name: "m.block_factors", dtype: .f16, shape: [3, 4]),
+      ])
+    let layout = QuantizedLayout.superBlock(.q3K)
+    #expect(layout.fits(columns: 256) && !layout.fits(columns: 384))
+    #expect(layout.columnCount(wordCount: 24) == 256 && layout.columnCount(wordCount: 36) == nil)
+    #expect(layout.tensors(of: "m", rows: 1, columns: 256, tables: .f32)[2].shape == [1, 1])
+  }
+
   @Test func `counts the bits of a weight with its tables`() {
+    for (kind, bits) in [(SuperBlock.q2K, 2.625), (.q3K, 3.4375), (.q4K, 4.5)] {
+      #expect(QuantizedLayout.superBlock(kind).bitsPerWeight(tables: .f32) == bits)
+    }
+
     #expect(QuantizedLayout.affine(bits: 2, groupSize: 64).bitsPerWeight(tables: .f16) == 2.5)
     #expect(QuantizedLayout.affine(bits: 4, groupSize: 32).bitsPerWeight(tables: .f32) == 6)
   }

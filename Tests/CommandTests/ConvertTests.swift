@@ -41,6 +41,21 @@ import Testing
     }
   }
 
+  @Test func `a runtime chooses the format and the grid`() throws {
+    let folder = try TemporaryFolder()
+    try TinyModel {
+      $0.hiddenSize = 256
+      $0.intermediateSize = 512
+    }.write(to: folder.path("model"))
+    try succeed("convert", "model", "a.rilq", "--for", "rilq", "--pass", "quantize", in: folder)
+    try succeed("convert", "model", "b", "--for", "mlx", "--pass", "quantize", in: folder)
+    let (a, b) = (
+      try Checkpoint.open(path: folder.path("a.rilq")), try Checkpoint.open(path: folder.path("b"))
+    )
+    #expect(a.contents.quantization == b.contents.quantization)
+    #expect(a.contents.quantization.values.allSatisfy { $0 == .affine(bits: 2, groupSize: 64) })
+  }
+
   @Test(arguments: [["a${b}", "a${c}.rilq"], ["a: b", "{x}.rilq"], ["1", "~.rilq"]])
   func `a path on the command line is only a path`(paths: [String]) throws {
     let folder = try TemporaryFolder()
@@ -65,6 +80,8 @@ import Testing
     ),
     (["a", "b", "--recipe", "fast", "--pass", "merge"], "--recipe has passes of its own; leave out --pass"),
     (["a", "b", "--write-recipe", "b"], "--write-recipe b: is another file of this run"),
+    (["a", "b", "--for", "ollama"], "expected rilq or mlx or llama.cpp"),
+    (["a", "b", "--for", "mlx", "--to", "gguf"], "--for mlx: chooses the format, and so does --to; leave out one"),
     (["a", "b", "--set", "input=c"], "--set input=c: the arguments INPUT and OUTPUT say that already"),
   ])
   func `wrong usage says what is missing and what would work`(arguments: [String], expected: String) throws {

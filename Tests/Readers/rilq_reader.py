@@ -215,7 +215,11 @@ class Container:
     def check_manifest(self):
         require(isinstance(self.quantization, dict) and isinstance(self.metadata, dict), "manifest")
         for name, entry in self.quantization.items():
-            require(isinstance(entry, dict) and set(entry) == {"bits", "group_size"}, f"quantization of {name!r}")
+            keys = {"bits", "group_size"}
+            require(isinstance(entry, dict) and set(entry) - {"grid"} == keys, f"quantization of {name!r}")
+            if "grid" in entry:
+                numbers = {"q2_k": (2, 16), "q3_k": (3, 16), "q4_k": (4, 32)}.get(entry["grid"])
+                require(numbers == (entry["bits"], entry["group_size"]), f"grid of {name!r}")
             require(entry["bits"] in (2, 3, 4, 8) and is_positive(entry["group_size"]), f"quantization of {name!r}")
         if self.adapter is not None:
             require(isinstance(self.adapter, dict) and set(self.adapter) == {"kind", "rank", "alpha"}, "adapter")
@@ -279,6 +283,8 @@ class Container:
             add_name(name)
             entry = self.quantization[name]
             digest.update(struct.pack("<IQ", entry["bits"], entry["group_size"]))
+            if "grid" in entry:
+                add_name(entry["grid"])
         if self.adapter is None:
             digest.update(b"\0")
         else:

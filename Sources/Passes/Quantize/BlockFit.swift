@@ -90,6 +90,31 @@ struct BlockFit {
     candidates.min { error($0) < error($1) } ?? 0
   }
 
+  /// The shares of the scale that just reaches a group's largest weight, which the search tries.
+  private static let clippingFactors: [Float] = (0...14).map { 1.1 - 0.05 * Float($0) }
+
+  /// Returns a good scale for a group: in a type without minima, the best of those tried with either end at
+  /// the largest weight; otherwise the given one.
+  ///
+  /// - Parameters:
+  ///   - weights: The weights of the group.
+  ///   - importance: The weight of each squared error.
+  ///   - clipped: The scale that the clip search found for free tables.
+  func scale(_ weights: Span<Float>, importance: Span<Float>, clipped: Float) -> Float {
+    guard let zero = kind.zeroPoint.map({ Float($0) }) else { return clipped }
+    var largest: Float = 0
+    for i in weights.indices where abs(weights[i]) > abs(largest) { largest = weights[i] }
+    var (least, result): (Float, Float) = (.infinity, 0)
+    for end in [-zero, top - zero] {
+      for factor in Self.clippingFactors {
+        let scale = largest * factor / end
+        let error = error(weights, importance, scale: scale, bias: 0 - zero * scale)
+        if error < least { (least, result) = (error, scale) }
+      }
+    }
+    return result
+  }
+
   private static func nearest(_ value: Float, _ factor: Float, _ limits: ClosedRange<Int>) -> Float {
     guard factor != 0 else { return 0 }
     return min(max((value / factor).rounded(), Float(limits.lowerBound)), Float(limits.upperBound))
@@ -117,6 +142,22 @@ struct BlockFit {
 }
 
 extension BlockFit {
+  /// Returns a good scale for each group.
+  ///
+  /// - Parameters:
+  ///   - weights: `[rows, columns]`, the columns whole groups.
+  ///   - importance: `[columns]`.
+  ///   - clipped: `[rows, groups]`, those of free tables.
+  func scales(_ weights: Span<Float>, importance: Span<Float>, clipped: Span<Float>) -> [Float] {
+    let groupsPerRow = importance.count / kind.groupSize
+    return clipped.indices.map { group in
+      let column = group % groupsPerRow * kind.groupSize
+      return scale(
+        weights.extracting(group * kind.groupSize..<(group + 1) * kind.groupSize),
+        importance: importance.extracting(column..<column + kind.groupSize), clipped: clipped[group])
+    }
+  }
+
   /// Chooses the tables of whole rows.
   ///
   /// - Parameters:
@@ -131,16 +172,17 @@ extension BlockFit {
     let groupsPerRow = importance.count / groupSize
     var (scaleFactors, biasFactors): ([Float], [Float]) = ([], [])
     var (scaleSteps, biasSteps): ([Float], [Float]) = ([], [])
+    let fitting = self.scales(weights, importance: importance, clipped: scales)
     for block in 0..<scales.count / groupCount {
       let groups = block * groupCount..<(block + 1) * groupCount
-      let factors = factors(scales: scales.extracting(groups), biases: biases.extracting(groups))
+      let factors = factors(scales: fitting.span.extracting(groups), biases: biases.extracting(groups))
       scaleFactors.append(factors.scale)
       biasFactors.append(factors.bias)
       for group in groups {
         let column = group % groupsPerRow * groupSize
         let steps = steps(
           weights.extracting(group * groupSize..<(group + 1) * groupSize),
-          importance: importance.extracting(column..<column + groupSize), scale: scales[group],
+          importance: importance.extracting(column..<column + groupSize), scale: fitting[group],
           bias: biases[group], factors)
         scaleSteps.append(steps.scale)
         biasSteps.append(steps.bias)

@@ -57,10 +57,11 @@ struct GPTQRows {
     }
     let found = grid.freelyClipped(weights, importance: importance, columns: columns.count)
     let fit = BlockFit(kind: kind)
+    let scales = fit.scales(weights.span, importance: importance.span, clipped: found.scales.span)
     for row in 0..<count {
       let steps = fit.steps(
         weights.span.extracting(row * columns.count..<(row + 1) * columns.count),
-        importance: importance.span, scale: found.scales[row], bias: found.biases[row],
+        importance: importance.span, scale: scales[row], bias: found.biases[row],
         tables.factors(block: group / kind.groupCount, row: row))
       tables.set(steps: steps, group: group, row: row)
     }
@@ -71,12 +72,14 @@ struct GPTQRows {
   private mutating func findFactors(of block: Int, _ values: [Float], _ positions: Range<Int>) {
     guard let kind = grid.layout.superBlock else { return }
     let columns = block * positions.count..<(block + 1) * positions.count
-    let found = grid.freelyClipped(
-      inOrder(values, positions), importance: Array(feedback.importance[columns]), columns: columns.count)
+    let (weights, importance) = (inOrder(values, positions), Array(feedback.importance[columns]))
+    let found = grid.freelyClipped(weights, importance: importance, columns: columns.count)
+    let fit = BlockFit(kind: kind)
+    let scales = fit.scales(weights.span, importance: importance.span, clipped: found.scales.span)
     for row in 0..<count {
       let groups = row * kind.groupCount..<(row + 1) * kind.groupCount
-      let factors = BlockFit(kind: kind).factors(
-        scales: found.scales.span.extracting(groups), biases: found.biases.span.extracting(groups))
+      let factors = fit.factors(
+        scales: scales.span.extracting(groups), biases: found.biases.span.extracting(groups))
       tables.set(factors, block: block, row: row)
     }
   }

@@ -28,7 +28,7 @@ package struct PackedTensor: Sendable {
   }
 
   /// Joins codes with the tables of super-blocks.
-  init(codes: [UInt8], blocks: BlockTables) {
+  package init(codes: [UInt8], blocks: BlockTables) {
     self.init(codes: codes, scales: blocks.scales, biases: blocks.biases)
     self.blocks = blocks
   }

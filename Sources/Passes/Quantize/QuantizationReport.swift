@@ -1,4 +1,4 @@
-import Checkpoints
+public import Checkpoints
 public import Kernels
 
 /// The report of a quantization, with its errors.
@@ -29,6 +29,8 @@ public struct QuantizationReport: PassReport {
   public let modulesWithoutStatistics: Int
   /// The number of modules by number of bits.
   public let moduleCounts: [Int: Int]
+  /// The layouts of modules that are not on the grid of super-blocks.
+  public let otherGrids: [String: QuantizedLayout]
   /// Whether the rounded weights are stored dense.
   public let isDense: Bool
   /// The number of tokens that reached each linear of an expert, where they were too few for statistics.
@@ -58,6 +60,13 @@ public struct QuantizationReport: PassReport {
       items += moduleCounts.sorted { $0.key < $1.key }.map { bits, count in
         ReportItem("modules_of_\(bits)_bits", .integer(count))
       }
+    }
+    if !otherGrids.isEmpty {
+      let modules = otherGrids.sorted { precedes($0.key, $1.key) }
+      items.append(ReportItem("modules_on_other_grids", .integer(modules.count)))
+      items.append(
+        ReportItem(
+          "other_grids", .group(modules.map { ReportItem($0.key, .text($0.value.description)) })))
     }
     if isDense { items.append(ReportItem("stored", .text("dense"))) }
     if !tokensOfScarceExperts.isEmpty {
@@ -97,6 +106,8 @@ struct QuantizationSummary {
   private var modulesWithoutStatistics = 0
   /// The number of modules by number of bits.
   var moduleCounts: [Int: Int] = [:]
+  /// The layouts of modules that are not on the grid of the pass.
+  var otherGrids: [String: QuantizedLayout] = [:]
   /// Whether the weights stay dense.
   var isDense = false
   /// The linears of experts that too few tokens reached, with the number of tokens.
@@ -124,7 +135,8 @@ struct QuantizationSummary {
       modules: modules, weights: weights,
       relativeError: (squaredError / max(squaredNorm, .leastNormalMagnitude)).squareRoot(),
       relativeOutputError: outputError, damping: damping, layerLoss: layerLoss, products: products,
-      modulesWithoutStatistics: modulesWithoutStatistics, moduleCounts: moduleCounts, isDense: isDense,
+      modulesWithoutStatistics: modulesWithoutStatistics, moduleCounts: moduleCounts, otherGrids: otherGrids,
+      isDense: isDense,
       tokensOfScarceExperts: Dictionary(scarceTokens, uniquingKeysWith: { first, _ in first }),
       unquantized: unquantized.map { ($0.name, $0.reason.rawValue) })
   }

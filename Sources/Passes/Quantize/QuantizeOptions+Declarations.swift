@@ -32,6 +32,10 @@ extension QuantizeOptions {
       "grid", \.grid, .word,
       "what scales and biases are: floats for each group, or llama.cpp's small integers in blocks of 256"
     ).when { $0.grid != .affine }
+    Option(
+      "fallback_bits", \.fallbackBits, .integer(among: allowedBits),
+      "bits, in groups of 32, of modules whose rows are no whole blocks of the grid"
+    ).byDefault("they are refused").when { $0.grid != .affine && $0.fallbackBits != nil }
     Option("bits", \.bits, .integer(among: allowedBits), "width of a code").when {
       $0.method != .nf2 && $0.bitsPerWeight == nil && $0.grid == .affine
     }
@@ -180,7 +184,12 @@ extension QuantizeOptions {
 
   /// Rejects options that a grid of super-blocks sets itself.
   private func requireFreeTables(_ given: GivenOptions) throws {
-    guard grid != .affine else { return }
+    guard grid != .affine else {
+      guard fallbackBits == nil else {
+        throw given.failure("'fallback_bits' is not used with the grid 'affine'")
+      }
+      return
+    }
     guard method != .nf2 else { throw given.failure("'grid' is not used by the method 'nf2'") }
     for key in ["bits", "group_size", "tables", "bits_per_weight"] where given.has(key) {
       throw given.failure("'\(key)' is not used with the grid '\(grid.rawValue)', which has its own")

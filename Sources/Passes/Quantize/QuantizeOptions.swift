@@ -42,6 +42,9 @@ public struct QuantizeOptions: PassOptionValues {
   public var method = QuantizeMethod.rtn
   /// How freely scales and biases are chosen; a grid of super-blocks has its own bits and group size.
   public var grid = QuantizeGrid.affine
+  /// The bits of modules whose rows are no whole blocks of the grid; these have groups of 32. Nil refuses
+  /// such modules.
+  public var fallbackBits: Int?
   /// The number of bits per code, one of `allowedBits`.
   public var bits = 2
   /// The number of columns that share a scale and a bias, one of `allowedGroupSizes`.

@@ -36,8 +36,9 @@ public struct QuantizePass: Pass {
     let modules = try selectedParameters(of: input)
     if let budget = options.bitsPerWeight { _ = try bitsForCodes(budget, modules, in: input) }
     for stated in modules {
-      let (module, parameters) = (stated.module, resolved(stated, widths ?? [:]))
+      let module = stated.module
       let weight = try QuantizableWeight(module, in: input)
+      let parameters = fitting(resolved(stated, widths ?? [:]), columns: weight.columnCount)
       try checkFit(weight, parameters)
       largest = max(largest, weight.elementCount)
       grids[module] = grid(parameters)
@@ -118,8 +119,12 @@ public struct QuantizePass: Pass {
     return MemoryEstimate(ThreadLimit.current * QuantizationGrid.rowsPerChunk) * 4 * (8 * sizes.order + pairs)
   }
 
+  /// The dtype of free tables; half precision beside super-blocks, as their factors have.
+  private var tableType: DType { options.grid == .affine ? options.tables : .f16 }
+
+  /// The format of free tables.
   var tables: FloatFormat {
-    guard let tables = FloatFormat(options.tables) else {
+    guard let tables = FloatFormat(tableType) else {
       preconditionFailure("a dtype that is no float was not refused")
     }
     return tables
@@ -170,6 +175,15 @@ public struct QuantizePass: Pass {
     return (stated + [options.bitsPerWeight == nil ? options.bits : BitAllocation.widths[0]]).min() ?? 0
   }
 
+  /// Returns the layout of a module with some columns: the given one, or the fallback of super-blocks.
+  private func fitting(_ layout: QuantizedLayout, columns: Int) -> QuantizedLayout {
+    guard layout.superBlock != nil, columns % layout.blockColumnCount != 0, let bits = options.fallbackBits
+    else { return layout }
+    return QuantizedLayout(bits: bits, groupSize: Self.fallbackGroupSize)
+  }
+
+  private static let fallbackGroupSize = 32
+
   private func checkFit(_ weight: QuantizableWeight, _ layout: QuantizedLayout) throws {
     let (columns, size) = (weight.columnCount, layout.blockColumnCount)
     guard columns % size != 0 else { return }
@@ -182,7 +196,7 @@ public struct QuantizePass: Pass {
     _ weight: QuantizableWeight, _ layout: QuantizedLayout
   ) -> [TensorInfo] {
     layout.tensors(
-      of: weight.module, rows: weight.rowCount, columns: weight.columnCount, tables: options.tables)
+      of: weight.module, rows: weight.rowCount, columns: weight.columnCount, tables: tableType)
   }
 
   /// Quantizes a module from its weight alone.

@@ -43,6 +43,9 @@ struct QuantizeRun: PassRun {
     } else {
       known = [:]
     }
+    if let superBlock = pass.options.grid.superBlock {
+      summary.otherGrids = grids.filter { $0.value.layout != .superBlock(superBlock) }.mapValues(\.layout)
+    }
     summary.moduleCounts = Dictionary(grouping: grids.values, by: \.bits).mapValues(\.count)
     self.summary = summary
   }

@@ -42,7 +42,7 @@ public struct QuantizedMatrix: Sendable {
     }
     guard columns % layout.groupSize == 0 else {
       throw PassError.divisibility(
-        tensor: "matrix", columns: columns, groupSize: layout.groupSize, grid: nil,
+        tensor: "matrix", columns: columns, groupSize: layout.groupSize,
         fitting: QuantizeOptions.allowedGroupSizes.reversed().filter { columns % $0 == 0 })
     }
     let grid = QuantizationGrid(bits: layout.bits, groupSize: layout.groupSize, tables: .f32)

@@ -41,6 +41,14 @@ struct Convert: ParsableCommand {
   var overrides: [String] = []
 
   @Option(
+    name: .customLong("for"),
+    help: ArgumentHelp(
+      "The program that runs the model: \(Runtime.allCases.map(\.rawValue).joined(separator: ", "))."
+        + " Chooses the format, and the grid of quantized weights.", valueName: "runtime"),
+    transform: Runtime.named)
+  var runtime: Runtime?
+
+  @Option(
     help: "Write the recipe, with every option, to a file after the run; not with --dry-run.")
   var writeRecipe: String?
 
@@ -133,6 +141,12 @@ struct Convert: ParsableCommand {
     } else {
       let arguments = RecipeArguments(input: paths[0], output: paths[1], texts: text, overrides: overrides)
       given = try recipe.map { try Recipe(named: $0, arguments) } ?? Recipe(passes: passes, arguments)
+    }
+    if let runtime {
+      guard outputOptions.to == nil else {
+        throw PassError.usage("--for \(runtime.rawValue): chooses the format, and so does --to; leave out one")
+      }
+      return given.targeting(runtime)
     }
     guard let format = try outputOptions.format() else { return given }
     return Recipe(

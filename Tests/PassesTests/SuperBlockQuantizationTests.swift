@@ -1,0 +1,279 @@
+import Checkpoints
+import Kernels
+import Models
+import Passes
+import TestSupport
+import Testing
+
+@Suite struct SuperBlockQuantizationTests {
+  private static let order = 512
+  private static let text = PathOption(Fixtures.path("tiny-llama/calibration.txt"))
+
+  /// Correlated inputs with a few that are much larger than the others, and one that is always zero.
+  private func moments() -> SecondMoments {
+    let order = Self.order
+    let values = noise("inputs", count: 700 * order, size: 1)
+    var inputs = values
+    for i in order..<inputs.count {
+      inputs[i] += 0.7 * values[i - order / 2] + 0.5 * values[i / order * order]
+      inputs[i] *= i % order % 40 == 7 ? 20 : 1
+    }
+    for i in stride(from: 5, to: inputs.count, by: order) { inputs[i] = 0 }
+    return SecondMoments(of: Matrix(rows: 700, columns: order, values: inputs))
+  }
+
+  private func grid(_ kind: SuperBlock) -> QuantizationGrid {
+    QuantizationGrid(.superBlock(kind), tables: .f32)
+  }
+
+  private func quantizers(
+    _ grid: QuantizationGrid, _ moments: SecondMoments
+  ) throws -> [any RowQuantizer] {
+    func gptq(_ activationOrder: Bool) throws -> GPTQ {
+      GPTQ(
+        grid: grid,
+        try GPTQFeedback(
+          moments: MomentMatrix(moments), damping: 0.01, activationOrder: activationOrder))
+    }
+    return [
+      RoundToNearest(grid: grid), HalfQuadratic(grid: grid), ClipSearch(grid: grid),
+      ClipSearch(grid: grid, importance: moments.importance), try gptq(false), try gptq(true),
+    ]
+  }
+
+  /// The layer error of each row, in double precision.
+  private func errors(_ packed: PackedTensor, _ weights: [Float], _ moments: SecondMoments) -> [Double] {
+    let (order, means) = (Self.order, moments.means)
+    guard let blocks = packed.blocks else { return [] }
+    let kind = blocks.kind
+    var codes = [UInt8](repeating: 0, count: weights.count)
+    var span = codes.mutableSpan
+    let bytes = packed.codes.span
+    unpackCodes(unsafe bytes.bytes, bits: kind.bits, into: &span)
+    return stride(from: 0, to: weights.count, by: order).map { start in
+      let difference = (start..<start + order).map { i in
+        let group = i / kind.groupSize
+        return Double(codes[i]) * Double(blocks.scales[group]) + Double(blocks.biases[group])
+          - Double(weights[i])
+      }
+      var error = 0.0
+      for i in 0..<order {
+        var product = 0.0
+        for j in 0..<order { product += means[i * order + j] * difference[j] }
+        error += difference[i] * product
+      }
+      return error
+    }
+  }
+
+  /// Checks that tables are what their integers and factors make, and all of them storable.
+  private func expectOnGrid(_ packed: PackedTensor) throws {
+    let blocks = try #require(packed.blocks)
+    #expect(packed.scales == blocks.scales && packed.biases == blocks.biases)
+    for step in blocks.scaleSteps {
+      #expect(blocks.kind.scaleSteps.contains(Int(step)) && Float(Int(step)) == step)
+    }
+    for step in blocks.biasSteps where blocks.kind.zeroPoint == nil {
+      #expect(blocks.kind.biasSteps.contains(Int(step)) && Float(Int(step)) == step)
+    }
+    for factor in blocks.factors { #expect(Float(Float16(factor)) == factor) }
+  }
+
+  @Test(arguments: SuperBlock.allCases)
+  func `every quantizer stays on the grid, and refinement lowers each row's error`(
+    kind: SuperBlock
+  ) throws {
+    let (grid, moments) = (grid(kind), moments())
+    let weights = noise("weights", count: 21 * Self.order, size: 0.1)
+    let refinement = Refinement(
+      grid: grid, moments: MomentMatrix(moments), steps: Refinement.Steps(refits: true, sweeps: 2))
+    for base in try quantizers(grid, moments) {
+      let before = try base.quantizeRows(weights, columns: Self.order)
+      try expectOnGrid(before)
+      var after = before
+      refinement.refine(&after, of: weights)
+      try expectOnGrid(after)
+      let (old, new) = (errors(before, weights, moments), errors(after, weights, moments))
+      // The gradient is kept in single precision.
+      for (old, new) in zip(old, new) { #expect(new <= old * (1 + 1e-4)) }
+      #expect(new.reduce(0, +) < old.reduce(0, +))
+      let squares = try #require(after.outputSquares)
+      #expect(abs(squares.error - new.reduce(0, +)) < 1e-4 * squares.norm)
+    }
+  }
+
+  @Test(arguments: SuperBlock.allCases)
+  func `small integers cost little against free tables in the same groups`(kind: SuperBlock) throws {
+    let weights = noise("weights", count: 32 * Self.order, size: 0.1)
+    func error(_ grid: QuantizationGrid) throws -> Double {
+      let packed = try ClipSearch(grid: grid).quantize(rows: 32, columns: Self.order, name: "w") {
+        range, part in
+        for i in part.indices { part[i] = weights[range.lowerBound * Self.order + i] }
+      }
+      return packed.squaredError
+    }
+    let free = QuantizationGrid(bits: kind.bits, groupSize: kind.groupSize, tables: .f32)
+    // Without minima, the levels cannot follow the ends of a group.
+    #expect(try error(grid(kind)) < (kind.zeroPoint == nil ? 1.2 : 1.6) * error(free))
+  }
+
+  @Test func `a refit is the best for its integers and codes`() throws {
+    let (grid, moments) = (grid(.q2K), moments())
+    let weights = noise("weights", count: 3 * Self.order, size: 0.1)
+    var packed = try ClipSearch(grid: grid).quantizeRows(weights, columns: Self.order)
+    Refinement(
+      grid: grid, moments: MomentMatrix(moments), steps: Refinement.Steps(refits: true, sweeps: 0)
+    ).refine(&packed, of: weights)
+    let best = errors(packed, weights, moments)
+    let blocks = try #require(packed.blocks)
+    for index in blocks.factors.indices {
+      for share: Float in [-0.01, 0.01] {
+        var other = blocks
+        other.factors[index] *= 1 + share
+        let moved = PackedTensor(codes: packed.codes, blocks: other)
+        // A row has two blocks of two factors.
+        #expect(errors(moved, weights, moments)[index / 4] > best[index / 4])
+      }
+    }
+  }
+
+  @Test func `rows do not depend on those beside them`() throws {
+    let (grid, moments) = (grid(.q2K), moments())
+    let base = try quantizers(grid, moments)[4]
+    let quantizer = RefinedQuantizer(
+      base,
+      Refinement(
+        grid: grid, moments: MomentMatrix(moments), steps: Refinement.Steps(refits: true, sweeps: 1)))
+    let weights = noise("weights", count: 40 * Self.order, size: 0.1)
+    let whole = try quantizer.quantizeRows(weights, columns: Self.order)
+    let alone = try quantizer.quantizeRows(
+      Array(weights[33 * Self.order..<34 * Self.order]), columns: Self.order)
+    #expect(alone.codes == Array(whole.codes[33 * Self.order / 4..<34 * Self.order / 4]))
+    #expect(alone.scales == Array(whole.scales[33 * 32..<34 * 32]))
+  }
+
+  @Test(arguments: [QuantizeGrid.q2K, .q3K, .q4K])
+  func `a model is quantized, trained layer by layer and as a whole, merged and verified`(
+    grid: QuantizeGrid
+  ) throws {
+    let bench = try Workbench(
+      TinyModel {
+        $0.hiddenSize = 256
+        $0.intermediateSize = 512
+      })
+    let quantize = PassOptions.quantize(
+      QuantizeOptions {
+        $0.method = .gptq
+        $0.grid = grid
+        $0.texts = [Self.text]
+        $0.samples = 4
+        $0.length = 64
+        $0.refit = true
+        $0.sweeps = 1
+        $0.layerEpochs = 1
+      })
+    let calibrate = PassOptions.calibrate(
+      CalibrateOptions {
+        $0.texts = [Self.text]
+        $0.train = [.scale, .bias]
+        $0.samples = 8
+        $0.length = 64
+        $0.updates = 8
+        $0.batch = 4
+        // The unit is a step, of which 4 bits need less.
+        $0.learningRate = grid == .q4K ? 1e-3 : 1e-2
+        $0.validation = 4
+        $0.validateEvery = 2
+      })
+    let unmerged = try bench.run(quantize, calibrate, to: "unmerged.rilq")
+    let before = try #require(unmerged["validation_before"]?["loss"]?.double)
+    let after = try #require(unmerged["validation_after"]?["loss"]?.double)
+    #expect(after < before)
+    let module = "model.layers.0.mlp.up_proj"
+    #expect(unmerged.checkpoint.tensor(named: module + ".block_factors_delta")?.dtype == .f32)
+    let result = try bench.run(
+      .merge(MergeOptions()),
+      .verify(
+        VerifyOptions {
+          $0.text = Self.text
+          $0.against = .unmerged
+          $0.window = 64
+          $0.maxTokens = 256
+          // Merging rounds d and dmin to half precision.
+          $0.maxKL = 1e-3
+          $0.maxMeanKL = 1e-4
+          $0.maxLogitDifference = 0.1
+        }), on: unmerged.checkpoint, to: "merged.rilq")
+    #expect(result["passed"] == .bool(true))
+    let kind = try #require(grid.superBlock)
+    #expect(result.checkpoint.contents.quantization.values.allSatisfy { $0 == .superBlock(kind) })
+    #expect(result.checkpoint.contents.bitsPerWeight == kind.bitsPerWeight)
+    #expect(result.checkpoint.tensor(named: module + ".block_factors_delta") == nil)
+  }
+
+  @Test func `rows that are no whole blocks are refused with what would fit`() throws {
+    let bench = try Workbench()
+    let error = try #require(throws: PassError.self) {
+      try bench.run(.quantize(QuantizeOptions { $0.grid = .q2K }))
+    }
+    guard case .divisibility(_, let columns, 256, "q2_k", let fitting) = error else {
+      Issue.record("\(error)")
+      return
+    }
+    #expect(columns % 256 != 0 && fitting.allSatisfy { columns % $0 == 0 })
+    #expect(error.description.contains("256, the block of q2_k"))
+  }
+
+  @Test(arguments: ["bits: 3", "group_size: 32", "tables: f16"])
+  func `a grid of super-blocks has its own bits, groups and tables`(key: String) {
+    #expect(throws: PassError.self) { try parse(recipeText(passes: "quantize: {grid: q2_k, \(key)}")) }
+  }
+
+  @Test func `an override gives some modules another grid`() throws {
+    let bench = try Workbench(
+      TinyModel {
+        $0.hiddenSize = 256
+        $0.intermediateSize = 512
+      })
+    let recipe = try parse(
+      recipeText(
+        passes:
+          "quantize: {grid: q2_k, overrides: [{targets: [v_proj], grid: q4_k}, {targets: [o_proj], bits: 4}]}"
+      ))
+    #expect(try parse(recipe.resolvedYAML()) == recipe)
+    let quantization = try bench.run(recipe.passes[0]).checkpoint.contents.quantization
+    let layer = "model.layers.0.self_attn."
+    #expect(quantization[layer + "q_proj"] == .superBlock(.q2K))
+    #expect(quantization[layer + "v_proj"] == .superBlock(.q4K))
+    #expect(quantization[layer + "o_proj"] == .affine(bits: 4, groupSize: 64))
+  }
+
+  @Test func `a container and a folder hold the same super-blocks`() throws {
+    let bench = try Workbench(
+      TinyModel {
+        $0.hiddenSize = 256
+        $0.intermediateSize = 512
+      })
+    let container = try bench.run(.quantize(QuantizeOptions { $0.grid = .q3K })).checkpoint
+    let folder = try bench.run(on: container, to: "folder").checkpoint
+    #expect(folder.contents.quantization == container.contents.quantization)
+    let module = "model.layers.1.mlp.down_proj"
+    let blocks = try #require(try container.quantizedWeight(of: module)?.blocks)
+    #expect(try folder.quantizedWeight(of: module)?.blocks == blocks)
+    let text = try String(decoding: bench.folder.read("folder/config.json"), as: UTF8.self)
+    #expect(text.contains("q3_k"))
+  }
+
+  @Test func `a pooled adapter, which would need free biases, is refused`() throws {
+    let bench = try Workbench(
+      TinyModel {
+        $0.hiddenSize = 256
+        $0.intermediateSize = 512
+      })
+    let quantized = try bench.run(.quantize(QuantizeOptions { $0.grid = .q2K }), to: "q.rilq").checkpoint
+    let error = try #require(throws: PassError.self) {
+      try bench.run(.attach(AttachOptions { $0.kind = .pooled }), on: quantized)
+    }
+    #expect(error.description.contains("q2_k"))
+  }
+}
