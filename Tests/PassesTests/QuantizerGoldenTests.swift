@@ -174,7 +174,8 @@ import Testing
     for i in values.indices { difference.values[i] -= quantized.values[i] }
     var cross = CrossMoments(rows: Self.columns, columns: Self.columns)
     cross.add(difference, 0..<Self.columns, quantized)
-    let correction = try ErrorPropagation.correction(cross.means, moments, share: 0.75, damping: 0.01)
+    let correction = try ErrorPropagation.correction(
+      cross.means, MomentMatrix(moments), share: 0.75, damping: 0.01)
     let corrected = weights.indices.map { i in
       (0..<Self.columns).reduce(Float(0)) { sum, k in
         sum + weights[i / Self.columns * Self.columns + k] * correction[k * Self.columns + i % Self.columns]
@@ -182,7 +183,8 @@ import Testing
     }
     #expect(largestDifference(corrected, try floats("propagation.weights")) < 1e-6)
     #expect(largestDifference(corrected, weights) > 1e-3)
-    let none = try ErrorPropagation.correction(cross.means, moments, share: 0, damping: 0.01)
+    let none = try ErrorPropagation.correction(
+      cross.means, MomentMatrix(moments), share: 0, damping: 0.01)
     let identity = none.indices.map { Float($0 % (Self.columns + 1) == 0 ? 1 : 0) }
     #expect(none == identity)
   }

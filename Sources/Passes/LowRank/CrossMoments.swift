@@ -32,6 +32,14 @@ package struct CrossMoments: Sendable {
     }
   }
 
+  /// Gives up the sums for the means, `[rows, columns]`.
+  package consuming func takeMeans() -> DoubleMatrix {
+    let factor = 1 / Double(max(count, 1))
+    var values = sums.values.mutableSpan
+    for i in values.indices { values[i] *= factor }
+    return sums
+  }
+
   /// The means, `[rows, columns]`.
   package var means: DoubleMatrix { sums.scaled(by: 1 / Double(max(count, 1))) }
 }
