@@ -211,7 +211,7 @@ struct LayerwiseQuantization {
   ) {
     guard training == nil else { return }
     if !compared.isEmpty {
-      error.add(of: quantized, to: original, inputs: compared)
+      error.add(of: quantized, to: original, inputs: compared, operands: options.products)
     } else if let squares = packed.outputSquares, input.correction == nil {
       error.add(squares)
     } else {
