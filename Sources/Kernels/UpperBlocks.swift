@@ -43,6 +43,8 @@ extension Range<Int> {
 extension UpperBlocks<Double> {
   private static var tileRows: Int { 128 }
   private static var tileColumns: Int { 256 }
+  /// The number of rows that are divided together.
+  private static var dividedRows: Int { 64 }
 
   /// Takes the elements of a symmetric matrix.
   ///
@@ -147,6 +149,81 @@ extension UpperBlocks<Double> {
     return true
   }
 
+  /// Multiplies a matrix from the right by the inverse of the factored one, `(Uᵀ · U)⁻¹`.
+  ///
+  /// The inverse is not formed: each row of the matrix is solved for, first with U, then with Uᵀ. Works on all
+  /// threads; the order of the sums depends only on the shape.
+  ///
+  /// - Parameter matrix: `[rows, order]`; becomes `matrix · (Uᵀ · U)⁻¹`.
+  /// - Precondition: `factor` has succeeded.
+  package func divide(_ matrix: inout DoubleMatrix) {
+    precondition(matrix.columnCount == order, "\(matrix.columnCount) columns, order \(order)")
+    let inverses = blocks.indices.map { inverseOfLower(ofBlock: $0) }
+    var whole = matrix.mutableView
+    parallelRows(of: &whole, rowsPerChunk: Self.dividedRows) { _, part in
+      // With C the matrix: Y · U = C from the left to the right, then X · Uᵀ = Y from the right to the left.
+      for block in blocks.indices { divideByFactor(&part, block, inverses[block]) }
+      for block in blocks.indices.reversed() { divideByTranspose(&part, block, inverses[block]) }
+    }
+  }
+
+  /// Replaces the columns of a block by those of Y, and subtracts their products from the columns after them.
+  ///
+  /// - Parameters:
+  ///   - rows: Some rows; Y in the columns before the block.
+  ///   - block: The block.
+  ///   - inverse: The inverse of the transposed diagonal part of the block.
+  private func divideByFactor(
+    _ rows: inout MutableMatrixView<Double>, _ block: Int, _ inverse: DoubleMatrix
+  ) {
+    let (columns, rowCount, elements) = (self.rows(ofBlock: block), rows.rowCount, blocks[block])
+    let right = MatrixView(elements.span, layout(ofBlock: block))[
+      columns: columns.count..<width(ofBlock: block)]
+    ScratchPool.shared.withDoubles(rowCount * columns.count) { scratch in
+      var divided = MutableMatrixView(&scratch, rows: rowCount, columns: columns.count)
+      multiply(rows.view[columns: columns], inverse.view.transposed, into: &divided)
+      var rest = rows[columns: columns.upperBound..<order]
+      multiply(divided.view, right, scale: -1, into: &rest, adding: true)
+      var target = rows[columns: columns]
+      target.copy(divided.view)
+    }
+  }
+
+  /// Replaces the columns of a block of Y by those of X.
+  ///
+  /// - Parameters:
+  ///   - rows: Some rows; X in the columns after the block, Y in the others.
+  ///   - block: The block.
+  ///   - inverse: The inverse of the transposed diagonal part of the block.
+  private func divideByTranspose(
+    _ rows: inout MutableMatrixView<Double>, _ block: Int, _ inverse: DoubleMatrix
+  ) {
+    let (columns, rowCount, elements) = (self.rows(ofBlock: block), rows.rowCount, blocks[block])
+    let right = MatrixView(elements.span, layout(ofBlock: block))[
+      columns: columns.count..<width(ofBlock: block)]
+    ScratchPool.shared.withDoubles(rowCount * columns.count) { scratch in
+      var left = MutableMatrixView(&scratch, rows: rowCount, columns: columns.count)
+      left.copy(rows.view[columns: columns])
+      multiply(
+        rows.view[columns: columns.upperBound..<order], right.transposed, scale: -1, into: &left,
+        adding: true)
+      var divided = rows[columns: columns]
+      multiply(left.view, inverse.view, into: &divided)
+    }
+  }
+
+  /// The inverse of a block's transposed diagonal part, lower triangular.
+  private func inverseOfLower(ofBlock block: Int) -> DoubleMatrix {
+    let layout = layout(ofBlock: block)
+    let (count, width) = (layout.rowCount, layout.columnCount)
+    var lower = DoubleMatrix(rows: count, columns: count)
+    for i in 0..<count {
+      for j in 0...i { lower.values[i * count + j] = blocks[block][j * width + i] }
+    }
+    LAPACK.invertLower(&lower.values, order: count)
+    return lower
+  }
+
   /// Gives up the matrix for its rows divided by their diagonal elements, in single precision; zeros are
   /// below the diagonal.
   package consuming func unitRows() -> UpperBlocks<Float> {
@@ -166,5 +243,16 @@ extension UpperBlocks<Double> {
       units.append(rows)
     }
     return UpperBlocks<Float>(order: order, blocks: units)
+  }
+}
+
+extension MutableMatrixView<Double> {
+  /// Takes the elements of a matrix of the same shape.
+  fileprivate mutating func copy(_ matrix: MatrixView<Double>) {
+    for i in 0..<rowCount {
+      let source = matrix.row(i)
+      var target = row(i)
+      for j in target.indices { target[j] = source[j] }
+    }
   }
 }

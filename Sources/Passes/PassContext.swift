@@ -55,6 +55,9 @@ public struct PassContext {
   /// The file that gets one line per calibration update; nil for none.
   package let logPath: String?
 
+  /// The windows that later passes request from the same original model.
+  package let laterWindows: [WindowSource]
+
   /// The checkpoint that later passes compare with: the teacher.
   public var original: Checkpoint { state.original }
 

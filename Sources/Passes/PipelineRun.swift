@@ -112,13 +112,13 @@ struct PipelineRun {
 
   /// Runs a pass that writes nothing.
   private func measure(_ number: Int, _ index: Int) throws -> Written {
-    var run = try plans[number].begin(state.current, context(journal.state(of: index)))
+    var run = try plans[number].begin(state.current, context(of: number, journal.state(of: index)))
     return (nil, 0, try run.finish())
   }
 
   /// Runs one pass into a file of the workspace.
   private mutating func write(_ number: Int, isLast: Bool, _ index: Int) throws -> Written {
-    if let refined = try plans[number].refine?(state.current, context()) {
+    if let refined = try plans[number].refine?(state.current, context(of: number)) {
       plans[number] = refined
       try plans.plan(from: number + 1, state.current.replacing(contents: refined.contents))
     }
@@ -129,7 +129,7 @@ struct PipelineRun {
       ? try makeOutputWriter(plan.contents, path: path)
       : try ContainerWriter(plan.contents, path: path, options: ContainerOptions(compression: .none))
     let source = try plan.source(state.current)
-    let run = try plan.begin(source, context(journal.state(of: index)))
+    let run = try plan.begin(source, context(of: number, journal.state(of: index)))
     let report = try PlanWriter(plan: plan, input: source).write(into: writer, run)
     let byteCount = try finish(writer, plan.contents, recordsOrigin: isLast)
     let name = isLast ? Self.outputName : "step-\(index).rilq"
@@ -138,11 +138,12 @@ struct PipelineRun {
   }
 
   /// Returns the context of a pass; `resumption` is the file where it can save its state.
-  private func context(_ resumption: PassState? = nil) -> PassContext {
+  private func context(of number: Int, _ resumption: PassState? = nil) -> PassContext {
     PassContext(
       state: state, access: options.access, memoryLimit: options.memoryLimit, mayReplace: options.force,
       progress: progress, work: WorkFiles(path: workspace.path, keep: journal.keep),
-      resumption: resumption, logPath: options.logPath)
+      resumption: resumption, logPath: options.logPath,
+      laterWindows: plans.steps[(number + 1)...].requestedWindows)
   }
 
   private func finish(

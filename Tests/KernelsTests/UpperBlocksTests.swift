@@ -34,6 +34,36 @@ import Testing
     }
   }
 
+  /// Orders around a block of 256, rows around a chunk of 64.
+  @Test(arguments: [(1, 1), (255, 3), (256, 64), (257, 65), (520, 130)])
+  func `a divided matrix times the factored one is the matrix`(order: Int, rowCount: Int) throws {
+    let factor = try #require(factor(order) { i, j in self.element(i, j) })
+    let matrix = (0..<rowCount * order).map { Double(($0 * 37) % 101) / 50 - 1 }
+    var divided = DoubleMatrix(rows: rowCount, columns: order, values: matrix)
+    factor.divide(&divided)
+    for i in stride(from: 0, to: rowCount, by: 11) {
+      for j in stride(from: 0, to: order, by: 7) {
+        let sum = (0..<order).reduce(0.0) { $0 + divided.values[i * order + $1] * element($1, j) }
+        // Elements are below 9 and 1, the eigenvalues of the matrix above 1/2.
+        #expect(abs(sum - matrix[i * order + j]) < 1e-12)
+      }
+    }
+  }
+
+  @Test(arguments: [1, 2, 5])
+  func `a divided matrix does not depend on the number of threads`(threads: Int) throws {
+    let factor = try #require(factor(520) { i, j in self.element(i, j) })
+    let divided = [1, threads].map { count in
+      ThreadLimit.with(count) {
+        var matrix = DoubleMatrix(
+          rows: 150, columns: 520, values: (0..<150 * 520).map { Double($0 % 17) - 8 })
+        factor.divide(&matrix)
+        return matrix
+      }
+    }
+    #expect(divided[0] == divided[1])
+  }
+
   @Test func `unit rows are rows divided by their diagonal`() throws {
     let factor = try #require(factor(300) { i, j in self.element(i, j) })
     let units = factor.unitRows()

@@ -146,6 +146,28 @@ import Testing
     #expect(other[0] != expected[0])
   }
 
+  @Test func `sequences of several seeds and lengths are those that are sampled alone`() throws {
+    let model = try fixture()
+    let sequences = [(1, 0, 24), (1, 3, 9), (2, 0, 17), (1, 1, 2)].map { seed, stream, length in
+      SampledSequence(SamplingOptions(seed: seed), stream: stream, length: length)
+    }
+    let alone = try sequences.map { sequence in
+      try model.samples([sequence], shape(length: sequence.length, .goesOn))[0]
+    }
+    #expect(alone.map(\.count) == [24, 9, 17, 2])
+    for atOnce in [nil, 1, 3] {
+      #expect(try model.samples(sequences, shape(length: 24, .goesOn), atOnce: atOnce) == alone)
+    }
+  }
+
+  @Test func `a shorter sample is the beginning of a longer one`() throws {
+    let model = try fixture()
+    let samples = try [64, 33].map { length in
+      try model.samples(3, shape(length: length, .goesOn), sampling: SamplingOptions(seed: 4))
+    }
+    #expect(samples[0].map { Array($0.prefix(33)) } == samples[1])
+  }
+
   @Test func `a sample ends with its text, or another text begins in it`() throws {
     let model = try fixture()
     // Tokens that come often enough to end texts here.

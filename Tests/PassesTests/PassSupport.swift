@@ -32,14 +32,15 @@ struct Workbench {
   @discardableResult
   func run(
     _ passes: PassOptions..., on checkpoint: Checkpoint? = nil, to name: String = "out.rilq",
-    force: Bool = false, log: String? = nil, memoryLimit: Int? = nil
+    force: Bool = false, log: String? = nil, memoryLimit: Int? = nil,
+    progress: @escaping ProgressHandler = { _ in }
   ) throws -> PassResult {
     let path = folder.path(name)
     let recipe = Recipe(
       input: PathOption((checkpoint ?? input).path), output: PathOption(path), passes: passes)
     let options = Pipeline.Options(
       force: force, version: "0.0.0", logPath: log.map(folder.path), memoryLimit: memoryLimit)
-    let report = try Pipeline(recipe, options).run()
+    let report = try Pipeline(recipe, options).run(progress: progress)
     return PassResult(checkpoint: try Checkpoint.open(path: path), reports: report.passes.map(\.report.json))
   }
 }

@@ -55,6 +55,24 @@ import Testing
     }
   }
 
+  @Test func `moments of rounded inputs are those of the rounded values`() throws {
+    let inputs = try floats("inputs")
+    let x = Matrix(rows: inputs.count / Self.columns, columns: Self.columns, values: inputs)
+    let bytes = narrowed(inputs, to: .bf16)
+    let rounded = Matrix(
+      rows: x.rowCount, columns: x.columnCount, values: unsafe widened(bytes.span.bytes, from: .bf16))
+    var (own, ofRounded) = (SecondMoments(order: Self.columns), SecondMoments(order: Self.columns))
+    var cross = CrossMoments(rows: Self.columns, columns: Self.columns)
+    own.add(x, operands: .bf16)
+    ofRounded.add(ProductOperands.bf16.onThisProcessor == .bf16 ? rounded : x)
+    cross.add(x, 0..<Self.columns, x, operands: .bf16)
+    // Sums in f32 in another order.
+    let size = ofRounded.means.max() ?? 0
+    for (a, b) in zip(own.means, ofRounded.means) { #expect(abs(a - b) <= 1e-6 * size) }
+    for (a, b) in zip(cross.means.values, own.means) { #expect(abs(a - b) <= 1e-6 * size) }
+    #expect((own.means == SecondMoments(of: x).means) == (ProductOperands.bf16.onThisProcessor == .f32))
+  }
+
   @Test func `the clip search finds the scales and biases of the plain double loop`() throws {
     let search = ClipSearch(grid: grid, importance: try moments(tokensAWindow: 160).importance)
     let packed = try search.quantizeRows(try floats("weights"), columns: Self.columns)
@@ -174,7 +192,8 @@ import Testing
     for i in values.indices { difference.values[i] -= quantized.values[i] }
     var cross = CrossMoments(rows: Self.columns, columns: Self.columns)
     cross.add(difference, 0..<Self.columns, quantized)
-    let correction = try ErrorPropagation.correction(cross.means, moments, share: 0.75, damping: 0.01)
+    let correction = try ErrorPropagation.correction(
+      cross.means, MomentMatrix(moments), share: 0.75, damping: 0.01)
     let corrected = weights.indices.map { i in
       (0..<Self.columns).reduce(Float(0)) { sum, k in
         sum + weights[i / Self.columns * Self.columns + k] * correction[k * Self.columns + i % Self.columns]
@@ -182,7 +201,8 @@ import Testing
     }
     #expect(largestDifference(corrected, try floats("propagation.weights")) < 1e-6)
     #expect(largestDifference(corrected, weights) > 1e-3)
-    let none = try ErrorPropagation.correction(cross.means, moments, share: 0, damping: 0.01)
+    let none = try ErrorPropagation.correction(
+      cross.means, MomentMatrix(moments), share: 0, damping: 0.01)
     let identity = none.indices.map { Float($0 % (Self.columns + 1) == 0 ? 1 : 0) }
     #expect(none == identity)
   }

@@ -1,13 +1,17 @@
 import Checkpoints
+import Models
 import Passes
 import TestSupport
 
 /// The windows of a source, from the fixture's model.
 func fixtureWindows(
-  _ source: WindowSource, in folder: TemporaryFolder, input: Checkpoint? = nil
+  _ source: WindowSource, in folder: TemporaryFolder, input: Checkpoint? = nil, later: [WindowSource] = [],
+  progress: @escaping ProgressHandler = { _ in }
 ) throws -> CalibrationWindows {
   let model = try input ?? Checkpoint.open(path: Fixtures.path("tiny-llama"))
-  return try CalibrationWindows(source, input: model, original: model, work: WorkFiles(path: folder.path))
+  return try CalibrationWindows(
+    source, input: model, original: model, work: WorkFiles(path: folder.path), later: later,
+    progress: progress)
 }
 
 /// The message of the error that making the windows of a file gives, without the folder.

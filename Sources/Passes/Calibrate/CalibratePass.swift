@@ -5,7 +5,7 @@ import Models
 /// Trains adapters, biases and scales of a quantized model so that its output matches the original's.
 ///
 /// Source: RILQ, arXiv:2412.01129: model loss plus ground-truth loss over all layers at once.
-public struct CalibratePass: Pass {
+public struct CalibratePass: Pass, WindowRequestingPass {
   /// The name in recipes.
   public static let name = "calibrate"
   /// The summary for help.
@@ -111,6 +111,9 @@ public struct CalibratePass: Pass {
   private static func codeMemory(_ sizes: ModelSizes) -> MemoryEstimate {
     4 * 4 * sizes.layers * sizes.layerWeights
   }
+
+  /// None from the run's original model if another one is the teacher.
+  var requestedWindows: WindowSource? { options.teacher == nil ? options.windowSource : nil }
 
   /// Reads the texts once to check that they are long enough.
   public func checkTexts(for input: Checkpoint, _ access: FileAccess) throws {

@@ -34,7 +34,7 @@ struct CalibrationRun {
     try student.requireOriginal(model)
     windows = try CalibrationWindows(
       options.windowSource, input: input, original: original, work: context.work,
-      progress: context.progress)
+      later: context.laterWindows, progress: context.progress)
     try student.requireTokens(windows.tokens, from: Tokenizer.path(in: input))
     try model.requireTokens(windows.tokens, from: Tokenizer.path(in: input))
     let comparison = Self.comparison(options, original: model)

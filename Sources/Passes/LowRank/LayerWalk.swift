@@ -103,7 +103,8 @@ struct LayerWalk {
 
   /// Returns the moments of the next linears' input.
   ///
-  /// The other model's input of an expert is that of the tokens which this model sends there.
+  /// The other model's input of an expert is that of the tokens which this model sends there. Inputs are
+  /// rounded as for their products with weights.
   ///
   /// - Parameters:
   ///   - name: The name for errors.
@@ -119,11 +120,11 @@ struct LayerWalk {
     for index in windows.indices {
       let x = input(ofWindow: index)
       guard x.rowCount > 0 else { continue }
-      own.add(x)
+      own.add(x, operands: model.operands)
       guard var y = other?.input(ofWindow: index, tokens: tokens(ofWindow: index)) else { continue }
       var span = y.values.mutableSpan
       addScaled(x.values.span, scale: -1, to: &span)
-      difference?.add(y, 0..<order, x)
+      difference?.add(y, 0..<order, x, operands: model.operands)
     }
     guard own.isFinite else { throw ModelError.notFinite("the input of '\(name)'") }
     return (own, difference)

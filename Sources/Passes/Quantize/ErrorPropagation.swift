@@ -19,7 +19,7 @@ package struct ErrorPropagation {
     self.damping = damping
   }
 
-  /// Returns the matrix that multiplies the weights that read one input, `[in, in]`.
+  /// Returns the matrix that multiplies the weights that read one input.
   ///
   /// - Parameters:
   ///   - difference: `E[(x - xq) · xqᵀ]`.
@@ -27,9 +27,9 @@ package struct ErrorPropagation {
   /// - Returns: The result of the function below.
   /// - Throws: `FactorizationError` when the moments are not finite.
   func correction(
-    _ difference: CrossMoments, _ moments: SecondMoments
+    _ difference: consuming CrossMoments, _ moments: MomentMatrix
   ) throws(FactorizationError) -> [Float] {
-    try Self.correction(difference.means, moments, share: share, damping: damping)
+    try Self.correction(difference.takeMeans(), moments, share: share, damping: damping)
   }
 
   /// Computes `I + share · E[(x - xq) · xqᵀ] · (E[xq · xqᵀ] + λI)⁻¹`.
@@ -42,17 +42,20 @@ package struct ErrorPropagation {
   /// - Returns: `[order, order]`.
   /// - Throws: `FactorizationError` when the moments are not finite.
   package static func correction(
-    _ cross: DoubleMatrix, _ moments: SecondMoments, share: Double, damping: Double
+    _ cross: consuming DoubleMatrix, _ moments: MomentMatrix, share: Double, damping: Double
   ) throws(FactorizationError) -> [Float] {
     let order = moments.order
-    var matrix = moments.means
-    let factor = DoubleMatrix(
-      rows: order, columns: order,
-      values: try dampedInverseFactor(of: &matrix, order: order, damping: damping).factor)
-    // (H + λI)⁻¹ = Uᵀ · U.
-    let product = cross.times(factor, .transposedRight).times(factor)
-    return product.values.enumerated().map { index, value in
-      Float((index % (order + 1) == 0 ? 1 : 0) + share * value)
+    var quotient = cross
+    _ = try moments.factored(damping: damping) { $0.divide(&quotient) }
+    var correction = [Float](repeating: 0, count: order * order)
+    var rows = correction.mutableSpan
+    parallelRows(of: &rows, columnCount: order, rowsPerChunk: 64) { [quotient] range, part in
+      for (i, row) in range.enumerated() {
+        for j in 0..<order {
+          part[i * order + j] = Float((j == row ? 1 : 0) + share * quotient.values[row * order + j])
+        }
+      }
     }
+    return correction
   }
 }

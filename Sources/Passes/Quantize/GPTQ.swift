@@ -66,41 +66,6 @@ package struct GPTQFeedback: Sendable {
       (activationOrder
         ? (0..<count).sorted { (squares[$0], $1) > (squares[$1], $0) } : Array(0..<count)).reversed())
     self.order = order
-    // Inputs that are always zero do not affect the result; a 1 keeps the matrix positive definite.
-    let diagonal = squares.map { $0 == 0 ? 1 : Double($0) }
-    guard diagonal.allSatisfy(\.isFinite) else { throw .notFinite }
-    let mean = diagonal.reduce(0, +) / Double(count)
-    let steps = DampedCholesky(first: damping, unit: mean, growth: 2)
-    let result = try steps.factor(order: count, largest: diagonal.max() ?? 0) { added in
-      var matrix = UpperBlocks<Double>(order: count) { row, first, elements in
-        let column = order[row]
-        let source = moments.view.row(column)
-        for k in elements.indices { elements[k] = Double(source[order[first + k]]) }
-        elements[row - first] = diagonal[column] + added
-      }
-      return matrix.factor() ? matrix.unitRows() : nil
-    }
-    (shares, self.damping) = (result.factor, result.added)
+    (shares, self.damping) = try moments.factored(damping: damping, columns: order) { $0.unitRows() }
   }
-}
-
-/// Computes the upper triangular U with `Uᵀ · U = (H + λI)⁻¹`; λ is a share of H's mean diagonal, doubled
-/// until the factorization succeeds.
-///
-/// - Parameters:
-///   - matrix: H, `[order, order]`, symmetric; becomes `H + λI`, with a 1 where its diagonal is zero.
-///   - order: At least 1.
-///   - first: The first share to try, above 0.
-/// - Returns: U and the share used.
-/// - Throws: `FactorizationError` when H is not finite.
-func dampedInverseFactor(
-  of matrix: inout [Double], order: Int, damping first: Double
-) throws(FactorizationError) -> (factor: [Double], damping: Double) {
-  // Inputs that are always zero do not affect the result; a 1 keeps the matrix positive definite.
-  for i in 0..<order where matrix[i * order + i] == 0 { matrix[i * order + i] = 1 }
-  let mean = (0..<order).reduce(0) { $0 + matrix[$1 * order + $1] } / Double(order)
-  let (factor, damping) = try DampedCholesky(first: first, unit: mean, growth: 2).factor(
-    &matrix, order: order
-  ) { inverseFactor(of: $0, order: $1) }
-  return (factor, damping)
 }

@@ -164,23 +164,23 @@ struct LayerwiseQuantization {
   private mutating func statistics(of name: String) throws -> InputStatistics {
     let (sums, difference) = try walk.moments(
       named: name, beside: propagation == nil ? nil : originalWalk)
-    let isScarce =
-      walk.isBeforeExpert && Double(sums.count) < Self.leastTokensPerFeature * Double(sums.order)
-    let correction =
-      isScarce
-      ? nil : try namingModule(name) { try difference.flatMap { try propagation?.correction($0, sums) } }
-    return try statistics(of: name, sums, isScarce: isScarce, correction)
+    return try statistics(of: name, sums, difference)
   }
 
   private mutating func statistics(
-    of name: String, _ sums: consuming SecondMoments, isScarce: Bool, _ correction: [Float]?
+    of name: String, _ sums: consuming SecondMoments, _ difference: consuming CrossMoments?
   ) throws -> InputStatistics {
-    let importance = isScarce ? [Float](repeating: 1, count: sums.order) : sums.importance
     let tokenCount = sums.count
+    let isScarce =
+      walk.isBeforeExpert && Double(tokenCount) < Self.leastTokensPerFeature * Double(sums.order)
+    let importance = isScarce ? [Float](repeating: 1, count: sums.order) : sums.importance
     let moments = MomentMatrix(sums)
+    var correction: [Float]?
     var feedback: GPTQFeedback?
-    if options.method == .gptq, !isScarce {
+    if !isScarce {
       try namingModule(name) {
+        correction = try difference.take().flatMap { try propagation?.correction($0, moments) }
+        guard options.method == .gptq else { return }
         let made = try GPTQFeedback(
           moments: moments, damping: options.damping, activationOrder: options.activationOrder)
         damping = max(damping, made.damping)
@@ -211,7 +211,7 @@ struct LayerwiseQuantization {
   ) {
     guard training == nil else { return }
     if !compared.isEmpty {
-      error.add(of: quantized, to: original, inputs: compared)
+      error.add(of: quantized, to: original, inputs: compared, operands: options.products)
     } else if let squares = packed.outputSquares, input.correction == nil {
       error.add(squares)
     } else {

@@ -63,8 +63,11 @@ package struct OutputError: Sendable {
   ///   - quantized: `[out, in]`.
   ///   - original: `[out, in]`.
   ///   - inputs: The inputs of some windows.
-  package mutating func add(of quantized: Weight, to original: Weight, inputs: [Inputs]) {
-    let (changed, own) = (LinearGroup(quantized), LinearGroup(original))
+  ///   - operands: The type that inputs and weights may be rounded to.
+  package mutating func add(
+    of quantized: Weight, to original: Weight, inputs: [Inputs], operands: ProductOperands = .f32
+  ) {
+    let (changed, own) = (LinearGroup(quantized, operands), LinearGroup(original, operands))
     for window in inputs {
       var difference = changed(window.quantized).values
       let expected = own(window.original).values
@@ -78,7 +81,10 @@ package struct OutputError: Sendable {
 
 extension LinearGroup {
   /// Wraps one weight without a name.
-  fileprivate init(_ weight: Weight) { self.init([Linear(name: "", weight: weight)]) }
+  fileprivate init(_ weight: Weight, _ operands: ProductOperands) {
+    self.init([Linear(name: "", weight: weight)])
+    self.operands = operands
+  }
 }
 
 /// Computes the trace of `x · S · xᵀ` for the moments S, from their upper triangle.

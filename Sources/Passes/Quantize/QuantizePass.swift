@@ -4,7 +4,7 @@ import Models
 
 /// Replaces the weights of linears by packed codes with tables in parallel: tensor by tensor, or layer by
 /// layer if there are windows.
-public struct QuantizePass: Pass {
+public struct QuantizePass: Pass, WindowRequestingPass {
   /// The name in recipes.
   public static let name = "quantize"
   /// The summary for help.
@@ -101,9 +101,9 @@ public struct QuantizePass: Pass {
       (hasOriginal ? 2 : 1) * (sizes.hidden + sizes.queries)
       + (options.bitsPerWeight == nil ? 0 : sizes.hidden)
     // Of the widest input's moments exist at once: the triangle of doubles that is summed or factored, the
-    // whole in floats, and a part of the factor in floats. Propagation takes seven square matrices of
-    // doubles.
-    let bytesPerMoment: MemoryEstimate = hasOriginal ? 7 * 8 : 10
+    // whole in floats, and a part of the factor in floats. Propagation adds the cross moments in doubles,
+    // and the correction in floats.
+    let bytesPerMoment: MemoryEstimate = options.propagation > 0 ? 22 : 10
     let moments = bytesPerMoment * sizes.order * sizes.order
     // Training a layer also takes the stream before it, and its weights with gradients and moments.
     let trained = options.layerEpochs > 0 ? 4 * tokens * sizes.hidden + 4 * 8 * sizes.layerWeights : 0
@@ -143,11 +143,13 @@ public struct QuantizePass: Pass {
       bits: widths[stated.module] ?? BitAllocation.widths[0], groupSize: stated.parameters.groupSize)
   }
 
+  var requestedWindows: WindowSource? { options.hasWindows ? options.windowSource : nil }
+
   /// Returns the windows that run through the model.
   func windows(for input: Checkpoint, _ context: PassContext) throws -> [[Int32]] {
     try CalibrationWindows(
       options.windowSource, input: input, original: context.original, work: context.work,
-      progress: context.progress
+      later: context.laterWindows, progress: context.progress
     ).tokens
   }
 

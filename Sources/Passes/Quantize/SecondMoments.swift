@@ -1,7 +1,7 @@
 package import Kernels
 
-/// The second moments of a linear's input, `E[x · xᵀ]`: products per window in f32, summed in double
-/// precision.
+/// The second moments of a linear's input, `E[x · xᵀ]`: products per window summed in f32, their
+/// sums in double precision.
 package struct SecondMoments: Sendable {
   private static let tileSize = 192
   /// The number of input features.
@@ -31,8 +31,10 @@ package struct SecondMoments: Sendable {
 
   /// Adds the tokens of a window.
   ///
-  /// - Parameter x: `[tokens, order]`.
-  package mutating func add(_ x: Matrix) {
+  /// - Parameters:
+  ///   - x: `[tokens, order]`.
+  ///   - operands: The type that x may be rounded to.
+  package mutating func add(_ x: Matrix, operands: ProductOperands = .f32) {
     precondition(x.columnCount == order, "\(x.columnCount) features, order \(order)")
     count += x.rowCount
     var tiles = tiles.mutableSpan
@@ -40,7 +42,8 @@ package struct SecondMoments: Sendable {
       let (rows, columns) = (tile.rows, tile.columns)
       var sums = tile.sums.mutableSpan
       ScratchPool.shared.withMatrix(rows: rows.count, columns: columns.count) { product in
-        multiply(x.view[columns: rows].transposed, x.view[columns: columns], into: &product)
+        multiply(
+          x.view[columns: rows].transposed, x.view[columns: columns], into: &product, operands: operands)
         let products = product.view
         for i in 0..<rows.count {
           let row = products.row(i)

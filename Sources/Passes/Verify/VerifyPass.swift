@@ -3,7 +3,7 @@ import Models
 
 /// Compares the checkpoint with the original, the state before the last merge, or another one; writes
 /// nothing.
-public struct VerifyPass: Pass {
+public struct VerifyPass: Pass, WindowRequestingPass {
   /// The name in recipes.
   public static let name = "verify"
   /// The summary for help.
@@ -34,6 +34,8 @@ public struct VerifyPass: Pass {
       tokenizer: try Tokenizer(of: reference))
   }
 
+  var requestedWindows: WindowSource? { options.sampledSource }
+
   /// Creates a plan without changes.
   public func plan(_ input: Checkpoint) throws -> PassPlan {
     PassPlan(unchanged: input) { [options] input, context in
@@ -62,9 +64,10 @@ private struct VerifyRun: PassRun {
     case .input, nil: reference = context.state.input
     case .path(let path): reference = try Checkpoint.open(path: path.resolved, access: context.access)
     }
+    let sampled = SampledWindows(
+      of: context.original, context.work, later: context.laterWindows, progress: context.progress)
     verification = try Verification(
-      reference: reference, candidate: candidate, options, original: context.original,
-      progress: context.progress)
+      reference: reference, candidate: candidate, options, sampled, progress: context.progress)
     verification.against = (options.against ?? .input).word
   }
 

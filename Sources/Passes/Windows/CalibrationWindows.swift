@@ -27,19 +27,19 @@ package struct CalibrationWindows: Sendable {
   ///   - input: The checkpoint whose tokenizer is used.
   ///   - original: The model that generates windows, with the same tokens.
   ///   - work: The folder where generated windows are kept.
+  ///   - later: The windows that later passes request.
   ///   - progress: Called as windows are generated.
   /// - Throws: `ModelError.textTooShort` when a text has fewer windows than its share; errors of reading and
   ///   generating them.
   package init(
     _ source: WindowSource, input: Checkpoint, original: Checkpoint, work: WorkFiles,
-    progress: @escaping ProgressHandler = { _ in }
+    later: [WindowSource] = [], progress: @escaping ProgressHandler = { _ in }
   ) throws {
     let texts = try Self.fromTexts(source, input: input)
     var origins = texts.origins
     if source.sampledCount > 0 {
-      let sampled = SampledWindows(
-        source, original: original, work, progress: progress)
-      let windows = try sampled.windows().map { CalibrationWindow(tokens: $0) }
+      let sampled = SampledWindows(of: original, work, later: later, progress: progress)
+      let windows = try sampled.windows(source).map { CalibrationWindow(tokens: $0) }
       origins.append((Array(windows.prefix(source.sampled)), Array(windows.dropFirst(source.sampled))))
     }
     training = origins.map(\.training).mixed

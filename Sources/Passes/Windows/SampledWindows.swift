@@ -4,95 +4,92 @@ import Models
 
 /// Windows that the original model generates.
 ///
-/// They are kept in the work folder, so that a run and its resumption generate each window only once.
-///
 /// A window begins with the begin token and is sampled at temperature 1. After a token that ends a text,
-/// another text begins. Window `n` depends only on the model, the seed, the length, the precision of
-/// products, and `n`.
-///
-/// The file is private to one run: a line of JSON that describes its contents, then the tokens, `I32`, window
-/// by window.
+/// another text begins. Window `n` depends only on the model, the seed, the precision of products, and `n`; a
+/// shorter window `n` is its beginning. Each window is therefore generated once in a run and its resumption, in
+/// the greatest length that a pass requests. All passes' windows are generated together, because the weights
+/// are then read once for all of them.
 struct SampledWindows {
   /// The name of the file in the work folder.
-  static let name = "sampled.tokens"
-  private let source: WindowSource
+  static let name = SampledWindowFile.name
   private let original: Checkpoint
-  private let work: WorkFiles
+  private let work: WorkFiles?
+  private let later: [WindowSource]
   private let progress: ProgressHandler
 
+  /// - Parameters:
+  ///   - original: The model that generates windows.
+  ///   - work: The folder where they are kept; nil keeps none.
+  ///   - later: The windows that later passes request from the same model.
+  ///   - progress: Called as windows are generated.
   init(
-    _ source: WindowSource, original: Checkpoint, _ work: WorkFiles, progress: @escaping ProgressHandler
+    of original: Checkpoint, _ work: WorkFiles? = nil, later: [WindowSource] = [],
+    progress: @escaping ProgressHandler
   ) {
-    self.source = source
     self.original = original
     self.work = work
+    self.later = later
     self.progress = progress
   }
 
-  private var path: String { work.path(Self.name) }
-
-  /// Returns the windows, read from the file if it has them.
+  /// Returns the generated windows of a source, read from the file if it has them.
   ///
   /// - Throws: `ModelError` when the model has no begin token or its context is too short; `FormatError`.
-  func windows() throws -> [[Int32]] {
-    let count = source.sampledCount
-    if let known = try keptWindows(), known.count >= count { return Array(known.prefix(count)) }
-    let windows = try Self.write(source, original: original, progress: progress)
-    try keep(windows)
-    return windows
+  func windows(_ source: WindowSource) throws -> [[Int32]] {
+    var known = try work.map { try SampledWindowFile(path: $0.path(Self.name)).windows() } ?? [:]
+    let windows = windows(of: source)
+    if !windows.allSatisfy({ known[$0, default: []].count >= source.length }) {
+      for (window, tokens) in try generate(missing(from: known, source), source.products) {
+        known[window] = tokens
+      }
+      if let work {
+        try SampledWindowFile(path: work.path(Self.name)).write(known)
+        work.keep(Self.name)
+      }
+    }
+    return windows.map { Array(known[$0, default: []].prefix(source.length)) }
   }
 
-  /// Generates all windows.
-  ///
-  /// - Throws: The errors of `windows`.
-  static func write(
-    _ source: WindowSource, original: Checkpoint, progress: @escaping ProgressHandler
-  ) throws -> [[Int32]] {
+  private func windows(of source: WindowSource) -> [SampledWindow] {
+    (0..<source.sampledCount).map {
+      SampledWindow(
+        model: original.path, products: source.products.onThisProcessor, seed: source.seed, index: $0)
+    }
+  }
+
+  /// Returns the windows of the source and of later passes with the same precision that are not known, with
+  /// their lengths, in order.
+  private func missing(
+    from known: [SampledWindow: [Int32]], _ source: WindowSource
+  ) -> [(window: SampledWindow, length: Int)] {
+    let precision = source.products.onThisProcessor
+    var lengths: [SampledWindow: Int] = [:]
+    for source in [source] + later where source.products.onThisProcessor == precision {
+      for window in windows(of: source) where known[window, default: []].count < source.length {
+        lengths[window] = max(lengths[window, default: 0], source.length)
+      }
+    }
+    return lengths.map { ($0.key, $0.value) }.sorted { $0.window < $1.window }
+  }
+
+  private func generate(
+    _ requests: [(window: SampledWindow, length: Int)], _ products: ProductOperands
+  ) throws -> [(window: SampledWindow, tokens: [Int32])] {
     let boundaries = try TextBoundaries(of: original)
     guard let begin = boundaries.beginToken else {
       throw ModelError.noToken(path: original.path, "token that begins a text, which 'sampled' needs")
     }
     var model = try Transformer(original)
-    model.operands = source.products
-    return try model.samples(
-      source.sampledCount,
-      SampleShape(
-        beginToken: begin, endTokens: boundaries.endTokens, length: source.length, ending: .goesOn),
-      sampling: SamplingOptions(seed: source.seed), progress: progress)
-  }
-
-  private func header(count: Int) -> [UInt8] {
-    let members: [JSONValue.Member] = [
-      .init("model", .string(original.path)), .init("seed", .seed(source.seed)),
-      .init("length", .integer(source.length)),
-      .init("products", .string(source.products.onThisProcessor.rawValue)),
-      .init("windows", .integer(count)),
-    ]
-    return Array((JSONValue.object(members).compactText + "\n").utf8)
-  }
-
-  /// Returns the windows of an earlier pass, if they match the requested ones.
-  private func keptWindows() throws -> [[Int32]]? {
-    guard try FileSystem.kind(of: path) != nil else { return nil }
-    let bytes = try InputFile.contents(of: path)
-    guard let end = bytes.firstIndex(of: UInt8(ascii: "\n")),
-      let count = (try? JSONValue(parsing: Array(bytes[..<end])))?["windows"]?.integer,
-      Array(bytes[...end]) == header(count: count)
-    else { return nil }
-    let tokens = Array(bytes[(end + 1)...]).int32s
-    guard tokens.count == count * source.length else { return nil }
-    return stride(from: 0, to: count * source.length, by: source.length).map {
-      Array(tokens[$0..<$0 + source.length])
+    model.operands = products
+    let sequences = requests.map { request in
+      SampledSequence(
+        SamplingOptions(seed: request.window.seed), stream: request.window.index, length: request.length)
     }
-  }
-
-  private func keep(_ windows: [[Int32]]) throws {
-    let unfinishedPath = path + ".unfinished"
-    var file = try OutputFile(creating: unfinishedPath)
-    try file.append(header(count: windows.count))
-    for window in windows { try file.append(window.littleEndianBytes) }
-    try file.sync()
-    try FileSystem.rename(unfinishedPath, to: path)
-    work.keep(Self.name)
+    let tokens = try model.samples(
+      sequences,
+      SampleShape(
+        beginToken: begin, endTokens: boundaries.endTokens, length: requests.map(\.length).max() ?? 2,
+        ending: .goesOn), progress: progress)
+    return zip(requests, tokens).map { ($0.window, $1) }
   }
 }
