@@ -374,10 +374,24 @@ package struct JSONReader {
   /// Moves over the bytes of a string that are not escaped.
   private mutating func readPlainRun(_ text: RawSpan) -> Range<Int> {
     let start = position
+    while position + 8 <= byteCount, !Self.endsPlainRun(text.integer(at: position, as: UInt64.self)) {
+      position += 8
+    }
     while let byte = peek(text), byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {
       position += 1
     }
     return start..<position
+  }
+
+  /// Whether one of 8 bytes is a control character, a quote or a backslash.
+  private static func endsPlainRun(_ bytes: UInt64) -> Bool {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let highBits = ones << 7
+    /// Sets the high bit of the lowest byte below `limit`, which is at most 128, and perhaps of higher ones.
+    func below(_ limit: UInt64, _ bytes: UInt64) -> UInt64 { (bytes &- ones &* limit) & ~bytes }
+    let quote = bytes ^ ones &* UInt64(UInt8(ascii: "\""))
+    let backslash = bytes ^ ones &* UInt64(UInt8(ascii: "\\"))
+    return (below(0x20, bytes) | below(1, quote) | below(1, backslash)) & highBits != 0
   }
 
   private mutating func readEscape(_ text: RawSpan) throws(JSONError) -> [UInt8] {

@@ -39,14 +39,9 @@ package struct SafetensorsHeader: Sendable {
   /// - Throws: `FormatError` with the byte and the tensor.
   init(parsing file: RawSpan, fileByteCount: Int, path: String) throws(FormatError) {
     let text = try Self.textRange(of: file, fileByteCount: fileByteCount, path: path)
-    let listing = try SafetensorsListing(parsing: file.extracting(text), from: text.lowerBound, path: path)
+    let listing = try SafetensorsListing(parsing: file, in: text, fileByteCount: fileByteCount, path: path)
     metadata = listing.metadata
-    var entries: [Entry] = []
-    entries.reserveCapacity(listing.declarations.count)
-    for declaration in listing.declarations {
-      entries.append(
-        try declaration.entry(dataOffset: text.upperBound, fileByteCount: fileByteCount, path: path))
-    }
+    var entries = listing.entries
     let isSorted = entries.indices.dropFirst().allSatisfy { !entries[$0].isBefore(entries[$0 - 1]) }
     if !isSorted { entries.sort { $0.isBefore($1) } }
     try Self.checkCoverage(entries, data: text.upperBound..<fileByteCount, path: path)

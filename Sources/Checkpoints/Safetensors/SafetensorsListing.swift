@@ -1,7 +1,7 @@
-/// The JSON of a safetensors header as written, before its numbers are checked.
+/// The contents of a safetensors header, each tensor checked by itself.
 struct SafetensorsListing {
   /// The header's description of one tensor.
-  struct Declaration {
+  fileprivate struct Declaration {
     let name: String
     /// Where its key is, from the start of the file.
     let byteOffset: Int
@@ -11,34 +11,43 @@ struct SafetensorsListing {
   }
 
   /// The numbers of `data_offsets`; if there are not two, only their count matters.
-  struct Offsets {
+  fileprivate struct Offsets {
     var begin = 0
     var end = 0
     var count = 0
   }
 
   private static let metadataKey = "__metadata__"
-  /// The number of declarations whose length is used to guess the total number, and the maximum of the guess.
+  /// The number of tensors whose length is used to guess the total number, and the maximum of the guess.
   private static let guessCount = 8
   private static let guessLimit = 1 << 18
 
   /// The tensors in the order of the text.
-  private(set) var declarations: [Declaration] = []
-  /// The positions of the declarations by name.
+  private(set) var entries: [SafetensorsHeader.Entry] = []
+  /// The positions of the entries by name.
   private(set) var positions: [String: Int] = [:]
   private(set) var metadata: [String: String] = [:]
+  /// The shape of the tensor before, which most tensors share.
+  private var shape: [Int] = []
 
   /// Reads the JSON text.
   ///
   /// - Parameters:
-  ///   - text: The header's text.
-  ///   - start: The byte of the file where the text begins.
+  ///   - file: The bytes from the start of the file to the end of the header, or more.
+  ///   - range: Where the text is in the file; the tensors' bytes follow it.
+  ///   - fileByteCount: The size of the file.
   ///   - path: The path for errors.
   /// - Throws: `FormatError` with the byte and the tensor.
-  init(parsing text: RawSpan, from start: Int, path: String) throws(FormatError) {
+  init(
+    parsing file: RawSpan, in range: Range<Int>, fileByteCount: Int, path: String
+  ) throws(FormatError) {
+    let text = file.extracting(range)
+    let start = range.lowerBound
     var reader = JSONReader(byteCount: text.byteCount)
     var current: String?
     var hasMetadata = false
+    // Text that is not JSON is reported before a tensor that contradicts itself.
+    var problem: FormatError?
     do throws(JSONError) {
       try reader.readRepeatableMembers(text) { (reader, key, offset) throws(JSONError) in
         if key == Self.metadataKey {
@@ -47,14 +56,20 @@ struct SafetensorsListing {
           current = key
           try readMetadata(&reader, text)
         } else {
-          guard positions.updateValue(declarations.count, forKey: key) == nil else {
+          guard positions.updateValue(positions.count, forKey: key) == nil else {
             throw JSONReader.duplicate(key, at: offset)
           }
           current = key
           var declaration = Declaration(name: key, byteOffset: start + offset)
-          try declaration.readFields(&reader, text)
-          declarations.append(declaration)
-          if declarations.count == Self.guessCount { makeRoom(reader.position, of: text.byteCount) }
+          try declaration.readFields(&reader, text, shape)
+          if let new = declaration.shape { shape = new }
+          do throws(FormatError) {
+            entries.append(
+              try declaration.entry(dataOffset: range.upperBound, fileByteCount: fileByteCount, path: path))
+          } catch {
+            problem = problem ?? error
+          }
+          if positions.count == Self.guessCount { makeRoom(reader.position, of: text.byteCount) }
         }
         current = nil
       }
@@ -63,12 +78,13 @@ struct SafetensorsListing {
       let place = current.map { $0 == Self.metadataKey ? "metadata" : "tensor '\($0)'" }
       throw FormatError(path, byte: start + error.byteOffset, at: place, .malformed(error.reason))
     }
+    if let problem { throw problem }
   }
 
-  /// Reserves memory once, assuming that later declarations are as long as those read so far.
+  /// Reserves memory once, assuming that later tensors take as much text as those read so far.
   private mutating func makeRoom(_ position: Int, of byteCount: Int) {
     let guess = min(byteCount / max(1, position / Self.guessCount), Self.guessLimit)
-    declarations.reserveCapacity(guess)
+    entries.reserveCapacity(guess)
     positions.reserveCapacity(guess)
   }
 
@@ -82,11 +98,19 @@ struct SafetensorsListing {
 
 extension SafetensorsListing.Declaration {
   /// Reads the fields of an entry and skips fields with other names.
-  fileprivate mutating func readFields(_ reader: inout JSONReader, _ text: RawSpan) throws(JSONError) {
+  ///
+  /// - Parameters:
+  ///   - reader: At the entry.
+  ///   - text: The header's text.
+  ///   - likelyShape: A shape whose memory is shared if the tensor has the same.
+  /// - Throws: `JSONError` with the byte.
+  fileprivate mutating func readFields(
+    _ reader: inout JSONReader, _ text: RawSpan, _ likelyShape: [Int]
+  ) throws(JSONError) {
     try reader.readMembers(text) { (reader, key, _) throws(JSONError) in
       switch key {
       case "dtype": dtype = try reader.readString(text)
-      case "shape": shape = try reader.readCounts(text)
+      case "shape": shape = try reader.readCounts(text, likely: likelyShape)
       case "data_offsets": offsets = try reader.readOffsets(text)
       default: _ = try reader.readValue(text)
       }
@@ -135,11 +159,19 @@ extension SafetensorsListing.Declaration {
 }
 
 extension JSONReader {
-  fileprivate mutating func readCounts(_ text: RawSpan) throws(JSONError) -> [Int] {
-    var counts: [Int] = []
-    counts.reserveCapacity(2)
-    try readElements(text) { (reader) throws(JSONError) in counts.append(try reader.readCount(text)) }
-    return counts
+  /// Reads an array of counts; returns `likely` itself if it is equal.
+  fileprivate mutating func readCounts(_ text: RawSpan, likely: [Int]) throws(JSONError) -> [Int] {
+    var equalCount = 0
+    var counts: [Int]?
+    try readElements(text) { (reader) throws(JSONError) in
+      let count = try reader.readCount(text)
+      if counts == nil, equalCount < likely.count, likely[equalCount] == count {
+        equalCount += 1
+      } else {
+        counts = (counts ?? Array(likely[..<equalCount])) + [count]
+      }
+    }
+    return counts ?? (equalCount == likely.count ? likely : Array(likely[..<equalCount]))
   }
 
   fileprivate mutating func readOffsets(

@@ -35,8 +35,9 @@ struct SafetensorsStore: TensorStore {
     let entries = file.header.entries
     let start = tensors.count
     places += entries.indices.map { Place(fileIndex: files.count, entryIndex: $0) }
-    tensors += entries.map { entry in
-      rename.map { entry.tensor.renamed($0(entry.tensor.name)) } ?? entry.tensor
+    tensors.reserveCapacity(start + entries.count)
+    for entry in entries {
+      tensors.append(rename.map { entry.tensor.renamed($0(entry.tensor.name)) } ?? entry.tensor)
     }
     if start == 0, rename == nil {
       positions = file.header.positions

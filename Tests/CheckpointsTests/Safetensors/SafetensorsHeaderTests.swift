@@ -82,6 +82,25 @@ import Testing
     #expect(try header(safetensors(json, [0, 0, 0, 0])).entries.map(\.tensor.elementCount) == [1, 0])
   }
 
+  @Test func `keeps every tensor's own shape`() throws {
+    let shapes = [[2, 3], [2, 3], [2], [2, 1], [2, 1, 3], [], [1, 3], [0, 3], [0, 3]]
+    var end = 0
+    let entries = shapes.enumerated().map { i, shape in
+      let start = end
+      end += shape.reduce(1, *)
+      return entry("t\(i)", "U8", shape, start, end)
+    }
+    let header = try header(
+      safetensors("{\(entries.joined(separator: ","))}", [UInt8](repeating: 0, count: end)))
+    #expect(header.entries.map(\.tensor.shape) == shapes)
+  }
+
+  @Test func `names text that is no JSON before a tensor that contradicts itself`() {
+    let wrong = "{\(entry("a", "U8", [1], 0, 2)),\(entry("b", "U8", [1], 2, 9))"
+    #expect(problem(wrong + "}", data: 2).says("m.safetensors: byte 9: tensor 'a': … 1 bytes … 2"))
+    #expect(problem(wrong, data: 2).says("… expected ',' or '}'"))
+  }
+
   @Test func `escapes names in errors`() {
     #expect(
       problem(#"{"a\u001b[2J":{"dtype":"U8","shape":[]}}"#).says(
