@@ -135,6 +135,26 @@ package struct JSONReader {
     try nested { (reader) throws(JSONError) in try reader.readMembersAfterBrace(text, body) }
   }
 
+  /// Reads the members of the outermost object in a part of the text; the caller checks for repeated keys.
+  ///
+  /// - Parameters:
+  ///   - text: The text.
+  ///   - start: Where a member begins, or white space before it.
+  ///   - end: The member that begins at this byte or after it is the first one that is not read.
+  ///   - body: Gets the key and its byte, and must read the value.
+  /// - Returns: Whether the object ended, and with it the text. Otherwise `position` is after a comma.
+  /// - Throws: `JSONError` with the byte; also when no member begins at `start`.
+  package mutating func readOutermostMembers(
+    _ text: RawSpan, from start: Int, to end: Int,
+    _ body: (inout JSONReader, String, Int) throws(JSONError) -> Void
+  ) throws(JSONError) -> Bool {
+    position = start
+    depth = 1
+    guard try readMembers(text, to: end, body) else { return false }
+    try readEnd(text)
+    return true
+  }
+
   /// The error for a repeated key of an object.
   package static func duplicate(_ key: String, at byteOffset: Int) -> JSONError {
     JSONError(byteOffset: byteOffset, reason: "duplicate key '\(key)'")
@@ -277,6 +297,15 @@ package struct JSONReader {
   ) throws(JSONError) {
     skipSpace(text)
     if take("}", text) { return }
+    _ = try readMembers(text, to: .max, body)
+  }
+
+  /// Reads members up to the end of their object, or up to a member that begins at `end` or after it.
+  ///
+  /// - Returns: Whether the object ended.
+  private mutating func readMembers(
+    _ text: RawSpan, to end: Int, _ body: (inout JSONReader, String, Int) throws(JSONError) -> Void
+  ) throws(JSONError) -> Bool {
     while true {
       skipSpace(text)
       let keyOffset = position
@@ -286,8 +315,9 @@ package struct JSONReader {
       guard take(":", text) else { throw error("expected ':'") }
       try body(&self, key, keyOffset)
       skipSpace(text)
-      if take("}", text) { return }
+      if take("}", text) { return true }
       guard take(",", text) else { throw error("expected ',' or '}'") }
+      if position >= end { return false }
     }
   }
 

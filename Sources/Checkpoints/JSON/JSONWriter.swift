@@ -1,3 +1,5 @@
+internal import Kernels
+
 extension JSONValue {
   /// The document as compact text, keys in their order.
   public var compactText: String { text(indent: nil) }
@@ -5,7 +7,8 @@ extension JSONValue {
   /// The document on several lines, with two spaces per level and arrays of plain values on one line.
   public var prettyText: String { text(indent: 0) }
 
-  /// Writes the `prettyText` of an object in pieces, so that a long array in it is never whole in memory.
+  /// Writes the `prettyText` of an object in pieces, several made at once, so that a long array in it is never
+  /// whole in memory.
   ///
   /// - Parameters:
   ///   - members: The members before the last one.
@@ -14,34 +17,39 @@ extension JSONValue {
   ///   - element: Makes an element of the array by its index.
   ///   - output: Gets the pieces in order, each whole characters.
   package static func writePrettyText(
-    of members: [Member], endingWith key: String, count: Int, _ element: (Int) -> JSONValue,
+    of members: [Member], endingWith key: String, count: Int, _ element: @Sendable (Int) -> JSONValue,
     to output: (String) -> Void
   ) {
     guard count > 0 else { return output(object(members + [Member(key, .array([]))]).prettyText) }
-    var text: [UInt8] = []
-    text.append("{")
+    var head: [UInt8] = []
+    head.append("{")
     for member in members {
-      startLine(of: &text, indent: 1)
-      member.write(to: &text, indent: 1)
-      text.append(",")
+      startLine(of: &head, indent: 1)
+      member.write(to: &head, indent: 1)
+      head.append(",")
     }
-    startLine(of: &text, indent: 1)
-    writeString(key, to: &text)
-    text.append(": [")
-    for i in 0..<count {
-      if i > 0 { text.append(",") }
-      startLine(of: &text, indent: 2)
-      element(i).write(to: &text, indent: 2)
-      guard text.count >= pieceByteCount else { continue }
-      output(String(decoding: text, as: UTF8.self))
-      text.removeAll(keepingCapacity: true)
+    startLine(of: &head, indent: 1)
+    writeString(key, to: &head)
+    output(String(decoding: head, as: UTF8.self) + ": [")
+    for start in stride(from: 0, to: count, by: elementsPerPiece * piecesAtOnce) {
+      let pieceCount = min(piecesAtOnce, (count - start + elementsPerPiece - 1) / elementsPerPiece)
+      let pieces = parallelMap(pieceCount) { piece in
+        let first = start + piece * elementsPerPiece
+        var text: [UInt8] = []
+        for i in first..<min(first + elementsPerPiece, count) {
+          if i > 0 { text.append(",") }
+          startLine(of: &text, indent: 2)
+          element(i).write(to: &text, indent: 2)
+        }
+        return String(decoding: text, as: UTF8.self)
+      }
+      for piece in pieces { output(piece) }
     }
-    startLine(of: &text, indent: 1)
-    text.append("]\n}")
-    output(String(decoding: text, as: UTF8.self))
+    output("\n  ]\n}")
   }
 
-  private static let pieceByteCount = 64 << 10
+  private static let elementsPerPiece = 512
+  private static let piecesAtOnce = 16
 
   private func text(indent: Int?) -> String {
     // Appends bytes, because appending to a string costs several times as much.

@@ -1,4 +1,5 @@
 import Checkpoints
+import Kernels
 import TestSupport
 import Testing
 
@@ -99,6 +100,39 @@ import Testing
     let wrong = "{\(entry("a", "U8", [1], 0, 2)),\(entry("b", "U8", [1], 2, 9))"
     #expect(problem(wrong + "}", data: 2).says("m.safetensors: byte 9: tensor 'a': … 1 bytes … 2"))
     #expect(problem(wrong, data: 2).says("… expected ',' or '}'"))
+  }
+
+  /// A header long enough to be read in parts, with `change` instead of one of its 20,000 members.
+  private func longHeader(
+    name: String = "layers", metadata at: Int? = nil, changing index: Int? = nil, to change: String = ""
+  ) -> [UInt8] {
+    var members = (0..<20_000).map { entry("\(name).\($0).weight", "U8", [1, 3], 3 * $0, 3 * $0 + 3) }
+    if let index { members[index] = change }
+    if let at { members.insert(#""__metadata__":{"format":"pt"}"#, at: at) }
+    return safetensors("{\(members.joined(separator: ","))}", [UInt8](repeating: 0, count: 60_000))
+  }
+
+  @Test(
+    arguments: ["layers", #"a},\"b},"#], [0, 9_000, 20_000])
+  func `reads a long header on any number of threads`(name: String, metadataPosition: Int) throws {
+    let bytes = longHeader(name: name, metadata: metadataPosition)
+    let headers = try [1, 2, 3, 8].map { count in try ThreadLimit.with(count) { try header(bytes) } }
+    #expect(headers[0].tensors.count == 20_000 && headers[0].metadata == ["format": "pt"])
+    for other in headers.dropFirst() {
+      #expect(other.entries == headers[0].entries && other.metadata == headers[0].metadata)
+    }
+  }
+
+  @Test(arguments: [
+    // A name of another part, text that is no JSON, a second metadata, and a tensor that contradicts itself.
+    #""layers.5.weight":{"dtype":"U8","shape":[3],"data_offsets":[57000,57003]}"#,
+    #""x":{"dtype":"U8","shape":[3],"data_offsets":[57000,57003]"#,
+    #""__metadata__":{}"#, #""x":{"dtype":"U8","shape":[4],"data_offsets":[57000,57003]}"#,
+  ])
+  func `finds the same error in a long header on any number of threads`(change: String) {
+    let bytes = longHeader(metadata: 3, changing: 19_000, to: change)
+    let problems = [1, 2, 8].map { count in ThreadLimit.with(count) { problem(bytes) } }
+    #expect(problems[0] != nil && Set(problems).count == 1)
   }
 
   @Test func `escapes names in errors`() {
