@@ -307,7 +307,7 @@ import Testing
 
   @Test func `the plan's memory knows what training holds of every table`() throws {
     let bench = try bench()
-    func memory(_ train: [Trainable]) throws -> Int {
+    func memory(_ train: [Trainable], validation: Int = 4) throws -> Int {
       let recipe = Recipe(
         input: PathOption(bench.input.path), output: PathOption(bench.folder.path("out.rilq")),
         passes: [
@@ -318,6 +318,7 @@ import Testing
               $0.length = 16
               $0.batch = 1
               $0.train = train
+              $0.validation = validation
             }),
         ])
       return try Pipeline(recipe, Pipeline.Options(version: "0.0.0")).plan().passes[1].memory
@@ -327,6 +328,7 @@ import Testing
     // Scales that are not trained have their values alone; trained ones also start, parameters, two moments,
     // gradients, those of a window, and the best state.
     #expect(try memory([.bias, .scale]) == memory([.bias]) + 7 * tableByteCount)
+    #expect(try memory([.bias]) == memory([.bias], validation: 0) + tableByteCount)
   }
 
   @Test func `an estimate beyond every number of bytes is the largest number`() throws {

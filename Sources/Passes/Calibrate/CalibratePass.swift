@@ -108,9 +108,9 @@ public struct CalibratePass: Pass {
         sum + MemoryEstimate(input.tensor(named: kind.name(of: module))?.elementCount ?? 0)
       }
     }
-    // A trained value has a gradient of each window beside their sum, two moments, and a copy in the best
-    // state; a table also has its start and its parameters.
-    let copies = MemoryEstimate(pace.windowsAtOnce) + 4
+    // A trained value has a gradient of each window beside their sum, two moments and, if there is a
+    // validation, a copy in the best state; a table also has its start and its parameters.
+    let copies = MemoryEstimate(pace.windowsAtOnce) + (options.validation > 0 ? 4 : 3)
     var count = MemoryEstimate(0)
     for (part, table) in [(TrainedParts.scale, ModuleTensor.scales), (.bias, .biases)] {
       count = count + (parts.contains(part) ? copies + 3 : 1) * values(quantizedLinears(of: input), table)
