@@ -117,10 +117,13 @@ public final class ContainerWriter: MetadataLastWriter {
     at offsets: [Int], to file: borrowing OutputFile
   ) throws {
     try parallel(chunks: encoded.count) { i in
-      if let compressed = encoded[i].compressed {
-        try file.write(unsafe compressed.span.bytes, at: offsets[i])
-      } else {
-        try tensors[i].bytes.withSpan { try file.write($0, at: offsets[i]) }
+      guard let blocks = encoded[i].compressed else {
+        return try tensors[i].bytes.withSpan { try file.write($0, at: offsets[i]) }
+      }
+      var end = offsets[i]
+      for block in blocks {
+        try file.write(unsafe block.span.bytes, at: end)
+        end += block.count
       }
     }
   }

@@ -23,8 +23,8 @@ struct SectionEncoder {
   /// A section in memory.
   struct Whole {
     let encoded: Encoded
-    /// The blocks one after another; nil when they are the section's own bytes.
-    let compressed: [UInt8]?
+    /// The bytes of each block; nil when they are the section's own bytes.
+    let compressed: [[UInt8]]?
   }
 
   /// Whether a section is better encoded with others than block by block.
@@ -45,7 +45,7 @@ struct SectionEncoder {
       if blocks.isWorthwhile(rawByteCount: bytes.byteCount) {
         return Whole(
           encoded: Encoded(encoding: encoding, blocks: blocks.map(\.stored), digest: digest),
-          compressed: blocks.flatMap(\.bytes))
+          compressed: blocks.map(\.bytes))
       }
     }
     let raw = rawEncoding
