@@ -280,12 +280,20 @@ private struct StoreWithOtherNames: TensorStore {
 package protocol CheckpointWriter: AnyObject {
   /// Writes the next tensor.
   func write(_ tensor: TensorInfo, _ bytes: RawSpan) throws
+  /// Writes the next tensors, in this order.
+  func write(_ tensors: [(tensor: TensorInfo, bytes: TensorBytes)]) throws
   /// Writes the next asset.
   func write(_ asset: Asset, _ bytes: RawSpan) throws
   /// Completes and syncs the output.
   ///
   /// - Returns: The bytes written to disk, all files together.
   func finish() throws -> Int
+}
+
+extension CheckpointWriter {
+  package func write(_ tensors: [(tensor: TensorInfo, bytes: TensorBytes)]) throws {
+    for (tensor, bytes) in tensors { try bytes.withSpan { try write(tensor, $0) } }
+  }
 }
 
 /// A writer that records the origin after everything else, so that it need not be known at the start.

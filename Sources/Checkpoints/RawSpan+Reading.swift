@@ -44,6 +44,17 @@ extension RawSpan {
     }
   }
 
+  /// Compares bytewise: below, at or above 0 if these bytes come before, equal or come after the others.
+  package func order(to other: RawSpan) -> Int {
+    unsafe withUnsafeBytes { first in
+      unsafe other.withUnsafeBytes { second in
+        guard let a = first.baseAddress, let b = second.baseAddress else { return first.count - second.count }
+        let order = unsafe memcmp(a, b, min(first.count, second.count))
+        return order != 0 ? Int(order) : first.count - second.count
+      }
+    }
+  }
+
   /// The first offset at or after a position whose byte is not zero, or nil when all are zero.
   package func firstNonzero(in range: Range<Int>) -> Int? {
     range.first { byte(at: $0) != 0 }

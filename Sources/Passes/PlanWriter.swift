@@ -21,15 +21,19 @@ struct PlanWriter {
       for tensor in replacement.outputs { makers[tensor.name] = index }
     }
     var made: [String: TensorBytes] = [:]
+    var queue = WriteQueue(writer)
+    defer { queue.wait() }
     for tensor in plan.contents.tensors {
       if let index = makers[tensor.name], made[tensor.name] == nil {
+        try queue.startWriting()
         for (output, bytes) in zip(replacements[index].outputs, try make(replacements[index], &run)) {
           made[output.name] = bytes
         }
       }
       let bytes = try made.removeValue(forKey: tensor.name) ?? input.bytes(of: tensor.name)
-      try bytes.withSpan { try writer.write(tensor, $0) }
+      try queue.add(tensor, bytes)
     }
+    try queue.finish()
     try copyAssets(into: writer)
     return try run.finish()
   }

@@ -40,6 +40,26 @@ import Testing
     #expect(try ContainerSample(reading: folder.path("a.rilq")) == sample)
   }
 
+  @Test(arguments: options, [1, 8])
+  func `writes the same bytes tensor by tensor and many at once`(
+    options: ContainerOptions, threads: Int
+  ) throws {
+    // The largest tensors have more blocks than one thread encodes.
+    let sample = ContainerSample.everything(seed: 12)
+    let folder = try TemporaryFolder()
+    try ThreadLimit.with(threads) {
+      let writer = try ContainerWriter(sample.contents, path: folder.path("many.rilq"), options: options)
+      let tensors = zip(sample.contents.tensors, sample.tensors).map { ($0, TensorBytes($1)) }
+      try writer.write(Array(tensors[..<5]))
+      try writer.write(Array(tensors[5...]))
+      for (asset, bytes) in zip(sample.contents.assets, sample.assets) {
+        try writer.write(asset, bytes.span.bytes)
+      }
+      _ = try writer.finish()
+    }
+    #expect(try folder.read("many.rilq") == sample.fileBytes(options))
+  }
+
   @Test func `holds an empty checkpoint`() throws {
     let sample = ContainerSample(CheckpointContents(tensors: []), tensors: [], assets: [])
     let folder = try TemporaryFolder()

@@ -21,6 +21,37 @@ import Testing
     #expect(value.compactText == #""aé😀\n/\"\\b\u0000é""#)
   }
 
+  @Test(arguments: 0...18)
+  func `reads long strings with an escape, a quote or a control character at any place`(place: Int) throws {
+    let before = String(repeating: "x", count: place)
+    // Bytes around the ones that end a run, and ones with the high bit.
+    for plain in [" ", "!", "#", "[", "]", "\u{7F}", "é", "\u{FFFD}", "\u{2122}\u{A2}"] {
+      let text = before + plain + "0123456789abcdef"
+      #expect(try JSONValue(parsing: Array("[\"\(text)\",1]".utf8)) == .array([.string(text), .integer(1)]))
+      #expect(try JSONValue(parsing: Array("\"\(text)\\n\(text)\"".utf8)).string == text + "\n" + text)
+    }
+    for control in ["\0", "\u{1}", "\u{1F}"] {
+      let problem = problem("\"\(before)\(control)0123456789abcdef\"")
+      #expect(problem.says("byte \(1 + place): a control character …"))
+    }
+  }
+
+  @Test(arguments: [0, 1, 512, 513, 20_000])
+  func `writes an object in pieces as it does at once`(count: Int) {
+    let members = [
+      JSONValue.Member("a\"", .string("é")), JSONValue.Member("b", .object([])),
+      JSONValue.Member("c", .object([JSONValue.Member("d", .array([.null, .array([])]))])),
+    ]
+    let element = { @Sendable (i: Int) in
+      JSONValue.object([JSONValue.Member("name", .string("t\(i)é")), JSONValue.Member("n", .integer(i))])
+    }
+    var pieces: [String] = []
+    JSONValue.writePrettyText(of: members, endingWith: "last", count: count, element) { pieces.append($0) }
+    let whole = JSONValue.object(members + [JSONValue.Member("last", .array((0..<count).map(element)))])
+    #expect(pieces.joined() == whole.prettyText)
+    #expect((pieces.allSatisfy { $0.utf8.count < 100_000 }))
+  }
+
   @Test(arguments: [0, 20])
   func `keys of other bytes are other keys, even if they look the same`(others: Int) throws {
     let members = (0..<others).map { #""k\#($0)":0"# } + [#""\u00C5":1"#, #""\u212B":2"#, #""A\u030A":3"#]

@@ -305,6 +305,32 @@ import Testing
     #expect(more == 4 * 16 * configuration.vocabularySize)
   }
 
+  @Test func `the plan's memory knows what training holds of every table`() throws {
+    let bench = try bench()
+    func memory(_ train: [Trainable], validation: Int = 4) throws -> Int {
+      let recipe = Recipe(
+        input: PathOption(bench.input.path), output: PathOption(bench.folder.path("out.rilq")),
+        passes: [
+          quantize,
+          .calibrate(
+            CalibrateOptions {
+              $0.texts = [Self.text]
+              $0.length = 16
+              $0.batch = 1
+              $0.train = train
+              $0.validation = validation
+            }),
+        ])
+      return try Pipeline(recipe, Pipeline.Options(version: "0.0.0")).plan().passes[1].memory
+    }
+    let weights = bench.input.contents.tensors.filter { $0.name.hasSuffix("_proj.weight") }
+    let tableByteCount = 4 * weights.reduce(0) { $0 + $1.elementCount } / 64
+    // Scales that are not trained have their values alone; trained ones also start, parameters, two moments,
+    // gradients, those of a window, and the best state.
+    #expect(try memory([.bias, .scale]) == memory([.bias]) + 7 * tableByteCount)
+    #expect(try memory([.bias]) == memory([.bias], validation: 0) + tableByteCount)
+  }
+
   @Test func `an estimate beyond every number of bytes is the largest number`() throws {
     let configuration = try ModelConfiguration(of: bench().input)
     let options = CalibrateOptions {

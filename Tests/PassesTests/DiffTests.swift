@@ -59,6 +59,30 @@ import Testing
     #expect(result.pairs.first?.first.storage == "2 bits, groups of 32")
   }
 
+  @Test func `finds a packed weight equal to itself, and no other`() throws {
+    func packed(_ change: Int = 0, scale: Float = 0, bias: Float = -1) -> SmallCheckpoint {
+      var checkpoint = SmallCheckpoint()
+      let codes = (0..<32).map { UInt8(($0 + ($0 < change ? 1 : 0)) % 4) }
+      checkpoint.addPacked("m", codes: codes, scale: scale, bias: bias)
+      return checkpoint
+    }
+    let same = try #require(try difference(packed(), packed()).pairs.first?.values)
+    #expect(same.count == 32 && same.differingCount == 0)
+    let scaled = try #require(try difference(packed(scale: 1), packed(1, scale: 1)).pairs.first?.values)
+    #expect(scaled.differingCount == 1 && scaled.maxError == 1)
+    // Every code of a scale of 0 gives the bias.
+    #expect(try difference(packed(), packed(32)).isWithinTolerance)
+    #expect(try !difference(packed(bias: 0), packed(bias: 1)).isWithinTolerance)
+  }
+
+  @Test func `finds the same bytes of different dtypes different`() throws {
+    var (first, second) = (SmallCheckpoint(), SmallCheckpoint())
+    first.add("x", .bf16, [2], [0, 0x3C, 0, 0])
+    second.add("x", .f16, [2], [0, 0x3C, 0, 0])
+    let values = try #require(try difference(first, second).pairs.first?.values)
+    #expect(values.differingCount == 1 && values.maxError == 1 - 0x1p-7)
+  }
+
   @Test func `reports names and shapes`() throws {
     var (first, second) = (SmallCheckpoint(), SmallCheckpoint())
     first.add("a\n", [1])

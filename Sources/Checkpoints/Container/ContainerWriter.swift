@@ -1,3 +1,5 @@
+internal import Kernels
+
 /// Writes a packed container front to back, `Formats/container.md`.
 public final class ContainerWriter: MetadataLastWriter {
   private var contents: CheckpointContents
@@ -37,10 +39,29 @@ public final class ContainerWriter: MetadataLastWriter {
 
   /// Writes the next tensor.
   public func write(_ tensor: TensorInfo, _ bytes: RawSpan) throws {
-    precondition(sections.count < contents.tensors.count, "tensor '\(tensor.name)' was not announced")
-    let announced = contents.tensors[sections.count]
-    precondition(tensor == announced, "tensor '\(announced.name)' comes before '\(tensor.name)'")
+    requireNext(tensor, at: sections.count)
     try writeSection(.tensor(tensor), bytes)
+  }
+
+  /// Writes the next tensors; small ones in a row are encoded at the same time.
+  package func write(_ tensors: [(tensor: TensorInfo, bytes: TensorBytes)]) throws {
+    var rest = tensors[...]
+    while let next = rest.first {
+      let small = rest.prefix { encoder.isSmall(.tensor($0.tensor)) }
+      if small.isEmpty {
+        try next.bytes.withSpan { try write(next.tensor, $0) }
+        rest.removeFirst()
+      } else {
+        try writeTogether(Array(small))
+        rest.removeFirst(small.count)
+      }
+    }
+  }
+
+  private func requireNext(_ tensor: TensorInfo, at index: Int) {
+    precondition(index < contents.tensors.count, "tensor '\(tensor.name)' was not announced")
+    let announced = contents.tensors[index]
+    precondition(tensor == announced, "tensor '\(announced.name)' comes before '\(tensor.name)'")
   }
 
   /// Writes the next asset.
@@ -68,11 +89,52 @@ public final class ContainerWriter: MetadataLastWriter {
   }
 
   private func writeSection(_ subject: ContainerSubject, _ bytes: RawSpan) throws {
-    precondition(
-      bytes.byteCount == subject.byteCount,
-      "\(subject.place) has \(subject.byteCount) bytes, got \(bytes.byteCount)")
+    requireSize(subject, bytes.byteCount)
     try align()
-    let encoded = try encoder.write(subject, bytes, to: file, at: end)
+    add(subject, try encoder.write(subject, bytes, to: file, at: end))
+  }
+
+  /// Encodes small tensors in parallel, and writes them when all sizes, and so all places, are known.
+  private func writeTogether(_ tensors: [(tensor: TensorInfo, bytes: TensorBytes)]) throws {
+    for (i, (tensor, bytes)) in tensors.enumerated() {
+      requireNext(tensor, at: sections.count + i)
+      requireSize(.tensor(tensor), bytes.count)
+    }
+    let encoded = parallelMap(tensors.count) { [encoder] i in
+      tensors[i].bytes.withSpan { encoder.encode(.tensor(tensors[i].tensor), $0) }
+    }
+    let first = sections.count
+    for (i, whole) in encoded.enumerated() {
+      try align()
+      add(.tensor(tensors[i].tensor), whole.encoded)
+    }
+    let offsets = sections[first...].map(\.byteOffset)
+    try Self.write(encoded, of: tensors, at: offsets, to: file)
+  }
+
+  private static func write(
+    _ encoded: [SectionEncoder.Whole], of tensors: [(tensor: TensorInfo, bytes: TensorBytes)],
+    at offsets: [Int], to file: borrowing OutputFile
+  ) throws {
+    try parallel(chunks: encoded.count) { i in
+      guard let blocks = encoded[i].compressed else {
+        return try tensors[i].bytes.withSpan { try file.write($0, at: offsets[i]) }
+      }
+      var end = offsets[i]
+      for block in blocks {
+        try file.write(unsafe block.span.bytes, at: end)
+        end += block.count
+      }
+    }
+  }
+
+  private func requireSize(_ subject: ContainerSubject, _ byteCount: Int) {
+    precondition(
+      byteCount == subject.byteCount, "\(subject.place) has \(subject.byteCount) bytes, got \(byteCount)")
+  }
+
+  /// Records a section that begins at `end`.
+  private func add(_ subject: ContainerSubject, _ encoded: SectionEncoder.Encoded) {
     let firstBlock = blocks.count
     blocks += encoded.blocks
     sections.append(

@@ -10,12 +10,54 @@ struct SectionEncoder {
 
   private static let blocksPerWave = 32
   private static let chunksPerWave = 8
+  /// The number of blocks up to which a section is encoded by one thread, side by side with others.
+  private static let smallBlockCount = 4
 
   /// A section that was written.
   struct Encoded {
     let encoding: ContainerEncoding
     let blocks: [ContainerBlock]
     let digest: Digest256
+  }
+
+  /// A section in memory.
+  struct Whole {
+    let encoded: Encoded
+    /// The bytes of each block; nil when they are the section's own bytes.
+    let compressed: [[UInt8]]?
+  }
+
+  /// Whether a section is better encoded with others than block by block.
+  func isSmall(_ subject: ContainerSubject) -> Bool {
+    options.encoding(for: subject).blockCount(of: subject.byteCount) <= Self.smallBlockCount
+  }
+
+  /// Encodes a small section on this thread.
+  func encode(_ subject: ContainerSubject, _ bytes: RawSpan) -> Whole {
+    let digest = Digest256(hashing: bytes)
+    let encoding = options.encoding(for: subject)
+    let blockCount = encoding.blockCount(of: bytes.byteCount)
+    if let compressor = options.compression.makeCompressor(for: encoding.filter), encoding.codec != .raw {
+      let blocks = (0..<blockCount).map { block in
+        let range = encoding.rawRange(ofBlock: block, of: bytes.byteCount)
+        return Self.encode(bytes.extracting(range), encoding.filter, compressor)
+      }
+      if blocks.isWorthwhile(rawByteCount: bytes.byteCount) {
+        return Whole(
+          encoded: Encoded(encoding: encoding, blocks: blocks.map(\.stored), digest: digest),
+          compressed: blocks.map(\.bytes))
+      }
+    }
+    let raw = rawEncoding
+    let blocks = (0..<blockCount).map { block in
+      let part = bytes.extracting(raw.rawRange(ofBlock: block, of: bytes.byteCount))
+      return ContainerBlock(storedByteCount: UInt32(part.byteCount), checksum: Checksum.crc32(part))
+    }
+    return Whole(encoded: Encoded(encoding: raw, blocks: blocks, digest: digest), compressed: nil)
+  }
+
+  private var rawEncoding: ContainerEncoding {
+    ContainerEncoding(codec: .raw, filter: .none, blockByteCount: options.blockByteCount)
   }
 
   /// Writes a section at its place.
@@ -33,7 +75,7 @@ struct SectionEncoder {
   private func writeRaw(
     _ bytes: RawSpan, to file: borrowing OutputFile, at offset: Int
   ) throws -> Encoded {
-    let encoding = ContainerEncoding(codec: .raw, filter: .none, blockByteCount: options.blockByteCount)
+    let encoding = rawEncoding
     let blockCount = encoding.blockCount(of: bytes.byteCount)
     let hasher = Mutex(SHA256())
     let checksums = Mutex([UInt32](repeating: 0, count: blockCount))
@@ -65,20 +107,15 @@ struct SectionEncoder {
       let encoded = encode(bytes, wave, encoding, hasher)
       if first == 0 {
         let rawByteCount = encoding.rawRange(ofBlock: wave.upperBound - 1, of: bytes.byteCount).upperBound
-        guard encoded.reduce(0, { $0 + $1.bytes.count }) <= rawByteCount / 100 * 98 else { return nil }
+        guard encoded.isWorthwhile(rawByteCount: rawByteCount) else { return nil }
       }
       for block in encoded {
         try file.write(unsafe block.bytes.span.bytes, at: end)
         end += block.bytes.count
-        blocks.append(.init(storedByteCount: UInt32(block.bytes.count), checksum: block.checksum))
+        blocks.append(block.stored)
       }
     }
     return Encoded(encoding: encoding, blocks: blocks, digest: hasher.withLock { $0.finalize() })
-  }
-
-  private struct EncodedBlock {
-    var bytes: [UInt8] = []
-    var checksum: UInt32 = 0
   }
 
   /// Hashes and compresses consecutive blocks.
@@ -118,5 +155,19 @@ struct SectionEncoder {
       bytes = compressor.compress(unsafe planes.span.bytes)
     }
     return EncodedBlock(bytes: bytes, checksum: Checksum.crc32(bytes))
+  }
+}
+
+private struct EncodedBlock {
+  var bytes: [UInt8] = []
+  var checksum: UInt32 = 0
+
+  var stored: ContainerBlock { ContainerBlock(storedByteCount: UInt32(bytes.count), checksum: checksum) }
+}
+
+extension [EncodedBlock] {
+  /// Whether the blocks shrank by 2 %.
+  fileprivate func isWorthwhile(rawByteCount: Int) -> Bool {
+    isEmpty || reduce(0) { $0 + $1.bytes.count } <= rawByteCount / 100 * 98
   }
 }

@@ -135,6 +135,26 @@ package struct JSONReader {
     try nested { (reader) throws(JSONError) in try reader.readMembersAfterBrace(text, body) }
   }
 
+  /// Reads the members of the outermost object in a part of the text; the caller checks for repeated keys.
+  ///
+  /// - Parameters:
+  ///   - text: The text.
+  ///   - start: Where a member begins, or white space before it.
+  ///   - end: The member that begins at this byte or after it is the first one that is not read.
+  ///   - body: Gets the key and its byte, and must read the value.
+  /// - Returns: Whether the object ended, and with it the text. Otherwise `position` is after a comma.
+  /// - Throws: `JSONError` with the byte; also when no member begins at `start`.
+  package mutating func readOutermostMembers(
+    _ text: RawSpan, from start: Int, to end: Int,
+    _ body: (inout JSONReader, String, Int) throws(JSONError) -> Void
+  ) throws(JSONError) -> Bool {
+    position = start
+    depth = 1
+    guard try readMembers(text, to: end, body) else { return false }
+    try readEnd(text)
+    return true
+  }
+
   /// The error for a repeated key of an object.
   package static func duplicate(_ key: String, at byteOffset: Int) -> JSONError {
     JSONError(byteOffset: byteOffset, reason: "duplicate key '\(key)'")
@@ -277,6 +297,15 @@ package struct JSONReader {
   ) throws(JSONError) {
     skipSpace(text)
     if take("}", text) { return }
+    _ = try readMembers(text, to: .max, body)
+  }
+
+  /// Reads members up to the end of their object, or up to a member that begins at `end` or after it.
+  ///
+  /// - Returns: Whether the object ended.
+  private mutating func readMembers(
+    _ text: RawSpan, to end: Int, _ body: (inout JSONReader, String, Int) throws(JSONError) -> Void
+  ) throws(JSONError) -> Bool {
     while true {
       skipSpace(text)
       let keyOffset = position
@@ -286,8 +315,9 @@ package struct JSONReader {
       guard take(":", text) else { throw error("expected ':'") }
       try body(&self, key, keyOffset)
       skipSpace(text)
-      if take("}", text) { return }
+      if take("}", text) { return true }
       guard take(",", text) else { throw error("expected ',' or '}'") }
+      if position >= end { return false }
     }
   }
 
@@ -374,10 +404,24 @@ package struct JSONReader {
   /// Moves over the bytes of a string that are not escaped.
   private mutating func readPlainRun(_ text: RawSpan) -> Range<Int> {
     let start = position
+    while position + 8 <= byteCount, !Self.endsPlainRun(text.integer(at: position, as: UInt64.self)) {
+      position += 8
+    }
     while let byte = peek(text), byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {
       position += 1
     }
     return start..<position
+  }
+
+  /// Whether one of 8 bytes is a control character, a quote or a backslash.
+  private static func endsPlainRun(_ bytes: UInt64) -> Bool {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let highBits = ones << 7
+    /// Sets the high bit of the lowest byte below `limit`, which is at most 128, and perhaps of higher ones.
+    func below(_ limit: UInt64, _ bytes: UInt64) -> UInt64 { (bytes &- ones &* limit) & ~bytes }
+    let quote = bytes ^ ones &* UInt64(UInt8(ascii: "\""))
+    let backslash = bytes ^ ones &* UInt64(UInt8(ascii: "\\"))
+    return (below(0x20, bytes) | below(1, quote) | below(1, backslash)) & highBits != 0
   }
 
   private mutating func readEscape(_ text: RawSpan) throws(JSONError) -> [UInt8] {

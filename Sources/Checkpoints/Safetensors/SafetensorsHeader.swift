@@ -14,8 +14,10 @@ package struct SafetensorsHeader: Sendable {
   package static let byteCountLimit = 100_000_000
 
   /// The tensors in the order of their bytes.
-  package let entries: [Entry]
-  /// The positions of the entries by the tensors' names.
+  package let tensors: [TensorInfo]
+  /// The bytes of each tensor, from the start of the file.
+  package let ranges: [Range<Int>]
+  /// The positions of the tensors by name.
   let positions: [String: Int]
   /// The strings under `__metadata__`.
   package let metadata: [String: String]
@@ -39,24 +41,24 @@ package struct SafetensorsHeader: Sendable {
   /// - Throws: `FormatError` with the byte and the tensor.
   init(parsing file: RawSpan, fileByteCount: Int, path: String) throws(FormatError) {
     let text = try Self.textRange(of: file, fileByteCount: fileByteCount, path: path)
-    let listing = try SafetensorsListing(parsing: file.extracting(text), from: text.lowerBound, path: path)
-    metadata = listing.metadata
-    var entries: [Entry] = []
-    entries.reserveCapacity(listing.declarations.count)
-    for declaration in listing.declarations {
-      entries.append(
-        try declaration.entry(dataOffset: text.upperBound, fileByteCount: fileByteCount, path: path))
+    let listing = try SafetensorsListing(parsing: file, in: text, fileByteCount: fileByteCount, path: path)
+    metadata = listing.metadata ?? [:]
+    let ranges = listing.ranges
+    if ranges.indices.dropFirst().allSatisfy({ !Self.isBefore(ranges[$0], ranges[$0 - 1]) }) {
+      (tensors, self.ranges, positions) = (listing.tensors, ranges, listing.positions)
+    } else {
+      let order = ranges.indices.sorted { Self.isBefore(ranges[$0], ranges[$1]) }
+      let tensors = order.map { listing.tensors[$0] }
+      self.tensors = tensors
+      self.ranges = order.map { ranges[$0] }
+      positions = Dictionary(
+        tensors.indices.lazy.map { (tensors[$0].name, $0) }, uniquingKeysWith: { first, _ in first })
     }
-    let isSorted = entries.indices.dropFirst().allSatisfy { !entries[$0].isBefore(entries[$0 - 1]) }
-    if !isSorted { entries.sort { $0.isBefore($1) } }
-    try Self.checkCoverage(entries, data: text.upperBound..<fileByteCount, path: path)
-    self.entries = entries
-    positions = isSorted ? listing.positions : Self.positions(of: entries)
+    try checkCoverage(of: text.upperBound..<fileByteCount, path: path)
   }
 
-  private static func positions(of entries: [Entry]) -> [String: Int] {
-    Dictionary(
-      entries.indices.lazy.map { (entries[$0].tensor.name, $0) }, uniquingKeysWith: { first, _ in first })
+  private static func isBefore(_ a: Range<Int>, _ b: Range<Int>) -> Bool {
+    (a.lowerBound, a.upperBound) < (b.lowerBound, b.upperBound)
   }
 
   /// The number of bytes that `textRange` needs to find the end of the header.
@@ -91,32 +93,28 @@ package struct SafetensorsHeader: Sendable {
     return 8..<8 + Int(byteCount)
   }
 
-  /// Checks that sorted entries cover the data exactly once, without gaps or trailing bytes.
-  private static func checkCoverage(
-    _ entries: [Entry], data: Range<Int>, path: String
-  ) throws(FormatError) {
+  /// Checks that the tensors cover the data exactly once, without gaps or trailing bytes.
+  private func checkCoverage(of data: Range<Int>, path: String) throws(FormatError) {
     var end = data.lowerBound
-    var previous = ""
-    for entry in entries {
-      let start = entry.range.lowerBound
+    for (i, range) in ranges.enumerated() {
+      let start = range.lowerBound
       guard start == end else {
         let reason =
           start > end
-          ? "\(start - end) bytes before it belong to no tensor" : "its bytes overlap those of '\(previous)'"
-        throw FormatError(
-          path, byte: min(start, end), at: "tensor '\(entry.tensor.name)'", .malformed(reason))
+          ? "\(start - end) bytes before it belong to no tensor"
+          : "its bytes overlap those of '\(i > 0 ? tensors[i - 1].name : "")'"
+        throw FormatError(path, byte: min(start, end), at: "tensor '\(tensors[i].name)'", .malformed(reason))
       }
-      end = entry.range.upperBound
-      previous = entry.tensor.name
+      end = range.upperBound
     }
     guard end == data.upperBound else {
       throw FormatError(path, byte: end, .malformed("\(data.upperBound - end) bytes follow the last tensor"))
     }
   }
-}
 
-extension SafetensorsHeader.Entry {
-  fileprivate func isBefore(_ other: Self) -> Bool {
-    (range.lowerBound, range.upperBound) < (other.range.lowerBound, other.range.upperBound)
-  }
+  /// The tensors with their places, in the order of their bytes.
+  package var entries: [Entry] { tensors.indices.map(entry) }
+
+  /// The tensor at a position, and its place.
+  func entry(_ position: Int) -> Entry { Entry(tensor: tensors[position], range: ranges[position]) }
 }

@@ -45,9 +45,9 @@ struct SafetensorsIndex {
   ///   - name: Its name in the index.
   /// - Throws: `FormatError` with the tensor.
   func check(_ shard: SafetensorsFile, named name: String) throws(FormatError) {
-    for entry in shard.header.entries {
-      let place = "tensor '\(entry.tensor.name)'"
-      guard let indexed = shardByTensor[entry.tensor.name] else {
+    for tensor in shard.header.tensors {
+      let place = "tensor '\(tensor.name)'"
+      guard let indexed = shardByTensor[tensor.name] else {
         throw FormatError(shard.path, at: place, .malformed("is not in \(Self.fileName)"))
       }
       guard indexed == name else {

@@ -1,7 +1,9 @@
-/// The JSON of a safetensors header as written, before its numbers are checked.
+internal import Kernels
+
+/// The contents of a safetensors header, each tensor checked by itself.
 struct SafetensorsListing {
   /// The header's description of one tensor.
-  struct Declaration {
+  fileprivate struct Declaration {
     let name: String
     /// Where its key is, from the start of the file.
     let byteOffset: Int
@@ -11,82 +13,209 @@ struct SafetensorsListing {
   }
 
   /// The numbers of `data_offsets`; if there are not two, only their count matters.
-  struct Offsets {
+  fileprivate struct Offsets {
     var begin = 0
     var end = 0
     var count = 0
   }
 
   private static let metadataKey = "__metadata__"
-  /// The number of declarations whose length is used to guess the total number, and the maximum of the guess.
-  private static let guessCount = 8
-  private static let guessLimit = 1 << 18
+  /// The size from which a text is read in parts, and of the smallest parts, in bytes.
+  private static let partByteCount = 1 << 19
 
   /// The tensors in the order of the text.
-  private(set) var declarations: [Declaration] = []
-  /// The positions of the declarations by name.
+  private(set) var tensors: [TensorInfo] = []
+  /// Their bytes, from the start of the file.
+  private(set) var ranges: [Range<Int>] = []
+  /// The positions of the tensors by name.
   private(set) var positions: [String: Int] = [:]
-  private(set) var metadata: [String: String] = [:]
+  /// The strings under `__metadata__`; nil when there are none.
+  private(set) var metadata: [String: String]?
+  private let place: Place
+  /// Whether a repeated name is an error now, not when parts are joined.
+  private let checksNames: Bool
+  /// The shape of the tensor before, which most tensors share.
+  private var shape: [Int] = []
+  /// What is read, for an error.
+  private var current: String?
+  /// The first contradiction; text that is not JSON is reported before it.
+  private var problem: FormatError?
 
-  /// Reads the JSON text.
+  /// Where a header's text is.
+  private struct Place {
+    /// The bytes of the text in its file; the tensors' bytes follow it.
+    let text: Range<Int>
+    let fileByteCount: Int
+    let path: String
+  }
+
+  /// Reads the JSON text, a long one in parts on several threads.
   ///
   /// - Parameters:
-  ///   - text: The header's text.
-  ///   - start: The byte of the file where the text begins.
+  ///   - file: The bytes from the start of the file to the end of the header, or more.
+  ///   - range: Where the text is in the file; the tensors' bytes follow it.
+  ///   - fileByteCount: The size of the file.
   ///   - path: The path for errors.
   /// - Throws: `FormatError` with the byte and the tensor.
-  init(parsing text: RawSpan, from start: Int, path: String) throws(FormatError) {
+  init(
+    parsing file: RawSpan, in range: Range<Int>, fileByteCount: Int, path: String
+  ) throws(FormatError) {
+    let place = Place(text: range, fileByteCount: fileByteCount, path: path)
+    let text = file.extracting(range)
+    if let whole = Self.inParts(text, place) {
+      self = whole
+    } else {
+      try self.init(inOrder: text, place)
+    }
+  }
+
+  private init(_ place: Place, checksNames: Bool) {
+    self.place = place
+    self.checksNames = checksNames
+  }
+
+  private init(inOrder text: RawSpan, _ place: Place) throws(FormatError) {
+    self.init(place, checksNames: true)
     var reader = JSONReader(byteCount: text.byteCount)
-    var current: String?
-    var hasMetadata = false
     do throws(JSONError) {
       try reader.readRepeatableMembers(text) { (reader, key, offset) throws(JSONError) in
-        if key == Self.metadataKey {
-          guard !hasMetadata else { throw JSONReader.duplicate(key, at: offset) }
-          hasMetadata = true
-          current = key
-          try readMetadata(&reader, text)
-        } else {
-          guard positions.updateValue(declarations.count, forKey: key) == nil else {
-            throw JSONReader.duplicate(key, at: offset)
-          }
-          current = key
-          var declaration = Declaration(name: key, byteOffset: start + offset)
-          try declaration.readFields(&reader, text)
-          declarations.append(declaration)
-          if declarations.count == Self.guessCount { makeRoom(reader.position, of: text.byteCount) }
-        }
-        current = nil
+        try read(key, at: offset, &reader, text)
       }
       try reader.readEnd(text)
     } catch {
-      let place = current.map { $0 == Self.metadataKey ? "metadata" : "tensor '\($0)'" }
-      throw FormatError(path, byte: start + error.byteOffset, at: place, .malformed(error.reason))
+      let member = current.map { $0 == Self.metadataKey ? "metadata" : "tensor '\($0)'" }
+      throw FormatError(
+        place.path, byte: place.text.lowerBound + error.byteOffset, at: member, .malformed(error.reason))
+    }
+    if let problem { throw problem }
+  }
+
+  /// Reads a member of the header.
+  private mutating func read(
+    _ key: String, at offset: Int, _ reader: inout JSONReader, _ text: RawSpan
+  ) throws(JSONError) {
+    if key == Self.metadataKey {
+      guard metadata == nil else { throw JSONReader.duplicate(key, at: offset) }
+      current = key
+      try readMetadata(&reader, text)
+    } else {
+      if checksNames {
+        guard positions.updateValue(positions.count, forKey: key) == nil else {
+          throw JSONReader.duplicate(key, at: offset)
+        }
+      }
+      current = key
+      var declaration = Declaration(name: key, byteOffset: place.text.lowerBound + offset)
+      try declaration.readFields(&reader, text, shape)
+      if let new = declaration.shape { shape = new }
+      do throws(FormatError) {
+        let (tensor, range) = try declaration.checked(
+          dataOffset: place.text.upperBound, fileByteCount: place.fileByteCount, path: place.path)
+        tensors.append(tensor)
+        ranges.append(range)
+      } catch {
+        problem = problem ?? error
+      }
+    }
+    current = nil
+  }
+}
+
+extension SafetensorsListing {
+  /// Reads parts of a text at the same time.
+  ///
+  /// - Returns: Nil when the text is short, or anything is wrong: reading in order finds the first error.
+  private static func inParts(_ text: RawSpan, _ place: Place) -> SafetensorsListing? {
+    let starts = partStarts(of: text)
+    guard starts.count > 1 else { return nil }
+    let parts = parallelMap(starts.count) { i in
+      part(of: text, place, from: starts[i], to: i + 1 < starts.count ? starts[i + 1] : nil)
+    }
+    var whole = SafetensorsListing(place, checksNames: false)
+    let count = parts.reduce(0) { $0 + ($1?.tensors.count ?? 0) }
+    whole.tensors.reserveCapacity(count)
+    whole.ranges.reserveCapacity(count)
+    whole.positions.reserveCapacity(count)
+    for part in parts {
+      guard let part, whole.append(part) else { return nil }
+    }
+    return whole
+  }
+
+  /// Guesses where members begin, about equally far apart: after a brace and a comma.
+  private static func partStarts(of text: RawSpan) -> [Int] {
+    let count = min(ThreadLimit.current, text.byteCount / partByteCount)
+    guard count > 1, text.byte(at: 0) == UInt8(ascii: "{") else { return [] }
+    let others = (1..<count).compactMap { i in
+      (text.byteCount / count * i..<text.byteCount - 1).first {
+        text.byte(at: $0) == UInt8(ascii: "}") && text.byte(at: $0 + 1) == UInt8(ascii: ",")
+      }.map { $0 + 2 }
+    }
+    return [1] + Set(others).sorted()
+  }
+
+  /// Reads the members from one byte to another, or to the end of the text.
+  ///
+  /// - Returns: Nil when there is an error, or the next part does not begin where this one ends: what was
+  ///   guessed to be a brace and a comma is inside a string or a field.
+  private static func part(
+    of text: RawSpan, _ place: Place, from start: Int, to end: Int?
+  ) -> SafetensorsListing? {
+    var part = SafetensorsListing(place, checksNames: false)
+    var reader = JSONReader(byteCount: text.byteCount)
+    do throws(JSONError) {
+      let isWhole = try reader.readOutermostMembers(text, from: start, to: end ?? .max) {
+        (reader, key, offset) throws(JSONError) in
+        try part.read(key, at: offset, &reader, text)
+      }
+      let isPart = isWhole ? end == nil : reader.position == end
+      return isPart && part.problem == nil ? part : nil
+    } catch {
+      return nil
     }
   }
 
-  /// Reserves memory once, assuming that later declarations are as long as those read so far.
-  private mutating func makeRoom(_ position: Int, of byteCount: Int) {
-    let guess = min(byteCount / max(1, position / Self.guessCount), Self.guessLimit)
-    declarations.reserveCapacity(guess)
-    positions.reserveCapacity(guess)
+  /// Adds the following members, and returns whether their names are new.
+  private mutating func append(_ part: SafetensorsListing) -> Bool {
+    if let metadata = part.metadata {
+      guard self.metadata == nil else { return false }
+      self.metadata = metadata
+    }
+    let tensors = part.tensors.span
+    for i in tensors.indices {
+      guard positions.updateValue(positions.count, forKey: tensors[i].name) == nil else { return false }
+    }
+    self.tensors += part.tensors
+    ranges += part.ranges
+    return true
   }
 
   private mutating func readMetadata(_ reader: inout JSONReader, _ text: RawSpan) throws(JSONError) {
-    if try reader.readNull(text) { return }
-    try reader.readMembers(text) { (reader, key, _) throws(JSONError) in
-      metadata[key] = try reader.readString(text)
+    var strings: [String: String] = [:]
+    if try !reader.readNull(text) {
+      try reader.readMembers(text) { (reader, key, _) throws(JSONError) in
+        strings[key] = try reader.readString(text)
+      }
     }
+    metadata = strings
   }
 }
 
 extension SafetensorsListing.Declaration {
   /// Reads the fields of an entry and skips fields with other names.
-  fileprivate mutating func readFields(_ reader: inout JSONReader, _ text: RawSpan) throws(JSONError) {
+  ///
+  /// - Parameters:
+  ///   - reader: At the entry.
+  ///   - text: The header's text.
+  ///   - likelyShape: A shape whose memory is shared if the tensor has the same.
+  /// - Throws: `JSONError` with the byte.
+  fileprivate mutating func readFields(
+    _ reader: inout JSONReader, _ text: RawSpan, _ likelyShape: [Int]
+  ) throws(JSONError) {
     try reader.readMembers(text) { (reader, key, _) throws(JSONError) in
       switch key {
       case "dtype": dtype = try reader.readString(text)
-      case "shape": shape = try reader.readCounts(text)
+      case "shape": shape = try reader.readCounts(text, likely: likelyShape)
       case "data_offsets": offsets = try reader.readOffsets(text)
       default: _ = try reader.readValue(text)
       }
@@ -99,10 +228,11 @@ extension SafetensorsListing.Declaration {
   ///   - dataOffset: Where the tensors' bytes begin, from the start of the file.
   ///   - fileByteCount: The size of the file.
   ///   - path: The path for errors.
-  /// - Returns: The tensor and its place in the file.
+  /// - Returns: The tensor and its bytes in the file.
   /// - Throws: `FormatError` with the byte of the entry.
-  func entry(dataOffset: Int, fileByteCount: Int, path: String) throws(FormatError) -> SafetensorsHeader.Entry
-  {
+  fileprivate func checked(
+    dataOffset: Int, fileByteCount: Int, path: String
+  ) throws(FormatError) -> (TensorInfo, Range<Int>) {
     guard let dtype else { throw error(.missing("field 'dtype'"), path) }
     guard let shape else { throw error(.missing("field 'shape'"), path) }
     guard let offsets else { throw error(.missing("field 'data_offsets'"), path) }
@@ -126,7 +256,7 @@ extension SafetensorsListing.Declaration {
     guard end <= available else {
       throw error(.truncated(needed: end - begin, available: max(0, available - begin)), path)
     }
-    return SafetensorsHeader.Entry(tensor: tensor, range: dataOffset + begin..<dataOffset + end)
+    return (tensor, dataOffset + begin..<dataOffset + end)
   }
 
   private func error(_ problem: FormatError.Problem, _ path: String) -> FormatError {
@@ -135,11 +265,19 @@ extension SafetensorsListing.Declaration {
 }
 
 extension JSONReader {
-  fileprivate mutating func readCounts(_ text: RawSpan) throws(JSONError) -> [Int] {
-    var counts: [Int] = []
-    counts.reserveCapacity(2)
-    try readElements(text) { (reader) throws(JSONError) in counts.append(try reader.readCount(text)) }
-    return counts
+  /// Reads an array of counts; returns `likely` itself if it is equal.
+  fileprivate mutating func readCounts(_ text: RawSpan, likely: [Int]) throws(JSONError) -> [Int] {
+    var equalCount = 0
+    var counts: [Int]?
+    try readElements(text) { (reader) throws(JSONError) in
+      let count = try reader.readCount(text)
+      if counts == nil, equalCount < likely.count, likely[equalCount] == count {
+        equalCount += 1
+      } else {
+        counts = (counts ?? Array(likely[..<equalCount])) + [count]
+      }
+    }
+    return counts ?? (equalCount == likely.count ? likely : Array(likely[..<equalCount]))
   }
 
   fileprivate mutating func readOffsets(

@@ -1,15 +1,10 @@
 /// The bytes of a checkpoint in safetensors files.
 struct SafetensorsStore: TensorStore {
-  /// The place of a tensor: its file, and its entry there; numbers, because there are many tensors.
-  private struct Place {
-    let fileIndex: Int
-    let entryIndex: Int
-  }
-
   private let path: String
   private let access: FileAccess
   private var files: [SafetensorsFile] = []
-  private var places: [Place] = []
+  /// The position of each file's first tensor.
+  private var starts: [Int] = []
   /// The tensors in the order of the files and of their bytes.
   private(set) var tensors: [TensorInfo] = []
   /// The positions of the tensors by name.
@@ -32,25 +27,24 @@ struct SafetensorsStore: TensorStore {
   ///   - rename: Gives a tensor's name in the checkpoint, if it differs from that in the file.
   /// - Throws: `FormatError` when the checkpoint already has a tensor of that name.
   mutating func add(_ file: SafetensorsFile, rename: ((String) -> String)? = nil) throws(FormatError) {
-    let entries = file.header.entries
+    let header = file.header
     let start = tensors.count
-    places += entries.indices.map { Place(fileIndex: files.count, entryIndex: $0) }
-    tensors += entries.map { entry in
-      rename.map { entry.tensor.renamed($0(entry.tensor.name)) } ?? entry.tensor
-    }
     if start == 0, rename == nil {
-      positions = file.header.positions
+      tensors = header.tensors
+      positions = header.positions
     } else {
+      tensors += header.tensors.map { tensor in rename.map { tensor.renamed($0(tensor.name)) } ?? tensor }
       positions.reserveCapacity(tensors.count)
-      for (i, entry) in entries.enumerated() {
+      for (i, range) in header.ranges.enumerated() {
         let name = tensors[start + i].name
         guard positions.updateValue(start + i, forKey: name) == nil else {
           throw FormatError(
-            file.path, byte: entry.range.lowerBound, at: "tensor '\(name)'",
+            file.path, byte: range.lowerBound, at: "tensor '\(name)'",
             .malformed("is in another file of the checkpoint too"))
         }
       }
     }
+    starts.append(start)
     files.append(file)
   }
 
@@ -59,12 +53,11 @@ struct SafetensorsStore: TensorStore {
   }
 
   func bytes(of tensor: TensorInfo) throws -> TensorBytes {
-    guard let position = positions[tensor.name] else {
-      throw FormatError(path, .missing("tensor '\(tensor.name)'"))
-    }
-    let place = places[position]
-    let file = files[place.fileIndex]
-    return try file.bytes(of: file.header.entries[place.entryIndex])
+    guard let position = positions[tensor.name],
+      let index = starts.lastIndex(where: { $0 <= position })
+    else { throw FormatError(path, .missing("tensor '\(tensor.name)'")) }
+    let file = files[index]
+    return try file.bytes(of: file.header.entry(position - starts[index]))
   }
 
   func bytes(of asset: Asset) throws -> TensorBytes {

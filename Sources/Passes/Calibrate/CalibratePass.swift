@@ -49,8 +49,7 @@ public struct CalibratePass: Pass, WindowRequestingPass {
       }
     }
     let memory =
-      MemoryEstimate(ThreadLimit.current) * Self.windowMemory(sizes, options)
-      + (parts.contains(.code) ? Self.codeMemory(sizes) : 0)
+      trainingMemory(of: input, sizes, parts) + (parts.contains(.code) ? Self.codeMemory(sizes) : 0)
     return editor.plan(memory: memory.byteCount) { [options] input, context in
       try CalibratedTensors(CalibrationRun(options, parts: parts, input: input, context: context), input)
     }
@@ -105,6 +104,30 @@ public struct CalibratePass: Pass, WindowRequestingPass {
     _ configuration: ModelConfiguration, _ options: CalibrateOptions, recomputesLayers: Bool = false
   ) -> Int {
     windowMemory(ModelSizes(configuration), options, recomputesLayers: recomputesLayers).byteCount
+  }
+
+  /// Returns the bytes of tables and adapters, of their training, and of the windows computed at the same time
+  /// if the user sets no limit.
+  private func trainingMemory(
+    of input: Checkpoint, _ sizes: ModelSizes, _ parts: TrainedParts
+  ) -> MemoryEstimate {
+    let pace = CalibrationPace(options, sizes, memoryLimit: nil)
+    func values(_ modules: [String], _ kind: ModuleTensor) -> MemoryEstimate {
+      modules.reduce(0) { sum, module in
+        sum + MemoryEstimate(input.tensor(named: kind.name(of: module))?.elementCount ?? 0)
+      }
+    }
+    // A trained value has a gradient of each window beside their sum, two moments and, if there is a
+    // validation, a copy in the best state; a table also has its start and its parameters.
+    let copies = MemoryEstimate(pace.windowsAtOnce) + (options.validation > 0 ? 4 : 3)
+    var count = MemoryEstimate(0)
+    for (part, table) in [(TrainedParts.scale, ModuleTensor.scales), (.bias, .biases)] {
+      count = count + (parts.contains(part) ? copies + 3 : 1) * values(quantizedLinears(of: input), table)
+    }
+    for factor in [ModuleTensor.loraA, .loraB] {
+      count = count + (parts.contains(.adapter) ? copies + 1 : 1) * values(adaptedLinears(of: input), factor)
+    }
+    return 4 * count + MemoryEstimate(pace.windowsAtOnce) * Self.windowMemory(sizes, options)
   }
 
   /// Returns the bytes of the codes' positions, gradients and moments.

@@ -43,7 +43,8 @@ struct CalibrationRun {
       memoryLimit: context.memoryLimit, progress: context.progress)
     weights = options.weights
     learningRate = options.learningRate ?? Self.defaultLearningRate(parts)
-    pace = CalibrationPace(options, student.configuration, memoryLimit: context.memoryLimit)
+    pace = CalibrationPace(
+      options, ModelSizes(student.configuration), memoryLimit: context.memoryLimit)
     var trainer = Trainer(
       student: student, training: parts, comparison,
       schedule: LearningRateSchedule(
@@ -205,12 +206,13 @@ struct CalibrationPace: Equatable {
   let windowsAtOnce: Int
   let recomputesLayers: Bool
 
-  init(_ options: CalibrateOptions, _ configuration: ModelConfiguration, memoryLimit: Int?) {
+  init(_ options: CalibrateOptions, _ sizes: ModelSizes, memoryLimit: Int?) {
     let limit = memoryLimit ?? Self.defaultLimit
-    let kept = CalibratePass.windowMemory(configuration, options)
+    let kept = CalibratePass.windowMemory(sizes, options).byteCount
     recomputesLayers = memoryLimit != nil && kept > limit
     let each =
-      recomputesLayers ? CalibratePass.windowMemory(configuration, options, recomputesLayers: true) : kept
+      recomputesLayers
+      ? CalibratePass.windowMemory(sizes, options, recomputesLayers: true).byteCount : kept
     windowsAtOnce = max(1, min(ThreadLimit.current, options.batch, limit / max(each, 1)))
   }
 }

@@ -3,6 +3,19 @@ package import Checkpoints
 extension Inspection {
   /// The JSON document, including the keys that other programs rely on.
   package var json: JSONValue {
+    .object(summaryMembers + [JSONValue.Member(Self.tensorsKey, .array(tensors.indices.map(tensorValue)))])
+  }
+
+  /// Writes the lines of `json`, a piece at a time.
+  package func writeJSON(to output: (String) -> Void) {
+    JSONValue.writePrettyText(
+      of: summaryMembers, endingWith: Self.tensorsKey, count: tensors.count, tensorValue, to: output)
+  }
+
+  private static let tensorsKey = "tensors"
+
+  /// The members before the tensors.
+  private var summaryMembers: [JSONValue.Member] {
     let contents = summary.checkpoint.contents
     let sizes = summary.sizes
     var members = [
@@ -23,12 +36,10 @@ extension Inspection {
     if !contents.notices.isEmpty {
       members.append(JSONValue.Member("notices", .array(contents.notices.map(JSONValue.string))))
     }
-    members += [
+    return members + [
       JSONValue.Member("assets", .array(contents.assets.map(\.json))),
       JSONValue.Member("metadata", contents.metadata),
-      JSONValue.Member("tensors", .array(tensors.indices.map(tensorValue))),
     ]
-    return .object(members)
   }
 
   /// Returns a tensor in its stored form; statistics are of the dequantized weights.

@@ -7,7 +7,7 @@ package struct LogicalTensor: Sendable, Equatable {
   /// The module of the codes and their packing; nil for a dense tensor.
   package let packing: Packing?
   /// The dimensions of the values, slowest first.
-  package let shape: [Int]
+  package var shape: [Int] { packing?.layout.shape(ofStored: stored) ?? stored.shape }
   /// The size in the file in bytes, including tables.
   package let byteCount: Int
   /// The type in the file, if it is not the dtype: `Q4_1`.
@@ -34,7 +34,6 @@ package struct LogicalTensor: Sendable, Equatable {
   init(_ stored: TensorInfo, _ form: StoredForm? = nil) {
     self.stored = stored
     packing = nil
-    shape = stored.shape
     byteCount = form?.byteCount ?? stored.byteCount
     storedType = form?.type
   }
@@ -49,7 +48,6 @@ package struct LogicalTensor: Sendable, Equatable {
   init(codes: TensorInfo, _ packing: Packing, byteCount: Int, storedType: String?) {
     stored = codes
     self.packing = packing
-    shape = packing.layout.shape(ofStored: codes)
     self.byteCount = byteCount
     self.storedType = storedType
   }

@@ -202,10 +202,7 @@ extension TensorOrder {
   /// Compares two names bytewise: below, at or above 0 if the first comes before, equals or comes after the
   /// second.
   private func order(_ first: Span<UInt8>, _ second: Span<UInt8>) -> Int {
-    for i in 0..<min(first.count, second.count) where first[i] != second[i] {
-      return Int(first[i]) - Int(second[i])
-    }
-    return first.count - second.count
+    unsafe first.bytes.order(to: second.bytes)
   }
 
   private func tensor(_ i: Int) -> LogicalTensor { tensors[items[i].position] }

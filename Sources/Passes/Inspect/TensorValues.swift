@@ -7,7 +7,7 @@ import Models
 /// Adapters and trained changes of tables are separate tensors and not applied.
 struct TensorValues: Sendable {
   private enum Source: Sendable {
-    case dense(TensorBytes, ElementDecoder)
+    case dense(TensorBytes, DType, ElementDecoder)
     case packed(Weight)
   }
 
@@ -27,7 +27,7 @@ struct TensorValues: Sendable {
     guard let packing = tensor.packing else {
       let bytes = try checkpoint.bytes(of: tensor.name)
       let decoder = ElementDecoder(tensor.stored.dtype)
-      source = .dense(bytes, decoder)
+      source = .dense(bytes, tensor.stored.dtype, decoder)
       count = bytes.count * 8 / decoder.bitWidth
       return
     }
@@ -63,7 +63,7 @@ struct TensorValues: Sendable {
   /// Returns the values of a block.
   func values(in range: Range<Int>) -> [Double] {
     switch source {
-    case .dense(let bytes, let decoder):
+    case .dense(let bytes, _, let decoder):
       let part = range.lowerBound * decoder.bitWidth / 8..<range.upperBound * decoder.bitWidth / 8
       return bytes.withSpan { decoder.values(of: $0.extracting(part)) }
     case .packed(let weight):
@@ -76,11 +76,37 @@ struct TensorValues: Sendable {
     }
   }
 
-  /// Whether both hold the same bytes of the same dtype, so that all values are equal.
+  /// Whether both hold the same bytes in the same form, so that all values are equal.
   func isIdentical(to other: TensorValues) -> Bool {
-    guard case .dense(let first, _) = source, case .dense(let second, _) = other.source,
-      first.count == second.count
+    switch (source, other.source) {
+    case (.dense(let first, let dtype, _), .dense(let second, let otherDType, _)):
+      dtype == otherDType && first.isEqual(to: second)
+    case (.packed(let first), .packed(let second)): first.isIdentical(to: second)
+    case (.dense, .packed), (.packed, .dense): false
+    }
+  }
+}
+
+extension Weight {
+  /// Whether both are packed alike, with the same codes and tables bit for bit.
+  fileprivate func isIdentical(to other: Weight) -> Bool {
+    guard let first = packed, let second = other.packed, columnCount == other.columnCount,
+      first.bits == second.bits, first.groupSize == second.groupSize
     else { return false }
-    return first.withSpan { a in second.withSpan { b in a.isEqual(to: b) } }
+    return first.codes.isEqual(to: second.codes) && first.scales.hasSameBits(as: second.scales)
+      && first.biases.hasSameBits(as: second.biases)
+  }
+}
+
+extension TensorBytes {
+  fileprivate func isEqual(to other: TensorBytes) -> Bool {
+    withSpan { first in other.withSpan { second in first.isEqual(to: second) } }
+  }
+}
+
+extension [Float] {
+  /// Whether both have the same values, telling zeros of different sign and NaNs apart.
+  fileprivate func hasSameBits(as other: [Float]) -> Bool {
+    unsafe span.bytes.isEqual(to: other.span.bytes)
   }
 }

@@ -31,7 +31,7 @@ struct TextTable {
         let padding = String(repeating: " ", count: max(0, widths[column] - width(line, column)))
         text += (column > 0 ? "  " : "") + (isRightAligned[column] ? padding + cell : cell + padding)
       }
-      return String(text.reversed().drop { $0 == " " }.reversed())
+      return text.withoutTrailingSpaces
     }
   }
 
@@ -58,6 +58,11 @@ struct TextTable {
 }
 
 extension String {
+  fileprivate var withoutTrailingSpaces: String {
+    let end = utf8.lastIndex { $0 != UInt8(ascii: " ") }
+    return String(self[..<(end.map(utf8.index(after:)) ?? startIndex)])
+  }
+
   /// The text, with the characters escaped that end a cell or begin markup.
   fileprivate var escapedForMarkdown: String {
     guard contains(where: { "|\\`*<>[".contains($0) }) else { return self }

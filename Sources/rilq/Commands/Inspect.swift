@@ -36,6 +36,8 @@ struct Inspect: ParsableCommand {
       progress.show($0)
     }
     progress.finish()
-    print(global.json ? inspection.json.prettyText : markdown ? inspection.markdown : inspection.text)
+    guard global.json else { return print(markdown ? inspection.markdown : inspection.text) }
+    inspection.writeJSON { print($0, terminator: "") }
+    print()
   }
 }

@@ -1,4 +1,5 @@
 import Checkpoints
+import Kernels
 import TestSupport
 import Testing
 
@@ -80,6 +81,58 @@ import Testing
   @Test func `accepts a scalar, an empty tensor and an empty name`() throws {
     let json = "{\(entry("", "F32", [], 0, 4)),\(entry("e", "F64", [0, 7], 4, 4))}"
     #expect(try header(safetensors(json, [0, 0, 0, 0])).entries.map(\.tensor.elementCount) == [1, 0])
+  }
+
+  @Test func `keeps every tensor's own shape`() throws {
+    let shapes = [[2, 3], [2, 3], [2], [2, 1], [2, 1, 3], [], [1, 3], [0, 3], [0, 3]]
+    var end = 0
+    let entries = shapes.enumerated().map { i, shape in
+      let start = end
+      end += shape.reduce(1, *)
+      return entry("t\(i)", "U8", shape, start, end)
+    }
+    let header = try header(
+      safetensors("{\(entries.joined(separator: ","))}", [UInt8](repeating: 0, count: end)))
+    #expect(header.entries.map(\.tensor.shape) == shapes)
+  }
+
+  @Test func `names text that is no JSON before a tensor that contradicts itself`() {
+    let wrong = "{\(entry("a", "U8", [1], 0, 2)),\(entry("b", "U8", [1], 2, 9))"
+    #expect(problem(wrong + "}", data: 2).says("m.safetensors: byte 9: tensor 'a': … 1 bytes … 2"))
+    #expect(problem(wrong, data: 2).says("… expected ',' or '}'"))
+  }
+
+  /// A header long enough to be read in parts, with `change` instead of one of its 20,000 members.
+  private func longHeader(
+    name: String = "layers", metadata at: Int? = nil, changing index: Int? = nil, to change: String = ""
+  ) -> [UInt8] {
+    var members = (0..<20_000).map { entry("\(name).\($0).weight", "U8", [1, 3], 3 * $0, 3 * $0 + 3) }
+    if let index { members[index] = change }
+    if let at { members.insert(#""__metadata__":{"format":"pt"}"#, at: at) }
+    return safetensors("{\(members.joined(separator: ","))}", [UInt8](repeating: 0, count: 60_000))
+  }
+
+  @Test(
+    arguments: ["layers", #"a},\"b},"#], [0, 9_000, 20_000])
+  func `reads a long header on any number of threads`(name: String, metadataPosition: Int) throws {
+    let bytes = longHeader(name: name, metadata: metadataPosition)
+    let headers = try [1, 2, 3, 8].map { count in try ThreadLimit.with(count) { try header(bytes) } }
+    #expect(headers[0].tensors.count == 20_000 && headers[0].metadata == ["format": "pt"])
+    for other in headers.dropFirst() {
+      #expect(other.entries == headers[0].entries && other.metadata == headers[0].metadata)
+    }
+  }
+
+  @Test(arguments: [
+    // A name of another part, text that is no JSON, a second metadata, and a tensor that contradicts itself.
+    #""layers.5.weight":{"dtype":"U8","shape":[3],"data_offsets":[57000,57003]}"#,
+    #""x":{"dtype":"U8","shape":[3],"data_offsets":[57000,57003]"#,
+    #""__metadata__":{}"#, #""x":{"dtype":"U8","shape":[4],"data_offsets":[57000,57003]}"#,
+  ])
+  func `finds the same error in a long header on any number of threads`(change: String) {
+    let bytes = longHeader(metadata: 3, changing: 19_000, to: change)
+    let problems = [1, 2, 8].map { count in ThreadLimit.with(count) { problem(bytes) } }
+    #expect(problems[0] != nil && Set(problems).count == 1)
   }
 
   @Test func `escapes names in errors`() {
