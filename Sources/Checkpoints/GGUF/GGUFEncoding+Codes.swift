@@ -75,6 +75,10 @@ extension GGUFEncoding {
   ///
   /// The type may also limit the values of 8-bit codes; see `GGUFCodes.greatestCode`.
   static func obstacle(_ layout: QuantizedLayout, in type: GGUFTensorType) -> String? {
+    if layout.superBlock != nil || type.superBlock != nil {
+      return layout.superBlock == type.superBlock
+        ? nil : "\(type.name) does not hold codes of \(layout.phrase)"
+    }
     // TQ2_0 is only read, never written.
     guard type != .tq2_0, GGUFCodes(type)?.moduleBits.contains(layout.bits) == true else {
       return "\(type.name) does not hold \(layout.bits)-bit codes"

@@ -2,8 +2,8 @@ import Kernels
 
 /// How the rows of a matrix become rows of a GGUF tensor; `Formats/gguf.md` has the bytes of the blocks.
 package struct GGUFEncoding: Sendable, Equatable {
-  /// The type of the tensor: F32, F16, BF16, Q8_0, Q4_1 or Q2_0, and if codes are kept also Q4_0, Q5_0 or
-  /// Q5_1.
+  /// The type of the tensor: F32, F16, BF16, Q8_0, Q4_1 or Q2_0, and if codes are kept also Q4_0, Q5_0,
+  /// Q5_1, Q2_K, Q3_K or Q4_K.
   package let type: GGUFTensorType
   /// Whether codes and tables are taken over unchanged instead of being computed from the values.
   package let keepsCodes: Bool
@@ -47,6 +47,13 @@ package struct GGUFEncoding: Sendable, Equatable {
         takeOver(
           all.extracting(rows.byteRange(ofRow: row, of: all)), layout, scales.span.extracting(groups),
           biases.span.extracting(groups), columnOrder: rows.columnOrder, into: &bytes)
+      }
+    } else if keepsCodes, case .superBlocks(let kind, let tensors) = rows.storage {
+      for (part, tensor) in zip(QuantizedLayout.superBlock(kind).partKinds, tensors) {
+        tensor.withSpan { all in
+          GGUFSuperBlock(kind).write(
+            part, all.extracting(rows.byteRange(ofRow: row, of: all)), order: rows.columnOrder, into: &bytes)
+        }
       }
     } else if case .dense(let stored, let format) = rows.storage, type.dtype == format.dtype {
       // Copied, because widening would make NaNs quiet.

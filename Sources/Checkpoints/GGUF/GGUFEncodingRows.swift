@@ -6,6 +6,8 @@ package struct GGUFEncodingRows: Sendable {
   package enum Storage: Sendable {
     case dense(TensorBytes, FloatFormat)
     case packed(codes: TensorBytes, QuantizedLayout, scales: [Float], biases: [Float])
+    /// The tensors are those of `QuantizedLayout.partKinds`, in that order.
+    case superBlocks(SuperBlock, [TensorBytes])
   }
 
   /// The rows.
@@ -48,6 +50,18 @@ package struct GGUFEncodingRows: Sendable {
         layout.decode(
           codes: bytes.extracting(byteRange(ofRow: row, of: bytes)), scales: scales.span.extracting(groups),
           biases: biases.span.extracting(groups), columnCount: columnCount, into: &values)
+      }
+    case .superBlocks(let kind, let tensors):
+      let factors = tensors[2].withSpan {
+        widened($0.extracting(byteRange(ofRow: row, of: $0)), from: .f16)
+      }
+      let tables = tensors[1].withSpan {
+        BlockTables(kind: kind, steps: $0.extracting(byteRange(ofRow: row, of: $0)), factors: factors)
+      }
+      tensors[0].withSpan { bytes in
+        QuantizedLayout.superBlock(kind).decode(
+          codes: bytes.extracting(byteRange(ofRow: row, of: bytes)), scales: tables.scales.span,
+          biases: tables.biases.span, columnCount: columnCount, into: &values)
       }
     }
   }

@@ -102,10 +102,10 @@ extension GGUFExport {
     for (tensor, encoding) in zip(plan.tensors, encodings) {
       for part in tensor.parts {
         switch part.storage {
-        case .packed(let parameters, _, let scales, _) where encoding.keepsCodes:
+        case .packed(let layout, let tensors) where encoding.keepsCodes:
           // Rounded tables are read back as F16, as the file holds them.
-          let tables = exact.contains(part.name) ? scales.dtype : .f16
-          modules.append(GGUFPacking(layout: parameters, tables: tables).member(of: part.module))
+          let tables = layout.superBlock == nil && exact.contains(part.name) ? tensors[1].dtype : .f16
+          modules.append(GGUFPacking(layout: layout, tables: tables).member(of: part.module))
         case .dense(let stored)
         where exact.contains(stored.name) && stored.dtype != encoding.type.dtype:
           dtypes.append(JSONValue.Member(stored.name, .string(stored.dtype.rawValue)))

@@ -9,10 +9,20 @@ struct GGUFExportChoice {
 
   /// The types to try, first those that llama.cpp has known for longest, and smaller ones before those that
   /// hold more.
-  static let packedTypes: [GGUFTensorType] = [.q4_0, .q4_1, .q8_0, .q5_0, .q5_1, .q2_0]
+  static let packedTypes: [GGUFTensorType] = [.q4_0, .q4_1, .q8_0, .q5_0, .q5_1, .q2_0, .q2K, .q3K, .q4K]
 
-  /// The type nearest to codes of a width that no type holds.
-  static func nearestType(bits: Int) -> GGUFTensorType { bits > 4 ? .q8_0 : .q4_1 }
+  /// The type whose obstacle is told for codes that no type holds.
+  static func nearestType(_ layout: QuantizedLayout) -> GGUFTensorType {
+    layout.superBlock?.ggufType ?? roundedType(bits: layout.bits)
+  }
+
+  /// The type that codes are rounded to if no type holds them.
+  private static func roundedType(bits: Int) -> GGUFTensorType { bits > 4 ? .q8_0 : .q4_1 }
+
+  /// Why a type of super-blocks does not hold dense values, with what makes codes that it holds.
+  static func denseObstacle(_ type: GGUFTensorType) -> String {
+    "values are not rounded to \(type.name)" + remedy(type)
+  }
 
   /// The encoding of the tensor, and the loss of each part that is not exact.
   ///
@@ -25,7 +35,7 @@ struct GGUFExportChoice {
         GGUFEncoding(type: asked, keepsCodes: false), because: "\(asked.name) does not hold its values")
     }
     guard let dense = parts.firstIndex(where: { !$0.storage.isPacked }) else { return try packedEncoding() }
-    throw refusal(parts[dense], "has no codes, but other experts of its layer have some" + Self.remedy)
+    throw refusal(parts[dense], "has no codes, but other experts of its layer have some" + Self.remedy(asked))
   }
 
   private func denseEncoding() throws -> (GGUFEncoding, [GGUFEncodingLoss?]) {
@@ -50,20 +60,17 @@ struct GGUFExportChoice {
   private func packedEncoding() throws -> (GGUFEncoding, [GGUFEncodingLoss?]) {
     var candidates = asked.map { [$0] } ?? Self.packedTypes
     var obstacles: [GGUFTensorType: (part: Int, reason: String)] = [:]
-    var bits = 0
+    var widest: QuantizedLayout?
     for part in tensor.parts.indices {
-      guard case .packed(let layout, let codes, let scales, let biases) = tensor.parts[part].storage else {
-        continue
-      }
-      bits = max(bits, layout.bits)
-      let tables = (
-        scales: try checkpoint.floats(of: scales.name), biases: try checkpoint.floats(of: biases.name)
-      )
+      guard case .packed(let layout, let tensors) = tensor.parts[part].storage else { continue }
+      widest = widest.map { $0.bits < layout.bits ? layout : $0 } ?? layout
+      let tables =
+        layout.superBlock == nil ? try tensors.dropFirst().map { try checkpoint.floats(of: $0.name) } : nil
       var left: [GGUFTensorType] = []
       for type in candidates {
         // The last part decides: the first type that holds it is taken.
         guard part < tensor.parts.count - 1 || left.isEmpty else { break }
-        if let reason = try obstacle(layout, codes, tables.scales, tables.biases, type) {
+        if let reason = try obstacle(layout, tensors[0], tables, type) {
           obstacles[type] = (part, reason)
         } else {
           left.append(type)
@@ -74,30 +81,34 @@ struct GGUFExportChoice {
     if let type = candidates.first {
       return (GGUFEncoding(type: type, keepsCodes: true), tensor.parts.map { _ in nil })
     }
-    let type = asked ?? Self.nearestType(bits: bits)
-    let obstacle = obstacles[type]
-    if !options.isLossy, let obstacle {
+    guard let widest else { preconditionFailure("'\(tensor.name)' has no codes") }
+    let nearest = asked ?? Self.nearestType(widest)
+    if !options.isLossy || asked?.superBlock != nil, let obstacle = obstacles[nearest] {
       // Throws with the part that the type does not hold.
       _ = try measured(
-        obstacle.part, GGUFEncoding(type: type, keepsCodes: false), because: obstacle.reason)
+        obstacle.part, GGUFEncoding(type: nearest, keepsCodes: false), because: obstacle.reason)
     }
+    let type = asked ?? Self.roundedType(bits: widest.bits)
     // In Q4_1, codes with rounded tables are the nearest; the other types would lose the bias.
     let keepsCodes =
       type == .q4_1
       && tensor.parts.allSatisfy { part in
-        guard case .packed(let layout, _, _, _) = part.storage else { return false }
+        guard case .packed(let layout, _) = part.storage else { return false }
         return tensor.obstacle(layout, in: type) == nil
       }
-    return try measured(GGUFEncoding(type: type, keepsCodes: keepsCodes), because: obstacle?.reason ?? "")
+    return try measured(
+      GGUFEncoding(type: type, keepsCodes: keepsCodes), because: obstacles[type]?.reason ?? "")
   }
 
   /// Why codes and tables cannot be taken over exactly, or nil when they can.
+  ///
+  /// `tables` are the scales and the biases of all groups; nil for super-blocks, whose bytes are copied.
   private func obstacle(
-    _ layout: QuantizedLayout, _ codes: TensorInfo, _ scales: [Float], _ biases: [Float],
-    _ type: GGUFTensorType
+    _ layout: QuantizedLayout, _ codes: TensorInfo, _ tables: [[Float]]?, _ type: GGUFTensorType
   ) throws -> String? {
     if let obstacle = tensor.obstacle(layout, in: type) { return obstacle }
-    if let (group, reason) = GGUFEncoding.levelsDiffer(bits: layout.bits, scales, biases, in: type) {
+    guard let tables else { return nil }
+    if let (group, reason) = GGUFEncoding.levelsDiffer(bits: layout.bits, tables[0], tables[1], in: type) {
       let groupsPerRow = tensor.columnCount / layout.groupSize
       return "row \(group / groupsPerRow), group \(group % groupsPerRow): \(reason)"
     }
@@ -122,22 +133,22 @@ struct GGUFExportChoice {
     _ index: Int, _ encoding: GGUFEncoding, because reason: String
   ) throws -> GGUFEncodingLoss? {
     let part = tensor.parts[index]
-    guard tensor.columnCount % encoding.type.blockElementCount == 0 else {
-      throw refusal(
-        part,
-        "\(tensor.columnCount) columns are not whole blocks of \(encoding.type.name), which have "
-          + "\(encoding.type.blockElementCount)")
+    if let obstacle = tensor.columnObstacle(in: encoding.type) { throw refusal(part, obstacle) }
+    if encoding.type.superBlock != nil, !part.storage.isPacked {
+      throw refusal(part, Self.denseObstacle(encoding.type))
     }
-    // Codes that cannot be taken over are always a loss, without measuring it.
-    if !options.isLossy, part.storage.isPacked, encoding.type.blockElementCount > 1 {
-      throw refusal(part, reason + Self.remedy)
+    // Codes that cannot be taken over are always a loss, without measuring it; none are rounded to super-blocks.
+    if encoding.type.superBlock != nil
+      || !options.isLossy && part.storage.isPacked && encoding.type.blockElementCount > 1
+    {
+      throw refusal(part, reason + Self.remedy(asked))
     }
     let bytes = try part.sources.map { try checkpoint.bytes(of: $0.name) }
     guard let loss = encoding.loss(of: tensor.rows(ofPart: index, bytes)) else {
       throw refusal(part, "has values that are not finite, or not in \(encoding.type.name)")
     }
     guard loss.maximum > 0 else { return nil }
-    guard options.isLossy else { throw refusal(part, reason + Self.remedy) }
+    guard options.isLossy else { throw refusal(part, reason + Self.remedy(asked)) }
     return loss
   }
 
@@ -145,5 +156,11 @@ struct GGUFExportChoice {
     FormatError(path, at: "tensor '\(part.name)'", .notExact(reason))
   }
 
-  static let remedy = "; --lossy rounds it, --gguf-type f32 holds it at its full size"
+  /// What to do about a tensor that the type does not hold.
+  static func remedy(_ asked: GGUFTensorType?) -> String {
+    guard let kind = asked?.superBlock else {
+      return "; --lossy rounds it, --gguf-type f32 holds it at its full size"
+    }
+    return "; 'rilq quantize --grid \(kind.rawValue)' makes codes that it holds"
+  }
 }

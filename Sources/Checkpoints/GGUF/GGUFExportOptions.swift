@@ -1,7 +1,7 @@
 /// The type of the linears in a GGUF file.
 public enum GGUFLinearType: String, Sendable, CaseIterable {
-  /// The dtype of a dense linear; for a packed one, the first of Q4_0, Q4_1, Q8_0, Q5_0, Q5_1 and Q2_0 that
-  /// is exact.
+  /// The dtype of a dense linear; for a packed one, the first of Q4_0, Q4_1, Q8_0, Q5_0, Q5_1, Q2_0, Q2_K,
+  /// Q3_K and Q4_K that is exact.
   case auto
   case f32
   case f16
@@ -9,6 +9,9 @@ public enum GGUFLinearType: String, Sendable, CaseIterable {
   case q8_0
   case q4_1
   case q2_0
+  case q2K = "q2_k"
+  case q3K = "q3_k"
+  case q4K = "q4_k"
 
   /// The type of the tensors, or nil when it is chosen for each tensor.
   var tensorType: GGUFTensorType? {
@@ -20,6 +23,9 @@ public enum GGUFLinearType: String, Sendable, CaseIterable {
     case .q8_0: .q8_0
     case .q4_1: .q4_1
     case .q2_0: .q2_0
+    case .q2K: .q2K
+    case .q3K: .q3K
+    case .q4K: .q4K
     }
   }
 }

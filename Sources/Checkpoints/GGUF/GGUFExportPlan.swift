@@ -55,9 +55,9 @@ package struct GGUFExportPlan: Sendable {
     tokenizerNotices = tokenizer.notices
   }
 
-  /// Refuses packed tensors that no type can hold, whatever their values are.
+  /// Refuses tensors that no type can hold, whatever their values are.
   ///
-  /// Tables that are not computed yet may have any values of their dtype. A type has F16 tables, or biases
+  /// Tables of groups that are not computed yet may have any values of their dtype. A type has F16 tables, or biases
   /// that follow from its scales, and computed tables are not expected to fit by chance.
   ///
   /// - Parameters:
@@ -67,9 +67,10 @@ package struct GGUFExportPlan: Sendable {
   package func requireRepresentable(
     _ options: GGUFExportOptions, packing modules: Set<String>
   ) throws(FormatError) {
-    guard !options.isLossy else { return }
     let asked = options.linearType.tensorType
     if let asked, asked.blockElementCount == 1 { return }
+    // Nothing is rounded to super-blocks.
+    guard !options.isLossy || asked?.superBlock != nil else { return }
     for tensor in tensors {
       for part in tensor.parts { try requireRepresentable(part, of: tensor, asked, packing: modules) }
     }
@@ -79,18 +80,25 @@ package struct GGUFExportPlan: Sendable {
     _ part: GGUFExportTensor.Part, of tensor: GGUFExportTensor, _ asked: GGUFTensorType?,
     packing modules: Set<String>
   ) throws(FormatError) {
-    guard case .packed(let parameters, _, let scales, let biases) = part.storage else { return }
-    let isPending = modules.contains(part.module)
-    func obstacle(_ type: GGUFTensorType) -> String? {
-      let obstacle = tensor.obstacle(parameters, in: type)
-      return !isPending || obstacle != nil
-        ? obstacle : Self.obstacle([scales.dtype, biases.dtype], in: type)
+    guard case .packed(let layout, let tensors) = part.storage else {
+      guard let asked, asked.superBlock != nil, tensor.isLinear else { return }
+      throw refusal(part, tensor.columnObstacle(in: asked) ?? GGUFExportChoice.denseObstacle(asked))
     }
-    let nearest = asked ?? GGUFExportChoice.nearestType(bits: parameters.bits)
+    let isPending = layout.superBlock == nil && modules.contains(part.module)
+    func obstacle(_ type: GGUFTensorType) -> String? {
+      let obstacle = tensor.obstacle(layout, in: type)
+      return !isPending || obstacle != nil
+        ? obstacle : Self.obstacle(tensors.dropFirst().map(\.dtype), in: type)
+    }
+    let nearest = asked ?? GGUFExportChoice.nearestType(layout)
     guard (asked.map { [$0] } ?? GGUFExportChoice.packedTypes).allSatisfy({ obstacle($0) != nil }),
       let reason = obstacle(nearest)
     else { return }
-    throw FormatError(path, at: "tensor '\(part.name)'", .notExact(reason + GGUFExportChoice.remedy))
+    throw refusal(part, reason + GGUFExportChoice.remedy(asked))
+  }
+
+  private func refusal(_ part: GGUFExportTensor.Part, _ reason: String) -> FormatError {
+    FormatError(path, at: "tensor '\(part.name)'", .notExact(reason))
   }
 
   /// Why a type cannot hold tables of some dtypes that are not computed yet, or nil when it can.
@@ -117,6 +125,8 @@ package struct GGUFExportPlan: Sendable {
   }
 
   /// llama.cpp's number for the type of most weights of the linears.
+  ///
+  /// Linears of one K type have the number of its small mixture, linears of several that of a larger one.
   private func fileType(_ encodings: [GGUFEncoding]) -> UInt32 {
     var counts: [GGUFTensorType: Int] = [:]
     for (tensor, encoding) in zip(tensors, encodings) where tensor.isLinear {
@@ -130,6 +140,9 @@ package struct GGUFExportPlan: Sendable {
     case .q8_0: 7
     case .q5_0: 8
     case .q5_1: 9
+    case .q2K: counts.count == 1 ? 21 : 10
+    case .q3K: counts.count == 1 ? 11 : 12
+    case .q4K: counts.count == 1 ? 14 : 15
     case .bf16: 32
     case .q2_0: 41
     default: 0

@@ -5,7 +5,8 @@ struct GGUFExportTensor: Sendable, Equatable {
   /// How the checkpoint holds a part.
   enum Storage: Sendable, Equatable {
     case dense(TensorInfo)
-    case packed(QuantizedLayout, codes: TensorInfo, scales: TensorInfo, biases: TensorInfo)
+    /// The tensors are those of `QuantizedLayout.partKinds`, in that order.
+    case packed(QuantizedLayout, [TensorInfo])
 
     /// Whether the part has codes.
     var isPacked: Bool { if case .packed = self { true } else { false } }
@@ -22,7 +23,7 @@ struct GGUFExportTensor: Sendable, Equatable {
     var sources: [TensorInfo] {
       switch storage {
       case .dense(let tensor): [tensor]
-      case .packed(_, let codes, let scales, let biases): [codes, scales, biases]
+      case .packed(_, let tensors): tensors
       }
     }
     /// The name of the weights or codes in the checkpoint.
@@ -69,14 +70,22 @@ struct GGUFExportTensor: Sendable, Equatable {
         .dense(
           TensorBytes(narrowed(Self.floats(bytes[0], of: tensor).map(transform.applied), to: .f32)), .f32)
       case .dense(let tensor): .dense(bytes[0], Self.format(of: tensor))
-      case .packed(let parameters, _, let scales, let biases):
+      case .packed(.superBlock(let kind), _): .superBlocks(kind, bytes)
+      case .packed(let layout, let tensors):
         .packed(
-          codes: bytes[0], parameters, scales: Self.floats(bytes[1], of: scales),
-          biases: Self.floats(bytes[2], of: biases))
+          codes: bytes[0], layout, scales: Self.floats(bytes[1], of: tensors[1]),
+          biases: Self.floats(bytes[2], of: tensors[2]))
       }
     return GGUFEncodingRows(
       rowCount: partElementCount / columnCount, columnCount: columnCount, storage: storage,
       columnOrder: columnOrder)
+  }
+
+  /// Why the rows are not whole blocks of a type, or nil when they are.
+  func columnObstacle(in type: GGUFTensorType) -> String? {
+    guard columnCount % type.blockElementCount != 0 else { return nil }
+    return "\(columnCount) columns are not whole blocks of \(type.name), which have "
+      + "\(type.blockElementCount)"
   }
 
   /// Why the blocks of a type cannot hold codes of a layout, or nil when they can.
@@ -244,16 +253,15 @@ private struct GGUFExportSources {
 
   /// Takes the tensors of a weight.
   mutating func takeStorage(of tensor: ModelTensor) throws(FormatError) -> GGUFExportTensor.Storage {
-    guard let parameters = contents.quantization[tensor.module] else {
+    guard let layout = contents.quantization[tensor.module] else {
       guard let weight = try take(tensor.name) else {
         throw FormatError(path, .missing("tensor '\(tensor.name)'"))
       }
       return .dense(weight)
     }
-    return .packed(
-      parameters, codes: try require(tensor.name),
-      scales: try require(ModuleTensor.scales.name(of: tensor.module)),
-      biases: try require(ModuleTensor.biases.name(of: tensor.module)))
+    var tensors: [TensorInfo] = []
+    for kind in layout.partKinds { tensors.append(try require(kind.name(of: tensor.module))) }
+    return .packed(layout, tensors)
   }
 }
 
@@ -262,7 +270,7 @@ extension GGUFExportTensor.Storage {
   fileprivate var shape: [Int] {
     switch self {
     case .dense(let tensor): tensor.shape
-    case .packed(let parameters, let codes, _, _): parameters.shape(ofStored: codes)
+    case .packed(let layout, let tensors): layout.shape(ofStored: tensors[0])
     }
   }
 }

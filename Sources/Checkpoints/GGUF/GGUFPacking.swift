@@ -1,7 +1,7 @@
 /// How the codes of a GGUF tensor become a packed module.
 struct GGUFPacking: Sendable, Equatable {
   let layout: QuantizedLayout
-  /// The dtype of scales and biases.
+  /// The dtype of scales and biases; that of a super-block's factors is F16.
   let tables: DType
 }
 
@@ -73,23 +73,32 @@ struct GGUFStatement {
       throw refused(keys, place + error.reason)
     }
     let tables = try dtype(module.value[tablesKey] ?? .string(DType.f16.rawValue), place + tablesKey, keys)
+    guard layout.superBlock == nil || tables == .f16 else {
+      throw refused(keys, place + "blocks with factors in \(tables.rawValue)")
+    }
     return GGUFPacking(layout: layout, tables: tables)
   }
 }
 
 extension GGUFPacking {
-  /// The packing of a type with codes if the file does not state one, a group per block; nil for another
-  /// type.
+  /// The packing of a type with codes if the file does not state one; nil for another type.
   ///
+  /// Super-blocks stay what they are. Other types have a group per block.
   /// Scales in blocks are half floats, and biases are multiples of them. F16 holds them except for weights
   /// far larger than in any model, which are refused when the tables are read. The tables of two-bit types
   /// are F32.
   static func natural(_ type: GGUFTensorType) -> GGUFPacking? {
-    GGUFCodes(type).map { codes in
+    if let kind = type.superBlock { return GGUFPacking(layout: .superBlock(kind), tables: .f16) }
+    return GGUFCodes(type).map { codes in
       let bits = codes.moduleBits.upperBound
       return GGUFPacking(
         layout: .affine(bits: bits, groupSize: type.blockElementCount), tables: bits == 2 ? .f32 : .f16)
     }
+  }
+
+  /// Whether a type can have the codes.
+  func fits(_ type: GGUFTensorType) -> Bool {
+    layout.superBlock == type.superBlock && (layout.superBlock != nil || GGUFCodes(type) != nil)
   }
 
   /// The packing as a member of the statement.

@@ -105,11 +105,11 @@ struct GGUFPlan {
   ) throws(FormatError) {
     let (module, layout) = (match.module, packing.layout)
     let (rows, columns) = (entry.shape[0], entry.rowLength)
-    guard layout.groupSize % entry.type.blockElementCount == 0, layout.fits(columns: columns) else {
+    let size = layout.blockColumnCount
+    guard size % entry.type.blockElementCount == 0, layout.fits(columns: columns) else {
       throw refused(
         entry,
-        .malformed(
-          "groups of \(layout.groupSize) are not whole \(entry.type.name) blocks of rows of \(columns)"))
+        .malformed("groups of \(size) are not whole \(entry.type.name) blocks of rows of \(columns)"))
     }
     let tensors = layout.tensors(of: module, rows: rows, columns: columns, tables: packing.tables)
     for (kind, tensor) in zip(layout.partKinds, tensors) {
@@ -133,7 +133,7 @@ struct GGUFPlan {
       }
       return .natural(entry.type)
     }
-    guard GGUFCodes(entry.type) != nil, entry.shape.count == 2 else {
+    guard stated.fits(entry.type), entry.shape.count == 2 else {
       throw refused(
         entry, .malformed("is \(entry.type.name), which has no codes for the packing that the file states"))
     }

@@ -8,7 +8,7 @@ struct GGUFSource: Sendable {
     case stored
     /// The values after something is undone, rounded to nearest even if the dtype holds fewer digits.
     case rounded(DType, undoing: GGUFTransform)
-    /// A tensor of a packed module: the codes, the scales or the biases.
+    /// A tensor of a packed module, one of its layout's `partKinds`.
     case part(ModuleTensor, GGUFPacking)
   }
 
@@ -32,9 +32,11 @@ struct GGUFSource: Sendable {
     switch content {
     case .stored: return nil
     case .rounded: return StoredForm(type: entry.type.name, byteCount: entry.range.count)
-    case .part(let kind, _):
+    case .part(let kind, let packing):
       let blockCount = entry.range.count / entry.type.blockByteCount
-      let byteCount = GGUFCodes(entry.type)?.byteCount(of: kind) ?? 0
+      let byteCount =
+        packing.layout.superBlock.map { GGUFSuperBlock($0).byteCount(of: kind) }
+        ?? GGUFCodes(entry.type)?.byteCount(of: kind) ?? 0
       return StoredForm(type: entry.type.name, byteCount: blockCount * byteCount)
     }
   }
@@ -115,6 +117,9 @@ extension GGUFSource {
       }
       narrow(scratch.floats.span, to: format, into: &out)
     case .part(let kind, let packing):
+      if let superBlock = packing.layout.superBlock {
+        return GGUFSuperBlock(superBlock).read(kind, of: bytes, order: columnOrder, into: &out)
+      }
       let reader = GGUFRow(of: entry, row: row, packing, columnOrder, path: path)
       guard kind == .weight else { return try reader.writeTable(bytes, isBias: kind == .biases, into: &out) }
       scratch.reserve(codes: rowLength)

@@ -18,7 +18,9 @@ struct OutputOptions: ParsableArguments {
 
   @Option(
     name: .customLong("gguf-type"),
-    help: "The type of linears in a GGUF file: auto (default; exact), f32, f16, bf16, q8_0, q4_1 or q2_0.")
+    help: ArgumentHelp(
+      "The type of linears in a GGUF file: auto (default; exact), f32, f16, bf16, q8_0, q4_1 or q2_0.",
+      discussion: "Or q2_k, q3_k or q4_k, which only 'quantize --grid' makes."))
   var ggufType = "auto"
 
   @Flag(

@@ -5,14 +5,30 @@ import Testing
 
 /// Blocks whose weights are a code times a scale plus a bias, whoever wrote the file.
 @Suite struct GGUFCodesTests {
+  /// A type with the packing that it is read as.
+  struct Packing: Sendable, CustomTestStringConvertible {
+    let type: GGUFTensorType
+    let layout: QuantizedLayout
+    /// The dtype of the last table.
+    let tables: DType
+
+    init(_ type: GGUFTensorType, _ layout: QuantizedLayout, _ tables: DType = .f16) {
+      (self.type, self.layout, self.tables) = (type, layout, tables)
+    }
+
+    var testDescription: String { type.name }
+  }
+
   private let folder: TemporaryFolder
 
   init() throws { folder = try TemporaryFolder() }
 
-  /// The types with the packing that they are read as.
-  static let types: [(type: GGUFTensorType, bits: Int, groupSize: Int, tables: DType)] = [
-    (.q4_0, 4, 32, .f16), (.q4_1, 4, 32, .f16), (.q5_0, 8, 32, .f16), (.q5_1, 8, 32, .f16),
-    (.q8_0, 8, 32, .f16), (.q2_0, 2, 64, .f32), (.tq2_0, 2, 256, .f32),
+  static let packings = [
+    Packing(.q4_0, .affine(bits: 4, groupSize: 32)), Packing(.q4_1, .affine(bits: 4, groupSize: 32)),
+    Packing(.q5_0, .affine(bits: 8, groupSize: 32)), Packing(.q5_1, .affine(bits: 8, groupSize: 32)),
+    Packing(.q8_0, .affine(bits: 8, groupSize: 32)), Packing(.q2_0, .affine(bits: 2, groupSize: 64), .f32),
+    Packing(.tq2_0, .affine(bits: 2, groupSize: 256), .f32), Packing(.q2K, .superBlock(.q2K)),
+    Packing(.q3K, .superBlock(.q3K)), Packing(.q4K, .superBlock(.q4K)),
   ]
 
   /// Finite values whose multiples by 128 are half floats, too.
@@ -37,18 +53,17 @@ import Testing
     }
   }
 
-  @Test(arguments: types)
-  func `every matrix stays packed and has the values of the blocks`(
-    type: GGUFTensorType, bits: Int, groupSize: Int, tables: DType
-  ) throws {
-    let model = Self.model(type)
+  @Test(arguments: packings)
+  func `every matrix stays packed and has the values of the blocks`(packing: Packing) throws {
+    let model = Self.model(packing.type)
     let checkpoint = try model.open(in: folder)
     try checkpoint.contents.validateQuantization(path: "x.gguf")
     #expect(checkpoint.contents.notices.isEmpty)
     #expect(checkpoint.contents.quantization.count == 9)
     for (module, layout) in checkpoint.contents.quantization {
-      #expect(layout == .affine(bits: bits, groupSize: groupSize))
-      #expect(checkpoint.tensor(named: module + ".scales")?.dtype == tables)
+      #expect(layout == packing.layout)
+      let table = try #require(layout.partKinds.last)
+      #expect(checkpoint.tensor(named: table.name(of: module))?.dtype == packing.tables)
     }
     for (module, expected) in [
       ("model.layers.0.mlp.up_proj", try model.values("blk.0.ffn_up.weight")),
@@ -105,7 +120,7 @@ import Testing
     return export
   }
 
-  @Test(arguments: [GGUFTensorType.q4_0, .q4_1, .q5_0, .q5_1, .q8_0])
+  @Test(arguments: [GGUFTensorType.q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2K, .q3K, .q4K])
   func `a container in between gives the same blocks again`(type: GGUFTensorType) throws {
     let model = Self.model(type)
     let first = try model.open(in: folder)
@@ -120,6 +135,7 @@ import Testing
     }
     _ = try writer.finish()
     let packed = try Checkpoint.open(path: folder.path("x.rilq"))
+    #expect(packed.contents.quantization == first.contents.quantization)
     let export = try write(packed, like: model, to: "out.gguf")
     #expect(export.typeCounts.map(\.type) == [type.name, "F32"])
     let bytes = try folder.read("out.gguf")
@@ -139,10 +155,19 @@ import Testing
 
 @Suite(.enabled(if: PythonPeer.has("gguf", "numpy"), "no Python with gguf and numpy"))
 struct `Packed blocks of Python's gguf` {
-  @Test(arguments: [GGUFTensorType.q4_0, .q4_1, .q5_0, .q5_1, .q8_0])
+  @Test(arguments: [GGUFTensorType.q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2K, .q3K, .q4K])
   func `are the floats that it dequantizes`(type: GGUFTensorType) throws {
     let folder = try TemporaryFolder()
-    let model = GGUFModel { $0.type = { $0 == "blk.0.ffn_up.weight" ? type : .f16 } }
+    let model = GGUFModel {
+      $0.type = { $0 == "blk.0.ffn_up.weight" ? type : .f16 }
+      $0.change = { file in
+        // The scales of the first block are 0 and -0.
+        let i = file.tensors.firstIndex { $0.type == type.rawValue } ?? 0
+        for (place, byte) in type.scaleUpperBytes.enumerated() {
+          file.tensors[i].data.replaceSubrange(byte - 1...byte, with: [0, place == 0 ? 0 : 0x80])
+        }
+      }
+    }
     let tensor = try #require(model.file.tensors.first { $0.name == Array("blk.0.ffn_up.weight".utf8) })
     let path = try folder.write("blocks", tensor.data)
     let program = """

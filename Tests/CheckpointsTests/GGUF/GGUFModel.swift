@@ -118,15 +118,13 @@ extension FloatFormat {
 extension Checkpoint {
   /// The weights behind packed codes, computed in single precision.
   func unpackedWeights(of module: String) throws -> [Float] {
-    let parameters = try #require(contents.quantization[module])
-    let bytes = try copiedBytes(of: module + ".weight")
-    var codes = [UInt8](repeating: 0, count: bytes.count * 8 / parameters.bits)
+    let weight = try #require(try quantizedWeight(of: module))
+    let layout = weight.layout
+    var codes = [UInt8](repeating: 0, count: weight.codes.count * 8 / layout.bits)
     var span = codes.mutableSpan
-    TensorBytes(bytes).withSpan { unpackCodes($0, bits: parameters.bits, into: &span) }
-    let scales = try Fixtures.floats(module + ".scales", in: self)
-    let biases = try Fixtures.floats(module + ".biases", in: self)
+    weight.codes.withSpan { unpackCodes($0, bits: layout.bits, into: &span) }
     return codes.indices.map { i in
-      scales[i / parameters.groupSize] * Float(codes[i]) + biases[i / parameters.groupSize]
+      weight.scales[i / layout.groupSize] * Float(codes[i]) + weight.biases[i / layout.groupSize]
     }
   }
 }

@@ -178,10 +178,36 @@ struct GGUFPackingTests {
     #"{"modules":{"model.layers.0.mlp.up_proj":{"bits":2,"group_size":64,"mode":"affine"}}}"#,
     #"{"modules":{"model.layers.0.mlp.down_proj":{"bits":2,"group_size":64}}}"#,
     #"{"modules":{"model.layers.7.mlp.up_proj":{"bits":2,"group_size":64}}}"#,
+    #"{"modules":{"model.layers.0.mlp.up_proj":{"bits":2,"group_size":16,"grid":"q2_k"}}}"#,
   ])
   func `a statement that does not fit the file is refused`(statement: String) throws {
     #expect(throws: FormatError.self) {
       try model(bits: 2, groupSize: 64, statement: statement).open(in: folder)
     }
+  }
+
+  @Test(arguments: [
+    #"{"bits":2,"group_size":256}"#, #"{"bits":4,"group_size":32,"grid":"q4_k"}"#,
+    #"{"bits":2,"group_size":16,"grid":"q2_k","tables":"F32"}"#,
+  ])
+  func `a statement about Q2_K is refused unless it says so`(statement: String) throws {
+    let model = GGUFModel {
+      $0.type = { $0 == "blk.0.ffn_up.weight" ? .q2K : .f16 }
+      $0.change = {
+        $0.add(Self.key, .string(#"{"modules":{"model.layers.0.mlp.up_proj":\#(statement)}}"#))
+      }
+    }
+    #expect(throws: FormatError.self) { try model.open(in: folder) }
+  }
+
+  @Test func `a stated dtype of Q2_K is given back`() throws {
+    let model = GGUFModel {
+      $0.type = { $0 == "blk.0.ffn_up.weight" ? .q2K : .f16 }
+      $0.change = { $0.add(Self.key, .string(#"{"dtypes":{"model.layers.0.mlp.up_proj.weight":"F32"}}"#)) }
+    }
+    let checkpoint = try model.open(in: folder)
+    #expect(checkpoint.contents.quantization.isEmpty && checkpoint.contents.notices.isEmpty)
+    #expect(
+      try checkpoint.floats(of: "model.layers.0.mlp.up_proj.weight") == model.values("blk.0.ffn_up.weight"))
   }
 }

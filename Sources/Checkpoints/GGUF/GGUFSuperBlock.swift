@@ -1,0 +1,187 @@
+import Kernels
+
+/// The parts of a super-block in a block of Q2_K, Q3_K or Q4_K.
+///
+/// ```
+/// byte    0               16          80  82     84
+/// Q2_K         steps 16 B     qs 64 B     d   dmin
+///
+/// byte    0               32          96             108   110
+/// Q3_K         hmask 32 B     qs 64 B     steps 12 B     d
+///
+/// byte    0   2      4              16            144
+/// Q4_K      d   dmin     steps 12 B     qs 128 B
+/// ```
+///
+/// `steps` has the bytes of `SuperBlock`. In Q2_K and Q3_K byte `l` of each 32 of `qs` holds the lower two
+/// bits of weights `l`, `l + 32`, `l + 64`, `l + 96` of a half, the first in the lowest bits. The third bit
+/// of a code of Q3_K is bit `weight / 32` of `hmask[weight % 32]`. In Q4_K each 32 bytes of `qs` hold 32
+/// weights in their lower and the next 32 in their upper halves.
+struct GGUFSuperBlock {
+  /// The kind of the super-block.
+  let kind: SuperBlock
+  /// The bytes of the small integers.
+  private let steps: Range<Int>
+  /// The bytes of d, and of dmin in a type with minima.
+  private let factors: Range<Int>
+  /// The offset of `qs`.
+  private let codes: Int
+  /// The bits of a code in `qs`.
+  private let bitCount: Int
+
+  /// Looks up the parts of a kind.
+  init(_ kind: SuperBlock) {
+    self.kind = kind
+    switch kind {
+    case .q2K: (steps, factors, codes, bitCount) = (0..<16, 80..<84, 16, 2)
+    case .q3K: (steps, factors, codes, bitCount) = (96..<108, 108..<110, 32, 2)
+    case .q4K: (steps, factors, codes, bitCount) = (4..<16, 0..<4, 16, 4)
+    }
+  }
+
+  /// The columns whose codes have the same place in their bytes.
+  private static let runLength = 32
+  private static let runs = 0..<SuperBlock.columnCount / runLength
+
+  private var byteCount: Int { kind.ggufType.blockByteCount }
+  private var mask: UInt8 { 1 << UInt8(bitCount) - 1 }
+
+  /// The offset of a run's first code in a block, and the place of the codes in their bytes.
+  private func place(ofRun run: Int) -> (offset: Int, shift: UInt8) {
+    let (bytes, inByte) = run.quotientAndRemainder(dividingBy: 8 / bitCount)
+    return (codes + bytes * Self.runLength, UInt8(inByte * bitCount))
+  }
+
+  /// The bytes of a table in a block; nil for the codes.
+  private func table(_ part: ModuleTensor) -> Range<Int>? {
+    switch part {
+    case .blockSteps: steps
+    case .blockFactors: factors
+    default: nil
+    }
+  }
+
+  /// The size of what a block holds of a tensor of the packed module.
+  func byteCount(of part: ModuleTensor) -> Int {
+    table(part)?.count ?? byteCount - steps.count - factors.count
+  }
+
+  /// The codes of whole blocks, one per byte.
+  func readCodes(_ blocks: RawSpan, into values: inout MutableSpan<UInt8>) {
+    for block in 0..<blocks.byteCount / byteCount {
+      let start = block * byteCount
+      for run in Self.runs {
+        let first = block * SuperBlock.columnCount + run * Self.runLength
+        let (offset, shift) = place(ofRun: run)
+        for l in 0..<Self.runLength {
+          values[first + l] = blocks.byte(at: start + offset + l) >> shift & mask
+          if kind == .q3K { values[first + l] |= (blocks.byte(at: start + l) >> UInt8(run) & 1) << 2 }
+        }
+      }
+    }
+  }
+
+  /// The weights of whole blocks, with the operations of ggml in its order.
+  func decode(_ blocks: RawSpan, into values: inout MutableSpan<Float>) {
+    var codes = [UInt8](repeating: 0, count: SuperBlock.columnCount)
+    let zero = Int32(kind.zeroPoint ?? 0)
+    for block in 0..<blocks.byteCount / byteCount {
+      let bytes = blocks.extracting(block * byteCount..<(block + 1) * byteCount)
+      var span = codes.mutableSpan
+      readCodes(bytes, into: &span)
+      let d = bytes.half(at: factors.lowerBound)
+      let dmin = kind.zeroPoint == nil ? bytes.half(at: factors.lowerBound + 2) : 0
+      for group in 0..<kind.groupCount {
+        let (scale, bias) = kind.steps(bytes.extracting(steps), group: group)
+        let (dl, ml) = (d * Float(scale), dmin * Float(bias))
+        for i in group * kind.groupSize..<(group + 1) * kind.groupSize {
+          values[block * SuperBlock.columnCount + i] = dl * Float(Int32(codes[i]) - zero) - ml
+        }
+      }
+    }
+  }
+}
+
+/// Rows of blocks from and to rows of a packed module's tensors, which are those of `QuantizedLayout.partKinds`.
+///
+/// The order of the columns in the file keeps those of a block together.
+extension GGUFSuperBlock {
+  /// Takes a row of a tensor out of a row of blocks.
+  ///
+  /// - Parameters:
+  ///   - part: The tensor.
+  ///   - blocks: The blocks of the row.
+  ///   - order: The order of the columns in the file.
+  ///   - row: Gets the row of the tensor.
+  func read(
+    _ part: ModuleTensor, of blocks: RawSpan, order: GGUFRowOrder, into row: inout MutableSpan<UInt8>
+  ) {
+    let size = SuperBlock.columnCount
+    guard let table = table(part) else {
+      var codes = [UInt8](repeating: 0, count: row.count * 8 / kind.bits)
+      var span = codes.mutableSpan
+      readCodes(blocks, into: &span)
+      if order != .plain { codes = codes.indices.map { codes[order.place(of: $0)] } }
+      return packCodes(codes.span, bits: kind.bits, into: &row)
+    }
+    for block in 0..<blocks.byteCount / byteCount {
+      let start = order.place(of: block * size) / size * byteCount + table.lowerBound
+      for i in 0..<table.count { row[block * table.count + i] = blocks.byte(at: start + i) }
+    }
+  }
+
+  /// Puts a row of a tensor into a row of blocks.
+  ///
+  /// - Parameters:
+  ///   - part: The tensor.
+  ///   - row: The row of the tensor.
+  ///   - order: The order of the columns in the file.
+  ///   - blocks: Gets the codes or the table; its other bytes stay.
+  func write(
+    _ part: ModuleTensor, _ row: RawSpan, order: GGUFRowOrder, into blocks: inout MutableSpan<UInt8>
+  ) {
+    let size = SuperBlock.columnCount
+    var codes = [UInt8](repeating: 0, count: part == .weight ? row.byteCount * 8 / kind.bits : 0)
+    var span = codes.mutableSpan
+    if part == .weight { unpackCodes(row, bits: kind.bits, into: &span) }
+    for block in 0..<blocks.count / byteCount {
+      let source = order.source(of: block * size) / size
+      var target = blocks.slice(block * byteCount..<(block + 1) * byteCount)
+      if let table = table(part) {
+        for i in 0..<table.count {
+          target[table.lowerBound + i] = row.byte(at: source * table.count + i)
+        }
+      } else {
+        write(codes.span.extracting(source * size..<(source + 1) * size), into: &target)
+      }
+    }
+  }
+
+  /// Writes the codes of a block, one per byte.
+  private func write(_ codes: Span<UInt8>, into block: inout MutableSpan<UInt8>) {
+    for run in Self.runs {
+      let (offset, shift) = place(ofRun: run)
+      for l in 0..<Self.runLength {
+        let code = codes[run * Self.runLength + l]
+        block[offset + l] = (shift == 0 ? 0 : block[offset + l]) | (code & mask) << shift
+        if kind == .q3K { block[l] = (run == 0 ? 0 : block[l]) | (code >> 2) << UInt8(run) }
+      }
+    }
+  }
+}
+
+extension SuperBlock {
+  /// The type of a GGUF tensor with the same blocks.
+  var ggufType: GGUFTensorType {
+    switch self {
+    case .q2K: .q2K
+    case .q3K: .q3K
+    case .q4K: .q4K
+    }
+  }
+}
+
+extension GGUFTensorType {
+  /// The kind of the super-blocks; nil for a type without them, or with one that modules do not have.
+  var superBlock: SuperBlock? { SuperBlock.allCases.first { $0.ggufType == self } }
+}
