@@ -51,6 +51,7 @@ project() {
     split(times, t, " ")
     serial = 2 * t[2] - t[1]
     if (serial < 0) serial = 0
+    if (serial > t[1]) serial = t[1]
     parallel = t[1] - serial
     printf "  serial: %.1f s, %.1f %% of the time on one thread\n", serial, 100 * serial / t[1]
     for (n = 2; n <= 64; n *= 2)
