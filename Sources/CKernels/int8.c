@@ -66,8 +66,10 @@ void ck_multiply_int8_rows(
 
 void ck_round_to_int8(
     int bits, size_t group_size, size_t group_count, ck_floats x, ck_bytes_out values, ck_floats_out scales) {
-  const size_t block = group_size % 64 == 0 ? 64 : 32, parts = 8 / (size_t)bits, width = block / parts;
-  int8_t *target = values;
+  const size_t block = group_size == 16 || group_size % 64 == 0 ? 64 : 32;
+  const size_t parts = 8 / (size_t)bits, width = block / parts;
+  // The columns that a group has in a block.
+  const size_t share = group_size < block ? group_size : block;
   for (size_t group = 0; group < group_count; group++, x += group_size) {
     // 0 for finite values, otherwise NaN, which is in every product then.
     float largest = 0, poison = 0;
@@ -78,12 +80,15 @@ void ck_round_to_int8(
     }
     scales[group] = largest / 127 + poison;
     const float factor = largest > 0 && poison == 0 ? 127 / largest : 0;
-    for (size_t start = 0; start < group_size; start += block, target += block)
+    for (size_t start = 0; start < group_size; start += share) {
+      const size_t column = group * group_size + start;
+      int8_t *target = (int8_t *)values + column / block * block + column % block / parts;
       for (size_t part = 0; part < parts; part++)
-        for (size_t k = 0; k < width; k++) {
+        for (size_t k = 0; k < share / parts; k++) {
           const float value = x[start + k * parts + part], product = poison == 0 ? value * factor : 0;
           // The sum rounds to the nearest whole number, and at a tie to the even one.
           target[part * width + k] = (int8_t)(product + 0x1.8p23f - 0x1.8p23f);
         }
+    }
   }
 }

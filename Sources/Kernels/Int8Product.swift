@@ -16,10 +16,12 @@ package struct Int8Vector: Sendable {
   /// The sum of each group before it was rounded, which biases are multiplied with.
   let sums: [Float]
 
-  /// Whether there is a kernel for such codes.
-  package static func supports(bits: Int, groupSize: Int) -> Bool {
+  /// Whether there is a kernel for rows of such codes.
+  package static func supports(bits: Int, groupSize: Int, columnCount: Int) -> Bool {
+    // Four groups of 16 are a block of the kernels.
+    if groupSize == 16 { return bits == 2 && columnCount % 64 == 0 }
     // The sum of a group must fit into 32 bits.
-    [2, 4, 8].contains(bits) && groupSize > 0 && groupSize % 32 == 0 && groupSize <= 1 << 16
+    return [2, 4, 8].contains(bits) && groupSize > 0 && groupSize % 32 == 0 && groupSize <= 1 << 16
   }
 
   /// Rounds a vector.
@@ -29,9 +31,11 @@ package struct Int8Vector: Sendable {
   ///   - sums: The sum of each group; see `poolGroups`.
   ///   - bits: The bits of the codes.
   ///   - groupSize: The columns per group.
-  /// - Precondition: `supports(bits:groupSize:)`, and groups are whole.
+  /// - Precondition: `supports(bits:groupSize:columnCount:)`, and groups are whole.
   package init(_ x: Span<Float>, sums: [Float], bits: Int, groupSize: Int) {
-    precondition(Self.supports(bits: bits, groupSize: groupSize), "\(bits) bits, group size \(groupSize)")
+    precondition(
+      Self.supports(bits: bits, groupSize: groupSize, columnCount: x.count),
+      "\(x.count) columns of \(bits) bits, group size \(groupSize)")
     precondition(x.count == sums.count * groupSize, "\(x.count) values, \(sums.count) groups")
     var values = [UInt8](repeating: 0, count: x.count)
     var scales = [Float](repeating: 0, count: sums.count)

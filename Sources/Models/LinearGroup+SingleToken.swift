@@ -78,7 +78,9 @@ extension LinearGroup {
       let (bits, groupSize) = (packed.bits, packed.groupSize)
       if let input = known[[bits, groupSize]] { return input }
       let sums = pooledSums(x, groupSize: groupSize).values
-      let isRounded = isRounded && Int8Vector.supports(bits: bits, groupSize: groupSize)
+      let isRounded =
+        isRounded
+        && Int8Vector.supports(bits: bits, groupSize: groupSize, columnCount: linear.weight.columnCount)
       let input = SingleInput(
         groupSums: sums,
         rounded: isRounded ? Int8Vector(x.values.span, sums: sums, bits: bits, groupSize: groupSize) : nil)

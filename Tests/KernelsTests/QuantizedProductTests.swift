@@ -35,12 +35,14 @@ import Testing
   }
 
   @Test(
-    arguments: Int8Backend.supported, [2, 4, 8].flatMap { bits in [32, 64, 96, 128].map { (bits, $0) } })
+    arguments: Int8Backend.supported,
+    [(2, 16)] + [2, 4, 8].flatMap { bits in [32, 64, 96, 128].map { (bits, $0) } })
   func `multiplies packed rows with a vector of int8 as the plain loop does`(
     backend: Int8Backend, shape: (bits: Int, groupSize: Int)
   ) {
     // More groups than a kernel takes at a time.
-    for groupCount in [1, 3, 16, 67] {
+    for count in [1, 3, 16, 67] {
+      let groupCount = shape.groupSize == 16 ? 4 * count : count
       let (rowCount, columnCount) = (5, groupCount * shape.groupSize)
       let codes = randomBytes(rowCount * columnCount * shape.bits / 8, seed: 1)
       let scales = randomFloats(rowCount * groupCount, seed: 2)

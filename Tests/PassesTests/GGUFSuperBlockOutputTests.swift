@@ -52,8 +52,10 @@ import Testing
     #expect(error?.description.contains("Q4_K does not hold codes of 2 bits in blocks of q2_k") == true)
   }
 
-  /// llama.cpp rounds what it multiplies blocks by to 8 bits, which changes these logits, of size 1, by less
-  /// than 0.02.
+  /// The part of the logits' spread by which a logarithm may differ.
+  ///
+  /// llama.cpp rounds what it multiplies blocks by to 8 bits, which these random models answer with 0.025 of the
+  /// spread.
   private static let tolerance: Float = 0.05
 
   @Test(
@@ -71,6 +73,6 @@ import Testing
     #expect(found.count == 1024)
     let largest = zip(found, expected).map { abs($0 - $1) }.max() ?? .infinity
     let spread = (expected.max() ?? 0) - (expected.min() ?? 0)
-    #expect(largest < Self.tolerance && spread > 20 * Self.tolerance, "\(largest) of \(spread)")
+    #expect(spread > 1 && largest < Self.tolerance * spread, "\(largest) of \(spread)")
   }
 }

@@ -97,7 +97,7 @@ int ck_int8_backend_count(void);
 const char *_Nonnull ck_int8_backend_name(int backend);
 /// The bits of `ck_processor.features` that a kernel needs.
 unsigned ck_int8_backend_needs(int backend);
-/// 2 or 4 bits; group sizes are multiples of 32.
+/// 2, 4 or 8 bits in groups of multiples of 32; 2 bits also in groups of 16 that fill blocks of 64 columns.
 void ck_multiply_int8_rows(
     int backend, ck_layout layout, ck_bytes codes, ck_floats scales, ck_floats biases, ck_int8_vector x,
     ck_floats_out y);
