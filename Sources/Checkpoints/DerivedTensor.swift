@@ -1,3 +1,4 @@
+internal import Kernels
 import Synchronization
 
 /// A tensor that is made from others of the same checkpoint when it is read.
@@ -6,6 +7,8 @@ package enum DerivedTensor: Sendable {
   case slice(TensorSlice, of: TensorInfo)
   /// Tensors of one shape after each other.
   case stack([TensorInfo])
+  /// The scales or biases, `F32`, that the integers and factors of super-blocks make.
+  case blockTable(SuperBlock, isBias: Bool, steps: TensorInfo, factors: TensorInfo)
 }
 
 /// The place of a matrix, or of a vector as its only row, in the elements of a larger tensor.
@@ -85,6 +88,12 @@ struct StoreWithDerivedTensors: TensorStore {
       bytes.reserveCapacity(tensor.byteCount)
       for part in parts { try base.bytes(of: part).withSpan { bytes += $0.copiedBytes() } }
       return TensorBytes(bytes)
+    case .blockTable(let kind, let isBias, let steps, let factors):
+      let factors = try base.bytes(of: factors).withSpan { widened($0, from: .f16) }
+      let tables = try base.bytes(of: steps).withSpan {
+        BlockTables(kind: kind, steps: $0, factors: factors)
+      }
+      return TensorBytes(narrowed(isBias ? tables.biases : tables.scales, to: .f32))
     }
   }
 

@@ -141,7 +141,8 @@ public struct Pipeline {
       let packed = Set(result.contents.quantization.filter { input.quantization[$0.key] != $0.value }.keys)
       try GGUFOutput(result, path: recipe.output.resolved).requireRepresentable(options.gguf, packing: packed)
     case .mlx:
-      try result.stackingExpertsForMLX().contents.validateForMLX(path: recipe.output.resolved)
+      let written = try result.freeingTablesForMLX().stackingExpertsForMLX()
+      try written.contents.validateForMLX(path: recipe.output.resolved)
       // A model of a family that is not understood is written as it is.
       try (try? ModelConfiguration(of: result))?.requireMLX(
         result.separatingExperts().contents, path: recipe.output.resolved)

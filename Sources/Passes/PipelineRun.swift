@@ -17,6 +17,8 @@ struct PipelineRun {
   private let notices: [String]
   /// Whether the output has the linears of all experts of a layer in one tensor, unlike the checkpoint.
   private let stacksExperts: Bool
+  /// Whether the output has free tables where the checkpoint has super-blocks.
+  private let freesTables: Bool
   private var state: RunState
   private var bytes = 0
   private var outputReport: OutputReport?
@@ -37,6 +39,7 @@ struct PipelineRun {
     let different = isForMLX ? (try? ModelConfiguration(of: plans.result))?.noticesForMLX : nil
     notices = input.notices + (different ?? [])
     stacksExperts = isForMLX && plans.result.hasExperts
+    freesTables = isForMLX && plans.result.contents.quantization.values.contains { $0.superBlock != nil }
     state = RunState(input: input)
   }
 
@@ -60,7 +63,7 @@ struct PipelineRun {
   /// The passes, and a copy if none of them writes the output.
   private var steps: [Step] {
     let last = plans.steps.lastIndex { $0.pass.effect.writesCheckpoint }
-    let copies = last == nil || recipe.outputFormat.dependsOnValues || stacksExperts
+    let copies = last == nil || recipe.outputFormat.dependsOnValues || stacksExperts || freesTables
     var steps = plans.steps.indices.map { Step.pass($0, isLast: $0 == last && !copies) }
     if copies { steps.insert(.copy, at: last.map { $0 + 1 } ?? 0) }
     return steps
@@ -217,7 +220,8 @@ extension PipelineRun {
 
   private func writeCopy(_ path: String) throws -> Copied {
     let source = stacksExperts ? try state.current.separatingExperts() : state.current
-    let written = stacksExperts ? try source.stackingExpertsForMLX() : source
+    let free = freesTables ? source.freeingTablesForMLX() : source
+    let written = stacksExperts ? try free.stackingExpertsForMLX() : free
     let writer = try makeOutputWriter(written.contents, path: path)
     try PlanWriter.copy(written.contents, from: written, into: writer)
     let byteCount = try finish(writer, written.contents, recordsOrigin: true)

@@ -31,7 +31,9 @@ import Testing
       let groups = 0..<kind.groupCount
       return BlockTables(
         kind: kind, scaleSteps: groups.map { Float(kind.scaleSteps.upperBound - $0) },
-        biasSteps: groups.map { kind.zeroPoint == nil ? Float($0 * 2 % (kind.scaleSteps.upperBound + 1)) : 0 },
+        biasSteps: groups.map {
+          kind.zeroPoint == nil ? Float($0 * 2 % (kind.scaleSteps.upperBound + 1)) : 0
+        },
         scaleFactors: [1], biasFactors: [kind.zeroPoint == nil ? 1 : 0]
       ).stepBytes
     }

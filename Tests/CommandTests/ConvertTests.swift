@@ -80,8 +80,14 @@ import Testing
     ),
     (["a", "b", "--recipe", "fast", "--pass", "merge"], "--recipe has passes of its own; leave out --pass"),
     (["a", "b", "--write-recipe", "b"], "--write-recipe b: is another file of this run"),
-    (["a", "b", "--for", "ollama"], "expected rilq or mlx or llama.cpp"),
-    (["a", "b", "--for", "mlx", "--to", "gguf"], "--for mlx: chooses the format, and so does --to; leave out one"),
+    (
+      ["a", "b", "--for", "ollama"],
+      "The value 'ollama' is invalid for '--for <runtime>': expected rilq or mlx or llama.cpp"
+    ),
+    (
+      ["a", "b", "--for", "mlx", "--to", "gguf"],
+      "--for mlx: chooses the format, and so does --to; leave out one"
+    ),
     (["a", "b", "--set", "input=c"], "--set input=c: the arguments INPUT and OUTPUT say that already"),
   ])
   func `wrong usage says what is missing and what would work`(arguments: [String], expected: String) throws {
@@ -118,14 +124,17 @@ import Testing
     let folder = try folderWithModel()
     try succeed("quantize", "model", "q.rilq", in: folder)
     // Each thread of a calibration has a window of its own in memory.
-    let memory = try [1, 3].map { threads in
+    let memory = try [1, 3, 5].map { threads in
       let plan = try succeed(
         "calibrate", "q.rilq", "out.rilq", "--text", calibrationText, "--dry-run", "--json", "--threads",
         "\(threads)", in: folder)
-      return try JSONValue(parsing: Array(plan.output.utf8))["passes"]?.array?.first?["memory_bytes"]?.integer
+      let json = try JSONValue(parsing: Array(plan.output.utf8))
+      return try #require(json["passes"]?.array?.first?["memory_bytes"]?.integer)
     }
-    #expect(try #require(memory[0]) > 0)
-    #expect(memory[1] == memory[0].map { 3 * $0 })
+    // What is trained is there once.
+    let window = (memory[1] - memory[0]) / 2
+    #expect(window > 0 && memory[0] > window)
+    #expect(memory[2] - memory[1] == 2 * window)
   }
 
   @Test func `the bytes are the same on one thread and on two`() throws {

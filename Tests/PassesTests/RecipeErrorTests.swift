@@ -141,7 +141,7 @@ import Testing
     ),
     (
       "quantize: {overrides: [{targets: ['*'], bits: 4}, {targets: [v_proj]}]}",
-      "quantize.overrides.1': … neither … 'bits' … nor … 'group_size' …"
+      "quantize.overrides.1': … none … 'bits' … 'group_size' … 'grid' …"
     ),
     (
       "quantize: {overrides: [{targets: ['*'], bits: 5}]}",

@@ -264,6 +264,37 @@ import Testing
     #expect(text.contains("q3_k"))
   }
 
+  @Test func `MLX gets the same weights of q4_k with free tables, and refuses groups of 16`() throws {
+    let bench = try Workbench(
+      TinyModel {
+        $0.hiddenSize = 256
+        $0.intermediateSize = 512
+      })
+    func convert(_ grid: QuantizeGrid, _ passes: [PassOptions], from path: String) throws -> Checkpoint {
+      let output = bench.folder.path("mlx-\(grid.rawValue)-\(passes.count)")
+      let recipe = Recipe(
+        input: PathOption(path), output: PathOption(output), outputFormat: .mlx, passes: passes)
+      _ = try Pipeline(recipe, Pipeline.Options(version: "0.0.0")).run()
+      return try Checkpoint.open(path: output)
+    }
+    let quantize = PassOptions.quantize(QuantizeOptions { $0.grid = .q4K })
+    let container = try bench.run(quantize).checkpoint
+    let module = "model.layers.0.mlp.down_proj"
+    let expected = try #require(try container.quantizedWeight(of: module))
+    // As a copy of a file, and written by the pass itself.
+    for folder in [
+      try convert(.q4K, [], from: container.path), try convert(.q4K, [quantize], from: bench.input.path),
+    ] {
+      let weight = try #require(try folder.quantizedWeight(of: module))
+      #expect(weight.layout == .affine(bits: 4, groupSize: 32))
+      #expect(weight.scales == expected.scales && weight.biases == expected.biases)
+      #expect(weight.codes.withSpan { $0.copiedBytes() } == expected.codes.withSpan { $0.copiedBytes() })
+    }
+    let q2K = PassOptions.quantize(QuantizeOptions { $0.grid = .q2K })
+    let error = #expect(throws: FormatError.self) { try convert(.q2K, [q2K], from: bench.input.path) }
+    #expect(error?.description.contains("not of 16, which q2_k has") == true)
+  }
+
   @Test func `a pooled adapter, which would need free biases, is refused`() throws {
     let bench = try Workbench(
       TinyModel {

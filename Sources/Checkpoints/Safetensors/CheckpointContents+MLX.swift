@@ -1,6 +1,6 @@
 extension CheckpointContents {
   /// The group sizes that MLX has kernels for.
-  private static let groupSizesOfMLX: Set<Int> = [32, 64, 128]
+  static let groupSizesOfMLX: Set<Int> = [32, 64, 128]
 
   private static func isHeldByMLX(_ layout: QuantizedLayout) -> Bool {
     layout.superBlock == nil && groupSizesOfMLX.contains(layout.groupSize)
@@ -25,9 +25,10 @@ extension CheckpointContents {
     }
     for module in quantization.keys.sorted(by: precedes) {
       guard let layout = quantization[module], !Self.isHeldByMLX(layout) else { continue }
+      let other = layout.superBlock.map { "\(layout.groupSize), which \($0.rawValue) has" }
       throw FormatError(
         path, at: "module '\(module)'",
-        .notExact("MLX has groups of 32, 64 and 128 columns, not \(layout.phrase)"))
+        .notExact("MLX has groups of 32, 64 and 128 columns, not of \(other ?? "\(layout.groupSize)")"))
     }
   }
 

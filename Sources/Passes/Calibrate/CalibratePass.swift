@@ -30,7 +30,8 @@ public struct CalibratePass: Pass, WindowRequestingPass {
       if let blocks = input.contents.quantization[module]?.superBlock {
         guard !parts.isDisjoint(with: [.scale, .bias]) else { continue }
         if let steps = input.tensor(named: ModuleTensor.blockSteps.name(of: module)) {
-          editor.replace([steps.name], with: [steps], module: module, action: "\(blocks.rawValue) tables trained")
+          editor.replace(
+            [steps.name], with: [steps], module: module, action: "\(blocks.rawValue) tables trained")
         }
         addDelta(.blockFactorsDelta, of: .blockFactors, module, in: input, to: &editor)
         continue

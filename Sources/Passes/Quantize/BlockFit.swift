@@ -22,6 +22,7 @@ struct BlockFit {
   /// - Parameters:
   ///   - scales: The scale of each group.
   ///   - biases: The bias of each group.
+  /// - Returns: Factors in half precision.
   func factors(scales: Span<Float>, biases: Span<Float>) -> Factors {
     Factors(
       scale: factor(scales, sign: 1, kind.scaleSteps),
@@ -64,6 +65,7 @@ struct BlockFit {
   ///   - scale: A good scale for the group, of full precision.
   ///   - bias: A good bias for the group, of full precision.
   ///   - factors: The factors of the block.
+  /// - Returns: The integers of the scale and the bias, as floats.
   func steps(
     _ weights: Span<Float>, importance: Span<Float>, scale: Float, bias: Float, _ factors: Factors
   ) -> (scale: Float, bias: Float) {
@@ -71,7 +73,8 @@ struct BlockFit {
     if let zero = kind.zeroPoint {
       return (
         best(Self.around(nearest, kind.scaleSteps)) { step in
-          error(weights, importance, scale: factors.scale * step, bias: 0 - Float(zero) * (factors.scale * step))
+          let scale = factors.scale * step
+          return error(weights, importance, scale: scale, bias: 0 - Float(zero) * scale)
         }, 0
       )
     }
@@ -93,13 +96,14 @@ struct BlockFit {
   /// The shares of the scale that just reaches a group's largest weight, which the search tries.
   private static let clippingFactors: [Float] = (0...14).map { 1.1 - 0.05 * Float($0) }
 
-  /// Returns a good scale for a group: in a type without minima, the best of those tried with either end at
-  /// the largest weight; otherwise the given one.
+  /// Finds a good scale for a group.
   ///
   /// - Parameters:
   ///   - weights: The weights of the group.
   ///   - importance: The weight of each squared error.
   ///   - clipped: The scale that the clip search found for free tables.
+  /// - Returns: In a type without minima, the best of those tried with either end at the largest weight;
+  ///   otherwise the given one.
   func scale(_ weights: Span<Float>, importance: Span<Float>, clipped: Float) -> Float {
     guard let zero = kind.zeroPoint.map({ Float($0) }) else { return clipped }
     var largest: Float = 0
@@ -142,12 +146,13 @@ struct BlockFit {
 }
 
 extension BlockFit {
-  /// Returns a good scale for each group.
+  /// Finds a good scale for each group.
   ///
   /// - Parameters:
   ///   - weights: `[rows, columns]`, the columns whole groups.
   ///   - importance: `[columns]`.
   ///   - clipped: `[rows, groups]`, those of free tables.
+  /// - Returns: `[rows, groups]`.
   func scales(_ weights: Span<Float>, importance: Span<Float>, clipped: Span<Float>) -> [Float] {
     let groupsPerRow = importance.count / kind.groupSize
     return clipped.indices.map { group in
@@ -165,6 +170,7 @@ extension BlockFit {
   ///   - importance: `[columns]`.
   ///   - scales: `[rows, groups]`, of full precision.
   ///   - biases: `[rows, groups]`, of full precision.
+  /// - Returns: Tables as they are stored.
   func tables(
     _ weights: Span<Float>, importance: Span<Float>, scales: Span<Float>, biases: Span<Float>
   ) -> BlockTables {
@@ -195,13 +201,14 @@ extension BlockFit {
 }
 
 extension QuantizationGrid {
-  /// Returns scales and biases as they are stored.
+  /// Rounds scales and biases to what is stored.
   ///
   /// - Parameters:
   ///   - scales: `[rows, groups]`, of full precision.
   ///   - biases: `[rows, groups]`, of full precision.
   ///   - weights: `[rows, columns]`, finite.
   ///   - importance: `[columns]`.
+  /// - Returns: Tables as they are stored.
   func stored(
     scales: [Float], biases: [Float], for weights: [Float], importance: [Float]
   ) -> GroupTables {
@@ -213,7 +220,7 @@ extension QuantizationGrid {
         weights.span, importance: importance.span, scales: scales.span, biases: biases.span))
   }
 
-  /// Returns the tables of super-blocks as they are stored: factors in half precision.
+  /// The tables of super-blocks as they are stored: factors in half precision.
   func stored(_ blocks: BlockTables) -> GroupTables {
     var stored = blocks
     stored.factors = blocks.factors.map(BlockFit.stored)

@@ -23,20 +23,25 @@ package struct ClipSearch: RowQuantizer {
 }
 
 extension QuantizationGrid {
-  /// Returns scales and biases of the clip search, as they are stored.
+  /// Finds scales and biases by the clip search.
   ///
   /// - Parameters:
   ///   - weights: `[rows, columns]`, finite.
   ///   - importance: `[columns]`.
   ///   - columns: A multiple of the columns of a block.
+  /// - Returns: Tables as they are stored.
   func clipped(_ weights: [Float], importance: [Float], columns: Int) -> GroupTables {
     let (scales, biases) = freelyClipped(weights, importance: importance, columns: columns)
     return stored(scales: scales, biases: biases, for: weights, importance: importance)
   }
 
-  /// Returns scales and biases of the clip search for groups with free tables of full precision.
+  /// Finds scales and biases by the clip search for groups with free tables.
   ///
-  /// - Parameter columns: A multiple of the group size.
+  /// - Parameters:
+  ///   - weights: `[rows, columns]`, finite.
+  ///   - importance: `[columns]`.
+  ///   - columns: A multiple of the group size.
+  /// - Returns: `[rows, groups]` each, of full precision.
   func freelyClipped(
     _ weights: [Float], importance: [Float], columns: Int
   ) -> (scales: [Float], biases: [Float]) {

@@ -42,8 +42,7 @@ public struct QuantizeOptions: PassOptionValues {
   public var method = QuantizeMethod.rtn
   /// How freely scales and biases are chosen; a grid of super-blocks has its own bits and group size.
   public var grid = QuantizeGrid.affine
-  /// The bits of modules whose rows are no whole blocks of the grid; these have groups of 32. Nil refuses
-  /// such modules.
+  /// The bits, in groups of 32, of modules whose rows are no whole blocks of the grid; nil refuses them.
   public var fallbackBits: Int?
   /// The number of bits per code, one of `allowedBits`.
   public var bits = 2

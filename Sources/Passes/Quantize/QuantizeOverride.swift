@@ -37,7 +37,8 @@ extension QuantizeOverride {
       throw reader.failure("gives none of 'bits', 'group_size' and 'grid'")
     }
     if let grid, grid != .affine, bits != nil || groupSize != nil {
-      throw reader.failure("gives 'bits' or 'group_size' beside the grid '\(grid.rawValue)', which has its own")
+      throw reader.failure(
+        "gives 'bits' or 'group_size' beside the grid '\(grid.rawValue)', which has its own")
     }
   }
 

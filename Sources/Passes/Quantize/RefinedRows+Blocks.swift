@@ -133,7 +133,8 @@ extension RefinedRows {
     let blockCount = order / SuperBlock.columnCount
     for row in 0..<count {
       let current = (0..<blockCount).map { tables.factors(block: $0, row: row) }
-      let start = current.map { Double($0.scale) } + (equations.hasBiases ? current.map { -Double($0.bias) } : [])
+      let minima = equations.hasBiases ? current.map { -Double($0.bias) } : []
+      let start = current.map { Double($0.scale) } + minima
       let target = targets.map { $0[row] }
       let right = zip(target, equations.product(start, row: row)).map { $0 - $1 }
       var fitted = start

@@ -54,7 +54,8 @@ struct RowTables {
   /// The tables row by row.
   var byRows: GroupTables {
     guard let blocks else {
-      return GroupTables(scales: scales.byRows(count, of: rowCount), biases: biases.byRows(count, of: rowCount))
+      return GroupTables(
+        scales: scales.byRows(count, of: rowCount), biases: biases.byRows(count, of: rowCount))
     }
     return GroupTables(
       BlockTables(

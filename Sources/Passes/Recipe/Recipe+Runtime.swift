@@ -30,7 +30,8 @@ extension Recipe {
   public func targeting(_ runtime: Runtime) -> Recipe {
     Recipe(
       input: input, output: output, outputFormat: runtime.format, variables: variables,
-      passes: runtime == .llamaCpp ? passes.map { $0.onSuperBlocks(fallbackBits: Self.fallbackBits) } : passes)
+      passes: runtime == .llamaCpp ? passes.map { $0.onSuperBlocks(fallbackBits: Self.fallbackBits) } : passes
+    )
   }
 }
 

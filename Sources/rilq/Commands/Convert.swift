@@ -73,6 +73,10 @@ struct Convert: ParsableCommand {
     if paths.count == 2, let override = overrides.first(where: isPath) {
       throw ValidationError("--set \(override): the arguments INPUT and OUTPUT say that already")
     }
+    if let runtime, outputOptions.to != nil {
+      throw ValidationError(
+        "--for \(runtime.rawValue): chooses the format, and so does --to; leave out one")
+    }
     if let writeRecipe, let other = (paths + [log].compactMap(\.self)).first(where: { $0 == writeRecipe }) {
       throw ValidationError("--write-recipe \(other): is another file of this run")
     }
@@ -142,12 +146,7 @@ struct Convert: ParsableCommand {
       let arguments = RecipeArguments(input: paths[0], output: paths[1], texts: text, overrides: overrides)
       given = try recipe.map { try Recipe(named: $0, arguments) } ?? Recipe(passes: passes, arguments)
     }
-    if let runtime {
-      guard outputOptions.to == nil else {
-        throw PassError.usage("--for \(runtime.rawValue): chooses the format, and so does --to; leave out one")
-      }
-      return given.targeting(runtime)
-    }
+    if let runtime { return given.targeting(runtime) }
     guard let format = try outputOptions.format() else { return given }
     return Recipe(
       input: given.input, output: given.output, outputFormat: format, variables: given.variables,
