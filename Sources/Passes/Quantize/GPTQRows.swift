@@ -67,8 +67,8 @@ struct GPTQRows {
     }
   }
 
-  /// Computes the factors of the super-block that begins with a group, from its weights after they took up
-  /// the errors, `[columns, rows]` by position.
+  /// Computes the factors of a super-block from its weights after they took up the errors of those before it,
+  /// `[columns, rows]` by position.
   private mutating func findFactors(of block: Int, _ values: [Float], _ positions: Range<Int>) {
     guard let kind = grid.layout.superBlock else { return }
     let columns = block * positions.count..<(block + 1) * positions.count
