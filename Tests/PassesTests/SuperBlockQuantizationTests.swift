@@ -262,6 +262,7 @@ import Testing
     #expect(try folder.quantizedWeight(of: module)?.blocks == blocks)
     let text = try String(decoding: bench.folder.read("folder/config.json"), as: UTF8.self)
     #expect(text.contains("q3_k"))
+    #expect(try Inspection(folder).text.contains("3 bits in blocks of q3_k"))
   }
 
   @Test func `MLX gets the same weights of q4_k with free tables, and refuses groups of 16`() throws {

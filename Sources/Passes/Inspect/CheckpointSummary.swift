@@ -102,7 +102,7 @@ package struct CheckpointSummary: Sendable {
         "\(contents.tensors.count.formattedCount), \(sizes.byteCount.formattedBytes), \(perParameter) bits per parameter"
       ))
     for packing in packings {
-      let layout = "\(packing.layout.bits) bits in groups of \(packing.layout.groupSize)"
+      let layout = packing.layout.phrase
       rows.append(
         (
           "quantization",
