@@ -1,10 +1,5 @@
 /// The tables of super-blocks as free tables.
 extension Checkpoint {
-  /// Whether MLX holds super-blocks with free tables: whether it has groups of their size.
-  package static func isHeldByMLX(_ kind: SuperBlock) -> Bool {
-    CheckpointContents.groupSizesOfMLX.contains(kind.groupSize)
-  }
-
   /// The same weights with a scale and a bias for each group, `F32`, in place of those super-blocks whose
   /// groups MLX has.
   ///
@@ -14,7 +9,7 @@ extension Checkpoint {
     var derived: [String: DerivedTensor] = [:]
     var replacements: [String: TensorInfo] = [:]
     for (module, layout) in self.contents.quantization {
-      guard let kind = layout.superBlock, Self.isHeldByMLX(kind),
+      guard let kind = layout.superBlock, CheckpointContents.groupSizesOfMLX.contains(kind.groupSize),
         let steps = tensor(named: ModuleTensor.blockSteps.name(of: module)),
         let factors = tensor(named: ModuleTensor.blockFactors.name(of: module))
       else { continue }

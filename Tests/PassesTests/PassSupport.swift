@@ -99,6 +99,19 @@ func noise(_ name: String, count: Int, size: Float) -> [Float] {
   return (0..<count).map { _ in Float.random(in: -size...size, using: &random) }
 }
 
+/// The moments of correlated inputs with a few that are much larger than the others, and one that is always
+/// zero.
+func correlatedMoments(order: Int, rows: Int) -> SecondMoments {
+  let values = noise("inputs", count: rows * order, size: 1)
+  var inputs = values
+  for i in order..<inputs.count {
+    inputs[i] += 0.7 * values[i - order / 2] + 0.5 * values[i / order * order]
+    inputs[i] *= i % order % 40 == 7 ? 20 : 1
+  }
+  for i in stride(from: 5, to: inputs.count, by: order) { inputs[i] = 0 }
+  return SecondMoments(of: Matrix(rows: rows, columns: order, values: inputs))
+}
+
 extension PassError {
   /// Whether a command was used wrongly, or a recipe is wrong.
   var isUsage: Bool {

@@ -5,18 +5,7 @@ import Testing
 @Suite struct RefinementTests {
   private static let order = 128
 
-  /// Correlated inputs with a few that are much larger than the others, and one that is always zero.
-  private func moments() -> SecondMoments {
-    let order = Self.order
-    let values = noise("inputs", count: 300 * order, size: 1)
-    var inputs = values
-    for i in order..<inputs.count {
-      inputs[i] += 0.7 * values[i - order / 2] + 0.5 * values[i / order * order]
-      inputs[i] *= i % order % 40 == 7 ? 20 : 1
-    }
-    for i in stride(from: 5, to: inputs.count, by: order) { inputs[i] = 0 }
-    return SecondMoments(of: Matrix(rows: 300, columns: order, values: inputs))
-  }
+  private func moments() -> SecondMoments { correlatedMoments(order: Self.order, rows: 300) }
 
   private func codes(of packed: PackedTensor, bits: Int) -> [UInt8] {
     var codes = [UInt8](repeating: 0, count: packed.codes.count * 8 / bits)

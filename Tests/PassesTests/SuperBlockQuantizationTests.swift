@@ -9,18 +9,7 @@ import Testing
   private static let order = 512
   private static let text = PathOption(Fixtures.path("tiny-llama/calibration.txt"))
 
-  /// Correlated inputs with a few that are much larger than the others, and one that is always zero.
-  private func moments() -> SecondMoments {
-    let order = Self.order
-    let values = noise("inputs", count: 700 * order, size: 1)
-    var inputs = values
-    for i in order..<inputs.count {
-      inputs[i] += 0.7 * values[i - order / 2] + 0.5 * values[i / order * order]
-      inputs[i] *= i % order % 40 == 7 ? 20 : 1
-    }
-    for i in stride(from: 5, to: inputs.count, by: order) { inputs[i] = 0 }
-    return SecondMoments(of: Matrix(rows: 700, columns: order, values: inputs))
-  }
+  private func moments() -> SecondMoments { correlatedMoments(order: Self.order, rows: 700) }
 
   private func grid(_ kind: SuperBlock) -> QuantizationGrid {
     QuantizationGrid(.superBlock(kind), tables: .f32)
@@ -209,6 +198,36 @@ import Testing
     #expect(result.checkpoint.contents.quantization.values.allSatisfy { $0 == .superBlock(kind) })
     #expect(result.checkpoint.contents.bitsPerWeight == kind.bitsPerWeight)
     #expect(result.checkpoint.tensor(named: module + ".block_factors_delta") == nil)
+  }
+
+  @Test func `the plan counts what is trained for each group`() throws {
+    let bench = try Workbench(
+      TinyModel {
+        $0.hiddenSize = 256
+        $0.intermediateSize = 512
+      })
+    let memory = try [QuantizeGrid.q2K, .q3K].map { grid in
+      let name = grid.rawValue + ".rilq"
+      let input = try bench.run(.quantize(QuantizeOptions { $0.grid = grid }), to: name).checkpoint
+      let options = { (parts: [Trainable]) in
+        CalibrateOptions {
+          $0.texts = [Self.text]
+          $0.train = parts
+        }
+      }
+      if grid == .q3K {
+        // Its biases are multiples of its scales, so that nothing would be trained.
+        #expect(throws: PassError.self) { try CalibratePass(options([.bias])).plan(input) }
+      }
+      let both = try CalibratePass(options([.scale, .bias])).plan(input).memory
+      let one = try CalibratePass(options([.scale])).plan(input).memory
+      let groups = input.contents.quantization.keys.reduce(0) { sum, module in
+        sum + (input.tensor(named: module + ".weight")?.byteCount ?? 0) * 8 / (grid == .q2K ? 2 : 3) / 16
+      }
+      #expect(both - one >= 4 * 5 * groups)
+      return both
+    }
+    #expect(memory[0] == memory[1])
   }
 
   @Test func `rows that are no whole blocks are refused with what would fit`() throws {

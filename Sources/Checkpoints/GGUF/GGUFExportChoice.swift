@@ -137,7 +137,8 @@ struct GGUFExportChoice {
     if encoding.type.superBlock != nil, !part.storage.isPacked {
       throw refusal(part, Self.denseObstacle(encoding.type))
     }
-    // Codes that cannot be taken over are always a loss, without measuring it; none are rounded to super-blocks.
+    // Codes that cannot be taken over are always a loss, without measuring it; none are rounded to
+    // super-blocks.
     if encoding.type.superBlock != nil
       || !options.isLossy && part.storage.isPacked && encoding.type.blockElementCount > 1
     {

@@ -57,8 +57,8 @@ package struct GGUFExportPlan: Sendable {
 
   /// Refuses tensors that no type can hold, whatever their values are.
   ///
-  /// Tables of groups that are not computed yet may have any values of their dtype. A type has F16 tables, or biases
-  /// that follow from its scales, and computed tables are not expected to fit by chance.
+  /// Tables of groups that are not computed yet may have any values of their dtype. A type has F16 tables, or
+  /// biases that follow from its scales, and computed tables are not expected to fit by chance.
   ///
   /// - Parameters:
   ///   - options: The types that are asked for.

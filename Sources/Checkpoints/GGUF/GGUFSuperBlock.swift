@@ -102,7 +102,7 @@ struct GGUFSuperBlock {
   }
 }
 
-/// Rows of blocks from and to rows of a packed module's tensors, which are those of `QuantizedLayout.partKinds`.
+/// Rows of blocks from and to rows of a packed module's tensors, those of `QuantizedLayout.partKinds`.
 ///
 /// The order of the columns in the file keeps those of a block together.
 extension GGUFSuperBlock {

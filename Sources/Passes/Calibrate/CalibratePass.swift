@@ -107,28 +107,33 @@ public struct CalibratePass: Pass, WindowRequestingPass {
     windowMemory(ModelSizes(configuration), options, recomputesLayers: recomputesLayers).byteCount
   }
 
-  /// Returns the bytes of tables and adapters, of their training, and of the windows computed at the same time
-  /// if the user sets no limit.
+  /// Returns the bytes of tables and adapters, of their training, and of the windows computed at once if the
+  /// user sets no limit.
   private func trainingMemory(
     of input: Checkpoint, _ sizes: ModelSizes, _ parts: TrainedParts
   ) -> MemoryEstimate {
     let pace = CalibrationPace(options, sizes, memoryLimit: nil)
-    func values(_ modules: [String], _ kind: ModuleTensor) -> MemoryEstimate {
-      modules.reduce(0) { sum, module in
-        sum + MemoryEstimate(input.tensor(named: kind.name(of: module))?.elementCount ?? 0)
-      }
+    // Super-blocks train floats for each group, too.
+    let groups = quantizedLinears(of: input).reduce(MemoryEstimate(0)) { sum, module in
+      guard let layout = input.contents.quantization[module],
+        let codes = input.tensor(named: ModuleTensor.weight.name(of: module))
+      else { return sum }
+      return sum + MemoryEstimate(layout.weightCount(ofStored: codes) / layout.groupSize)
     }
     // A trained value has a gradient of each window beside their sum, two moments and, if there is a
     // validation, a copy in the best state; a table also has its start and its parameters.
     let copies = MemoryEstimate(pace.windowsAtOnce) + (options.validation > 0 ? 4 : 3)
-    var count = MemoryEstimate(0)
-    for (part, table) in [(TrainedParts.scale, ModuleTensor.scales), (.bias, .biases)] {
-      count = count + (parts.contains(part) ? copies + 3 : 1) * values(quantizedLinears(of: input), table)
+    var values = MemoryEstimate(0)
+    for part in [TrainedParts.scale, .bias] {
+      values = values + (parts.contains(part) ? copies + 3 : 1) * groups
     }
     for factor in [ModuleTensor.loraA, .loraB] {
-      count = count + (parts.contains(.adapter) ? copies + 1 : 1) * values(adaptedLinears(of: input), factor)
+      let elements = adaptedLinears(of: input).reduce(MemoryEstimate(0)) { sum, module in
+        sum + MemoryEstimate(input.tensor(named: factor.name(of: module))?.elementCount ?? 0)
+      }
+      values = values + (parts.contains(.adapter) ? copies + 1 : 1) * elements
     }
-    return 4 * count + MemoryEstimate(pace.windowsAtOnce) * Self.windowMemory(sizes, options)
+    return 4 * values + MemoryEstimate(pace.windowsAtOnce) * Self.windowMemory(sizes, options)
   }
 
   /// Returns the bytes of the codes' positions, gradients and moments.
@@ -158,6 +163,10 @@ public struct CalibratePass: Pass, WindowRequestingPass {
     }
     if !parts.isDisjoint(with: [.bias, .scale, .code]), !hasTables {
       throw PassError.usage("\(input.path): has no quantized weights whose tables could be trained")
+    }
+    let layouts = quantizedLinears(of: input).compactMap { input.contents.quantization[$0] }
+    if parts == .bias, layouts.allSatisfy({ $0.superBlock?.zeroPoint != nil }) {
+      throw PassError.usage("\(input.path): its biases are multiples of its scales; train 'scale'")
     }
     return parts
   }

@@ -55,17 +55,6 @@ extension RefinedRows {
       moments, MatrixView(changes.span, rows: groupSize, columns: rowCount), into: &updated, adding: true)
     return changes
   }
-
-  /// Sums the products of two matrices `[columns, rows]`, and the second one, over each group of columns.
-  func sums(_ x: [Float], _ y: [Float], groupSize: Int) -> (products: [Float], sums: [Float]) {
-    var products = [Float](repeating: 0, count: x.count / groupSize)
-    var sums = products
-    var productSpan = products.mutableSpan
-    var sumSpan = sums.mutableSpan
-    sumGroups(
-      x.span, y.span, groupSize: groupSize, rowCount: rowCount, products: &productSpan, sums: &sumSpan)
-    return (products, sums)
-  }
 }
 
 /// The change of a row's error by changes of a group's scale and bias.

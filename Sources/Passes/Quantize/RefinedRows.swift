@@ -168,7 +168,7 @@ extension RefinedRows {
 
   /// Records the error of the outputs, which is the squared norm less the reduction by the tables.
   mutating func measure(_ reductions: [Double]) {
-    let norms = sums(weights, weightProducts).products
+    let norms = sums(weights, weightProducts, groupSize: groupSize).products
     var squares = OutputSquares()
     for row in 0..<count {
       let norm = (0..<groupCount).reduce(0) { $0 + Double(norms[$1 * rowCount + row]) }
@@ -180,12 +180,13 @@ extension RefinedRows {
 
   /// Returns `Φᵀ · x`, `[2 * groups, rows]`.
   private func codeSums(over x: [Float]) -> [Double] {
-    let (products, sums) = sums(codes, x)
+    let (products, sums) = sums(codes, x, groupSize: groupSize)
     return (products + sums).map { Double($0) }
   }
 
-  private func sums(_ x: [Float], _ y: [Float]) -> (products: [Float], sums: [Float]) {
-    var products = [Float](repeating: 0, count: groupCount * rowCount)
+  /// Sums the products of two matrices `[columns, rows]`, and the second one, over each group of columns.
+  func sums(_ x: [Float], _ y: [Float], groupSize: Int) -> (products: [Float], sums: [Float]) {
+    var products = [Float](repeating: 0, count: x.count / groupSize)
     var sums = products
     var productSpan = products.mutableSpan
     var sumSpan = sums.mutableSpan
