@@ -23,7 +23,7 @@ public enum QuantizedLayout: Sendable, Hashable {
   case superBlock(SuperBlock)
 
   /// The supported widths of a code.
-  public static let codeWidths = [2, 3, 4, 8]
+  public static let codeWidths = [2, 3, 4, 5, 6, 8]
 
   /// Describes codes with a scale and a bias for each group.
   ///

@@ -12,6 +12,10 @@ public enum SuperBlock: String, Sendable, Hashable, CaseIterable {
   case q3K = "q3_k"
   /// Codes of 4 bits in groups of 32; scales and minima of 6 bits. 4.5 bits per weight.
   case q4K = "q4_k"
+  /// Codes of 5 bits in groups of 32; scales and minima as in `q4K`. 5.5 bits per weight.
+  case q5K = "q5_k"
+  /// Codes of 6 bits in groups of 16, the zero is 32; scales of 8 bits with a sign. 6.5625 bits per weight.
+  case q6K = "q6_k"
 
   /// The columns of a block.
   public static let columnCount = 256
@@ -22,24 +26,38 @@ public enum SuperBlock: String, Sendable, Hashable, CaseIterable {
     case .q2K: 2
     case .q3K: 3
     case .q4K: 4
+    case .q5K: 5
+    case .q6K: 6
     }
   }
 
   /// The columns of a group.
-  public var groupSize: Int { self == .q4K ? 32 : 16 }
+  public var groupSize: Int {
+    switch self {
+    case .q2K, .q3K, .q6K: 16
+    case .q4K, .q5K: 32
+    }
+  }
 
   /// The groups of a block.
   package var groupCount: Int { Self.columnCount / groupSize }
 
   /// The code of zero; nil for a type with minima.
-  package var zeroPoint: Int? { self == .q3K ? 4 : nil }
+  package var zeroPoint: Int? {
+    switch self {
+    case .q2K, .q4K, .q5K: nil
+    case .q3K: 4
+    case .q6K: 32
+    }
+  }
 
   /// The integers that a group's scale may have.
   package var scaleSteps: ClosedRange<Int> {
     switch self {
     case .q2K: 0...15
     case .q3K: -32...31
-    case .q4K: 0...63
+    case .q4K, .q5K: 0...63
+    case .q6K: -128...127
     }
   }
 
@@ -47,7 +65,12 @@ public enum SuperBlock: String, Sendable, Hashable, CaseIterable {
   package var biasSteps: ClosedRange<Int> { 0...scaleSteps.upperBound }
 
   /// The bytes of a block's small integers.
-  package var stepByteCount: Int { self == .q2K ? 16 : 12 }
+  package var stepByteCount: Int {
+    switch self {
+    case .q2K, .q6K: 16
+    case .q3K, .q4K, .q5K: 12
+    }
+  }
 
   /// The factors of a block: d, and for a type with minima dmin.
   package var factorCount: Int { zeroPoint == nil ? 2 : 1 }
@@ -73,10 +96,11 @@ extension SuperBlock {
       let lower = byte(group % 8) >> (group / 8 * 4) & 15
       let upper = byte(8 + group % 4) >> (group / 4 * 2) & 3
       return ((lower | upper << 4) - 32, 0)
-    case .q4K:
+    case .q4K, .q5K:
       let (scale, bias) = (byte(group % 4), byte(4 + group % 4))
       guard group >= 4 else { return (scale & 63, bias & 63) }
       return (byte(4 + group) & 15 | (scale >> 6) << 4, byte(4 + group) >> 4 | (bias >> 6) << 4)
+    case .q6K: return (Int(Int8(bitPattern: bytes.byte(at: group))), 0)
     }
   }
 
@@ -97,7 +121,8 @@ extension SuperBlock {
         let value = scale(group) + 32
         add((value & 15) << (group / 8 * 4), at: group % 8)
         add((value >> 4) << (group / 4 * 2), at: 8 + group % 4)
-      case .q4K:
+      case .q6K: add(scale(group), at: group)
+      case .q4K, .q5K:
         let (scale, bias) = (scale(group), bias(group))
         guard group >= 4 else {
           add(scale, at: group)

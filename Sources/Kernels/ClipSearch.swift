@@ -14,7 +14,7 @@ package let clippingFactors: [Float] = (0...12).map { Float(1 - 0.05 * Double($0
 /// - Parameters:
 ///   - weights: `[rows, columnCount]`, finite.
 ///   - importance: `[columnCount]`, at least 0.
-///   - bits: 2, 3, 4 or 8.
+///   - bits: 2, 3, 4, 5, 6 or 8.
 ///   - groupSize: Columns per group: a multiple of 8 that divides `columnCount`.
 ///   - columnCount: Columns per row.
 ///   - scales: `[rows, columnCount / groupSize]`.
@@ -72,7 +72,7 @@ package func searchClippingReference(
 ///
 /// - Parameters:
 ///   - weights: `[rows, columnCount]`, finite.
-///   - bits: 2, 3, 4 or 8.
+///   - bits: 2, 3, 4, 5, 6 or 8.
 ///   - groupSize: Columns per group: a multiple of 8 that divides `columnCount`.
 ///   - columnCount: Columns per row.
 ///   - scales: `[rows, columnCount / groupSize]`; a scale below 1e-12 in size counts as 1e-12.

@@ -9,7 +9,7 @@ struct KernelLayout {
 
   /// Checks the counts that all kernels share.
   init(bits: Int, groupSize: Int, columnCount: Int, rowCount: Int) {
-    precondition([2, 3, 4, 8].contains(bits), "\(bits) bits")
+    precondition([2, 3, 4, 5, 6, 8].contains(bits), "\(bits) bits")
     precondition(groupSize > 0 && groupSize % 8 == 0, "group size \(groupSize)")
     precondition(
       columnCount > 0 && columnCount % groupSize == 0, "\(columnCount) columns, group size \(groupSize)")

@@ -2,12 +2,12 @@ import CKernels
 
 /// Packs codes densely, lowest bits first.
 ///
-/// With 2 bits byte `k` holds codes `4k ..< 4k + 4`; with 3 bits 8 codes take 3 bytes. Rows that fill whole
+/// With 2 bits byte `k` holds codes `4k ..< 4k + 4`; with 3, 5 or 6 bits 8 codes take as many bytes. Rows that fill whole
 /// bytes may be packed at once.
 ///
 /// - Parameters:
 ///   - codes: Codes; bits above the lowest `bits` are dropped.
-///   - bits: 2, 3, 4 or 8.
+///   - bits: 2, 3, 4, 5, 6 or 8.
 ///   - bytes: `codes.count * bits / 8` bytes, without a remainder.
 ///   - set: The instructions to use.
 package func packCodes(
@@ -24,7 +24,7 @@ package func packCodes(
 ///
 /// - Parameters:
 ///   - bytes: Codes as `packCodes` writes them.
-///   - bits: 2, 3, 4 or 8.
+///   - bits: 2, 3, 4, 5, 6 or 8.
 ///   - codes: `bytes.byteCount * 8 / bits` codes, one per byte.
 ///   - set: The instructions to use.
 package func unpackCodes(
@@ -64,6 +64,6 @@ func code(at index: Int, bits: Int, in bytes: RawSpan) -> UInt8 {
 }
 
 private func requirePacked(count: Int, bits: Int, byteCount: Int) {
-  precondition([2, 3, 4, 8].contains(bits), "\(bits) bits")
+  precondition([2, 3, 4, 5, 6, 8].contains(bits), "\(bits) bits")
   precondition(count * bits == byteCount * 8, "\(count) codes of \(bits) bits in \(byteCount) bytes")
 }

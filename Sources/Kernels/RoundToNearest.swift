@@ -7,7 +7,7 @@ import CKernels
 ///
 /// - Parameters:
 ///   - weights: `[rows, columnCount]`.
-///   - bits: 2, 3, 4 or 8.
+///   - bits: 2, 3, 4, 5, 6 or 8.
 ///   - groupSize: Columns per group: a multiple of 8 that divides `columnCount`.
 ///   - columnCount: Columns per row.
 ///   - codes: `[rows, columnCount * bits / 8]`, packed as `packCodes` does.

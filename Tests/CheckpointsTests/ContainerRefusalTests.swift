@@ -113,7 +113,7 @@ extension ContainerLie {
 
   static let manifests: [ContainerLie] = [
     manifestText("{\"bits\"", "[\"bits\"", "expected"),
-    manifestText("\"bits\":2", "\"bits\":5", "'bits' is not 2, 3, 4 or 8"),
+    manifestText("\"bits\":2", "\"bits\":7", "'bits' is not 2, 3, 4, 5, 6 or 8"),
     manifestText("\"bits\":2", "\"bats\":2", "unknown key 'bats'"),
     manifestText(":32", ":-2", "'group_size' is not a positive integer"),
     manifestText("metadata", "\\xetadat", "no such escape"),
@@ -217,7 +217,7 @@ extension ContainerLie {
   }
 
   @Test func `refuses parameters that could not be read back`() throws {
-    let quantization = ["m": QuantizedLayout(bits: 5, groupSize: 32)]
+    let quantization = ["m": QuantizedLayout(bits: 7, groupSize: 32)]
     try expectRefused(CheckpointContents(tensors: [], quantization: quantization), "'bits'")
     let adapter = AdapterParameters(kind: .dense, rank: 1, alpha: .nan)
     try expectRefused(CheckpointContents(tensors: [], adapter: adapter), "'alpha'")

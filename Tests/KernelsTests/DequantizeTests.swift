@@ -2,7 +2,7 @@ import Kernels
 import Testing
 
 @Suite struct DequantizeTests {
-  private static let shapes: [(bits: Int, groupSize: Int)] = [2, 3, 4, 8].flatMap { bits in
+  private static let shapes: [(bits: Int, groupSize: Int)] = [2, 3, 4, 5, 6, 8].flatMap { bits in
     [8, 16, 24, 32, 64, 128].map { (bits, $0) }
   }
 
@@ -42,7 +42,7 @@ import Testing
     }
   }
 
-  @Test(arguments: InstructionSet.supported, [2, 3, 4, 8])
+  @Test(arguments: InstructionSet.supported, [2, 3, 4, 5, 6, 8])
   func `reads codes at odd addresses, up to the last byte`(set: InstructionSet, bits: Int) {
     let rows = Rows(bits: bits, groupSize: 8)
     let shifted = [0xff] + rows.codes

@@ -35,13 +35,19 @@ import Testing
   }
 
   @Test(arguments: InstructionSet.supported)
+  func `packs eight codes of 5 and of 6 bits into five and six bytes`(set: InstructionSet) {
+    #expect(packed([31, 0, 1, 2, 4, 8, 16, 30], bits: 5, on: set) == [0x1f, 0x04, 0x41, 0x10, 0xf4])
+    #expect(packed([63, 0, 1, 2, 4, 8, 16, 62], bits: 6, on: set) == [0x3f, 0x10, 0x08, 0x04, 0x02, 0xf9])
+  }
+
+  @Test(arguments: InstructionSet.supported)
   func `packs 4 bits low half first and 8 bits as they are`(set: InstructionSet) {
     #expect(packed([0, 1, 2, 3, 15, 14, 13, 12], bits: 4, on: set) == [0x10, 0x32, 0xef, 0xcd])
     let bytes: [UInt8] = [0, 1, 128, 255, 7, 6, 5, 4]
     #expect(packed(bytes, bits: 8, on: set) == bytes)
   }
 
-  @Test(arguments: InstructionSet.supported, [2, 3, 4, 8])
+  @Test(arguments: InstructionSet.supported, [2, 3, 4, 5, 6, 8])
   func `packs as the plain loop does`(set: InstructionSet, bits: Int) {
     for count in Self.counts {
       let codes = randomBytes(count, seed: UInt64(count), below: 1 << bits)
@@ -52,7 +58,7 @@ import Testing
     }
   }
 
-  @Test(arguments: InstructionSet.supported, [2, 3, 4, 8])
+  @Test(arguments: InstructionSet.supported, [2, 3, 4, 5, 6, 8])
   func `unpacks as the plain loop does`(set: InstructionSet, bits: Int) {
     for count in Self.counts {
       let bytes = randomBytes(count * bits / 8, seed: UInt64(count))
@@ -63,7 +69,7 @@ import Testing
     }
   }
 
-  @Test(arguments: InstructionSet.supported, [2, 3, 4])
+  @Test(arguments: InstructionSet.supported, [2, 3, 4, 5, 6])
   func `drops the bits above a code`(set: InstructionSet, bits: Int) {
     let codes = randomBytes(128, seed: 1)
     let mask = UInt8(1 << bits - 1)

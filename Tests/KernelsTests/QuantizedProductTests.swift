@@ -2,7 +2,7 @@ import Kernels
 import Testing
 
 @Suite struct QuantizedProductTests {
-  private static let shapes: [(bits: Int, groupSize: Int)] = [2, 3, 4, 8].flatMap { bits in
+  private static let shapes: [(bits: Int, groupSize: Int)] = [2, 3, 4, 5, 6, 8].flatMap { bits in
     [8, 24, 32, 64, 128].map { (bits, $0) }
   }
 

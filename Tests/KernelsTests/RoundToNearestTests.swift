@@ -9,7 +9,7 @@ import Testing
     var failure: Int?
   }
 
-  private static let shapes: [(bits: Int, groupSize: Int)] = [2, 3, 4, 8].flatMap { bits in
+  private static let shapes: [(bits: Int, groupSize: Int)] = [2, 3, 4, 5, 6, 8].flatMap { bits in
     [8, 24, 32, 64, 128, 264, 512].map { (bits, $0) }
   }
 
@@ -64,7 +64,7 @@ import Testing
       [1e-13, 2e-13, 0, 3e-13, 1e-12, 0, 0, 0],
     ])
   func `agrees on odd groups`(set: InstructionSet, group: [Float]) {
-    for bits in [2, 3, 4, 8] {
+    for bits in [2, 3, 4, 5, 6, 8] {
       #expect(
         quantized(group, bits: bits, groupSize: 8, columnCount: 8, on: set)
           == expected(group, bits: bits, groupSize: 8))

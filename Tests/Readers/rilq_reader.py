@@ -218,7 +218,7 @@ class Container:
             keys = {"bits", "group_size"}
             require(isinstance(entry, dict) and set(entry) - {"grid"} == keys, f"quantization of {name!r}")
             if "grid" in entry:
-                numbers = {"q2_k": (2, 16), "q3_k": (3, 16), "q4_k": (4, 32)}.get(entry["grid"])
+                numbers = {"q2_k": (2, 16), "q3_k": (3, 16), "q4_k": (4, 32), "q5_k": (5, 32), "q6_k": (6, 16)}.get(entry["grid"])
                 require(numbers == (entry["bits"], entry["group_size"]), f"grid of {name!r}")
             require(entry["bits"] in (2, 3, 4, 8) and is_positive(entry["group_size"]), f"quantization of {name!r}")
         if self.adapter is not None:

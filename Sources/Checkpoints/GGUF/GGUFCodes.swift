@@ -29,8 +29,8 @@ struct GGUFCodes {
     switch type {
     case .q4_0: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (15, 4...4, 8, 0)
     case .q4_1: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (15, 2...4, nil, 0)
-    case .q5_0: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (31, 8...8, 16, 0)
-    case .q5_1: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (31, 8...8, nil, 0)
+    case .q5_0: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (31, 5...8, 16, 0)
+    case .q5_1: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (31, 5...8, nil, 0)
     case .q8_0: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (255, 8...8, 128, 0)
     case .q2_0: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (3, 2...2, 1, 0)
     case .tq2_0: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (3, 2...2, 1, 64)

@@ -1,3 +1,5 @@
+import Kernels
+
 /// The choice of a tensor's type, exact or with a measured loss.
 ///
 /// All parts of a stack get the same type.
@@ -9,7 +11,8 @@ struct GGUFExportChoice {
 
   /// The types to try, first those that llama.cpp has known for longest, and smaller ones before those that
   /// hold more.
-  static let packedTypes: [GGUFTensorType] = [.q4_0, .q4_1, .q8_0, .q5_0, .q5_1, .q2_0, .q2K, .q3K, .q4K]
+  static let packedTypes: [GGUFTensorType] =
+    [.q4_0, .q4_1, .q8_0, .q5_0, .q5_1, .q2_0] + SuperBlock.allCases.map(\.ggufType)
 
   /// The type whose obstacle is told for codes that no type holds.
   static func nearestType(_ layout: QuantizedLayout) -> GGUFTensorType {
@@ -113,9 +116,12 @@ struct GGUFExportChoice {
       return "row \(group / groupsPerRow), group \(group % groupsPerRow): \(reason)"
     }
     // If codes are wider than those of the type, all of them must be small.
-    guard layout.bits == 8, let greatest = GGUFCodes(type)?.greatestCode, greatest < 255 else { return nil }
+    guard let greatest = GGUFCodes(type)?.greatestCode, greatest < 1 << layout.bits - 1 else { return nil }
     let largest = try checkpoint.bytes(of: codes.name).withSpan { bytes in
-      (0..<bytes.byteCount).reduce(UInt8(0)) { max($0, bytes.byte(at: $1)) }
+      var unpacked = [UInt8](repeating: 0, count: bytes.byteCount * 8 / layout.bits)
+      var span = unpacked.mutableSpan
+      unpackCodes(bytes, bits: layout.bits, into: &span)
+      return unpacked.max() ?? 0
     }
     return largest > greatest
       ? "\(type.name) holds codes up to \(greatest), but the largest code is \(largest)" : nil

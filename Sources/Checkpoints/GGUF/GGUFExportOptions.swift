@@ -1,7 +1,7 @@
 /// The type of the linears in a GGUF file.
 public enum GGUFLinearType: String, Sendable, CaseIterable {
-  /// The dtype of a dense linear; for a packed one, the first of Q4_0, Q4_1, Q8_0, Q5_0, Q5_1, Q2_0, Q2_K,
-  /// Q3_K and Q4_K that is exact.
+  /// The dtype of a dense linear; for a packed one, the first of Q4_0, Q4_1, Q8_0, Q5_0, Q5_1, Q2_0 and the K
+  /// types that is exact.
   case auto
   case f32
   case f16
@@ -12,6 +12,8 @@ public enum GGUFLinearType: String, Sendable, CaseIterable {
   case q2K = "q2_k"
   case q3K = "q3_k"
   case q4K = "q4_k"
+  case q5K = "q5_k"
+  case q6K = "q6_k"
 
   /// The type of the tensors, or nil when it is chosen for each tensor.
   var tensorType: GGUFTensorType? {
@@ -26,6 +28,8 @@ public enum GGUFLinearType: String, Sendable, CaseIterable {
     case .q2K: .q2K
     case .q3K: .q3K
     case .q4K: .q4K
+    case .q5K: .q5K
+    case .q6K: .q6K
     }
   }
 }

@@ -88,7 +88,7 @@ package struct GGUFExportPlan: Sendable {
     func obstacle(_ type: GGUFTensorType) -> String? {
       let obstacle = tensor.obstacle(layout, in: type)
       return !isPending || obstacle != nil
-        ? obstacle : Self.obstacle(tensors.dropFirst().map(\.dtype), in: type)
+        ? obstacle : Self.obstacle(tensors.dropFirst().map(\.dtype), bits: layout.bits, in: type)
     }
     let nearest = asked ?? GGUFExportChoice.nearestType(layout)
     guard (asked.map { [$0] } ?? GGUFExportChoice.packedTypes).allSatisfy({ obstacle($0) != nil }),
@@ -102,11 +102,11 @@ package struct GGUFExportPlan: Sendable {
   }
 
   /// Why a type cannot hold tables of some dtypes that are not computed yet, or nil when it can.
-  private static func obstacle(_ tables: [DType], in type: GGUFTensorType) -> String? {
+  private static func obstacle(_ tables: [DType], bits: Int, in type: GGUFTensorType) -> String? {
     if let zero = GGUFCodes(type)?.biasPhrase {
       return "\(type.name) has no biases but \(zero); those to be computed may differ"
     }
-    if type == .q5_1 { return "Q5_1 holds codes up to 31, but those to be computed may differ" }
+    if type == .q5_1, bits > 5 { return "Q5_1 holds codes up to 31, but those to be computed may differ" }
     guard tables.contains(.f32) else { return nil }
     return "\(type.name) has F16 tables, but those to be computed are F32; --tables f16 makes them F16"
   }
@@ -143,6 +143,8 @@ package struct GGUFExportPlan: Sendable {
     case .q2K: counts.count == 1 ? 21 : 10
     case .q3K: counts.count == 1 ? 11 : 12
     case .q4K: counts.count == 1 ? 14 : 15
+    case .q5K: counts.count == 1 ? 16 : 17
+    case .q6K: 18
     case .bf16: 32
     case .q2_0: 41
     default: 0

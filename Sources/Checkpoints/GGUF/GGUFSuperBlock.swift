@@ -1,6 +1,6 @@
 import Kernels
 
-/// The parts of a super-block in a block of Q2_K, Q3_K or Q4_K.
+/// The parts of a super-block in a block of Q2_K, Q3_K, Q4_K, Q5_K or Q6_K.
 ///
 /// ```
 /// byte    0               16          80  82     84
@@ -11,12 +11,21 @@ import Kernels
 ///
 /// byte    0   2      4              16            144
 /// Q4_K      d   dmin     steps 12 B     qs 128 B
+///
+/// byte    0   2      4              16          48           176
+/// Q5_K      d   dmin     steps 12 B     qh 32 B     qs 128 B
+///
+/// byte    0            128         192           208   210
+/// Q6_K      ql 128 B       qh 64 B     steps 16 B     d
 /// ```
 ///
 /// `steps` has the bytes of `SuperBlock`. In Q2_K and Q3_K byte `l` of each 32 of `qs` holds the lower two
 /// bits of weights `l`, `l + 32`, `l + 64`, `l + 96` of a half, the first in the lowest bits. The third bit
-/// of a code of Q3_K is bit `weight / 32` of `hmask[weight % 32]`. In Q4_K each 32 bytes of `qs` hold 32
-/// weights in their lower and the next 32 in their upper halves.
+/// of a code of Q3_K is bit `weight / 32` of `hmask[weight % 32]`. In Q4_K and Q5_K each 32 bytes of `qs`
+/// hold the lower four bits of 32 weights in their lower and of the next 32 in their upper halves. The fifth
+/// bit of a code of Q5_K is bit `weight / 32` of `qh[weight % 32]`. In each half of a block of Q6_K, `ql[l]`
+/// holds the lower four bits of weights `l` and `l + 64` (`l` in 0..<64), and `qh[l]` the upper two of `l`,
+/// `l + 32`, `l + 64`, `l + 96` (`l` in 0..<32).
 struct GGUFSuperBlock {
   /// The kind of the super-block.
   let kind: SuperBlock
@@ -24,18 +33,22 @@ struct GGUFSuperBlock {
   private let steps: Range<Int>
   /// The bytes of d, and of dmin in a type with minima.
   private let factors: Range<Int>
-  /// The offset of `qs`.
+  /// The offset of the codes' lower bits.
   private let codes: Int
-  /// The bits of a code in `qs`.
+  /// The number of a code's lower bits.
   private let bitCount: Int
+  /// The offset of the codes' upper bits; nil when there are none.
+  private let upperCodes: Int?
 
   /// Looks up the parts of a kind.
   init(_ kind: SuperBlock) {
     self.kind = kind
     switch kind {
-    case .q2K: (steps, factors, codes, bitCount) = (0..<16, 80..<84, 16, 2)
-    case .q3K: (steps, factors, codes, bitCount) = (96..<108, 108..<110, 32, 2)
-    case .q4K: (steps, factors, codes, bitCount) = (4..<16, 0..<4, 16, 4)
+    case .q2K: (steps, factors, codes, bitCount, upperCodes) = (0..<16, 80..<84, 16, 2, nil)
+    case .q3K: (steps, factors, codes, bitCount, upperCodes) = (96..<108, 108..<110, 32, 2, 0)
+    case .q4K: (steps, factors, codes, bitCount, upperCodes) = (4..<16, 0..<4, 16, 4, nil)
+    case .q5K: (steps, factors, codes, bitCount, upperCodes) = (4..<16, 0..<4, 48, 4, 16)
+    case .q6K: (steps, factors, codes, bitCount, upperCodes) = (192..<208, 208..<210, 0, 4, 128)
     }
   }
 
@@ -45,11 +58,32 @@ struct GGUFSuperBlock {
 
   private var byteCount: Int { kind.ggufType.blockByteCount }
   private var mask: UInt8 { 1 << UInt8(bitCount) - 1 }
+  private var upperMask: UInt8 { 1 << UInt8(kind.bits - bitCount) - 1 }
 
-  /// The offset of a run's first code in a block, and the place of the codes in their bytes.
-  private func place(ofRun run: Int) -> (offset: Int, shift: UInt8) {
+  /// Bits of a run's codes: the offset of the first code's byte in a block, and their place in the bytes.
+  private struct Place {
+    let offset: Int
+    let shift: UInt8
+  }
+
+  /// The lower bits of a run's codes.
+  private func place(ofRun run: Int) -> Place {
+    guard kind != .q6K else {
+      // Runs of a half: 0 and 2 share bytes, and 1 and 3.
+      let (half, inHalf) = run.quotientAndRemainder(dividingBy: 4)
+      return Place(
+        offset: codes + (2 * half + inHalf % 2) * Self.runLength, shift: UInt8(inHalf / 2 * bitCount))
+    }
     let (bytes, inByte) = run.quotientAndRemainder(dividingBy: 8 / bitCount)
-    return (codes + bytes * Self.runLength, UInt8(inByte * bitCount))
+    return Place(offset: codes + bytes * Self.runLength, shift: UInt8(inByte * bitCount))
+  }
+
+  /// The upper bits of a run's codes; nil when there are none.
+  private func upperPlace(ofRun run: Int) -> Place? {
+    guard let upperCodes else { return nil }
+    let bits = kind.bits - bitCount
+    let (bytes, inByte) = run.quotientAndRemainder(dividingBy: 8 / bits)
+    return Place(offset: upperCodes + bytes * Self.runLength, shift: UInt8(inByte * bits))
   }
 
   /// The bytes of a table in a block; nil for the codes.
@@ -72,10 +106,12 @@ struct GGUFSuperBlock {
       let start = block * byteCount
       for run in Self.runs {
         let first = block * SuperBlock.columnCount + run * Self.runLength
-        let (offset, shift) = place(ofRun: run)
+        let (lower, upper) = (place(ofRun: run), upperPlace(ofRun: run))
         for l in 0..<Self.runLength {
-          values[first + l] = blocks.byte(at: start + offset + l) >> shift & mask
-          if kind == .q3K { values[first + l] |= (blocks.byte(at: start + l) >> UInt8(run) & 1) << 2 }
+          values[first + l] = blocks.byte(at: start + lower.offset + l) >> lower.shift & mask
+          guard let upper else { continue }
+          let bits = blocks.byte(at: start + upper.offset + l) >> upper.shift & upperMask
+          values[first + l] |= bits << UInt8(bitCount)
         }
       }
     }
@@ -160,13 +196,18 @@ extension GGUFSuperBlock {
   /// Writes the codes of a block, one per byte.
   private func write(_ codes: Span<UInt8>, into block: inout MutableSpan<UInt8>) {
     for run in Self.runs {
-      let (offset, shift) = place(ofRun: run)
       for l in 0..<Self.runLength {
         let code = codes[run * Self.runLength + l]
-        block[offset + l] = (shift == 0 ? 0 : block[offset + l]) | (code & mask) << shift
-        if kind == .q3K { block[l] = (run == 0 ? 0 : block[l]) | (code >> 2) << UInt8(run) }
+        put(code & mask, at: place(ofRun: run), l, into: &block)
+        if let upper = upperPlace(ofRun: run) { put(code >> UInt8(bitCount), at: upper, l, into: &block) }
       }
     }
+  }
+
+  /// Adds bits to a byte, which the first run of those that share it begins.
+  private func put(_ bits: UInt8, at place: Place, _ l: Int, into block: inout MutableSpan<UInt8>) {
+    let others = place.shift == 0 ? 0 : block[place.offset + l]
+    block[place.offset + l] = others | bits << place.shift
   }
 }
 
@@ -177,6 +218,8 @@ extension SuperBlock {
     case .q2K: .q2K
     case .q3K: .q3K
     case .q4K: .q4K
+    case .q5K: .q5K
+    case .q6K: .q6K
     }
   }
 }

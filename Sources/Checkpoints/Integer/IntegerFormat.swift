@@ -9,6 +9,9 @@ package enum IntegerFormat: String, Sendable {
   /// The format `pack-quantized` of compressed-tensors.
   case compressedTensors = "compressed-tensors"
 
+  /// The widths of codes that are read and written.
+  static let codeWidths = [2, 3, 4, 8]
+
   /// How the tensors of a module are named and packed.
   var layout: IntegerQuantization.Layout { self == .compressedTensors ? .compressedTensors : .gptq }
 

@@ -125,7 +125,7 @@ extension ConfigurationPlace {
 
   /// Refuses unsupported code widths.
   func check(bits: Int) throws(FormatError) {
-    guard QuantizedLayout.codeWidths.contains(bits) else {
+    guard IntegerFormat.codeWidths.contains(bits) else {
       throw error(.unsupported("\(bits)-bit codes are not supported"))
     }
   }

@@ -27,7 +27,7 @@ struct IntegerSurvey {
       throw FormatError(folder, .unsupported("nothing is quantized, which \(format.rawValue) needs"))
     }
     for case (let module, let layout?) in names.map({ ($0, contents.quantization[$0]) })
-    where layout.superBlock != nil {
+    where layout.superBlock != nil || !IntegerFormat.codeWidths.contains(layout.bits) {
       throw FormatError(
         folder, at: "module '\(module)'",
         .notExact("has \(layout.phrase), which \(format.rawValue) does not hold"))

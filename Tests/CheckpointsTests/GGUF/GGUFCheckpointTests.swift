@@ -66,8 +66,8 @@ struct GGUFCheckpointTests {
     #expect(try Fixtures.floats("lm_head.weight", in: checkpoint) == model.values("output.weight"))
   }
 
-  @Test(arguments: [GGUFTensorType.q5K, .q6K, .tq1_0])
-  func `rounds the values of other blocks to BF16 and says so`(type: GGUFTensorType) throws {
+  @Test func `rounds the values of other blocks to BF16 and says so`() throws {
+    let type = GGUFTensorType.tq1_0
     let model = GGUFModel { $0.type = { $0 == "token_embd.weight" ? .f16 : type } }
     let checkpoint = try model.open(in: folder)
     #expect(checkpoint.contents.quantization.isEmpty)

@@ -29,6 +29,7 @@ import Testing
     Packing(.q8_0, .affine(bits: 8, groupSize: 32)), Packing(.q2_0, .affine(bits: 2, groupSize: 64), .f32),
     Packing(.tq2_0, .affine(bits: 2, groupSize: 256), .f32), Packing(.q2K, .superBlock(.q2K)),
     Packing(.q3K, .superBlock(.q3K)), Packing(.q4K, .superBlock(.q4K)),
+    Packing(.q5K, .superBlock(.q5K)), Packing(.q6K, .superBlock(.q6K)),
   ]
 
   /// Finite values whose multiples by 128 are half floats, too.
@@ -120,7 +121,7 @@ import Testing
     return export
   }
 
-  @Test(arguments: [GGUFTensorType.q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2K, .q3K, .q4K])
+  @Test(arguments: [GGUFTensorType.q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2K, .q3K, .q4K, .q5K, .q6K])
   func `a container in between gives the same blocks again`(type: GGUFTensorType) throws {
     let model = Self.model(type)
     let first = try model.open(in: folder)
@@ -155,7 +156,7 @@ import Testing
 
 @Suite(.enabled(if: PythonPeer.has("gguf", "numpy"), "no Python with gguf and numpy"))
 struct `Packed blocks of Python's gguf` {
-  @Test(arguments: [GGUFTensorType.q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2K, .q3K, .q4K])
+  @Test(arguments: [GGUFTensorType.q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2K, .q3K, .q4K, .q5K, .q6K])
   func `are the floats that it dequantizes`(type: GGUFTensorType) throws {
     let folder = try TemporaryFolder()
     let model = GGUFModel {

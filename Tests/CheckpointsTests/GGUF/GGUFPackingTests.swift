@@ -170,7 +170,7 @@ struct GGUFPackingTests {
   @Test(arguments: [
     "", "[]", #"{"modules":[]}"#, #"{"modules":{},"more":{}}"#, #"{"dtypes":{"model.norm.weight":"U8"}}"#,
     #"{"dtypes":{"model.norm.weights":"F32"}}"#, #"{"modules":{"model.layers.0.mlp.up_proj":true}}"#,
-    #"{"modules":{"model.layers.0.mlp.up_proj":{"bits":5,"group_size":64}}}"#,
+    #"{"modules":{"model.layers.0.mlp.up_proj":{"bits":7,"group_size":64}}}"#,
     #"{"modules":{"model.layers.0.mlp.up_proj":{"bits":2}}}"#,
     #"{"modules":{"model.layers.0.mlp.up_proj":{"bits":2,"group_size":48}}}"#,
     #"{"modules":{"model.layers.0.mlp.up_proj":{"bits":2,"group_size":512}}}"#,

@@ -23,6 +23,8 @@ import Testing
     case .q2K: .q2K
     case .q3K: .q3K
     case .q4K: .q4K
+    case .q5K: .q5K
+    case .q6K: .q6K
     }
   }
 
@@ -49,24 +51,29 @@ import Testing
     Place(.q3K, 200, [8: 64, 72: 3 << 4]),
     Place(.q4K, 0, [16: 15]), Place(.q4K, 37, [21: 15 << 4]), Place(.q4K, 95, [79: 15]),
     Place(.q4K, 200, [120: 15]), Place(.q4K, 255, [143: 15 << 4]),
+    Place(.q5K, 0, [16: 1, 48: 15]), Place(.q5K, 37, [21: 2, 53: 15 << 4]),
+    Place(.q5K, 255, [47: 128, 175: 15 << 4]),
+    Place(.q6K, 0, [0: 15, 128: 3]), Place(.q6K, 37, [37: 15, 133: 3 << 2]),
+    Place(.q6K, 95, [31: 15 << 4, 159: 3 << 4]), Place(.q6K, 200, [72: 15 << 4, 168: 3 << 4]),
+    Place(.q6K, 255, [127: 15 << 4, 191: 3 << 6]),
   ])
   func `the greatest code of a column has its place in the block`(place: Place) {
     let kind = place.kind
     var codes = [UInt8](repeating: 0, count: 256)
     codes[place.column] = UInt8(1 << kind.bits - 1)
     let rows = Self.row(
-      kind, codes: codes, steps: [UInt8](repeating: 0, count: kind == .q2K ? 16 : 12),
-      factors: [UInt8](repeating: 0, count: kind == .q3K ? 2 : 4))
+      kind, codes: codes, steps: [UInt8](repeating: 0, count: kind.stepByteCount),
+      factors: [UInt8](repeating: 0, count: 2 * kind.factorCount))
     var expected = [UInt8](repeating: 0, count: Self.type(kind).blockByteCount)
     for (offset, byte) in place.bytes { expected[offset] = byte }
     #expect(Self.encoded(rows, kind) == expected)
   }
 
-  @Test(arguments: [(SuperBlock.q2K, 0, 80), (.q3K, 96, 108), (.q4K, 4, 0)])
+  @Test(arguments: [(SuperBlock.q2K, 0, 80), (.q3K, 96, 108), (.q4K, 4, 0), (.q5K, 4, 0), (.q6K, 192, 208)])
   func `small integers and factors are copied to their places`(kind: SuperBlock, steps: Int, factors: Int) {
-    let stepBytes = (0..<(kind == .q2K ? 16 : 12)).map { UInt8(0x11 * ($0 % 15 + 1)) }
+    let stepBytes = (0..<kind.stepByteCount).map { UInt8(0x11 * ($0 % 15 + 1)) }
     // Factors that no conversion keeps: NaNs with payloads.
-    let factorBytes: [UInt8] = kind == .q3K ? [0x01, 0x7C] : [0x01, 0x7C, 0x23, 0xFD]
+    let factorBytes: [UInt8] = kind.factorCount == 1 ? [0x01, 0x7C] : [0x01, 0x7C, 0x23, 0xFD]
     let block = Self.encoded(
       Self.row(
         kind, codes: [UInt8](repeating: 0, count: 256), steps: stepBytes, factors: factorBytes), kind)
@@ -93,6 +100,7 @@ import Testing
 
   @Test(arguments: [
     (GGUFTensorType.q2K, GGUFLinearType.q2K, UInt32(21)), (.q3K, .q3K, 11), (.q4K, .q4K, 14),
+    (.q5K, .q5K, 16), (.q6K, .q6K, 18),
   ])
   func `a file of one type has llama.cpp's number for it`(
     type: GGUFTensorType, asked: GGUFLinearType, number: UInt32
@@ -113,7 +121,7 @@ import Testing
     #expect(export.members.contains(GGUFExportMember("general.file_type", .uint32(10))))
   }
 
-  @Test(arguments: [GGUFTensorType.q2K, .q3K, .q4K], [GGUFLinearType.f32, .q8_0])
+  @Test(arguments: SuperBlock.allCases.map(type), [GGUFLinearType.f32, .q8_0])
   func `becomes another type through its values`(type: GGUFTensorType, asked: GGUFLinearType) throws {
     let checkpoint = try model(type, in: TemporaryFolder())
     let export = try export(checkpoint, asked, isLossy: asked == .q8_0)
@@ -163,7 +171,7 @@ import Testing
     #expect(error?.description.contains("128 columns are not whole blocks of Q2_K") == true)
   }
 
-  @Test(arguments: [GGUFTensorType.q2K, .q3K, .q4K])
+  @Test(arguments: SuperBlock.allCases.map(type))
   func `the file's bytes are counted for each tensor of a module`(type: GGUFTensorType) throws {
     let checkpoint = try model(type, in: TemporaryFolder())
     let module = "model.layers.0.mlp.up_proj"

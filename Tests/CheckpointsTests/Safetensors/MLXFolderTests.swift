@@ -103,7 +103,7 @@ import Testing
 
 @Suite(.enabled(if: PythonPeer.has("mlx.core", "numpy"), "skipped: no Python with mlx and numpy"))
 struct MLXPeerTests {
-  @Test(arguments: [DType.f32, .f16, .bf16], [2, 3, 4, 8])
+  @Test(arguments: [DType.f32, .f16, .bf16], [2, 3, 4, 5, 6, 8])
   func `MLX dequantizes to our weights`(tables: DType, bits: Int) throws {
     let folder = try TemporaryFolder()
     try GGUFSample(bits: bits, groupSize: 32, tables: tables).checkpoint().write(to: folder.path("model"))
