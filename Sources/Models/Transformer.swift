@@ -72,6 +72,9 @@ extension Transformer {
     }
   }
 
+  /// The name of the embedding's module.
+  package var embeddingName: String { layout.embedding.module }
+
   /// Every linear of the layers, in the order of the computation.
   package var layerLinears: [Linear] { layers.flatMap(\.linears) }
 

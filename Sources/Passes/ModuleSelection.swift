@@ -31,11 +31,15 @@ public struct ModuleSelection: Sendable, Equatable {
 
   /// Applies the patterns to the modules of a model.
   ///
-  /// - Parameter modules: Every module with a weight matrix, selectable or not.
+  /// - Parameters:
+  ///   - modules: Every module with a weight matrix, selectable or not.
+  ///   - others: Modules to select beside the targets.
   /// - Returns: The names of the selected modules, in the order of `modules`.
   /// - Throws: `PassError.unmatchedPattern` for the first pattern without a match, `.emptySelection` when no
   ///   module is left.
-  public func select(from modules: [ModuleDescription]) throws -> [String] {
+  public func select(
+    from modules: [ModuleDescription], adding others: Set<String> = []
+  ) throws -> [String] {
     let names = modules.map(\.name)
     var isSelected = modules.map(\.isLayerLinear)
     if let targets {
@@ -44,6 +48,7 @@ public struct ModuleSelection: Sendable, Equatable {
         try Self.forEachMatch(of: pattern, in: names, orAmong: []) { isSelected[$0] = true }
       }
     }
+    for index in names.indices where others.contains(names[index]) { isSelected[index] = true }
     for pattern in ignore {
       try Self.forEachMatch(of: pattern, in: names, orAmong: Self.knownNonTargets) { isSelected[$0] = false }
     }

@@ -144,8 +144,8 @@ import Testing
       parts: ["--lossy has no meaning, rilq holds every result"],
       arguments: quantize + ["--lossy"]),
     Failure(
-      name: "GGUF type that there is not", code: 64, parts: ["--gguf-type q5_k", "q4_k"],
-      arguments: ["quantize", "model", "out.gguf", "--gguf-type", "q5_k"]),
+      name: "GGUF type that there is not", code: 64, parts: ["--gguf-type q7_k", "q4_k"],
+      arguments: ["quantize", "model", "out.gguf", "--gguf-type", "q7_k"]),
     Failure(
       name: "nothing to merge", code: 64, parts: ["no adapter"], arguments: ["merge", "model", "out.rilq"]),
     Failure(

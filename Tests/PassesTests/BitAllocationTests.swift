@@ -7,8 +7,20 @@ import Testing
 @Suite struct BitAllocationTests {
   private static let text = PathOption(Fixtures.path("tiny-llama/calibration.txt"))
 
+  private static let widths = [2, 3, 4]
+
+  /// A module whose choices have 2, 3 and 4 bits.
   private func module(_ name: String, _ weightCount: Int, _ losses: [Double]) -> BitAllocation.Module {
-    BitAllocation.Module(name: name, weightCount: weightCount, losses: losses)
+    BitAllocation.Module(
+      name: name,
+      choices: zip(Self.widths, losses).map { bits, loss in
+        BitAllocation.Choice(
+          QuantizedLayout(bits: bits, groupSize: 64), cost: bits * weightCount, loss: loss)
+      })
+  }
+
+  private func bits(_ modules: [BitAllocation.Module], budget: Int) -> [String: Int] {
+    BitAllocation(modules, budget: budget).layouts.mapValues(\.bits)
   }
 
   /// The least loss that any assignment within a budget has, by trying all of them.
@@ -16,9 +28,9 @@ import Testing
     var least = Double.infinity
     for index in 0..<81 {
       let widths = [index / 27, index / 9 % 3, index / 3 % 3, index % 3]
-      let cost = zip(modules, widths).reduce(0) { $0 + $1.0.weightCount * BitAllocation.widths[$1.1] }
+      let cost = zip(modules, widths).reduce(0) { $0 + $1.0.choices[$1.1].cost }
       guard cost <= budget else { continue }
-      least = min(least, zip(modules, widths).reduce(0) { $0 + $1.0.losses[$1.1] })
+      least = min(least, zip(modules, widths).reduce(0) { $0 + $1.0.choices[$1.1].loss })
     }
     return least
   }
@@ -29,25 +41,26 @@ import Testing
       module("a", 10, [8, 2, 0.5]), module("b", 10, [4, 1.5, 0.6]), module("c", 10, [1, 0.2, 0.1]),
       module("d", 10, [6, 5, 4.5]),
     ]
-    let bits = BitAllocation(modules, budget: budget).bits
-    let loss = modules.reduce(0) { $0 + $1.losses[(bits[$1.name] ?? 2) - 2] }
-    #expect(modules.reduce(0) { $0 + $1.weightCount * (bits[$1.name] ?? 9) } <= budget)
+    let bits = bits(modules, budget: budget)
+    let chosen = modules.compactMap { module in module.choices.first { $0.layout.bits == bits[module.name] } }
+    let loss = chosen.reduce(0) { $0 + $1.loss }
+    #expect(chosen.count == 4 && chosen.reduce(0) { $0 + $1.cost } <= budget)
     #expect(abs(loss - leastLoss(modules, budget: budget)) < 1e-12)
   }
 
   @Test func `a cheap module comes before an expensive one that gains as much`() {
     let modules = [module("large", 100, [4, 1, 0.9]), module("small", 10, [4, 1, 0.9])]
-    #expect(BitAllocation(modules, budget: 230).bits == ["large": 2, "small": 3])
+    #expect(bits(modules, budget: 230) == ["large": 2, "small": 3])
   }
 
   @Test func `a module that gains little by one bit may get two at once`() {
     let modules = [module("a", 10, [4, 3.9, 0]), module("b", 10, [4, 3, 2.9])]
-    #expect(BitAllocation(modules, budget: 60).bits == ["a": 4, "b": 2])
+    #expect(bits(modules, budget: 60) == ["a": 4, "b": 2])
   }
 
   @Test func `of equal modules the first one wins`() {
     let modules = ["a", "b", "c"].map { module($0, 10, [4, 1, 0.5]) }
-    #expect(BitAllocation(modules, budget: 75).bits == ["a": 3, "b": 2, "c": 2])
+    #expect(bits(modules, budget: 75) == ["a": 3, "b": 2, "c": 2])
   }
 
   private func budget(_ bitsPerWeight: Double, _ change: (inout QuantizeOptions) -> Void = { _ in })
@@ -78,7 +91,7 @@ import Testing
     let found = mixed.checkpoint.contents.bitsPerWeight
     #expect(found <= 3.5 && found > 3.45)
     #expect(try perplexity(of: mixed.checkpoint) < perplexity(of: even.checkpoint))
-    let counts = BitAllocation.widths.compactMap { mixed["modules_of_\($0)_bits"]?.integer }
+    let counts = Self.widths.compactMap { mixed["modules_of_\($0)_bits"]?.integer }
     #expect(counts.count > 1 && counts.reduce(0, +) == 28)
     #expect(even["modules_of_3_bits"] == nil)
   }
@@ -108,6 +121,75 @@ import Testing
       passes: [.quantize(budget(3))])
     let plan = try Pipeline(recipe, Pipeline.Options(version: "0.0.0")).plan()
     #expect(plan.passes[0].changes[0].action == "search, 2, 3 or 4 bits, groups of 64")
+  }
+
+  @Test(arguments: [QuantizeGrid.affine, .q2K])
+  func `a size holds all tensors, and embedding and head get their bits by sensitivity`(grid: QuantizeGrid)
+    throws
+  {
+    let bench = try Workbench(
+      TinyModel {
+        $0.hiddenSize = 256
+        $0.intermediateSize = 512
+      })
+    let least = try bench.run(
+      .quantize(
+        QuantizeOptions {
+          $0.method = .search
+          $0.grid = grid
+          $0.tables = .bf16
+          $0.embeddingBits = 2
+        }), to: "least.rilq"
+    ).checkpoint.contents
+    let size = least.byteCount * 5 / 4
+    func run(_ change: @escaping (inout QuantizeOptions) -> Void) throws -> CheckpointContents {
+      let options = budget(3.5) {
+        $0.bitsPerWeight = nil
+        $0.grid = grid
+        change(&$0)
+      }
+      return try bench.run(.quantize(options), force: true).checkpoint.contents
+    }
+    let bytes = try run { $0.size = size }
+    #expect(bytes.byteCount <= size && bytes.byteCount > size * 97 / 100)
+    #expect(bytes.quantization.count == least.quantization.count)
+    #expect(bytes.quantization["lm_head"] != nil && bytes.quantization["model.embed_tokens"] != nil)
+    #expect(Set(bytes.quantization.values).count > 1)
+    #expect(bytes.quantization.values.allSatisfy { ($0.superBlock == nil) == (grid == .affine) })
+    // The same budget in other words.
+    let average = 8 * Double(size) / Double(bench.input.contents.parameterCount)
+    #expect(try run { $0.bitsPerParameter = average }.quantization == bytes.quantization)
+    let error = #expect(throws: PassError.self) { try run { $0.size = least.byteCount - 1 } }
+    #expect(error?.description.contains("'size'") == true)
+  }
+
+  @Test func `a budget for a checkpoint takes the place of a recipe's bits`() throws {
+    let recipe = try parse(
+      recipeText(
+        passes: "quantize: {method: search, text: a.txt, bits: 3, embedding_bits: 6}",
+        "calibrate: {text: a.txt}"))
+    let sized = try recipe.distributing(size: 75_000_000, bitsPerParameter: nil).targeting(.llamaCpp)
+    let options = try #require(sized.passes[0].options(of: QuantizePass.self))
+    #expect(options.size == 75_000_000 && options.embeddingBits == nil && options.grid == .q2K)
+    #expect(try parse(sized.resolvedYAML()) == sized)
+    #expect(throws: PassError.self) { try recipe.distributing(size: 1, bitsPerParameter: 3) }
+    #expect(throws: PassError.self) { try recipe.distributing(size: nil, bitsPerParameter: 17) }
+    for passes in ["merge: {}", "quantize: {bits: 2}"] {
+      let other = try parse(recipeText(passes: passes))
+      #expect(throws: PassError.self) { try other.distributing(size: 1_000_000, bitsPerParameter: nil) }
+    }
+  }
+
+  @Test(arguments: [("75MB", 75_000_000), ("1.5kb", 1500), ("12", 12), ("2GB", 2_000_000_000)])
+  func `a size has a decimal unit or none`(text: String, count: Int) throws {
+    let recipe = try parse(recipeText(passes: "quantize: {method: gptq, text: a.txt, size: \(text)}"))
+    #expect(recipe.passes[0].options(of: QuantizePass.self)?.size == count)
+  }
+
+  @Test(arguments: ["0", "-1MB", "75MiB", "MB", "''"]) func `anything else is no size`(text: String) {
+    #expect(throws: PassError.self) {
+      try parse(recipeText(passes: "quantize: {method: gptq, text: a.txt, size: \(text)}"))
+    }
   }
 
   @Test func `a budget that two bits with their tables exceed is refused`() throws {

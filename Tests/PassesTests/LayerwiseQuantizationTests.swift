@@ -200,6 +200,103 @@ import Testing
     #expect(output.checkpoint.contents.quantization["model.embed_tokens"] != nil)
   }
 
+  /// A model whose embedding is its head, with a few inputs of the head that are much larger than the others.
+  private func tiedBench(hiddenSize: Int = 128) throws -> Workbench {
+    let model = TinyModel {
+      $0.tiesEmbeddings = true
+      $0.hiddenSize = hiddenSize
+    }
+    return try Workbench(model) { name, values in
+      guard name == "model.norm.weight" else { return }
+      for i in stride(from: 3, to: values.count, by: 16) { values[i] *= 8 }
+    }
+  }
+
+  private func meanKL(_ checkpoint: Checkpoint, against reference: Checkpoint, _ bench: Workbench) throws
+    -> Double
+  {
+    let verify = VerifyOptions {
+      $0.text = Self.text
+      $0.against = .path(PathOption(reference.path))
+      $0.window = 64
+      $0.maxTokens = 1024
+      $0.continuations = 0
+      $0.maxMeanKL = 100
+    }
+    return try #require(
+      try bench.run(.verify(verify), on: checkpoint, to: "copy.rilq", force: true)["mean_kl"]?.double)
+  }
+
+  @Test func `an embedding that is the output head is quantized by the inputs of the head`() throws {
+    let bench = try tiedBench()
+    let name = "model.embed_tokens"
+    let target = try patterns(name)
+    let layers = options(.gptq) { $0.propagation = 0.5 }
+    let result = try bench.run(
+      .quantize(
+        options(.gptq) {
+          $0.propagation = 0.5
+          $0.embeddingBits = 3
+        }), to: "both.rilq")
+    let both = result.checkpoint
+    #expect(result["modules"] == .integer(15) && result["modules_without_statistics"] == nil)
+    #expect(both.contents.quantization[name] == .affine(bits: 3, groupSize: 64))
+    // The layers are quantized with the original embedding.
+    let alone = try bench.run(.quantize(layers), to: "alone.rilq").checkpoint
+    try expectSameTensors(alone, both) { $0.hasPrefix(name) }
+    // Its error is small where the head's inputs are large, other than that of a search by the values alone.
+    let plain = try bench.run(
+      .quantize(
+        QuantizeOptions {
+          $0.method = .search
+          $0.bits = 3
+          $0.targets = target
+        }), on: alone, to: "plain.rilq"
+    ).checkpoint
+    #expect(try meanKL(both, against: alone, bench) < 0.7 * meanKL(plain, against: alone, bench))
+  }
+
+  @Test func `embedding and head get their bits beside the targets, and exceptions hold`() throws {
+    let bench = try Workbench()
+    func layouts(_ change: (inout QuantizeOptions) -> Void) throws -> [String: QuantizedLayout] {
+      try bench.run(.quantize(QuantizeOptions(change)), force: true).checkpoint.contents.quantization
+    }
+    let all = try layouts { $0.embeddingBits = 4 }
+    #expect(all.count == 16 && all["lm_head"]?.bits == 4 && all["model.embed_tokens"]?.bits == 4)
+    let (named, head) = (try patterns("q_proj"), try patterns("lm_head"))
+    let some = try layouts {
+      $0.embeddingBits = 4
+      $0.targets = named
+      $0.ignore = head
+    }
+    #expect(some.filter { $0.value.bits == 4 }.map(\.key) == ["model.embed_tokens"] && some.count == 3)
+    let overridden = try layouts {
+      $0.embeddingBits = 4
+      $0.overrides = [QuantizeOverride(targets: head, bits: 8)]
+    }
+    #expect(overridden["lm_head"]?.bits == 8 && overridden["model.embed_tokens"]?.bits == 4)
+  }
+
+  @Test func `on a grid of blocks the embedding gets blocks of its own bits`() throws {
+    let bench = try tiedBench(hiddenSize: 256)
+    let output = try bench.run(
+      .quantize(
+        options(.gptq) {
+          $0.grid = .q2K
+          $0.fallbackBits = 4
+          $0.embeddingBits = 5
+          $0.refit = true
+          $0.sweeps = 1
+        }))
+    let quantization = output.checkpoint.contents.quantization
+    #expect(quantization["model.embed_tokens"] == .superBlock(.q5K))
+    #expect(quantization["model.layers.0.self_attn.q_proj"] == .superBlock(.q2K))
+    #expect(try meanKL(output.checkpoint, against: bench.input, bench).isFinite)
+    #expect(throws: PassError.self) {
+      try parse(recipeText(passes: "quantize: {grid: q2_k, embedding_bits: 8}"))
+    }
+  }
+
   @Test func `a text that is too short says how many tokens are needed`() throws {
     let bench = try Workbench()
     let path = try bench.folder.write("short.txt", "In the beginning")

@@ -26,7 +26,7 @@ import Testing
       throws: PassError.divisibility(tensor: "matrix", columns: 96, groupSize: 64, fitting: [32])
     ) { try QuantizedMatrix(rounding: values, rows: 1, columns: 96) }
     #expect(throws: PassError.self) {
-      try QuantizedMatrix(rounding: values, rows: 1, columns: 96, .init(bits: 5, groupSize: 32))
+      try QuantizedMatrix(rounding: values, rows: 1, columns: 96, .init(bits: 7, groupSize: 32))
     }
     #expect(throws: PassError.notFinite(tensor: "matrix", index: 3)) {
       var broken = [Float](repeating: 1, count: 64)

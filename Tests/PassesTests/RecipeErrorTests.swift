@@ -144,8 +144,8 @@ import Testing
       "quantize.overrides.1': … none … 'bits' … 'group_size' … 'grid' …"
     ),
     (
-      "quantize: {overrides: [{targets: ['*'], bits: 5}]}",
-      "quantize.overrides.0.bits': … '5' … 2, 3, 4 or 8 …"
+      "quantize: {overrides: [{targets: ['*'], bits: 7}]}",
+      "quantize.overrides.0.bits': … '7' … 2, 3, 4, 5, 6 or 8 …"
     ),
     (
       "quantize: {overrides: [{targets: ['*'], group_size: 16}]}",
@@ -155,10 +155,10 @@ import Testing
       "quantize: {overrides: [{targets: ['*'], bit: 4}]}",
       "quantize.overrides.0.bit': … no such key … 'bit' … nearest … 'bits' …"
     ),
-    ("quantize: {bits: 5}", "quantize.bits': … '5' … 2, 3, 4 or 8 …"),
-    ("quantize: {bits: '2'}", "quantize.bits': … text … '2' … 2, 3, 4 or 8 …"),
-    ("quantize: {bits: 2.0}", "quantize.bits': … '2.0' … 2, 3, 4 or 8 …"),
-    ("quantize: {bits: null}", "quantize.bits': … 'null' … 2, 3, 4 or 8 …"),
+    ("quantize: {bits: 7}", "quantize.bits': … '7' … 2, 3, 4, 5, 6 or 8 …"),
+    ("quantize: {bits: '2'}", "quantize.bits': … text … '2' … 2, 3, 4, 5, 6 or 8 …"),
+    ("quantize: {bits: 2.0}", "quantize.bits': … '2.0' … 2, 3, 4, 5, 6 or 8 …"),
+    ("quantize: {bits: null}", "quantize.bits': … 'null' … 2, 3, 4, 5, 6 or 8 …"),
     ("quantize: {group_size: 48}", "quantize.group_size': … '48' … 32, 64 or 128 …"),
     ("quantize: {tables: f64}", "quantize.tables': … 'f64' … f32, f16 or bf16 …"),
     ("quantize: {ignore: lm_head}", "quantize.ignore': … 'lm_head' … list …"),

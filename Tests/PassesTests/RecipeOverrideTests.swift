@@ -86,12 +86,12 @@ import Testing
       "recipes/r.yaml: --set passes.0.quantize.bitz=3: key 'passes.0.quantize.bitz': … no such key … 'bitz' … nearest … 'bits' …"
     ),
     (
-      "passes.0.quantize.bits=5",
-      "recipes/r.yaml: --set passes.0.quantize.bits=5: key 'passes.0.quantize.bits': … '5' … 2, 3, 4 or 8 …"
+      "passes.0.quantize.bits=7",
+      "recipes/r.yaml: --set passes.0.quantize.bits=7: key 'passes.0.quantize.bits': … '7' … 2, 3, 4, 5, 6 or 8 …"
     ),
     (
       "passes.0.quantize.bits=",
-      "recipes/r.yaml: --set passes.0.quantize.bits=: key 'passes.0.quantize.bits': … empty … 2, 3, 4 or 8 …"
+      "recipes/r.yaml: --set passes.0.quantize.bits=: key 'passes.0.quantize.bits': … empty … 2, 3, 4, 5, 6 or 8 …"
     ),
     (
       "passes.0.quantize.ignore=[a",

@@ -9,7 +9,7 @@ import Testing
     return try #require(recipe.passes[0].options(of: QuantizePass.self))
   }
 
-  @Test(arguments: [(2, QuantizeGrid.q2K), (3, .q3K), (4, .q4K)])
+  @Test(arguments: [(2, QuantizeGrid.q2K), (3, .q3K), (4, .q4K), (5, .q5K), (6, .q6K)])
   func `llama.cpp gets the super-blocks of as many bits`(bits: Int, grid: QuantizeGrid) throws {
     let options = try quantize("quantize: {bits: \(bits), group_size: 32, tables: f16}", for: .llamaCpp)
     #expect(options.grid == grid && options.fallbackBits == 4)
@@ -20,7 +20,7 @@ import Testing
 
   @Test(arguments: [
     "quantize: {bits: 8}", "quantize: {grid: q4_k}", "quantize: {method: nf2}",
-    "quantize: {bits_per_weight: 3, text: a.txt}",
+    "quantize: {bits: 2, embedding_bits: 8}",
   ])
   func `a step that says what it wants keeps it`(pass: String) throws {
     let before = try #require(parse(recipeText(passes: pass)).passes[0].options(of: QuantizePass.self))

@@ -104,8 +104,8 @@ import Testing
     let quantize = try #require(recipe.passes[0].options(of: QuantizePass.self))
     #expect(quantize.bits == 3)
     let paths = RecipeArguments(input: "a", output: "b")
-    let bits = message { _ = try Recipe(passes: ["quantize: {bits: 5}"], paths) }
-    #expect(bits.hasPrefix("--pass quantize: {bits: 5}: key 'passes.0.quantize.bits': is '5'"))
+    let bits = message { _ = try Recipe(passes: ["quantize: {bits: 7}"], paths) }
+    #expect(bits.hasPrefix("--pass quantize: {bits: 7}: key 'passes.0.quantize.bits': is '7'"))
     let name = message { _ = try Recipe(passes: ["quantise"], paths) }
     #expect(name.hasPrefix("--pass quantise: ") && name.contains("the nearest is 'quantize'"))
   }

@@ -3,7 +3,7 @@ extension String {
   ///
   /// - Parameter pattern: The parts of the message in order, with `…` for any text between them, even none.
   ///   Without `…` at an end, the message begins or ends with that part. Write out places; of a reason, write
-  ///   only names, numbers and key words: `config.json: key 'bits': … 5 … 2, 3, 4 or 8`.
+  ///   only names, numbers and key words: `config.json: key 'bits': … 7 … 2, 3, 4, 5, 6 or 8`.
   /// - Returns: Whether the message has all parts.
   package func says(_ pattern: String) -> Bool {
     let pieces = pattern.split(separator: "…", omittingEmptySubsequences: false).map { $0.trimmed }

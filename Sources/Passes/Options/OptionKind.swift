@@ -49,6 +49,17 @@ extension OptionKind<Int> {
   }
 }
 
+extension OptionKind<Int> {
+  /// A number of bytes, with or without a decimal unit.
+  public static var byteCount: Self {
+    Self("size, such as `75MB`") {
+      try $0.byteCount()
+    } write: {
+      .integer($0)
+    }
+  }
+}
+
 extension OptionKind<UInt64> {
   /// The seed of all random choices.
   public static var seed: Self {

@@ -16,6 +16,9 @@ struct LayerwiseQuantization {
   /// The moments of fewer tokens have so small a rank that fitting a weight to them fits what these tokens
   /// have by chance.
   private static let leastTokensPerFeature = 0.25
+  /// What is added to the moments of an output head that is the embedding, too, as a share of their mean
+  /// diagonal: an error of a row enters the model as it is where the row's token is read.
+  private static let embeddingRidge: Float = 1
   private let options: QuantizeOptions
   private let grids: [String: QuantizationGrid]
   private var walk: LayerWalk
@@ -63,7 +66,7 @@ struct LayerwiseQuantization {
     originalWalk = propagation == nil && training == nil ? nil : walk
   }
 
-  /// Quantizes the selected linears of the layers, and a separate output head.
+  /// Quantizes the selected linears of the layers, and the output head, be it the embedding or its own.
   ///
   /// - Parameter keep: Called with each linear's name and packed tensor.
   /// - Throws: `PassError.notFinite`, `ModelError.notFinite`, or the errors of `keep`.
@@ -73,11 +76,28 @@ struct LayerwiseQuantization {
       guard done < grids.count else { return }
       for (name, tensor) in try quantizeLayer(index) { try keep(name, tensor) }
     }
-    guard walk.model.hasOwnHead else { return }
     walk.haltBeforeHead()
     originalWalk?.haltBeforeHead()
-    var head = walk.model.head.linears
-    try quantize(&head, keep: keep)
+    if walk.model.hasOwnHead {
+      var head = walk.model.head.linears
+      try quantize(&head, keep: keep)
+    } else {
+      try quantizeEmbedding(keep: keep)
+    }
+  }
+
+  /// Quantizes an embedding that is the output head, too, by the inputs of the head.
+  ///
+  /// It corrects no error of the layers: that would change the model's input.
+  private mutating func quantizeEmbedding(keep: (String, PackedTensor) throws -> Void) throws {
+    // A checkpoint may have the head as a copy, which stays one.
+    var tensors = [Linear(name: walk.model.embeddingName, weight: walk.model.embedding)]
+    tensors += walk.model.head.linears
+    tensors.removeAll { grids[$0.name] == nil }
+    guard let name = tensors.first?.name else { return }
+    let sums = try walk.moments(named: name, beside: nil).own
+    let input = try statistics(of: name, sums, nil, ridge: Self.embeddingRidge)
+    try quantize(&tensors, for: input, comparing: nil, keep: keep)
   }
 
   /// Quantizes a layer and runs the windows through it.
@@ -124,12 +144,18 @@ struct LayerwiseQuantization {
   private mutating func quantize(
     _ linears: inout [Linear], keep: (String, PackedTensor) throws -> Void
   ) throws {
-    let chosen = linears.indices.filter { grids[linears[$0].name] != nil }
-    guard let first = chosen.first else { return }
-    let input = try statistics(of: linears[first].name)
-    let compared = comparedInputs
+    guard let first = linears.first(where: { grids[$0.name] != nil }) else { return }
+    try quantize(
+      &linears, for: try statistics(of: first.name), comparing: comparedInputs, keep: keep)
+  }
+
+  /// Quantizes linears that read one input; `compared` are the inputs for measuring errors, nil for no measure.
+  private mutating func quantize(
+    _ linears: inout [Linear], for input: InputStatistics, comparing compared: [OutputError.Inputs]?,
+    keep: (String, PackedTensor) throws -> Void
+  ) throws {
     var quantizer: (any RowQuantizer)?
-    for index in chosen {
+    for index in linears.indices {
       let (name, weight) = (linears[index].name, linears[index].weight)
       guard let grid = grids[name] else { continue }
       // What is prepared for a grid serves all linears with it.
@@ -137,7 +163,7 @@ struct LayerwiseQuantization {
       quantizer = current
       let packed = try current.quantize(weight, name: name + ".weight", correction: input.correction)
       linears[index].weight = weight.replaced(by: packed, on: grid)
-      measure(linears[index].weight, packed, against: weight, input, compared)
+      if let compared { measure(linears[index].weight, packed, against: weight, input, compared) }
       if input.isScarce { scarceTokens.append((name, input.tokenCount)) }
       importance.append((name, input.importance))
       try keep(name, packed)
@@ -167,14 +193,15 @@ struct LayerwiseQuantization {
     return try statistics(of: name, sums, difference)
   }
 
+  /// Computes statistics from sums; `ridge` is what is added to the moments, as a share of their mean diagonal.
   private mutating func statistics(
-    of name: String, _ sums: consuming SecondMoments, _ difference: consuming CrossMoments?
+    of name: String, _ sums: consuming SecondMoments, _ difference: consuming CrossMoments?, ridge: Float = 0
   ) throws -> InputStatistics {
     let tokenCount = sums.count
     let isScarce =
       walk.isBeforeExpert && Double(tokenCount) < Self.leastTokensPerFeature * Double(sums.order)
     let importance = isScarce ? [Float](repeating: 1, count: sums.order) : sums.importance
-    let moments = MomentMatrix(sums)
+    let moments = MomentMatrix(sums, ridge: ridge)
     var correction: [Float]?
     var feedback: GPTQFeedback?
     if !isScarce {

@@ -37,16 +37,27 @@ extension QuantizeOptions {
       "bits, in groups of 32, of modules whose rows are no whole blocks of the grid"
     ).byDefault("they are refused").when { $0.grid != .affine && $0.fallbackBits != nil }
     Option("bits", \.bits, .integer(among: allowedBits), "width of a code").when {
-      $0.method != .nf2 && $0.bitsPerWeight == nil && $0.grid == .affine
+      $0.method != .nf2 && $0.budget == nil && $0.grid == .affine
     }
     Option(
       "bits_per_weight", \.bitsPerWeight, .number(.aboveUpTo(2, 8)),
       "average bits per weight, codes and tables together, distributed by sensitivity; needs windows"
     ).byDefault("all have `bits`").when { $0.bitsPerWeight != nil && $0.method != .nf2 }
     Option(
+      "bits_per_parameter", \.bitsPerParameter, .number(.aboveUpTo(0, 16)),
+      "the same for all parameters of the checkpoint, embedding and output head among the modules"
+    ).byDefault("all have `bits`").when { $0.bitsPerParameter != nil && $0.method != .nf2 }
+    Option(
+      "size", \.size, .byteCount, "the same as the bytes of all tensors of the checkpoint"
+    ).byDefault("all have `bits`").when { $0.size != nil && $0.method != .nf2 }
+    Option(
       "group_size", \.groupSize, .integer(among: allowedGroupSizes),
       "columns that share a scale and a bias"
     ).when { $0.grid == .affine }
+    Option(
+      "embedding_bits", \.embeddingBits, .integer(among: allowedBits),
+      "width of a code of the embedding and the output head, on the same kind of grid"
+    ).byDefault("they are left as they are").when { $0.embeddingBits != nil && $0.method != .nf2 }
     Option("targets", \.targets, .targets, "modules to quantize")
       .byDefault("all linears of the layers")
     Option("ignore", \.ignore, .patterns, "modules to leave as they are")
@@ -166,15 +177,19 @@ extension QuantizeOptions {
     }
     try requireDense(given)
     try requireFreeTables(given)
-    if bitsPerWeight != nil, given.has("bits") {
-      throw given.failure("'bits' is not used with 'bits_per_weight'")
+    let budgets = Self.budgetKeys.filter(given.has)
+    if let budget = budgets.first, given.has("bits") {
+      throw given.failure("'bits' is not used with '\(budget)'")
     }
+    if budgets.count > 1 { throw given.failure("'\(budgets[0])' and '\(budgets[1])' are two budgets") }
   }
+
+  private static let budgetKeys = ["bits_per_weight", "bits_per_parameter", "size"]
 
   /// Rejects options that a method without packing does not use.
   private func requireDense(_ given: GivenOptions) throws {
     guard method == .nf2 else { return }
-    for key in ["bits", "tables"] where given.has(key) {
+    for key in ["bits", "embedding_bits", "tables"] + Self.budgetKeys where given.has(key) {
       throw given.failure("'\(key)' is not used by the method 'nf2'")
     }
     if overrides.contains(where: { $0.bits != nil }) {
@@ -191,8 +206,13 @@ extension QuantizeOptions {
       return
     }
     guard method != .nf2 else { throw given.failure("'grid' is not used by the method 'nf2'") }
-    for key in ["bits", "group_size", "tables", "bits_per_weight"] where given.has(key) {
+    for key in ["bits", "group_size", "tables"] where given.has(key) {
       throw given.failure("'\(key)' is not used with the grid '\(grid.rawValue)', which has its own")
+    }
+    let widths = SuperBlock.allCases.map(\.bits)
+    if let embeddingBits, !widths.contains(embeddingBits) {
+      throw given.failure(
+        at: "embedding_bits", "is '\(embeddingBits)', but blocks have \(widths.alternatives()) bits")
     }
   }
 
@@ -200,6 +220,7 @@ extension QuantizeOptions {
     [
       ("refit", refit), ("sweeps", sweeps > 0), ("propagation", propagation > 0),
       ("layer_epochs", layerEpochs > 0), ("bits_per_weight", bitsPerWeight != nil),
+      ("bits_per_parameter", bitsPerParameter != nil), ("size", size != nil),
     ].filter(\.1).map(\.0)
   }
 }

@@ -26,6 +26,10 @@ public enum QuantizeGrid: String, Sendable, CaseIterable {
   case q3K = "q3_k"
   /// Blocks of llama.cpp's Q4_K.
   case q4K = "q4_k"
+  /// Blocks of llama.cpp's Q5_K.
+  case q5K = "q5_k"
+  /// Blocks of llama.cpp's Q6_K.
+  case q6K = "q6_k"
 
   /// The super-blocks of the grid; nil when tables are free.
   public var superBlock: SuperBlock? { SuperBlock(rawValue: rawValue) }
@@ -48,6 +52,9 @@ public struct QuantizeOptions: PassOptionValues {
   public var bits = 2
   /// The number of columns that share a scale and a bias, one of `allowedGroupSizes`.
   public var groupSize = 64
+  /// The number of bits per code of the embedding and the output head, one of `allowedBits`; nil leaves them
+  /// as they are.
+  public var embeddingBits: Int?
   /// The modules to quantize; nil selects all linears of the layers.
   public var targets: [ModulePattern]?
   /// The modules to leave unchanged.
@@ -94,12 +101,31 @@ public struct QuantizeOptions: PassOptionValues {
   /// The average bits per weight, including tables, to distribute over the modules by sensitivity; nil gives
   /// every module `bits`.
   public var bitsPerWeight: Double?
+  /// The average bits of all parameters of the checkpoint, distributed likewise, with the embedding and the
+  /// output head among the modules.
+  public var bitsPerParameter: Double?
+  /// The bytes of all tensors of the checkpoint, distributed like `bitsPerParameter`.
+  public var size: Int?
 
   /// Every option has its default.
   public init() {}
 }
 
 extension QuantizeOptions {
+  /// The bits to distribute by sensitivity; nil when every module has `bits`.
+  var budget: BitBudget? {
+    bitsPerWeight.map { .perWeight($0) } ?? bitsPerParameter.map { .perParameter($0) }
+      ?? size.map { .bytes($0) }
+  }
+
+  /// The layout of the embedding and the output head; nil when they are left as they are.
+  var embeddingLayout: QuantizedLayout? {
+    embeddingBits.map { bits in
+      let kind = grid == .affine ? nil : SuperBlock.allCases.first { $0.bits == bits }
+      return kind.map { .superBlock($0) } ?? QuantizedLayout(bits: bits, groupSize: groupSize)
+    }
+  }
+
   /// Whether windows run through the model.
   var hasWindows: Bool { !texts.isEmpty || sampled > 0 }
 

@@ -73,15 +73,17 @@ extension QuantizeOptions {
 
   /// Returns the bits and group size of modules.
   ///
-  /// - Parameter modules: The names of all selected modules.
+  /// - Parameters:
+  ///   - modules: The names of all selected modules.
+  ///   - outer: Those that are the embedding or the output head.
   /// - Returns: Bits and group size of every module, in the same order.
   /// - Throws: `PassError.unmatchedPattern` for an override's pattern that matches none of the modules.
   func parameters(
-    of modules: [String]
+    of modules: [String], outer: Set<String> = []
   ) throws -> [ModuleParameters] {
     var bits = [Int?](repeating: nil, count: modules.count)
     var groupSizes = bits
-    var grids = [QuantizeGrid](repeating: grid, count: modules.count)
+    var grids = [QuantizeGrid?](repeating: nil, count: modules.count)
     for override in overrides {
       for pattern in override.targets {
         let matches = try pattern.matcher()
@@ -98,12 +100,15 @@ extension QuantizeOptions {
       }
     }
     return modules.indices.map { index in
+      if grids[index] == nil, outer.contains(modules[index]), let layout = embeddingLayout {
+        return ModuleParameters(module: modules[index], parameters: layout, hasOwnBits: true)
+      }
       let free = QuantizedLayout(
         bits: bits[index] ?? self.bits, groupSize: groupSizes[index] ?? groupSize)
-      let layout = grids[index].superBlock.map { QuantizedLayout.superBlock($0) } ?? free
+      let layout = (grids[index] ?? grid).superBlock.map { QuantizedLayout.superBlock($0) } ?? free
       return ModuleParameters(
         module: modules[index], parameters: layout,
-        hasOwnBits: bits[index] != nil || layout.superBlock != nil)
+        hasOwnBits: bits[index] != nil || grids[index]?.superBlock != nil)
     }
   }
 }

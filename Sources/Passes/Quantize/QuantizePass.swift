@@ -17,28 +17,28 @@ public struct QuantizePass: Pass, WindowRequestingPass {
 
   /// Selects the modules and their bits; a budget of bits is distributed just before the pass begins.
   public func plan(_ input: Checkpoint) throws -> PassPlan {
-    var plan = try plan(input, widths: nil)
-    if let budget = options.bitsPerWeight, options.hasWindows {
+    var plan = try plan(input, layouts: nil)
+    if let budget = options.budget, options.hasWindows {
       plan.refine = { input, context in
-        try self.plan(input, widths: try self.widths(within: budget, for: input, context))
+        try self.plan(input, layouts: try self.layouts(within: budget, for: input, context))
       }
     }
     return plan
   }
 
-  /// Plans with the bits from a budget; nil while they are not known.
-  private func plan(_ input: Checkpoint, widths: [String: Int]?) throws -> PassPlan {
+  /// Plans with the layouts from a budget; nil while they are not known.
+  private func plan(_ input: Checkpoint, layouts: [String: QuantizedLayout]?) throws -> PassPlan {
     let given = input
     let input = try source(given)
     var editor = PlanEditor(input)
     var largest = 0
     var grids: [String: QuantizationGrid] = [:]
     let modules = try selectedParameters(of: input)
-    if let budget = options.bitsPerWeight { _ = try bitsForCodes(budget, modules, in: input) }
+    if let budget = options.budget { _ = try bitsToDistribute(budget, modules, in: input) }
     for stated in modules {
       let module = stated.module
       let weight = try QuantizableWeight(module, in: input)
-      let parameters = fitting(resolved(stated, widths ?? [:]), columns: weight.columnCount)
+      let parameters = fitting(resolved(stated, layouts ?? [:]), columns: weight.columnCount)
       try checkFit(weight, parameters)
       largest = max(largest, weight.elementCount)
       grids[module] = grid(parameters)
@@ -48,12 +48,11 @@ public struct QuantizePass: Pass, WindowRequestingPass {
         editor.replace([weight.name], with: weight.stored, module: module, action: action)
         continue
       }
-      let isOpen = options.bitsPerWeight != nil && !stated.hasOwnBits && widths == nil
-      let bits = isOpen ? BitAllocation.widths.alternatives() : "\(parameters.bits)"
+      let isOpen = options.budget != nil && !stated.hasOwnBits && layouts == nil
       editor.replace(
         weight.stored.map(\.name), with: packedTensors(weight, parameters), module: module,
-        action: "\(options.method.rawValue), \(bits) bits, "
-          + (parameters.superBlock?.rawValue ?? "groups of \(parameters.groupSize)"))
+        action: "\(options.method.rawValue), "
+          + (isOpen ? Self.phrase(ladder(stated)) : parameters.description))
       editor.update { $0.quantization[module] = parameters }
     }
     let memory = MemoryEstimate(largest) * 4 + (try windowMemory(of: input))
@@ -62,6 +61,14 @@ public struct QuantizePass: Pass, WindowRequestingPass {
     }
     plan.separatesExperts = input.contents.tensors != given.contents.tensors
     return plan
+  }
+
+  /// Layouts to choose from, as a phrase.
+  private static func phrase(_ ladder: [QuantizedLayout]) -> String {
+    guard ladder[0].superBlock == nil else {
+      return ladder.compactMap { $0.superBlock?.rawValue }.alternatives()
+    }
+    return "\(ladder.map(\.bits).alternatives()) bits, groups of \(ladder[0].groupSize)"
   }
 
   /// The checkpoint that the pass reads: with the linears of experts apart if any of them is selected.
@@ -99,7 +106,7 @@ public struct QuantizePass: Pass, WindowRequestingPass {
     let hasOriginal = options.propagation > 0 || options.layerEpochs > 0
     let width =
       (hasOriginal ? 2 : 1) * (sizes.hidden + sizes.queries)
-      + (options.bitsPerWeight == nil ? 0 : sizes.hidden)
+      + (options.budget == nil ? 0 : sizes.hidden)
     // Of the widest input's moments exist at once: the triangle of doubles that is summed or factored, the
     // whole in floats, and a part of the factor in floats. Propagation adds the cross moments in doubles,
     // and the correction in floats.
@@ -134,13 +141,12 @@ public struct QuantizePass: Pass, WindowRequestingPass {
     QuantizationGrid(parameters, tables: tables)
   }
 
-  /// Returns the bits and group size of a module; the lowest bits if a budget is not distributed yet.
+  /// Returns the layout of a module; the smallest one if a budget is not distributed yet.
   private func resolved(
-    _ stated: QuantizeOptions.ModuleParameters, _ widths: [String: Int]
+    _ stated: QuantizeOptions.ModuleParameters, _ layouts: [String: QuantizedLayout]
   ) -> QuantizedLayout {
-    guard options.bitsPerWeight != nil, !stated.hasOwnBits else { return stated.parameters }
-    return QuantizedLayout(
-      bits: widths[stated.module] ?? BitAllocation.widths[0], groupSize: stated.parameters.groupSize)
+    guard options.budget != nil, !stated.hasOwnBits else { return stated.parameters }
+    return layouts[stated.module] ?? ladder(stated)[0]
   }
 
   var requestedWindows: WindowSource? { options.hasWindows ? options.windowSource : nil }
@@ -163,22 +169,36 @@ public struct QuantizePass: Pass, WindowRequestingPass {
       options.method == .nf2
       ? ModuleDescription.denseMatrices(of: input)
       : ModuleDescription.quantizableMatrices(of: input, bits: leastBits)
-    let names = try ModuleSelection(targets: options.targets, ignore: options.ignore).select(from: modules)
-    let selected = try options.parameters(of: names).filter { stated in
+    let outer = try outerModules(of: input)
+    let names = try ModuleSelection(targets: options.targets, ignore: options.ignore)
+      .select(from: modules, adding: outer)
+    let selected = try options.parameters(of: names, outer: outer).filter { stated in
       input.contents.quantization[stated.module].map { $0.bits > resolved(stated, [:]).bits } ?? true
     }
     guard !selected.isEmpty else { throw PassError.emptySelection }
     return selected
   }
 
+  /// The embedding and the output head if `embedding_bits` is given or a budget is for the whole checkpoint.
+  ///
+  /// - Throws: `FormatError` when the architecture is not known.
+  private func outerModules(of input: Checkpoint) throws -> Set<String> {
+    guard options.embeddingBits != nil || options.budget?.isOfCheckpoint == true else { return [] }
+    let layout = try ModelLayout(of: input)
+    // A head that is a copy of the embedding remains one.
+    let hasHead = input.tensor(named: layout.head.name) != nil
+    return Set([layout.embedding.module] + (hasHead ? [layout.head.module] : []))
+  }
+
   /// The lowest number of bits that any module can get.
   private var leastBits: Int {
-    let stated = options.overrides.compactMap(\.bits)
-    return (stated + [options.bitsPerWeight == nil ? options.bits : BitAllocation.widths[0]]).min() ?? 0
+    let stated = options.overrides.compactMap(\.bits) + (options.embeddingBits.map { [$0] } ?? [])
+    let open = options.budget == nil && options.grid == .affine ? options.bits : 2
+    return (stated + [open]).min() ?? 0
   }
 
   /// Returns the layout of a module with some columns: the given one, or the fallback of super-blocks.
-  private func fitting(_ layout: QuantizedLayout, columns: Int) -> QuantizedLayout {
+  func fitting(_ layout: QuantizedLayout, columns: Int) -> QuantizedLayout {
     guard layout.superBlock != nil, columns % layout.blockColumnCount != 0, let bits = options.fallbackBits
     else { return layout }
     return QuantizedLayout(bits: bits, groupSize: Self.fallbackGroupSize)
@@ -194,7 +214,7 @@ public struct QuantizePass: Pass, WindowRequestingPass {
       fitting: [128, 64, 32].filter { columns % $0 == 0 })
   }
 
-  private func packedTensors(
+  func packedTensors(
     _ weight: QuantizableWeight, _ layout: QuantizedLayout
   ) -> [TensorInfo] {
     layout.tensors(

@@ -120,12 +120,22 @@ package struct MomentMatrix: Sendable {
   private let values: [Float]
 
   /// Takes the means of moments.
-  package init(_ moments: SecondMoments) {
+  ///
+  /// - Parameters:
+  ///   - moments: The sums.
+  ///   - ridge: What is added to the diagonal, as a share of its mean.
+  package init(_ moments: SecondMoments, ridge: Float = 0) {
     order = moments.order
     stride = moments.order + 16
     var values = [Float](repeating: 0, count: order * stride)
     var span = values.mutableSpan
     moments.writeMeans(into: &span, stride: stride)
+    if ridge > 0 {
+      let step = stride + 1
+      var sum: Float = 0
+      for i in 0..<order { sum += span[i * step] }
+      for i in 0..<order { span[i * step] += ridge * sum / Float(max(order, 1)) }
+    }
     self.values = values
   }
 

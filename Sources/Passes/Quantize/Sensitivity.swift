@@ -8,27 +8,27 @@ import Models
 /// when the clip search quantizes it alone, times a weight: the share of its part of the layer, attention or
 /// feed-forward, in the residual stream after that part. This share is the mean over the tokens of `|added|²
 /// / |residual|²`. All linears of a part therefore have the same weight, and a part that hardly changes the
-/// stream counts little. The head's share is 1. An expert counts with its share of the tokens that are sent to
+/// stream counts little. The share of the head is 1, and so is that of an embedding that is the head. An expert counts with its share of the tokens that are sent to
 /// experts; one that no token reaches has the error of its weight.
 struct Sensitivity {
-  private let grids: [String: QuantizationGrid]
+  private let choices: [String: [QuantizationGrid]]
   private var walk: LayerWalk
   private let progress: ProgressHandler
   private var done = 0
-  /// The losses of each module for each of `BitAllocation.widths`.
+  /// The losses of each module, one for each of its choices.
   private(set) var losses: [String: [Double]] = [:]
 
   /// - Parameters:
-  ///   - grids: Group size and tables of every module to measure; the bits are ignored.
+  ///   - choices: The grids to measure for every module.
   ///   - model: The original model.
   ///   - tokens: Windows of the text.
   ///   - progress: Called after each linear.
   /// - Throws: `ModelError.tokenOutOfRange`.
   init(
-    _ grids: [String: QuantizationGrid], model: Transformer, tokens: [[Int32]],
+    _ choices: [String: [QuantizationGrid]], model: Transformer, tokens: [[Int32]],
     progress: @escaping ProgressHandler
   ) throws {
-    self.grids = grids
+    self.choices = choices
     self.progress = progress
     walk = try LayerWalk(model, tokens)
   }
@@ -37,9 +37,10 @@ struct Sensitivity {
   mutating func measure() throws {
     let model = walk.model
     for index in model.layers.indices { try measure(layer: index) }
-    guard model.hasOwnHead else { return }
     walk.haltBeforeHead()
-    losses.merge(try relativeErrors(of: model.head.linears)) { _, new in new }
+    var heads = model.head.linears
+    if !model.hasOwnHead { heads.append(Linear(name: model.embeddingName, weight: model.embedding)) }
+    losses.merge(try relativeErrors(of: heads)) { _, new in new }
   }
 
   private mutating func measure(layer index: Int) throws {
@@ -89,16 +90,16 @@ struct Sensitivity {
 
   /// Returns the relative squared output errors of the linears that the windows are paused before.
   private mutating func relativeErrors(of linears: [Linear]) throws -> [String: [Double]] {
-    let chosen = linears.filter { grids[$0.name] != nil }
+    let chosen = linears.filter { choices[$0.name] != nil }
     var errors: [String: [Double]] = [:]
     guard let first = chosen.first else { return errors }
     let moments = try walk.moments(named: first.name, beside: nil).own
     let isReached = moments.count > 0
     let (matrix, importance) = (MomentMatrix(moments), isReached ? moments.importance : nil)
     for linear in chosen {
-      guard let grid = grids[linear.name] else { continue }
-      errors[linear.name] = try BitAllocation.widths.map { bits in
-        let search = ClipSearch(grid: grid.with(bits: bits), importance: importance)
+      guard let grids = choices[linear.name] else { continue }
+      errors[linear.name] = try grids.map { grid in
+        let search = ClipSearch(grid: grid, importance: importance)
         let packed = try search.quantize(linear.weight, name: linear.name + ".weight")
         guard isReached else { return packed.squaredError / max(packed.squaredNorm, .leastNormalMagnitude) }
         var error = OutputError()
@@ -106,15 +107,8 @@ struct Sensitivity {
         return error.relative * error.relative
       }
       done += 1
-      progress(Progress(phase: "sensitivity", completed: done, total: grids.count, detail: linear.name))
+      progress(Progress(phase: "sensitivity", completed: done, total: choices.count, detail: linear.name))
     }
     return errors
-  }
-}
-
-extension QuantizationGrid {
-  /// Returns the grid with another number of bits.
-  func with(bits: Int) -> QuantizationGrid {
-    QuantizationGrid(bits: bits, groupSize: groupSize, tables: tables)
   }
 }

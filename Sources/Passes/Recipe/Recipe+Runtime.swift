@@ -25,8 +25,8 @@ extension Recipe {
 
   /// The recipe for a runtime: in its format, with modules quantized on a grid that it holds at its real size.
   ///
-  /// For llama.cpp, steps that quantize to 2, 3 or 4 bits with free tables get the super-blocks of these bits.
-  /// A step with a grid, a budget, or other bits keeps its choice.
+  /// For llama.cpp, steps that quantize to 2 to 6 bits with free tables get the super-blocks of these bits, and
+  /// those with a budget any. A step with a grid or 8 bits keeps its choice.
   public func targeting(_ runtime: Runtime) -> Recipe {
     Recipe(
       input: input, output: output, outputFormat: runtime.format, variables: variables,
@@ -39,7 +39,7 @@ extension PassOptions {
   /// A quantization with free tables, on the super-blocks of its bits; any other pass as it is.
   fileprivate func onSuperBlocks(fallbackBits: Int) -> PassOptions {
     guard var options = options(of: QuantizePass.self), options.grid == .affine, options.method != .nf2,
-      options.bitsPerWeight == nil,
+      options.embeddingBits != 8,
       let grid = QuantizeGrid.allCases.first(where: { $0.superBlock?.bits == options.bits })
     else { return self }
     // The grid has its own.

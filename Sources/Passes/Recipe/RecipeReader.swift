@@ -101,6 +101,14 @@ struct RecipeReader {
     return value
   }
 
+  /// Reads a number of bytes with or without a unit.
+  func byteCount() throws -> Int {
+    guard case .scalar(let text, _) = node.value, let count = Int(size: text) else {
+      throw mismatch("a size such as 75MB")
+    }
+    return count
+  }
+
   /// Reads a seed.
   func seed() throws -> UInt64 { UInt64(try integer(in: 0...Int.max)) }
 

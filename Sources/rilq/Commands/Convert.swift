@@ -49,6 +49,17 @@ struct Convert: ParsableCommand {
   var runtime: Runtime?
 
   @Option(
+    help: ArgumentHelp(
+      "The most bytes of the tensors, such as 75MB: bits are distributed by sensitivity, embedding included.",
+      valueName: "size"))
+  var size: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The same as the average bits of all parameters, such as 3.5.", valueName: "bits"))
+  var bitsPerParameter: Double?
+
+  @Option(
     help: "Write the recipe, with every option, to a file after the run; not with --dry-run.")
   var writeRecipe: String?
 
@@ -146,11 +157,14 @@ struct Convert: ParsableCommand {
       let arguments = RecipeArguments(input: paths[0], output: paths[1], texts: text, overrides: overrides)
       given = try recipe.map { try Recipe(named: $0, arguments) } ?? Recipe(passes: passes, arguments)
     }
-    if let runtime { return given.targeting(runtime) }
-    guard let format = try outputOptions.format() else { return given }
+    let sized = try given.distributing(
+      size: try size.map { try OutputOptions.byteCount($0, of: "--size") }, bitsPerParameter: bitsPerParameter
+    )
+    if let runtime { return sized.targeting(runtime) }
+    guard let format = try outputOptions.format() else { return sized }
     return Recipe(
-      input: given.input, output: given.output, outputFormat: format, variables: given.variables,
-      passes: given.passes)
+      input: sized.input, output: sized.output, outputFormat: format, variables: sized.variables,
+      passes: sized.passes)
   }
 }
 

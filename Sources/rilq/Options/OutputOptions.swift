@@ -20,7 +20,7 @@ struct OutputOptions: ParsableArguments {
     name: .customLong("gguf-type"),
     help: ArgumentHelp(
       "The type of linears in a GGUF file: auto (default; exact), f32, f16, bf16, q8_0, q4_1 or q2_0.",
-      discussion: "Or q2_k, q3_k or q4_k, which only 'quantize --grid' makes."))
+      discussion: "Or q2_k, q3_k, q4_k, q5_k or q6_k, which only 'quantize --grid' makes."))
   var ggufType = "auto"
 
   @Flag(
@@ -75,14 +75,11 @@ struct OutputOptions: ParsableArguments {
   /// Returns the memory limit of passes in bytes; nil for the default.
   func memoryLimit() throws -> Int? { try memory.map { try Self.byteCount($0, of: "--memory") } }
 
-  /// Parses a size; units are decimal, as on Hugging Face.
-  private static func byteCount(_ size: String, of option: String) throws -> Int {
-    let units = ["": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12]
-    let number = size.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
-    let unit = size.dropFirst(number.count).uppercased()
-    guard let count = Double(number), let factor = units[unit],
-      let byteCount = Int(exactly: (count * factor).rounded(.down)), byteCount > 0
-    else { throw PassError.usage("\(option) \(size): is not a size such as 500MB or 5GB") }
+  /// Parses a size.
+  static func byteCount(_ size: String, of option: String) throws -> Int {
+    guard let byteCount = Int(size: size) else {
+      throw PassError.usage("\(option) \(size): is not a size such as 500MB or 5GB")
+    }
     return byteCount
   }
 
