@@ -1,4 +1,5 @@
 import Checkpoints
+import Foundation
 import Kernels
 import Passes
 import TestSupport
@@ -82,6 +83,28 @@ import Testing
     let own = try bench.run(reading(try write(values, in: bench)), to: "own.rilq").checkpoint
     let other = try bench.run(reading(Fixtures.path("imatrix/mixtral.gguf")), to: "other.rilq").checkpoint
     try expectSameTensors(own, other)
+  }
+
+  /// llama.cpp computes in bf16, and measures the model as it is; here 8 bits change it little.
+  @Test func `llama.cpp measures what we do`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let text = try Array(Data(contentsOf: URL(filePath: Self.text.resolved)).prefix(900))
+    let (path, own) = (try bench.folder.write("t.txt", text), bench.folder.path("i.gguf"))
+    try bench.run(
+      search {
+        ($0.bits, $0.groupSize) = (8, 32)
+        $0.texts = [PathOption(path)]
+        $0.importanceOutput = PathOption(own)
+      })
+    let found = try #require(try ImportanceMatrix(path: own))
+    let expected = try #require(try ImportanceMatrix(path: Fixtures.path("imatrix/llama-imatrix.gguf")))
+    #expect(found.entries.count == 28)
+    for entry in found.entries {
+      let other = try #require(expected.entries.first { $0.tensor == entry.tensor })
+      #expect(entry.counts == [256] && other.counts == [256])
+      let (a, b) = (try found.means(of: entry), try expected.means(of: other))
+      #expect(relativeError(a, b) < 0.02, "\(entry.tensor)")
+    }
   }
 
   // MARK: Writing
