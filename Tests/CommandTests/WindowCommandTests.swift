@@ -34,20 +34,32 @@ import Testing
     #expect(options?["sampled"] == .integer(1))
   }
 
-  @Test func `importance is written and read, and not replaced`() throws {
+  @Test(arguments: ["i.safetensors", "i.gguf"])
+  func `importance is written and read, and not replaced`(file: String) throws {
     let folder = try folderWithFixture()
     let writing = [
       "quantize", "model", "a.rilq", "--method", "search", "--text", calibrationText, "--samples", "2",
-      "--length", "32", "--importance-output", "i.safetensors",
+      "--length", "32", "--importance-output", file,
     ]
     #expect(try Program(writing, in: folder).wait().code == 0)
     try succeed(
-      "quantize", "model", "b.rilq", "--method", "search", "--importance", "i.safetensors", in: folder)
+      "quantize", "model", "b.rilq", "--method", "search", "--importance", file, in: folder)
     let equal = try Program.run("diff", "a.rilq", "b.rilq", in: folder)
     #expect(equal.code == 0)
     let again = try Program(writing.map { $0 == "a.rilq" ? "c.rilq" : $0 }, in: folder).wait()
     #expect(again.code == 4)
-    #expect(again.error.says("rilq: i.safetensors: exists … --force …\n"))
-    #expect(try folder.names() == ["a.rilq", "b.rilq", "i.safetensors", "model"])
+    #expect(again.error.says("rilq: \(file): exists … --force …\n"))
+    #expect(try folder.names() == ["a.rilq", "b.rilq", file, "model"])
+  }
+
+  @Test(arguments: ["tiny.gguf", "tiny.dat"])
+  func `llama.cpp's importance of another model is refused in one line`(file: String) throws {
+    let folder = try folderWithFixture()
+    let path = Fixtures.path("imatrix/\(file)")
+    let result = try Program.run(
+      "quantize", "model", "out.rilq", "--method", "search", "--importance", path, in: folder)
+    #expect(result.code == 2)
+    #expect(result.error.says("rilq: \(path): tensor 'blk.0.ffn_down.weight…': … 128 … 384\n"))
+    #expect(try folder.names() == ["model"])
   }
 }

@@ -1,4 +1,5 @@
 import Checkpoints
+import Foundation
 import Models
 import Passes
 import TestSupport
@@ -49,6 +50,54 @@ import Testing
     #expect(
       drawn.training.map { first.contains($0.tokens) } == [true, false, true, false, true, false, true])
     #expect(Set(drawn.tokens).count == 10)
+  }
+
+  /// Two parts of a text that have no window in common.
+  private func halves(in folder: TemporaryFolder) throws -> [String] {
+    let bytes = try [UInt8](Data(contentsOf: URL(filePath: Self.calibration)))
+    let middle = bytes.count / 2
+    return [
+      try folder.write("first.txt", Array(bytes[..<middle])),
+      try folder.write("second.txt", Array(bytes[middle...])),
+    ]
+  }
+
+  @Test(arguments: [
+    ([1, 1, 1], [5, 4, 4], [2, 1, 1]), ([7, 7, 7], [5, 4, 4], [2, 1, 1]),
+    ([4, 2, 1], [8, 3, 1], [4, 1, 0]),
+  ])
+  func `texts share the windows by their shares, rounded down; the first one has the rest`(
+    shares: [Int], training: [Int], validation: [Int]
+  ) throws {
+    let folder = try TemporaryFolder()
+    let paths = [Self.evaluation] + (try halves(in: folder))
+    let count = training.reduce(0, +)
+    let drawn = try fixtureWindows(
+      source {
+        $0.texts = TextList(zip(paths, shares).map { ($0, $1) })
+        ($0.samples, $0.validation) = (count, validation.reduce(0, +))
+      }, in: folder)
+    let cuts = try paths.map { Set(try cut($0)) }
+    #expect(cuts.map { cut in drawn.training.count { cut.contains($0.tokens) } } == training)
+    #expect(cuts.map { cut in drawn.validation.count { cut.contains($0.tokens) } } == validation)
+  }
+
+  /// `calibrate` takes the windows in their order and begins again after the last one.
+  @Test(arguments: [([1, 1, 1], 4), ([4, 2, 1], 8)])
+  func `every update has windows of all texts`(shares: [Int], batch: Int) throws {
+    let folder = try TemporaryFolder()
+    let paths = [Self.evaluation] + (try halves(in: folder))
+    let drawn = try fixtureWindows(
+      source {
+        $0.texts = TextList(zip(paths, shares).map { ($0, $1) })
+        $0.samples = 70
+      }, in: folder)
+    let cuts = try paths.map { Set(try cut($0)) }
+    for first in drawn.training.indices {
+      let update = (first..<first + batch).map { drawn.training[$0 % drawn.training.count].tokens }
+      let counts = cuts.map { cut in update.count { cut.contains($0) } }
+      #expect(counts.allSatisfy { $0 > 0 }, "\(counts) from window \(first)")
+    }
   }
 
   @Test func `JSON lines are joined by the token that ends a text`() throws {

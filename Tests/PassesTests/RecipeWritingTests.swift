@@ -151,10 +151,12 @@ import Testing
   @Test func `rewrites every path of a text and of importance`() throws {
     let list = try parse(
       recipeText(
-        passes: "quantize: {method: search, text: [a.txt, b.jsonl], importance_output: i.safetensors}"))
+        passes: "quantize: {method: search, text: [a.txt, {path: b.jsonl, share: 2}], "
+          + "importance_output: i.safetensors}"))
     let moved = list.moved(to: "r.yaml")
     let options = try #require(moved.passes.first?.options(of: QuantizePass.self))
     #expect(options.texts.map(\.written) == ["recipes/a.txt", "recipes/b.jsonl"])
+    #expect(options.texts.shares == [1, 2])
     #expect(options.importanceOutput?.written == "recipes/i.safetensors")
     let file = try parse(recipeText(passes: "quantize: {method: search, importance: i.safetensors}"))
     let other = try #require(file.moved(to: "r.yaml").passes.first?.options(of: QuantizePass.self))
@@ -166,6 +168,8 @@ import Testing
     "quantize: {method: search, sampled: 64, importance_output: i.safetensors}",
     "quantize: {method: search, importance: i.safetensors}",
     "calibrate: {text: [a.txt, b.txt], sampled: 128}",
+    "calibrate: {text: [{path: a.txt, share: 2}, b.txt, {path: \"7\", share: 1}]}",
+    "calibrate: {text: [{path: a.txt, share: 2}]}",
     "calibrate: {sampled: 256}",
   ])
   func `reads the windows that it wrote`(pass: String) throws {

@@ -109,7 +109,7 @@ extension CalibrateOptions {
     guard texts.isEmpty || sampled < samples || validation > 0 else {
       throw given.failure("'text' is not used when 'sampled' is all windows and 'validation' is 0")
     }
-    try given.requireWindows(max(samples - sampled, validation), for: texts)
+    try given.requireWindows([samples - sampled, validation], for: texts)
   }
 }
 

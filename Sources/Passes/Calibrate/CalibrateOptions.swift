@@ -16,7 +16,7 @@ public enum Trainable: String, Sendable, CaseIterable {
 /// The options of the calibrate pass.
 public struct CalibrateOptions: PassOptionValues {
   /// The texts of windows, UTF-8, plain or JSON lines; empty when the model generates all windows.
-  public var texts: [PathOption] = []
+  public var texts: TextList<PathOption> = []
   /// The number of training windows, at least 1.
   public var samples = 256
   /// The number of training windows that the original model generates, at most `samples`.
@@ -73,7 +73,7 @@ extension CalibrateOptions {
   /// The requested windows.
   var windowSource: WindowSource {
     WindowSource(
-      texts: texts.map(\.resolved), samples: samples, sampled: sampled, validation: validation,
+      texts: texts.mapPaths(\.resolved), samples: samples, sampled: sampled, validation: validation,
       length: length, seed: seed, takesExamples: true, products: products)
   }
 }

@@ -159,16 +159,19 @@ extension OptionKind<PathOption> {
   }
 }
 
-extension OptionKind<[PathOption]> {
+extension OptionKind<TextList<PathOption>> {
   /// Texts that the pass reads; `null` means none.
   public static var texts: Self {
-    var kind = Self("path, or list of paths, each once", flag: .list(repeated: true)) {
+    var kind = Self(
+      "path, or list of paths and of maps with `path` and `share`, each path once",
+      flag: .list(repeated: true)
+    ) {
       $0.node.isNull ? [] : try $0.texts()
     } write: {
       .texts($0)
     }
     kind.paths = { $0.map { OptionPath(path: $0, role: .read) } }
-    kind.movePaths = { paths, move in paths.map(move) }
+    kind.movePaths = { texts, move in texts.mapPaths(move) }
     return kind
   }
 }

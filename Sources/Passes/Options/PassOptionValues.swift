@@ -125,9 +125,20 @@ public struct GivenOptions {
   /// The given keys, in order.
   public var keys: [String] { map.members.map(\.name) }
 
-  /// Rejects a number of windows that leaves one of the texts without a window.
-  func requireWindows(_ count: Int, for texts: [PathOption]) throws {
-    guard count < texts.count else { return }
-    throw failure("'text' has \(texts.count) files for \(count) windows")
+  /// Rejects numbers of windows that leave one of the texts without a window.
+  ///
+  /// - Parameters:
+  ///   - counts: The numbers of windows that the texts share, such as those of training and of validation.
+  ///   - texts: The texts.
+  /// - Throws: `PassError.recipe`.
+  func requireWindows(_ counts: [Int], for texts: TextList<PathOption>) throws {
+    let empty = texts.indices.first { index in
+      counts.allSatisfy { texts.windowCount(at: index, of: $0) == 0 }
+    }
+    guard let empty, let most = counts.max() else { return }
+    guard texts.isEven else {
+      throw failure("'text': the share of '\(texts[empty].written)' is less than one of \(most) windows")
+    }
+    throw failure("'text' has \(texts.count) files for \(most) windows")
   }
 }

@@ -1,49 +1,18 @@
 import Checkpoints
 import Kernels
 
-/// The importance `E[x²]` of every input feature of linears, as stored in a file.
+/// The importance `E[x²]` of every input feature of linears, read from a file.
 ///
-/// `Formats/importance.md` specifies the file.
+/// `Formats/importance.md` specifies our file and llama.cpp's.
 struct ImportanceFile {
-  private static let format = "rilq-importance"
-  private static let version = "1"
-  private static let ending = ".importance"
-  private static let stagedName = "importance"
+  static let format = "rilq-importance"
+  static let version = "1"
+  static let ending = ".importance"
 
   /// The importance by module.
   let values: [String: [Float]]
-  private let order: [String]
-  private let metadata: [(key: String, value: String)]
 
-  /// Takes the importance measured on windows.
-  ///
-  /// - Throws: `FormatError` when a text can no longer be read.
-  init(_ importance: [(name: String, values: [Float])], of windows: [[Int32]], _ source: WindowSource) throws
-  {
-    values = Dictionary(
-      importance.map { ($0.name, $0.values) }, uniquingKeysWith: { first, _ in first })
-    order = importance.map(\.name)
-    let digests = try source.texts.map { try Digest256(ofFile: $0).description }
-    metadata = [
-      ("version", Self.version), ("tokens", "\(windows.reduce(0) { $0 + $1.count })"),
-      ("windows", "\(windows.count)"), ("sampled", "\(source.sampled)"), ("seed", "\(source.seed)"),
-      ("text_sha256", digests.joined(separator: " ")),
-    ]
-  }
-
-  /// Writes the file and publishes it under its name.
-  ///
-  /// - Parameter workspace: The workspace of the file.
-  /// - Throws: `FormatError`.
-  func publish(in workspace: OutputWorkspace) throws {
-    try SafetensorsFile.write(
-      workspace.path(Self.stagedName),
-      vectors: order.compactMap { name in values[name].map { (name + Self.ending, $0) } },
-      format: Self.format, metadata: metadata)
-    try workspace.publish(Self.stagedName)
-  }
-
-  /// Reads a file and checks it against a checkpoint.
+  /// Reads a file of any of the formats and checks it against a checkpoint.
   ///
   /// - Parameters:
   ///   - path: The file.
@@ -51,27 +20,35 @@ struct ImportanceFile {
   ///   - checkpoint: The checkpoint whose linears the names and numbers of input features must match.
   /// - Throws: `FormatError` with the tensor.
   init(contentsOf path: String, modules: [String], of checkpoint: Checkpoint) throws {
-    let file = try SafetensorsFile(path: path)
-    guard file.header.metadata["format"] == Self.format else {
+    if let matrix = try ImportanceMatrix(path: path) {
+      values = try Self.values(of: matrix, modules: modules, of: checkpoint)
+    } else {
+      values = try Self.values(of: try SafetensorsFile(path: path), modules: modules, of: checkpoint)
+    }
+  }
+
+  /// Reads our own format.
+  private static func values(
+    of file: SafetensorsFile, modules: [String], of checkpoint: Checkpoint
+  ) throws -> [String: [Float]] {
+    guard file.header.metadata["format"] == format else {
       throw FormatError(
-        path, .unsupported("its format is not '\(Self.format)', as importance written by rilq has"))
+        file.path, .unsupported("its format is not '\(format)', as importance written by rilq has"))
     }
     let version = file.header.metadata["version"] ?? ""
     guard version == Self.version else {
-      throw FormatError(path, .unsupportedKind("version '\(version)'", supported: [Self.version]))
+      throw FormatError(file.path, .unsupportedKind("version '\(version)'", supported: [Self.version]))
     }
     let columns = checkpoint.inputCounts
     var values: [String: [Float]] = [:]
     for entry in file.header.entries {
-      let (module, vector) = try Self.read(entry, in: file, columns)
+      let (module, vector) = try read(entry, in: file, columns)
       values[module] = vector
     }
     if let missing = modules.first(where: { values[$0] == nil }) {
-      throw FormatError(path, .missing("tensor '\(missing)\(Self.ending)'"))
+      throw FormatError(file.path, .missing("tensor '\(missing)\(ending)'"))
     }
-    self.values = values
-    order = values.keys.sorted()
-    metadata = []
+    return values
   }
 
   private static func read(
@@ -94,6 +71,50 @@ struct ImportanceFile {
       throw failure(.malformed("value \(index) is \(values[index]), expected a number of at least 0"))
     }
     return (module, values)
+  }
+
+  /// Reads llama.cpp's format: of all tensors the names and sizes, and of some modules the values.
+  private static func values(
+    of matrix: ImportanceMatrix, modules: [String], of checkpoint: Checkpoint
+  ) throws -> [String: [Float]] {
+    let model = try GGUFMatrices(of: checkpoint)
+    let wanted = Set(modules)
+    var values: [String: [Float]] = [:]
+    for entry in matrix.entries where !matrix.isBeyond(entry.tensor, layerCount: model.layerCount) {
+      let matrices = try fitting(entry, in: matrix, model)
+      let means = try matrix.means(of: entry)
+      for (index, place) in matrices.enumerated() where wanted.contains(place.module) {
+        let start = index * place.columnCount
+        values[place.module] = place.fromFile(means[start..<start + place.columnCount])
+      }
+    }
+    if let missing = modules.first(where: { values[$0] == nil }) {
+      let tensor = model.place(of: missing).map { "tensor '\($0.tensor)' for " } ?? ""
+      throw FormatError(matrix.path, .missing("\(tensor)module '\(missing)'"))
+    }
+    return values
+  }
+
+  /// The matrices of the model that an entry has the sums of.
+  private static func fitting(
+    _ entry: ImportanceMatrix.Entry, in matrix: ImportanceMatrix, _ model: GGUFMatrices
+  ) throws -> [GGUFMatrices.Matrix] {
+    func failure(_ problem: FormatError.Problem) -> FormatError {
+      FormatError(matrix.path, at: entry.place, problem)
+    }
+    let matrices = model.matrices(in: entry.tensor)
+    guard let first = matrices.first else {
+      throw failure(.malformed("names no matrix of the checkpoint's model"))
+    }
+    let count = matrices.count * first.columnCount
+    guard entry.valueCount == count else {
+      throw failure(.malformed("has \(entry.valueCount) values, expected \(count)"))
+    }
+    // The older form has one count for all experts.
+    guard entry.counts.count == 1 || entry.counts.count == matrices.count else {
+      throw failure(.malformed("has \(entry.counts.count) counts, expected \(matrices.count)"))
+    }
+    return matrices
   }
 }
 

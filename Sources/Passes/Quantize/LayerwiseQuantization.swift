@@ -37,7 +37,7 @@ struct LayerwiseQuantization {
   /// The experts' linears that too few tokens reached, with the number of tokens; their moments are not used.
   private(set) var scarceTokens: [(module: String, tokens: Int)] = []
   /// `E[x²]` of every input feature of each quantized linear, in order; 1 where too few tokens are known.
-  private(set) var importance: [(name: String, values: [Float])] = []
+  private(set) var importance: [MeasuredImportance] = []
 
   /// - Parameters:
   ///   - options: The options of the pass.
@@ -165,7 +165,9 @@ struct LayerwiseQuantization {
       linears[index].weight = weight.replaced(by: packed, on: grid)
       if let compared { measure(linears[index].weight, packed, against: weight, input, compared) }
       if input.isScarce { scarceTokens.append((name, input.tokenCount)) }
-      importance.append((name, input.importance))
+      importance.append(
+        MeasuredImportance(
+          module: name, values: input.importance, tokenCount: input.isScarce ? 0 : input.tokenCount))
       try keep(name, packed)
       done += 1
       progress(Progress(phase: "quantize", completed: done, total: grids.count, detail: name))

@@ -8,11 +8,11 @@ extension QuantizeOptions {
     statisticsDeclarations
     Option(
       "importance", \.importance, .path,
-      "importance file that `search` reads instead of windows; see `importance.md`"
+      "importance file, of rilq or llama.cpp, that `search` reads instead of windows; see `importance.md`"
     ).byDefault("none").when { $0.importance != nil }
     Option(
       "importance_output", \.importanceOutput, .outputPath,
-      "importance file to write; replaced only with `--force`"
+      "importance file to write, llama.cpp's if its name ends in `.gguf`; replaced only with `--force`"
     ).byDefault("none").when { $0.importanceOutput != nil }
     Option(
       "damping", \.damping, .number(.aboveUpTo(0, 1)),
@@ -150,7 +150,7 @@ extension QuantizeOptions {
           ? "'sampled' is less than 'samples', so there must be a 'text'"
           : "'text' is not used when 'sampled' is all windows")
     }
-    try given.requireWindows(samples - sampled, for: texts)
+    try given.requireWindows([samples - sampled], for: texts)
   }
 
   /// Rejects options that have no effect.

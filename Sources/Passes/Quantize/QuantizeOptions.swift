@@ -62,7 +62,7 @@ public struct QuantizeOptions: PassOptionValues {
   /// The dtype of the stored scales and biases: f32, f16 or bf16.
   public var tables = DType.f32
   /// The texts whose windows give the statistics of inputs, UTF-8, plain or JSON lines.
-  public var texts: [PathOption] = []
+  public var texts: TextList<PathOption> = []
   /// The number of windows, at least 1.
   public var samples = 64
   /// The number of windows that the original model generates, at most `samples`.
@@ -132,7 +132,7 @@ extension QuantizeOptions {
   /// The requested windows.
   var windowSource: WindowSource {
     WindowSource(
-      texts: texts.map(\.resolved), samples: samples, sampled: sampled, length: length, seed: seed,
+      texts: texts.mapPaths(\.resolved), samples: samples, sampled: sampled, length: length, seed: seed,
       products: products)
   }
 }

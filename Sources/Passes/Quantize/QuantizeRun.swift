@@ -14,7 +14,7 @@ struct QuantizeRun: PassRun {
   private let known: [String: [TensorBytes]]
   private let importance: ImportanceFile?
   /// The importance of inputs to write, and its destination.
-  private var importanceOutput: (file: ImportanceFile, place: OutputWorkspace)?
+  private var importanceOutput: (file: ImportanceOutput, place: OutputWorkspace)?
   private var summary: QuantizationSummary
 
   /// Begins the work; with windows this is most of the work.
@@ -54,7 +54,7 @@ struct QuantizeRun: PassRun {
   private static func quantizeLayerwise(
     _ pass: QuantizePass, _ grids: [String: QuantizationGrid], _ input: Checkpoint, _ context: PassContext,
     _ summary: inout QuantizationSummary
-  ) throws -> (PackedTensorStore, ImportanceFile) {
+  ) throws -> (PackedTensorStore, ImportanceOutput) {
     let options = pass.options
     let tokens = try pass.windows(for: input, context)
     var run = try LayerwiseQuantization(
@@ -71,7 +71,7 @@ struct QuantizeRun: PassRun {
     summary.layerLosses = run.trainingLosses
     summary.scarceTokens = run.scarceTokens
     if options.products != .f32 { summary.products = options.products.onThisProcessor }
-    return (store, try ImportanceFile(run.importance, of: tokens, options.windowSource))
+    return (store, ImportanceOutput(run.importance, of: tokens, options.windowSource))
   }
 
   mutating func make(_ replacement: PassPlan.Replacement) throws -> [TensorBytes] {
@@ -90,7 +90,7 @@ struct QuantizeRun: PassRun {
   }
 
   mutating func finish() throws -> any PassReport {
-    if let output = importanceOutput { try output.file.publish(in: output.place) }
+    if let output = importanceOutput { try output.file.publish(in: output.place, for: input) }
     return summary.report
   }
 

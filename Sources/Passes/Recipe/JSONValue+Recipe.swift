@@ -12,10 +12,16 @@ extension JSONValue {
     .array(patterns.map { .recipeText($0.text) })
   }
 
-  /// Returns paths of texts: `null`, a single path, or a list.
-  static func texts(_ texts: [PathOption]) -> JSONValue {
-    guard texts.count > 1 else { return .optional(texts.first) { .recipeText($0.written) } }
-    return .array(texts.map { .recipeText($0.written) })
+  /// Returns texts: `null`, a single path, or a list of paths and of maps with a share.
+  static func texts(_ texts: TextList<PathOption>) -> JSONValue {
+    guard texts.count > 1 || texts.shares.contains(where: { $0 != 1 }) else {
+      return .optional(texts.first) { .recipeText($0.written) }
+    }
+    return .array(
+      zip(texts, texts.shares).map { path, share in
+        guard share != 1 else { return .recipeText(path.written) }
+        return .object([.init("path", .recipeText(path.written)), .init("share", .integer(share))])
+      })
   }
 
   /// A seed.

@@ -70,18 +70,28 @@ struct RecipeReader {
     return PathOption(text)
   }
 
-  /// Reads a path or a list of distinct paths; an empty list means no text.
-  func texts() throws -> [PathOption] {
+  /// Reads a path or a list of distinct paths, some with a share; an empty list means no text.
+  func texts() throws -> TextList<PathOption> {
     guard case .list = node.value else { return [try path()] }
-    var texts: [PathOption] = []
+    var texts: [(path: PathOption, share: Int)] = []
     for element in try list(of: "paths") {
-      let text = try element.path()
-      guard !texts.contains(where: { $0.resolved == text.resolved }) else {
-        throw element.failure("is '\(text.written)' again")
+      let text = try element.sharedText()
+      guard !texts.contains(where: { $0.path.resolved == text.path.resolved }) else {
+        throw element.failure("is '\(text.path.written)' again")
       }
       texts.append(text)
     }
-    return texts
+    return TextList(texts)
+  }
+
+  /// Reads a path, or a map of a path and its share.
+  private func sharedText() throws -> (path: PathOption, share: Int) {
+    guard case .map = node.value else { return (try path(), 1) }
+    let map = try map(keys: ["path", "share"])
+    let share = try map.value("share", default: 1) {
+      try $0.integer(in: 1...TextList<PathOption>.shareLimit)
+    }
+    return (try map.required("path").path(), share)
   }
 
   /// Reads a whole number in a range.

@@ -69,8 +69,8 @@ package struct CalibrationWindows: Sendable {
     for (index, path) in source.texts.enumerated() where readsTexts {
       let text = try WindowText(
         path, length: source.length, takesExamples: source.takesExamples, vocabulary)
-      let count = (source.samples - source.sampled).share(index, of: source.texts.count)
-      let held = source.validation.share(index, of: source.texts.count)
+      let count = source.texts.windowCount(at: index, of: source.samples - source.sampled)
+      let held = source.texts.windowCount(at: index, of: source.validation)
       let drawn = try text.draw(count + held, seed: source.seed, length: source.length)
       origins.append((Array(drawn.prefix(count)), Array(drawn.dropFirst(count))))
       cutCount += text.cutCount
@@ -88,13 +88,6 @@ package struct CalibrationWindows: Sendable {
   package init(_ source: WindowSource, ofTextsFor input: Checkpoint) throws {
     precondition(source.sampledCount == 0, "\(source.sampledCount) windows are not from texts")
     try self.init(source, input: input, original: input, work: WorkFiles { $0 })
-  }
-}
-
-extension Int {
-  /// The share of this number for one of several origins; the first one also gets the remainder.
-  fileprivate func share(_ index: Int, of count: Int) -> Int {
-    self / count + (index == 0 ? self % count : 0)
   }
 }
 

@@ -2,8 +2,8 @@ package import Kernels
 
 /// The source of the token windows for quantization or calibration.
 package struct WindowSource: Sendable, Equatable {
-  /// Files of text or of JSON lines; the windows that are not generated are shared evenly among them.
-  package var texts: [String]
+  /// Files of text or of JSON lines, which share the windows that are not generated.
+  package var texts: TextList<String>
   /// The number of training windows, including generated ones.
   package var samples: Int
   /// The number of windows that the original model generates.
@@ -21,7 +21,7 @@ package struct WindowSource: Sendable, Equatable {
 
   /// Describes windows.
   package init(
-    texts: [String], samples: Int, sampled: Int = 0, validation: Int = 0, length: Int, seed: UInt64,
+    texts: TextList<String>, samples: Int, sampled: Int = 0, validation: Int = 0, length: Int, seed: UInt64,
     takesExamples: Bool = false, products: ProductOperands = .f32
   ) {
     precondition((0...samples).contains(sampled), "\(sampled) of \(samples) windows")
