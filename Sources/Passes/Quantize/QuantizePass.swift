@@ -143,7 +143,7 @@ public struct QuantizePass: Pass, WindowRequestingPass {
       bits: widths[stated.module] ?? BitAllocation.widths[0], groupSize: stated.parameters.groupSize)
   }
 
-  var requestedWindows: WindowSource? { options.hasWindows ? options.windowSource : nil }
+  var windowSource: WindowSource? { options.hasWindows ? options.windowSource : nil }
 
   /// Returns the windows that run through the model.
   func windows(for input: Checkpoint, _ context: PassContext) throws -> [[Int32]] {
