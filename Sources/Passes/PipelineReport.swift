@@ -81,6 +81,8 @@ public struct PipelinePlan: Sendable {
     public let changes: [Change]
     /// The estimated memory in addition to mapped files, in bytes.
     public let memory: Int
+    /// The windows that the pass reads; empty without windows.
+    public let windows: [WindowOrigin]
   }
 
   /// The path of the input.
@@ -98,7 +100,9 @@ public struct PipelinePlan: Sendable {
     inputPath = input.path
     inputBytes = input.contents.byteCount
     passes = plans.steps.enumerated().map { index, step in
-      Pass(name: step.name, changes: plans[index].replacements.map(Change.init), memory: plans[index].memory)
+      Pass(
+        name: step.name, changes: plans[index].replacements.map(Change.init), memory: plans[index].memory,
+        windows: (step.pass as? any WindowRequestingPass)?.windowSource?.origins ?? [])
     }
     let result = plans.result.contents
     outputBytes = result.byteCount
@@ -120,6 +124,7 @@ extension PipelinePlan.Pass {
   fileprivate var json: JSONValue {
     .object([
       JSONValue.Member("name", .string(name)), JSONValue.Member("memory_bytes", .integer(memory)),
+      JSONValue.Member("windows", .array(windows.map(\.json))),
       JSONValue.Member(
         "changes",
         .array(
@@ -130,6 +135,16 @@ extension PipelinePlan.Pass {
               JSONValue.Member("bytes_after", .integer($0.bytesAfter)),
             ])
           })),
+    ])
+  }
+}
+
+extension WindowOrigin {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONValue.Member("text", .optional(text, JSONValue.string)),
+      JSONValue.Member("training", .integer(training)),
+      JSONValue.Member("validation", .integer(validation)),
     ])
   }
 }

@@ -48,6 +48,27 @@ import Testing
     #expect(error.says("recipes/r.yaml: line 4: key 'passes.0.quantize.\(expected)"))
   }
 
+  @Test func `the plan has the windows of each text and of the model`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let texts = TextList([("a.txt", 3), ("b.txt", 1)].map { (PathOption($0), $1) })
+    let quantize = QuantizeOptions {
+      ($0.method, $0.texts, $0.samples, $0.sampled) = (.gptq, texts, 12, 4)
+    }
+    let calibrate = CalibrateOptions { ($0.samples, $0.sampled, $0.validation) = (6, 6, 2) }
+    let recipe = Recipe(
+      input: PathOption(bench.input.path), output: PathOption(bench.folder.path("out.rilq")),
+      passes: [.quantize(quantize), .calibrate(calibrate), .merge(MergeOptions())])
+    let plan = try Pipeline(recipe).plan()
+    #expect(
+      plan.passes.map { $0.windows.map(\.text) } == [["a.txt", "b.txt", nil], [nil], []])
+    #expect(plan.passes[0].windows.map(\.training) == [6, 2, 4])
+    #expect(plan.passes[1].windows.map(\.training) == [6])
+    #expect(plan.passes[1].windows.map(\.validation) == [2])
+    let windows = plan.json["passes"]?.array?[0]["windows"]?.array
+    #expect(windows?[0]["text"] == .string("a.txt") && windows?[0]["training"] == .integer(6))
+    #expect(windows?[2]["text"] == .null)
+  }
+
   @Test func `refuses a share that is less than a window, and names its text`() {
     let texts = "[{path: a, share: 100}, b]"
     let error = message { _ = try options("quantize: {method: gptq, text: \(texts), samples: 64}") }

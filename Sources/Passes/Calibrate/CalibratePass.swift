@@ -141,8 +141,9 @@ public struct CalibratePass: Pass, WindowRequestingPass {
     4 * 4 * sizes.layers * sizes.layerWeights
   }
 
+  var windowSource: WindowSource? { options.windowSource }
   /// None from the run's original model if another one is the teacher.
-  var requestedWindows: WindowSource? { options.teacher == nil ? options.windowSource : nil }
+  var requestedWindows: WindowSource? { options.teacher == nil ? windowSource : nil }
 
   /// Reads the texts once to check that they are long enough.
   public func checkTexts(for input: Checkpoint, _ access: FileAccess) throws {

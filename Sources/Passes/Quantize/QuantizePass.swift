@@ -149,7 +149,7 @@ public struct QuantizePass: Pass, WindowRequestingPass {
     return layouts[stated.module] ?? ladder(stated)[0]
   }
 
-  var requestedWindows: WindowSource? { options.hasWindows ? options.windowSource : nil }
+  var windowSource: WindowSource? { options.hasWindows ? options.windowSource : nil }
 
   /// Returns the windows that run through the model.
   func windows(for input: Checkpoint, _ context: PassContext) throws -> [[Int32]] {

@@ -34,7 +34,7 @@ public struct VerifyPass: Pass, WindowRequestingPass {
       tokenizer: try Tokenizer(of: reference))
   }
 
-  var requestedWindows: WindowSource? { options.sampledSource }
+  var windowSource: WindowSource? { options.sampledSource }
 
   /// Creates a plan without changes.
   public func plan(_ input: Checkpoint) throws -> PassPlan {

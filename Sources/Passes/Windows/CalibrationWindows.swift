@@ -66,13 +66,13 @@ package struct CalibrationWindows: Sendable {
     var origins: [(training: [CalibrationWindow], validation: [CalibrationWindow])] = []
     var cutCount = 0
     let readsTexts = source.samples > source.sampled || source.validation > 0
-    for (index, path) in source.texts.enumerated() where readsTexts {
+    for origin in source.origins where readsTexts {
+      guard let path = origin.text else { continue }
       let text = try WindowText(
         path, length: source.length, takesExamples: source.takesExamples, vocabulary)
-      let count = source.texts.windowCount(at: index, of: source.samples - source.sampled)
-      let held = source.texts.windowCount(at: index, of: source.validation)
-      let drawn = try text.draw(count + held, seed: source.seed, length: source.length)
-      origins.append((Array(drawn.prefix(count)), Array(drawn.dropFirst(count))))
+      let drawn = try text.draw(
+        origin.training + origin.validation, seed: source.seed, length: source.length)
+      origins.append((Array(drawn.prefix(origin.training)), Array(drawn.dropFirst(origin.training))))
       cutCount += text.cutCount
     }
     return (origins, cutCount)

@@ -1,7 +1,13 @@
 /// A pass that can read windows which the run's original model generates.
 protocol WindowRequestingPass: Pass {
-  /// The windows to request; nil for none from that model.
+  /// The windows that it reads; nil for none.
+  var windowSource: WindowSource? { get }
+  /// The windows to request from that model; nil for none. By default these are all that it reads.
   var requestedWindows: WindowSource? { get }
+}
+
+extension WindowRequestingPass {
+  var requestedWindows: WindowSource? { windowSource }
 }
 
 extension Sequence<PassOptions> {

@@ -37,6 +37,27 @@ package struct WindowSource: Sendable, Equatable {
 
   /// The number of generated windows, including those held back.
   var sampledCount: Int { sampled + (texts.isEmpty ? validation : 0) }
+
+  /// The numbers of windows of each text, in order, and then of the model that generates some.
+  var origins: [WindowOrigin] {
+    let texts = texts.indices.map { index in
+      WindowOrigin(
+        text: self.texts[index], training: self.texts.windowCount(at: index, of: samples - sampled),
+        validation: self.texts.windowCount(at: index, of: validation))
+    }
+    guard sampledCount > 0 else { return texts }
+    return texts + [WindowOrigin(text: nil, training: sampled, validation: sampledCount - sampled)]
+  }
+}
+
+/// Where some windows come from.
+public struct WindowOrigin: Sendable, Equatable {
+  /// The path of a text; nil for the original model, which writes windows.
+  public let text: String?
+  /// The number of windows that are read for statistics or training.
+  public let training: Int
+  /// The number of windows held back.
+  public let validation: Int
 }
 
 /// One window of tokens.

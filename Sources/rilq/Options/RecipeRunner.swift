@@ -56,6 +56,7 @@ extension PipelinePlan {
       let memory =
         pass.memory > 0 ? ", about \(pass.memory.formattedBytes) of memory beside mapped files" : ""
       lines.append("\(pass.name): \(pass.changes.count) modules\(memory)")
+      lines += pass.windows.map { "  \($0.phrase)" }
       for change in pass.changes {
         let sizes =
           change.bytesBefore + change.bytesAfter == 0
@@ -67,6 +68,14 @@ extension PipelinePlan {
       "output: \(outputBytes.formattedBytes) before compression, \(bitsPerWeight.formatted(decimals: 2)) bits per weight"
     )
     return lines.joined(separator: "\n")
+  }
+}
+
+extension WindowOrigin {
+  fileprivate var phrase: String {
+    let held = validation > 0 ? " and \(validation) for validation" : ""
+    let origin = text.map { "of \($0.escapedForDisplay)" } ?? "written by the original model"
+    return "\(training) windows\(held) \(origin)"
   }
 }
 
