@@ -174,7 +174,10 @@ import Testing
         $0.validation = 4
         $0.validateEvery = 2
       })
+    let quantized = try bench.run(quantize, to: "quantized.rilq").checkpoint
     let unmerged = try bench.run(quantize, calibrate, to: "unmerged.rilq")
+    // Codes and integers stay; the factors are trained.
+    try expectSameTensors(unmerged.checkpoint, quantized) { $0.hasSuffix(".block_factors_delta") }
     let before = try #require(unmerged["validation_before"]?["loss"]?.double)
     let after = try #require(unmerged["validation_after"]?["loss"]?.double)
     #expect(after < before)

@@ -27,12 +27,8 @@ public struct CalibratePass: Pass, WindowRequestingPass {
       if parts.contains(.code), let codes = input.tensor(named: module + ".weight") {
         editor.replace([codes.name], with: [codes], module: module, action: "codes trained")
       }
-      if let blocks = input.contents.quantization[module]?.superBlock {
+      guard input.contents.quantization[module]?.superBlock == nil else {
         guard !parts.isDisjoint(with: [.scale, .bias]) else { continue }
-        if let steps = input.tensor(named: ModuleTensor.blockSteps.name(of: module)) {
-          editor.replace(
-            [steps.name], with: [steps], module: module, action: "\(blocks.rawValue) tables trained")
-        }
         addDelta(.blockFactorsDelta, of: .blockFactors, module, in: input, to: &editor)
         continue
       }
@@ -113,7 +109,7 @@ public struct CalibratePass: Pass, WindowRequestingPass {
     of input: Checkpoint, _ sizes: ModelSizes, _ parts: TrainedParts
   ) -> MemoryEstimate {
     let pace = CalibrationPace(options, sizes, memoryLimit: nil)
-    // Super-blocks train floats for each group, too.
+    // Super-blocks have gradients for each group, too; of what else is counted they take a share.
     let groups = quantizedLinears(of: input).reduce(MemoryEstimate(0)) { sum, module in
       guard let layout = input.contents.quantization[module],
         let codes = input.tensor(named: ModuleTensor.weight.name(of: module))

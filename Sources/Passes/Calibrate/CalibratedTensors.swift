@@ -33,7 +33,6 @@ struct CalibratedTensors: PassRun {
     let values: [Float]?
     switch part {
     case .weight: return linear.weight.packed?.codes
-    case .blockSteps: return linear.weight.packed?.blocks.map { TensorBytes($0.stepBytes) }
     case .blockFactorsDelta:
       values = try change(.blockFactors, of: linear.name, to: linear.weight.packed?.blocks?.factors)
     case .loraA: values = linear.adapter?.loraA.values

@@ -9,6 +9,8 @@ struct LinearState {
   private var loraB: AdamMoments?
   private var scales: TableState?
   private var biases: TableState?
+  /// In place of scales and biases where these follow from blocks.
+  private var factors: BlockFactorState?
   private var codes: CodeState?
 
   /// Starts a training.
@@ -28,14 +30,18 @@ struct LinearState {
       loraB = AdamMoments(count: adapter.loraB.values.count)
     }
     guard let packed = linear.weight.packed else { return }
+    if parts.contains(.code) { codes = CodeState(packed, near: weights) }
+    if let blocks = packed.blocks {
+      factors = BlockFactorState(blocks, training: parts)
+      return
+    }
     if parts.contains(.scale) { scales = TableState(start: packed.scales, unit: packed.scales) }
     if parts.contains(.bias) { biases = TableState(start: packed.biases, unit: packed.scales) }
-    if parts.contains(.code) { codes = CodeState(packed, near: weights) }
   }
 
   var parameterCount: Int {
     (loraA?.count ?? 0) + (loraB?.count ?? 0) + (scales?.start.count ?? 0)
-      + (biases?.start.count ?? 0) + (codes?.count ?? 0)
+      + (biases?.start.count ?? 0) + (factors?.parameterCount ?? 0) + (codes?.count ?? 0)
   }
 
   /// Takes a step.
@@ -53,15 +59,13 @@ struct LinearState {
     if let updated = codes?.updated(gradients.weights, of: before, step.scaled(by: rates.code)) {
       packed.codes = updated
     }
-    let newScales = scales?.updated(tables.scales, step.scaled(by: rates.scale))
-    let newBiases = biases?.updated(tables.biases, step.scaled(by: rates.bias))
     if var blocks = packed.blocks {
-      blocks.follow(scales: newScales, biases: newBiases)
+      factors?.update(
+        &blocks, tables, step.scaled(by: rates.scale), step.scaled(by: rates.bias))
       packed.replaceTables(by: blocks)
-    } else {
-      if let newScales { packed.scales = newScales }
-      if let newBiases { packed.biases = newBiases }
     }
+    if let new = scales?.updated(tables.scales, step.scaled(by: rates.scale)) { packed.scales = new }
+    if let new = biases?.updated(tables.biases, step.scaled(by: rates.bias)) { packed.biases = new }
     linear.weight.packed = packed
   }
 
@@ -75,14 +79,11 @@ struct LinearState {
       linear.adapter = adapter
     }
     guard var packed = linear.weight.packed else { return }
-    let newScales = try scales?.exchange(with: &archive)
-    let newBiases = try biases?.exchange(with: &archive)
+    if let new = try scales?.exchange(with: &archive) { packed.scales = new }
+    if let new = try biases?.exchange(with: &archive) { packed.biases = new }
     if var blocks = packed.blocks {
-      try blocks.exchange(with: &archive)
+      try factors?.exchange(&blocks, with: &archive)
       packed.replaceTables(by: blocks)
-    } else {
-      if let newScales { packed.scales = newScales }
-      if let newBiases { packed.biases = newBiases }
     }
     if let bytes = try codes?.exchange(bits: packed.bits, with: &archive) { packed.codes = bytes }
     linear.weight.packed = packed
