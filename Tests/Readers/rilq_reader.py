@@ -217,7 +217,9 @@ class Container:
         for name, entry in self.quantization.items():
             keys = {"bits", "group_size"}
             require(isinstance(entry, dict) and set(entry) - {"grid"} == keys, f"quantization of {name!r}")
-            if "grid" in entry:
+            if entry.get("grid") == "portable":
+                require(entry["bits"] == 2, f"grid of {name!r}")
+            elif "grid" in entry and entry["grid"] not in ("zero_point", "symmetric"):
                 numbers = {"q2_k": (2, 16), "q3_k": (3, 16), "q4_k": (4, 32)}.get(entry["grid"])
                 require(numbers == (entry["bits"], entry["group_size"]), f"grid of {name!r}")
             require(entry["bits"] in (2, 3, 4, 8) and is_positive(entry["group_size"]), f"quantization of {name!r}")

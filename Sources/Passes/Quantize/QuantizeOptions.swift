@@ -20,6 +20,12 @@ public enum QuantizeMethod: String, Sendable, CaseIterable {
 public enum QuantizeGrid: String, Sendable, CaseIterable {
   /// Floats for each group.
   case affine
+  /// A scale for each group, and the code that stands for zero.
+  case zeroPoint = "zero_point"
+  /// A scale for each group, and a zero of 1 or 2 among codes of 2 bits.
+  case portable
+  /// A scale for each group; the middle code stands for zero.
+  case symmetric
   /// Blocks of llama.cpp's Q2_K.
   case q2K = "q2_k"
   /// Blocks of llama.cpp's Q3_K.
@@ -27,8 +33,18 @@ public enum QuantizeGrid: String, Sendable, CaseIterable {
   /// Blocks of llama.cpp's Q4_K.
   case q4K = "q4_k"
 
-  /// The super-blocks of the grid; nil when tables are free.
+  /// The super-blocks of the grid; nil when each group has a free scale.
   public var superBlock: SuperBlock? { SuperBlock(rawValue: rawValue) }
+
+  /// Which codes stand for zero; nil on other grids.
+  public var zeroPoints: ZeroPointGrid? { ZeroPointGrid(rawValue: rawValue) }
+
+  /// The layout of a module; super-blocks have bits and groups of their own.
+  func layout(bits: Int, groupSize: Int) -> QuantizedLayout {
+    if let superBlock { return .superBlock(superBlock) }
+    return zeroPoints.map { .zeroPoint($0, bits: bits, groupSize: groupSize) }
+      ?? .affine(bits: bits, groupSize: groupSize)
+  }
 }
 
 /// The options of the quantize pass.

@@ -53,7 +53,7 @@ public struct QuantizePass: Pass, WindowRequestingPass {
       editor.replace(
         weight.stored.map(\.name), with: packedTensors(weight, parameters), module: module,
         action: "\(options.method.rawValue), \(bits) bits, "
-          + (parameters.superBlock?.rawValue ?? "groups of \(parameters.groupSize)"))
+          + parameters.tablePhrase)
       editor.update { $0.quantization[module] = parameters }
     }
     let memory = MemoryEstimate(largest) * 4 + (try windowMemory(of: input))
@@ -120,7 +120,7 @@ public struct QuantizePass: Pass, WindowRequestingPass {
   }
 
   /// The dtype of free tables; half precision beside super-blocks, as their factors have.
-  private var tableType: DType { options.grid == .affine ? options.tables : .f16 }
+  private var tableType: DType { options.grid.superBlock == nil ? options.tables : .f16 }
 
   /// The format of free tables.
   var tables: FloatFormat {

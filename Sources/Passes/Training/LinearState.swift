@@ -29,7 +29,9 @@ struct LinearState {
     }
     guard let packed = linear.weight.packed else { return }
     if parts.contains(.scale) { scales = TableState(start: packed.scales, unit: packed.scales) }
-    if parts.contains(.bias) { biases = TableState(start: packed.biases, unit: packed.scales) }
+    if parts.contains(.bias), packed.zeroPoints == nil {
+      biases = TableState(start: packed.biases, unit: packed.scales)
+    }
     if parts.contains(.code) { codes = CodeState(packed, near: weights) }
   }
 
@@ -59,8 +61,7 @@ struct LinearState {
       blocks.follow(scales: newScales, biases: newBiases)
       packed.replaceTables(by: blocks)
     } else {
-      if let newScales { packed.scales = newScales }
-      if let newBiases { packed.biases = newBiases }
+      packed.replaceTables(scales: newScales, biases: newBiases)
     }
     linear.weight.packed = packed
   }
@@ -81,8 +82,7 @@ struct LinearState {
       try blocks.exchange(with: &archive)
       packed.replaceTables(by: blocks)
     } else {
-      if let newScales { packed.scales = newScales }
-      if let newBiases { packed.biases = newBiases }
+      packed.replaceTables(scales: newScales, biases: newBiases)
     }
     if let bytes = try codes?.exchange(bits: packed.bits, with: &archive) { packed.codes = bytes }
     linear.weight.packed = packed
@@ -118,8 +118,11 @@ extension LinearGradients {
     of packed: PackedWeight, columnCount: Int
   ) -> (scales: [Float], biases: [Float]) {
     var tables = freeTables(of: packed, columnCount: columnCount)
-    guard let zero = packed.blocks?.kind.zeroPoint, !tables.scales.isEmpty else { return tables }
-    for i in tables.scales.indices { tables.scales[i] -= Float(zero) * tables.biases[i] }
+    if let zero = packed.blocks?.kind.zeroPoint {
+      for i in tables.scales.indices { tables.scales[i] -= Float(zero) * tables.biases[i] }
+    } else if let zeroPoints = packed.zeroPoints?.values {
+      for i in tables.scales.indices { tables.scales[i] -= Float(zeroPoints[i]) * tables.biases[i] }
+    }
     return tables
   }
 
