@@ -46,7 +46,7 @@ struct PipelineRun {
   var report: PipelineReport {
     PipelineReport(
       input: recipe.input.resolved, output: recipe.output.resolved, passes: passes, bytes: bytes,
-      bitsPerWeight: outputReport?.bitsPerWeight ?? state.current.contents.bitsPerWeight,
+      bitsPerWeight: outputReport?.bitsPerWeight ?? state.current.storedSizes.bitsPerWeight,
       outputReport: outputReport, notices: notices + (outputReport?.notices ?? []))
   }
 

@@ -39,7 +39,7 @@ import Testing
     let options = try quantize("quantize: {bits: 4, group_size: 32}", for: runtime)
     #expect(options.grid == grid && options.bits == 4 && options.groupSize == 32)
     #expect(options.tables == (runtime == .gptq ? .f16 : .bf16))
-    let recipe = try parse(recipeText(passes: "quantize")).targeting(runtime)
+    let recipe = try parse(recipeText(passes: "quantize: {bits: 2}")).targeting(runtime)
     #expect(try parse(recipe.resolvedYAML()).passes == recipe.passes)
     let stated = "quantize: {grid: portable}"
     #expect(try quantize(stated, for: runtime).grid == .portable)

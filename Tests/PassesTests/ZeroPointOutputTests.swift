@@ -14,8 +14,8 @@ import Testing
   init() throws {
     bench = try Workbench(
       TinyModel {
-        $0.hiddenSize = 256
-        $0.intermediateSize = 256
+        $0.hiddenSize = 128
+        $0.intermediateSize = 128
       })
   }
 
@@ -40,8 +40,10 @@ import Testing
     let recipe = Recipe(
       input: PathOption(path), output: PathOption(bench.folder.path(name)), outputFormat: format,
       passes: passes)
-    _ = try Pipeline(recipe, Pipeline.Options(version: "0.0.0")).run()
-    return try Checkpoint.open(path: bench.folder.path(name))
+    let report = try Pipeline(recipe, Pipeline.Options(version: "0.0.0")).run()
+    let checkpoint = try Checkpoint.open(path: bench.folder.path(name))
+    #expect(report.bitsPerWeight == checkpoint.storedSizes.bitsPerWeight)
+    return checkpoint
   }
 
   @Test(arguments: grids, integerFormats + [.mlx, .safetensors])
@@ -78,13 +80,9 @@ import Testing
     #expect(found.contents.quantization.count > 0)
   }
 
-  @Test(arguments: [QuantizeGrid.affine, .q2K], integerFormats)
-  func `a plan refuses tables that integers do not hold`(grid: QuantizeGrid, format: OutputFormat) throws {
-    let pass = PassOptions.quantize(
-      QuantizeOptions {
-        $0.grid = grid
-        $0.tables = .f16
-      })
+  @Test(arguments: integerFormats)
+  func `a plan refuses tables that integers do not hold`(format: OutputFormat) throws {
+    let pass = PassOptions.quantize(QuantizeOptions { $0.tables = .f16 })
     let recipe = Recipe(
       input: PathOption(bench.input.path), output: PathOption(bench.folder.path("out")),
       outputFormat: format, passes: [pass])
@@ -93,7 +91,7 @@ import Testing
     }
     #expect(error?.description.contains("--grid zero_point") == true)
     let lossy = Pipeline.Options(version: "0.0.0", isLossy: true)
-    #expect(try grid == .q2K || Pipeline(recipe, lossy).plan().passes.count == 1)
+    #expect(try Pipeline(recipe, lossy).plan().passes.count == 1)
   }
 
   @Test func `a plan refuses scales that GPTQ does not hold`() throws {
@@ -156,5 +154,87 @@ import Testing
       })
     let error = #expect(throws: FormatError.self) { try bench.run(pass, to: "out.gguf") }
     #expect(error?.description.contains("--grid portable") == true)
+  }
+
+  /// The share of the logits' spread by which a library may differ that multiplies in half precision.
+  private static let halfTolerance: Float = 0.02
+  /// The share for products in single precision.
+  private static let singleTolerance: Float = 1e-5
+
+  private func expectSame(_ found: [Float], _ packed: Checkpoint, _ tolerance: Float) throws {
+    let tokens = Array(sampleTokens.prefix(16))
+    let expected = try packed.logits(tokens).suffix(found.count)
+    #expect(found.count == 1024)
+    let largest = zip(found, expected).map { abs($0 - $1) }.max() ?? .infinity
+    let spread = (expected.max() ?? 0) - (expected.min() ?? 0)
+    #expect(spread > 0.1 && largest < tolerance * spread, "\(largest) of \(spread)")
+  }
+
+  /// The logits after some tokens in transformers.
+  private func transformersLogits(_ name: String) throws -> [Float] {
+    let tokens = sampleTokens.prefix(16).map { "\($0)" }
+    let output = try PythonPeer.runReader("transformers_logits.py", [bench.folder.path(name)] + tokens)
+    return output.split(separator: "\n").filter { $0.hasPrefix("logit ") }.compactMap {
+      Float($0.dropFirst("logit ".count))
+    }
+  }
+
+  @Test(
+    .enabled(
+      if: PythonPeer.has("transformers", "torch", "compressed_tensors"),
+      "skipped: no Python with transformers and compressed_tensors"), arguments: grids)
+  func `compressed-tensors computes the same logits`(grid: QuantizeGrid) throws {
+    let packed = try quantize(grid, to: "packed.rilq")
+    _ = try convert(packed.path, to: "out", .compressedTensors)
+    try expectSame(try transformersLogits("out"), packed, Self.singleTolerance)
+  }
+
+  @Test(
+    .enabled(
+      if: PythonPeer.has("transformers", "torch", "auto_round"),
+      "skipped: no Python with transformers and auto_round"), arguments: grids)
+  func `AutoRound computes the same logits`(grid: QuantizeGrid) throws {
+    let packed = try quantize(grid, to: "packed.rilq")
+    _ = try convert(packed.path, to: "out", .autoRound)
+    try expectSame(try transformersLogits("out"), packed, Self.halfTolerance)
+  }
+
+  @Test(
+    .enabled(
+      if: PythonPeer.has("transformers", "torch", "gptqmodel"),
+      "skipped: no Python with transformers and gptqmodel"), arguments: grids, [OutputFormat.gptq, .gptqV2])
+  func `GPTQModel computes the same logits`(grid: QuantizeGrid, format: OutputFormat) throws {
+    let packed = try quantize(grid, to: "packed.rilq")
+    _ = try convert(packed.path, to: "out", format)
+    try expectSame(try transformersLogits("out"), packed, Self.halfTolerance)
+  }
+
+  @Test(
+    .enabled(if: PythonPeer.has("mlx_lm", "numpy"), "skipped: no Python with mlx_lm and numpy"),
+    arguments: grids)
+  func `mlx-lm finds the same weights and generates`(grid: QuantizeGrid) throws {
+    let packed = try quantize(grid, to: "packed.rilq")
+    _ = try convert(packed.path, to: "out", .mlx)
+    let result = try PythonPeer.runScript("check-mlx.py", bench.folder.path("out"), "4")
+    #expect(result.code == 0 && result.text.contains("modules equal"), "\(result.text)")
+  }
+
+  @Test(
+    .enabled(if: PythonPeer.has("xllamacpp"), "skipped: no Python with xllamacpp"),
+    arguments: [
+      QuantizeGrid.portable, .symmetric,
+    ])
+  func `llama.cpp computes the same probabilities from Q2_0`(grid: QuantizeGrid) throws {
+    let packed = try quantize(grid, to: "packed.rilq")
+    try bench.run(on: packed, to: "out.gguf")
+    let tokens = Array(sampleTokens.prefix(16))
+    let output = try PythonPeer.runReader(
+      "llama_cpp.py", [bench.folder.path("out.gguf")] + tokens.map { "\($0)" })
+    let found = output.split(separator: "\n").compactMap { Float($0) }
+    // Logarithms of probabilities are logits less a number, and the sum of both is that of all tokens.
+    let logits = try packed.logits(tokens).suffix(found.count)
+    let total = Float(log(logits.reduce(0) { $0 + exp(Double($1)) }))
+    // What blocks are multiplied by is rounded to 8 bits.
+    try expectSame(found.map { $0 + total }, packed, 0.05)
   }
 }
