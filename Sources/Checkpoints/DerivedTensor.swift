@@ -9,6 +9,10 @@ package enum DerivedTensor: Sendable {
   case stack([TensorInfo])
   /// The scales or biases, `F32`, that the integers and factors of super-blocks make.
   case blockTable(SuperBlock, isBias: Bool, steps: TensorInfo, factors: TensorInfo)
+  /// The same floats in a dtype that holds them.
+  case cast(TensorInfo)
+  /// The biases that follow from scales and zero points; the latter are nil where the grid stores none.
+  case zeroPointBiases(QuantizedLayout, scales: TensorInfo, zeroPoints: TensorInfo?)
 }
 
 /// The place of a matrix, or of a vector as its only row, in the elements of a larger tensor.
@@ -94,7 +98,30 @@ struct StoreWithDerivedTensors: TensorStore {
         BlockTables(kind: kind, steps: $0, factors: factors)
       }
       return TensorBytes(narrowed(isBias ? tables.biases : tables.scales, to: .f32))
+    case .cast(let source):
+      guard source.dtype != tensor.dtype else { return try base.bytes(of: source) }
+      return TensorBytes(floats: try floats(of: source), as: tensor.dtype)
+    case .zeroPointBiases(let layout, let scales, let zeroPoints):
+      let (rows, groups) = (scales.shape[0], scales.shape[1])
+      guard let grid = layout.zeroPointGrid else {
+        preconditionFailure("'\(tensor.name)' has no zero points")
+      }
+      let zeros =
+        try zeroPoints.map { zeroPoints in
+          try base.bytes(of: zeroPoints).withSpan {
+            ZeroPoints(stored: $0, grid: grid, bits: layout.bits, groupsPerRow: groups)
+          }
+        } ?? ZeroPoints(symmetric: layout.bits, groupsPerRow: groups, rows: rows)
+      return TensorBytes(floats: zeros.biases(of: try floats(of: scales)), as: tensor.dtype)
     }
+  }
+
+  /// The values of a stored tensor of floats.
+  private func floats(of tensor: TensorInfo) throws -> [Float] {
+    guard let format = FloatFormat(tensor.dtype) else {
+      preconditionFailure("'\(tensor.name)' is \(tensor.dtype.rawValue)")
+    }
+    return try base.bytes(of: tensor).withSpan { widened($0, from: format) }
   }
 
   func bytes(of asset: Asset) throws -> TensorBytes { try base.bytes(of: asset) }

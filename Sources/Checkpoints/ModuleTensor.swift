@@ -4,6 +4,7 @@ package enum ModuleTensor: String, CaseIterable {
   case bias = ".bias"
   case scales = ".scales"
   case biases = ".biases"
+  case zeroPoints = ".zero_points"
   case blockSteps = ".block_steps"
   case blockFactors = ".block_factors"
   case scalesDelta = ".scales_delta"
@@ -53,15 +54,15 @@ extension ModuleTensor {
 
   /// Every kind; an ending that contains another one comes before it.
   private static let longestFirst: [ModuleTensor] = [
-    .loraA, .loraB, .weight, .bias, .scales, .biases, .blockSteps, .blockFactors, .scalesDelta, .biasesDelta,
-    .blockFactorsDelta,
+    .loraA, .loraB, .weight, .bias, .scales, .biases, .zeroPoints, .blockSteps, .blockFactors, .scalesDelta,
+    .biasesDelta, .blockFactorsDelta,
   ]
 
   /// Whether the tensor stands beside a weight: an adapter or a trained change, not a parameter of the model.
   package var isBesideWeight: Bool {
     switch self {
     case .loraA, .loraB, .scalesDelta, .biasesDelta, .blockFactorsDelta: true
-    case .weight, .bias, .scales, .biases, .blockSteps, .blockFactors: false
+    case .weight, .bias, .scales, .biases, .zeroPoints, .blockSteps, .blockFactors: false
     }
   }
 }
@@ -80,7 +81,7 @@ extension ModuleTensor {
   /// Whether the tensor is a table of a quantized weight or a trained change of one.
   package var isTable: Bool {
     switch self {
-    case .scales, .biases, .blockSteps, .blockFactors: true
+    case .scales, .biases, .zeroPoints, .blockSteps, .blockFactors: true
     default: changedTable != nil
     }
   }

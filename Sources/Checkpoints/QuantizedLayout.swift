@@ -19,6 +19,8 @@ internal import Kernels
 public enum QuantizedLayout: Sendable, Hashable {
   /// Codes of some bits with a scale and a bias for each group of columns: `scale * code + bias`.
   case affine(bits: Int, groupSize: Int)
+  /// Codes of some bits with a scale for each group of columns, and a code that stands for zero.
+  case zeroPoint(ZeroPointGrid, bits: Int, groupSize: Int)
   /// Codes with the tables of a super-block.
   case superBlock(SuperBlock)
 
@@ -35,7 +37,7 @@ public enum QuantizedLayout: Sendable, Hashable {
   /// The width of a code.
   public var bits: Int {
     switch self {
-    case .affine(let bits, _): bits
+    case .affine(let bits, _), .zeroPoint(_, let bits, _): bits
     case .superBlock(let kind): kind.bits
     }
   }
@@ -43,30 +45,60 @@ public enum QuantizedLayout: Sendable, Hashable {
   /// The columns of a group.
   public var groupSize: Int {
     switch self {
-    case .affine(_, let groupSize): groupSize
+    case .affine(_, let groupSize), .zeroPoint(_, _, let groupSize): groupSize
     case .superBlock(let kind): kind.groupSize
     }
   }
 
-  /// The type of the super-blocks; nil when each group has free tables.
+  /// The type of the super-blocks; nil when each group has a free scale.
   public var superBlock: SuperBlock? {
     switch self {
-    case .affine: nil
+    case .affine, .zeroPoint: nil
     case .superBlock(let kind): kind
     }
   }
+
+  /// Which codes stand for zero; nil when biases are free, or when tables are those of super-blocks.
+  public var zeroPointGrid: ZeroPointGrid? {
+    switch self {
+    case .affine, .superBlock: nil
+    case .zeroPoint(let grid, _, _): grid
+    }
+  }
+
+  /// Whether each group has a free scale and a free bias.
+  public var isFree: Bool { if case .affine = self { true } else { false } }
+
+  /// Whether biases are other numbers than multiples of the scales.
+  package var hasOwnBiases: Bool {
+    switch self {
+    case .affine: true
+    case .zeroPoint: false
+    case .superBlock(let kind): kind.zeroPoint == nil
+    }
+  }
+
+  /// The name of the grid; nil when tables are free.
+  package var gridName: String? { superBlock?.rawValue ?? zeroPointGrid?.rawValue }
 
   /// The columns that share tables; a row has whole blocks of them.
   package var blockColumnCount: Int { superBlock == nil ? groupSize : SuperBlock.columnCount }
 }
 
 extension QuantizedLayout: CustomStringConvertible {
-  /// The layout as a phrase: `2 bits, groups of 64`, or `2 bits, q2_k`.
-  public var description: String { "\(bits) bits, \(superBlock?.rawValue ?? "groups of \(groupSize)")" }
+  /// The layout as a phrase: `2 bits, groups of 64`, `2 bits, groups of 64, portable`, or `2 bits, q2_k`.
+  public var description: String { "\(bits) bits, \(tablePhrase)" }
+
+  /// What shares tables as a phrase: `groups of 64`, `groups of 64, portable`, or `q2_k`.
+  package var tablePhrase: String { superBlock?.rawValue ?? groupPhrase }
 
   /// The layout within a sentence: `2 bits in groups of 64`, or `2 bits in blocks of q2_k`.
   package var phrase: String {
-    "\(bits) bits in \(superBlock.map { "blocks of \($0.rawValue)" } ?? "groups of \(groupSize)")"
+    "\(bits) bits in \(superBlock.map { "blocks of \($0.rawValue)" } ?? groupPhrase)"
+  }
+
+  private var groupPhrase: String {
+    "groups of \(groupSize)" + (zeroPointGrid.map { ", \($0.rawValue)" } ?? "")
   }
 }
 
@@ -89,6 +121,8 @@ extension QuantizedLayout {
   package var partKinds: [ModuleTensor] {
     switch self {
     case .affine: [.weight, .scales, .biases]
+    case .zeroPoint(.symmetric, _, _): [.weight, .scales]
+    case .zeroPoint: [.weight, .scales, .zeroPoints]
     case .superBlock: [.weight, .blockSteps, .blockFactors]
     }
   }
@@ -98,6 +132,9 @@ extension QuantizedLayout {
     guard Self.codeWidths.contains(bits) else { return .unsupported("\(bits)-bit codes are not supported") }
     guard (1...Self.groupSizeLimit).contains(groupSize) else {
       return .malformed("groups of \(groupSize) columns")
+    }
+    if let grid = zeroPointGrid, !grid.allows(bits: bits) {
+      return .unsupported("\(bits)-bit codes are not supported by the grid '\(grid.rawValue)'")
     }
     return nil
   }
@@ -140,6 +177,12 @@ extension QuantizedLayout {
     case .affine:
       let table = [rows, columns / groupSize]
       return [codes] + [.scales, .biases].map { Part(kind: $0, dtypes: Self.tableTypes, shape: table) }
+    case .zeroPoint(let grid, let bits, let groupSize):
+      let groups = columns / groupSize
+      let scales = Part(kind: .scales, dtypes: Self.tableTypes, shape: [rows, groups])
+      guard grid != .symmetric else { return [codes, scales] }
+      let byteCount = ZeroPoints.byteCount(groups: groups, bits: bits)
+      return [codes, scales, Part(kind: .zeroPoints, dtypes: [.u8], shape: [rows, byteCount])]
     case .superBlock(let kind):
       let blocks = columns / SuperBlock.columnCount
       return [
@@ -166,8 +209,16 @@ extension QuantizedLayout {
   }
 
   /// The bits per weight, including tables; these have a dtype where they may have several.
+  ///
+  /// Zero points count without the bits that fill the last byte of a row.
   package func bitsPerWeight(tables: DType) -> Double {
-    superBlock?.bitsPerWeight ?? Double(bits) + Double(2 * tables.bitWidth) / Double(groupSize)
+    let groupBits: Int
+    switch self {
+    case .affine: groupBits = 2 * tables.bitWidth
+    case .zeroPoint(let grid, let bits, _): groupBits = tables.bitWidth + (grid == .symmetric ? 0 : bits)
+    case .superBlock(let kind): return kind.bitsPerWeight
+    }
+    return Double(bits) + Double(groupBits) / Double(groupSize)
   }
 }
 
@@ -205,8 +256,10 @@ package struct QuantizedWeight: Sendable {
   package let scales: [Float]
   /// `[out, groups]`.
   package let biases: [Float]
-  /// What the tables are made of; nil when they are free.
+  /// What the tables are made of in super-blocks; nil in other layouts.
   package let blocks: BlockTables?
+  /// The zero points that the biases follow from; nil in other layouts.
+  package let zeroPoints: ZeroPoints?
 }
 
 extension Checkpoint {
@@ -221,21 +274,59 @@ extension Checkpoint {
     guard let stored = tensor(named: name) else { throw FormatError(path, .missing("tensor '\(name)'")) }
     try layout.validate(module, path: path) { self.tensor(named: $0) }
     let shape = layout.shape(ofStored: stored)
-    func weight(_ scales: [Float], _ biases: [Float], _ blocks: BlockTables?) throws -> QuantizedWeight {
+    func weight(
+      _ scales: [Float], _ biases: [Float], blocks: BlockTables? = nil, zeroPoints: ZeroPoints? = nil
+    ) throws -> QuantizedWeight {
       QuantizedWeight(
         layout: layout, rowCount: shape[0], columnCount: shape[1], codes: try bytes(of: name),
-        scales: scales, biases: biases, blocks: blocks)
+        scales: scales, biases: biases, blocks: blocks, zeroPoints: zeroPoints)
     }
-    guard let kind = layout.superBlock else {
-      return try weight(
-        try floats(of: ModuleTensor.scales.name(of: module)),
-        try floats(of: ModuleTensor.biases.name(of: module)), nil)
+    func table(_ kind: ModuleTensor) throws -> [Float] { try floats(of: kind.name(of: module)) }
+    switch layout {
+    case .affine: return try weight(table(.scales), table(.biases))
+    case .zeroPoint:
+      let scales = try table(.scales)
+      let zeroPoints = try zeroPoints(of: module, layout, rows: shape[0], columns: shape[1])
+      return try weight(scales, zeroPoints.biases(of: scales), zeroPoints: zeroPoints)
+    case .superBlock(let kind):
+      let factors = try table(.blockFactors)
+      let blocks = try bytes(of: ModuleTensor.blockSteps.name(of: module)).withSpan {
+        BlockTables(kind: kind, steps: $0, factors: factors)
+      }
+      return try weight(blocks.scales, blocks.biases, blocks: blocks)
     }
-    let factors = try floats(of: ModuleTensor.blockFactors.name(of: module))
-    let blocks = try bytes(of: ModuleTensor.blockSteps.name(of: module)).withSpan {
-      BlockTables(kind: kind, steps: $0, factors: factors)
+  }
+
+  /// Reads the zero points of a module.
+  ///
+  /// - Parameters:
+  ///   - module: The module's name.
+  ///   - layout: Its layout, which has zero points.
+  ///   - rows: The output features.
+  ///   - columns: The input features.
+  /// - Returns: Those of all groups, also when the grid stores none.
+  /// - Throws: `FormatError` with the first one that the grid does not have.
+  func zeroPoints(
+    of module: String, _ layout: QuantizedLayout, rows: Int, columns: Int
+  ) throws -> ZeroPoints {
+    guard case .zeroPoint(let grid, let bits, let groupSize) = layout else {
+      preconditionFailure("module '\(module)' has no zero points")
     }
-    return try weight(blocks.scales, blocks.biases, blocks)
+    let groups = columns / groupSize
+    guard grid != .symmetric else { return ZeroPoints(symmetric: bits, groupsPerRow: groups, rows: rows) }
+    let name = ModuleTensor.zeroPoints.name(of: module)
+    let zeroPoints = try bytes(of: name).withSpan {
+      ZeroPoints(stored: $0, grid: grid, bits: bits, groupsPerRow: groups)
+    }
+    let range = grid.range(bits: bits)
+    if let index = zeroPoints.values.firstIndex(where: { !range.contains(Int($0)) }) {
+      throw FormatError(
+        path, at: "tensor '\(name)'",
+        .malformed(
+          "row \(index / groups), group \(index % groups) has \(zeroPoints.values[index]), which the grid "
+            + "'\(grid.rawValue)' does not have"))
+    }
+    return zeroPoints
   }
 }
 
@@ -243,7 +334,7 @@ extension QuantizedLayout {
   /// The layout as members of a JSON object.
   package var members: [JSONValue.Member] {
     [.init("bits", .integer(bits)), .init("group_size", .integer(groupSize))]
-      + (superBlock.map { [.init("grid", .string($0.rawValue))] } ?? [])
+      + (gridName.map { [.init("grid", .string($0))] } ?? [])
   }
 
   /// The keys of `members`.
@@ -264,13 +355,36 @@ extension QuantizedLayout {
       self = .affine(bits: bits, groupSize: groupSize)
       return
     }
-    guard let kind = grid.string.flatMap(SuperBlock.init) else {
-      throw LayoutDefect("'grid' is not \(SuperBlock.allCases.map(\.rawValue).alternatives())")
+    guard let layout = grid.string.flatMap({ Self(grid: $0, bits: bits, groupSize: groupSize) }) else {
+      throw LayoutDefect("'grid' is not \(Self.gridNames.alternatives())")
     }
-    guard (bits, groupSize) == (kind.bits, kind.groupSize) else {
-      throw LayoutDefect("'bits' and 'group_size' are not those of \(kind.rawValue)")
+    if let problem = layout.numbersProblem(bits: bits, groupSize: groupSize) { throw LayoutDefect(problem) }
+    self = layout
+  }
+}
+
+extension QuantizedLayout {
+  /// The names of all grids whose tables are not free.
+  package static let gridNames = ZeroPointGrid.allCases.map(\.rawValue) + SuperBlock.allCases.map(\.rawValue)
+
+  /// The layout of a grid, whose numbers may contradict the given ones; nil for an unknown name.
+  init?(grid name: String, bits: Int, groupSize: Int) {
+    if let grid = ZeroPointGrid(rawValue: name) {
+      self = .zeroPoint(grid, bits: bits, groupSize: groupSize)
+    } else if let kind = SuperBlock(rawValue: name) {
+      self = .superBlock(kind)
+    } else {
+      return nil
     }
-    self = .superBlock(kind)
+  }
+
+  /// Why numbers that stand beside a grid's name are not those of the layout; nil when they are.
+  func numbersProblem(bits: Int, groupSize: Int) -> String? {
+    if let grid = zeroPointGrid, !grid.allows(bits: bits) {
+      return "'bits' are not those of \(grid.rawValue)"
+    }
+    return (bits, groupSize) == (self.bits, self.groupSize)
+      ? nil : "'bits' and 'group_size' are not those of \(gridName ?? "the grid")"
   }
 }
 

@@ -11,6 +11,23 @@ package enum FloatFormat: CaseIterable, Sendable {
 
   /// The size of a value in bytes.
   package var byteWidth: Int { self == .f32 ? 4 : 2 }
+
+  /// The greatest finite number.
+  package var greatestFinite: Float {
+    switch self {
+    case .f32: .greatestFiniteMagnitude
+    case .f16: 65504
+    case .bf16: 0x1.FEp127
+    }
+  }
+
+  /// The least normal number.
+  package var leastNormal: Float {
+    switch self {
+    case .f32, .bf16: .leastNormalMagnitude
+    case .f16: 0x1p-14
+    }
+  }
 }
 
 /// Widens stored floats to singles, exactly.

@@ -36,6 +36,20 @@ package struct NormalEquations: Sendable {
     self.rowCount = rowCount
   }
 
+  /// Takes the parts of matrices without biases, whose unknowns are zero.
+  ///
+  /// - Parameters:
+  ///   - products: `[groups i, groups j, rows]`, as above.
+  ///   - groupCount: The number of groups in a row.
+  ///   - rowCount: The number of rows, a multiple of 16.
+  package init(ofScales products: [Float], groupCount: Int, rowCount: Int) {
+    var pooled = [Double](repeating: 0, count: groupCount * groupCount)
+    for group in 0..<groupCount { pooled[group * (groupCount + 1)] = 1 }
+    self.init(
+      products: products, sums: [Float](repeating: 0, count: products.count), pooled: pooled,
+      groupCount: groupCount, rowCount: rowCount)
+  }
+
   private var elementCount: Int { 2 * groupCount * rowCount }
 
   /// Multiplies each row's matrix with a vector.

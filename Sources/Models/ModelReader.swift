@@ -91,8 +91,10 @@ package struct ModelReader: Sendable {
       try add(.blockFactorsDelta, of: module, to: &blocks.factors)
       packed.replaceTables(by: blocks)
     } else {
-      try add(.scalesDelta, of: module, to: &packed.scales)
-      try add(.biasesDelta, of: module, to: &packed.biases)
+      var (scales, biases) = (packed.scales, packed.biases)
+      try add(.scalesDelta, of: module, to: &scales)
+      if layout.hasOwnBiases { try add(.biasesDelta, of: module, to: &biases) }
+      packed.replaceTables(scales: scales, biases: biases)
     }
     return Weight(rows: rows, columns: columns, values: .packed(packed))
   }

@@ -93,11 +93,13 @@ package struct PackedWeight: Sendable {
   /// The number of columns per group.
   package let groupSize: Int
   /// `[rows, columns / groupSize]`.
-  package var scales: [Float]
+  package private(set) var scales: [Float]
   /// `[rows, columns / groupSize]`.
-  package var biases: [Float]
-  /// What the tables are made of; nil when they are free.
+  package private(set) var biases: [Float]
+  /// What the tables of super-blocks are made of; nil in other layouts.
   package private(set) var blocks: BlockTables?
+  /// The zero points that the biases follow from; nil in other layouts.
+  package private(set) var zeroPoints: ZeroPoints?
 
   /// Joins codes with free tables.
   package init(codes: TensorBytes, bits: Int, groupSize: Int, scales: [Float], biases: [Float]) {
@@ -106,6 +108,14 @@ package struct PackedWeight: Sendable {
     self.groupSize = groupSize
     self.scales = scales
     self.biases = biases
+  }
+
+  /// Joins codes with scales and zero points.
+  package init(codes: TensorBytes, groupSize: Int, scales: [Float], zeroPoints: ZeroPoints) {
+    self.init(
+      codes: codes, bits: zeroPoints.bits, groupSize: groupSize, scales: scales,
+      biases: zeroPoints.biases(of: scales))
+    self.zeroPoints = zeroPoints
   }
 
   /// Joins codes with the tables of super-blocks.
@@ -122,17 +132,27 @@ package struct PackedWeight: Sendable {
     (scales, biases) = (blocks.scales, blocks.biases)
   }
 
+  /// Replaces scales and biases, nil for those that stay; biases that follow from scales do so.
+  package mutating func replaceTables(scales newScales: [Float]?, biases newBiases: [Float]?) {
+    precondition(blocks == nil, "the tables of super-blocks are made of others")
+    if let newScales { scales = newScales }
+    biases = zeroPoints?.biases(of: scales) ?? newBiases ?? biases
+  }
+
   /// Takes over a packed weight of a checkpoint.
   package init(_ stored: QuantizedWeight) {
     self.init(
       codes: stored.codes, bits: stored.layout.bits, groupSize: stored.layout.groupSize,
       scales: stored.scales, biases: stored.biases)
     blocks = stored.blocks
+    zeroPoints = stored.zeroPoints
   }
 
   /// How it is stored.
   package var layout: QuantizedLayout {
-    blocks.map { .superBlock($0.kind) } ?? .affine(bits: bits, groupSize: groupSize)
+    if let blocks { return .superBlock(blocks.kind) }
+    return zeroPoints.map { .zeroPoint($0.grid, bits: bits, groupSize: groupSize) }
+      ?? .affine(bits: bits, groupSize: groupSize)
   }
 
   /// The byte range of the codes of some rows.

@@ -135,10 +135,10 @@ public struct Pipeline {
 
   /// Rejects a result that the output format cannot hold, as far as headers show it.
   private func checkRepresentable(_ result: Checkpoint, madeFrom input: CheckpointContents) throws {
+    // Tables of earlier packed modules can fit; those of a pass are not made to fit.
+    let packed = Set(result.contents.quantization.filter { input.quantization[$0.key] != $0.value }.keys)
     switch recipe.outputFormat {
     case .gguf:
-      // Tables of earlier packed modules can fit F16; those of a pass are not made to fit.
-      let packed = Set(result.contents.quantization.filter { input.quantization[$0.key] != $0.value }.keys)
       try GGUFOutput(result, path: recipe.output.resolved).requireRepresentable(options.gguf, packing: packed)
     case .mlx:
       let written = try result.freeingTablesForMLX().stackingExpertsForMLX()
@@ -146,7 +146,11 @@ public struct Pipeline {
       // A model of a family that is not understood is written as it is.
       try (try? ModelConfiguration(of: result))?.requireMLX(
         result.separatingExperts().contents, path: recipe.output.resolved)
-    case .rilq, .safetensors, .gptq, .gptqV2, .autoRound, .compressedTensors: break
+    case .gptq, .gptqV2, .autoRound, .compressedTensors:
+      guard !options.isLossy else { return }
+      try recipe.outputFormat.integerFormat?.requireRepresentable(
+        result.contents, packing: packed, path: recipe.output.resolved)
+    case .rilq, .safetensors: break
     }
   }
 }

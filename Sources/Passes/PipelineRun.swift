@@ -17,7 +17,7 @@ struct PipelineRun {
   private let notices: [String]
   /// Whether the output has the linears of all experts of a layer in one tensor, unlike the checkpoint.
   private let stacksExperts: Bool
-  /// Whether the output has free tables where the checkpoint has super-blocks.
+  /// Whether the output has free tables where the checkpoint has super-blocks or zero points.
   private let freesTables: Bool
   private var state: RunState
   private var bytes = 0
@@ -39,14 +39,14 @@ struct PipelineRun {
     let different = isForMLX ? (try? ModelConfiguration(of: plans.result))?.noticesForMLX : nil
     notices = input.notices + (different ?? [])
     stacksExperts = isForMLX && plans.result.hasExperts
-    freesTables = isForMLX && plans.result.contents.quantization.values.contains { $0.superBlock != nil }
+    freesTables = isForMLX && plans.result.contents.quantization.values.contains { !$0.isFree }
     state = RunState(input: input)
   }
 
   var report: PipelineReport {
     PipelineReport(
       input: recipe.input.resolved, output: recipe.output.resolved, passes: passes, bytes: bytes,
-      bitsPerWeight: outputReport?.bitsPerWeight ?? state.current.contents.bitsPerWeight,
+      bitsPerWeight: outputReport?.bitsPerWeight ?? state.current.storedSizes.bitsPerWeight,
       outputReport: outputReport, notices: notices + (outputReport?.notices ?? []))
   }
 
@@ -129,7 +129,7 @@ struct PipelineRun {
     let path = workspace.path(Self.unfinishedName)
     let writer =
       isLast
-      ? try makeOutputWriter(plan.contents, path: path)
+      ? try makeOutputWriter(plan.contents, from: state.current, path: path)
       : try ContainerWriter(plan.contents, path: path, options: ContainerOptions(compression: .none))
     let source = try plan.source(state.current)
     let run = try plan.begin(source, context(of: number, journal.state(of: index)))
@@ -159,7 +159,7 @@ struct PipelineRun {
   }
 
   private func makeOutputWriter(
-    _ contents: CheckpointContents, path: String
+    _ contents: CheckpointContents, from source: Checkpoint, path: String
   ) throws -> any CheckpointWriter {
     let shardByteLimit = options.shardByteLimit ?? SafetensorsFolderWriter.defaultShardByteLimit
     switch recipe.outputFormat {
@@ -171,16 +171,16 @@ struct PipelineRun {
         contents, folder: path, shardByteLimit: shardByteLimit, isForMLX: true)
     case .gguf: preconditionFailure("written as a whole")
     case .gptq, .gptqV2, .autoRound, .compressedTensors:
-      return try makeIntegerWriter(contents, path: path, shardByteLimit: shardByteLimit)
+      return try makeIntegerWriter(contents, from: source, path: path, shardByteLimit: shardByteLimit)
     }
   }
 
   private func makeIntegerWriter(
-    _ contents: CheckpointContents, path: String, shardByteLimit: Int
+    _ contents: CheckpointContents, from source: Checkpoint, path: String, shardByteLimit: Int
   ) throws -> IntegerFolderWriter {
     guard let format = recipe.outputFormat.integerFormat else { preconditionFailure("another format") }
     return try IntegerFolderWriter(
-      contents, source: state.current, folder: path, format: format, allowsLoss: options.isLossy,
+      contents, source: source, folder: path, format: format, allowsLoss: options.isLossy,
       shardByteLimit: shardByteLimit)
   }
 }
@@ -220,9 +220,11 @@ extension PipelineRun {
 
   private func writeCopy(_ path: String) throws -> Copied {
     let source = stacksExperts ? try state.current.separatingExperts() : state.current
-    let free = freesTables ? source.freeingTablesForMLX() : source
+    let free =
+      recipe.outputFormat.integerFormat != nil
+      ? source.freeingZeroPoints() : freesTables ? source.freeingTablesForMLX() : source
     let written = stacksExperts ? try free.stackingExpertsForMLX() : free
-    let writer = try makeOutputWriter(written.contents, path: path)
+    let writer = try makeOutputWriter(written.contents, from: written, path: path)
     try PlanWriter.copy(written.contents, from: written, into: writer)
     let byteCount = try finish(writer, written.contents, recordsOrigin: true)
     var report = OutputReport()

@@ -27,6 +27,7 @@ struct ContainerPythonReaderTests {
     #expect(found["adapter"]?["alpha"]?.double == 32.5)
     #expect(found["quantization"]?["m"]?["group_size"]?.integer == 32)
     #expect(found["quantization"]?["blocks"]?["grid"]?.string == "q2_k")
+    #expect(found["quantization"]?["zeros"]?["grid"]?.string == "portable")
     let sections = try #require(found["sections"]?.array)
     let file = try ContainerFile(path: path)
     #expect(sections.count == sample.tensors.count + sample.assets.count + 1)

@@ -65,8 +65,8 @@ extension ContainerSample {
       assets: [config])
   }
 
-  /// Tensors of every type, smooth enough to shrink, of sizes around the block size; a module with
-  /// super-blocks; assets; an adapter.
+  /// Tensors of every type, smooth enough to shrink, of sizes around the block size; modules with
+  /// super-blocks and with zero points; assets; an adapter.
   static func everything(seed: UInt64) -> ContainerSample {
     var random = SplitMix64(seed: seed)
     let infos = DType.allCases.enumerated().map { i, dtype in
@@ -74,11 +74,16 @@ extension ContainerSample {
         name: "tensor.\(i).\(dtype.rawValue)", dtype: dtype, shape: [8 * [0, 1, 8, 16, 33][i % 5], 4])
     }
     var sample = worked
-    let layout = QuantizedLayout.superBlock(.q2K)
-    let parts = layout.tensors(of: "blocks", rows: 1, columns: 256, tables: .f32)
-    sample.contents.quantization["blocks"] = layout
-    sample.contents.tensors += parts
-    sample.tensors += parts.map { [UInt8](repeating: 0x2C, count: $0.byteCount) }
+    for (module, layout) in [
+      ("blocks", QuantizedLayout.superBlock(.q2K)),
+      ("zeros", .zeroPoint(.portable, bits: 2, groupSize: 64)),
+      ("middle", .zeroPoint(.symmetric, bits: 3, groupSize: 64)),
+    ] {
+      let parts = layout.tensors(of: module, rows: 1, columns: 256, tables: .f32)
+      sample.contents.quantization[module] = layout
+      sample.contents.tensors += parts
+      sample.tensors += parts.map { [UInt8](repeating: 0x2C, count: $0.byteCount) }
+    }
     sample.contents.tensors += infos + [TensorInfo(name: "Ünïcode \n", dtype: .f16, shape: [])]
     sample.tensors += infos.map { info in
       (0..<info.byteCount).map { $0 % 2 == 0 ? UInt8.random(in: 0...255, using: &random) : 63 }

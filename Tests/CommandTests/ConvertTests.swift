@@ -82,7 +82,7 @@ import Testing
     (["a", "b", "--write-recipe", "b"], "--write-recipe b: is another file of this run"),
     (
       ["a", "b", "--for", "ollama"],
-      "The value 'ollama' is invalid for '--for <runtime>': expected rilq or mlx or llama.cpp"
+      "The value 'ollama' is invalid for '--for <runtime>': expected rilq or mlx or llama.cpp or gptq or vllm"
     ),
     (
       ["a", "b", "--for", "mlx", "--to", "gguf"],

@@ -30,6 +30,24 @@ import Testing
     #expect(try perplexity("again") == value)
   }
 
+  @Test(arguments: ["gptq", "vllm"]) func `are what --for makes`(runtime: String) throws {
+    try succeed("convert", "model", "out", "--for", runtime, "--pass", "quantize", in: folder)
+    let result = try succeed("inspect", "out", "--json", in: folder)
+    let metadata = try JSONValue(parsing: Array(result.output.utf8))["metadata"]
+    #expect(
+      metadata?["source_format"]?["quant_method"]?.string
+        == (runtime == "gptq" ? "gptq" : "compressed-tensors"))
+    #expect(try perplexity("out") != nil)
+  }
+
+  @Test(arguments: ["gptq", "gptq_v2", "autoround", "compressed-tensors"])
+  func `refuse free tables in the plan`(format: String) throws {
+    let result = try Program.run(
+      "convert", "model", "out", "--pass", "quantize", "--to", format, "--dry-run", in: folder)
+    #expect(result.code == 3)
+    #expect(result.error.contains("--grid zero_point"))
+  }
+
   @Test func `refuse a loss before anything is written`() throws {
     try succeed("quantize", "model", "q.rilq", in: folder)
     let result = try Program.run("convert", "q.rilq", "out", "--to", "gptq_v2", in: folder)

@@ -35,12 +35,16 @@ import Testing
     },
     Parameter(name: "scales", gradient: \.scales) { linear, direction, size in
       guard var packed = linear.weight.packed else { return }
-      add(direction, size, to: &packed.scales)
+      var scales = packed.scales
+      add(direction, size, to: &scales)
+      packed.replaceTables(scales: scales, biases: nil)
       linear.weight.packed = packed
     },
     Parameter(name: "biases", gradient: \.biases) { linear, direction, size in
       guard var packed = linear.weight.packed else { return }
-      add(direction, size, to: &packed.biases)
+      var biases = packed.biases
+      add(direction, size, to: &biases)
+      packed.replaceTables(scales: nil, biases: biases)
       linear.weight.packed = packed
     },
   ]

@@ -32,6 +32,19 @@ import Testing
     #expect(try quantize("quantize: {bits: 2}", for: runtime).grid == .affine)
   }
 
+  @Test(arguments: [(Runtime.gptq, QuantizeGrid.zeroPoint), (.vllm, .symmetric)])
+  func `GPTQ gets zero points and vLLM symmetric codes, with scales that they hold`(
+    runtime: Runtime, grid: QuantizeGrid
+  ) throws {
+    let options = try quantize("quantize: {bits: 4, group_size: 32}", for: runtime)
+    #expect(options.grid == grid && options.bits == 4 && options.groupSize == 32)
+    #expect(options.tables == (runtime == .gptq ? .f16 : .bf16))
+    let recipe = try parse(recipeText(passes: "quantize: {bits: 2}")).targeting(runtime)
+    #expect(try parse(recipe.resolvedYAML()).passes == recipe.passes)
+    let stated = "quantize: {grid: portable}"
+    #expect(try quantize(stated, for: runtime).grid == .portable)
+  }
+
   @Test func `rows that are no whole blocks get the fallback and are named`() throws {
     let bench = try Workbench(
       TinyModel {

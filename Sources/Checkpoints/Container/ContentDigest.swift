@@ -40,7 +40,7 @@ enum ContentDigest {
       bytes.appendName(name)
       bytes.appendInteger(UInt32(parameters.bits))
       bytes.appendInteger(UInt64(parameters.groupSize))
-      if let grid = parameters.superBlock { bytes.appendName(grid.rawValue) }
+      if let grid = parameters.gridName { bytes.appendName(grid) }
     }
     guard let adapter = manifest.adapter else { return bytes + [0] }
     bytes.append(adapter.kind == .dense ? 1 : 2)

@@ -9,6 +9,9 @@
 /// | Q8_0 | the signed byte + 128, 0…255 | d | -128 d |
 /// | Q2_0, TQ2_0 | 0…3 | d | -d |
 ///
+/// With the codes in the opposite order and `-d`, a type without `m` also has the bias of its mirrored zero:
+/// codes 0…3 with the zero 2 are codes 3…0 with the zero 1.
+///
 /// `d` and `m` are half floats and a code has at most 8 bits, so products and sums are exact in single
 /// precision. A packed module therefore has exactly the weights of the blocks.
 struct GGUFCodes {
@@ -36,6 +39,15 @@ struct GGUFCodes {
     case .tq2_0: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (3, 2...2, 1, 64)
     default: return nil
     }
+  }
+
+  /// The code that stands for zero when the codes are in the opposite order.
+  var mirroredZeroPoint: Float? { zeroPoint.map { Float(greatestCode) - $0 } }
+
+  /// Whether a group is held with its codes in the opposite order: its bias is that of the mirrored zero.
+  func isMirrored(scale: Float, bias: Float) -> Bool {
+    guard let zeroPoint, let mirroredZeroPoint else { return false }
+    return bias != 0 - zeroPoint * scale && bias == 0 - mirroredZeroPoint * scale
   }
 
   /// The bytes of a block that belong to a tensor of the packed module.

@@ -16,11 +16,17 @@ extension GGUFEncoding {
     columnOrder: GGUFRowOrder, into bytes: inout MutableSpan<UInt8>
   ) {
     let (blockSize, blockByteCount) = (type.blockElementCount, type.blockByteCount)
-    let halfScales = narrowed(scales, to: .f16)
-    let halfBiases = GGUFCodes(type)?.zeroPoint == nil ? narrowed(biases, to: .f16) : []
+    let kind = GGUFCodes(type)
+    let isMirrored = scales.indices.map { kind?.isMirrored(scale: scales[$0], bias: biases[$0]) == true }
+    let halfScales = narrowed(scales.indices.map { isMirrored[$0] ? -scales[$0] : scales[$0] }, to: .f16)
+    let halfBiases = kind?.zeroPoint == nil ? narrowed(biases, to: .f16) : []
     var unpacked = [UInt8](repeating: 0, count: codes.byteCount * 8 / layout.bits)
     var span = unpacked.mutableSpan
     unpackCodes(codes, bits: layout.bits, into: &span)
+    let greatest = UInt8(kind?.greatestCode ?? 0)
+    for group in isMirrored.indices where isMirrored[group] {
+      for i in group * layout.groupSize..<(group + 1) * layout.groupSize { span[i] = greatest - span[i] }
+    }
     let all = unpacked.span
     for block in 0..<all.count / blockSize {
       let start = columnOrder.source(of: block * blockSize)
@@ -108,9 +114,10 @@ extension GGUFEncoding {
     for group in scales.indices {
       let (scale, bias) = (scales[group], biases[group])
       let (half, halfBias) = (halfScales[group], halfBiases[group])
+      let zero = kind.isMirrored(scale: scale, bias: bias) ? kind.mirroredZeroPoint : kind.zeroPoint
       for code in codes {
         let product = scale * code
-        let level = kind.zeroPoint.map { (code - $0) * half } ?? half * code + halfBias
+        let level = zero.map { (code - $0) * half } ?? half * code + halfBias
         guard product + bias == level else {
           return (group, Self.reason(kind, scale, bias, isScaleHalf: half == scale, halfBias == bias))
         }
@@ -132,8 +139,12 @@ extension GGUFEncoding {
 }
 
 extension GGUFCodes {
-  /// The bias of every group as a phrase, if it follows from the scale.
-  var biasPhrase: String? { zeroPoint.map { $0 == 1 ? "-scale" : "-\(Int($0)) * scale" } }
+  /// The biases that a group can have as a phrase, if they follow from the scale.
+  var biasPhrase: String? {
+    guard let zeroPoint, let mirroredZeroPoint else { return nil }
+    return [zeroPoint, mirroredZeroPoint].map { $0 == 1 ? "-scale" : "-\(Int($0)) * scale" }
+      .alternatives()
+  }
 }
 
 /// Floats rounded to a format, as bytes.

@@ -105,7 +105,10 @@ extension GGUFExport {
         case .packed(let layout, let tensors) where encoding.keepsCodes:
           // Rounded tables are read back as F16, as the file holds them.
           let tables = layout.superBlock == nil && exact.contains(part.name) ? tensors[1].dtype : .f16
-          modules.append(GGUFPacking(layout: layout, tables: tables).member(of: part.module))
+          let read =
+            layout.zeroPointGrid == nil
+            ? layout : .affine(bits: layout.bits, groupSize: layout.groupSize)
+          modules.append(GGUFPacking(layout: read, tables: tables).member(of: part.module))
         case .dense(let stored)
         where exact.contains(stored.name) && stored.dtype != encoding.type.dtype:
           dtypes.append(JSONValue.Member(stored.name, .string(stored.dtype.rawValue)))

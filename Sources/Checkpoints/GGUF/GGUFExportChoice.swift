@@ -14,9 +14,18 @@ struct GGUFExportChoice {
   static let packedTypes: [GGUFTensorType] =
     [.q4_0, .q4_1, .q8_0, .q5_0, .q5_1, .q2_0] + SuperBlock.allCases.map(\.ggufType)
 
+  /// The types to try for the parts of a tensor: Q2_0 first for zero points of 2 bits, which are made for it.
+  static func packedTypes(for layouts: [QuantizedLayout]) -> [GGUFTensorType] {
+    layouts.allSatisfy(isMadeForQ2_0) ? [.q2_0] + packedTypes : packedTypes
+  }
+
+  private static func isMadeForQ2_0(_ layout: QuantizedLayout) -> Bool {
+    layout.zeroPointGrid != nil && GGUFEncoding.obstacle(layout, in: .q2_0) == nil
+  }
+
   /// The type whose obstacle is told for codes that no type holds.
   static func nearestType(_ layout: QuantizedLayout) -> GGUFTensorType {
-    layout.superBlock?.ggufType ?? roundedType(bits: layout.bits)
+    isMadeForQ2_0(layout) ? .q2_0 : layout.superBlock?.ggufType ?? roundedType(bits: layout.bits)
   }
 
   /// The type that codes are rounded to if no type holds them.
@@ -61,14 +70,13 @@ struct GGUFExportChoice {
   }
 
   private func packedEncoding() throws -> (GGUFEncoding, [GGUFEncodingLoss?]) {
-    var candidates = asked.map { [$0] } ?? Self.packedTypes
+    var candidates = asked.map { [$0] } ?? Self.packedTypes(for: tensor.parts.compactMap(\.storage.layout))
     var obstacles: [GGUFTensorType: (part: Int, reason: String)] = [:]
     var widest: QuantizedLayout?
     for part in tensor.parts.indices {
       guard case .packed(let layout, let tensors) = tensor.parts[part].storage else { continue }
       widest = widest.map { $0.bits < layout.bits ? layout : $0 } ?? layout
-      let tables =
-        layout.superBlock == nil ? try tensors.dropFirst().map { try checkpoint.floats(of: $0.name) } : nil
+      let tables: Tables? = try layout.superBlock == nil ? self.tables(layout, tensors.dropFirst()) : nil
       var left: [GGUFTensorType] = []
       for type in candidates {
         // The last part decides: the first type that holds it is taken.
@@ -103,15 +111,24 @@ struct GGUFExportChoice {
       GGUFEncoding(type: type, keepsCodes: keepsCodes), because: obstacles[type]?.reason ?? "")
   }
 
+  /// The scales and the biases of all groups.
+  private typealias Tables = (scales: [Float], biases: [Float])
+
+  private func tables(_ layout: QuantizedLayout, _ tensors: ArraySlice<TensorInfo>) throws -> Tables {
+    GGUFExportTensor.tables(layout, tensors, try tensors.map { try checkpoint.bytes(of: $0.name) }[...])
+  }
+
   /// Why codes and tables cannot be taken over exactly, or nil when they can.
   ///
-  /// `tables` are the scales and the biases of all groups; nil for super-blocks, whose bytes are copied.
+  /// `tables` are nil for super-blocks, whose bytes are copied.
   private func obstacle(
-    _ layout: QuantizedLayout, _ codes: TensorInfo, _ tables: [[Float]]?, _ type: GGUFTensorType
+    _ layout: QuantizedLayout, _ codes: TensorInfo, _ tables: Tables?, _ type: GGUFTensorType
   ) throws -> String? {
     if let obstacle = tensor.obstacle(layout, in: type) { return obstacle }
     guard let tables else { return nil }
-    if let (group, reason) = GGUFEncoding.levelsDiffer(bits: layout.bits, tables[0], tables[1], in: type) {
+    if let (group, reason) = GGUFEncoding.levelsDiffer(
+      bits: layout.bits, tables.scales, tables.biases, in: type)
+    {
       let groupsPerRow = tensor.columnCount / layout.groupSize
       return "row \(group / groupsPerRow), group \(group % groupsPerRow): \(reason)"
     }
@@ -148,7 +165,7 @@ struct GGUFExportChoice {
     if encoding.type.superBlock != nil
       || !options.isLossy && part.storage.isPacked && encoding.type.blockElementCount > 1
     {
-      throw refusal(part, reason + Self.remedy(asked))
+      throw refusal(part, reason + Self.remedy(asked, part.storage.layout))
     }
     let bytes = try part.sources.map { try checkpoint.bytes(of: $0.name) }
     guard let loss = encoding.loss(of: tensor.rows(ofPart: index, bytes)) else {
@@ -163,9 +180,12 @@ struct GGUFExportChoice {
     FormatError(path, at: "tensor '\(part.name)'", .notExact(reason))
   }
 
-  /// What to do about a tensor that the type does not hold.
-  static func remedy(_ asked: GGUFTensorType?) -> String {
+  /// What to do about a tensor, of a layout if it is packed, that the type does not hold.
+  static func remedy(_ asked: GGUFTensorType?, _ layout: QuantizedLayout? = nil) -> String {
     guard let kind = asked?.superBlock else {
+      if layout.map(isMadeForQ2_0) == true {
+        return "; 'rilq quantize --grid portable' makes zero points that Q2_0 holds, --lossy rounds to Q4_1"
+      }
       return "; --lossy rounds it, --gguf-type f32 holds it at its full size"
     }
     return "; 'rilq quantize --grid \(kind.rawValue)' makes codes that it holds"

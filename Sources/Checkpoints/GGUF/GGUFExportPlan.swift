@@ -88,13 +88,14 @@ package struct GGUFExportPlan: Sendable {
     func obstacle(_ type: GGUFTensorType) -> String? {
       let obstacle = tensor.obstacle(layout, in: type)
       return !isPending || obstacle != nil
-        ? obstacle : Self.obstacle(tensors.dropFirst().map(\.dtype), bits: layout.bits, in: type)
+        ? obstacle : Self.obstacle(layout, tensors.dropFirst().map(\.dtype), in: type)
     }
     let nearest = asked ?? GGUFExportChoice.nearestType(layout)
-    guard (asked.map { [$0] } ?? GGUFExportChoice.packedTypes).allSatisfy({ obstacle($0) != nil }),
+    let types = asked.map { [$0] } ?? GGUFExportChoice.packedTypes(for: [layout])
+    guard types.allSatisfy({ obstacle($0) != nil }),
       let reason = obstacle(nearest)
     else { return }
-    throw refusal(part, reason + GGUFExportChoice.remedy(asked))
+    throw refusal(part, reason + GGUFExportChoice.remedy(asked, layout))
   }
 
   private func refusal(_ part: GGUFExportTensor.Part, _ reason: String) -> FormatError {
@@ -102,13 +103,29 @@ package struct GGUFExportPlan: Sendable {
   }
 
   /// Why a type cannot hold tables of some dtypes that are not computed yet, or nil when it can.
-  private static func obstacle(_ tables: [DType], bits: Int, in type: GGUFTensorType) -> String? {
-    if let zero = GGUFCodes(type)?.biasPhrase {
+  private static func obstacle(
+    _ layout: QuantizedLayout, _ tables: [DType], in type: GGUFTensorType
+  ) -> String? {
+    if let zero = GGUFCodes(type)?.biasPhrase, !holdsZeroPoints(of: layout, type) {
       return "\(type.name) has no biases but \(zero); those to be computed may differ"
     }
-    if type == .q5_1, bits > 5 { return "Q5_1 holds codes up to 31, but those to be computed may differ" }
+    if layout.zeroPointGrid == .zeroPoint {
+      return "\(type.name) has F16 biases, which hold some multiples of a scale; those to be computed may "
+        + "differ"
+    }
+    if type == .q5_1, layout.bits > 5 {
+      return "Q5_1 holds codes up to 31, but those to be computed may differ"
+    }
     guard tables.contains(.f32) else { return nil }
     return "\(type.name) has F16 tables, but those to be computed are F32; --tables f16 makes them F16"
+  }
+
+  /// Whether every zero point of a layout is that of a type, or its mirrored one.
+  private static func holdsZeroPoints(of layout: QuantizedLayout, _ type: GGUFTensorType) -> Bool {
+    guard let codes = GGUFCodes(type), let grid = layout.zeroPointGrid else { return false }
+    return grid.range(bits: layout.bits).allSatisfy {
+      Float($0) == codes.zeroPoint || Float($0) == codes.mirroredZeroPoint
+    }
   }
 
   /// The metadata `general.*`.

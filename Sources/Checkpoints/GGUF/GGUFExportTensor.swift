@@ -8,8 +8,11 @@ struct GGUFExportTensor: Sendable, Equatable {
     /// The tensors are those of `QuantizedLayout.partKinds`, in that order.
     case packed(QuantizedLayout, [TensorInfo])
 
+    /// How its codes are laid out; nil for dense values.
+    var layout: QuantizedLayout? { if case .packed(let layout, _) = self { layout } else { nil } }
+
     /// Whether the part has codes.
-    var isPacked: Bool { if case .packed = self { true } else { false } }
+    var isPacked: Bool { layout != nil }
   }
 
   /// A matrix or vector of the checkpoint.
@@ -72,13 +75,39 @@ struct GGUFExportTensor: Sendable, Equatable {
       case .dense(let tensor): .dense(bytes[0], Self.format(of: tensor))
       case .packed(.superBlock(let kind), _): .superBlocks(kind, bytes)
       case .packed(let layout, let tensors):
-        .packed(
-          codes: bytes[0], layout, scales: Self.floats(bytes[1], of: tensors[1]),
-          biases: Self.floats(bytes[2], of: tensors[2]))
+        packed(layout, tensors, bytes)
       }
     return GGUFEncodingRows(
       rowCount: partElementCount / columnCount, columnCount: columnCount, storage: storage,
       columnOrder: columnOrder)
+  }
+
+  private func packed(
+    _ layout: QuantizedLayout, _ tensors: [TensorInfo], _ bytes: [TensorBytes]
+  ) -> GGUFEncodingRows.Storage {
+    let tables = Self.tables(layout, tensors.dropFirst(), bytes.dropFirst())
+    return .packed(codes: bytes[0], layout, scales: tables.scales, biases: tables.biases)
+  }
+
+  /// The scales and biases of a packed weight that has no super-blocks.
+  ///
+  /// - Parameters:
+  ///   - layout: The layout.
+  ///   - tensors: The tensors of its tables.
+  ///   - bytes: Their bytes.
+  /// - Returns: `[rows, groups]` each.
+  static func tables(
+    _ layout: QuantizedLayout, _ tensors: ArraySlice<TensorInfo>, _ bytes: ArraySlice<TensorBytes>
+  ) -> (scales: [Float], biases: [Float]) {
+    let (tensors, bytes) = (Array(tensors), Array(bytes))
+    let scales = floats(bytes[0], of: tensors[0])
+    guard let grid = layout.zeroPointGrid else { return (scales, floats(bytes[1], of: tensors[1])) }
+    let (rows, groups) = (tensors[0].shape[0], tensors[0].shape[1])
+    let zeroPoints =
+      grid == .symmetric
+      ? ZeroPoints(symmetric: layout.bits, groupsPerRow: groups, rows: rows)
+      : bytes[1].withSpan { ZeroPoints(stored: $0, grid: grid, bits: layout.bits, groupsPerRow: groups) }
+    return (scales, zeroPoints.biases(of: scales))
   }
 
   /// Why the rows are not whole blocks of a type, or nil when they are.

@@ -72,6 +72,9 @@ struct GGUFStatement {
     } catch {
       throw refused(keys, place + error.reason)
     }
+    guard layout.zeroPointGrid == nil else {
+      throw refused(keys, place + "the grid \(layout.gridName ?? ""), which no type of GGUF has")
+    }
     let tables = try dtype(module.value[tablesKey] ?? .string(DType.f16.rawValue), place + tablesKey, keys)
     guard layout.superBlock == nil || tables == .f16 else {
       throw refused(keys, place + "blocks with factors in \(tables.rawValue)")

@@ -30,7 +30,7 @@ struct IntegerSurvey {
     where layout.superBlock != nil || !IntegerFormat.codeWidths.contains(layout.bits) {
       throw FormatError(
         folder, at: "module '\(module)'",
-        .notExact("has \(layout.phrase), which \(format.rawValue) does not hold"))
+        .notExact("has \(layout.phrase), which \(format.rawValue) does not hold; \(format.remedy)"))
     }
     // GPTQ's tools pack only linears; compressed-tensors names the modules that it packs.
     if format.layout == .gptq, let module = names.first(where: ModuleTensor.isEmbedding) {
@@ -91,7 +91,7 @@ struct IntegerSurvey {
           folder, at: "tensor '\(ModuleTensor.biases.name(of: name))'",
           .notExact(
             "row \(row), group \(group): \(loss.reason), so \(format.rawValue) does not hold it exactly; "
-              + "--lossy writes the nearest"))
+              + "--lossy writes the nearest, and \(format.remedy)"))
       }
       modules[name] = module
     }

@@ -112,14 +112,3 @@ private struct GroupFitter {
     }
   }
 }
-
-extension FloatFormat {
-  /// The greatest finite number of the format.
-  var greatestFinite: Float {
-    switch self {
-    case .f32: .greatestFiniteMagnitude
-    case .f16: 65504
-    case .bf16: 0x1.FEp127
-    }
-  }
-}

@@ -3,7 +3,7 @@ extension CheckpointContents {
   static let groupSizesOfMLX: Set<Int> = [32, 64, 128]
 
   private static func isHeldByMLX(_ layout: QuantizedLayout) -> Bool {
-    layout.superBlock == nil && groupSizesOfMLX.contains(layout.groupSize)
+    layout.isFree && groupSizesOfMLX.contains(layout.groupSize)
   }
 
   /// Checks that MLX's loaders read these tensors correctly; see `Formats/mlx.md`.

@@ -45,25 +45,33 @@ struct QuantizationConfiguration {
   private static func parameters(
     of object: JSONValue, at place: String, path: String
   ) throws(FormatError) -> QuantizedLayout {
-    let superBlock = object["mode"]?.string.flatMap(SuperBlock.init)
-    if let mode = object["mode"], mode.string != "affine", superBlock == nil {
-      throw FormatError(
-        path, at: place,
-        .unsupportedKind(
-          "mode \(mode.compactText)", supported: ["affine"] + SuperBlock.allCases.map(\.rawValue)))
-    }
+    let grid = try grid(of: object, at: place, path: path)
     guard let bits = object["bits"]?.integer else {
       throw FormatError(path, at: place, .missing("integer 'bits'"))
     }
     guard let groupSize = object["group_size"]?.integer else {
       throw FormatError(path, at: place, .missing("integer 'group_size'"))
     }
-    guard let superBlock else { return QuantizedLayout(bits: bits, groupSize: groupSize) }
-    guard (bits, groupSize) == (superBlock.bits, superBlock.groupSize) else {
-      throw FormatError(
-        path, at: place, .malformed("'bits' and 'group_size' are not those of \(superBlock.rawValue)"))
+    guard let grid, let layout = QuantizedLayout(grid: grid, bits: bits, groupSize: groupSize) else {
+      return QuantizedLayout(bits: bits, groupSize: groupSize)
     }
-    return .superBlock(superBlock)
+    if let problem = layout.numbersProblem(bits: bits, groupSize: groupSize) {
+      throw FormatError(path, at: place, .malformed(problem))
+    }
+    return layout
+  }
+
+  /// The name of the grid; nil for free tables.
+  private static func grid(
+    of object: JSONValue, at place: String, path: String
+  ) throws(FormatError) -> String? {
+    guard let mode = object["mode"], mode.string != "affine" else { return nil }
+    guard let name = mode.string, QuantizedLayout.gridNames.contains(name) else {
+      throw FormatError(
+        path, at: place,
+        .unsupportedKind("mode \(mode.compactText)", supported: ["affine"] + QuantizedLayout.gridNames))
+    }
+    return name
   }
 
   /// The quantized modules among some tensors: those with scales.
@@ -119,7 +127,7 @@ extension QuantizationConfiguration {
     [
       JSONValue.Member("group_size", .integer(layout.groupSize)),
       JSONValue.Member("bits", .integer(layout.bits)),
-      JSONValue.Member("mode", .string(layout.superBlock?.rawValue ?? "affine")),
+      JSONValue.Member("mode", .string(layout.gridName ?? "affine")),
     ]
   }
 

@@ -58,7 +58,7 @@ public struct AttachPass: Pass {
 
   /// Rejects a module with trained changes of its tables, because they belong to the codes that are replaced.
   private func checkRoundable(_ module: String, in input: Checkpoint) throws {
-    if let layout = input.contents.quantization[module], layout.superBlock != nil {
+    if let layout = input.contents.quantization[module], !layout.isFree {
       throw PassError.usage(
         "module '\(module)': '\(options.initialization.rawValue)' does not round \(layout.phrase) again")
     }
@@ -118,7 +118,7 @@ public struct AttachPass: Pass {
         throw PassError.usage(
           "module '\(module)': a pooled adapter needs a quantized weight, this one is dense")
       }
-      if quantization.superBlock != nil {
+      if !quantization.isFree {
         throw PassError.usage(
           "module '\(module)': a pooled adapter cannot be merged into \(quantization.phrase); calibrate trains "
             + "their tables without an adapter")

@@ -35,7 +35,8 @@ public struct CalibratePass: Pass, WindowRequestingPass {
       let tables: [(TrainedParts, ModuleTensor, ModuleTensor)] = [
         (.scale, .scales, .scalesDelta), (.bias, .biases, .biasesDelta),
       ]
-      for (part, table, delta) in tables where parts.contains(part) {
+      let hasBiases = input.contents.quantization[module]?.hasOwnBiases ?? true
+      for (part, table, delta) in tables where parts.contains(part) && (part != .bias || hasBiases) {
         addDelta(delta, of: table, module, in: input, to: &editor)
       }
     }
@@ -162,7 +163,7 @@ public struct CalibratePass: Pass, WindowRequestingPass {
       throw PassError.usage("\(input.path): has no quantized weights whose tables could be trained")
     }
     let layouts = quantizedLinears(of: input).compactMap { input.contents.quantization[$0] }
-    if parts == .bias, layouts.allSatisfy({ $0.superBlock?.zeroPoint != nil }) {
+    if parts == .bias, layouts.allSatisfy({ !$0.hasOwnBiases }) {
       throw PassError.usage("\(input.path): its biases are multiples of its scales; train 'scale'")
     }
     return parts

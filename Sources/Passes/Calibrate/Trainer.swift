@@ -225,7 +225,7 @@ package struct TrainedValues: Sendable, Equatable {
       linear.adapter = adapter
     }
     if !scales.isEmpty, var packed = linear.weight.packed {
-      (packed.scales, packed.biases) = (scales, biases)
+      packed.replaceTables(scales: scales, biases: biases)
       linear.weight.packed = packed
     }
     if let blocks { linear.weight.packed?.replaceTables(by: blocks) }

@@ -30,10 +30,11 @@ struct MergedTables {
         packed.codes, TensorBytes(blocks.stepBytes), try store(factors, .blockFactors, steps: factors),
       ]
     }
-    return [
-      packed.codes, try store(packed.scales, .scales, steps: packed.scales),
-      try store(packed.biases, .biases, steps: packed.scales),
-    ]
+    let scales = try store(packed.scales, .scales, steps: packed.scales)
+    if let zeroPoints = packed.zeroPoints {
+      return [packed.codes, scales] + (zeroPoints.isStored ? [TensorBytes(zeroPoints.bytes)] : [])
+    }
+    return [packed.codes, scales, try store(packed.biases, .biases, steps: packed.scales)]
   }
 
   /// Quantizes a weight again with the same packing.
@@ -79,6 +80,7 @@ extension PackedWeight {
     let (rank, poolCount) = (loraA.rowCount, loraA.columnCount)
     let groupCount = poolCount * groupsPerPool
     var squares = 0.0
+    var biases = biases
     for row in 0..<loraB.rowCount {
       for index in 0..<poolCount {
         var update = 0.0
@@ -93,6 +95,7 @@ extension PackedWeight {
         }
       }
     }
+    replaceTables(scales: nil, biases: biases)
     return squares
   }
 
@@ -104,6 +107,11 @@ extension PackedWeight {
       throw PassError.notExact(
         "module '\(module)': a pooled adapter cannot be merged into the tables of \(blocks.rawValue), which are "
           + "small integers; train 'scale' and 'bias' instead")
+    }
+    if let grid = layout.zeroPointGrid {
+      throw PassError.notExact(
+        "module '\(module)': a pooled adapter cannot be merged into the tables of \(grid.rawValue), whose biases "
+          + "are multiples of the scales; train 'scale' instead")
     }
     let groupSize = layout.groupSize
     guard pool % groupSize == 0 else {

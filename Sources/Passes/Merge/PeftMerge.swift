@@ -113,7 +113,7 @@ private struct PeftMergeRun: PassRun {
     let weight = try parts.readLinear(from: input).weight
     guard var packed = weight.packed else { preconditionFailure("a quantized module with a dense weight") }
     let pool = try matched.pool(module)
-    guard matched.isPooled, packed.blocks == nil, pool.columns % packed.groupSize == 0 else {
+    guard matched.isPooled, packed.layout.isFree, pool.columns % packed.groupSize == 0 else {
       let fold = try AdapterFold(module, of: matched, onto: weight)
       summary.addChange(fold.changes.relativeChange, module: module.name)
       return try tables.requantized(weight, packed, parts, summary: &summary) { fold.fold($0, into: &$1) }

@@ -201,7 +201,7 @@ extension BlockFit {
 }
 
 extension QuantizationGrid {
-  /// Rounds scales and biases to what is stored.
+  /// Rounds scales and biases to what is stored, for weights without zero points.
   ///
   /// - Parameters:
   ///   - scales: `[rows, groups]`, of full precision.

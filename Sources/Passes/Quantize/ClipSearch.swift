@@ -31,6 +31,9 @@ extension QuantizationGrid {
   ///   - columns: A multiple of the columns of a block.
   /// - Returns: Tables as they are stored.
   func clipped(_ weights: [Float], importance: [Float], columns: Int) -> GroupTables {
+    if let fit = ZeroPointFit(layout) {
+      return fit.searched(weights, importance: importance, tables: tables)
+    }
     let (scales, biases) = freelyClipped(weights, importance: importance, columns: columns)
     return stored(scales: scales, biases: biases, for: weights, importance: importance)
   }

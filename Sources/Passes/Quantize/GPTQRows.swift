@@ -52,6 +52,9 @@ struct GPTQRows {
       let found = grid.clipped(weights, importance: importance, columns: columns.count)
       for row in 0..<count {
         tables.set(scale: found.scales[row], bias: found.biases[row], group: group, row: row)
+        if let zeroPoints = found.zeroPoints {
+          tables.set(zeroPoint: Float(zeroPoints.values[row]), group: group, row: row)
+        }
       }
       return
     }

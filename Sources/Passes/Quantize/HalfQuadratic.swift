@@ -31,8 +31,11 @@ package struct HalfQuadratic: RowQuantizer {
       scales.append(table.scale)
       biases.append(table.bias)
     }
-    let tables = grid.stored(
-      scales: scales, biases: biases, for: weights, importance: [Float](repeating: 1, count: columns))
+    let tables =
+      ZeroPointFit(grid.layout)?.nearest(
+        scales: scales, biases: biases, groupsPerRow: columns / grid.groupSize, tables: grid.tables)
+      ?? grid.stored(
+        scales: scales, biases: biases, for: weights, importance: [Float](repeating: 1, count: columns))
     return PackedTensor(codes: grid.packed(grid.nearestCodes(weights, tables, columns: columns)), tables)
   }
 

@@ -148,12 +148,20 @@ extension PackedTensor {
   /// Takes a weight's codes and tables as stored, and measures their error against the original weight.
   init(_ weight: Weight, on grid: QuantizationGrid, of original: Weight) {
     guard let packed = weight.packed else { preconditionFailure("a weight that is not packed") }
-    self.init(
-      codes: packed.codes.withSpan { $0.copiedBytes() },
-      packed.blocks.map { grid.stored($0) }
-        ?? GroupTables(scales: grid.stored(packed.scales), biases: grid.stored(packed.biases)))
+    self.init(codes: packed.codes.withSpan { $0.copiedBytes() }, grid.storedTables(of: packed))
     measure(
       against: original.floats(rows: 0..<original.rowCount), bits: grid.bits, groupSize: grid.groupSize,
       columns: weight.columnCount)
+  }
+}
+
+extension QuantizationGrid {
+  /// The tables of a weight as they are stored.
+  fileprivate func storedTables(of packed: PackedWeight) -> GroupTables {
+    if let blocks = packed.blocks { return stored(blocks) }
+    if let zeroPoints = packed.zeroPoints {
+      return GroupTables(scales: tables.storedScales(packed.scales), zeroPoints)
+    }
+    return GroupTables(scales: stored(packed.scales), biases: stored(packed.biases))
   }
 }

@@ -10,8 +10,10 @@ package struct PackedTensor: Sendable {
   package var scales: [Float]
   /// `[rows, columns / groupSize]`.
   package var biases: [Float]
-  /// What the tables are made of; nil when they are free.
+  /// What the tables of super-blocks are made of; nil in other layouts.
   package private(set) var blocks: BlockTables?
+  /// The zero points that the biases follow from; nil in other layouts.
+  package private(set) var zeroPoints: ZeroPoints?
   /// The sum of squared differences to the weight.
   package var squaredError = 0.0
   /// The sum of squared weights.
@@ -21,7 +23,7 @@ package struct PackedTensor: Sendable {
   /// The squared error of the outputs; nil when it is not known for all rows.
   package var outputSquares: OutputSquares?
 
-  init(codes: [UInt8] = [], scales: [Float] = [], biases: [Float] = []) {
+  package init(codes: [UInt8] = [], scales: [Float] = [], biases: [Float] = []) {
     self.codes = codes
     self.scales = scales
     self.biases = biases
@@ -37,16 +39,24 @@ package struct PackedTensor: Sendable {
   init(codes: [UInt8], _ tables: GroupTables) {
     self.init(codes: codes, scales: tables.scales, biases: tables.biases)
     blocks = tables.blocks
+    zeroPoints = tables.zeroPoints
   }
 
   /// The tables.
   var tables: GroupTables {
-    blocks.map(GroupTables.init) ?? GroupTables(scales: scales, biases: biases)
+    if let blocks { return GroupTables(blocks) }
+    return zeroPoints.map { GroupTables(scales: scales, $0) } ?? GroupTables(scales: scales, biases: biases)
+  }
+
+  /// Replaces the tables by scales with zero points.
+  package mutating func setTables(scales: [Float], _ zeroPoints: ZeroPoints) {
+    replaceTables(by: GroupTables(scales: scales, zeroPoints))
   }
 
   /// Replaces the tables.
   mutating func replaceTables(by tables: GroupTables) {
-    (scales, biases, blocks) = (tables.scales, tables.biases, tables.blocks)
+    (scales, biases) = (tables.scales, tables.biases)
+    (blocks, zeroPoints) = (tables.blocks, tables.zeroPoints)
   }
 }
 
@@ -54,13 +64,21 @@ package struct PackedTensor: Sendable {
 package struct GroupTables: Sendable {
   package var scales: [Float]
   package var biases: [Float]
-  /// What they are made of; nil when they are free.
+  /// What those of super-blocks are made of; nil in other layouts.
   package var blocks: BlockTables?
+  /// The zero points that the biases follow from; nil in other layouts.
+  package var zeroPoints: ZeroPoints?
 
   /// Tables that are free.
   init(scales: [Float], biases: [Float]) {
     self.scales = scales
     self.biases = biases
+  }
+
+  /// Scales with zero points.
+  init(scales: [Float], _ zeroPoints: ZeroPoints) {
+    self.init(scales: scales, biases: zeroPoints.biases(of: scales))
+    self.zeroPoints = zeroPoints
   }
 
   /// The tables of super-blocks.
@@ -75,6 +93,10 @@ extension PackedWeight {
   init(_ packed: PackedTensor, on grid: QuantizationGrid) {
     if let blocks = packed.blocks {
       self.init(codes: TensorBytes(packed.codes), blocks: blocks)
+    } else if let zeroPoints = packed.zeroPoints {
+      self.init(
+        codes: TensorBytes(packed.codes), groupSize: grid.groupSize, scales: packed.scales,
+        zeroPoints: zeroPoints)
     } else {
       self.init(
         codes: TensorBytes(packed.codes), bits: grid.bits, groupSize: grid.groupSize, scales: packed.scales,
@@ -113,7 +135,8 @@ extension PackedTensor {
   /// The measurements without codes and tables.
   var withoutValues: PackedTensor {
     var copy = self
-    (copy.codes, copy.scales, copy.biases, copy.blocks) = ([], [], [], nil)
+    (copy.codes, copy.scales, copy.biases) = ([], [], [])
+    (copy.blocks, copy.zeroPoints) = (nil, nil)
     return copy
   }
 
@@ -122,12 +145,16 @@ extension PackedTensor {
     if codes.isEmpty {
       outputSquares = part.outputSquares
       blocks = part.blocks
+      zeroPoints = part.zeroPoints
     } else if let own = outputSquares, let other = part.outputSquares {
       outputSquares = OutputSquares(error: own.error + other.error, norm: own.norm + other.norm)
     } else {
       outputSquares = nil
     }
-    if !codes.isEmpty, let other = part.blocks { blocks?.append(other) }
+    if !codes.isEmpty {
+      if let other = part.blocks { blocks?.append(other) }
+      if let other = part.zeroPoints { zeroPoints?.append(other) }
+    }
     codes += part.codes
     scales += part.scales
     biases += part.biases

@@ -33,6 +33,8 @@ extension PackedTensor {
   /// The bytes of its tensors, in the order of their layout's parts; free tables are in a format.
   func stored(_ tables: FloatFormat) -> [[UInt8]] {
     if let blocks { return [codes, blocks.stepBytes, narrowed(blocks.factors, to: .f16)] }
-    return [codes, narrowed(scales, to: tables), narrowed(biases, to: tables)]
+    let scales = narrowed(scales, to: tables)
+    if let zeroPoints { return [codes, scales] + (zeroPoints.isStored ? [zeroPoints.bytes] : []) }
+    return [codes, scales, narrowed(biases, to: tables)]
   }
 }

@@ -30,14 +30,15 @@ extension QuantizeOptions {
       "how codes are found; `gptq` needs windows, `search` may have them; `nf2` leaves dense weights")
     Option(
       "grid", \.grid, .word,
-      "what scales and biases are: floats for each group, or llama.cpp's small integers in blocks of 256"
+      "what scales and biases are: floats for each group; floats with an integer zero point, as GPTQ has; or "
+        + "llama.cpp's small integers in blocks of 256"
     ).when { $0.grid != .affine }
     Option(
       "fallback_bits", \.fallbackBits, .integer(among: allowedBits),
       "bits, in groups of 32, of modules whose rows are no whole blocks of the grid"
-    ).byDefault("they are refused").when { $0.grid != .affine && $0.fallbackBits != nil }
+    ).byDefault("they are refused").when { $0.grid.superBlock != nil && $0.fallbackBits != nil }
     Option("bits", \.bits, .integer(among: allowedBits), "width of a code").when {
-      $0.method != .nf2 && $0.budget == nil && $0.grid == .affine
+      $0.method != .nf2 && $0.budget == nil && $0.grid.superBlock == nil
     }
     Option(
       "bits_per_weight", \.bitsPerWeight, .number(.aboveUpTo(2, 8)),
@@ -53,7 +54,7 @@ extension QuantizeOptions {
     Option(
       "group_size", \.groupSize, .integer(among: allowedGroupSizes),
       "columns that share a scale and a bias"
-    ).when { $0.grid == .affine }
+    ).when { $0.grid.superBlock == nil }
     Option(
       "embedding_bits", \.embeddingBits, .integer(among: allowedBits),
       "width of a code of the embedding and the output head, on the same kind of grid"
@@ -61,9 +62,9 @@ extension QuantizeOptions {
     Option("targets", \.targets, .targets, "modules to quantize")
       .byDefault("all linears of the layers")
     Option("ignore", \.ignore, .patterns, "modules to leave as they are")
-    Option("tables", \.tables, .floatType, "dtype of the stored scales and biases").when {
-      $0.method != .nf2 && $0.grid == .affine
-    }
+    Option("tables", \.tables, .floatType, "dtype of the stored scales and biases").byDefault(
+      "`f32`; with zero points `f16`"
+    ).when { $0.method != .nf2 && $0.grid.superBlock == nil }
     Option(
       "overrides", \.overrides, .overrides, "other bits, group sizes and grids for some modules, see below"
     ).inRecipesOnly().when { !$0.overrides.isEmpty }
@@ -115,11 +116,11 @@ extension QuantizeOptions {
 
   private var trainsLayers: Bool { hasWindows && layerEpochs > 0 }
 
-  /// An empty list of texts makes the original model generate all windows.
+  /// An empty list of texts makes the original model generate all windows; scales beside zero points are F16.
   public func completed(_ given: GivenOptions) -> Self {
-    guard given.has("text"), texts.isEmpty else { return self }
     var options = self
-    options.sampled = samples
+    if given.has("text"), texts.isEmpty { options.sampled = samples }
+    if grid.zeroPoints != nil, !given.has("tables") { options.tables = .f16 }
     return options
   }
 
@@ -177,6 +178,7 @@ extension QuantizeOptions {
     }
     try requireDense(given)
     try requireFreeTables(given)
+    try requireWidths(given)
     let budgets = Self.budgetKeys.filter(given.has)
     if let budget = budgets.first, given.has("bits") {
       throw given.failure("'bits' is not used with '\(budget)'")
@@ -199,13 +201,15 @@ extension QuantizeOptions {
 
   /// Rejects options that a grid of super-blocks sets itself.
   private func requireFreeTables(_ given: GivenOptions) throws {
-    guard grid != .affine else {
+    guard grid == .affine || method != .nf2 else {
+      throw given.failure("'grid' is not used by the method 'nf2'")
+    }
+    guard grid.superBlock != nil else {
       guard fallbackBits == nil else {
-        throw given.failure("'fallback_bits' is not used with the grid 'affine'")
+        throw given.failure("'fallback_bits' is not used with the grid '\(grid.rawValue)'")
       }
       return
     }
-    guard method != .nf2 else { throw given.failure("'grid' is not used by the method 'nf2'") }
     for key in ["bits", "group_size", "tables"] where given.has(key) {
       throw given.failure("'\(key)' is not used with the grid '\(grid.rawValue)', which has its own")
     }
@@ -213,6 +217,19 @@ extension QuantizeOptions {
     if let embeddingBits, !widths.contains(embeddingBits) {
       throw given.failure(
         at: "embedding_bits", "is '\(embeddingBits)', but blocks have \(widths.alternatives()) bits")
+    }
+  }
+
+  /// Rejects widths of codes that a grid with zero points does not have, and a budget, which gives free tables.
+  private func requireWidths(_ given: GivenOptions) throws {
+    let grids = [(grid, bits)] + overrides.map { ($0.grid ?? grid, $0.bits ?? bits) }
+    if let (grid, bits) = grids.first(where: { $0.0.zeroPoints?.allows(bits: $0.1) == false }) {
+      throw given.failure("'bits' is \(bits), but the grid '\(grid.rawValue)' has codes of 2 bits")
+    }
+    guard let budget = Self.budgetKeys.first(where: given.has) else { return }
+    let open = [grid] + overrides.filter { $0.bits == nil }.compactMap(\.grid)
+    if let grid = open.first(where: { $0.zeroPoints != nil }) {
+      throw given.failure("'\(budget)' is not used with the grid '\(grid.rawValue)'; give 'bits'")
     }
   }
 

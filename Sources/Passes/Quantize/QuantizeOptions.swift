@@ -20,6 +20,12 @@ public enum QuantizeMethod: String, Sendable, CaseIterable {
 public enum QuantizeGrid: String, Sendable, CaseIterable {
   /// Floats for each group.
   case affine
+  /// A scale for each group, and the code that stands for zero.
+  case zeroPoint = "zero_point"
+  /// A scale for each group, and a zero of 1 or 2 among codes of 2 bits.
+  case portable
+  /// A scale for each group; the middle code stands for zero.
+  case symmetric
   /// Blocks of llama.cpp's Q2_K.
   case q2K = "q2_k"
   /// Blocks of llama.cpp's Q3_K.
@@ -31,8 +37,18 @@ public enum QuantizeGrid: String, Sendable, CaseIterable {
   /// Blocks of llama.cpp's Q6_K.
   case q6K = "q6_k"
 
-  /// The super-blocks of the grid; nil when tables are free.
+  /// The super-blocks of the grid; nil when each group has a free scale.
   public var superBlock: SuperBlock? { SuperBlock(rawValue: rawValue) }
+
+  /// Which codes stand for zero; nil on other grids.
+  public var zeroPoints: ZeroPointGrid? { ZeroPointGrid(rawValue: rawValue) }
+
+  /// The layout of a module; super-blocks have bits and groups of their own.
+  func layout(bits: Int, groupSize: Int) -> QuantizedLayout {
+    if let superBlock { return .superBlock(superBlock) }
+    return zeroPoints.map { .zeroPoint($0, bits: bits, groupSize: groupSize) }
+      ?? .affine(bits: bits, groupSize: groupSize)
+  }
 }
 
 /// The options of the quantize pass.
@@ -121,8 +137,12 @@ extension QuantizeOptions {
   /// The layout of the embedding and the output head; nil when they are left as they are.
   var embeddingLayout: QuantizedLayout? {
     embeddingBits.map { bits in
-      let kind = grid == .affine ? nil : SuperBlock.allCases.first { $0.bits == bits }
-      return kind.map { .superBlock($0) } ?? QuantizedLayout(bits: bits, groupSize: groupSize)
+      if grid.superBlock != nil, let kind = SuperBlock.allCases.first(where: { $0.bits == bits }) {
+        return .superBlock(kind)
+      }
+      // Portable codes have 2 bits.
+      let own = grid == .portable && bits != 2 ? .zeroPoint : grid
+      return own.layout(bits: bits, groupSize: groupSize)
     }
   }
 

@@ -9,7 +9,7 @@ public struct QuantizeOverride: Sendable, Equatable {
   /// The number of columns that share a scale and a bias, one of `QuantizeOptions.allowedGroupSizes`; nil
   /// keeps the default.
   public var groupSize: Int?
-  /// The grid; nil keeps the default, or makes it affine when there are bits or a group size.
+  /// The grid; nil keeps the default, except that bits or a group size take a module off super-blocks.
   public var grid: QuantizeGrid?
 
   /// Gives modules a number of bits, a group size, or both, or a grid.
@@ -36,7 +36,7 @@ extension QuantizeOverride {
     guard bits != nil || groupSize != nil || grid != nil else {
       throw reader.failure("gives none of 'bits', 'group_size' and 'grid'")
     }
-    if let grid, grid != .affine, bits != nil || groupSize != nil {
+    if let grid, grid.superBlock != nil, bits != nil || groupSize != nil {
       throw reader.failure(
         "gives 'bits' or 'group_size' beside the grid '\(grid.rawValue)', which has its own")
     }
@@ -54,7 +54,7 @@ extension QuantizeOverride {
 extension OptionKind<[QuantizeOverride]> {
   /// The `overrides` of a recipe.
   static var overrides: Self {
-    Self("list of maps with `targets` and `bits`, `group_size` or both, or `grid`", flag: nil) {
+    Self("list of maps with `targets` and any of `bits`, `group_size` and `grid`", flag: nil) {
       try $0.list(of: "overrides").map(QuantizeOverride.init)
     } write: {
       .array($0.map(\.json))
@@ -95,7 +95,7 @@ extension QuantizeOptions {
         for index in indices {
           bits[index] = override.bits ?? bits[index]
           groupSizes[index] = override.groupSize ?? groupSizes[index]
-          grids[index] = override.grid ?? .affine
+          grids[index] = override.grid ?? (grids[index].superBlock == nil ? grids[index] : .affine)
         }
       }
     }
@@ -103,9 +103,8 @@ extension QuantizeOptions {
       if grids[index] == nil, outer.contains(modules[index]), let layout = embeddingLayout {
         return ModuleParameters(module: modules[index], parameters: layout, hasOwnBits: true)
       }
-      let free = QuantizedLayout(
+      let layout = (grids[index] ?? grid).layout(
         bits: bits[index] ?? self.bits, groupSize: groupSizes[index] ?? groupSize)
-      let layout = (grids[index] ?? grid).superBlock.map { QuantizedLayout.superBlock($0) } ?? free
       return ModuleParameters(
         module: modules[index], parameters: layout,
         hasOwnBits: bits[index] != nil || grids[index]?.superBlock != nil)

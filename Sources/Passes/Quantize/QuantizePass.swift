@@ -127,7 +127,7 @@ public struct QuantizePass: Pass, WindowRequestingPass {
   }
 
   /// The dtype of free tables; half precision beside super-blocks, as their factors have.
-  private var tableType: DType { options.grid == .affine ? options.tables : .f16 }
+  private var tableType: DType { options.grid.superBlock == nil ? options.tables : .f16 }
 
   /// The format of free tables.
   var tables: FloatFormat {

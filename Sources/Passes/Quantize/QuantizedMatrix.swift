@@ -35,7 +35,7 @@ public struct QuantizedMatrix: Sendable {
     guard rows > 0, columns > 0, !isTooLarge, count == values.count else {
       throw PassError.usage("a matrix of \(rows) rows and \(columns) columns has not \(values.count) values")
     }
-    guard layout.superBlock == nil, QuantizeOptions.allowedBits.contains(layout.bits),
+    guard layout.isFree, QuantizeOptions.allowedBits.contains(layout.bits),
       QuantizeOptions.allowedGroupSizes.contains(layout.groupSize)
     else {
       throw PassError.usage("\(layout.phrase) cannot be packed")

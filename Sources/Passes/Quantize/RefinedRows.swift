@@ -1,3 +1,4 @@
+import Checkpoints
 import Kernels
 
 /// Some rows whose codes and tables are refined; stored by columns, `[columns, rows]`.
@@ -10,7 +11,7 @@ struct RefinedRows {
   /// The number of rows, rounded up to whole vectors; rows from `count` on are zero.
   let rowCount: Int
   private let weights: [Float]
-  private(set) var codes: [Float]
+  var codes: [Float]
   var tables: RowTables
   /// `W · S`; empty unless tables are fitted.
   private(set) var weightProducts: [Float] = []
@@ -70,7 +71,7 @@ struct RefinedRows {
 
 extension RefinedRows {
   /// Chooses every code again, one group of columns after the other; in super-blocks, the small integers of
-  /// the group before its codes.
+  /// the group before its codes; zero points with the codes.
   ///
   /// The gradient of a group, `(Wq - W) · S` in its columns, is computed when the group is reached.
   ///
@@ -91,7 +92,11 @@ extension RefinedRows {
       var target = gradient.mutableView
       multiply(refinement.moments.view[rows: columns], MatrixView(differences.span, layout), into: &target)
       if let moved = chooseSteps(of: group, &gradient) { add(moved, columns) }
-      if choose(group, gradient.values, &changes) { add(changes, columns) }
+      if choosesZeroPoints {
+        if let moved = chooseZeroPoints(of: group, gradient) { add(moved, columns) }
+      } else if choose(group, gradient.values, &changes) {
+        add(changes, columns)
+      }
     }
     return hasChanged
   }
@@ -133,11 +138,16 @@ extension RefinedRows {
   /// before biases, the error is `tᵀ · N · t - 2 · tᵀ · b` plus a constant, with `N = Φᵀ · S · Φ` and `b = Φᵀ
   /// · S · w`. The change d of the tables solves `(N + λ · diag) · d = b - N · t`. Rounded to the tables'
   /// format, it changes the error by `dᵀ · N · d - 2 · dᵀ · (b - N · t)`.
+  ///
+  /// With zero points, Φ has the codes less the zero point, and there are no unknowns for biases.
   mutating func refit() {
     guard tables.blocks == nil else { return refitBlocks() }
-    let equations = equations()
-    let target = codeSums(over: weightProducts)
-    let start = (tables.scales + tables.biases).map { Double($0) }
+    let hasBiases = tables.zeroPoints == nil
+    let values = hasBiases ? codes : centeredCodes
+    let equations = equations(of: values, hasBiases: hasBiases)
+    let target = groupSums(of: values, over: weightProducts, hasBiases: hasBiases)
+    let biases = hasBiases ? tables.biases : [Float](repeating: 0, count: tables.biases.count)
+    let start = (tables.scales + biases).map { Double($0) }
     var products = equations.times(start)
     let right = zip(target, products).map { $0 - $1 }
     let new = refinement.grid.fitted(start, equations.solved(right, dampings: Self.dampings))
@@ -178,10 +188,10 @@ extension RefinedRows {
     outputSquares = squares
   }
 
-  /// Returns `Φᵀ · x`, `[2 * groups, rows]`.
-  private func codeSums(over x: [Float]) -> [Double] {
-    let (products, sums) = sums(codes, x, groupSize: groupSize)
-    return (products + sums).map { Double($0) }
+  /// Returns `Φᵀ · x`, `[2 * groups, rows]`; zeros for biases that are no unknowns.
+  private func groupSums(of values: [Float], over x: [Float], hasBiases: Bool) -> [Double] {
+    let (products, sums) = sums(values, x, groupSize: groupSize)
+    return (products + (hasBiases ? sums : [Float](repeating: 0, count: sums.count))).map { Double($0) }
   }
 
   /// Sums the products of two matrices `[columns, rows]`, and the second one, over each group of columns.
@@ -195,24 +205,28 @@ extension RefinedRows {
     return (products, sums)
   }
 
-  /// Returns the matrices N of all rows.
+  /// Returns the matrices N of all rows; the unknowns of biases are zero unless there are biases.
   ///
   /// S is symmetric, so that one of two groups' products is enough. The sums of S over a group's rows are
   /// known, and there are as few of them as groups.
-  private func equations() -> NormalEquations {
+  private func equations(of values: [Float], hasBiases: Bool) -> NormalEquations {
     var products = [Float](repeating: 0, count: groupCount * groupCount * rowCount)
     var sums = products
     var productSpan = products.mutableSpan
     let groupsAtOnce = max(1, 128 / groupSize)
     for first in stride(from: 0, to: groupCount, by: groupsAtOnce) {
-      multiplyCodes(of: first..<min(first + groupsAtOnce, groupCount), into: &productSpan)
+      multiplyCodes(values, of: first..<min(first + groupsAtOnce, groupCount), into: &productSpan)
+    }
+    guard hasBiases else {
+      return NormalEquations(
+        ofScales: products, groupCount: groupCount, rowCount: rowCount)
     }
     var sumView = MutableMatrixView(sums.mutableSpan, rows: groupCount * groupCount, columns: rowCount)
     let pooled = MatrixView(refinement.momentSums.span, rows: groupCount, columns: order)
     for group in 0..<groupCount {
       let columns = columns(of: group)
       var target = sumView[rows: group * groupCount..<(group + 1) * groupCount]
-      multiply(pooled[columns: columns], MatrixView(codes.span, layout)[rows: columns], into: &target)
+      multiply(pooled[columns: columns], MatrixView(values.span, layout)[rows: columns], into: &target)
     }
     return NormalEquations(
       products: products, sums: sums, pooled: refinement.pooledMoments, groupCount: groupCount,
@@ -220,7 +234,9 @@ extension RefinedRows {
   }
 
   /// Computes the products of some groups' codes with those of every group up to the last of them, over S.
-  private func multiplyCodes(of groups: Range<Int>, into products: inout MutableSpan<Float>) {
+  private func multiplyCodes(
+    _ values: [Float], of groups: Range<Int>, into products: inout MutableSpan<Float>
+  ) {
     let rows = columns(of: groups)
     let moments = refinement.moments.view[rows: rows]
     let count = groups.count * rowCount
@@ -229,12 +245,12 @@ extension RefinedRows {
     for other in 0..<groups.upperBound {
       let columns = columns(of: other)
       var target = product.mutableView
-      multiply(moments[columns: columns], MatrixView(codes.span, layout)[rows: columns], into: &target)
+      multiply(moments[columns: columns], MatrixView(values.span, layout)[rows: columns], into: &target)
       let start = (other * groupCount + groups.lowerBound) * rowCount
       var part = products.slice(start..<start + count)
       var unusedSpan = unused.mutableSpan
       sumGroups(
-        codes.span.extracting(elements(rows)), product.values.span, groupSize: groupSize, rowCount: rowCount,
+        values.span.extracting(elements(rows)), product.values.span, groupSize: groupSize, rowCount: rowCount,
         products: &part, sums: &unusedSpan)
     }
   }
@@ -274,6 +290,8 @@ extension [Float] {
 extension QuantizationGrid {
   /// Adds the changes of fitted tables, and rounds the tables to their format.
   fileprivate func fitted(_ tables: [Double], _ changes: [Double]) -> [Float] {
-    stored(zip(tables, changes).map { Float($0) + Float($1) })
+    let sums = zip(tables, changes).map { Float($0) + Float($1) }
+    guard layout.zeroPointGrid != nil else { return stored(sums) }
+    return self.tables.storedScales(Array(sums[..<(sums.count / 2)])) + sums[(sums.count / 2)...]
   }
 }

@@ -3,6 +3,9 @@ import Kernels
 
 /// Round to nearest: `scale = (max - min) / (2^bits - 1)`, `bias = min` of each group.
 ///
+/// With zero points, the range of a group includes zero, and the zero point is the nearest to `-min / scale`;
+/// with a single one, `scale = 2 · max |w| / (2^bits - 1)`, as in GPTQ's code.
+///
 /// Source: the asymmetric round-to-nearest baseline of RILQ, arXiv:2412.01129, with a float bias.
 package struct RoundToNearest: RowQuantizer {
   package let grid: QuantizationGrid
@@ -21,6 +24,10 @@ package struct RoundToNearest: RowQuantizer {
       weights.span, bits: grid.bits, groupSize: grid.groupSize, columnCount: columns, codes: &codeSpan,
       scales: &scaleSpan, biases: &biasSpan)
     if let bad { throw UnusableWeight(index: bad) }
+    if let fit = ZeroPointFit(grid.layout) {
+      let tables = fit.covering(weights, columns: columns, tables: grid.tables)
+      return PackedTensor(codes: grid.packed(grid.nearestCodes(weights, tables, columns: columns)), tables)
+    }
     if grid.layout.superBlock != nil {
       let tables = grid.stored(
         scales: scales, biases: biases, for: weights, importance: [Float](repeating: 1, count: columns))

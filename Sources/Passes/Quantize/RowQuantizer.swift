@@ -33,10 +33,7 @@ package struct QuantizationGrid: Sendable, Equatable {
 
   /// Rounds values to the stored format.
   func stored(_ values: [Float]) -> [Float] {
-    guard tables != .f32 else { return values }
-    let bytes = narrowed(values, to: tables)
-    let span = bytes.span
-    return widened(unsafe span.bytes, from: tables)
+    tables.rounded(values)
   }
 
   /// Returns the codes nearest to weights `[rows, columns]`, one code per byte.

@@ -9,8 +9,18 @@ struct RowTables {
   let rowCount: Int
   private(set) var scales: [Float]
   private(set) var biases: [Float]
-  /// What they are made of; nil when they are free.
+  /// What those of super-blocks are made of; nil in other layouts.
   private(set) var blocks: Blocks?
+  /// The zero points that the biases follow from; nil in other layouts.
+  private(set) var zeroPoints: Zeros?
+
+  /// The zero points by columns.
+  struct Zeros {
+    let grid: ZeroPointGrid
+    let bits: Int
+    /// `[groups, rows]`, whole numbers.
+    fileprivate(set) var values: [Float]
+  }
 
   /// The tables of super-blocks by columns.
   struct Blocks {
@@ -35,6 +45,7 @@ struct RowTables {
       return Blocks(
         kind: kind, scaleSteps: scales, biasSteps: biases, scaleFactors: factors, biasFactors: factors)
     }
+    zeroPoints = grid.layout.zeroPointGrid.map { Zeros(grid: $0, bits: grid.bits, values: biases) }
   }
 
   /// Takes over tables of rows.
@@ -49,10 +60,22 @@ struct RowTables {
         scaleFactors: blocks.scaleFactors.byColumns(rows: count, in: rowCount),
         biasFactors: blocks.biasFactors.byColumns(rows: count, in: rowCount))
     }
+    zeroPoints = tables.zeroPoints.map { zeroPoints in
+      Zeros(
+        grid: zeroPoints.grid, bits: zeroPoints.bits,
+        values: zeroPoints.values.map { Float($0) }.byColumns(rows: count, in: rowCount))
+    }
   }
 
   /// The tables row by row.
   var byRows: GroupTables {
+    if let zeroPoints {
+      return GroupTables(
+        scales: scales.byRows(count, of: rowCount),
+        ZeroPoints(
+          grid: zeroPoints.grid, bits: zeroPoints.bits, groupsPerRow: scales.count / rowCount,
+          values: zeroPoints.values.byRows(count, of: rowCount).map { UInt8($0) }))
+    }
     guard let blocks else {
       return GroupTables(
         scales: scales.byRows(count, of: rowCount), biases: biases.byRows(count, of: rowCount))
@@ -73,9 +96,26 @@ extension RowTables {
     biases[group * rowCount + row] = bias
   }
 
+  /// Replaces the zero point of a group in a row, and with it its bias.
+  mutating func set(zeroPoint: Float, group: Int, row: Int) {
+    let index = group * rowCount + row
+    zeroPoints?.values[index] = zeroPoint
+    biases[index] = ZeroPoints.bias(scale: scales[index], zeroPoint: zeroPoint)
+  }
+
   /// Replaces free tables by their index: all scales, then all biases.
+  ///
+  /// With zero points, biases follow from the scales.
   mutating func set(_ value: Float, at index: Int) {
-    if index < scales.count { scales[index] = value } else { biases[index - scales.count] = value }
+    if let zeroPoints {
+      guard index < scales.count else { return }
+      scales[index] = value
+      biases[index] = ZeroPoints.bias(scale: value, zeroPoint: zeroPoints.values[index])
+    } else if index < scales.count {
+      scales[index] = value
+    } else {
+      biases[index - scales.count] = value
+    }
   }
 
   /// The factors of a block in a row.

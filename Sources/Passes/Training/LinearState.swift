@@ -36,7 +36,9 @@ struct LinearState {
       return
     }
     if parts.contains(.scale) { scales = TableState(start: packed.scales, unit: packed.scales) }
-    if parts.contains(.bias) { biases = TableState(start: packed.biases, unit: packed.scales) }
+    if parts.contains(.bias), packed.zeroPoints == nil {
+      biases = TableState(start: packed.biases, unit: packed.scales)
+    }
   }
 
   var parameterCount: Int {
@@ -63,9 +65,11 @@ struct LinearState {
       factors?.update(
         &blocks, tables, step.scaled(by: rates.scale), step.scaled(by: rates.bias))
       packed.replaceTables(by: blocks)
+    } else {
+      packed.replaceTables(
+        scales: scales?.updated(tables.scales, step.scaled(by: rates.scale)),
+        biases: biases?.updated(tables.biases, step.scaled(by: rates.bias)))
     }
-    if let new = scales?.updated(tables.scales, step.scaled(by: rates.scale)) { packed.scales = new }
-    if let new = biases?.updated(tables.biases, step.scaled(by: rates.bias)) { packed.biases = new }
     linear.weight.packed = packed
   }
 
@@ -79,11 +83,13 @@ struct LinearState {
       linear.adapter = adapter
     }
     guard var packed = linear.weight.packed else { return }
-    if let new = try scales?.exchange(with: &archive) { packed.scales = new }
-    if let new = try biases?.exchange(with: &archive) { packed.biases = new }
+    let newScales = try scales?.exchange(with: &archive)
+    let newBiases = try biases?.exchange(with: &archive)
     if var blocks = packed.blocks {
       try factors?.exchange(&blocks, with: &archive)
       packed.replaceTables(by: blocks)
+    } else {
+      packed.replaceTables(scales: newScales, biases: newBiases)
     }
     if let bytes = try codes?.exchange(bits: packed.bits, with: &archive) { packed.codes = bytes }
     linear.weight.packed = packed
@@ -119,8 +125,11 @@ extension LinearGradients {
     of packed: PackedWeight, columnCount: Int
   ) -> (scales: [Float], biases: [Float]) {
     var tables = freeTables(of: packed, columnCount: columnCount)
-    guard let zero = packed.blocks?.kind.zeroPoint, !tables.scales.isEmpty else { return tables }
-    for i in tables.scales.indices { tables.scales[i] -= Float(zero) * tables.biases[i] }
+    if let zero = packed.blocks?.kind.zeroPoint {
+      for i in tables.scales.indices { tables.scales[i] -= Float(zero) * tables.biases[i] }
+    } else if let zeroPoints = packed.zeroPoints?.values {
+      for i in tables.scales.indices { tables.scales[i] -= Float(zeroPoints[i]) * tables.biases[i] }
+    }
     return tables
   }
 

@@ -116,8 +116,9 @@ import Testing
     }
     let biases: [Float] =
       switch type {
-      case .q2_0: halves.map { -$0 }
-      case .q8_0: halves.map { -128 * $0 }
+      // Also those of codes in the opposite order.
+      case .q2_0: halves.map { (Bool.random(using: &random) ? -1 : -2) * $0 }
+      case .q8_0: halves.map { (Bool.random(using: &random) ? -128 : -127) * $0 }
       default: halves.reversed()
       }
     let matrix = Self.packed(codes, bits: bits, groupSize: groupSize, rows: rows, halves, biases)

@@ -79,6 +79,12 @@ struct GGUFPackingTests {
     #expect(try checkpoint.copiedBytes(of: "model.layers.0.mlp.up_proj.biases").prefix(2) == [0x80, 0xBE])
   }
 
+  @Test func `a grid that no type has is refused`() throws {
+    let model = model(bits: 2, groupSize: 64, statement: Self.statement(#","grid":"portable""#))
+    let error = #expect(throws: FormatError.self) { try model.open(in: folder) }
+    #expect(error?.description.contains("portable") == true)
+  }
+
   @Test func `tables that are no BF16 are refused`() throws {
     let model = model(bits: 2, groupSize: 64, statement: Self.statement(#","tables":"BF16""#)) { data in
       data[0] = 1
