@@ -36,7 +36,7 @@ import Testing
     #expect(QuantizedLayout.affine(bits: 4, groupSize: 8).fits(columns: 8))
   }
 
-  @Test(arguments: [(5, 64), (0, 64), (2, 0), (2, -1), (2, Int.max)])
+  @Test(arguments: [(7, 64), (0, 64), (2, 0), (2, -1), (2, Int.max)])
   func `tells what is wrong with its numbers`(bits: Int, groupSize: Int) {
     #expect(QuantizedLayout.affine(bits: bits, groupSize: groupSize).problem != nil)
   }

@@ -116,7 +116,7 @@ import Testing
         "r.yaml", "input: model\noutput: out.rilq\npasses:\n  - quantize: {bits: 2, group_sizes: 64}\n")
     },
     Failure(
-      name: "flag of a wrong value", code: 64, parts: ["--bits 5"], arguments: quantize + ["--bits", "5"]),
+      name: "flag of a wrong value", code: 64, parts: ["--bits 7"], arguments: quantize + ["--bits", "7"]),
     Failure(
       name: "pattern without a match", code: 64, parts: ["'*.mpl.*' matches no module"],
       arguments: quantize + ["--targets", "*.mpl.*"]),

@@ -105,7 +105,7 @@ import Testing
     }
     let reason =
       type == .q2_0
-      ? "Q2_0 has no biases but -scale; those to be computed may differ"
+      ? "Q2_0 has no biases but -scale or -2 * scale; those to be computed may differ"
       : "Q4_1 has F16 tables, but those to be computed are F32; --tables f16 makes them F16"
     #expect(
       error?.problem

@@ -36,6 +36,21 @@ import Testing
     #expect(try bench.folder.names() == ["first.rilq", "i.safetensors", "plain.rilq", "second.rilq"])
   }
 
+  @Test(arguments: ["i.safetensors", "i.gguf"])
+  func `a file measured on the layers alone serves a run with embedding and head`(name: String) throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let path = bench.folder.path(name)
+    let layers = try bench.run(writing(to: path), to: "layers.rilq").checkpoint
+    let all = try bench.run(
+      quantize {
+        $0.importance = PathOption(path)
+        $0.embeddingBits = 4
+      }, to: "all.rilq"
+    ).checkpoint
+    try expectSameTensors(layers, all) { $0.hasPrefix("lm_head") || $0.hasPrefix("model.embed_tokens") }
+    #expect(all.contents.quantization.count == layers.contents.quantization.count + 2)
+  }
+
   @Test func `the file says what it was made from`() throws {
     let bench = try Workbench(fixture: "tiny-llama")
     let path = bench.folder.path("i.safetensors")

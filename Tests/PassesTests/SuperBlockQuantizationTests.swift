@@ -141,7 +141,7 @@ import Testing
     #expect(alone.scales == Array(whole.scales[33 * 32..<34 * 32]))
   }
 
-  @Test(arguments: QuantizeGrid.allCases.filter { $0 != .affine })
+  @Test(arguments: QuantizeGrid.allCases.filter { $0.superBlock != nil })
   func `a model is quantized, trained layer by layer and as a whole, merged and verified`(
     grid: QuantizeGrid
   ) throws {
@@ -170,7 +170,7 @@ import Testing
         $0.updates = 8
         $0.batch = 4
         // The unit is a step, of which more bits need less.
-        $0.learningRate = [.q2K, .q3K].contains(grid) ? 1e-2 : 1e-3
+        $0.learningRate = [.q2K: 1e-2, .q3K: 1e-2, .q4K: 1e-3][grid] ?? 1e-4
         $0.validation = 4
         $0.validateEvery = 2
       })

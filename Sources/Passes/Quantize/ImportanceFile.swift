@@ -73,17 +73,16 @@ struct ImportanceFile {
     return (module, values)
   }
 
-  /// Reads llama.cpp's format: of all tensors the names and sizes, and of some modules the values.
+  /// Reads llama.cpp's format.
   private static func values(
     of matrix: ImportanceMatrix, modules: [String], of checkpoint: Checkpoint
   ) throws -> [String: [Float]] {
     let model = try GGUFMatrices(of: checkpoint)
-    let wanted = Set(modules)
     var values: [String: [Float]] = [:]
     for entry in matrix.entries where !matrix.isBeyond(entry.tensor, layerCount: model.layerCount) {
       let matrices = try fitting(entry, in: matrix, model)
       let means = try matrix.means(of: entry)
-      for (index, place) in matrices.enumerated() where wanted.contains(place.module) {
+      for (index, place) in matrices.enumerated() {
         let start = index * place.columnCount
         values[place.module] = place.fromFile(means[start..<start + place.columnCount])
       }

@@ -95,7 +95,8 @@ extension QuantizeOptions {
         for index in indices {
           bits[index] = override.bits ?? bits[index]
           groupSizes[index] = override.groupSize ?? groupSizes[index]
-          grids[index] = override.grid ?? (grids[index].superBlock == nil ? grids[index] : .affine)
+          let present = grids[index] ?? grid
+          grids[index] = override.grid ?? (present.superBlock == nil ? present : .affine)
         }
       }
     }

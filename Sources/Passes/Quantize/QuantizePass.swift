@@ -182,7 +182,7 @@ public struct QuantizePass: Pass, WindowRequestingPass {
   /// The embedding and the output head if `embedding_bits` is given or a budget is for the whole checkpoint.
   ///
   /// - Throws: `FormatError` when the architecture is not known.
-  private func outerModules(of input: Checkpoint) throws -> Set<String> {
+  func outerModules(of input: Checkpoint) throws -> Set<String> {
     guard options.embeddingBits != nil || options.budget?.isOfCheckpoint == true else { return [] }
     let layout = try ModelLayout(of: input)
     // A head that is a copy of the embedding remains one.

@@ -32,7 +32,10 @@ struct QuantizeRun: PassRun {
         inputs: [input.path, context.original.path] + options.texts.map(\.resolved))
     }
     importance = try options.importance.map {
-      try ImportanceFile(contentsOf: $0.resolved, modules: grids.keys.sorted(by: precedes), of: input)
+      // Files measured on the layers alone have nothing for the embedding and the head.
+      let layers = try Set(grids.keys).subtracting(pass.outerModules(of: input))
+      return try ImportanceFile(
+        contentsOf: $0.resolved, modules: layers.sorted(by: precedes), of: input)
     }
     var summary = QuantizationSummary()
     summary.unquantized = UnquantizedModule.all(in: input).filter { grids[$0.name] == nil }

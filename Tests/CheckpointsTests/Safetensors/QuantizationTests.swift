@@ -63,7 +63,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("32", "5", "module 'm' of 5 bits in groups of 32: 5-bit …"),
+    ("32", "7", "module 'm' of 7 bits in groups of 32: 7-bit …"),
     ("0", "2", "module 'm' of 2 bits in groups of 0: … 0 columns"),
     ("-32", "2", "module 'm' of 2 bits in groups of -32: … -32 columns"),
     (
