@@ -240,7 +240,7 @@ def add_quantizations(catalogue):
     left_out = {"bits": 2, "group_size": 32, "m": False}
     add("leaves-out-scales", left_out, "leaves out module 'm', which has scales", table={"m.scales": (1, 1)})
     for label, bits, size, says in (
-        ("bits-5", 5, 32, "5-bit codes"), ("bits-negative", -2, 32, "-2-bit codes"), ("group-size-0", 2, 0, "groups of 0"),
+        ("bits-7", 7, 32, "7-bit codes"), ("bits-negative", -2, 32, "-2-bit codes"), ("group-size-0", 2, 0, "groups of 0"),
         ("group-size-negative", 2, -64, "groups of -64"), ("group-size-2-to-62", 8, 1 << 62, "groups of 4611686018427387904"),
     ):  # fmt: skip
         files = {

@@ -135,7 +135,9 @@ import Testing
       arguments: ["convert", "model", "out", "--to", "mlx", "--pass", "quantize", "--pass", "attach"]),
     Failure(
       name: "adapter that GPTQ does not hold", code: 3, parts: ["out: tensor", "lora_A", "merged first"],
-      arguments: ["convert", "model", "out", "--to", "gptq", "--pass", "quantize", "--pass", "attach"]),
+      arguments: [
+        "convert", "model", "out", "--to", "gptq", "--pass", "quantize: {grid: zero_point}", "--pass", "attach",
+      ]),
     Failure(
       name: "GGUF option for another format", code: 64, parts: ["goes with a GGUF file only"],
       arguments: quantize + ["--gguf-type", "q4_1"]),
