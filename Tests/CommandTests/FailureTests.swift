@@ -136,7 +136,8 @@ import Testing
     Failure(
       name: "adapter that GPTQ does not hold", code: 3, parts: ["out: tensor", "lora_A", "merged first"],
       arguments: [
-        "convert", "model", "out", "--to", "gptq", "--pass", "quantize: {grid: zero_point}", "--pass", "attach",
+        "convert", "model", "out", "--to", "gptq", "--pass", "quantize: {grid: zero_point}", "--pass",
+        "attach: {kind: dense}",
       ]),
     Failure(
       name: "GGUF option for another format", code: 64, parts: ["goes with a GGUF file only"],

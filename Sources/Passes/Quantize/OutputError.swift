@@ -10,6 +10,9 @@ package struct OutputError: Sendable {
   /// Begins without a linear.
   package init() {}
 
+  /// Whether any linear was added.
+  var isMeasured: Bool { squaredNorm > 0 }
+
   /// The root of the mean squared difference of the outputs, relative to the outputs.
   package var relative: Double { (squaredError / max(squaredNorm, .leastNormalMagnitude)).squareRoot() }
 

@@ -69,7 +69,7 @@ struct QuantizeRun: PassRun {
       summary.add(packed)
       try store.add(name, packed, to: &file)
     }
-    if options.layerEpochs == 0 { summary.outputError = run.error.relative }
+    if options.layerEpochs == 0, run.error.isMeasured { summary.outputError = run.error.relative }
     if options.method == .gptq { summary.damping = run.damping }
     summary.layerLosses = run.trainingLosses
     summary.scarceTokens = run.scarceTokens
