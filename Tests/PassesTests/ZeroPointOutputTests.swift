@@ -201,8 +201,9 @@ import Testing
 
   @Test(
     .enabled(
-      if: PythonPeer.has("transformers", "torch", "gptqmodel"),
-      "skipped: no Python with transformers and gptqmodel"), arguments: grids, [OutputFormat.gptq, .gptqV2])
+      if: PythonPeer.hasByChance("transformers", "torch", "optimum", "gptqmodel"),
+      "skipped: no Python with transformers, optimum and gptqmodel"), arguments: grids,
+    [OutputFormat.gptq, .gptqV2])
   func `GPTQModel computes the same logits`(grid: QuantizeGrid, format: OutputFormat) throws {
     let packed = try quantize(grid, to: "packed.rilq")
     _ = try convert(packed.path, to: "out", format)
