@@ -206,6 +206,31 @@ import Testing
     #expect(result.checkpoint.tensor(named: module + ".block_factors_delta") == nil)
   }
 
+  @Test(arguments: [Trainable.scale, .bias])
+  func `each factor of a block is trained in the direction that lowers the loss`(part: Trainable) throws {
+    let bench = try Workbench(
+      TinyModel {
+        $0.hiddenSize = 256
+        $0.intermediateSize = 512
+      })
+    let result = try bench.run(
+      .quantize(QuantizeOptions { $0.grid = .q2K }),
+      .calibrate(
+        CalibrateOptions {
+          $0.texts = [Self.text]
+          $0.train = [part]
+          $0.samples = 8
+          $0.length = 64
+          $0.updates = 8
+          $0.batch = 4
+          $0.learningRate = 1e-2
+          $0.validation = 4
+          $0.validateEvery = 2
+        }))
+    let before = try #require(result["validation_before"]?["loss"]?.double)
+    #expect(try #require(result["validation_after"]?["loss"]?.double) < before)
+  }
+
   @Test func `the plan counts what is trained for each group`() throws {
     let bench = try Workbench(
       TinyModel {
