@@ -126,6 +126,16 @@ package struct PackedWeight: Sendable {
     self.blocks = blocks
   }
 
+  /// The codes, one in a byte, `[rows, columns]`.
+  package var codeValues: [UInt8] {
+    codes.withSpan { span in
+      var values = [UInt8](repeating: 0, count: span.byteCount * 8 / bits)
+      var target = values.mutableSpan
+      unpackCodes(span, bits: bits, into: &target)
+      return values
+    }
+  }
+
   /// Replaces the tables by those of super-blocks of the same type.
   package mutating func replaceTables(by blocks: BlockTables) {
     self.blocks = blocks

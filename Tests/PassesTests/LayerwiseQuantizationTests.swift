@@ -92,6 +92,8 @@ import Testing
     let before = try #require(trained["layer_loss_before"]?.double)
     let after = try #require(trained["layer_loss_after"]?.double)
     #expect(after < 0.9 * before && plain["layer_loss_before"] == nil)
+    let changed = try #require(trained["changed_codes"]?.double)
+    #expect(changed > 0.005 && changed < 0.5 && trained["layers_put_back"] == nil)
     #expect(try perplexity(of: trained.checkpoint) < 0.99 * perplexity(of: plain.checkpoint))
     for name in ["q_proj", "k_proj", "v_proj", "o_proj"] {
       let name = "model.layers.0.self_attn.\(name)"
@@ -119,6 +121,31 @@ import Testing
     #expect((losses[0] == losses[1]) == (products == .f32))
   }
 
+  @Test func `the report counts the codes that training changes`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let targets = try patterns("model.layers.0.*")
+    let results = try [(0, 0.01), (2, 0.01), (2, 0)].map { epochs, rate in
+      let quantize = options(.gptq) {
+        $0.targets = targets
+        $0.layerEpochs = epochs
+        $0.layerCodeRate = rate
+      }
+      return try bench.run(.quantize(quantize), to: "\(epochs)-\(rate).rilq")
+    }
+    let (plain, trained) = (results[0].checkpoint, results[1])
+    let modules = plain.contents.quantization.keys
+    let codes = try modules.map { module in
+      try [plain, trained.checkpoint].map { checkpoint in
+        let stored = try checkpoint.copiedBytes(of: module + ".weight")
+        return stored.flatMap { byte in (0..<4).map { byte >> UInt8(2 * $0) & 3 } }
+      }
+    }
+    let changes = codes.reduce(0) { $0 + zip($1[0], $1[1]).count { $0 != $1 } }
+    let count = codes.reduce(0) { $0 + $1[0].count }
+    #expect(changes > 0 && trained["changed_codes"]?.double == Double(changes) / Double(count))
+    #expect(results[2]["changed_codes"]?.double == 0)
+  }
+
   @Test func `training that gains nothing leaves the codes and tables of the method`() throws {
     let bench = try Workbench(fixture: "tiny-llama")
     let plain = try bench.run(.quantize(options(.search)), to: "plain.rilq").checkpoint
@@ -130,6 +157,7 @@ import Testing
           $0.layerCodeRate = 1
         }), to: "spoiled.rilq")
     #expect(spoiled["layer_loss_before"] == spoiled["layer_loss_after"])
+    #expect(spoiled["changed_codes"]?.double == 0 && spoiled["layers_put_back"]?.integer == 4)
     try expectSameTensors(plain, spoiled.checkpoint)
   }
 

@@ -20,10 +20,18 @@ struct LayerTraining: Sendable {
   private let rotary: RotaryTables
   private let reducer: any GradientReducer
 
-  /// The mean loss of a layer over the windows.
-  struct Losses {
-    let before: Double
-    let after: Double
+  /// What the training of a layer gave.
+  struct Outcome {
+    /// The mean loss over the windows before the training.
+    let lossBefore: Double
+    /// The same afterwards; equal if the layer was put back.
+    let lossAfter: Double
+    /// The number of weights that were trained.
+    let weights: Int
+    /// The number of them whose code is another one now.
+    let changedCodes: Int
+    /// Whether the loss did not fall, so that codes and tables stay as they were.
+    let isPutBack: Bool
   }
 
   /// Prepares the training of all layers of a model.
@@ -57,12 +65,12 @@ struct LayerTraining: Sendable {
   ///   - inputs: The windows before the layer in the quantized model.
   ///   - expected: The residual stream after the layer in the original model.
   ///   - progress: Called with the number of updates done and their total.
-  /// - Returns: The mean loss over the windows.
+  /// - Returns: The losses and the number of codes that changed.
   /// - Throws: The reducer's errors.
   func train(
     _ layer: inout Transformer.DecoderLayer, modules: Set<String>, original: Transformer.DecoderLayer,
     inputs: [WindowStream], expected: [Matrix], progress: (Int, Int) -> Void
-  ) throws -> Losses {
+  ) throws -> Outcome {
     let start = layer
     let before = loss(of: layer, inputs, expected)
     var linears = trainedLinears(layer, modules, original: original)
@@ -83,11 +91,15 @@ struct LayerTraining: Sendable {
       }
     }
     let after = loss(of: layer, inputs, expected)
-    guard after < before else {
-      layer = start
-      return Losses(before: before, after: before)
-    }
-    return Losses(before: before, after: after)
+    let isBetter = after < before
+    if !isBetter { layer = start }
+    let changes = zip(start.linears, layer.linears).map { $0.weight.changedCodes(in: $1.weight) }
+    return Outcome(
+      lossBefore: before, lossAfter: isBetter ? after : before,
+      weights: start.linears.filter { modules.contains($0.name) }.reduce(0) {
+        $0 + $1.weight.rowCount * $1.weight.columnCount
+      },
+      changedCodes: changes.reduce(0, +), isPutBack: !isBetter)
   }
 
   private func trainedLinears(
@@ -141,6 +153,14 @@ extension Transformer.DecoderLayer {
       groups[group].linears = Array(rest.prefix(count))
       rest = rest.dropFirst(count)
     }
+  }
+}
+
+extension Weight {
+  /// Returns the number of codes that differ from those of a weight of the same layout; 0 if it has no codes.
+  fileprivate func changedCodes(in other: Weight) -> Int {
+    guard let old = packed?.codeValues, let new = other.packed?.codeValues else { return 0 }
+    return zip(old, new).reduce(0) { $0 + ($1.0 == $1.1 ? 0 : 1) }
   }
 }
 

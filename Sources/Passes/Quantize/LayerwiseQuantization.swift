@@ -32,8 +32,8 @@ struct LayerwiseQuantization {
   /// The largest damping of any factorization.
   private(set) var damping = 0.0
   private(set) var error = OutputError()
-  /// The losses of the trained layers, before and after training.
-  private(set) var trainingLosses: [LayerTraining.Losses] = []
+  /// What the training of each layer gave.
+  private(set) var trainedLayers: [LayerTraining.Outcome] = []
   /// The experts' linears that too few tokens reached, with the number of tokens; their moments are not used.
   private(set) var scarceTokens: [(module: String, tokens: Int)] = []
   /// `E[x²]` of every input feature of each quantized linear, in order; 1 where too few tokens are known.
@@ -119,7 +119,7 @@ struct LayerwiseQuantization {
     guard let training, let originalWalk, !packed.isEmpty else { return packed }
     let (progress, done, total) = (progress, done, grids.count)
     var layer = walk.model.layers[index]
-    let losses = try training.train(
+    let outcome = try training.train(
       &layer, modules: Set(packed.map(\.name)), original: original, inputs: inputs,
       expected: originalWalk.windows.map(\.hidden)
     ) { update, updates in
@@ -128,7 +128,7 @@ struct LayerwiseQuantization {
           phase: "quantize", completed: done, total: total,
           detail: "layer \(index), update \(update) of \(updates)"))
     }
-    trainingLosses.append(losses)
+    trainedLayers.append(outcome)
     walk.model.layers[index] = layer
     let trained = zip(layer.linears, original.linears)
     packed = trained.compactMap { linear, original in

@@ -3,12 +3,16 @@ public import Kernels
 
 /// The report of a quantization, with its errors.
 public struct QuantizationReport: PassReport {
-  /// The mean loss of the trained layers, before and after training.
-  public struct LayerLoss: Sendable {
-    /// The loss with the codes and tables of the method.
-    public let before: Double
-    /// The loss with the trained codes and tables.
-    public let after: Double
+  /// What the training of the layers gave.
+  public struct LayerTraining: Sendable {
+    /// The mean loss of the layers with the codes and tables of the method.
+    public let lossBefore: Double
+    /// The mean loss with the trained codes and tables.
+    public let lossAfter: Double
+    /// The share of the codes that changed.
+    public let changedCodes: Double
+    /// The number of layers whose loss did not fall, which stay as they were.
+    public let layersPutBack: Int
   }
 
   /// The number of quantized modules.
@@ -21,8 +25,8 @@ public struct QuantizationReport: PassReport {
   public let relativeOutputError: Double?
   /// The largest damping of any factorization.
   public let damping: Double?
-  /// The losses of the trained layers; nil if layers were not trained.
-  public let layerLoss: LayerLoss?
+  /// What the training of the layers gave; nil if they were not trained.
+  public let layerTraining: LayerTraining?
   /// The actual precision of operands; nil if rounding was not requested.
   public let products: ProductOperands?
   /// The number of modules that no window reaches.
@@ -48,9 +52,13 @@ public struct QuantizationReport: PassReport {
       items.append(ReportItem("relative_output_error", .number(relativeOutputError)))
     }
     if let damping { items.append(ReportItem("damping", .number(damping))) }
-    if let layerLoss {
-      items.append(ReportItem("layer_loss_before", .number(layerLoss.before)))
-      items.append(ReportItem("layer_loss_after", .number(layerLoss.after)))
+    if let layerTraining {
+      items.append(ReportItem("layer_loss_before", .number(layerTraining.lossBefore)))
+      items.append(ReportItem("layer_loss_after", .number(layerTraining.lossAfter)))
+      items.append(ReportItem("changed_codes", .number(layerTraining.changedCodes)))
+      if layerTraining.layersPutBack > 0 {
+        items.append(ReportItem("layers_put_back", .integer(layerTraining.layersPutBack)))
+      }
     }
     if let products { items.append(ReportItem("products", .text(products.rawValue))) }
     if modulesWithoutStatistics > 0 {
@@ -98,8 +106,8 @@ struct QuantizationSummary {
   var outputError: Double?
   /// The largest damping of any factorization.
   var damping: Double?
-  /// The losses of the trained layers.
-  var layerLosses: [LayerTraining.Losses] = []
+  /// What the training of each layer gave.
+  var trainedLayers: [LayerTraining.Outcome] = []
   /// The actual precision of operands; nil if rounding was not requested.
   var products: ProductOperands?
   /// The number of modules that the text does not reach.
@@ -134,18 +142,22 @@ struct QuantizationSummary {
     QuantizationReport(
       modules: modules, weights: weights,
       relativeError: (squaredError / max(squaredNorm, .leastNormalMagnitude)).squareRoot(),
-      relativeOutputError: outputError, damping: damping, layerLoss: layerLoss, products: products,
+      relativeOutputError: outputError, damping: damping, layerTraining: layerTraining, products: products,
       modulesWithoutStatistics: modulesWithoutStatistics, moduleCounts: moduleCounts, otherGrids: otherGrids,
       isDense: isDense,
       tokensOfScarceExperts: Dictionary(scarceTokens, uniquingKeysWith: { first, _ in first }),
       unquantized: unquantized.map { ($0.name, $0.reason.rawValue) })
   }
 
-  private var layerLoss: QuantizationReport.LayerLoss? {
-    guard !layerLosses.isEmpty else { return nil }
-    let count = Double(layerLosses.count)
-    return QuantizationReport.LayerLoss(
-      before: layerLosses.reduce(0) { $0 + $1.before } / count,
-      after: layerLosses.reduce(0) { $0 + $1.after } / count)
+  private var layerTraining: QuantizationReport.LayerTraining? {
+    guard !trainedLayers.isEmpty else { return nil }
+    let count = Double(trainedLayers.count)
+    let weights = trainedLayers.reduce(0) { $0 + $1.weights }
+    let changedCodes = trainedLayers.reduce(0) { $0 + $1.changedCodes }
+    return QuantizationReport.LayerTraining(
+      lossBefore: trainedLayers.reduce(0) { $0 + $1.lossBefore } / count,
+      lossAfter: trainedLayers.reduce(0) { $0 + $1.lossAfter } / count,
+      changedCodes: Double(changedCodes) / Double(max(weights, 1)),
+      layersPutBack: trainedLayers.count { $0.isPutBack })
   }
 }

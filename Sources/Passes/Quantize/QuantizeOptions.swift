@@ -104,11 +104,11 @@ public struct QuantizeOptions: PassOptionValues {
   /// The number of epochs over all windows to train each layer's codes, scales and biases; 0 for no training.
   public var layerEpochs = 0
   /// The number of windows per update of a layer, at least 1.
-  public var layerBatch = 4
+  public var layerBatch = 1
   /// The peak learning rate of a layer's scales and biases, in units of the step, above 0 and at most 1.
   public var layerLearningRate = 2e-3
   /// The peak learning rate of a layer's codes, in units of the step, at least 0 and at most 1.
-  public var layerCodeRate = 2e-2
+  public var layerCodeRate = 6e-3
   /// The operands rounded to 16 bits for products with weights and in attention, while the model reads or
   /// generates windows.
   public var products = ProductOperands.f32

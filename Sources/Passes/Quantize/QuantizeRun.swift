@@ -71,7 +71,7 @@ struct QuantizeRun: PassRun {
     }
     if options.layerEpochs == 0, run.error.isMeasured { summary.outputError = run.error.relative }
     if options.method == .gptq { summary.damping = run.damping }
-    summary.layerLosses = run.trainingLosses
+    summary.trainedLayers = run.trainedLayers
     summary.scarceTokens = run.scarceTokens
     if options.products != .f32 { summary.products = options.products.onThisProcessor }
     return (store, ImportanceOutput(run.importance, of: tokens, options.windowSource))

@@ -27,12 +27,7 @@ struct CodeState {
   ///   - weights: The weights before quantization; each moves its position within its code. Nil leaves
   ///     positions in the middle.
   init(_ packed: PackedWeight, near weights: Weight? = nil) {
-    let codes = packed.codes.withSpan { span in
-      var codes = [UInt8](repeating: 0, count: span.byteCount * 8 / packed.bits)
-      var target = codes.mutableSpan
-      unpackCodes(span, bits: packed.bits, into: &target)
-      return codes
-    }
+    let codes = packed.codeValues
     positions = codes.map { Float($0) }
     moments = AdamMoments(count: codes.count)
     top = Float(1 << packed.bits - 1)
