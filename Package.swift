@@ -44,6 +44,11 @@ let package = Package(
       name: "Passes",
       dependencies: ["Checkpoints", "Kernels", "Models", .product(name: "Yams", package: "Yams")],
       swiftSettings: strict),
+    // Pages, model cards and receipts, made from the results of runs; nothing here runs a pass.
+    .target(
+      name: "Reports",
+      dependencies: ["Checkpoints", "Kernels", "Models", "Passes", .product(name: "Yams", package: "Yams")],
+      swiftSettings: strict),
     // What `--recipe` names; a recipe is embedded from the file that everybody can run.
     .target(
       name: "Recipes", path: "Recipes",
@@ -52,7 +57,7 @@ let package = Package(
     .executableTarget(
       name: "rilq",
       dependencies: [
-        "Checkpoints", "Kernels", "Models", "Passes", "Recipes",
+        "Checkpoints", "Kernels", "Models", "Passes", "Recipes", "Reports",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -64,6 +69,9 @@ let package = Package(
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TestSupport"]),
     .testTarget(name: "ModelsTests", dependencies: ["Models", "TestSupport"]),
     .testTarget(name: "PassesTests", dependencies: ["Passes", "TestSupport"]),
+    .testTarget(
+      name: "ReportsTests",
+      dependencies: ["Reports", "TestSupport", .product(name: "Yams", package: "Yams")]),
     .testTarget(
       name: "CommandTests", dependencies: ["rilq", "Kernels", "TestSupport"], exclude: ["Snapshots"]),
   ],

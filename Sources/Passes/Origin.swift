@@ -36,15 +36,21 @@ struct Origin {
   ///
   /// - Throws: `FormatError` when an input could not be read.
   func added(to metadata: JSONValue) throws -> JSONValue {
+    var metadata = metadata
+    metadata.set("history", to: .array((metadata["history"]?.array ?? []) + [try entry()]))
+    return metadata
+  }
+
+  /// Returns this origin: version, recipe, and the digests, which it waits for.
+  ///
+  /// - Throws: `FormatError` when an input could not be read.
+  func entry() throws -> JSONValue {
     let digests = try digests.value()
     var members = [
       JSONValue.Member("rilq_version", .string(version)), JSONValue.Member("recipe", recipe.resolvedJSON()),
       JSONValue.Member("inputs", digests.inputs),
     ]
     if let adapters = digests.adapters { members.append(.init("adapters", adapters)) }
-    let entry = JSONValue.object(members)
-    var metadata = metadata
-    metadata.set("history", to: .array((metadata["history"]?.array ?? []) + [entry]))
-    return metadata
+    return .object(members)
   }
 }

@@ -74,10 +74,13 @@ public struct Pipeline {
   /// - Parameters:
   ///   - progress: Called with the progress of the current pass.
   ///   - didBegin: Called after all advance checks, when the first step begins.
+  ///   - willPublish: Called with the report and the path of the complete output, before it gets its name;
+  ///     may add files to an output folder.
   /// - Returns: A report of the run.
   /// - Throws: The first error; the target is then unchanged.
   public func run(
-    progress: @escaping ProgressHandler = { _ in }, didBegin: () -> Void = {}
+    progress: @escaping ProgressHandler = { _ in }, didBegin: () -> Void = {},
+    willPublish: (PipelineReport, String) throws -> Void = { _, _ in }
   ) throws -> PipelineReport {
     let input = try openInput()
     let plans = try planPasses(of: input)
@@ -93,11 +96,13 @@ public struct Pipeline {
       recipe, options, plans, workspace: workspace, journal: journal, input: input, origin: origin,
       progress: progress)
     didBegin()
-    try workspace.namingTarget {
+    return try workspace.namingTarget {
       try run.execute()
+      let report = try run.report()
+      try willPublish(report, workspace.path(PipelineRun.outputName))
       try workspace.publish(PipelineRun.outputName)
+      return report
     }
-    return run.report
   }
 
   private func openInput() throws -> Checkpoint {
@@ -162,9 +167,9 @@ extension Pipeline.Options {
 
 extension OutputWorkspace {
   /// Runs `body`; an error about a file of the workspace names the target instead.
-  fileprivate func namingTarget(_ body: () throws -> Void) throws {
+  fileprivate func namingTarget<Result>(_ body: () throws -> Result) throws -> Result {
     do {
-      try body()
+      return try body()
     } catch let error as FormatError {
       throw FormatError(publicPath(of: error.path), byte: error.byteOffset, at: error.place, error.problem)
     } catch ModelError.tokenOutOfRange(let path?, let id, let size) {

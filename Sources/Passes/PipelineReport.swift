@@ -14,6 +14,8 @@ public struct PipelineReport: Sendable {
     public let report: any PassReport
     /// Whether the step was taken over from an earlier run.
     public let isResumed: Bool
+    /// The maximum memory of the process up to the end of the pass, in bytes; nil when unknown.
+    public let peakMemory: Int?
   }
 
   /// The path of the input.
@@ -31,6 +33,8 @@ public struct PipelineReport: Sendable {
   public let outputReport: OutputReport?
   /// Remarks about the input and the output, one sentence each.
   public let notices: [String]
+  /// What the output was made from, and the sizes of its parts.
+  public let record: RunRecord
 
   /// The JSON document that other programs rely on, without the memory, which only the program knows.
   public var json: JSONValue {
@@ -40,7 +44,8 @@ public struct PipelineReport: Sendable {
         JSONValue.Member("passes", .array(passes.map(\.json))), JSONValue.Member("bytes", .integer(bytes)),
         JSONValue.Member("bits_per_weight", .double(bitsPerWeight)),
       ] + (outputReport?.members ?? [])
-        + (notices.isEmpty ? [] : [JSONValue.Member("notices", .array(notices.map { .string($0) }))]))
+        + (notices.isEmpty ? [] : [JSONValue.Member("notices", .array(notices.map { .string($0) }))])
+        + [JSONValue.Member("record", record.json)])
   }
 }
 
@@ -48,6 +53,7 @@ extension PipelineReport.Pass {
   fileprivate var json: JSONValue {
     .object(
       [JSONValue.Member("name", .string(name)), JSONValue.Member("seconds", .double(seconds))]
+        + (peakMemory.map { [JSONValue.Member("peak_memory_bytes", .integer($0))] } ?? [])
         + (isResumed ? [JSONValue.Member("resumed", .bool(true))] : []) + (report.json.object ?? []))
   }
 }

@@ -1,4 +1,5 @@
 import Checkpoints
+import Kernels
 import Models
 
 /// A run of planned passes, step after step.
@@ -43,11 +44,16 @@ struct PipelineRun {
     state = RunState(input: input)
   }
 
-  var report: PipelineReport {
+  /// Describes the run; call it while the output is in the workspace.
+  ///
+  /// - Throws: `FormatError` when an input could not be read.
+  func report() throws -> PipelineReport {
     PipelineReport(
       input: recipe.input.resolved, output: recipe.output.resolved, passes: passes, bytes: bytes,
       bitsPerWeight: outputReport?.bitsPerWeight ?? state.current.storedSizes.bitsPerWeight,
-      outputReport: outputReport, notices: notices + (outputReport?.notices ?? []))
+      outputReport: outputReport, notices: notices + (outputReport?.notices ?? []),
+      record: try RunRecord(
+        of: state.input, output: state.current, format: recipe.outputFormat, origin: origin))
   }
 
   /// Runs every step that is not finished yet.
@@ -86,7 +92,8 @@ struct PipelineRun {
       }
       passes.append(
         PipelineReport.Pass(
-          name: done.record.name, seconds: done.record.seconds, report: done.report, isResumed: isResumed))
+          name: done.record.name, seconds: done.record.seconds, report: done.report, isResumed: isResumed,
+          peakMemory: done.record.memory))
     }
   }
 
@@ -98,7 +105,7 @@ struct PipelineRun {
       return Done(
         RunJournal.Step(
           name: "copy", file: Self.outputName, bytes: byteCount, seconds: begin.secondsSince,
-          report: report.json))
+          report: report.json, memory: ProcessMemory.peakByteCount))
     case .pass(let number, let isLast):
       let pass = plans.steps[number].pass
       let written =
@@ -106,7 +113,8 @@ struct PipelineRun {
       return Done(
         RunJournal.Step(
           name: plans.steps[number].name, file: written.file, bytes: written.bytes,
-          seconds: begin.secondsSince, report: written.report.json), written.report)
+          seconds: begin.secondsSince, report: written.report.json, memory: ProcessMemory.peakByteCount),
+        written.report)
     }
   }
 

@@ -6,7 +6,7 @@ import Checkpoints
 /// The file `journal` is private to one version of the program: JSON, one document per line. The first line
 /// has the run's `RunConditions`. Each further line describes a step: its `index` and `name`, its `file` in
 /// the work folder if it wrote one, the `identities` of that file or of the files below that folder, the
-/// `bytes` written, the `seconds` it took and its `report`. A line is added after the step's file is on disk
+/// `bytes` written, the `seconds` it took, the process's peak `memory` and its `report`. A line is added after the step's file is on disk
 /// under its name, and is on disk itself before the next step begins. A line that is incomplete, or that does
 /// not match its files, ends the journal.
 final class RunJournal {
@@ -20,6 +20,8 @@ final class RunJournal {
     let seconds: Double
     /// The step's report: an object.
     let report: JSONValue
+    /// The maximum memory of the process up to the end of the step, in bytes.
+    var memory: Int?
   }
 
   private static let name = "journal"
@@ -144,6 +146,7 @@ extension RunJournal.Step {
       JSONValue.Member("file", file.map(JSONValue.string) ?? .null),
       JSONValue.Member("identities", identities ?? .null), JSONValue.Member("bytes", .integer(bytes)),
       JSONValue.Member("seconds", .double(seconds)), JSONValue.Member("report", report),
+      JSONValue.Member("memory", .optional(memory, JSONValue.integer)),
     ])
   }
 
@@ -152,6 +155,8 @@ extension RunJournal.Step {
     guard let name = line["name"]?.string, let bytes = line["bytes"]?.integer,
       let seconds = line["seconds"]?.double, let report = line["report"], report.object != nil
     else { return nil }
-    self.init(name: name, file: line["file"]?.string, bytes: bytes, seconds: seconds, report: report)
+    self.init(
+      name: name, file: line["file"]?.string, bytes: bytes, seconds: seconds, report: report,
+      memory: line["memory"]?.integer)
   }
 }

@@ -20,7 +20,7 @@ struct Rilq: ParsableCommand {
       """,
     version: version,
     subcommands: [Convert.self, RecipeList.self] + PassCommands.of(.standard) + [
-      Eval.self, Generate.self, Inspect.self, Analyze.self, Plot.self, Diff.self, Hash.self,
+      Eval.self, Generate.self, Inspect.self, Analyze.self, Plot.self, Report.self, Diff.self, Hash.self,
       Tokenize.self, Doctor.self,
     ])
 

@@ -53,7 +53,7 @@ import Testing
       in: folder)
     let keys = [
       "passed", "mean_kl", "max_kl", "max_abs_logit_difference", "top1_agreement", "perplexity_reference",
-      "perplexity_candidate", "generation", "checks",
+      "perplexity_candidate", "generation", "continuations", "checks",
     ]
     for key in keys { #expect(equal[key] != nil, "\(key)") }
     #expect(equal["passed"]?.bool == true)
@@ -96,7 +96,7 @@ import Testing
     let report = try document(
       "convert", "model", "q.rilq", "--pass", "quantize: {bits: 3}", "--pass", "attach: {rank: 2}", in: folder
     )
-    let keys = ["input", "output", "passes", "bytes", "bits_per_weight", "peak_memory_bytes"]
+    let keys = ["input", "output", "passes", "bytes", "bits_per_weight", "record", "peak_memory_bytes"]
     #expect(report.keys == keys)
     let passes = try #require(report["passes"]?.array)
     #expect(passes.map { $0["name"]?.string } == ["quantize", "attach"])

@@ -1,11 +1,14 @@
 /// The files of a folder that are not weights.
-enum FolderAssets {
+package enum FolderAssets {
+  /// The file with the result of the run that wrote a folder; it is no part of the checkpoint.
+  package static let resultsName = "rilq-results.json"
+
   /// The extensions of files that hold weights in some format; they never become assets.
   private static let weightExtensions: Set<String> = [
     "safetensors", "rilq", "bin", "pth", "pt", "ckpt", "pkl", "gguf", "onnx", "onnx_data", "h5", "msgpack",
   ]
 
-  /// Lists the regular files below a folder that are neither hidden nor weights, sorted by name.
+  /// Lists the regular files below a folder, sorted by name, without hidden ones, weights and results.
   ///
   /// A link to a file is followed when `FileSystem.pathInside` allows it; linked folders are not entered.
   ///
@@ -17,7 +20,8 @@ enum FolderAssets {
   static func list(in folder: String, except reserved: Set<String>) throws -> [Asset] {
     var assets: [Asset] = []
     try add(below: "", of: folder, to: &assets)
-    return assets.filter { !reserved.contains($0.name) }.sorted { precedes($0.name, $1.name) }
+    return assets.filter { !reserved.contains($0.name) && $0.name != resultsName }
+      .sorted { precedes($0.name, $1.name) }
   }
 
   private static func add(below prefix: String, of folder: String, to assets: inout [Asset]) throws {

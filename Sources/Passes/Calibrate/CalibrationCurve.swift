@@ -18,7 +18,7 @@ package struct CalibrationCurve: Sendable, Equatable {
   /// The largest update number that the axis of a plot can resolve.
   private static let updateLimit = 1_000_000_000
 
-  /// The path of the log.
+  /// The path of the log, or of the document that has the curve.
   package let path: String
   /// The losses on the training windows of each update.
   package let training: [Point]
@@ -40,14 +40,28 @@ package struct CalibrationCurve: Sendable, Equatable {
   package init(contentsOf path: String) throws {
     let lines = try InputFile.contents(of: path)
       .split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).dropLast()
+    try self.init(path: path, at: "line", lines.lazy.map { try? JSONValue(parsing: Array($0)) })
+  }
+
+  /// Takes the losses of a report's key `curve`.
+  ///
+  /// - Parameters:
+  ///   - updates: Objects with the keys of a log.
+  ///   - path: The path of the document, for messages.
+  /// - Throws: `FormatError` when they are no such objects, or none has losses.
+  package init(_ updates: [JSONValue], path: String) throws {
+    try self.init(path: path, at: "'curve', element", updates)
+  }
+
+  private init(path: String, at place: String, _ updates: some Sequence<JSONValue?>) throws {
     var training: [Point] = []
     var validation: [Point] = []
     var last = -1
-    for (index, line) in lines.enumerated() {
+    for (index, line) in updates.enumerated() {
       func failure(_ reason: String) -> FormatError {
-        FormatError(path, at: "line \(index + 1)", .malformed(reason))
+        FormatError(path, at: "\(place) \(index + 1)", .malformed(reason))
       }
-      guard let values = try? JSONValue(parsing: Array(line)), let update = values["update"]?.integer else {
+      guard let values = line, let update = values["update"]?.integer else {
         throw failure("is no JSON object with an 'update'")
       }
       guard update > last, update <= Self.updateLimit else {

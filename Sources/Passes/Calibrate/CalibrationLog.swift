@@ -1,17 +1,21 @@
 import Checkpoints
 import Models
 
-/// Writes one JSON object per update (JSON Lines).
+/// Collects the losses of every update, and writes one JSON object per update (JSON Lines).
 final class CalibrationLog {
   private var file: OutputFile?
+  /// The lines without the speed, which differs from run to run.
+  private(set) var curve: [JSONValue]
 
   /// Opens a log.
   ///
   /// - Parameters:
   ///   - path: The file to write; nil for none.
   ///   - update: The last update whose lines stay in an existing file; nil keeps none.
+  ///   - curve: The losses up to that update.
   /// - Throws: `FormatError` when the file cannot be opened or is not a regular file.
-  init(path: String?, keepingUpTo update: Int? = nil) throws {
+  init(path: String?, keepingUpTo update: Int? = nil, after curve: [JSONValue] = []) throws {
+    self.curve = curve
     guard let path else { return }
     file = try OutputFile(
       continuing: path, keeping: update.map { Self.byteCount(ofLinesIn: path, upTo: $0) } ?? 0)
@@ -44,6 +48,7 @@ final class CalibrationLog {
     if let validation {
       for member in validation.members(weights) { line.set("validation_" + member.key, to: member.value) }
     }
+    curve.append(line)
     if let tokensPerSecond { line.set("tokens_per_second", to: .double(tokensPerSecond)) }
     try file?.append(Array((line.compactText + "\n").utf8))
   }

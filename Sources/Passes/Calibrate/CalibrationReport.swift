@@ -1,4 +1,4 @@
-import Checkpoints
+public import Checkpoints
 public import Kernels
 public import Models
 
@@ -28,6 +28,8 @@ public struct CalibrationReport: PassReport {
   public let secondsPerWindow: Double
   /// The tokens of a window divided by `secondsPerWindow`.
   public let tokensPerSecond: Double
+  /// The losses of every update and validation, with the keys of `Formats/log.md`.
+  public let curve: [JSONValue]
   /// The weights of the losses.
   let weights: RilqLossWeights
 
@@ -47,6 +49,7 @@ public struct CalibrationReport: PassReport {
     items.append(ReportItem("training_last", lastTraining.group(weights)))
     items.append(ReportItem("seconds_per_window_median", .number(secondsPerWindow)))
     items.append(ReportItem("tokens_per_second", .number(tokensPerSecond)))
+    items.append(ReportItem("curve", .document(.array(curve))))
     return items
   }
 }

@@ -53,7 +53,8 @@ struct CalibrationRun {
     let restored = try context.resumption.flatMap { kept in
       try CalibrationStateFile(path: kept.path).restore(into: &trainer, updates: options.updates)
     }
-    log = try CalibrationLog(path: context.logPath, keepingUpTo: restored?.update)
+    log = try CalibrationLog(
+      path: context.logPath, keepingUpTo: restored?.update, after: restored?.curve ?? [])
     self.trainer = trainer
     resumedAt = restored?.update
     state = restored ?? CalibrationState(start: nil, best: (0, nil, []))
@@ -89,6 +90,7 @@ struct CalibrationRun {
     while state.update < options.updates, !isOutOfPatience {
       try takeUpdate()
       if state.update % updatesPerSave == 0, let kept = context.resumption {
+        state.curve = log.curve
         try CalibrationStateFile(path: kept.path).save(state, trainer, weights)
         kept.didSave()
       }
@@ -188,7 +190,7 @@ struct CalibrationRun {
       validationBefore: isValidated ? state.start : nil, validationAfter: isValidated ? state.best.loss : nil,
       examplesCut: windows.cutCount, resumedAtUpdate: resumedAt,
       products: options.products == .f32 ? nil : options.products.onThisProcessor, lastTraining: state.last,
-      secondsPerWindow: clock.median, tokensPerSecond: tokensPerSecond, weights: weights)
+      secondsPerWindow: clock.median, tokensPerSecond: tokensPerSecond, curve: log.curve, weights: weights)
   }
 }
 

@@ -12,6 +12,8 @@ struct CalibrationState {
   var last = RilqLoss()
   /// The best validation: its update, its loss and the trained values.
   var best: (update: Int, loss: RilqLoss?, values: [TrainedValues])
+  /// The losses of all updates so far, as the log has them.
+  var curve: [JSONValue] = []
 }
 
 /// The file from which a stopped calibration resumes; private to one version of the program.
@@ -35,6 +37,7 @@ struct CalibrationStateFile {
     ])
     if let start = state.start { line.set("start", to: start.json(weights)) }
     if let best = state.best.loss { line.set("best", to: best.json(weights)) }
+    line.set("curve", to: .array(state.curve))
     let unfinished = path + ".unfinished"
     var file = try StateWriter(creating: unfinished, header: line.compactText)
     var (trainer, values) = (trainer, state.best.values)
@@ -66,6 +69,6 @@ struct CalibrationStateFile {
     trainer.restore(updateCount: update)
     return CalibrationState(
       update: update, start: RilqLoss(line["start"]), last: last,
-      best: (bestUpdate, RilqLoss(line["best"]), values))
+      best: (bestUpdate, RilqLoss(line["best"]), values), curve: line["curve"]?.array ?? [])
   }
 }

@@ -104,7 +104,13 @@ package struct CodeStatistics: Sendable, Equatable {
     (values.min() ?? 0, values.max() ?? 0)
   }
 
-  private static func histogram(of codes: TensorBytes, bits: Int) -> [Int] {
+  /// Returns the number of occurrences of each code.
+  ///
+  /// - Parameters:
+  ///   - codes: Packed codes.
+  ///   - bits: The width of a code.
+  /// - Returns: One count per code, `[2^bits]`.
+  package static func histogram(of codes: TensorBytes, bits: Int) -> [Int] {
     // 24 words hold a whole number of codes for every number of bits.
     let blockBytes = 24 << 12
     let blocks = stride(from: 0, to: codes.count, by: blockBytes).map {

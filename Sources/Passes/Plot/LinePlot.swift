@@ -21,15 +21,22 @@ package struct LinePlot: Sendable {
     }
   }
 
+  /// Where a plot stands, which decides its size and what it says itself.
+  package enum Place: Sendable {
+    /// In a file of its own, with title, legend and style.
+    case file
+    /// In a page that has title, legend and style; as wide as a phone.
+    case page
+  }
+
   /// The colours of Okabe and Ito, which colour-blind readers can distinguish; none is near black or white.
-  private static let colors = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#888888"]
+  package static let colors = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#888888"]
   private static let style = """
     text{font:13px sans-serif;fill:#333}.title{font-size:15px}.grid{stroke:#ccc;stroke-width:1}\
     .line{fill:none;stroke-width:2}@media(prefers-color-scheme:dark){text{fill:#ddd}.grid{stroke:#555}}
     """
-  private static let size = (width: 760.0, height: 440.0)
-  private static let area = (left: 70.0, right: 610.0, top: 44.0, bottom: 384.0)
-
+  private let place: Place
+  private let area: PlotArea
   private let title: String
   private let xLabel: String
   private let yLabel: String
@@ -47,43 +54,65 @@ package struct LinePlot: Sendable {
   ///   - xTicks: The ticks of the horizontal axis; nil for round numbers.
   ///   - beginsAtZero: Whether the vertical axis begins at zero, or at a round number below the smallest
   ///     value.
+  ///   - place: Where the plot stands.
   package init(
     title: String, xLabel: String, yLabel: String, series: [Series],
-    xTicks: [(value: Double, label: String)]? = nil, beginsAtZero: Bool = true
+    xTicks: [(value: Double, label: String)]? = nil, beginsAtZero: Bool = true, in place: Place = .file
   ) {
+    let area = PlotArea(place)
+    self.place = place
+    self.area = area
     self.title = title
     self.xLabel = xLabel
     self.yLabel = yLabel
     self.series = series
     let points = series.flatMap(\.points)
     x = PlotAxis(
-      covering: points.map(\.x) + (xTicks ?? []).map(\.value), from: Self.area.left, to: Self.area.right,
+      covering: points.map(\.x) + (xTicks ?? []).map(\.value), from: area.left, to: area.right,
       ticks: xTicks)
     y = PlotAxis(
-      covering: (beginsAtZero ? [0] : []) + points.map(\.y), from: Self.area.bottom, to: Self.area.top,
+      covering: (beginsAtZero ? [0] : []) + points.map(\.y), from: area.bottom, to: area.top,
       isRounded: true)
   }
 
-  /// The image as an SVG document.
+  /// The image as an SVG document, for a file.
   package var svg: String {
-    let (width, height) = (width.pixels, Self.size.height.pixels)
+    let (width, height) = (width.pixels, area.height.pixels)
     var lines = [
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"\(width)\" height=\"\(height)\""
         + " viewBox=\"0 0 \(width) \(height)\" role=\"img\">",
       "<title>\(title.escapedForXML)</title>", "<style>\(Self.style)</style>",
-      text(title, x: Self.area.left, y: 20, attributes: " class=\"title\""),
+      text(title, x: area.left, y: 20, attributes: " class=\"title\""),
     ]
     lines += gridLines
     for (index, series) in series.enumerated() {
-      lines += elements(of: series, color: Self.colors[index % Self.colors.count], index: index)
+      lines += elements(of: series, color: Self.color(index)) + legend(of: series, index)
     }
     return (lines + ["</svg>", ""]).joined(separator: "\n")
   }
 
+  /// Returns the image as an SVG element of a page, which scales it and has the legend.
+  ///
+  /// - Parameter description: The plot in words.
+  /// - Returns: The element; its classes are `grid` and `line`.
+  package func element(description: String) -> String {
+    var lines = [
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 \(area.width.pixels) \(area.height.pixels)\""
+        + " role=\"img\">",
+      "<title>\(title.escapedForXML)</title>", "<desc>\(description.escapedForXML)</desc>",
+    ]
+    lines += gridLines
+    for (index, series) in series.enumerated() { lines += elements(of: series, color: Self.color(index)) }
+    return (lines + ["</svg>"]).joined(separator: "\n")
+  }
+
+  /// Returns the colour of a line.
+  private static func color(_ index: Int) -> String { colors[index % colors.count] }
+
   /// Wide enough for the longest name beside the plot area.
   private var width: Double {
     let longest = series.map(\.name.count).max() ?? 0
-    return max(Self.size.width, Self.area.right + 50 + 7.5 * Double(longest))
+    return max(area.width, area.right + 50 + 7.5 * Double(longest))
   }
 
   /// Writes the image.
@@ -97,7 +126,6 @@ package struct LinePlot: Sendable {
   }
 
   private var gridLines: [String] {
-    let area = Self.area
     var lines: [String] = []
     for tick in y.ticks {
       let position = y.position(of: tick.value)
@@ -117,7 +145,7 @@ package struct LinePlot: Sendable {
     return lines
   }
 
-  private func elements(of series: Series, color: String, index: Int) -> [String] {
+  private func elements(of series: Series, color: String) -> [String] {
     let points = series.points.map { (x: x.position(of: $0.x).pixels, y: y.position(of: $0.y).pixels) }
     var lines: [String] = []
     if points.count > 1 {
@@ -127,12 +155,16 @@ package struct LinePlot: Sendable {
     if series.hasMarkers || points.count == 1 {
       lines += points.map { "<circle cx=\"\($0.x)\" cy=\"\($0.y)\" r=\"3.5\" fill=\"\(color)\"/>" }
     }
-    let legend = Self.area.top + 8 + 22 * Double(index)
-    lines.append(
-      "<rect x=\"\((Self.area.right + 18).pixels)\" y=\"\((legend - 6).pixels)\" width=\"16\" height=\"4\""
-        + " fill=\"\(color)\"/>")
-    lines.append(text(series.name, x: Self.area.right + 42, y: legend))
     return lines
+  }
+
+  private func legend(of series: Series, _ index: Int) -> [String] {
+    let y = area.top + 8 + 22 * Double(index)
+    return [
+      "<rect x=\"\((area.right + 18).pixels)\" y=\"\((y - 6).pixels)\" width=\"16\" height=\"4\""
+        + " fill=\"\(Self.color(index))\"/>",
+      text(series.name, x: area.right + 42, y: y),
+    ]
   }
 
   private func line(from start: (Double, Double), to end: (Double, Double)) -> String {
@@ -145,13 +177,30 @@ package struct LinePlot: Sendable {
   }
 }
 
+/// The size of an image and the part of it that the axes enclose, in pixels.
+private struct PlotArea: Sendable {
+  let width: Double
+  let height: Double
+  let left: Double
+  let right: Double
+  let top: Double
+  let bottom: Double
+
+  init(_ place: LinePlot.Place) {
+    switch place {
+    case .file: (width, height, left, right, top, bottom) = (760, 440, 70, 610, 44, 384)
+    case .page: (width, height, left, right, top, bottom) = (440, 300, 62, 428, 30, 246)
+    }
+  }
+}
+
 /// One axis: its range, its position in the image, and its ticks.
-struct PlotAxis: Sendable {
+package struct PlotAxis: Sendable {
   private let values: ClosedRange<Double>
   private let start: Double
   private let end: Double
   /// The ticks with their labels.
-  let ticks: [(value: Double, label: String)]
+  package let ticks: [(value: Double, label: String)]
 
   /// Creates an axis for values.
   ///
@@ -161,7 +210,7 @@ struct PlotAxis: Sendable {
   ///   - end: The position of the largest value in the image.
   ///   - ticks: The ticks; nil for round numbers.
   ///   - isRounded: Whether the range is extended to round numbers at both ends.
-  init(
+  package init(
     covering all: [Double], from start: Double, to end: Double,
     ticks: [(value: Double, label: String)]? = nil, isRounded: Bool = false
   ) {
@@ -208,7 +257,7 @@ struct PlotAxis: Sendable {
   }
 
   /// Returns the position of a value in the image.
-  func position(of value: Double) -> Double {
+  package func position(of value: Double) -> Double {
     start + (value - values.lowerBound) / (values.upperBound - values.lowerBound) * (end - start)
   }
 }
@@ -216,11 +265,4 @@ struct PlotAxis: Sendable {
 extension Double {
   /// The coordinate with the decimals that a screen shows.
   fileprivate var pixels: String { formatted(decimals: 1) }
-}
-
-extension String {
-  fileprivate var escapedForXML: String {
-    replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
-      .replacing("\"", with: "&quot;")
-  }
 }

@@ -32,6 +32,8 @@ struct LayerwiseQuantization {
   /// The largest damping of any factorization.
   private(set) var damping = 0.0
   private(set) var error = OutputError()
+  /// The same error of each linear by name; nothing for linears whose outputs are not compared.
+  private(set) var outputErrors: [String: Double] = [:]
   /// What the training of each layer gave.
   private(set) var trainedLayers: [LayerTraining.Outcome] = []
   /// The experts' linears that too few tokens reached, with the number of tokens; their moments are not used.
@@ -163,7 +165,11 @@ struct LayerwiseQuantization {
       quantizer = current
       let packed = try current.quantize(weight, name: name + ".weight", correction: input.correction)
       linears[index].weight = weight.replaced(by: packed, on: grid)
-      if let compared { measure(linears[index].weight, packed, against: weight, input, compared) }
+      if let compared {
+        let before = error
+        measure(linears[index].weight, packed, against: weight, input, compared)
+        outputErrors[name] = error.relative(since: before)
+      }
       if input.isScarce { scarceTokens.append((name, input.tokenCount)) }
       importance.append(
         MeasuredImportance(

@@ -65,7 +65,7 @@ struct NormalFloatRun: PassRun {
     let weight = Weight(rows: tensor.shape[0], columns: tensor.shape[1], values: .dense(bytes, format))
     let parts = try rounded(weight, to: NormalFloat(groupSize: groupSize), as: format, name: tensor.name)
     summary.add(
-      weights: tensor.elementCount, squaredError: parts.reduce(0) { $0 + $1.error },
+      replacement.module, weights: tensor.elementCount, squaredError: parts.reduce(0) { $0 + $1.error },
       squaredNorm: parts.reduce(0) { $0 + $1.norm })
     context.progress(
       Progress(phase: "quantize", completed: summary.modules, total: groupSizes.count, detail: tensor.name))

@@ -16,6 +16,12 @@ package struct OutputError: Sendable {
   /// The root of the mean squared difference of the outputs, relative to the outputs.
   package var relative: Double { (squaredError / max(squaredNorm, .leastNormalMagnitude)).squareRoot() }
 
+  /// The same of the linears added since an earlier state; nil when none was added.
+  func relative(since earlier: OutputError) -> Double? {
+    let norm = squaredNorm - earlier.squaredNorm
+    return norm > 0 ? (max(squaredError - earlier.squaredError, 0) / norm).squareRoot() : nil
+  }
+
   /// The inputs of a quantized linear and its original for one window, each `[tokens, in]`.
   package struct Inputs: Sendable {
     let quantized: Matrix

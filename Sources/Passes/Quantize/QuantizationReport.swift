@@ -15,6 +15,16 @@ public struct QuantizationReport: PassReport {
     public let layersPutBack: Int
   }
 
+  /// The errors of one module.
+  public struct ModuleError: Sendable {
+    /// The module.
+    public let module: String
+    /// The norm of the error of its weights, relative to the norm of the weights.
+    public let relativeError: Double
+    /// The norm of the error of its outputs, relative to the norm of the outputs; nil if not measured.
+    public let relativeOutputError: Double?
+  }
+
   /// The number of quantized modules.
   public let modules: Int
   /// The number of weights in the modules.
@@ -41,6 +51,8 @@ public struct QuantizationReport: PassReport {
   public let tokensOfScarceExperts: [String: Int]
   /// The matrices of layers that were left alone by rule, each with the reason.
   public let unquantized: [(module: String, reason: String)]
+  /// The errors of each module, in the order of the work.
+  public let errors: [ModuleError]
 
   /// The values of the report, in order.
   public var items: [ReportItem] {
@@ -86,6 +98,7 @@ public struct QuantizationReport: PassReport {
       items.append(
         ReportItem("left_alone", .group(unquantized.map { ReportItem($0.module, .text($0.reason)) })))
     }
+    items.append(ReportItem("errors", .document(.array(errors.map(\.json)))))
     return items
   }
 
@@ -96,14 +109,26 @@ public struct QuantizationReport: PassReport {
   }
 }
 
+extension QuantizationReport.ModuleError {
+  fileprivate var json: JSONValue {
+    .object(
+      [.init("module", .string(module)), .init("relative_error", .double(relativeError))]
+        + (relativeOutputError.map { [.init("relative_output_error", .double($0))] } ?? []))
+  }
+}
+
 /// Collects the values of the report during a quantization.
 struct QuantizationSummary {
   private(set) var modules = 0
   private var weights = 0
   private var squaredError = 0.0
   private var squaredNorm = 0.0
+  /// The relative error of each module's weights, in the order of the work.
+  private var errors: [(module: String, relative: Double)] = []
   /// The error of the linears' outputs relative to the originals'; nil without inputs.
   var outputError: Double?
+  /// The same error of each module whose outputs were compared.
+  var outputErrors: [String: Double] = [:]
   /// The largest damping of any factorization.
   var damping: Double?
   /// What the training of each layer gave.
@@ -124,15 +149,16 @@ struct QuantizationSummary {
   var unquantized: [UnquantizedModule] = []
 
   /// Adds a module's weights and their error.
-  mutating func add(_ packed: PackedTensor, isOutOfReach: Bool = false) {
+  mutating func add(_ module: String, _ packed: PackedTensor, isOutOfReach: Bool = false) {
     add(
-      weights: packed.weightCount, squaredError: packed.squaredError, squaredNorm: packed.squaredNorm)
+      module, weights: packed.weightCount, squaredError: packed.squaredError, squaredNorm: packed.squaredNorm)
     modulesWithoutStatistics += isOutOfReach ? 1 : 0
   }
 
   /// Adds a module's weights and their error.
-  mutating func add(weights: Int, squaredError: Double, squaredNorm: Double) {
+  mutating func add(_ module: String, weights: Int, squaredError: Double, squaredNorm: Double) {
     modules += 1
+    errors.append((module, Self.relative(squaredError, squaredNorm)))
     self.weights += weights
     self.squaredError += squaredError
     self.squaredNorm += squaredNorm
@@ -141,12 +167,20 @@ struct QuantizationSummary {
   var report: QuantizationReport {
     QuantizationReport(
       modules: modules, weights: weights,
-      relativeError: (squaredError / max(squaredNorm, .leastNormalMagnitude)).squareRoot(),
+      relativeError: Self.relative(squaredError, squaredNorm),
       relativeOutputError: outputError, damping: damping, layerTraining: layerTraining, products: products,
       modulesWithoutStatistics: modulesWithoutStatistics, moduleCounts: moduleCounts, otherGrids: otherGrids,
       isDense: isDense,
       tokensOfScarceExperts: Dictionary(scarceTokens, uniquingKeysWith: { first, _ in first }),
-      unquantized: unquantized.map { ($0.name, $0.reason.rawValue) })
+      unquantized: unquantized.map { ($0.name, $0.reason.rawValue) },
+      errors: errors.map {
+        QuantizationReport.ModuleError(
+          module: $0.module, relativeError: $0.relative, relativeOutputError: outputErrors[$0.module])
+      })
+  }
+
+  private static func relative(_ squaredError: Double, _ squaredNorm: Double) -> Double {
+    (squaredError / max(squaredNorm, .leastNormalMagnitude)).squareRoot()
   }
 
   private var layerTraining: QuantizationReport.LayerTraining? {

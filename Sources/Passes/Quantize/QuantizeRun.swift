@@ -66,10 +66,11 @@ struct QuantizeRun: PassRun {
     var store = PackedTensorStore(path: path, tables: pass.tables)
     var file = try OutputFile(creating: path)
     try run.run { name, packed in
-      summary.add(packed)
+      summary.add(name, packed)
       try store.add(name, packed, to: &file)
     }
     if options.layerEpochs == 0, run.error.isMeasured { summary.outputError = run.error.relative }
+    summary.outputErrors = run.outputErrors
     if options.method == .gptq { summary.damping = run.damping }
     summary.trainedLayers = run.trainedLayers
     summary.scarceTokens = run.scarceTokens
@@ -85,7 +86,7 @@ struct QuantizeRun: PassRun {
     let values = importance?.values[replacement.module]
     let quantizer = pass.options.method.quantizer(withoutMoments: grid, importance: values)
     let result = try pass.quantizeAlone(replacement.module, in: input, quantizer)
-    summary.add(result.packed, isOutOfReach: pass.options.hasWindows)
+    summary.add(replacement.module, result.packed, isOutOfReach: pass.options.hasWindows)
     context.progress(
       Progress(
         phase: "quantize", completed: summary.modules, total: grids.count, detail: replacement.module))

@@ -28,7 +28,7 @@ extension JSONValue {
   static func seed(_ value: UInt64) -> JSONValue { .number(String(value)) }
 
   /// The document as YAML in block style, with lists of simple values on one line.
-  var yamlText: String { yamlLines.joined(separator: "\n") + "\n" }
+  package var yamlText: String { yamlLines.joined(separator: "\n") + "\n" }
 
   private var yamlLines: [String] {
     switch self {

@@ -16,10 +16,22 @@ public struct Verification: PassReport {
     public let passed: Bool
   }
 
+  /// What both models write after one prompt.
+  public struct Continuations: Sendable, Equatable {
+    /// The text that both models continue.
+    public let prompt: String
+    /// The reference's continuation.
+    public let reference: String
+    /// The candidate's continuation.
+    public let candidate: String
+  }
+
   /// The measurements.
   public let comparison: Comparison
   /// The comparison of what both models write; nil if none was asked for.
   public let generation: GenerationComparison?
+  /// The texts of that comparison, one per prompt; empty without it or without a tokenizer.
+  public let continuations: [Continuations]
   /// The limits, at least one.
   public let checks: [Check]
 
@@ -30,9 +42,13 @@ public struct Verification: PassReport {
   public var passed: Bool { checks.allSatisfy(\.passed) }
 
   /// Checks comparisons against limits.
-  init(_ comparison: Comparison, _ generation: GenerationComparison?, _ options: VerifyOptions) {
+  init(
+    _ comparison: Comparison, _ generation: GenerationComparison?, _ options: VerifyOptions,
+    continuations: [Continuations] = []
+  ) {
     self.comparison = comparison
     self.generation = generation
+    self.continuations = continuations
     let options = options.withLimits
     let ratio = comparison.candidate.perplexity / comparison.reference.perplexity
     let upper: [(String, Double, Double?)] = [
@@ -63,7 +79,8 @@ public struct Verification: PassReport {
       ReportItem("windows", .integer(comparison.reference.windows)),
       ReportItem("window", .integer(comparison.reference.window)),
     ] + (generation.map { [ReportItem("generation", .group($0.items))] } ?? []) + [
-      ReportItem("checks", .document(.array(checks.map(\.json))))
+      ReportItem("continuations", .document(.array(continuations.map(\.json)))),
+      ReportItem("checks", .document(.array(checks.map(\.json)))),
     ]
   }
 
@@ -105,6 +122,15 @@ extension GenerationComparison {
       ReportItem("collapsed_candidate", .integer(collapsedCount(\.candidate))),
       ReportItem("newly_collapsed", .integer(newlyCollapsedCount)),
     ]
+  }
+}
+
+extension Verification.Continuations {
+  fileprivate var json: JSONValue {
+    .object([
+      JSONValue.Member("prompt", .string(prompt)), JSONValue.Member("reference", .string(reference)),
+      JSONValue.Member("candidate", .string(candidate)),
+    ])
   }
 }
 
@@ -152,7 +178,22 @@ extension Verification {
         with: other, from: prompts.tokens, tokenCount: prompts.continuationTokens,
         endTokens: prompts.endTokens, progress: progress)
     }
-    self.init(comparison, generation, options)
+    self.init(
+      comparison, generation, options,
+      continuations: Self.texts(of: generation, after: prompts?.tokens ?? [], in: reference))
+  }
+
+  /// Returns the texts of continuations; nothing if the reference's tokenizer cannot be read, which windows
+  /// that a model writes do not need.
+  private static func texts(
+    of generation: GenerationComparison?, after prompts: [[Int32]], in reference: Checkpoint
+  ) -> [Continuations] {
+    guard let generation, let tokenizer = try? Tokenizer(of: reference) else { return [] }
+    return zip(prompts, generation.pairs).map { prompt, pair in
+      Continuations(
+        prompt: tokenizer.decode(prompt), reference: tokenizer.decode(pair.reference.tokens),
+        candidate: tokenizer.decode(pair.candidate.tokens))
+    }
   }
 }
 

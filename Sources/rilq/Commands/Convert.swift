@@ -66,6 +66,13 @@ struct Convert: ParsableCommand {
   @Option(help: "Write one JSON object per calibration update to a file (JSON Lines).")
   var log: String?
 
+  @Option(help: "Also write a report of the run as an HTML page to a file.")
+  var report: String?
+
+  @Option(
+    help: "Also write a model card (.md), such as OUTPUT/README.md; the input's card is kept and extended.")
+  var card: String?
+
   @OptionGroup(title: "Output options")
   var outputOptions: OutputOptions
 
@@ -87,6 +94,9 @@ struct Convert: ParsableCommand {
     if let runtime, outputOptions.to != nil {
       throw ValidationError(
         "--for \(runtime.rawValue): chooses the format, and so does --to; leave out one")
+    }
+    for (name, path) in [("--report", report), ("--card", card)] where path != nil && outputOptions.dryRun {
+      throw ValidationError("\(name) writes a file and --dry-run writes nothing; leave out one of them")
     }
     if let writeRecipe, let other = (paths + [log].compactMap(\.self)).first(where: { $0 == writeRecipe }) {
       throw ValidationError("--write-recipe \(other): is another file of this run")
@@ -139,7 +149,13 @@ struct Convert: ParsableCommand {
     if let writeRecipe { try SideFile.requirePlace(at: writeRecipe, mayReplace: mayReplace) }
     let recipe = try readRecipe()
     do {
-      try RecipeRunner(recipe: recipe, global: global, output: outputOptions, logPath: log).run()
+      try RecipeRunner(
+        recipe: recipe, global: global, output: outputOptions, logPath: log,
+        files: outputOptions.dryRun
+          ? nil
+          : ConversionFiles(
+            recipe, report: report, card: card, mayReplace: mayReplace, access: global.access)
+      ).run()
     } catch let error as PassError {
       throw error.showingVariable(of: recipe)
     }

@@ -3,6 +3,7 @@ import Checkpoints
 import Foundation
 import Models
 import Passes
+import Reports
 
 /// `rilq verify`: compares outputs on the same tokens, and fails when a limit is exceeded.
 struct Verify: SpecialPassCommand {
@@ -20,11 +21,22 @@ struct Verify: SpecialPassCommand {
   @OptionGroup(title: "Options")
   var flags: PassFlags<VerifyPass>
 
+  @Option(help: "Also write the limits as JUnit XML, one test case for each, to a file.")
+  var junit: String?
+
+  @Flag(help: "Replace an existing JUnit file.")
+  var force = false
+
   @OptionGroup
   var global: GlobalOptions
 
+  func validate() throws {
+    if force, junit == nil { throw ValidationError("--force goes with --junit") }
+  }
+
   func run() throws {
     let progress = global.start()
+    if let junit { try SideFile.requirePlace(at: junit, mayReplace: force) }
     let options = try VerifyPass(flags: flags.given).options
     let reference = try Checkpoint.open(path: reference, access: global.access)
     let candidate = try Checkpoint.open(path: candidate, access: global.access)
@@ -33,6 +45,10 @@ struct Verify: SpecialPassCommand {
       progress.show($0)
     }
     progress.finish()
+    if let junit {
+      let report = JUnitReport(verification, reference: reference.path, candidate: candidate.path)
+      try SideFile.write(report.xml, to: junit, mayReplace: force)
+    }
     var document = verification.json
     document.set(notices: notices)
     global.show(document, text: verification.table)

@@ -10,6 +10,8 @@ struct RecipeRunner {
   let global: GlobalOptions
   let output: OutputOptions
   var logPath: String?
+  /// The files about the run; nil for none.
+  var files: ConversionFiles?
 
   func run() throws {
     let progress = global.start()
@@ -25,6 +27,8 @@ struct RecipeRunner {
       global.show(plan.json, text: plan.text)
       return
     }
+    try files?.requirePlaces()
+    var document = JSONValue.null
     let report: PipelineReport
     var hasBegun = false
     do {
@@ -32,7 +36,12 @@ struct RecipeRunner {
         progress.show($0)
       } didBegin: {
         hasBegun = true
+      } willPublish: { report, path in
+        document = report.json
+        document.set("peak_memory_bytes", to: .integer(ProcessMemory.peakByteCount))
+        try files?.writeInside(path, document)
       }
+      try files?.writeBeside(document) { progress.show($0) }
     } catch {
       Interruption.waitIfBegun()
       progress.finish()
@@ -43,8 +52,6 @@ struct RecipeRunner {
     }
     progress.finish()
     for notice in report.notices { Terminal.writeError("notice: \(notice.escapedForDisplay)") }
-    var document = report.json
-    document.set("peak_memory_bytes", to: .integer(ProcessMemory.peakByteCount))
     global.show(document, text: report.text)
   }
 }
