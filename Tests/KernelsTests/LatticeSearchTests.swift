@@ -133,6 +133,6 @@ import Testing
       search.tree, search.form, first: 0, targets: search.targets.span, weights: search.targets.span,
       scales: zero.span, points: &span, costs: &costSpan)
     #expect(values.allSatisfy { Self.magnitudes.contains(abs($0)) })
-    #expect(costs.allSatisfy(\.isFinite))
+    #expect(costs.allSatisfy { $0.isFinite })
   }
 }

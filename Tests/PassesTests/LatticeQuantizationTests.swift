@@ -156,11 +156,12 @@ import Testing
 
   @Test func `codes move only where they are free`() throws {
     let bench = try bench()
+    let pattern = try ModulePattern("v_proj")
     let quantized = try bench.run(
       .quantize(
         QuantizeOptions {
           $0.grid = .iq2XS
-          $0.overrides = [QuantizeOverride(targets: [ModulePattern("v_proj")], grid: .q2K)]
+          $0.overrides = [QuantizeOverride(targets: [pattern], grid: .q2K)]
         }), to: "q.rilq"
     ).checkpoint
     let trained = try bench.run(

@@ -31,8 +31,8 @@ extension QuantizeOptions {
     Option(
       "grid", \.grid, .word,
       "what scales and biases are: floats for each group; floats with an integer zero point, as GPTQ has; or "
-        + "llama.cpp's small integers in blocks of 256, with points of a lattice as codes for `iq2_xs` and "
-        + "`iq2_s`"
+        + "llama.cpp's small integers in blocks of 256, whose codes are free or, in `iq2_xs` and `iq2_s`, "
+        + "points of a lattice"
     ).when { $0.grid != .affine }
     Option(
       "fallback_bits", \.fallbackBits, .integer(among: allowedBits),
