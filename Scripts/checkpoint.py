@@ -29,6 +29,39 @@ def _codes(raw, bits, shape):
     return (stream @ (1 << np.arange(bits))).astype(np.float32).reshape(shape)
 
 
+def _lattice(mode, raw, shape):
+    """The magnitudes with signs of the points of `m.weight`."""
+    # The tables are constants that the package of llama.cpp has.
+    from gguf import quants
+
+    table = {"iq2_xs": quants.IQ2_XS, "iq2_s": quants.IQ2_S}[mode]
+    words = np.frombuffer(bytes.fromhex(table.grid_hex.decode()), "<u2")
+    points = np.array([8, 25, 43], np.float32)[words[:, None] >> (2 * np.arange(8)) & 3]
+    rows = np.frombuffer(raw, np.uint8).reshape(shape[0], -1, 64 if mode == "iq2_xs" else 72)
+    if mode == "iq2_xs":
+        word = rows.view("<u2").astype(np.int64)
+        index, signs = word & 511, word >> 9
+        odd = (signs[..., None] >> np.arange(7) & 1).sum(-1) & 1
+        signs = signs | odd << 7
+    else:
+        upper = rows[..., 64:, None] >> (2 * np.arange(4)) & 3
+        index = rows[..., :32].astype(np.int64) | upper.reshape(*rows.shape[:2], 32).astype(np.int64) << 8
+        signs = rows[..., 32:64].astype(np.int64)
+    negative = signs[..., None] >> np.arange(8) & 1
+    return points[index] * (1 - 2 * negative).astype(np.float32)
+
+
+def _lattice_weight(mode, weight, steps, factors):
+    """The weights of a module on a lattice grid, from its three tensors."""
+    (_, shape, raw), (_, _, integers), (_, _, d) = weight, steps, factors
+    values = _lattice(mode, raw, shape)
+    blocks = values.shape[1]
+    packed = np.frombuffer(integers, np.uint8).reshape(shape[0], blocks, 8)
+    s = np.stack([packed & 15, packed >> 4], -1).reshape(shape[0], blocks, 16)
+    scales = _floats(d, "F16").reshape(shape[0], blocks, 1) * ((2 * s + 1) / 8).astype(np.float32)
+    return (scales[..., None] * values.reshape(shape[0], blocks, 16, 16)).reshape(shape[0], -1)
+
+
 def read(folder):
     """The configuration, the weights by tensor name, packed ones dequantized in float32, and each module's packing and codes."""
     tensors = {name: (dtype, shape, raw) for name, dtype, shape, raw in _files(folder)}
@@ -37,7 +70,15 @@ def read(folder):
     weights, packing, codes = {}, {}, {}
     for name, (dtype, shape, raw) in tensors.items():
         module = name.removesuffix(".weight")
+        if name.endswith((".block_steps", ".block_factors")):
+            continue
         if name.endswith((".scales", ".biases")) and name.rsplit(".", 1)[0] + ".weight" in tensors:
+            continue
+        if module + ".block_steps" in tensors:
+            how = block.get(module, block)
+            parts = [tensors[module + part] for part in (".weight", ".block_steps", ".block_factors")]
+            weights[name] = _lattice_weight(how["mode"], *parts)
+            packing[module] = (how["bits"], how["group_size"], how["mode"])
             continue
         if module + ".scales" not in tensors:
             weights[name] = _floats(raw, dtype).reshape(shape)

@@ -208,6 +208,11 @@ void ck_round_columns(
     ck_floats_out values, ck_floats_out errors) {
   CALL(round_columns, descent, shares, weights, scales, biases, values, errors);
 }
+void ck_find_points(
+    int set, ck_lattice lattice, ck_lattice_form form, ck_floats targets, ck_floats weights, ck_floats scales,
+    ck_floats_out points, ck_floats_out costs) {
+  CALL(find_points, lattice, form, targets, weights, scales, points, costs);
+}
 void ck_table_differences(
     int set, ck_floats codes, ck_floats weights, ck_floats scales, ck_floats biases, size_t group_count,
     size_t group_size, size_t row_count, ck_floats_out differences) {

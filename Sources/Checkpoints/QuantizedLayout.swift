@@ -42,6 +42,9 @@ public enum QuantizedLayout: Sendable, Hashable {
     }
   }
 
+  /// The width of a code in memory, where the points of a lattice are codes of 8 bits.
+  package var codeBits: Int { superBlock?.codeBits ?? bits }
+
   /// The columns of a group.
   public var groupSize: Int {
     switch self {
@@ -148,9 +151,13 @@ extension QuantizedLayout {
   /// - Returns: Nil when the words are not whole groups, or the number overflows. `problem` must be nil.
   package func columnCount(wordCount: Int) -> Int? {
     let (bitCount, overflow) = wordCount.multipliedReportingOverflow(by: 32)
-    guard !overflow, bitCount % (bits * blockColumnCount) == 0 else { return nil }
-    return bitCount / bits
+    guard !overflow, bitCount % blockBitCount == 0 else { return nil }
+    let (columnCount, isTooLarge) = (bitCount / blockBitCount).multipliedReportingOverflow(by: blockColumnCount)
+    return isTooLarge ? nil : columnCount
   }
+
+  /// The bits of the stored codes of the columns that share tables.
+  private var blockBitCount: Int { superBlock.map { 8 * $0.codeByteCount } ?? bits * groupSize }
 
   /// The shape `[out, in]` of the weights in the stored `m.weight` of a validated checkpoint.
   package func shape(ofStored weight: TensorInfo) -> [Int] {
@@ -158,12 +165,17 @@ extension QuantizedLayout {
   }
 
   /// The number of weights in the stored `m.weight` of a validated checkpoint.
-  package func weightCount(ofStored weight: TensorInfo) -> Int { weight.byteCount * 8 / bits }
+  package func weightCount(ofStored weight: TensorInfo) -> Int {
+    weight.byteCount * 8 / blockBitCount * blockColumnCount
+  }
 
   /// Whether a row with these columns fits the layout: whole groups and whole words.
   package func fits(columns: Int) -> Bool {
-    columns % blockColumnCount == 0 && columns * bits % 32 == 0
+    columns % blockColumnCount == 0 && columns / blockColumnCount * blockBitCount % 32 == 0
   }
+
+  /// The words of a row of stored codes.
+  private func wordCount(columns: Int) -> Int { columns / blockColumnCount * blockBitCount / 32 }
 
   /// The tensors of a weight.
   ///
@@ -172,7 +184,7 @@ extension QuantizedLayout {
   ///   - columns: The input features, which the layout fits.
   /// - Returns: As many as `partKinds`, in that order.
   package func parts(rows: Int, columns: Int) -> [Part] {
-    let codes = Part(kind: .weight, dtypes: [.u32], shape: [rows, columns * bits / 32])
+    let codes = Part(kind: .weight, dtypes: [.u32], shape: [rows, wordCount(columns: columns)])
     switch self {
     case .affine:
       let table = [rows, columns / groupSize]
@@ -223,10 +235,52 @@ extension QuantizedLayout {
 }
 
 extension QuantizedLayout {
+  /// Turns stored codes into those that the kernels compute with.
+  ///
+  /// - Parameter stored: The codes of whole rows, as a checkpoint holds them.
+  /// - Returns: The same bytes, except that points of a lattice become a code of 8 bits for each weight.
+  package func codes(ofStored stored: TensorBytes) -> TensorBytes {
+    guard let kind = superBlock, let lattice = kind.lattice else { return stored }
+    let blockCount = stored.count / kind.codeByteCount
+    var codes = [UInt8](repeating: 0, count: blockCount * SuperBlock.columnCount)
+    var span = codes.mutableSpan
+    stored.withSpan { bytes in
+      parallelRows(of: &span, columnCount: SuperBlock.columnCount, rowsPerChunk: Self.blocksPerChunk) {
+        blocks, part in
+        lattice.decode(
+          bytes.extracting(blocks.lowerBound * kind.codeByteCount..<blocks.upperBound * kind.codeByteCount),
+          into: &part)
+      }
+    }
+    return TensorBytes(codes)
+  }
+
+  /// Turns codes that the kernels compute with into those of a checkpoint, the reverse of `codes(ofStored:)`.
+  package func storedCodes(_ codes: [UInt8]) -> [UInt8] {
+    guard let kind = superBlock, let lattice = kind.lattice else { return codes }
+    var stored = [UInt8](repeating: 0, count: codes.count / SuperBlock.columnCount * kind.codeByteCount)
+    var span = stored.mutableSpan
+    let codes = codes.span
+    parallelRows(of: &span, columnCount: kind.codeByteCount, rowsPerChunk: Self.blocksPerChunk) { blocks, part in
+      let columns = blocks.lowerBound * SuperBlock.columnCount..<blocks.upperBound * SuperBlock.columnCount
+      let wrong = lattice.encode(codes.extracting(columns), into: &part)
+      precondition(wrong == nil, "the codes from \(columns.lowerBound + (wrong ?? 0)) are no point")
+    }
+    return stored
+  }
+
+  /// Turns codes that the kernels compute with into those of a checkpoint; nothing is copied but points.
+  package func storedCodes(_ codes: TensorBytes) -> TensorBytes {
+    superBlock?.lattice == nil ? codes : TensorBytes(storedCodes(codes.withSpan { $0.copiedBytes() }))
+  }
+
+  /// Enough blocks to be worth a thread.
+  private static let blocksPerChunk = 1024
+
   /// Computes the weights of rows.
   ///
   /// - Parameters:
-  ///   - codes: The stored codes of the rows.
+  ///   - codes: The codes of the rows as they are in memory, from `codes(ofStored:)`.
   ///   - scales: The scales of the rows, one for each group.
   ///   - biases: The biases of the rows, one for each group.
   ///   - columnCount: The columns of a row.
@@ -237,12 +291,13 @@ extension QuantizedLayout {
     into values: inout MutableSpan<Float>
   ) {
     dequantize(
-      codes: codes, bits: bits, groupSize: groupSize, columnCount: columnCount, scales: scales,
+      codes: codes, bits: codeBits, groupSize: groupSize, columnCount: columnCount, scales: scales,
       biases: biases, groups: groups ?? 0..<columnCount / groupSize, into: &values)
   }
 }
 
-/// A quantized weight of a checkpoint: codes where they are stored, tables as floats.
+/// A quantized weight of a checkpoint: codes where they are stored, except points of a lattice; tables as
+/// floats.
 package struct QuantizedWeight: Sendable {
   /// How it is laid out.
   package let layout: QuantizedLayout
@@ -250,7 +305,7 @@ package struct QuantizedWeight: Sendable {
   package let rowCount: Int
   /// The input features.
   package let columnCount: Int
-  /// The codes of all rows.
+  /// The codes of all rows, `QuantizedLayout.codeBits` wide.
   package let codes: TensorBytes
   /// `[out, groups]`; with the codes and the biases it gives the weights exactly.
   package let scales: [Float]
@@ -278,7 +333,8 @@ extension Checkpoint {
       _ scales: [Float], _ biases: [Float], blocks: BlockTables? = nil, zeroPoints: ZeroPoints? = nil
     ) throws -> QuantizedWeight {
       QuantizedWeight(
-        layout: layout, rowCount: shape[0], columnCount: shape[1], codes: try bytes(of: name),
+        layout: layout, rowCount: shape[0], columnCount: shape[1],
+        codes: layout.codes(ofStored: try bytes(of: name)),
         scales: scales, biases: biases, blocks: blocks, zeroPoints: zeroPoints)
     }
     func table(_ kind: ModuleTensor) throws -> [Float] { try floats(of: kind.name(of: module)) }

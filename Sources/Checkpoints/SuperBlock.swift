@@ -1,10 +1,11 @@
 internal import Kernels
 
-/// Blocks of 256 columns of llama.cpp's K types.
+/// Blocks of 256 columns of llama.cpp's K types and lattice types.
 ///
 /// A block has one or two factors in half precision. Each of its groups has a small integer for its scale
 /// and, in the types with minima, another for its bias: `scale = d · s`, `bias = -dmin · m`. In the types
-/// without minima a code stands for zero: `bias = -zero · scale`. `Formats/packed.md` has the bytes.
+/// without minima a code stands for zero: `bias = -zero · scale`. In a lattice type the codes of 8 columns
+/// are a point of a table, and `scale = d · (2s + 1) / 8`. `Formats/packed.md` has the bytes.
 public enum SuperBlock: String, Sendable, Hashable, CaseIterable {
   /// Codes of 2 bits in groups of 16; scales and minima of 4 bits. 2.625 bits per weight.
   case q2K = "q2_k"
@@ -16,14 +17,22 @@ public enum SuperBlock: String, Sendable, Hashable, CaseIterable {
   case q5K = "q5_k"
   /// Codes of 6 bits in groups of 16, the zero is 32; scales of 8 bits with a sign. 6.5625 bits per weight.
   case q6K = "q6_k"
+  /// Points of 8 codes with signs, 2 bits per code, in groups of 16; scales of 4 bits. 2.3125 bits per weight.
+  case iq2XS = "iq2_xs"
+  /// Points of 8 codes with signs, 2.25 bits per code, in groups of 16; scales of 4 bits. 2.5625 bits per
+  /// weight.
+  case iq2S = "iq2_s"
+
+  /// The types whose codes are free: any integers of their width.
+  public static let kTypes = allCases.filter { $0.lattice == nil }
 
   /// The columns of a block.
   public static let columnCount = 256
 
-  /// The width of a code.
+  /// The width of a code as it is stated; points take as many whole bits per weight.
   public var bits: Int {
     switch self {
-    case .q2K: 2
+    case .q2K, .iq2XS, .iq2S: 2
     case .q3K: 3
     case .q4K: 4
     case .q5K: 5
@@ -31,10 +40,25 @@ public enum SuperBlock: String, Sendable, Hashable, CaseIterable {
     }
   }
 
+  /// The table whose points are the codes; nil when codes are free.
+  package var lattice: LatticeTable? {
+    switch self {
+    case .q2K, .q3K, .q4K, .q5K, .q6K: nil
+    case .iq2XS: .iq2XS
+    case .iq2S: .iq2S
+    }
+  }
+
+  /// The width of a code in memory, where points are codes of 8 bits.
+  package var codeBits: Int { lattice == nil ? bits : 8 }
+
+  /// The stored bytes of a block's codes.
+  package var codeByteCount: Int { lattice?.codeByteCount ?? Self.columnCount * bits / 8 }
+
   /// The columns of a group.
   public var groupSize: Int {
     switch self {
-    case .q2K, .q3K, .q6K: 16
+    case .q2K, .q3K, .q6K, .iq2XS, .iq2S: 16
     case .q4K, .q5K: 32
     }
   }
@@ -48,17 +72,28 @@ public enum SuperBlock: String, Sendable, Hashable, CaseIterable {
     case .q2K, .q4K, .q5K: nil
     case .q3K: 4
     case .q6K: 32
+    case .iq2XS, .iq2S: LatticeTable.zeroCode
     }
   }
 
   /// The integers that a group's scale may have.
   package var scaleSteps: ClosedRange<Int> {
     switch self {
-    case .q2K: 0...15
+    case .q2K, .iq2XS, .iq2S: 0...15
     case .q3K: -32...31
     case .q4K, .q5K: 0...63
     case .q6K: -128...127
     }
+  }
+
+  /// The multiple of d that an integer stands for: itself, or in a lattice type an odd number of eighths.
+  package func multiple(ofStep step: Int) -> Float {
+    lattice == nil ? Float(step) : Float(2 * step + 1) / 8
+  }
+
+  /// The integer that stands for a multiple of d.
+  package func step(ofMultiple multiple: Float) -> Int {
+    lattice == nil ? Int(multiple) : Int(multiple * 4)
   }
 
   /// The integers that a group's bias may have, for a type with minima.
@@ -69,6 +104,7 @@ public enum SuperBlock: String, Sendable, Hashable, CaseIterable {
     switch self {
     case .q2K, .q6K: 16
     case .q3K, .q4K, .q5K: 12
+    case .iq2XS, .iq2S: 8
     }
   }
 
@@ -77,7 +113,7 @@ public enum SuperBlock: String, Sendable, Hashable, CaseIterable {
 
   /// The bits per weight, all tables included.
   public var bitsPerWeight: Double {
-    Double(bits) + Double(8 * stepByteCount + 16 * factorCount) / Double(Self.columnCount)
+    Double(8 * (codeByteCount + stepByteCount) + 16 * factorCount) / Double(Self.columnCount)
   }
 }
 
@@ -101,6 +137,7 @@ extension SuperBlock {
       guard group >= 4 else { return (scale & 63, bias & 63) }
       return (byte(4 + group) & 15 | (scale >> 6) << 4, byte(4 + group) >> 4 | (bias >> 6) << 4)
     case .q6K: return (Int(Int8(bitPattern: bytes.byte(at: group))), 0)
+    case .iq2XS, .iq2S: return (byte(group / 2) >> (group % 2 * 4) & 15, 0)
     }
   }
 
@@ -122,6 +159,7 @@ extension SuperBlock {
         add((value & 15) << (group / 8 * 4), at: group % 8)
         add((value >> 4) << (group / 4 * 2), at: 8 + group % 4)
       case .q6K: add(scale(group), at: group)
+      case .iq2XS, .iq2S: add(scale(group) << (group % 2 * 4), at: group / 2)
       case .q4K, .q5K:
         let (scale, bias) = (scale(group), bias(group))
         guard group >= 4 else {
@@ -141,7 +179,7 @@ extension SuperBlock {
 package struct BlockTables: Sendable, Equatable {
   /// The type.
   package let kind: SuperBlock
-  /// The integers of the scales, `[rows, groups]`, as floats.
+  /// The multiples of d that the scales are, `[rows, groups]`: integers, or in a lattice type odd eighths.
   package var scaleSteps: [Float]
   /// The integers of the biases, `[rows, groups]`, as floats; zeros for a type without minima.
   package var biasSteps: [Float]
@@ -179,7 +217,7 @@ package struct BlockTables: Sendable, Equatable {
       let bytes = steps.extracting(block * count..<(block + 1) * count)
       for group in 0..<kind.groupCount {
         let (scale, bias) = kind.steps(bytes, group: group)
-        scaleSteps[block * kind.groupCount + group] = Float(scale)
+        scaleSteps[block * kind.groupCount + group] = kind.multiple(ofStep: scale)
         biasSteps[block * kind.groupCount + group] = Float(bias)
       }
     }
@@ -197,7 +235,7 @@ package struct BlockTables: Sendable, Equatable {
       let first = block * kind.groupCount
       var part = span.slice(block * kind.stepByteCount..<(block + 1) * kind.stepByteCount)
       kind.store(
-        scale: { Int(scaleSteps[first + $0]) }, bias: { Int(biasSteps[first + $0]) }, into: &part)
+        scale: { kind.step(ofMultiple: scaleSteps[first + $0]) }, bias: { Int(biasSteps[first + $0]) }, into: &part)
     }
     return bytes
   }

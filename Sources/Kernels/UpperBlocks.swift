@@ -224,6 +224,14 @@ extension UpperBlocks<Double> {
     return lower
   }
 
+  /// The diagonal of the matrix.
+  package var diagonal: [Double] {
+    blocks.indices.flatMap { block in
+      let (count, width) = (rows(ofBlock: block).count, width(ofBlock: block))
+      return (0..<count).map { blocks[block][$0 * width + $0] }
+    }
+  }
+
   /// Gives up the matrix for its rows divided by their diagonal elements, in single precision; zeros are
   /// below the diagonal.
   package consuming func unitRows() -> UpperBlocks<Float> {

@@ -121,7 +121,7 @@ package struct PackedWeight: Sendable {
   /// Joins codes with the tables of super-blocks.
   package init(codes: TensorBytes, blocks: BlockTables) {
     self.init(
-      codes: codes, bits: blocks.kind.bits, groupSize: blocks.kind.groupSize, scales: blocks.scales,
+      codes: codes, bits: blocks.kind.codeBits, groupSize: blocks.kind.groupSize, scales: blocks.scales,
       biases: blocks.biases)
     self.blocks = blocks
   }
@@ -152,7 +152,7 @@ package struct PackedWeight: Sendable {
   /// Takes over a packed weight of a checkpoint.
   package init(_ stored: QuantizedWeight) {
     self.init(
-      codes: stored.codes, bits: stored.layout.bits, groupSize: stored.layout.groupSize,
+      codes: stored.codes, bits: stored.layout.codeBits, groupSize: stored.layout.groupSize,
       scales: stored.scales, biases: stored.biases)
     blocks = stored.blocks
     zeroPoints = stored.zeroPoints

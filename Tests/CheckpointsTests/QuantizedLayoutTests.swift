@@ -54,8 +54,23 @@ import Testing
     #expect(layout.tensors(of: "m", rows: 1, columns: 256, tables: .f32)[2].shape == [1, 1])
   }
 
+  @Test func `points of a lattice take 16 or 18 bits for 8 columns`() {
+    for (kind, words) in [(SuperBlock.iq2XS, 16), (.iq2S, 18)] {
+      let layout = QuantizedLayout.superBlock(kind)
+      let tensors = layout.tensors(of: "m", rows: 3, columns: 512, tables: .f32)
+      #expect(tensors.map(\.shape) == [[3, 2 * words], [3, 16], [3, 2]])
+      #expect(layout.shape(ofStored: tensors[0]) == [3, 512])
+      #expect(layout.weightCount(ofStored: tensors[0]) == 3 * 512)
+      #expect(layout.fits(columns: 256) && !layout.fits(columns: 128))
+      #expect(layout.columnCount(wordCount: words + 1) == nil && layout.columnCount(wordCount: .max) == nil)
+      #expect(layout.bits == 2 && layout.codeBits == 8)
+    }
+  }
+
   @Test func `counts the bits of a weight with its tables`() {
-    for (kind, bits) in [(SuperBlock.q2K, 2.625), (.q3K, 3.4375), (.q4K, 4.5)] {
+    for (kind, bits) in [
+      (SuperBlock.q2K, 2.625), (.q3K, 3.4375), (.q4K, 4.5), (.iq2XS, 2.3125), (.iq2S, 2.5625),
+    ] {
       #expect(QuantizedLayout.superBlock(kind).bitsPerWeight(tables: .f32) == bits)
     }
 

@@ -9,7 +9,7 @@ import Testing
       (0..<groups).map { Float(limits.lowerBound + $0 * stride % limits.count) }
     }
     return BlockTables(
-      kind: kind, scaleSteps: steps(kind.scaleSteps, 5),
+      kind: kind, scaleSteps: steps(kind.scaleSteps, 5).map { kind.multiple(ofStep: Int($0)) },
       biasSteps: kind.zeroPoint == nil ? steps(kind.biasSteps, 7) : steps(0...0, 1),
       scaleFactors: (0..<blocks).map { 0.25 * Float($0 + 1) * ($0 % 2 == 0 ? 1 : -1) },
       biasFactors: (0..<blocks).map { kind.zeroPoint == nil ? 0.5 * Float($0) : 0 })
@@ -30,7 +30,7 @@ import Testing
     func bytes(_ kind: SuperBlock) -> [UInt8] {
       let groups = 0..<kind.groupCount
       return BlockTables(
-        kind: kind, scaleSteps: groups.map { Float(kind.scaleSteps.upperBound - $0) },
+        kind: kind, scaleSteps: groups.map { kind.multiple(ofStep: kind.scaleSteps.upperBound - $0) },
         biasSteps: groups.map {
           kind.zeroPoint == nil ? Float($0 * 2 % (kind.scaleSteps.upperBound + 1)) : 0
         },
@@ -47,6 +47,15 @@ import Testing
       #expect(bytes(kind) == [0xff, 0xfe, 0xfd, 0xfc, 0x00, 0x02, 0x04, 0x06, 0x8b, 0xaa, 0xc9, 0xe8])
     }
     #expect(bytes(.q6K) == (0..<16).map { 0x7f - $0 })
+    for kind in [SuperBlock.iq2XS, .iq2S] {
+      #expect(bytes(kind) == [0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01])
+    }
+  }
+
+  @Test(arguments: [SuperBlock.iq2XS, .iq2S])
+  func `multiples of lattices are odd eighths`(kind: SuperBlock) {
+    #expect(kind.multiple(ofStep: 0) == 0.125 && kind.multiple(ofStep: 15) == 3.875)
+    for step in kind.scaleSteps { #expect(kind.step(ofMultiple: kind.multiple(ofStep: step)) == step) }
   }
 
   @Test(arguments: SuperBlock.allCases)

@@ -24,10 +24,12 @@ import Testing
         try GPTQFeedback(
           moments: MomentMatrix(moments), damping: 0.01, activationOrder: activationOrder))
     }
-    return [
-      RoundToNearest(grid: grid), HalfQuadratic(grid: grid), ClipSearch(grid: grid),
-      ClipSearch(grid: grid, importance: moments.importance), try gptq(false), try gptq(true),
+    let all: [any RowQuantizer] = [
+      RoundToNearest(grid: grid), ClipSearch(grid: grid),
+      ClipSearch(grid: grid, importance: moments.importance), try gptq(false),
     ]
+    return grid.layout.superBlock?.lattice == nil
+      ? all + [HalfQuadratic(grid: grid), try gptq(true)] : all
   }
 
   /// The layer error of each row, in double precision.
@@ -38,7 +40,7 @@ import Testing
     var codes = [UInt8](repeating: 0, count: weights.count)
     var span = codes.mutableSpan
     let bytes = packed.codes.span
-    unpackCodes(unsafe bytes.bytes, bits: kind.bits, into: &span)
+    unpackCodes(unsafe bytes.bytes, bits: kind.codeBits, into: &span)
     return stride(from: 0, to: weights.count, by: order).map { start in
       let difference = (start..<start + order).map { i in
         let group = i / kind.groupSize
@@ -59,9 +61,10 @@ import Testing
   private func expectOnGrid(_ packed: PackedTensor) throws {
     let blocks = try #require(packed.blocks)
     #expect(packed.scales == blocks.scales && packed.biases == blocks.biases)
-    for step in blocks.scaleSteps {
-      #expect(blocks.kind.scaleSteps.contains(Int(step)) && Float(Int(step)) == step)
-    }
+    let multiples = Set(blocks.kind.scaleSteps.map { blocks.kind.multiple(ofStep: $0) })
+    #expect(multiples.isSuperset(of: blocks.scaleSteps))
+    // Codes that are no points would be refused here.
+    #expect(!QuantizedLayout.superBlock(blocks.kind).storedCodes(packed.codes).isEmpty)
     for step in blocks.biasSteps where blocks.kind.zeroPoint == nil {
       #expect(blocks.kind.biasSteps.contains(Int(step)) && Float(Int(step)) == step)
     }
@@ -91,7 +94,7 @@ import Testing
     }
   }
 
-  @Test(arguments: SuperBlock.allCases)
+  @Test(arguments: SuperBlock.kTypes)
   func `small integers cost little against free tables in the same groups`(kind: SuperBlock) throws {
     let weights = noise("weights", count: 32 * Self.order, size: 0.1)
     func error(_ grid: QuantizationGrid) throws -> Double {
@@ -126,9 +129,10 @@ import Testing
     }
   }
 
-  @Test func `rows do not depend on those beside them`() throws {
-    let (grid, moments) = (grid(.q2K), moments())
-    let base = try quantizers(grid, moments)[4]
+  @Test(arguments: [SuperBlock.q2K, .iq2XS, .iq2S])
+  func `rows do not depend on those beside them`(kind: SuperBlock) throws {
+    let (grid, moments) = (grid(kind), moments())
+    let base = try quantizers(grid, moments)[3]
     let quantizer = RefinedQuantizer(
       base,
       Refinement(
@@ -137,7 +141,8 @@ import Testing
     let whole = try quantizer.quantizeRows(weights, columns: Self.order)
     let alone = try quantizer.quantizeRows(
       Array(weights[33 * Self.order..<34 * Self.order]), columns: Self.order)
-    #expect(alone.codes == Array(whole.codes[33 * Self.order / 4..<34 * Self.order / 4]))
+    let width = Self.order * kind.codeBits / 8
+    #expect(alone.codes == Array(whole.codes[33 * width..<34 * width]))
     #expect(alone.scales == Array(whole.scales[33 * 32..<34 * 32]))
   }
 
@@ -170,7 +175,7 @@ import Testing
         $0.updates = 8
         $0.batch = 4
         // The unit is a step, of which more bits need less.
-        $0.learningRate = [.q2K: 1e-2, .q3K: 1e-2, .q4K: 1e-3][grid] ?? 1e-4
+        $0.learningRate = [.q2K: 1e-2, .q3K: 1e-2, .q4K: 1e-3, .iq2XS: 1e-2, .iq2S: 1e-2][grid] ?? 1e-4
         // 6 bits leave nothing that so few updates could gain on other windows.
         $0.validation = grid == .q6K ? 0 : 4
         $0.validateEvery = 2

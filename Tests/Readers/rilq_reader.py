@@ -220,7 +220,7 @@ class Container:
             if entry.get("grid") == "portable":
                 require(entry["bits"] == 2, f"grid of {name!r}")
             elif "grid" in entry and entry["grid"] not in ("zero_point", "symmetric"):
-                numbers = {"q2_k": (2, 16), "q3_k": (3, 16), "q4_k": (4, 32), "q5_k": (5, 32), "q6_k": (6, 16)}.get(entry["grid"])
+                numbers = {"q2_k": (2, 16), "q3_k": (3, 16), "q4_k": (4, 32), "q5_k": (5, 32), "q6_k": (6, 16), "iq2_xs": (2, 16), "iq2_s": (2, 16)}.get(entry["grid"])
                 require(numbers == (entry["bits"], entry["group_size"]), f"grid of {name!r}")
             require(entry["bits"] in (2, 3, 4, 5, 6, 8) and is_positive(entry["group_size"]), f"quantization of {name!r}")
         if self.adapter is not None:

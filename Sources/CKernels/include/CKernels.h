@@ -219,6 +219,33 @@ int ck_descend(
 void ck_round_columns(
     int set, ck_descent descent, ck_floats shares, ck_floats weights, ck_floats scales, ck_floats biases,
     ck_floats_out values, ck_floats_out errors);
+/// A node of the tree of a lattice's points; a path from level 0 to level 7 is a point.
+typedef struct {
+  /// The column, and the index of its magnitude.
+  uint8_t level, value;
+  /// In level 7: the indices of all magnitudes, two bits each, the first column in the lowest.
+  uint16_t point;
+  /// The next node that is not below this one.
+  uint32_t next;
+} ck_lattice_node;
+typedef struct {
+  const ck_lattice_node *_Nonnull nodes;
+  size_t node_count;
+  float magnitudes[3];
+  /// Whether an even number of values is negative.
+  int is_even;
+  size_t row_count;
+} ck_lattice;
+/// A cost of 8 columns: `diagonal` of the column, `shares` below the diagonal.
+typedef struct {
+  const float *_Nonnull shares;
+  size_t share_stride;
+  const float *_Nonnull diagonal;
+} ck_lattice_form;
+/// Finds the point with the least cost for each row; see `findPoints`.
+void ck_find_points(
+    int set, ck_lattice lattice, ck_lattice_form form, ck_floats targets, ck_floats weights, ck_floats scales,
+    ck_floats_out points, ck_floats_out costs);
 /// The scales times the codes, plus the biases, minus the weights.
 void ck_table_differences(
     int set, ck_floats codes, ck_floats weights, ck_floats scales, ck_floats biases, size_t group_count,

@@ -58,10 +58,12 @@ package struct GGUFEncodingRows: Sendable {
       let tables = tensors[1].withSpan {
         BlockTables(kind: kind, steps: $0.extracting(byteRange(ofRow: row, of: $0)), factors: factors)
       }
-      tensors[0].withSpan { bytes in
-        QuantizedLayout.superBlock(kind).decode(
-          codes: bytes.extracting(byteRange(ofRow: row, of: bytes)), scales: tables.scales.span,
-          biases: tables.biases.span, columnCount: columnCount, into: &values)
+      let layout = QuantizedLayout.superBlock(kind)
+      let stored = tensors[0].withSpan { byteRange(ofRow: row, of: $0) }
+      layout.codes(ofStored: tensors[0].slice(stored)).withSpan { codes in
+        layout.decode(
+          codes: codes, scales: tables.scales.span, biases: tables.biases.span, columnCount: columnCount,
+          into: &values)
       }
     }
   }

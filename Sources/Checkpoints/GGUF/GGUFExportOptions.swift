@@ -1,7 +1,7 @@
 /// The type of the linears in a GGUF file.
 public enum GGUFLinearType: String, Sendable, CaseIterable {
-  /// The dtype of a dense linear; for a packed one, the first of Q4_0, Q4_1, Q8_0, Q5_0, Q5_1, Q2_0 and the K
-  /// types that is exact.
+  /// The dtype of a dense linear; for a packed one, the first of Q4_0, Q4_1, Q8_0, Q5_0, Q5_1, Q2_0, the K
+  /// types, IQ2_XS and IQ2_S that is exact.
   case auto
   case f32
   case f16
@@ -14,6 +14,8 @@ public enum GGUFLinearType: String, Sendable, CaseIterable {
   case q4K = "q4_k"
   case q5K = "q5_k"
   case q6K = "q6_k"
+  case iq2XS = "iq2_xs"
+  case iq2S = "iq2_s"
 
   /// The type of the tensors, or nil when it is chosen for each tensor.
   var tensorType: GGUFTensorType? {
@@ -30,6 +32,8 @@ public enum GGUFLinearType: String, Sendable, CaseIterable {
     case .q4K: .q4K
     case .q5K: .q5K
     case .q6K: .q6K
+    case .iq2XS: .iq2XS
+    case .iq2S: .iq2S
     }
   }
 }

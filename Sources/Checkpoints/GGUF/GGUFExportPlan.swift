@@ -162,6 +162,8 @@ package struct GGUFExportPlan: Sendable {
     case .q4K: counts.count == 1 ? 14 : 15
     case .q5K: counts.count == 1 ? 16 : 17
     case .q6K: 18
+    case .iq2XS: 20
+    case .iq2S: 28
     case .bf16: 32
     case .q2_0: 41
     default: 0

@@ -1,6 +1,6 @@
 import Kernels
 
-/// The parts of a super-block in a block of Q2_K, Q3_K, Q4_K, Q5_K or Q6_K.
+/// The parts of a super-block in a block of Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ2_XS or IQ2_S.
 ///
 /// ```
 /// byte    0               16          80  82     84
@@ -17,6 +17,12 @@ import Kernels
 ///
 /// byte    0            128         192           208   210
 /// Q6_K      ql 128 B       qh 64 B     steps 16 B     d
+///
+/// byte    0   2             66           74
+/// IQ2_XS    d   points 64 B   steps 8 B
+///
+/// byte    0   2             74           82
+/// IQ2_S     d   points 72 B   steps 8 B
 /// ```
 ///
 /// `steps` has the bytes of `SuperBlock`. In Q2_K and Q3_K byte `l` of each 32 of `qs` holds the lower two
@@ -25,7 +31,7 @@ import Kernels
 /// hold the lower four bits of 32 weights in their lower and of the next 32 in their upper halves. The fifth
 /// bit of a code of Q5_K is bit `weight / 32` of `qh[weight % 32]`. In each half of a block of Q6_K, `ql[l]`
 /// holds the lower four bits of weights `l` and `l + 64` (`l` in 0..<64), and `qh[l]` the upper two of `l`,
-/// `l + 32`, `l + 64`, `l + 96` (`l` in 0..<32).
+/// `l + 32`, `l + 64`, `l + 96` (`l` in 0..<32). The points are the bytes of a packed module's codes.
 struct GGUFSuperBlock {
   /// The kind of the super-block.
   let kind: SuperBlock
@@ -35,7 +41,7 @@ struct GGUFSuperBlock {
   private let factors: Range<Int>
   /// The offset of the codes' lower bits.
   private let codes: Int
-  /// The number of a code's lower bits.
+  /// The number of a code's lower bits; 0 for points, which are stored as a packed module's.
   private let bitCount: Int
   /// The offset of the codes' upper bits; nil when there are none.
   private let upperCodes: Int?
@@ -49,6 +55,8 @@ struct GGUFSuperBlock {
     case .q4K: (steps, factors, codes, bitCount, upperCodes) = (4..<16, 0..<4, 16, 4, nil)
     case .q5K: (steps, factors, codes, bitCount, upperCodes) = (4..<16, 0..<4, 48, 4, 16)
     case .q6K: (steps, factors, codes, bitCount, upperCodes) = (192..<208, 208..<210, 0, 4, 128)
+    case .iq2XS: (steps, factors, codes, bitCount, upperCodes) = (66..<74, 0..<2, 2, 0, nil)
+    case .iq2S: (steps, factors, codes, bitCount, upperCodes) = (74..<82, 0..<2, 2, 0, nil)
     }
   }
 
@@ -86,24 +94,30 @@ struct GGUFSuperBlock {
     return Place(offset: upperCodes + bytes * Self.runLength, shift: UInt8(inByte * bits))
   }
 
-  /// The bytes of a table in a block; nil for the codes.
-  private func table(_ part: ModuleTensor) -> Range<Int>? {
+  /// The bytes of a block that are those of a tensor of the packed module; nil for codes in another order.
+  private func copied(_ part: ModuleTensor) -> Range<Int>? {
     switch part {
     case .blockSteps: steps
     case .blockFactors: factors
-    default: nil
+    default: kind.lattice.map { codes..<codes + $0.codeByteCount }
     }
   }
 
   /// The size of what a block holds of a tensor of the packed module.
   func byteCount(of part: ModuleTensor) -> Int {
-    table(part)?.count ?? byteCount - steps.count - factors.count
+    copied(part)?.count ?? kind.codeByteCount
   }
 
-  /// The codes of whole blocks, one per byte.
+  /// The codes of whole blocks, one per byte, as they are in memory.
   func readCodes(_ blocks: RawSpan, into values: inout MutableSpan<UInt8>) {
     for block in 0..<blocks.byteCount / byteCount {
       let start = block * byteCount
+      if let lattice = kind.lattice {
+        var part = values.slice(block * SuperBlock.columnCount..<(block + 1) * SuperBlock.columnCount)
+        let points = blocks.extracting(start + codes..<start + codes + lattice.codeByteCount)
+        lattice.decode(points, into: &part)
+        continue
+      }
       for run in Self.runs {
         let first = block * SuperBlock.columnCount + run * Self.runLength
         let (lower, upper) = (place(ofRun: run), upperPlace(ofRun: run))
@@ -117,7 +131,7 @@ struct GGUFSuperBlock {
     }
   }
 
-  /// The weights of whole blocks, with the operations of ggml in its order.
+  /// The weights of whole blocks, with the operations of ggml in its order; those of lattices are exact.
   func decode(_ blocks: RawSpan, into values: inout MutableSpan<Float>) {
     var codes = [UInt8](repeating: 0, count: SuperBlock.columnCount)
     let zero = Int32(kind.zeroPoint ?? 0)
@@ -129,7 +143,7 @@ struct GGUFSuperBlock {
       let dmin = kind.zeroPoint == nil ? bytes.half(at: factors.lowerBound + 2) : 0
       for group in 0..<kind.groupCount {
         let (scale, bias) = kind.steps(bytes.extracting(steps), group: group)
-        let (dl, ml) = (d * Float(scale), dmin * Float(bias))
+        let (dl, ml) = (d * kind.multiple(ofStep: scale), dmin * Float(bias))
         for i in group * kind.groupSize..<(group + 1) * kind.groupSize {
           values[block * SuperBlock.columnCount + i] = dl * Float(Int32(codes[i]) - zero) - ml
         }
@@ -153,7 +167,7 @@ extension GGUFSuperBlock {
     _ part: ModuleTensor, of blocks: RawSpan, order: GGUFRowOrder, into row: inout MutableSpan<UInt8>
   ) {
     let size = SuperBlock.columnCount
-    guard let table = table(part) else {
+    guard let copied = copied(part) else {
       var codes = [UInt8](repeating: 0, count: row.count * 8 / kind.bits)
       var span = codes.mutableSpan
       readCodes(blocks, into: &span)
@@ -161,8 +175,8 @@ extension GGUFSuperBlock {
       return packCodes(codes.span, bits: kind.bits, into: &row)
     }
     for block in 0..<blocks.byteCount / byteCount {
-      let start = order.place(of: block * size) / size * byteCount + table.lowerBound
-      for i in 0..<table.count { row[block * table.count + i] = blocks.byte(at: start + i) }
+      let start = order.place(of: block * size) / size * byteCount + copied.lowerBound
+      for i in 0..<copied.count { row[block * copied.count + i] = blocks.byte(at: start + i) }
     }
   }
 
@@ -177,15 +191,16 @@ extension GGUFSuperBlock {
     _ part: ModuleTensor, _ row: RawSpan, order: GGUFRowOrder, into blocks: inout MutableSpan<UInt8>
   ) {
     let size = SuperBlock.columnCount
-    var codes = [UInt8](repeating: 0, count: part == .weight ? row.byteCount * 8 / kind.bits : 0)
+    let isCopied = copied(part) != nil
+    var codes = [UInt8](repeating: 0, count: isCopied ? 0 : row.byteCount * 8 / kind.bits)
     var span = codes.mutableSpan
-    if part == .weight { unpackCodes(row, bits: kind.bits, into: &span) }
+    if !isCopied { unpackCodes(row, bits: kind.bits, into: &span) }
     for block in 0..<blocks.count / byteCount {
       let source = order.source(of: block * size) / size
       var target = blocks.slice(block * byteCount..<(block + 1) * byteCount)
-      if let table = table(part) {
-        for i in 0..<table.count {
-          target[table.lowerBound + i] = row.byte(at: source * table.count + i)
+      if let copied = copied(part) {
+        for i in 0..<copied.count {
+          target[copied.lowerBound + i] = row.byte(at: source * copied.count + i)
         }
       } else {
         write(codes.span.extracting(source * size..<(source + 1) * size), into: &target)
@@ -220,6 +235,8 @@ extension SuperBlock {
     case .q4K: .q4K
     case .q5K: .q5K
     case .q6K: .q6K
+    case .iq2XS: .iq2XS
+    case .iq2S: .iq2S
     }
   }
 }

@@ -27,6 +27,8 @@ extension GGUFTensorType {
     case .q4K: GGUFSuperBlock(.q4K).decode(bytes, into: &values)
     case .q5K: GGUFSuperBlock(.q5K).decode(bytes, into: &values)
     case .q6K: GGUFSuperBlock(.q6K).decode(bytes, into: &values)
+    case .iq2XS: GGUFSuperBlock(.iq2XS).decode(bytes, into: &values)
+    case .iq2S: GGUFSuperBlock(.iq2S).decode(bytes, into: &values)
     case .mxfp4: decodeMXFP4(bytes, into: &values)
     case .tq1_0: decodeTQ1_0(bytes, into: &values)
     case .tq2_0: decodeTQ2_0(bytes, into: &values)

@@ -24,7 +24,8 @@ public struct CalibratePass: Pass, WindowRequestingPass {
     let sizes = try ModelSizes(of: input)
     var editor = PlanEditor(input)
     for module in quantizedLinears(of: input) {
-      if parts.contains(.code), let codes = input.tensor(named: module + ".weight") {
+      let hasFreeCodes = input.contents.quantization[module]?.superBlock?.lattice == nil
+      if parts.contains(.code), hasFreeCodes, let codes = input.tensor(named: module + ".weight") {
         editor.replace([codes.name], with: [codes], module: module, action: "codes trained")
       }
       guard input.contents.quantization[module]?.superBlock == nil else {
@@ -163,6 +164,9 @@ public struct CalibratePass: Pass, WindowRequestingPass {
       throw PassError.usage("\(input.path): has no quantized weights whose tables could be trained")
     }
     let layouts = quantizedLinears(of: input).compactMap { input.contents.quantization[$0] }
+    if parts == .code, let kind = layouts.first?.superBlock, layouts.allSatisfy({ $0.superBlock?.lattice != nil }) {
+      throw PassError.usage("\(input.path): its codes are points of \(kind.rawValue), which stay; train 'scale'")
+    }
     if parts == .bias, layouts.allSatisfy({ !$0.hasOwnBiases }) {
       throw PassError.usage("\(input.path): its biases are multiples of its scales; train 'scale'")
     }

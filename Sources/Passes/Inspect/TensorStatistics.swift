@@ -95,7 +95,7 @@ package struct CodeStatistics: Sendable, Equatable {
     guard let packing = tensor.packing, let weight = try checkpoint.quantizedWeight(of: packing.module) else {
       return nil
     }
-    histogram = Self.histogram(of: weight.codes, bits: weight.layout.bits)
+    histogram = Self.histogram(of: weight.codes, bits: weight.layout.codeBits)
     scales = Self.range(of: weight.scales)
     biases = Self.range(of: weight.biases)
   }

@@ -26,8 +26,7 @@ struct MergeParts {
       input.tensor(named: $0.name(of: module))
     }
     rows = own[0].shape[0]
-    let width = own[0].shape[1]
-    columns = quantization.map { width * 32 / $0.bits } ?? width
+    columns = (quantization?.shape(ofStored: own[0]) ?? own[0].shape)[1]
   }
 
   var hasAdapter: Bool { beside.contains { $0.name.hasSuffix(".lora_A.weight") } }

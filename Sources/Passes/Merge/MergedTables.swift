@@ -26,8 +26,9 @@ struct MergedTables {
     }
     if let blocks = packed.blocks {
       let factors = blocks.factors
+      let codes = packed.layout.storedCodes(packed.codes)
       return [
-        packed.codes, TensorBytes(blocks.stepBytes), try store(factors, .blockFactors, steps: factors),
+        codes, TensorBytes(blocks.stepBytes), try store(factors, .blockFactors, steps: factors),
       ]
     }
     let scales = try store(packed.scales, .scales, steps: packed.scales)

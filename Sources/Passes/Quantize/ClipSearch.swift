@@ -16,6 +16,10 @@ package struct ClipSearch: RowQuantizer {
 
   package func quantizeRows(_ weights: [Float], columns: Int) throws(UnusableWeight) -> PackedTensor {
     try requireFinite(weights)
+    if let fit = LatticeFit(grid.layout) {
+      return grid.latticeSearched(
+        fit, weights, importance: importance ?? [Float](repeating: 1, count: columns))
+    }
     let tables = grid.clipped(
       weights, importance: importance ?? [Float](repeating: 1, count: columns), columns: columns)
     return PackedTensor(codes: grid.packed(grid.nearestCodes(weights, tables, columns: columns)), tables)

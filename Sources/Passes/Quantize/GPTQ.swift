@@ -44,6 +44,8 @@ package struct GPTQFeedback: Sendable {
   let order: [Int]
   /// `U[j, k] / U[j, j]` by positions.
   let shares: UpperBlocks<Float>
+  /// `U[j, j]²` by positions.
+  let squares: [Float]
   /// `E[x²]` of every column.
   let importance: [Float]
   let takesActivationOrder: Bool
@@ -66,6 +68,10 @@ package struct GPTQFeedback: Sendable {
       (activationOrder
         ? (0..<count).sorted { (squares[$0], $1) > (squares[$1], $0) } : Array(0..<count)).reversed())
     self.order = order
-    (shares, self.damping) = try moments.factored(damping: damping, columns: order) { $0.unitRows() }
+    let factored = try moments.factored(damping: damping, columns: order) { factor in
+      let diagonal = factor.diagonal
+      return (shares: factor.unitRows(), squares: diagonal.map { Float($0 * $0) })
+    }
+    (shares, self.squares, self.damping) = (factored.factor.shares, factored.factor.squares, factored.added)
   }
 }

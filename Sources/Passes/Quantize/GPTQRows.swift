@@ -4,18 +4,20 @@ import Kernels
 /// Some rows during GPTQ's rounding, one block of columns after the other; stored by columns, `[columns,
 /// rows]`.
 struct GPTQRows {
-  private let grid: QuantizationGrid
-  private let feedback: GPTQFeedback
+  let grid: QuantizationGrid
+  let feedback: GPTQFeedback
   private let count: Int
   /// The number of rows, rounded up to whole vectors.
-  private let rowCount: Int
+  let rowCount: Int
   /// By column; zero where the input is always zero.
   private let weights: [Float]
   /// By position, the errors of the columns that are rounded.
-  private var errors: [Float]
+  var errors: [Float]
   /// By column.
-  private var codes: [Float]
-  private var tables: RowTables
+  var codes: [Float]
+  var tables: RowTables
+  /// The tables of the block that is being rounded, on a lattice grid.
+  var latticeBlock: LatticeFit.Block?
 
   private var columnCount: Int { feedback.order.count }
 
@@ -101,7 +103,7 @@ struct GPTQRows {
 
   /// Returns the original weights at some positions, and the weights after they took up the errors at all
   /// later ones, `[columns, rows]`.
-  private func weights(at block: Range<Int>) -> (original: [Float], updated: [Float]) {
+  func weights(at block: Range<Int>) -> (original: [Float], updated: [Float]) {
     let original = feedback.order[block].flatMap { weights[$0 * rowCount..<($0 + 1) * rowCount] }
     var updated = original
     subtractErrors(of: block.upperBound..<columnCount, from: &updated, block)
@@ -109,7 +111,7 @@ struct GPTQRows {
   }
 
   /// Returns updated weights as they are if none of a block is rounded.
-  private func unrounded(_ weights: (original: [Float], updated: [Float]), _ block: Range<Int>) -> [Float] {
+  func unrounded(_ weights: (original: [Float], updated: [Float]), _ block: Range<Int>) -> [Float] {
     let (index, layout) = feedback.shares.part(rows: block, columns: block)
     let shares = feedback.shares.blocks[index]
     var values = weights.updated
@@ -121,6 +123,7 @@ struct GPTQRows {
 
   /// Rounds the columns at some positions, after those at all later positions.
   mutating func round(_ block: Range<Int>) {
+    if let fit = LatticeFit(grid.layout) { return roundPoints(fit, block) }
     let columns = feedback.order[block]
     let (weights, updated) = weights(at: block)
     if !feedback.takesActivationOrder, let first = columns.first {

@@ -32,7 +32,10 @@ struct PackedTensorStore {
 extension PackedTensor {
   /// The bytes of its tensors, in the order of their layout's parts; free tables are in a format.
   func stored(_ tables: FloatFormat) -> [[UInt8]] {
-    if let blocks { return [codes, blocks.stepBytes, narrowed(blocks.factors, to: .f16)] }
+    if let blocks {
+      let codes = QuantizedLayout.superBlock(blocks.kind).storedCodes(codes)
+      return [codes, blocks.stepBytes, narrowed(blocks.factors, to: .f16)]
+    }
     let scales = narrowed(scales, to: tables)
     if let zeroPoints { return [codes, scales] + (zeroPoints.isStored ? [zeroPoints.bytes] : []) }
     return [codes, scales, narrowed(biases, to: tables)]

@@ -31,7 +31,8 @@ extension QuantizeOptions {
     Option(
       "grid", \.grid, .word,
       "what scales and biases are: floats for each group; floats with an integer zero point, as GPTQ has; or "
-        + "llama.cpp's small integers in blocks of 256"
+        + "llama.cpp's small integers in blocks of 256, whose codes are free or, in `iq2_xs` and `iq2_s`, "
+        + "points of a lattice"
     ).when { $0.grid != .affine }
     Option(
       "fallback_bits", \.fallbackBits, .integer(among: allowedBits),
@@ -178,6 +179,7 @@ extension QuantizeOptions {
     }
     try requireDense(given)
     try requireFreeTables(given)
+    try requireFreeCodes(given)
     try requireWidths(given)
     let budgets = Self.budgetKeys.filter(given.has)
     if let budget = budgets.first, given.has("bits") {
@@ -213,10 +215,24 @@ extension QuantizeOptions {
     for key in ["bits", "group_size", "tables"] where given.has(key) {
       throw given.failure("'\(key)' is not used with the grid '\(grid.rawValue)', which has its own")
     }
-    let widths = SuperBlock.allCases.map(\.bits)
+    let widths = SuperBlock.kTypes.map(\.bits)
     if let embeddingBits, !widths.contains(embeddingBits) {
       throw given.failure(
         at: "embedding_bits", "is '\(embeddingBits)', but blocks have \(widths.alternatives()) bits")
+    }
+  }
+
+  /// Rejects what the points of a lattice do not have.
+  private func requireFreeCodes(_ given: GivenOptions) throws {
+    let grids = [grid] + overrides.compactMap(\.grid)
+    guard let grid = grids.first(where: { $0.superBlock?.lattice != nil }) else { return }
+    if method == .hqq {
+      throw given.failure(
+        "the method 'hqq' does not find points of the grid '\(grid.rawValue)'; 'rtn', 'search' and 'gptq' do")
+    }
+    if activationOrder {
+      throw given.failure(
+        "'activation_order' is not used with the grid '\(grid.rawValue)', which rounds 8 columns at once")
     }
   }
 

@@ -36,6 +36,10 @@ public enum QuantizeGrid: String, Sendable, CaseIterable {
   case q5K = "q5_k"
   /// Blocks of llama.cpp's Q6_K.
   case q6K = "q6_k"
+  /// Blocks of llama.cpp's IQ2_XS: eight weights at once are a point of a lattice.
+  case iq2XS = "iq2_xs"
+  /// Blocks of llama.cpp's IQ2_S, whose lattice has twice as many points.
+  case iq2S = "iq2_s"
 
   /// The super-blocks of the grid; nil when each group has a free scale.
   public var superBlock: SuperBlock? { SuperBlock(rawValue: rawValue) }
@@ -137,7 +141,7 @@ extension QuantizeOptions {
   /// The layout of the embedding and the output head; nil when they are left as they are.
   var embeddingLayout: QuantizedLayout? {
     embeddingBits.map { bits in
-      if grid.superBlock != nil, let kind = SuperBlock.allCases.first(where: { $0.bits == bits }) {
+      if grid.superBlock != nil, let kind = SuperBlock.kTypes.first(where: { $0.bits == bits }) {
         return .superBlock(kind)
       }
       // Portable codes have 2 bits.

@@ -24,7 +24,10 @@ extension QuantizePass {
 
   /// Returns the layouts that a module without one of its own can have, from the smallest to the largest.
   func ladder(_ stated: QuantizeOptions.ModuleParameters) -> [QuantizedLayout] {
-    guard stated.parameters.superBlock == nil else { return SuperBlock.allCases.map { .superBlock($0) } }
+    if let kind = stated.parameters.superBlock {
+      let lattices: [SuperBlock] = kind.lattice == nil ? [] : [.iq2XS, .iq2S]
+      return (lattices + SuperBlock.kTypes).map { .superBlock($0) }
+    }
     return Self.freeWidths.map { QuantizedLayout(bits: $0, groupSize: stated.parameters.groupSize) }
   }
 
@@ -119,7 +122,7 @@ extension QuantizePass {
     func average(_ count: Int) -> String {
       (Double(needed) / Double(max(count, 1))).formatted(decimals: 2)
     }
-    let smallest = options.grid.superBlock == nil ? "2 bits" : QuantizeGrid.q2K.rawValue
+    let smallest = options.grid.superBlock.map { ($0.lattice == nil ? SuperBlock.q2K : .iq2XS).rawValue } ?? "2 bits"
     let remedy =
       options.grid.superBlock == nil ? "; tables of bf16 and larger groups take fewer" : ""
     return switch budget {

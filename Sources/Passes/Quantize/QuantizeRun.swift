@@ -49,7 +49,7 @@ struct QuantizeRun: PassRun {
     if let superBlock = pass.options.grid.superBlock {
       summary.otherGrids = grids.filter { $0.value.layout != .superBlock(superBlock) }.mapValues(\.layout)
     }
-    summary.moduleCounts = Dictionary(grouping: grids.values, by: \.bits).mapValues(\.count)
+    summary.moduleCounts = Dictionary(grouping: grids.values, by: \.layout.bits).mapValues(\.count)
     self.summary = summary
   }
 

@@ -71,7 +71,7 @@ struct RefinedRows {
 
 extension RefinedRows {
   /// Chooses every code again, one group of columns after the other; in super-blocks, the small integers of
-  /// the group before its codes; zero points with the codes.
+  /// the group before its codes; zero points, and the integers of points of a lattice, with the codes.
   ///
   /// The gradient of a group, `(Wq - W) · S` in its columns, is computed when the group is reached.
   ///
@@ -81,6 +81,7 @@ extension RefinedRows {
     var differences = differences()
     var changes = [Float](repeating: 0, count: groupSize * rowCount)
     var gradient = Matrix(rows: groupSize, columns: rowCount)
+    let lattice = LatticeFit(refinement.grid.layout)
     func add(_ changes: [Float], _ columns: Range<Int>) {
       hasChanged = true
       var all = differences.mutableSpan
@@ -91,6 +92,10 @@ extension RefinedRows {
       let columns = columns(of: group)
       var target = gradient.mutableView
       multiply(refinement.moments.view[rows: columns], MatrixView(differences.span, layout), into: &target)
+      if let lattice {
+        if let moved = choosePoints(lattice, of: group, gradient) { add(moved, columns) }
+        continue
+      }
       if let moved = chooseSteps(of: group, &gradient) { add(moved, columns) }
       if choosesZeroPoints {
         if let moved = chooseZeroPoints(of: group, gradient) { add(moved, columns) }

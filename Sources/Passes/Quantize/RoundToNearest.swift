@@ -6,6 +6,8 @@ import Kernels
 /// With zero points, the range of a group includes zero, and the zero point is the nearest to `-min / scale`;
 /// with a single one, `scale = 2 · max |w| / (2^bits - 1)`, as in GPTQ's code.
 ///
+/// On a lattice grid, every 8 weights get the nearest point, with the scales that give the least error.
+///
 /// Source: the asymmetric round-to-nearest baseline of RILQ, arXiv:2412.01129, with a float bias.
 package struct RoundToNearest: RowQuantizer {
   package let grid: QuantizationGrid
@@ -13,6 +15,10 @@ package struct RoundToNearest: RowQuantizer {
   package init(grid: QuantizationGrid) { self.grid = grid }
 
   package func quantizeRows(_ weights: [Float], columns: Int) throws(UnusableWeight) -> PackedTensor {
+    if let fit = LatticeFit(grid.layout) {
+      try requireFinite(weights)
+      return grid.latticeSearched(fit, weights, importance: [Float](repeating: 1, count: columns))
+    }
     let tableCount = weights.count / grid.groupSize
     var codes = [UInt8](repeating: 0, count: weights.count * grid.bits / 8)
     var scales = [Float](repeating: 0, count: tableCount)

@@ -8,8 +8,8 @@ package struct QuantizationGrid: Sendable, Equatable {
   /// Every row of S is read once for them. Fewer rows would make memory the limit, more rows would leave too
   /// few chunks for many threads.
   static let rowsPerChunk = 64
-  /// The number of bits per code.
-  package var bits: Int { layout.bits }
+  /// The number of bits per code, as it is in memory.
+  package var bits: Int { layout.codeBits }
   /// The number of columns that share a scale and a bias.
   package var groupSize: Int { layout.groupSize }
   /// How codes and tables are stored.

@@ -54,7 +54,8 @@ extension PassOptions {
   fileprivate func onSuperBlocks(fallbackBits: Int) -> PassOptions {
     guard var options = options(of: QuantizePass.self), options.grid == .affine, options.method != .nf2,
       options.embeddingBits != 8,
-      let grid = QuantizeGrid.allCases.first(where: { $0.superBlock?.bits == options.bits })
+      let kind = SuperBlock.kTypes.first(where: { $0.bits == options.bits }),
+      let grid = QuantizeGrid(rawValue: kind.rawValue)
     else { return self }
     // The grid has its own.
     let unset = QuantizeOptions()

@@ -30,7 +30,8 @@ struct LinearState {
       loraB = AdamMoments(count: adapter.loraB.values.count)
     }
     guard let packed = linear.weight.packed else { return }
-    if parts.contains(.code) { codes = CodeState(packed, near: weights) }
+    // Points of a lattice have no codes beside them that a step could reach.
+    if parts.contains(.code), packed.blocks?.kind.lattice == nil { codes = CodeState(packed, near: weights) }
     if let blocks = packed.blocks {
       factors = BlockFactorState(blocks, training: parts)
       return

@@ -20,7 +20,7 @@ struct OutputOptions: ParsableArguments {
     name: .customLong("gguf-type"),
     help: ArgumentHelp(
       "The type of linears in a GGUF file: auto (default; exact), f32, f16, bf16, q8_0, q4_1 or q2_0.",
-      discussion: "Or q2_k, q3_k, q4_k, q5_k or q6_k, which only 'quantize --grid' makes."))
+      discussion: "Or q2_k to q6_k, iq2_xs or iq2_s, which only 'quantize --grid' makes."))
   var ggufType = "auto"
 
   @Flag(

@@ -30,6 +30,7 @@ import Testing
     Packing(.tq2_0, .affine(bits: 2, groupSize: 256), .f32), Packing(.q2K, .superBlock(.q2K)),
     Packing(.q3K, .superBlock(.q3K)), Packing(.q4K, .superBlock(.q4K)),
     Packing(.q5K, .superBlock(.q5K)), Packing(.q6K, .superBlock(.q6K)),
+    Packing(.iq2XS, .superBlock(.iq2XS)), Packing(.iq2S, .superBlock(.iq2S)),
   ]
 
   /// Finite values whose multiples by 128 are half floats, too.

@@ -25,6 +25,8 @@ import Testing
     case .q4K: .q4K
     case .q5K: .q5K
     case .q6K: .q6K
+    case .iq2XS: .iq2XS
+    case .iq2S: .iq2S
     }
   }
 
@@ -69,6 +71,17 @@ import Testing
     #expect(Self.encoded(rows, kind) == expected)
   }
 
+  @Test(arguments: [SuperBlock.iq2XS, .iq2S])
+  func `points of a lattice are copied to their place`(kind: SuperBlock) {
+    let points = (0..<kind.codeByteCount).map { UInt8($0 + 1) }
+    let rows = GGUFEncodingRows(
+      rowCount: 1, columnCount: 256,
+      storage: .superBlocks(
+        kind, [points, [UInt8](repeating: 0xAA, count: 8), [0x01, 0x7C]].map { TensorBytes($0) }))
+    #expect(
+      Self.encoded(rows, kind) == [0x01, 0x7C] + points + [UInt8](repeating: 0xAA, count: 8))
+  }
+
   @Test(arguments: [(SuperBlock.q2K, 0, 80), (.q3K, 96, 108), (.q4K, 4, 0), (.q5K, 4, 0), (.q6K, 192, 208)])
   func `small integers and factors are copied to their places`(kind: SuperBlock, steps: Int, factors: Int) {
     let stepBytes = (0..<kind.stepByteCount).map { UInt8(0x11 * ($0 % 15 + 1)) }
@@ -100,7 +113,7 @@ import Testing
 
   @Test(arguments: [
     (GGUFTensorType.q2K, GGUFLinearType.q2K, UInt32(21)), (.q3K, .q3K, 11), (.q4K, .q4K, 14),
-    (.q5K, .q5K, 16), (.q6K, .q6K, 18),
+    (.q5K, .q5K, 16), (.q6K, .q6K, 18), (.iq2XS, .iq2XS, 20), (.iq2S, .iq2S, 28),
   ])
   func `a file of one type has llama.cpp's number for it`(
     type: GGUFTensorType, asked: GGUFLinearType, number: UInt32
