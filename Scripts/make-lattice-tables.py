@@ -17,7 +17,8 @@ def points(quant):
 
 
 def table(name, description, words):
-    lines = [f"  /// {description} CRC-32 of the words as little-endian bytes: {zlib.crc32(words.tobytes()):08x}."]
+    checksum = zlib.crc32(words.tobytes())
+    lines = [f"  /// {description}", "  ///", f"  /// CRC-32 of the words as little-endian bytes: {checksum:08x}."]
     lines.append(f"  package static let {name}: [UInt16] = [")
     for start in range(0, len(words), 12):
         lines.append("    " + " ".join(f"0x{word:04x}," for word in words[start : start + 12]))

@@ -3,7 +3,9 @@
 ///
 /// Constants of the GGUF format, written by `Scripts/make-lattice-tables.py` from the `gguf` package.
 package enum LatticePoints {
-  /// The 512 points of IQ2_XS. CRC-32 of the words as little-endian bytes: 622e679a.
+  /// The 512 points of IQ2_XS.
+  ///
+  /// CRC-32 of the words as little-endian bytes: 622e679a.
   package static let iq2XS: [UInt16] = [
     0x0000, 0x0002, 0x0005, 0x0008, 0x000a, 0x0011, 0x0014, 0x0016, 0x0019, 0x0020, 0x0022, 0x0025,
     0x0028, 0x0041, 0x0044, 0x0046, 0x0049, 0x0050, 0x0052, 0x0055, 0x0058, 0x0061, 0x0064, 0x0080,
@@ -50,7 +52,9 @@ package enum LatticePoints {
     0xa8a8, 0xa904, 0xa984, 0xa986, 0xaa28, 0xaa2a, 0xaa91, 0xaaaa,
   ]
 
-  /// The 1,024 points of IQ2_S. CRC-32 of the words as little-endian bytes: f8ad4e5e.
+  /// The 1,024 points of IQ2_S.
+  ///
+  /// CRC-32 of the words as little-endian bytes: f8ad4e5e.
   package static let iq2S: [UInt16] = [
     0x0000, 0x0002, 0x0005, 0x0008, 0x000a, 0x0011, 0x0014, 0x0016, 0x0019, 0x0020, 0x0022, 0x0025,
     0x0028, 0x0041, 0x0044, 0x0046, 0x0049, 0x0050, 0x0052, 0x0055, 0x0058, 0x0061, 0x0064, 0x0066,

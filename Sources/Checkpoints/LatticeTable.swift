@@ -86,7 +86,7 @@ extension LatticeTable {
   ///   - bytes: Whole blocks of indices and signs; every value of the bytes is valid.
   ///   - codes: 256 codes for each block.
   package func decode(_ bytes: RawSpan, into codes: inout MutableSpan<UInt8>) {
-    let values = values.span
+    let (values, zero) = (values.span, UInt8(Self.zeroCode))
     for block in 0..<bytes.byteCount / codeByteCount {
       for i in 0..<Self.pointsPerBlock {
         let point = point(i, of: bytes, from: block * codeByteCount)
@@ -94,7 +94,7 @@ extension LatticeTable {
         for j in 0..<Self.width {
           let magnitude = values[point.index * Self.width + j]
           let isNegative = point.signs >> j & 1 != 0
-          codes[first + j] = isNegative ? UInt8(Self.zeroCode) &- magnitude : UInt8(Self.zeroCode) &+ magnitude
+          codes[first + j] = isNegative ? zero &- magnitude : zero &+ magnitude
         }
       }
     }

@@ -152,7 +152,8 @@ extension QuantizedLayout {
   package func columnCount(wordCount: Int) -> Int? {
     let (bitCount, overflow) = wordCount.multipliedReportingOverflow(by: 32)
     guard !overflow, bitCount % blockBitCount == 0 else { return nil }
-    let (columnCount, isTooLarge) = (bitCount / blockBitCount).multipliedReportingOverflow(by: blockColumnCount)
+    let blockCount = bitCount / blockBitCount
+    let (columnCount, isTooLarge) = blockCount.multipliedReportingOverflow(by: blockColumnCount)
     return isTooLarge ? nil : columnCount
   }
 
@@ -261,7 +262,8 @@ extension QuantizedLayout {
     var stored = [UInt8](repeating: 0, count: codes.count / SuperBlock.columnCount * kind.codeByteCount)
     var span = stored.mutableSpan
     let codes = codes.span
-    parallelRows(of: &span, columnCount: kind.codeByteCount, rowsPerChunk: Self.blocksPerChunk) { blocks, part in
+    parallelRows(of: &span, columnCount: kind.codeByteCount, rowsPerChunk: Self.blocksPerChunk) {
+      blocks, part in
       let columns = blocks.lowerBound * SuperBlock.columnCount..<blocks.upperBound * SuperBlock.columnCount
       let wrong = lattice.encode(codes.extracting(columns), into: &part)
       precondition(wrong == nil, "the codes from \(columns.lowerBound + (wrong ?? 0)) are no point")

@@ -235,7 +235,8 @@ package struct BlockTables: Sendable, Equatable {
       let first = block * kind.groupCount
       var part = span.slice(block * kind.stepByteCount..<(block + 1) * kind.stepByteCount)
       kind.store(
-        scale: { kind.step(ofMultiple: scaleSteps[first + $0]) }, bias: { Int(biasSteps[first + $0]) }, into: &part)
+        scale: { kind.step(ofMultiple: scaleSteps[first + $0]) }, bias: { Int(biasSteps[first + $0]) },
+        into: &part)
     }
     return bytes
   }

@@ -36,15 +36,17 @@ package struct LatticeTree: Sendable {
   /// The index of the magnitude of a value.
   package static func index(in point: UInt16, of value: Int) -> Int { Int(point >> UInt16(2 * value) & 3) }
 
-  private static func key(_ point: UInt16) -> Int { (0..<width).reduce(0) { $0 * 4 + index(in: point, of: $1) } }
+  private static func key(_ point: UInt16) -> Int {
+    (0..<width).reduce(0) { $0 * 4 + index(in: point, of: $1) }
+  }
 
   private static func add(_ points: ArraySlice<UInt16>, level: Int, to nodes: inout [ck_lattice_node]) {
     for value in 0..<3 {
       let part = points.filter { index(in: $0, of: level) == value }[...]
       guard let first = part.first else { continue }
       let node = nodes.count
-      nodes.append(
-        ck_lattice_node(level: UInt8(level), value: UInt8(value), point: level == width - 1 ? first : 0, next: 0))
+      let point = level == width - 1 ? first : 0
+      nodes.append(ck_lattice_node(level: UInt8(level), value: UInt8(value), point: point, next: 0))
       if level < width - 1 { add(part, level: level + 1, to: &nodes) }
       nodes[node].next = UInt32(nodes.count)
     }

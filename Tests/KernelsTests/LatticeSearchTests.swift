@@ -34,7 +34,8 @@ import Testing
         diagonal: randomFloats(16, seed: 2).map { $0 * $0 + 0.1 })
       first = 5
       targets = randomFloats(8 * rows, seed: 3, size: 2)
-      weights = share == 0 ? targets : zip(targets, randomFloats(8 * rows, seed: 4, size: 0.2)).map { $0 + $1 }
+      let differences = randomFloats(8 * rows, seed: 4, size: share == 0 ? 0 : 0.2)
+      weights = zip(targets, differences).map { $0 + $1 }
       scales = randomFloats(rows, seed: 5, size: 0.02).map { abs($0) + 0.03 }
     }
 

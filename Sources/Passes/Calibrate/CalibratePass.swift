@@ -164,8 +164,10 @@ public struct CalibratePass: Pass, WindowRequestingPass {
       throw PassError.usage("\(input.path): has no quantized weights whose tables could be trained")
     }
     let layouts = quantizedLinears(of: input).compactMap { input.contents.quantization[$0] }
-    if parts == .code, let kind = layouts.first?.superBlock, layouts.allSatisfy({ $0.superBlock?.lattice != nil }) {
-      throw PassError.usage("\(input.path): its codes are points of \(kind.rawValue), which stay; train 'scale'")
+    if parts == .code, let grid = layouts.first?.gridName,
+      layouts.allSatisfy({ $0.superBlock?.lattice != nil })
+    {
+      throw PassError.usage("\(input.path): its codes are points of \(grid), which stay; train 'scale'")
     }
     if parts == .bias, layouts.allSatisfy({ !$0.hasOwnBiases }) {
       throw PassError.usage("\(input.path): its biases are multiples of its scales; train 'scale'")

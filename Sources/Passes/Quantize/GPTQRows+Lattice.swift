@@ -15,7 +15,9 @@ extension GPTQRows {
   ///   - block: The positions of the group, whose columns follow each other from the last position on.
   mutating func roundPoints(_ fit: LatticeFit, _ block: Range<Int>) {
     let size = SuperBlock.columnCount
-    if block.upperBound % size == 0 { latticeBlock = chosenBlock(fit, block.upperBound - size..<block.upperBound) }
+    if block.upperBound % size == 0 {
+      latticeBlock = chosenBlock(fit, block.upperBound - size..<block.upperBound)
+    }
     guard let chosen = latticeBlock else { preconditionFailure("a block begins with its last positions") }
     let firstColumn = feedback.order[block.upperBound - 1]
     let (original, updated) = weights(at: block)

@@ -48,6 +48,7 @@ struct LatticeFit {
   ///   - weights: `[256, rows]`.
   ///   - importance: `[256]`: the weight of each squared error.
   ///   - rowCount: The rows, a multiple of 16.
+  /// - Returns: The factors, and the scales that led to them.
   func block(_ weights: Span<Float>, importance: Span<Float>, rowCount: Int) -> Block {
     let size = kind.groupSize
     let groups = (0..<kind.groupCount).map { group in
@@ -86,9 +87,10 @@ struct LatticeFit {
   /// Chooses the factor whose multiples come nearest to scales.
   private func factor(_ scales: [Float], curvatures: [Float]) -> Float {
     guard let largest = scales.max(), largest > 0, largest.isFinite else { return 0 }
-    var (least, result): (Float, Float) = (.infinity, largest / kind.multiple(ofStep: kind.scaleSteps.upperBound))
+    let highest = kind.scaleSteps.upperBound
+    var (least, result): (Float, Float) = (.infinity, largest / kind.multiple(ofStep: highest))
     // Factors that give the largest scale each of the upper multiples.
-    for step in kind.scaleSteps where step >= kind.scaleSteps.upperBound / 2 {
+    for step in kind.scaleSteps where step >= highest / 2 {
       let first = largest / kind.multiple(ofStep: step)
       let multiples = scales.map { nearest($0, first) }
       var (products, squares): (Float, Float) = (0, 0)
@@ -151,6 +153,7 @@ extension LatticeFit {
   ///   - weights: Same shape.
   ///   - form: The cost of errors.
   ///   - scales: `[rows]`.
+  /// - Returns: The points, and what they cost.
   private func points(
     targets: Span<Float>, weights: Span<Float>, _ form: LatticeForm, scales: [Float]
   ) -> Points {
@@ -202,6 +205,7 @@ extension LatticeFit {
   ///   - form: The cost of errors.
   ///   - scales: `[rows]`: good scales; multiples around them are tried.
   ///   - factors: `[rows]`: d of the block.
+  /// - Returns: The group with the least cost in each row.
   func group(
     targets: Span<Float>, weights: Span<Float>, _ form: LatticeForm, near scales: [Float], factors: [Float]
   ) -> Group {
@@ -242,6 +246,7 @@ extension QuantizationGrid {
   ///   - fit: The fit of this grid, which is a lattice.
   ///   - weights: `[rows, columns]`, finite.
   ///   - importance: `[columns]`.
+  /// - Returns: Codes and tables.
   func latticeSearched(_ fit: LatticeFit, _ weights: [Float], importance: [Float]) -> PackedTensor {
     let columnCount = importance.count
     let count = weights.count / columnCount
