@@ -38,6 +38,6 @@ import Testing
     for phase in phases { #expect(!rest.error.contains(phase + " ")) }
     #expect(rest.error.contains("calibrate 40/40"))
     #expect(try folder.read("out.rilq") == expected)
-    #expect(try folder.names() == ["model", "out.rilq", "recipe.yaml"])
+    #expect(try folder.names() == ["model", "out.rilq", "out.rilq.results.json", "recipe.yaml"])
   }
 }

@@ -84,7 +84,8 @@ import Testing
     #expect(passes[0]["modules"]?.integer == 28)
     #expect(passes[4]["passed"]?.bool == true)
     #expect(try folder.read("out.rilq") == expected)
-    #expect(try folder.names() == ["model", "out.rilq", "recipe.yaml", "text.txt"])
+    #expect(
+      try folder.names() == ["model", "out.rilq", "out.rilq.results.json", "recipe.yaml", "text.txt"])
   }
 
   @Test func `a calibration that was killed goes on with its optimizer, to the same bytes`() throws {

@@ -89,7 +89,7 @@ import Testing
     #expect(try folder.names() == ["model", "r.yaml"])
     #expect(try Program(arguments + ["--force"], in: folder).wait().code == 0)
     #expect(String(decoding: try folder.read("r.yaml"), as: UTF8.self).contains("quantize"))
-    #expect(try folder.names() == ["model", "out.rilq", "r.yaml"])
+    #expect(try folder.names() == ["model", "out.rilq", "out.rilq.results.json", "r.yaml"])
   }
 
   @Test func `a recipe is not written by a run that writes nothing, or that fails`() throws {

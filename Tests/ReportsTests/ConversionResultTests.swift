@@ -6,11 +6,11 @@ import Testing
 
 @Suite struct ConversionResultTests {
   @Test func `a real result is read in full`() throws {
-    let run = try SampleRun()
+    let run = try SampleRun.shared.get()
     let result = try run.result()
     #expect(result.name == "out.rilq" && result.format == "rilq")
     #expect(result.passes.map(\.name) == ["quantize", "calibrate", "merge", "verify", "verify"])
-    #expect(result.passes[0].errors.count == 14)
+    #expect(result.passes[0].errors.count == 28)
     #expect(result.passes[0].errors.allSatisfy { $0.weights > 0 && $0.weights < 1 && $0.outputs == nil })
     let curve = try #require(result.passes[1].curve)
     #expect(curve.training.map(\.update) == [1, 2, 3, 4, 5, 6])
@@ -21,10 +21,10 @@ import Testing
     #expect(result.passes.allSatisfy { $0.peakMemory ?? 0 > 0 && $0.options != nil })
     let record = try #require(result.record)
     #expect(record.version == "0.0.0" && record.sources.contains { $0.file == "config.json" })
-    #expect(record.model.contains(.init("num_hidden_layers", .integer(2))))
+    #expect(record.model.contains(.init("num_hidden_layers", .integer(4))))
     let up = try #require(record.parts.first { $0.name == "model.layers.*.mlp.up_proj" })
-    // Two layers of 128 x 128 weights: 2 bytes each, then 2 bits each and 8 bytes per group of 64.
-    #expect(up.before == (32768, 65536) && up.after == (32768, 8192 + 4096))
+    // Four layers of 384 x 128 weights: 2 bytes each, then 2 bits each and 8 bytes per group of 64.
+    #expect(up.before == (196_608, 393_216) && up.after == (196_608, 49_152 + 24_576))
   }
 
   @Test func `errors of outputs are recorded where windows are compared`() throws {
@@ -40,7 +40,7 @@ import Testing
       ]
     }
     let pass = try run.result().passes[0]
-    #expect(pass.errors.count == 14 && pass.errors.allSatisfy { $0.outputs ?? 0 > 0 })
+    #expect(pass.errors.count == 28 && pass.errors.allSatisfy { $0.outputs ?? 0 > 0 })
     let overall = try #require(pass.values.first { $0.key == "relative_output_error" }?.value.double)
     let range = pass.errors.compactMap(\.outputs)
     #expect((range.min() ?? 1) <= overall && overall <= (range.max() ?? 0))

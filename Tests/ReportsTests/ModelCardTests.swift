@@ -34,7 +34,7 @@ import Yams
   }
 
   @Test func `a new card has what the hubs read`() throws {
-    let card = try parts(ModelCard(of: try SampleRun().result(), extending: nil).text())
+    let card = try parts(ModelCard(of: try SampleRun.shared.get().result(), extending: nil).text())
     #expect(card.yaml["base_model_relation"] as? String == "quantized")
     #expect(card.yaml["pipeline_tag"] as? String == "text-generation")
     #expect(card.yaml["library_name"] as? String == "rilq")
@@ -46,7 +46,7 @@ import Yams
   }
 
   @Test func `an existing card is kept and extended`() throws {
-    let run = try SampleRun()
+    let run = try SampleRun.shared.get()
     let card = try parts(ModelCard(of: try run.result(), extending: Self.existing).text())
     #expect(card.yaml["license"] as? String == "apache-2.0")
     #expect(card.yaml["language"] as? [String] == ["en", "no"])
@@ -60,13 +60,13 @@ import Yams
   }
 
   @Test func `a second card replaces the section of the first one`() throws {
-    let run = try SampleRun()
+    let run = try SampleRun.shared.get()
     let first = try ModelCard(of: try run.result(), extending: Self.existing).text()
     #expect(try ModelCard(of: try run.result(), extending: first + "\nMine.\n").text() == first + "\nMine.\n")
   }
 
   @Test func `the base model is read from a path in the hub's cache`() throws {
-    var document = try SampleRun().document
+    var document = try SampleRun.shared.get().document
     document.set("input", to: .string("/root/.cache/hub/models--Org--Name-1B/snapshots/abc"))
     let result = try ConversionResult(document, path: "x")
     let card = try parts(ModelCard(of: result, extending: Self.existing).text())
@@ -78,7 +78,7 @@ import Yams
     "---\nkey: \(String(repeating: "x", count: 70_000))\n---\ntext\n",
   ])
   func `front matter that is not understood stays as text`(existing: String) throws {
-    let card = try ModelCard(of: try SampleRun().result(), extending: existing).text()
+    let card = try ModelCard(of: try SampleRun.shared.get().result(), extending: existing).text()
     #expect(card.contains(existing))
     let yaml = try #require(try Yams.load(yaml: String(card.split(separator: "---\n")[0])) as? [String: Any])
     #expect(yaml["library_name"] as? String == "rilq")
@@ -93,7 +93,7 @@ import Yams
   }
 
   @Test func `names from a file do not break the card`() throws {
-    var document = try SampleRun().document
+    var document = try SampleRun.shared.get().document
     document.set("output", to: .string("a`b|<script>\n<!-- rilq: end -->.rilq"))
     let result = try ConversionResult(document, path: "x")
     let first = try ModelCard(of: result, extending: nil).text()

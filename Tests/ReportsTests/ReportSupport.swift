@@ -6,8 +6,11 @@ import Reports
 import TestSupport
 import Testing
 
-/// A small real result: a model made in code, quantized, calibrated, merged and verified twice.
+/// A small real result: the fixture, quantized, calibrated, merged and verified twice.
 struct SampleRun {
+  /// The run with all passes, which tests share.
+  static let shared = Result { try SampleRun() }
+
   let folder: TemporaryFolder
   /// The path of the output.
   let output: String
@@ -23,10 +26,10 @@ struct SampleRun {
   init(to name: String = "out.rilq", _ edit: (inout [PassOptions]) -> Void = { _ in }) throws {
     folder = try TemporaryFolder()
     output = folder.path(name)
-    let input = try TinyModel().write(to: folder.path("model"))
     var passes = Self.passes
     edit(&passes)
-    let recipe = Recipe(input: PathOption(input.path), output: PathOption(output), passes: passes)
+    let recipe = Recipe(
+      input: PathOption(Fixtures.path("tiny-llama")), output: PathOption(output), passes: passes)
     document = try Pipeline(recipe, Pipeline.Options(version: "0.0.0")).run().json
   }
 

@@ -9,8 +9,8 @@ import Testing
     let run = try SampleRun { $0 = [.quantize(QuantizeOptions { $0.ignore = [] })] }
     let tables = try #require(try TableHistograms(of: Checkpoint.open(path: run.output)))
     let width = try #require(tables.widths.first)
-    // Two layers: q and o 128 x 128, k and v 64 x 128, and three matrices of 128 x 128.
-    let weights = 2 * (5 * 128 * 128 + 2 * 64 * 128)
+    // Four layers: q and o 128 x 128, k and v 64 x 128, and three matrices of 384 x 128.
+    let weights = 4 * (2 * 128 * 128 + 2 * 64 * 128 + 3 * 384 * 128)
     #expect(tables.widths.count == 1 && width.bits == 2)
     #expect(width.codes.count == 4 && width.codes.reduce(0, +) == weights)
     #expect(width.kinds.count == 7 && width.kinds.reduce(0) { $0 + $1.codes.reduce(0, +) } == weights)

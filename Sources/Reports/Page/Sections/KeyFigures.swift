@@ -23,7 +23,7 @@ struct KeyFigures {
 
   private static let rows: [Row] = [
     ("format", { .text($0.conversion.format ?? unknown) }),
-    ("size before", { .text($0.conversion.record?.inputBytes.map(\.formattedBytes) ?? unknown) }),
+    ("size before", { .text($0.conversion.record?.inputBytes.map(\.formattedBytes) ?? "not recorded") }),
     ("size after", { .text($0.conversion.bytes.map(\.formattedBytes) ?? unknown) }),
     ("bits per weight", { .text(number($0.conversion.bitsPerWeight, decimals: 2)) }),
     ("perplexity of the original", { .text(number(originalPerplexity($0), decimals: 3)) }),

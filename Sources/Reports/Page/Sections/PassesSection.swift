@@ -19,7 +19,7 @@ struct PassesSection {
         + (options.isEmpty ? [] : [.text(": \(options)")])
         + (pass.isResumed ? [" (taken over from an earlier run)"] : []))
     guard pass.verification == nil else {
-      return [heading, .paragraph("What it measured is below, at the texts and at merging.")]
+      return [heading, .paragraph("What it measured is below, under Quality or Merged against unmerged.")]
     }
     let values = pass.values.map { ($0.key.replacing("_", with: " "), $0.value.figure) }
     return values.isEmpty ? [heading] : [heading, .definitions(values)]
