@@ -25,11 +25,12 @@ import Testing
   private func blocks(_ kind: SuperBlock) -> [UInt8] {
     guard kind == .iq2S else { return (0..<1 << 16).flatMap { [UInt8($0 & 255), UInt8($0 >> 8)] } }
     return (0..<8 * 1024 / 32).flatMap { block -> [UInt8] in
-      let numbers = (0..<32).map { block * 32 + $0 }
-      let upper = stride(from: 0, to: 32, by: 4).map { first in
-        (0..<4).reduce(0) { $0 | UInt8(numbers[first + $1] >> 8 & 3) << UInt8(2 * $1) }
-      }
-      return numbers.map { UInt8($0 & 255) } + numbers.map { UInt8($0 * 37 >> 2 & 255) } + upper
+      let numbers: [Int] = (0..<32).map { block * 32 + $0 }
+      let lower = numbers.map { UInt8($0 & 255) }
+      let signs = numbers.map { UInt8($0 * 37 >> 2 & 255) }
+      var upper = [UInt8](repeating: 0, count: 8)
+      for (i, number) in numbers.enumerated() { upper[i / 4] |= UInt8(number >> 8 & 3) << UInt8(2 * (i % 4)) }
+      return lower + signs + upper
     }
   }
 

@@ -122,7 +122,8 @@ extension QuantizePass {
     func average(_ count: Int) -> String {
       (Double(needed) / Double(max(count, 1))).formatted(decimals: 2)
     }
-    let smallest = options.grid.superBlock.map { ($0.lattice == nil ? SuperBlock.q2K : .iq2XS).rawValue } ?? "2 bits"
+    let smallestBlock = options.grid.superBlock.map { $0.lattice == nil ? SuperBlock.q2K : .iq2XS }
+    let smallest = smallestBlock?.rawValue ?? "2 bits"
     let remedy =
       options.grid.superBlock == nil ? "; tables of bf16 and larger groups take fewer" : ""
     return switch budget {
