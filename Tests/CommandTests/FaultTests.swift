@@ -50,7 +50,7 @@ import Testing
     #expect(result.output.hasPrefix("4\n"), "\(result)")
     #expect(result.error.hasPrefix("rilq: finished steps are kept for --resume\n"), "\(result)")
     #expect(result.output.contains("\"resumed\": true"))
-    #expect(result.output.hasSuffix("\nout.rilq\n"), "\(result)")
+    #expect(result.output.hasSuffix("\nout.rilq\nout.rilq.results.json\n"), "\(result)")
   }
 
   @Test(.enabled(if: canMount, "mounting a small disk needs root"))

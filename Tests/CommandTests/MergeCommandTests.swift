@@ -34,8 +34,8 @@ import Testing
     let pass = try #require(try JSONValue(parsing: Array(output.utf8))["passes"]?.array?.first)
     #expect(
       pass.keys == [
-        "name", "seconds", "modules", "largest_relative_change", "largest_change_in", "dense_modules",
-        "dense_relative_rounding",
+        "name", "seconds", "peak_memory_bytes", "modules", "largest_relative_change", "largest_change_in",
+        "dense_modules", "dense_relative_rounding",
       ])
     #expect(pass["modules"]?.integer == 2)
   }

@@ -165,6 +165,8 @@ import Testing
         $0.refit = true
         $0.sweeps = 1
         $0.layerEpochs = 1
+        // One update; more would learn 256 tokens by heart.
+        $0.layerBatch = 4
       })
     let calibrate = PassOptions.calibrate(
       CalibrateOptions {
@@ -175,7 +177,7 @@ import Testing
         $0.updates = 8
         $0.batch = 4
         // The unit is a step, of which more bits need less.
-        $0.learningRate = [.q2K: 1e-2, .q3K: 1e-2, .q4K: 1e-3, .iq2XS: 1e-2, .iq2S: 1e-2][grid] ?? 1e-4
+        $0.learningRate = [.q2K: 1e-2, .q3K: 1e-2, .q4K: 1e-3, .iq2XS: 1e-2, .iq2S: 2e-3][grid] ?? 1e-4
         // 6 bits leave nothing that so few updates could gain on other windows.
         $0.validation = grid == .q6K ? 0 : 4
         $0.validateEvery = 2

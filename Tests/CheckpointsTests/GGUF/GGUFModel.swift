@@ -120,9 +120,9 @@ extension Checkpoint {
   func unpackedWeights(of module: String) throws -> [Float] {
     let weight = try #require(try quantizedWeight(of: module))
     let layout = weight.layout
-    var codes = [UInt8](repeating: 0, count: weight.codes.count * 8 / layout.bits)
+    var codes = [UInt8](repeating: 0, count: weight.codes.count * 8 / layout.codeBits)
     var span = codes.mutableSpan
-    weight.codes.withSpan { unpackCodes($0, bits: layout.bits, into: &span) }
+    weight.codes.withSpan { unpackCodes($0, bits: layout.codeBits, into: &span) }
     return codes.indices.map { i in
       weight.scales[i / layout.groupSize] * Float(codes[i]) + weight.biases[i / layout.groupSize]
     }
