@@ -6,9 +6,9 @@ import Checkpoints
 /// The file `journal` is private to one version of the program: JSON, one document per line. The first line
 /// has the run's `RunConditions`. Each further line describes a step: its `index` and `name`, its `file` in
 /// the work folder if it wrote one, the `identities` of that file or of the files below that folder, the
-/// `bytes` written, the `seconds` it took, the process's peak `memory` and its `report`. A line is added after the step's file is on disk
-/// under its name, and is on disk itself before the next step begins. A line that is incomplete, or that does
-/// not match its files, ends the journal.
+/// `bytes` written, the `seconds` it took, the process's peak `memory` and its `report`. A line is added after
+/// the step's file is on disk under its name, and is on disk itself before the next step begins. A line that is
+/// incomplete, or that does not match its files, ends the journal.
 final class RunJournal {
   /// A finished step.
   struct Step {

@@ -40,6 +40,8 @@ import Yams
     #expect(card.yaml["library_name"] as? String == "rilq")
     #expect(card.yaml["tags"] as? [String] == ["rilq", "quantized", "2-bit"])
     #expect(card.yaml["license"] == nil && card.yaml["base_model"] == nil)
+    let recipe = try #require(card.body.firstMatch(of: #/````yaml\n([^`]*)````/#)).1
+    #expect(recipe.hasPrefix("input:") && recipe.hasSuffix("\n") && !recipe.hasSuffix("\n\n"))
     #expect(card.body.contains("# out.rilq") && card.body.contains("licence of the original is not recorded"))
     #expect(card.body.contains("| input |") && card.body.contains("method: rtn"))
     #expect(card.body.contains("rilq generate"))

@@ -30,7 +30,7 @@ struct LinearState {
       loraB = AdamMoments(count: adapter.loraB.values.count)
     }
     guard let packed = linear.weight.packed else { return }
-    // Points of a lattice have no codes beside them that a step could reach.
+    // The codes of a lattice stay: the code beside one of a point belongs to no point.
     if parts.contains(.code), packed.blocks?.kind.lattice == nil { codes = CodeState(packed, near: weights) }
     if let blocks = packed.blocks {
       factors = BlockFactorState(blocks, training: parts)

@@ -140,8 +140,7 @@ package struct ModelCard {
 
   private var recipe: [String] {
     guard let recipe = result.record?.recipe else { return [] }
-    let yaml = recipe.yamlText.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
-    return ["### Recipe", "", "````yaml"] + yaml.drop(while: \.isEmpty) + ["````", ""]
+    return ["### Recipe", "", "````yaml", String(recipe.yamlText.trimmingPrefix("\n")) + "````", ""]
   }
 
   private var loading: [String] {

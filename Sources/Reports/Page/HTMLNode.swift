@@ -2,7 +2,8 @@ import Passes
 
 /// A piece of a page.
 ///
-/// Text and attributes are escaped when it is written, so nothing from a file becomes markup. Pages are HTML that is also well-formed XML.
+/// Text and attributes are escaped when it is written, so nothing from a file becomes markup. Pages are HTML
+/// that is also well-formed XML.
 package indirect enum HTMLNode: Sendable {
   /// Text.
   case text(String)
