@@ -46,10 +46,10 @@ version=$($program --version)
 
 # The files of both packages, below PREFIX
 
-# copyright_of FILE: a copyright file that a package of Debian installs.
+# copyright_of PACKAGE: what a package of Debian says about its program; its packaging is not in rilq.
 copyright_of() {
   [ -e "/usr/share/doc/$1/copyright" ] || { apt-get update -qq && apt-get install -y -qq "$1"; } >&2
-  cat "/usr/share/doc/$1/copyright"
+  sed '/^Files: debian/,$d' "/usr/share/doc/$1/copyright"
 }
 
 licenses=$work/licenses

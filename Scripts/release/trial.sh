@@ -27,12 +27,15 @@ mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Pac
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT
 echo "Making clean roots of Debian $suite" >&2
-debootstrap --variant=minbase "$suite" "$work/base" "$mirror" >"$work/debootstrap.log" 2>&1 ||
+mkdir -p .build/debootstrap
+debootstrap --variant=minbase --cache-dir="$PWD/.build/debootstrap" "$suite" "$work/base" "$mirror" \
+  >"$work/debootstrap.log" 2>&1 ||
   { tail -n 5 "$work/debootstrap.log" >&2; fail "debootstrap failed"; }
 
 # inside ROOT COMMAND...: runs a command in a root. Settings of this processor's OpenBLAS hold there, too.
+# Swift reads a program's arguments from /proc, which is mounted for this command alone.
 inside() {
-  chroot "$work/$1" /usr/bin/env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+  unshare --mount sh -c 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"' "$work/$1" /usr/bin/env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
     DEBIAN_FRONTEND=noninteractive ${OPENBLAS_CORETYPE+"OPENBLAS_CORETYPE=$OPENBLAS_CORETYPE"} \
     ${OPENBLAS_L2_SIZE+"OPENBLAS_L2_SIZE=$OPENBLAS_L2_SIZE"} "${@:2}"
 }
