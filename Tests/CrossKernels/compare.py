@@ -48,9 +48,9 @@ def main():
     values, same, closest = 0, 0, 0.0
     failed = False
     for (name, kind, bound, a), (_, _, _, b) in zip(first, second):
-        counts[kind] += 1
         values += len(a)
         if a == b:
+            counts[kind] += 1
             same += kind == "within"
             continue
         difference = largest_difference(a, b) if len(a) == len(b) and kind == "within" else float("inf")
@@ -61,6 +61,7 @@ def main():
                 name, len(places), len(a), places[0] if places else -1,
                 a[places[0]] if places else "", b[places[0]] if places else ""))
         else:
+            counts[kind] += 1
             closest = max(closest, difference / bound)
     print("%d results, %d values: %d equal, %d fused and equal, %d within their bounds (%d of them equal, at most "
           "%.0f %% of a bound)" % (
