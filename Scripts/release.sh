@@ -106,7 +106,7 @@ doc=$root/usr/share/doc/rilq
 maintainer="${DEBFULLNAME:-$(git log -1 --format=%an)} <${DEBEMAIL:-$(git log -1 --format=%ae)}>"
 {
   echo "rilq contains, linked statically: the Swift runtime with Foundation and ICU, swift-argument-parser, and"
-  echo "Yams with libyaml."
+  echo "Yams with libyaml. Debian has the Apache License 2.0 in /usr/share/common-licenses/Apache-2.0, too."
   [ -e LICENSE ] || echo "rilq itself comes without a licence."
   for file in $licenses/*.txt; do
     printf '\n\n== %s ==\n\n' "$(basename "$file" .txt)"
