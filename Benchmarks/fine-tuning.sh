@@ -36,9 +36,9 @@ make() {
   }
 }
 
-# attach NAME KIND INIT: an adapter of rank 16 beside the quantized weights.
+# attach NAME KIND [OPTION...]: an adapter of rank 16 beside the quantized weights.
 attach() {
-  make "$1" attach "$folder/base.rilq" "$folder/$1.rilq" --kind "$2" --rank 16 --init "$3" --teacher "$checkpoint"
+  make "$1" attach "$folder/base.rilq" "$folder/$1.rilq" --kind "$2" --rank 16 "${@:3}"
 }
 
 # recover NAME FROM: trains the adapter of FROM on any text to match the original, by RILQ's loss.
@@ -70,9 +70,9 @@ row() {
 
 make base quantize "$checkpoint" "$folder/base.rilq" --method gptq --text "$calibration" --samples 32 --length 512 \
   --refit --tables f16
-attach zero dense zero
-attach loftq dense loftq
-attach pooled pooled zero
+attach zero dense
+attach loftq dense --init loftq --teacher "$checkpoint"
+attach pooled pooled
 recover rilq zero
 recover pooled-rilq pooled
 for name in zero loftq rilq pooled pooled-rilq; do tune $name; done

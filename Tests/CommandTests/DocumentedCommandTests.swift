@@ -87,7 +87,8 @@ import Testing
   /// The words of an output, with every number replaced.
   private func skeleton(_ lines: some Sequence<String>) -> [String] {
     lines.map { line in
-      line.split(separator: " ").joined(separator: " ").replacing(#/-?[0-9][0-9.]*(e[-+]?[0-9]+)?/#, with: "#")
+      line.split(separator: " ").joined(separator: " ").replacing(
+        #/-?[0-9][0-9.]*(e[-+]?[0-9]+)?/#, with: "#")
     }
   }
 
