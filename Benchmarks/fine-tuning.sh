@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 line="fine-tuning.sh FOLDER CHECKPOINT CALIBRATION DATA_NOUN [--updates N] [--examples N] [--questions N]"
 [ $# -ge 4 ] || usage "$line"
-folder=$1 checkpoint=$2 calibration=$3 nouns=$4 updates=150 examples=2400 questions=400
+folder=$1 checkpoint=$2 calibration=$3 nouns=$4 updates=100 examples=800 questions=300
 shift 4
 while [ $# -gt 1 ]; do
   case $1 in
@@ -72,10 +72,11 @@ make base quantize "$checkpoint" "$folder/base.rilq" --method gptq --text "$cali
   --refit --tables f16
 attach zero dense
 attach loftq dense --init loftq --teacher "$checkpoint"
-attach pooled pooled
 recover rilq zero
+for name in rilq zero loftq; do tune $name; done
+attach pooled pooled
 recover pooled-rilq pooled
-for name in zero loftq rilq pooled pooled-rilq; do tune $name; done
+for name in pooled-rilq pooled; do tune $name; done
 make merged merge "$folder/pooled-rilq-tuned.rilq" "$folder/merged.rilq"
 
 printf '%-46s %9s %10s %10s\n' "$updates updates of 8 examples" perplexity accuracy normalized
