@@ -49,9 +49,15 @@ public struct CalibratePass: Pass, WindowRequestingPass {
     }
     let memory =
       trainingMemory(of: input, sizes, parts) + (parts.contains(.code) ? Self.codeMemory(sizes) : 0)
-    return editor.plan(memory: memory.byteCount) { [options] input, context in
+    var plan = editor.plan(memory: memory.byteCount) { [options] input, context in
       try CalibratedTensors(CalibrationRun(options, parts: parts, input: input, context: context), input)
     }
+    if parts.contains(.code) {
+      plan.onlyAlone =
+        "calibrate: codes are trained by one process, because their gradients are as large as the model; leave "
+        + "'code' out of 'train', or start one process"
+    }
+    return plan
   }
 
   /// Returns the linears of layers, the only ones that calibration trains; a quantized head does not change.
