@@ -147,13 +147,14 @@ import Testing
   @Test func `evaluation and comparison`() throws {
     let quantized = try bench.run(.quantize(QuantizeOptions())).checkpoint
     let (original, model) = (try Transformer(bench.input), try Transformer(quantized))
-    let windows = (0..<9).map { index in (0..<24).map { Int32((index * 131 + $0 * 17) % 1024) } }
-    let alone = (try original.evaluate(windows), try original.compare(with: model, on: windows))
+    let tokens = try Tokenizer(of: bench.input).encode(contentsOf: Self.text.resolved)
+    let cut = try windows(of: Array(tokens.prefix(9 * 24)), length: 24, path: "text")
+    let alone = (try original.evaluate(cut), try original.compare(with: model, on: cut))
     for count in 2...4 {
       let shared = try ThreadGroup.run(count) { group in
         (
-          try original.evaluate(windows, over: group),
-          try original.compare(with: model, on: windows, over: group)
+          try original.evaluate(cut, over: group),
+          try original.compare(with: model, on: cut, over: group)
         )
       }
       for (evaluation, comparison) in shared {
