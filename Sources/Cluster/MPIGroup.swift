@@ -67,7 +67,7 @@
 
     /// The name and version of the MPI library.
     public static var libraryVersion: String {
-      let text = MPIError.text { unsafe cmpi_library_version($0) }
+      let text = unsafe MPIError.text { unsafe cmpi_library_version($0) }
       return String(text.prefix { $0 != "," })
     }
   }
@@ -79,7 +79,8 @@
 
     fileprivate static func check(_ what: String, _ code: Int32) throws {
       guard code != MPI_SUCCESS else { return }
-      throw MPIError(description: "MPI: \(what): \(text { unsafe cmpi_error_text(code, $0) })")
+      let reason = unsafe text { unsafe cmpi_error_text(code, $0) }
+      throw MPIError(description: "MPI: \(what): \(reason)")
     }
 
     fileprivate static func text(_ write: (UnsafeMutablePointer<CChar>) -> Void) -> String {
