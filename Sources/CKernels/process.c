@@ -1,7 +1,8 @@
-// Settings of threads and memory that Swift cannot reach.
+// Threads and memory, as far as Swift does not reach them or systems differ.
 
 #include "CKernels.h"
 #include <limits.h>
+#include <sys/resource.h>
 #if defined(__linux__)
 #include <malloc.h>
 #endif
@@ -16,6 +17,16 @@ void ck_pause(void) {
   __builtin_ia32_pause();
 #elif defined(__aarch64__)
   __asm__ volatile("yield");
+#endif
+}
+
+size_t ck_peak_memory(void) {
+  struct rusage usage;
+  if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+#if defined(__APPLE__)
+  return (size_t)usage.ru_maxrss;
+#else
+  return (size_t)usage.ru_maxrss * 1024;
 #endif
 }
 

@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Foundation
 
 /// A cheap fingerprint that tells whether a file is still the same.
 ///
@@ -26,7 +24,7 @@ package struct FileIdentity: Sendable, Equatable {
     var status = stat()
     guard unsafe stat(path, &status) == 0 else { throw FileSystem.systemError(path) }
     byteCount = file.byteCount
-    modificationTime = [status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
+    modificationTime = [status.modificationTime.tv_sec, status.modificationTime.tv_nsec]
     inode = String(status.st_ino)
     var hasher = SHA256()
     let head = min(byteCount, Self.edgeByteCount)

@@ -1,10 +1,6 @@
 internal import CSystem
 import Foundation
 
-#if canImport(Glibc)
-  import Glibc
-#endif
-
 /// System calls on paths, with their errors translated where they occur.
 package enum FileSystem {
   /// What a path refers to, links followed.
@@ -144,12 +140,12 @@ package enum FileSystem {
 
   /// Renames within a file system, replacing a file at the target.
   package static func rename(_ source: String, to target: String) throws {
-    guard unsafe Glibc.rename(source, target) == 0 else { throw systemError(target) }
+    guard unsafe Foundation.rename(source, target) == 0 else { throw systemError(target) }
   }
 
   /// Swaps two paths at once.
   package static func exchange(_ first: String, _ second: String) throws {
-    guard unsafe renameat2(AT_FDCWD, first, AT_FDCWD, second, RILQ_RENAME_EXCHANGE) == 0 else {
+    guard unsafe rilq_exchange(first, second) == 0 else {
       throw systemError(second)
     }
   }
@@ -194,6 +190,17 @@ package enum FileSystem {
   /// The error of the last failed system call.
   package static func systemError(_ path: String) -> FormatError {
     FormatError(path, .system(unsafe String(cString: strerror(errno)).lowercasedFirst))
+  }
+}
+
+extension stat {
+  /// The time of the last change of the contents, since 1970.
+  var modificationTime: timespec {
+    #if canImport(Darwin)
+      return st_mtimespec
+    #else
+      return st_mtim
+    #endif
   }
 }
 

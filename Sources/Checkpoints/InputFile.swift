@@ -1,8 +1,5 @@
+import Foundation
 internal import Kernels
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 /// How the bytes of checkpoints are read.
 public enum FileAccess: Sendable {
@@ -135,7 +132,7 @@ private final class FileReader: Sendable {
     self.path = path
     self.descriptor = descriptor
     byteCount = Int(status.st_size)
-    modificationTime = status.st_mtim
+    modificationTime = status.modificationTime
   }
 
   deinit { close(descriptor) }
@@ -170,8 +167,9 @@ private final class FileReader: Sendable {
   func checkUnchanged() throws(FormatError) {
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0 else { throw FileSystem.systemError(path) }
-    guard status.st_size == byteCount, status.st_mtim.tv_sec == modificationTime.tv_sec,
-      status.st_mtim.tv_nsec == modificationTime.tv_nsec
+    let now = status.modificationTime
+    guard status.st_size == byteCount, now.tv_sec == modificationTime.tv_sec,
+      now.tv_nsec == modificationTime.tv_nsec
     else { throw FormatError(path, .system("was changed while it was read")) }
   }
 }

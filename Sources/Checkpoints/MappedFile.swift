@@ -1,9 +1,5 @@
 import Foundation
 
-#if canImport(Glibc)
-  import Glibc
-#endif
-
 /// A file mapped for reading.
 ///
 /// If another process shortens the file while it is mapped, this one gets `SIGBUS`. `rilq` itself replaces

@@ -1,9 +1,6 @@
 internal import CSystem
+import Foundation
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 /// A new file being written; closed when it goes away.
 package struct OutputFile: ~Copyable {
@@ -24,7 +21,7 @@ package struct OutputFile: ~Copyable {
 
   /// Creates a file, or empties the one that is there.
   package init(creating path: String) throws {
-    let descriptor = unsafe Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    let descriptor = unsafe Foundation.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else { throw FileSystem.systemError(path) }
     self.init(descriptor: descriptor, path: path)
   }
@@ -43,7 +40,7 @@ package struct OutputFile: ~Copyable {
   private static func open(continuing path: String, keeping byteCount: Int) throws -> Int32 {
     // Without O_NONBLOCK a FIFO would wait for a reader.
     let flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
-    let descriptor = unsafe Glibc.open(path, flags, 0o644)
+    let descriptor = unsafe Foundation.open(path, flags, 0o644)
     guard descriptor >= 0 else { throw FileSystem.systemError(path) }
     do {
       var status = stat()
@@ -71,7 +68,7 @@ package struct OutputFile: ~Copyable {
     guard end - begun >= Self.bytesPerBeginning else { return }
     begunByteCount.store(end, ordering: .relaxed)
     // Only a hint; `sync` does the rest.
-    _ = sync_file_range(descriptor, Int64(begun), Int64(end - begun), UInt32(RILQ_SYNC_FILE_RANGE_WRITE))
+    _ = rilq_begin_writing(descriptor, Int64(begun), Int64(end - begun))
   }
 
   /// Appends bytes.

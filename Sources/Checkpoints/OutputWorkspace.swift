@@ -1,8 +1,5 @@
+import Foundation
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 /// Makes an output appear at its target whole or not at all.
 ///

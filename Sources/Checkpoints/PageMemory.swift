@@ -1,8 +1,5 @@
+import Foundation
 internal import Kernels
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 /// Memory that is taken from the system and returned to it as soon as it is released.
 ///
@@ -27,8 +24,10 @@ internal import Kernels
   ) throws(FormatError) {
     let start = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     guard let start = unsafe start, unsafe start != MAP_FAILED else { throw FileSystem.systemError(path) }
-    // Large pages cost fewer faults. If the system ignores the advice, nothing changes.
-    _ = unsafe madvise(start, byteCount, MADV_HUGEPAGE)
+    #if os(Linux)
+      // Large pages cost fewer faults. If the system ignores the advice, nothing changes.
+      _ = unsafe madvise(start, byteCount, MADV_HUGEPAGE)
+    #endif
     self.byteCount = byteCount
     unsafe self.start = start
     // If an error is thrown from here on, `deinit` releases the memory.

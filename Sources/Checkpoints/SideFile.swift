@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Foundation
 
 /// Files that a run writes beside its output at paths that the user names: logs, recipes, images.
 package enum SideFile {

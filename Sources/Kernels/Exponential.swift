@@ -1,10 +1,5 @@
 import CKernels
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Foundation
-#endif
+import Foundation
 
 /// Computes the exponential of each value like the other kernels, with a relative error of at most 3e-7.
 ///

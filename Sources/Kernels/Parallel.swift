@@ -1,5 +1,6 @@
 internal import CKernels
 import Dispatch
+import Foundation
 import Synchronization
 
 /// The number of threads that `parallel` may use at once, including the caller's.
@@ -267,10 +268,5 @@ package final class ConcurrentWork<T: Sendable>: Sendable {
   }
 }
 
-#if canImport(Glibc)
-  import Glibc
-  let coreCount = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-#else
-  import Foundation
-  let coreCount = ProcessInfo.processInfo.activeProcessorCount
-#endif
+/// The number of cores that this machine has now.
+let coreCount = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))

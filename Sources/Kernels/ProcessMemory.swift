@@ -1,8 +1,5 @@
 internal import CKernels
-
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Foundation
 
 /// The memory of this process.
 public enum ProcessMemory {
@@ -16,9 +13,5 @@ public enum ProcessMemory {
   public static var machineByteCount: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
 
   /// The maximum memory that was resident at once, mapped files included, in bytes.
-  public static var peakByteCount: Int {
-    var usage = rusage()
-    guard unsafe getrusage(RUSAGE_SELF.rawValue, &usage) == 0 else { return 0 }
-    return usage.ru_maxrss * 1024
-  }
+  public static var peakByteCount: Int { ck_peak_memory() }
 }

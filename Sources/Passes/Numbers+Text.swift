@@ -28,6 +28,15 @@ extension Int {
 }
 
 extension Double {
+  /// Seconds in a suitable unit, to two digits: `40 s`, `12 min`, `3.5 h`, `2.1 days`.
+  package var formattedDuration: String {
+    if self < 1 { return "1 s" }
+    if self < 99.5 { return "\(formatted(decimals: 0)) s" }
+    if self < 99.5 * 60 { return "\((self / 60).formatted(decimals: 0)) min" }
+    let hours = self / 3600
+    return hours < 48 ? "\(hours.formatted(decimals: 1)) h" : "\((hours / 24).formatted(decimals: 1)) days"
+  }
+
   /// The number with four significant digits.
   package var formattedShort: String { String(format: "%.4g", self) }
 }

@@ -29,6 +29,8 @@ public struct PassPlan: Sendable {
   public let replacements: [Replacement]
   /// The estimated memory of the pass in addition to mapped files, in bytes.
   public let memory: Int
+  /// The matrix products of the pass, without those of windows that the original model writes for it.
+  public var work = WorkEstimate()
   /// The new contents of files that are not weights, by name.
   public var assets: [String: TensorBytes] = [:]
   /// Whether the plan is for the checkpoint with the linears of its experts apart.

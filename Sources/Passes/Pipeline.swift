@@ -74,7 +74,7 @@ public struct Pipeline {
   /// Plans every pass from headers alone and writes nothing.
   public func plan() throws -> PipelinePlan {
     let input = try openInput()
-    return PipelinePlan(try planPasses(of: input), input: input)
+    return try PipelinePlan(try planPasses(of: input), input: input)
   }
 
   /// Runs the passes and publishes the output.

@@ -87,6 +87,8 @@ public struct PipelinePlan: Sendable {
     public let changes: [Change]
     /// The estimated memory in addition to mapped files, in bytes.
     public let memory: Int
+    /// The matrix products, without those of the windows that the original model writes.
+    public let work: WorkEstimate
     /// The windows that the pass reads; empty without windows.
     public let windows: [WindowOrigin]
   }
@@ -97,39 +99,58 @@ public struct PipelinePlan: Sendable {
   public let inputBytes: Int
   /// The passes in their order.
   public let passes: [Pass]
+  /// The matrix products of the windows that the original model writes for all passes.
+  public let writingWork: WorkEstimate
   /// The bytes of the output's tensors, before compression.
   public let outputBytes: Int
   /// As in `PipelineReport.bitsPerWeight`.
   public let bitsPerWeight: Double
 
-  init(_ plans: PassPlans, input: Checkpoint) {
+  init(_ plans: PassPlans, input: Checkpoint) throws {
     inputPath = input.path
     inputBytes = input.contents.byteCount
     passes = plans.steps.enumerated().map { index, step in
       Pass(
         name: step.name, changes: plans[index].replacements.map(Change.init), memory: plans[index].memory,
+        work: plans[index].work,
         windows: (step.pass as? any WindowRequestingPass)?.windowSource?.origins ?? [])
     }
+    let requests = plans.steps.compactMap { ($0.pass as? any WindowRequestingPass)?.requestedWindows }
+    writingWork = try requests.writingWork(of: input)
     let result = plans.result.contents
     outputBytes = result.byteCount
     bitsPerWeight = result.bitsPerWeight
   }
 
+  /// The matrix products of the whole run.
+  public var work: WorkEstimate { passes.reduce(writingWork) { $0 + $1.work } }
+
   /// The plan as a document.
-  public var json: JSONValue {
-    .object([
+  ///
+  /// - Parameter speed: The speed of products, which tells the time; nil if there are none.
+  /// - Returns: Sizes, changes, memory and estimated times.
+  public func json(at speed: ProductSpeed?) -> JSONValue {
+    var members = [
       JSONValue.Member("input", .string(inputPath)), JSONValue.Member("input_bytes", .integer(inputBytes)),
-      JSONValue.Member("passes", .array(passes.map(\.json))),
+      JSONValue.Member("passes", .array(passes.map { $0.json(at: speed) })),
       JSONValue.Member("output_bytes", .integer(outputBytes)),
       JSONValue.Member("bits_per_weight", .double(bitsPerWeight)),
-    ])
+    ]
+    if let speed {
+      members += [
+        JSONValue.Member("writing_windows_estimated_seconds", .double(speed.seconds(writingWork))),
+        JSONValue.Member("estimated_seconds", .double(speed.seconds(work))),
+      ]
+    }
+    return .object(members)
   }
 }
 
 extension PipelinePlan.Pass {
-  fileprivate var json: JSONValue {
+  fileprivate func json(at speed: ProductSpeed?) -> JSONValue {
     .object([
       JSONValue.Member("name", .string(name)), JSONValue.Member("memory_bytes", .integer(memory)),
+      JSONValue.Member("estimated_seconds", .double(speed?.seconds(work) ?? 0)),
       JSONValue.Member("windows", .array(windows.map(\.json))),
       JSONValue.Member(
         "changes",

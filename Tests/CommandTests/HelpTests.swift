@@ -10,7 +10,7 @@ import Testing
     ProcessInfo.processInfo.environment["RILQ_UPDATE_SNAPSHOTS"] == "1"
 
   /// The commands that the help of the program lists: lines of two spaces, a name and more spaces.
-  private static func commands() throws -> [String] {
+  static func commands() throws -> [String] {
     let help = try Program.run("--help", in: TemporaryFolder()).output
     let list = try #require(help.components(separatedBy: "SUBCOMMANDS:\n").last)
     let names = list.matches(of: #/(?m)^\ {2}([a-z][a-z-]*)\ /#).map { String($0.1) }

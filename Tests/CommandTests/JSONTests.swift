@@ -109,6 +109,13 @@ import Testing
     let plan = try document("quantize", "model", "q.rilq", "--dry-run", in: folder)
     let changes = try #require(plan["passes"]?.array?.first?["changes"]?.array)
     #expect(changes.count == 14)
+    #expect(plan["estimated_seconds"] == nil)
+    let arguments = ["gptq", "--text", calibrationText, "--samples", "2", "--length", "16", "--dry-run"]
+    let result = try Program(["quantize", "model", "q.rilq", "--json", "--method"] + arguments, in: folder)
+      .wait()
+    let work = try JSONValue(parsing: Array(result.output.utf8))
+    #expect(try #require(work["estimated_seconds"]?.double) > 0)
+    #expect(work["passes"]?.array?.first?["estimated_seconds"]?.double == work["estimated_seconds"]?.double)
     #expect(try folder.names() == ["model"])
   }
 

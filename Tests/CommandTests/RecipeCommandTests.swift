@@ -48,6 +48,8 @@ import Testing
     let output = try succeed("convert", "model", "out.rilq", "--recipe", name, "--dry-run", in: folder).output
     let count = name == "fast" ? 28 : 30
     #expect(output.contains("quantize: \(count) modules") && output.contains("merge: 28 modules"))
+    let time = #/\ntime: about \d[\d.]* (s|min|h) on .* of them \d+ (s|min) for windows that .*; by /#
+    #expect(output.firstMatch(of: time) != nil, "\(output.suffix(300))")
     #expect(try folder.names() == ["model"])
   }
 

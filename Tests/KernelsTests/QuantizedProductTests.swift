@@ -68,6 +68,31 @@ import Testing
     }
   }
 
+  @Test(arguments: Int8Backend.supported, [(2, 16), (2, 64), (4, 32), (4, 64), (8, 32), (8, 128)])
+  func `the largest codes and values of int8 do not overflow, and rows do not change each other`(
+    backend: Int8Backend, shape: (bits: Int, groupSize: Int)
+  ) {
+    let (rowCount, columnCount) = (7, 256)
+    let groupCount = columnCount / shape.groupSize
+    let codes = [UInt8](repeating: 255, count: rowCount * columnCount * shape.bits / 8)
+    let scales = (0..<rowCount * groupCount).map { 1 + Float($0 / groupCount) }
+    let biases = [Float](repeating: 0, count: scales.count)
+    // Every value is rounded to 127, and the scale of a group is 1.
+    let x = [Float](repeating: 127, count: columnCount)
+    let vector = Int8Vector(
+      x.span, sums: [Float](repeating: 0, count: groupCount), bits: shape.bits, groupSize: shape.groupSize)
+    let expected = (0..<rowCount).map { Float(($0 + 1) * columnCount * 127 * ((1 << shape.bits) - 1)) }
+    for count in 1...rowCount {
+      var y = [Float](repeating: -1, count: count)
+      var span = y.mutableSpan
+      multiplyPackedRows(
+        codes: codes.span.bytes.extracting(0..<count * columnCount * shape.bits / 8),
+        scales: scales.span.extracting(0..<count * groupCount),
+        biases: biases.span.extracting(0..<count * groupCount), x: vector, into: &span, on: backend)
+      #expect(y == [Float](expected.prefix(count)))
+    }
+  }
+
   @Test(arguments: Int8Backend.supported, [Float.nan, .infinity, -.infinity])
   func `a value that is not finite is in every product with int8`(backend: Int8Backend, value: Float) {
     var x = randomFloats(128, seed: 1)

@@ -64,7 +64,7 @@ import Testing
     #expect(plan.passes[0].windows.map(\.training) == [6, 2, 4])
     #expect(plan.passes[1].windows.map(\.training) == [6])
     #expect(plan.passes[1].windows.map(\.validation) == [2])
-    let windows = plan.json["passes"]?.array?[0]["windows"]?.array
+    let windows = plan.json(at: nil)["passes"]?.array?[0]["windows"]?.array
     #expect(windows?[0]["text"] == .string("a.txt") && windows?[0]["training"] == .integer(6))
     #expect(windows?[2]["text"] == .null)
   }

@@ -349,6 +349,8 @@ int ck_is_in_region(void);
 void ck_set_in_region(int is_in_region);
 /// Tells the processor that the thread waits for another one.
 void ck_pause(void);
+/// The maximum number of bytes that were resident at once, mapped files included; 0 if the system does not tell.
+size_t ck_peak_memory(void);
 /// Makes the allocator keep freed memory instead of returning it to the system.
 void ck_keep_freed_memory(void);
 

@@ -37,10 +37,21 @@ public struct AttachPass: Pass {
     editor.update {
       $0.adapter = AdapterParameters(kind: options.kind, rank: options.rank, alpha: options.alpha)
     }
-    return editor.plan(memory: try memory(of: input).byteCount) { [modules, options] input, context in
+    var plan = editor.plan(memory: try memory(of: input).byteCount) { [modules, options] input, context in
       guard options.initialization.usesTeacher else { return NewAdapterRun(options) }
       return try CompensationRun(options, modules, input, context)
     }
+    plan.work = try work(of: input)
+    return plan
+  }
+
+  /// Estimates the products of the windows' way through both models and of the moments; not the closed forms.
+  private func work(of input: Checkpoint) throws -> WorkEstimate {
+    guard options.initialization.usesText else { return WorkEstimate() }
+    let token = try TokenWork(of: input, length: options.length)
+    let tokens = Double(options.samples * options.length)
+    let gradients = options.initialization == .atc ? Double(16 * options.length) * 3 * token.forward : 0
+    return WorkEstimate(tokens * (2 * token.layers + token.moments) + gradients, .f32)
   }
 
   /// Returns the tensors of a weight that is rounded again.

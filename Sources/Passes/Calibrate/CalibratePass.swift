@@ -57,7 +57,24 @@ public struct CalibratePass: Pass, WindowRequestingPass {
         "calibrate: codes are trained by one process, because their gradients are as large as the model; leave "
         + "'code' out of 'train', or start one process"
     }
+    plan.work = try work(of: input, parts)
     return plan
+  }
+
+  /// Estimates the products of the original's windows, of the updates and of the validations.
+  private func work(of input: Checkpoint, _ parts: TrainedParts) throws -> WorkEstimate {
+    let token = try TokenWork(of: input, length: options.length)
+    let usesLogits = options.klWeight > 0 || options.groundTruthWeight > 0
+    // The original's logits are computed again from its hidden states.
+    let logits = (usesLogits ? token.head : 0) + (options.klWeight > 0 ? token.head : 0)
+    // Back to inputs, and to the weights whose tables or codes are trained.
+    let back = (parts == .adapter ? 1 : 2) * token.layers + (usesLogits ? token.head : 0)
+    let validations = options.validation > 0 ? 1 + options.updates / options.validateEvery : 0
+    let windows =
+      Double(options.samples + options.validation) * token.layers
+      + Double(options.updates * options.batch) * (token.layers + logits + back)
+      + Double(validations * options.validation) * (token.layers + logits)
+    return WorkEstimate(Double(options.length) * windows, options.products)
   }
 
   /// Returns the linears of layers, the only ones that calibration trains; a quantized head does not change.

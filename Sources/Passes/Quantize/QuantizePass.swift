@@ -60,6 +60,7 @@ public struct QuantizePass: Pass, WindowRequestingPass {
       try begin(grids, input, context)
     }
     plan.separatesExperts = input.contents.tensors != given.contents.tensors
+    plan.work = try work(on: modules.map(\.module), of: input)
     return plan
   }
 

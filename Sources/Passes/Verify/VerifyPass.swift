@@ -1,4 +1,6 @@
 public import Checkpoints
+import Foundation
+import Kernels
 import Models
 
 /// Compares the checkpoint with the original, the state before the last merge, or another one; writes
@@ -38,9 +40,20 @@ public struct VerifyPass: Pass, WindowRequestingPass {
 
   /// Creates a plan without changes.
   public func plan(_ input: Checkpoint) throws -> PassPlan {
-    PassPlan(unchanged: input) { [options] input, context in
+    var plan = PassPlan(unchanged: input) { [options] input, context in
       try VerifyRun(options, candidate: input, context)
     }
+    // Once through both models.
+    let work = try TokenWork(of: input, length: options.window)
+    plan.work = WorkEstimate(2 * Double(estimatedTokenCount) * work.forward, .f32)
+    return plan
+  }
+
+  /// The number of tokens to compare; that of a text is estimated by its bytes, at four for each.
+  private var estimatedTokenCount: Int {
+    guard let text = options.text else { return (options.sampled ?? 0) * options.window }
+    let bytes = (try? FileManager.default.attributesOfItem(atPath: text.resolved)[.size] as? Int) ?? 0
+    return min(bytes / 4, options.maxTokens ?? .max)
   }
 }
 

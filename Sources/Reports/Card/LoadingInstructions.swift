@@ -33,7 +33,8 @@ package struct LoadingInstructions: Sendable {
     case "compressed-tensors":
       entries = [
         Entry(runtime: "vLLM", commands: "vllm serve \(path)"),
-        Self.transformers("compressed-tensors", result.output), rilq,
+        // It does not load zero points; see Formats/compressed-tensors.md.
+        Self.transformers("compressed-tensors", result.output, ", for symmetric grids"), rilq,
       ]
     case "safetensors":
       let isPacked = result.bitsPerWeight.map { $0 < Self.packedBits } ?? true
@@ -55,9 +56,9 @@ package struct LoadingInstructions: Sendable {
     ]
   }
 
-  private static func transformers(_ package: String?, _ path: String) -> Entry {
+  private static func transformers(_ package: String?, _ path: String, _ limit: String = "") -> Entry {
     Entry(
-      runtime: "transformers" + (package.map { ", with \($0) installed" } ?? ""),
+      runtime: "transformers" + (package.map { ", with \($0) installed" } ?? "") + limit,
       commands: """
         from transformers import AutoModelForCausalLM, AutoTokenizer
         path = \(path.quotedForPython)

@@ -1,6 +1,7 @@
 /// The errors of modules by layer and kind of linear.
 package struct ErrorGrid: Sendable, Equatable {
-  /// The kinds of linears in the order of their first module: `self_attn.q_proj`.
+  /// The kinds of linears, such as `self_attn.q_proj`, in the order in which a layer applies them; those with
+  /// other names follow in the order of their first module.
   package private(set) var kinds: [String] = []
   /// The numbers of the layers, ascending.
   package private(set) var layers: [Int] = []
@@ -19,6 +20,9 @@ package struct ErrorGrid: Sendable, Equatable {
     }
     layers = Set(cells.map(\.layer)).sorted()
     for cell in cells where !kinds.contains(cell.kind) { kinds.append(cell.kind) }
+    // Files have their tensors in the order of names.
+    let places = kinds.map(Self.place)
+    kinds = kinds.indices.sorted { (places[$0], $0) < (places[$1], $1) }.map { kinds[$0] }
     let rows = Dictionary(uniqueKeysWithValues: layers.enumerated().map { ($1, $0) })
     let columns = Dictionary(uniqueKeysWithValues: kinds.enumerated().map { ($1, $0) })
     var sums = [[(sum: Double, count: Int)]](
@@ -57,6 +61,17 @@ package struct ErrorGrid: Sendable, Equatable {
     let start = parts.firstIndex { number($0) != nil }.map { $0 + 1 } ?? 0
     let rest = parts[start...].map { number($0) == nil ? String($0) : "*" }.joined(separator: ".")
     return rest.isEmpty ? module : rest
+  }
+
+  private static let applied = [
+    "q_proj", "k_proj", "v_proj", "qkv_proj", "query_key_value", "c_attn", "o_proj", "out_proj", "gate_proj",
+    "gate_up_proj", "up_proj", "down_proj",
+  ]
+
+  /// Returns the place of a kind in a layer, by the last part of its name.
+  private static func place(of kind: String) -> Int {
+    let name = kind.split(separator: ".").last.map(String.init) ?? kind
+    return applied.firstIndex(of: name) ?? applied.count
   }
 
   private static func number(_ part: Substring) -> Int? {

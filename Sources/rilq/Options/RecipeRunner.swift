@@ -24,7 +24,8 @@ struct RecipeRunner {
         resumes: output.resume, memoryLimit: try output.memoryLimit(), group: ProcessJob.group))
     if output.dryRun {
       let plan = try pipeline.plan()
-      global.show(plan.json, text: plan.text)
+      let speed = plan.work == WorkEstimate() ? nil : ProductSpeed.measured()
+      global.show(plan.json(at: speed), text: plan.text(at: speed))
       return
     }
     try files?.requirePlaces()
@@ -58,12 +59,14 @@ struct RecipeRunner {
 }
 
 extension PipelinePlan {
-  fileprivate var text: String {
+  fileprivate func text(at speed: ProductSpeed?) -> String {
     var lines = ["\(inputPath): \(inputBytes.formattedBytes)"]
     for pass in passes {
       let memory =
         pass.memory > 0 ? ", about \(pass.memory.formattedBytes) of memory beside mapped files" : ""
-      lines.append("\(pass.name): \(pass.changes.count) modules\(memory)")
+      let seconds = speed.map { $0.seconds(pass.work) } ?? 0
+      let time = seconds > 0 ? ", about \(seconds.formattedDuration)" : ""
+      lines.append("\(pass.name): \(pass.changes.count) modules\(memory)\(time)")
       lines += pass.windows.map { "  \($0.phrase)" }
       for change in pass.changes {
         let sizes =
@@ -75,7 +78,18 @@ extension PipelinePlan {
     lines.append(
       "output: \(outputBytes.formattedBytes) before compression, \(bitsPerWeight.formatted(decimals: 2)) bits per weight"
     )
+    if let speed { lines.append(time(at: speed)) }
     return lines.joined(separator: "\n")
+  }
+
+  /// The line about the time of the whole run.
+  private func time(at speed: ProductSpeed) -> String {
+    let (all, writing) = (speed.seconds(work), speed.seconds(writingWork))
+    let share = writing > 0 ? ", of them \(writing.formattedDuration) for windows that the model writes" : ""
+    let threads = ThreadLimit.current == 1 ? "one thread" : "\(ThreadLimit.current) threads"
+    let bf16 = speed.bf16 == speed.f32 ? "" : " and \(Int(speed.bf16 / 1e9)) in bf16"
+    return "time: about \(all.formattedDuration) on \(threads)\(share); "
+      + "by the speed of products measured now, \(Int(speed.f32 / 1e9)) GFLOP/s in f32\(bf16)"
   }
 }
 

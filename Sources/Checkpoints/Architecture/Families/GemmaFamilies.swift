@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#endif
+import Foundation
 
 extension ModelFamily {
   /// Gemma 1: Llama with norms of `1 + w`, scaled embeddings and a gate of `gelu`.
