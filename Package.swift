@@ -20,12 +20,18 @@ let package = Package(
     .library(name: "Passes", targets: ["Passes"]),
     .executable(name: "rilq", targets: ["rilq"]),
   ],
+  traits: [
+    .trait(
+      name: "MPI",
+      description: "Let several processes share the work; needs Open MPI, see Guides/clusters.md.")
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-serial-dev"])]),
     .systemLibrary(name: "CSystem"),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
@@ -44,6 +50,11 @@ let package = Package(
       name: "Passes",
       dependencies: ["Checkpoints", "Kernels", "Models", .product(name: "Yams", package: "Yams")],
       swiftSettings: strict),
+    // Empty without the trait.
+    .target(
+      name: "Cluster",
+      dependencies: ["Kernels", .target(name: "CMPI", condition: .when(traits: ["MPI"]))],
+      swiftSettings: strict),
     // Pages, model cards and receipts, made from the results of runs; nothing here runs a pass.
     .target(
       name: "Reports",
@@ -58,6 +69,7 @@ let package = Package(
       name: "rilq",
       dependencies: [
         "Checkpoints", "Kernels", "Models", "Passes", "Recipes", "Reports",
+        .target(name: "Cluster", condition: .when(traits: ["MPI"])),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),

@@ -35,6 +35,9 @@ package struct FileIdentity: Sendable, Equatable {
     edges = hasher.finalize()
   }
 
+  /// What a copy of the file on another machine has, too: the size and the hash of both ends.
+  package var content: String { "\(byteCount) \(edges)" }
+
   /// The identity as an object.
   package var json: JSONValue {
     .object([

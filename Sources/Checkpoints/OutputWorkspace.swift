@@ -46,16 +46,20 @@ package final class OutputWorkspace {
   ///   - target: The file or folder to be made.
   ///   - force: Whether an existing target may be replaced.
   ///   - inputs: Paths that are read; the target must not be one of them, contain one or be inside one.
+  ///   - rank: The number of this process among those that make the target together. Only rank 0 publishes;
+  ///     the others have folders of their own, `.<name>.partial.rank-<rank>`.
   ///   - keepsLeftovers: Whether leftovers of an earlier run are kept, even if this workspace is discarded,
   ///     until `keepOnly` changes that.
   /// - Throws: `FormatError` with the reason; nothing was changed then.
-  package init(target: String, force: Bool, inputs: [String], keepsLeftovers: Bool = false) throws {
+  package init(
+    target: String, force: Bool, inputs: [String], rank: Int = 0, keepsLeftovers: Bool = false
+  ) throws {
     let place = try OutputPlace(target)
     self.target = target
     mayReplace = force
     resolvedTarget = place.path
     parent = place.parent
-    folder = place.workFolder
+    folder = place.workFolder(ofRank: rank)
     try place.refuseInputs(inputs)
     try Self.checkReplaceable(place, target, force: force)
     guard unsafe access(parent, W_OK | X_OK) == 0 else { throw FileSystem.systemError(parent) }
@@ -70,7 +74,7 @@ package final class OutputWorkspace {
   /// Whether an earlier run left its work folder beside a target.
   package static func isLeft(besides target: String) -> Bool {
     guard let place = try? OutputPlace(target) else { return false }
-    return (try? FileSystem.kind(of: place.workFolder)) == .folder
+    return (try? FileSystem.kind(of: place.workFolder(ofRank: 0))) == .folder
   }
 
   /// The path of something in the workspace.
@@ -130,6 +134,16 @@ package final class OutputWorkspace {
     keep([])
     try FileSystem.sync(parent)
     discard()
+    removeLeftoversOfOtherRanks()
+  }
+
+  /// Removes the folders of ranks that were killed; those of running ranks are locked.
+  private func removeLeftoversOfOtherRanks() {
+    for folder in (try? OutputPlace(target).foldersOfOtherRanks) ?? [] {
+      guard let lock = try? Self.lock(folder, target) else { continue }
+      Self.clear(folder, keeping: [])
+      close(lock)
+    }
   }
 
   /// Removes the workspace and its contents, except for the names to keep.
@@ -208,7 +222,18 @@ private struct OutputPlace {
   let name: String
   private let given: String
 
-  var workFolder: String { FileSystem.join(parent, "." + name + ".partial") }
+  func workFolder(ofRank rank: Int) -> String {
+    FileSystem.join(parent, ".\(name).partial" + (rank == 0 ? "" : ".rank-\(rank)"))
+  }
+
+  /// The work folders of other ranks than 0 that are there.
+  var foldersOfOtherRanks: [String] {
+    let names = (try? FileSystem.names(in: parent)) ?? []
+    let prefix = ".\(name).partial.rank-"
+    return names.filter { $0.hasPrefix(prefix) && Int($0.dropFirst(prefix.count)) != nil }.map {
+      FileSystem.join(parent, $0)
+    }
+  }
 
   init(_ target: String) throws(FormatError) {
     var trimmed = Substring(target)

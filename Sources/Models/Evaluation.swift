@@ -1,6 +1,6 @@
 import Checkpoints
 import Foundation
-import Kernels
+public import Kernels
 
 /// How well a model predicts a text.
 ///
@@ -70,15 +70,19 @@ extension Transformer {
   ///
   /// - Parameters:
   ///   - windows: All of the same length, at least 2 tokens.
+  ///   - group: The processes that share the windows; all of them get the result.
   ///   - progress: Called after each window.
   /// - Returns: The sums over all windows.
   /// - Throws: `ModelError.tokenOutOfRange`, `.notFinite` with the first tensor or layer that is not finite,
   ///   `.incomparable` when the windows differ in length.
-  public func evaluate(_ windows: [[Int32]], progress: ProgressHandler = { _ in }) throws -> Evaluation {
+  public func evaluate(
+    _ windows: [[Int32]], over group: any ProcessGroup = SingleProcess(),
+    progress: ProgressHandler = { _ in }
+  ) throws -> Evaluation {
     let length = try Self.commonLength(windows)
     let rotary = rotaryTables(positions: length)
     var evaluation = Evaluation(window: length)
-    try forEachWindow(windows, atOnce: windowsAtOnce(length: length)) { window in
+    try forEachWindow(windows, atOnce: windowsAtOnce(length: length), over: group) { window in
       try evaluate(window, rotary: rotary)
     } then: { index, result in
       try requireFinite(result.totalNLL, of: windows[index], "the loss of window \(index)")
@@ -110,18 +114,21 @@ extension Transformer {
   /// - Parameters:
   ///   - candidate: The other model, with the same vocabulary.
   ///   - windows: All of the same length, at least 2 tokens.
+  ///   - group: The processes that share the windows; all of them get the result.
   ///   - progress: Called after each window.
   /// - Returns: The sums over all windows.
   /// - Throws: `ModelError.incomparable` when the vocabularies or the windows' lengths differ;
   ///   `.tokenOutOfRange`; `.notFinite` with the first tensor or layer of either model that is not finite.
   public func compare(
-    with candidate: Transformer, on windows: [[Int32]], progress: ProgressHandler = { _ in }
+    with candidate: Transformer, on windows: [[Int32]], over group: any ProcessGroup = SingleProcess(),
+    progress: ProgressHandler = { _ in }
   ) throws -> Comparison {
     try requireSameVocabulary(as: candidate)
     let length = try Self.commonLength(windows)
     let rotary = (rotaryTables(positions: length), candidate.rotaryTables(positions: length))
     var comparison = Comparison(reference: Evaluation(window: length), candidate: Evaluation(window: length))
-    try forEachWindow(windows, atOnce: max(1, windowsAtOnce(length: length) / 2)) { window in
+    let atOnce = max(1, windowsAtOnce(length: length) / 2)
+    try forEachWindow(windows, atOnce: atOnce, over: group) { window in
       let hidden = try finalHidden(window, rotary: rotary.0)
       let otherHidden = try candidate.finalHidden(window, rotary: rotary.1)
       var result = Comparison(
@@ -189,19 +196,55 @@ extension Evaluation {
 
 /// Computes a value for each window, several windows in parallel, and delivers the values in order.
 ///
+/// Several processes compute one round of windows after the other, each its part of the round, and every
+/// process gets every value.
+///
 /// - Parameters:
 ///   - windows: The windows.
-///   - count: The number of windows computed at the same time; the results do not depend on it.
+///   - count: The number of windows that this process computes at the same time; the results do not depend on
+///     it.
+///   - group: The processes that share the windows.
 ///   - compute: The work for one window.
 ///   - then: Receives the index of the window and its value.
-/// - Throws: The errors of `compute` or `then`.
-package func forEachWindow<T: Sendable>(
-  _ windows: [[Int32]], atOnce count: Int, _ compute: @Sendable ([Int32]) throws -> T,
-  then: (Int, T) throws -> Void
+/// - Throws: The errors of `compute` or `then`, or of the communication between processes.
+package func forEachWindow<T: Sendable & NumberCoded>(
+  _ windows: [[Int32]], atOnce count: Int, over group: any ProcessGroup = SingleProcess(),
+  _ compute: @Sendable ([Int32]) throws -> T, then: (Int, T) throws -> Void
 ) throws {
-  for start in stride(from: 0, to: windows.count, by: count) {
-    let results = try parallelMap(min(count, windows.count - start)) { try compute(windows[start + $0]) }
-    for (i, result) in results.enumerated() { try then(start + i, result) }
+  let counts = try group.gather([Double(count)]).map { Int($0[0]) }
+  let (before, total) = (counts[..<group.rank].reduce(0, +), counts.reduce(0, +))
+  for start in stride(from: 0, to: windows.count, by: total) {
+    let size = min(total, windows.count - start)
+    let own = start + size * before / total..<start + size * (before + count) / total
+    let results = try parallelMap(own.count) { try compute(windows[own.lowerBound + $0]) }
+    for (i, result) in try group.gathered(results).enumerated() { try then(start + i, result) }
+  }
+}
+
+extension Evaluation: NumberCoded {
+  package static var numberCount: Int { 4 }
+  package var numbers: [Double] { [Double(windows), Double(window), Double(tokensScored), totalNLL] }
+  package init(numbers: ArraySlice<Double>) {
+    let numbers = Array(numbers)
+    self.init(
+      windows: Int(numbers[0]), window: Int(numbers[1]), tokensScored: Int(numbers[2]), totalNLL: numbers[3])
+  }
+}
+
+extension Comparison: NumberCoded {
+  package static var numberCount: Int { 2 * Evaluation.numberCount + 5 }
+  package var numbers: [Double] {
+    reference.numbers + candidate.numbers
+      + [maxKL, maxAbsoluteLogitDifference, Double(positions), totalKL, Double(agreements)]
+  }
+  package init(numbers: ArraySlice<Double>) {
+    let (numbers, count) = (Array(numbers), Evaluation.numberCount)
+    self.init(
+      reference: Evaluation(numbers: numbers[..<count]),
+      candidate: Evaluation(numbers: numbers[count..<2 * count]))
+    let rest = Array(numbers[(2 * count)...])
+    (maxKL, maxAbsoluteLogitDifference, totalKL) = (rest[0], rest[1], rest[3])
+    (positions, agreements) = (Int(rest[2]), Int(rest[4]))
   }
 }
 

@@ -40,7 +40,7 @@ package struct StreamedTransformer: Sendable {
     _ windows: [[Int32]], blockLimit: Int = Self.blockLimit, progress: (Int) -> Void = { _ in },
     then: (Int, Matrix) throws -> Void
   ) throws {
-    let length = windows.lazy.map(\.count).max() ?? 0
+    guard let length = windows.lazy.map(\.count).max() else { return }
     let rotary = frame.rotaryTables(positions: length)
     let atOnce = frame.windowsAtOnce(length: length)
     let width = frame.configuration.hiddenSize + frame.configuration.description.lentWidth

@@ -1,4 +1,5 @@
 public import Checkpoints
+package import Kernels
 public import Models
 
 /// The checkpoints of a run between two passes.
@@ -54,6 +55,9 @@ public struct PassContext {
   package let resumption: PassState?
   /// The file that gets one line per calibration update; nil for none.
   package let logPath: String?
+
+  /// The processes that share the work of the run.
+  package let group: any ProcessGroup
 
   /// The windows that later passes request from the same original model.
   package let laterWindows: [WindowSource]

@@ -37,6 +37,8 @@ public struct PassPlan: Sendable {
   public var separatesExperts = false
   /// Called before `begin`, when the earlier passes are done; nil when headers are enough for the plan.
   public var refine: Refine?
+  /// Why several processes cannot do the work together; nil when they can.
+  var onlyAlone: String?
   let begin: Begin
 
   /// Creates a plan that changes nothing.

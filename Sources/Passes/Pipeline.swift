@@ -1,5 +1,6 @@
 public import Checkpoints
 import Foundation
+public import Kernels
 public import Models
 
 /// Runs a recipe: input, passes, output.
@@ -8,6 +9,9 @@ public import Models
 /// in a folder beside the target that is removed at the end of the run. The target appears when everything,
 /// including verification, has succeeded. A killed run leaves the folder, and another run can resume after
 /// the last finished step.
+///
+/// Several processes can do a run together: each runs every pass in a folder of its own, and they share the
+/// windows that passes compute. The output is the same as that of one process.
 public struct Pipeline {
   /// The options of a run in addition to the recipe.
   public struct Options: Sendable {
@@ -31,12 +35,15 @@ public struct Pipeline {
     public var resumes: Bool
     /// The memory limit of passes where they have a choice, in bytes; nil lets them decide.
     public var memoryLimit: Int?
+    /// The processes that share the work; rank 0 writes the output, the others only help.
+    public var group: any ProcessGroup
 
     /// Creates options.
     public init(
       force: Bool = false, version: String = Pipeline.version, logPath: String? = nil,
       container: ContainerOptions = .init(), shardByteLimit: Int? = nil, ggufType: GGUFLinearType = .auto,
-      isLossy: Bool = false, access: FileAccess = .mapped, resumes: Bool = false, memoryLimit: Int? = nil
+      isLossy: Bool = false, access: FileAccess = .mapped, resumes: Bool = false, memoryLimit: Int? = nil,
+      group: any ProcessGroup = SingleProcess()
     ) {
       self.force = force
       self.version = version
@@ -48,6 +55,7 @@ public struct Pipeline {
       self.access = access
       self.resumes = resumes
       self.memoryLimit = memoryLimit
+      self.group = group
     }
   }
 
@@ -75,22 +83,27 @@ public struct Pipeline {
   ///   - progress: Called with the progress of the current pass.
   ///   - didBegin: Called after all advance checks, when the first step begins.
   ///   - willPublish: Called with the report and the path of the complete output, before it gets its name;
-  ///     may add files to an output folder.
+  ///     may add files to an output folder. Of several processes only rank 0 calls it.
   /// - Returns: A report of the run.
   /// - Throws: The first error; the target is then unchanged.
   public func run(
     progress: @escaping ProgressHandler = { _ in }, didBegin: () -> Void = {},
     willPublish: (PipelineReport, String) throws -> Void = { _, _ in }
   ) throws -> PipelineReport {
+    let group = options.group
     let input = try openInput()
     let plans = try planPasses(of: input)
+    if group.count > 1, let reason = plans.reasonToBeAlone { throw PassError.usage(reason) }
     for step in recipe.passes { try step.pass.checkTexts(for: input, options.access) }
     let workspace = try OutputWorkspace(
       target: recipe.output.resolved, force: options.force,
-      inputs: [recipe.input.resolved] + recipe.adapterPaths, keepsLeftovers: options.resumes)
+      inputs: [recipe.input.resolved] + recipe.adapterPaths, rank: group.rank,
+      keepsLeftovers: options.resumes && group.isFirst)
     defer { workspace.discard() }
-    let journal = try RunJournal(
-      in: workspace, try RunConditions(recipe, options), resumes: options.resumes)
+    let conditions = try RunConditions(recipe, options)
+    try group.requireAgreement(
+      version: options.version, request: conditions.request, paths: recipe.readPaths)
+    let journal = try RunJournal(in: workspace, conditions, resumes: options.resumes, sharedOver: group)
     let origin = try Origin(recipe: recipe, input: input, version: options.version)
     var run = PipelineRun(
       recipe, options, plans, workspace: workspace, journal: journal, input: input, origin: origin,
@@ -99,6 +112,7 @@ public struct Pipeline {
     return try workspace.namingTarget {
       try run.execute()
       let report = try run.report()
+      guard group.isFirst else { return report }
       try willPublish(report, workspace.path(PipelineRun.outputName))
       try workspace.publish(PipelineRun.outputName)
       return report
@@ -202,6 +216,9 @@ struct PassPlans {
     get { plans[index] }
     set { plans[index] = newValue }
   }
+
+  /// Why several processes cannot do the run together; nil when they can.
+  var reasonToBeAlone: String? { plans.lazy.compactMap(\.onlyAlone).first }
 
   /// The description of the last pass's result.
   var result: Checkpoint { plans.reduce(input) { $1.result(from: $0) } }

@@ -153,7 +153,7 @@ struct PipelineRun {
     PassContext(
       state: state, access: options.access, memoryLimit: options.memoryLimit, mayReplace: options.force,
       progress: progress, work: WorkFiles(path: workspace.path, keep: journal.keep),
-      resumption: resumption, logPath: options.logPath,
+      resumption: resumption, logPath: options.group.isFirst ? options.logPath : nil, group: options.group,
       laterWindows: plans.steps[(number + 1)...].requestedWindows)
   }
 

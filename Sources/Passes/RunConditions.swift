@@ -35,7 +35,11 @@ struct RunConditions {
     ])
   }
 
-  private static func files(of path: String) throws -> [String] {
+  /// The recipe and the options as a text.
+  var request: String { ["recipe", "options"].map { json[$0]?.compactText ?? "" }.joined(separator: "\n") }
+
+  /// Returns a file, or the files below a folder.
+  static func files(of path: String) throws -> [String] {
     guard try FileSystem.kind(of: path) == .folder else { return [path] }
     return try FileSystem.files(below: path).map { FileSystem.join(path, $0) }
   }
@@ -70,7 +74,7 @@ struct RunConditions {
 
 extension Recipe {
   /// The files and folders that the run reads.
-  fileprivate var readPaths: [String] {
+  var readPaths: [String] {
     [input.resolved] + adapterPaths + passes.flatMap { $0.paths(.read) }
   }
 }

@@ -1,4 +1,5 @@
 import Checkpoints
+import Kernels
 
 /// The finished steps of a run, stored beside their files in the work folder, so that a stopped run can be
 /// resumed.
@@ -30,8 +31,10 @@ final class RunJournal {
   private static let sharedNames = [SampledWindows.name, TeacherCache.name]
 
   /// The finished steps of the earlier run.
-  let finished: [Step]
+  private(set) var finished: [Step]
   private let workspace: OutputWorkspace
+  private let resumes: Bool
+  /// Whether the steps of this run are for a later one.
   private let keepsSteps: Bool
   private var keptNames: Set<String>
   private var stepCount: Int
@@ -44,9 +47,13 @@ final class RunJournal {
   ///   - workspace: The folder of the journal and the steps' files.
   ///   - conditions: Everything that the output depends on.
   ///   - resumes: Whether to take over finished steps, and to keep them when this run is stopped.
+  ///   - group: The processes of the run. Only rank 0 keeps steps; the others get its files.
   /// - Throws: `PassError.usage` when the earlier run has other conditions; the folder is then unchanged.
-  init(in workspace: OutputWorkspace, _ conditions: RunConditions, resumes: Bool) throws {
-    let lines = resumes ? Self.lines(of: workspace.path(Self.name)) : []
+  init(
+    in workspace: OutputWorkspace, _ conditions: RunConditions, resumes: Bool,
+    sharedOver group: any ProcessGroup = SingleProcess()
+  ) throws {
+    let lines = resumes && group.isFirst ? Self.lines(of: workspace.path(Self.name)) : []
     if let first = lines.first, let change = conditions.change(since: first) {
       throw PassError.usage("--resume: \(change); without --resume the run begins anew")
     }
@@ -63,13 +70,78 @@ final class RunJournal {
       keptNames.union([Self.name, stateName]),
       whenDiscarded: !finished.isEmpty || hasState || !shared.isEmpty)
     self.workspace = workspace
-    keepsSteps = resumes
+    self.resumes = resumes
+    keepsSteps = resumes && group.isFirst
     stepCount = finished.count
     // Written anew, so that no incomplete line stays in the middle.
     file = try OutputFile(creating: workspace.path(Self.unfinishedName))
     for line in [conditions.json] + entries { try file.append(Array((line.compactText + "\n").utf8)) }
     try workspace.complete(Self.unfinishedName, as: Self.name)
     keptNames.insert(Self.name)
+    if resumes, group.count > 1 { try share(over: group) }
+  }
+
+  /// The maximum number of bytes of a file that travel at once.
+  private static let pieceByteCount = 8 << 20
+
+  /// Gives the finished steps of rank 0, and the files that a resumed run reads, to the other ranks.
+  private func share(over group: any ProcessGroup) throws {
+    let names = group.isFirst ? try sharedFiles() : []
+    let list = JSONValue.object([
+      .init("steps", .array(finished.enumerated().map { $1.json(index: $0, identities: nil) })),
+      .init("files", .array(names.map { .string($0) })),
+    ])
+    let text = try group.gather(group.isFirst ? list.compactText : "")[0]
+    let sizes = try group.gather(names.map { Double(try FileSystem.requireRegularFile(path($0))) })[0]
+    let received = try JSONValue(parsing: Array(text.utf8))
+    finished = (received["steps"]?.array ?? []).compactMap(Step.init)
+    stepCount = finished.count
+    for (name, size) in zip((received["files"]?.array ?? []).compactMap(\.string), sizes) {
+      try share(name, byteCount: Int(size), over: group)
+    }
+  }
+
+  /// Returns the files of finished steps, the state of the next step and generated windows.
+  ///
+  /// Every rank computes its own part of the original's hidden states.
+  private func sharedFiles() throws -> [String] {
+    let names = try keptNames.union([Self.stateName(of: finished.count)]).filter {
+      try $0 != Self.name && $0 != TeacherCache.name && workspace.has($0)
+    }
+    return try names.sorted().flatMap { name in
+      guard try FileSystem.kind(of: workspace.path(name)) == .folder else { return [name] }
+      return try FileSystem.files(below: workspace.path(name)).map { name + "/" + $0 }
+    }
+  }
+
+  /// Gives a file of rank 0 to the other ranks.
+  private func share(_ name: String, byteCount: Int, over group: any ProcessGroup) throws {
+    let path = path(name)
+    if group.isFirst {
+      let file = try InputFile(path: path, access: .read)
+      for piece in Self.pieces(of: byteCount) {
+        var bytes = try file.bytes(in: piece).withSpan { $0.copiedBytes() }
+        try group.broadcast(&bytes, from: 0)
+      }
+    } else {
+      if let slash = path.lastIndex(of: "/") { try FileSystem.createFolder(String(path[..<slash])) }
+      var file = try OutputFile(creating: path)
+      for piece in Self.pieces(of: byteCount) {
+        var bytes = [UInt8](repeating: 0, count: piece.count)
+        try group.broadcast(&bytes, from: 0)
+        try file.append(bytes)
+      }
+    }
+  }
+
+  private static func pieces(of byteCount: Int) -> [Range<Int>] {
+    stride(from: 0, to: byteCount, by: pieceByteCount).map { $0..<min($0 + pieceByteCount, byteCount) }
+  }
+
+  /// Returns the path of something in the work folder, or below a folder there.
+  private func path(_ name: String) -> String {
+    let parts = name.split(separator: "/", maxSplits: 1)
+    return workspace.path(String(parts[0])) + parts.dropFirst().map { "/" + $0 }.joined()
   }
 
   /// Adds a step whose file is on disk under its final name.
@@ -92,7 +164,7 @@ final class RunJournal {
 
   /// Returns the file where the pass of a step can save its state; nil when the run cannot be resumed.
   func state(of index: Int) -> PassState? {
-    guard keepsSteps else { return nil }
+    guard resumes else { return nil }
     let name = Self.stateName(of: index)
     return PassState(path: workspace.path(name)) { [self] in workspace.keep(keptNames.union([name])) }
   }

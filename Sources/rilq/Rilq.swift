@@ -36,19 +36,21 @@ struct Rilq: ParsableCommand {
     do {
       try requireCommand(CommandLine.arguments.dropFirst().first)
       var command = try parseAsRoot()
+      try ProcessJob.begin(command)
       Interruption.install()
       ProcessMemory.keepFreedMemory()
       try command.run()
+      ProcessJob.finish()
     } catch let error as any CommandFailure {
       Interruption.waitIfBegun()
-      Terminal.writeError(error.oneLine)
-      Foundation.exit(error.exitCode)
+      ProcessJob.fail(error.oneLine, exitCode: error.exitCode)
     } catch let error where exitCode(for: error) == .failure && !(error is ExitCode) {
       // A system error without a message of ours; exit code 1 would mean a failed check.
       Interruption.waitIfBegun()
-      Terminal.writeError("\(error)".escapedForDisplay)
-      Foundation.exit(4)
+      ProcessJob.fail("\(error)".escapedForDisplay, exitCode: 4)
     } catch {
+      ProcessJob.finish()
+      guard ProcessJob.isFirst else { Foundation.exit(0) }
       exit(withError: error)
     }
   }

@@ -8,7 +8,7 @@ import Testing
     let result = try succeed("doctor", "--threads", "1", "--json", in: TemporaryFolder())
     let document = try JSONValue(parsing: Array(result.output.utf8))
     #expect(
-      document.keys == ["version", "processor", "threads", "products", "single_tokens", "libraries"])
+      document.keys == ["version", "processor", "threads", "products", "single_tokens", "mpi", "libraries"])
     #expect(document["threads"] == .integer(1))
     let instructions = document["processor"]?["instructions"]?.array?.compactMap(\.string)
     #expect(instructions == Processor.current.features.names)

@@ -2,7 +2,6 @@ import Checkpoints
 import Kernels
 import Models
 import Passes
-import Synchronization
 import TestSupport
 import Testing
 
@@ -106,46 +105,6 @@ import Testing
     try reader.finish()
     second.restore(updateCount: first.updateCount)
     #expect(copies == values)
-  }
-
-  /// Keeps what passes it, and changes nothing.
-  private final class Recorder: GradientReducer {
-    let gradients = Mutex<[Int]>([])
-    let losses = Mutex<[RilqLoss]>([])
-
-    func reduce(_ gradients: inout [LayerGradients]) {
-      let count = gradients.count
-      self.gradients.withLock { $0.append(count) }
-    }
-
-    func reduce(_ loss: inout RilqLoss) {
-      let passed = loss
-      loss.modelLoss *= 2
-      losses.withLock { $0.append(passed) }
-    }
-  }
-
-  @Test(arguments: [TrainedParts.bias, .code])
-  func `gradients and losses of every update pass the reducer once`(parts: TrainedParts) throws {
-    let model = try Transformer(Workbench(fixture: "tiny-llama").run(.quantize(QuantizeOptions())).checkpoint)
-    let rotary = model.rotaryTables(positions: 16)
-    let tokens = (0..<16).map { Int32(7 * $0) }
-    let window = TrainingWindow(tokens: tokens, teacher: try model.finalHidden(tokens, rotary: rotary).values)
-    let recorder = Recorder()
-    var trainer = Trainer(
-      student: model, training: parts, .model(RilqObjective()), schedule: LearningRateSchedule(peak: 0.1),
-      length: 16, reducer: recorder)
-    for _ in 0..<2 {
-      var loss = RilqLoss()
-      for _ in 0..<3 {
-        for part in try trainer.accumulate([window, window], batch: 6) { loss.add(part, share: 1 / 6) }
-      }
-      let reduced = try trainer.reduced(loss)
-      #expect(reduced.modelLoss == 2 * loss.modelLoss)
-      try trainer.update()
-    }
-    #expect(recorder.gradients.withLock { $0 } == [model.layers.count, model.layers.count])
-    #expect(recorder.losses.withLock { $0 }.count == 2)
   }
 
   private func hiddenStates(of windows: [[Int32]], by teacher: Transformer) throws -> [[Float]] {

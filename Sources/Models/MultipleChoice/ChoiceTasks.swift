@@ -1,4 +1,5 @@
 package import Checkpoints
+package import Kernels
 
 /// Tasks whose questions are tokenized for a checkpoint.
 package struct ChoiceTasks: Sendable {
@@ -38,11 +39,16 @@ extension Transformer {
   ///
   /// - Parameters:
   ///   - tasks: The tasks, tokenized with the model's own tokenizer or that of a model with the same one.
+  ///   - group: The processes that share the questions; all of them get the result.
   ///   - progress: Called after each batch of choices.
   /// - Returns: One score per task.
   /// - Throws: `ModelError.tokenOutOfRange`; `.notFinite` with the first tensor or layer that is not finite.
-  package func answer(_ tasks: ChoiceTasks, progress: ProgressHandler = { _ in }) throws -> [TaskScore] {
-    let scores = try logLikelihoods(of: Array(tasks.sequences.joined()), progress: progress)
+  package func answer(
+    _ tasks: ChoiceTasks, over group: any ProcessGroup = SingleProcess(),
+    progress: ProgressHandler = { _ in }
+  ) throws -> [TaskScore] {
+    let scores = try logLikelihoods(
+      of: Array(tasks.sequences.joined()), over: group, progress: progress)
     var rest = scores[...]
     return zip(tasks.tasks, tasks.sequences).map { task, sequences in
       defer { rest = rest.dropFirst(task.questions.count) }

@@ -1,5 +1,5 @@
 import Checkpoints
-import Kernels
+package import Kernels
 
 extension Transformer {
   /// The maximum memory of the keys and values of questions that are computed together, in bytes.
@@ -12,11 +12,13 @@ extension Transformer {
   ///
   /// - Parameters:
   ///   - questions: The tokens of each question with its choices.
-  ///   - progress: Called after each batch of questions with the number of computed tokens.
+  ///   - group: The processes that share the questions; all of them get the result.
+  ///   - progress: Called after each batch of questions with the number of tokens that this process computed.
   /// - Returns: The sum over the tokens of each choice, in nats; one list per question.
   /// - Throws: `ModelError.tokenOutOfRange`; `.notFinite` with the first tensor or layer that is not finite.
   package func logLikelihoods(
-    of questions: [ChoiceSequences], progress: ProgressHandler = { _ in }
+    of questions: [ChoiceSequences], over group: any ProcessGroup = SingleProcess(),
+    progress: ProgressHandler = { _ in }
   ) throws -> [[Double]] {
     // The last token of a choice is read from the logits only, which the embedding does not check.
     let size = configuration.vocabularySize
@@ -27,25 +29,31 @@ extension Transformer {
     // If the length of a sequence decides how it turns, nothing computed for a shorter one can be shared.
     let shares = !configuration.turnsByLength(upTo: length)
     let runs = questions.enumerated().flatMap { QuestionRun.runs(of: $1, $0, shares: shares) }
-    let total = runs.reduce(0) { $0 + $1.tokenCount }
+    let own = runs[group.share(of: runs.count)]
+    let total = own.reduce(0) { $0 + $1.tokenCount }
     let rotary = shares ? rotaryTables(positions: length) : nil
     let cacheSize = max(keyValueBytes(tokens: length), 1)
     let atOnce = min(windowsAtOnce(length: length), max(1, Self.choiceMemory / cacheSize))
-    var result = questions.map { [Double](repeating: 0, count: $0.sequences.count) }
+    var ownSums: [Double] = []
     var completed = 0
-    for start in stride(from: 0, to: runs.count, by: atOnce) {
-      let batch = runs[start..<min(start + atOnce, runs.count)]
+    for start in stride(from: own.startIndex, to: own.endIndex, by: atOnce) {
+      let batch = own[start..<min(start + atOnce, own.endIndex)]
       let sums = try parallelMap(batch.count) { index in
         try logLikelihoods(of: batch[start + index], rotary: rotary)
       }
       for (run, sums) in zip(batch, sums) {
         for (choice, sum) in zip(run.choices, sums) {
           try requireFinite(sum, of: Array(choice.sequence.inputs), "the log likelihood of a choice")
-          result[run.question][choice.index] = sum
+          ownSums.append(sum)
         }
         completed += run.tokenCount
       }
       progress(Progress(phase: "score choices", completed: completed, total: total))
+    }
+    var result = questions.map { [Double](repeating: 0, count: $0.sequences.count) }
+    let choices = runs.flatMap { run in run.choices.map { (question: run.question, index: $0.index) } }
+    for (choice, sum) in zip(choices, try group.gathered(ownSums)) {
+      result[choice.question][choice.index] = sum
     }
     return result
   }

@@ -52,6 +52,11 @@ public struct CalibratePass: Pass, WindowRequestingPass {
     var plan = editor.plan(memory: memory.byteCount) { [options] input, context in
       try CalibratedTensors(CalibrationRun(options, parts: parts, input: input, context: context), input)
     }
+    if parts.contains(.code) {
+      plan.onlyAlone =
+        "calibrate: codes are trained by one process, because their gradients are as large as the model; leave "
+        + "'code' out of 'train', or start one process"
+    }
     plan.work = try work(of: input, parts)
     return plan
   }

@@ -24,6 +24,7 @@ struct CalibrationRun {
   var student: Transformer { trainer.student }
 
   init(_ options: CalibrateOptions, parts: TrainedParts, input: Checkpoint, context: PassContext) throws {
+    let group = context.group
     self.options = options
     self.context = context
     updatesPerSave = parts.contains(.code) ? 25 : 5
@@ -34,13 +35,15 @@ struct CalibrationRun {
     try student.requireOriginal(model)
     windows = try CalibrationWindows(
       options.windowSource, input: input, original: original, work: context.work,
-      later: context.laterWindows, progress: context.progress)
+      later: context.laterWindows, group: group, progress: context.progress)
     try student.requireTokens(windows.tokens, from: Tokenizer.path(in: input))
     try model.requireTokens(windows.tokens, from: Tokenizer.path(in: input))
     let comparison = Self.comparison(options, original: model)
     teacher = try TeacherCache(
-      teacher: model, of: original, windows: windows.tokens, work: context.work,
-      memoryLimit: context.memoryLimit, progress: context.progress)
+      teacher: model, of: original, windows: windows.tokens,
+      needed: Self.neededWindows(options, windows, group), work: context.work,
+      memoryLimit: context.memoryLimit,
+      progress: context.progress)
     weights = options.weights
     learningRate = options.learningRate ?? Self.defaultLearningRate(parts)
     pace = CalibrationPace(
@@ -49,7 +52,8 @@ struct CalibrationRun {
       student: student, training: parts, comparison,
       schedule: LearningRateSchedule(
         peak: learningRate, shape: options.schedule, warmup: options.warmup, updates: options.updates),
-      rates: options.learningRateScale, length: options.length, recomputesLayers: pace.recomputesLayers)
+      rates: options.learningRateScale, length: options.length, recomputesLayers: pace.recomputesLayers,
+      group: group)
     let restored = try context.resumption.flatMap { kept in
       try CalibrationStateFile(path: kept.path).restore(into: &trainer, updates: options.updates)
     }
@@ -59,6 +63,19 @@ struct CalibrationRun {
     resumedAt = restored?.update
     state = restored ?? CalibrationState(start: nil, best: (0, nil, []))
     if restored == nil { try begin() }
+  }
+
+  /// Returns the windows that a process computes, by their indices; nil for all.
+  private static func neededWindows(
+    _ options: CalibrateOptions, _ windows: CalibrationWindows, _ group: any ProcessGroup
+  ) -> [Int]? {
+    guard group.count > 1 else { return nil }
+    let (count, own) = (windows.training.count, group.share(of: options.batch))
+    var needed = Set(group.share(of: windows.validation.count).map { count + $0 })
+    for update in 0..<options.updates {
+      needed.formUnion(own.map { (update * options.batch + $0) % count })
+    }
+    return needed.sorted()
   }
 
   private static func comparison(_ options: CalibrateOptions, original: Transformer) -> Trainer.Comparison {
@@ -89,7 +106,7 @@ struct CalibrationRun {
   mutating func train() throws -> CalibrationReport {
     while state.update < options.updates, !isOutOfPatience {
       try takeUpdate()
-      if state.update % updatesPerSave == 0, let kept = context.resumption {
+      if state.update % updatesPerSave == 0, context.group.isFirst, let kept = context.resumption {
         state.curve = log.curve
         try CalibrationStateFile(path: kept.path).save(state, trainer, weights)
         kept.didSave()
@@ -126,22 +143,25 @@ struct CalibrationRun {
   }
 
   private mutating func runUpdate(_ update: Int) throws -> RilqLoss {
-    var sum = RilqLoss()
     let first = (update - 1) * options.batch
-    for range in ranges(of: options.batch) {
+    let own = context.group.share(of: options.batch)
+    let begin = clock.now
+    var losses: [RilqLoss] = []
+    for range in ranges(of: own) {
       let begin = clock.now
-      let losses = try trainer.accumulate(
+      losses += try trainer.accumulate(
         range.map { window((first + $0) % windows.training.count) }, batch: options.batch)
-      clock.record(since: begin, windows: range.count)
-      for loss in losses { sum.add(loss, share: 1 / Double(options.batch)) }
+      if context.group.count == 1 { clock.record(since: begin, windows: range.count) }
     }
-    sum = try trainer.reduced(sum)
+    let sum = try mean(of: losses, count: options.batch)
     guard sum.total(weights).isFinite else {
       if update == 1 { try requireFiniteStudent() }
       throw PassError.checkFailed(
         "the loss of update \(update) is not finite; try a smaller learning rate than \(learningRate)")
     }
     try trainer.update()
+    // Processes wait for each other, so that only whole updates tell how long a window takes.
+    if context.group.count > 1 { clock.record(since: begin, windows: options.batch) }
     context.progress(
       Progress(
         phase: "calibrate", completed: update, total: options.updates,
@@ -161,12 +181,18 @@ struct CalibrationRun {
   /// Returns the mean loss of the validation windows, or nil if there are none.
   private func validate() throws -> RilqLoss? {
     guard !windows.validation.isEmpty else { return nil }
-    var sum = RilqLoss()
     let count = windows.validation.count
-    for range in ranges(of: count) {
-      let losses = try trainer.losses(range.map { window(windows.training.count + $0) })
-      for loss in losses { sum.add(loss, share: 1 / Double(count)) }
+    var losses: [RilqLoss] = []
+    for range in ranges(of: context.group.share(of: count)) {
+      losses += try trainer.losses(range.map { window(windows.training.count + $0) })
     }
+    return try mean(of: losses, count: count)
+  }
+
+  /// Returns the mean of this process's losses and those of the others, added in the order of the windows.
+  private func mean(of losses: [RilqLoss], count: Int) throws -> RilqLoss {
+    var sum = RilqLoss()
+    for loss in try context.group.gathered(losses) { sum.add(loss, share: 1 / Double(count)) }
     return sum
   }
 
@@ -177,9 +203,11 @@ struct CalibrationRun {
       tokens: window.tokens, teacher: teacher.hidden(index), isScored: window.isScored)
   }
 
-  /// Returns the index ranges of windows that are computed at the same time.
-  private func ranges(of count: Int) -> [Range<Int>] {
-    stride(from: 0, to: count, by: pace.windowsAtOnce).map { $0..<min($0 + pace.windowsAtOnce, count) }
+  /// Returns the parts of a range of windows that are computed at the same time.
+  private func ranges(of windows: Range<Int>) -> [Range<Int>] {
+    stride(from: windows.lowerBound, to: windows.upperBound, by: pace.windowsAtOnce).map {
+      $0..<min($0 + pace.windowsAtOnce, windows.upperBound)
+    }
   }
 
   private var report: CalibrationReport {

@@ -11,8 +11,8 @@ package struct TeacherCache: Sendable {
   /// The name of the file in the work folder.
   package static let name = "teacher.f32"
   private let file: MappedFile
-  /// The offset of each window's first value, and the total number of values.
-  private let offsets: [Int]
+  /// The range of each window's values; nil for windows that are not needed.
+  private let ranges: [Range<Int>?]
 
   /// Computes the hidden states of windows, unless the file has them already.
   ///
@@ -20,19 +20,30 @@ package struct TeacherCache: Sendable {
   ///   - teacher: The original model.
   ///   - checkpoint: The checkpoint of the original model; its layers are read again.
   ///   - windows: The tokens of each window.
+  ///   - needed: The indices of the windows to compute, in order; nil for all.
   ///   - work: The folder of the file.
   ///   - memoryLimit: The memory limit for windows between two layers, in bytes, if it is below the default.
   ///   - progress: Called after each layer.
   /// - Throws: `ModelError.notFinite`, or `FormatError` when the file cannot be written.
   package init(
-    teacher: Transformer, of checkpoint: Checkpoint, windows: [[Int32]], work: WorkFiles,
+    teacher: Transformer, of checkpoint: Checkpoint, windows: [[Int32]], needed: [Int]? = nil,
+    work: WorkFiles,
     memoryLimit: Int? = nil, progress: ProgressHandler = { _ in }
   ) throws {
     let hiddenSize = teacher.configuration.hiddenSize
-    offsets = windows.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.count * hiddenSize) }
+    let needed = needed ?? Array(windows.indices)
+    var ranges = [Range<Int>?](repeating: nil, count: windows.count)
+    var valueCount = 0
+    for index in needed {
+      let end = valueCount + windows[index].count * hiddenSize
+      ranges[index] = valueCount..<end
+      valueCount = end
+    }
+    self.ranges = ranges
     let path = work.path(Self.name)
-    let subject = Self.subject(checkpoint, windows, teacher.operands)
-    let byteCount = 4 * offsets[windows.count]
+    let own = needed.map { windows[$0] }
+    let subject = Self.subject(checkpoint, own, teacher.operands)
+    let byteCount = 4 * valueCount
     if let kept = try Self.keptFile(path, byteCount: byteCount, subject) {
       file = kept
       return
@@ -40,13 +51,13 @@ package struct TeacherCache: Sendable {
     let unfinishedPath = path + ".unfinished"
     var output = try OutputFile(creating: unfinishedPath)
     let blockLimit = min(memoryLimit ?? .max, StreamedTransformer.blockLimit)
-    try StreamedTransformer(teacher, of: checkpoint).finalHidden(windows, blockLimit: blockLimit) {
-      completed in
-      progress(Progress(phase: "teacher", completed: completed, total: windows.count))
+    let model = try StreamedTransformer(teacher, of: checkpoint)
+    try model.finalHidden(own, blockLimit: blockLimit) { completed in
+      progress(Progress(phase: "teacher", completed: completed, total: own.count))
     } then: { index, hidden in
       guard hidden.values.allSatisfy(\.isFinite) else {
-        let what = "the original model's hidden state in calibration window \(index)"
-        throw try teacher.findNotFinite(windows[index]) ?? ModelError.notFinite(what)
+        let what = "the original model's hidden state in calibration window \(needed[index])"
+        throw try teacher.findNotFinite(own[index]) ?? ModelError.notFinite(what)
       }
       try output.append(narrowed(hidden.values, to: .f32))
     }
@@ -78,8 +89,9 @@ package struct TeacherCache: Sendable {
     return isSame ? file : nil
   }
 
-  /// Returns the hidden states of a window by its index, `[tokens, hidden]`.
+  /// Returns the hidden states of a window by its index, `[tokens, hidden]`; one of those that are needed.
   package func hidden(_ window: Int) -> [Float] {
-    file.withBytes(in: 4 * offsets[window]..<4 * offsets[window + 1]) { widened($0, from: .f32) }
+    guard let range = ranges[window] else { preconditionFailure("window \(window) was not computed") }
+    return file.withBytes(in: 4 * range.lowerBound..<4 * range.upperBound) { widened($0, from: .f32) }
   }
 }

@@ -1,8 +1,11 @@
 import Checkpoints
-import Kernels
+package import Kernels
 package import Models
 
 /// Trains parameters of a model with Adam, window by window and update by update.
+///
+/// Several processes can share the windows of an update: each computes consecutive ones, and their gradients
+/// are added in the order of the windows, so that all processes take the step that one process would take.
 ///
 /// Scales and biases are trained in units of the step, `scale = s0 · (1 + γ)` and `bias = b0 + s0 · β`, so
 /// that one learning rate fits every group.
@@ -16,8 +19,11 @@ package struct Trainer {
   private let schedule: LearningRateSchedule
   private let rotary: RotaryTables
   private let recomputesLayers: Bool
-  private let reducer: any GradientReducer
+  private let group: any ProcessGroup
   private var gradients: [LayerGradients]
+  /// The gradients of each window of an update, while they wait for those of the windows before them, which
+  /// another process computes.
+  private var waiting: [[Float]] = []
   private var states: [LinearState]
 
   /// The reference of the loss.
@@ -45,18 +51,19 @@ package struct Trainer {
   ///   - rates: The factor of the learning rate for each part.
   ///   - length: The number of tokens of the longest window.
   ///   - recomputesLayers: Whether layers run forward twice to save memory.
-  ///   - reducer: Combines gradients and losses with those of other processes.
+  ///   - group: The processes that share the windows of an update; only one when codes are trained.
   package init(
     student: Transformer, training parts: TrainedParts, _ comparison: Comparison,
     schedule: LearningRateSchedule, rates: LearningRateScale = LearningRateScale(), length: Int,
-    recomputesLayers: Bool = false, reducer: any GradientReducer = LocalGradients()
+    recomputesLayers: Bool = false, group: any ProcessGroup = SingleProcess()
   ) {
+    precondition(group.count == 1 || !parts.contains(.code), "the gradients of codes are added in place")
     self.student = student
     self.parts = parts
     self.comparison = comparison
     self.schedule = schedule
     self.recomputesLayers = recomputesLayers
-    self.reducer = reducer
+    self.group = group
     rotary = student.rotaryTables(positions: length)
     gradients = student.layers.map { LayerGradients(for: $0, training: parts) }
     states = student.layerLinears.map { LinearState($0, training: parts, rates: rates) }
@@ -71,8 +78,8 @@ package struct Trainer {
   /// depend on the number of windows computed at the same time.
   ///
   /// - Parameters:
-  ///   - windows: The windows.
-  ///   - batch: The number of windows in the update, including those of other calls.
+  ///   - windows: The windows; the next of this process's share of the update.
+  ///   - batch: The number of windows in the update, including those of other calls and processes.
   /// - Returns: The loss of each window.
   /// - Throws: `ModelError.tokenOutOfRange`.
   package mutating func accumulate(_ windows: [TrainingWindow], batch: Int) throws -> [RilqLoss] {
@@ -83,7 +90,11 @@ package struct Trainer {
       let loss = try step.addGradients(of: windows[index], scale: 1 / Double(batch), to: &gradients)
       return (loss: loss, gradients: gradients)
     }
-    gradients.add(results.lazy.map(\.gradients))
+    if group.isFirst {
+      gradients.add(results.lazy.map(\.gradients))
+    } else {
+      waiting += results.map { $0.gradients.values }
+    }
     return results.map(\.loss)
   }
 
@@ -129,16 +140,11 @@ package struct Trainer {
     }
   }
 
-  /// Returns the loss of an update, combined with that of other processes.
-  package func reduced(_ loss: RilqLoss) throws -> RilqLoss {
-    var loss = loss
-    try reducer.reduce(&loss)
-    return loss
-  }
-
-  /// Combines the accumulated gradients, takes one Adam step and clears them.
+  /// Adds the gradients of all processes, takes one Adam step and clears them.
+  ///
+  /// - Throws: Errors of the communication between processes.
   package mutating func update() throws {
-    try reducer.reduce(&gradients)
+    try addOtherProcesses()
     updateCount += 1
     let step = AdamStep(learningRate: schedule.rate(of: updateCount), updateCount: updateCount)
     var linears = zip(student.layerLinears, states).map(TrainedLinear.init)
@@ -151,6 +157,14 @@ package struct Trainer {
       index += 1
     }
     gradients = student.layers.map { LayerGradients(for: $0, training: parts) }
+  }
+
+  private mutating func addOtherProcesses() throws {
+    guard group.count > 1 else { return }
+    var sum = gradients.values
+    try group.add(waiting, to: &sum)
+    waiting = []
+    gradients.values = sum
   }
 
   /// The current values of the trained parameters.

@@ -3,11 +3,17 @@ import Kernels
 import Models
 
 /// Windows of a text on their way through a model, all paused at the same place.
+///
+/// Several processes can share the windows; each moves its part, and moments are those of all of them.
 struct LayerWalk {
   /// The model; its later parts can be changed before the windows reach them.
   var model: Transformer
-  /// The paused windows.
+  /// The paused windows of this process.
   private(set) var windows: [HaltedWindow]
+  /// The processes that share the windows.
+  let group: any ProcessGroup
+  /// The indices of this process's windows among all.
+  let share: Range<Int>
   private let rotary: RotaryTables
   private let atOnce: Int
   /// The linears that the windows are paused before; nil if they are not paused before linears.
@@ -22,14 +28,19 @@ struct LayerWalk {
   ///
   /// - Parameters:
   ///   - model: The model.
-  ///   - tokens: Windows of the same length.
+  ///   - tokens: Windows of the same length; all, also when processes share them.
+  ///   - group: The processes that share the windows.
   /// - Throws: `ModelError.tokenOutOfRange`.
-  init(_ model: Transformer, _ tokens: [[Int32]]) throws {
+  init(
+    _ model: Transformer, _ tokens: [[Int32]], over group: any ProcessGroup = SingleProcess()
+  ) throws {
     self.model = model
+    self.group = group
+    share = group.share(of: tokens.count)
     let length = tokens.first?.count ?? 0
     rotary = model.rotaryTables(positions: length)
     atOnce = model.windowsAtOnce(length: length)
-    windows = try tokens.map { HaltedWindow(try model.stream(of: $0)) }
+    windows = try tokens[share].map { HaltedWindow(try model.stream(of: $0)) }
   }
 
   /// Moves every window to a later place in a layer.
@@ -117,17 +128,34 @@ struct LayerWalk {
     let order = inputCount
     var own = SecondMoments(order: order)
     var difference = other.map { _ in CrossMoments(rows: order, columns: order) }
+    // A sum reaches this process after those before it, so that the inputs have to wait for it.
+    var waiting: (inputs: [Matrix], pairs: [(x: Matrix, y: Matrix)]) = ([], [])
     for index in windows.indices {
       let x = input(ofWindow: index)
       guard x.rowCount > 0 else { continue }
+      let y = other.map { inputDifference(from: x, ofWindow: index, in: $0) }
+      guard group.count == 1 else {
+        waiting.inputs.append(x)
+        if let y { waiting.pairs.append((y, x)) }
+        continue
+      }
       own.add(x, operands: model.operands)
-      guard var y = other?.input(ofWindow: index, tokens: tokens(ofWindow: index)) else { continue }
-      var span = y.values.mutableSpan
-      addScaled(x.values.span, scale: -1, to: &span)
-      difference?.add(y, 0..<order, x, operands: model.operands)
+      if let y { difference?.add(y, 0..<order, x, operands: model.operands) }
+    }
+    if group.count > 1 {
+      try own.add(waiting.inputs, operands: model.operands, over: group)
+      try difference?.add(waiting.pairs, operands: model.operands, over: group)
     }
     guard own.isFinite else { throw ModelError.notFinite("the input of '\(name)'") }
     return (own, difference)
+  }
+
+  /// Returns another model's input of the next linears minus this model's input x.
+  private func inputDifference(from x: Matrix, ofWindow index: Int, in other: LayerWalk) -> Matrix {
+    var difference = other.input(ofWindow: index, tokens: tokens(ofWindow: index))
+    var span = difference.values.mutableSpan
+    addScaled(x.values.span, scale: -1, to: &span)
+    return difference
   }
 
   /// Returns the moments of the next linears' input, `E[x · xᵀ]`; nil if no token reaches them.

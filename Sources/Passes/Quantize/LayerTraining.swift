@@ -8,6 +8,8 @@ import Models
 /// output in the original model. It therefore also corrects some of their error. Only one layer is trained at
 /// a time; keys and values that it borrows are those of the quantized model and do not change.
 ///
+/// Several processes do not share this work: an update has few windows, often one. Each of them does all of it.
+///
 /// Source: Block-AP of EfficientQAT, arXiv:2407.11062, section 3.2; codes are trained as positions on the
 /// grid, in units of the step.
 struct LayerTraining: Sendable {
@@ -18,7 +20,6 @@ struct LayerTraining: Sendable {
   private let rates: LearningRateScale
   private let model: Transformer
   private let rotary: RotaryTables
-  private let reducer: any GradientReducer
 
   /// What the training of a layer gave.
   struct Outcome {
@@ -40,10 +41,8 @@ struct LayerTraining: Sendable {
   ///   - options: Epochs, windows per update and learning rates.
   ///   - model: Any model of the same shape.
   ///   - length: The number of tokens per window.
-  ///   - reducer: Combines gradients with those of other processes.
   init(
-    _ options: QuantizeOptions, model: Transformer, length: Int,
-    reducer: any GradientReducer = LocalGradients()
+    _ options: QuantizeOptions, model: Transformer, length: Int
   ) {
     epochs = options.layerEpochs
     batch = options.layerBatch
@@ -53,7 +52,6 @@ struct LayerTraining: Sendable {
     self.rates = rates
     self.model = model
     rotary = model.rotaryTables(positions: length)
-    self.reducer = reducer
   }
 
   /// Trains a layer.
@@ -66,11 +64,10 @@ struct LayerTraining: Sendable {
   ///   - expected: The residual stream after the layer in the original model.
   ///   - progress: Called with the number of updates done and their total.
   /// - Returns: The losses and the number of codes that changed.
-  /// - Throws: The reducer's errors.
   func train(
     _ layer: inout Transformer.DecoderLayer, modules: Set<String>, original: Transformer.DecoderLayer,
     inputs: [WindowStream], expected: [Matrix], progress: (Int, Int) -> Void
-  ) throws -> Outcome {
+  ) -> Outcome {
     let start = layer
     let before = loss(of: layer, inputs, expected)
     var linears = trainedLinears(layer, modules, original: original)
@@ -82,7 +79,7 @@ struct LayerTraining: Sendable {
       for first in stride(from: 0, to: inputs.count, by: batch) {
         update += 1
         let windows = first..<min(first + batch, inputs.count)
-        let gradients = try gradients(of: layer, windows, inputs, expected)
+        let gradients = gradients(of: layer, windows, inputs, expected)
         TrainedLinear.update(
           &linears, gradients.groups.flatMap(\.self),
           AdamStep(learningRate: schedule.rate(of: update), updateCount: update))
@@ -117,7 +114,7 @@ struct LayerTraining: Sendable {
 
   private func gradients(
     of layer: Transformer.DecoderLayer, _ windows: Range<Int>, _ inputs: [WindowStream], _ expected: [Matrix]
-  ) throws -> LayerGradients {
+  ) -> LayerGradients {
     let parts = parallelMap(windows.count) { index in
       var gradients = LayerGradients(for: layer, training: Self.parts)
       _ = model.addLayerGradients(
@@ -127,7 +124,6 @@ struct LayerTraining: Sendable {
     }
     var sum = parts[0]
     sum.add(parts.dropFirst())
-    try reducer.reduce(&sum)
     return sum[0]
   }
 

@@ -46,11 +46,12 @@ struct LayerwiseQuantization {
   ///   - grids: The grid of each module to quantize; other modules do not change.
   ///   - input: The checkpoint.
   ///   - tokens: Windows of the text.
+  ///   - group: The processes that share the windows, except when layers are trained.
   ///   - progress: Called after each linear.
   /// - Throws: `FormatError` or `ModelError`.
   init(
     _ options: QuantizeOptions, grids: [String: QuantizationGrid], input: Checkpoint, tokens: [[Int32]],
-    progress: @escaping ProgressHandler
+    group: any ProcessGroup = SingleProcess(), progress: @escaping ProgressHandler
   ) throws {
     self.options = options
     self.grids = grids
@@ -58,7 +59,8 @@ struct LayerwiseQuantization {
     var model = try Transformer(input)
     model.operands = options.products
     try model.requireTokens(tokens, from: Tokenizer.path(in: input))
-    walk = try LayerWalk(model, tokens)
+    // Training a layer takes all windows.
+    walk = try LayerWalk(model, tokens, over: options.layerEpochs > 0 ? SingleProcess() : group)
     training =
       options.layerEpochs > 0
       ? LayerTraining(options, model: model, length: options.length) : nil
@@ -121,7 +123,7 @@ struct LayerwiseQuantization {
     guard let training, let originalWalk, !packed.isEmpty else { return packed }
     let (progress, done, total) = (progress, done, grids.count)
     var layer = walk.model.layers[index]
-    let outcome = try training.train(
+    let outcome = training.train(
       &layer, modules: Set(packed.map(\.name)), original: original, inputs: inputs,
       expected: originalWalk.windows.map(\.hidden)
     ) { update, updates in
@@ -167,7 +169,7 @@ struct LayerwiseQuantization {
       linears[index].weight = weight.replaced(by: packed, on: grid)
       if let compared {
         let before = error
-        measure(linears[index].weight, packed, against: weight, input, compared)
+        try measure(linears[index].weight, packed, against: weight, input, compared)
         outputErrors[name] = error.relative(since: before)
       }
       if input.isScarce { scarceTokens.append((name, input.tokenCount)) }
@@ -227,11 +229,12 @@ struct LayerwiseQuantization {
       correction: correction, feedback: feedback)
   }
 
-  /// The inputs, of some windows, of the linears that they are paused before; empty if errors are not
-  /// measured on outputs.
+  /// The inputs, of this process's part of some windows, of the linears that they are paused before; empty if
+  /// errors are not measured on outputs.
   private var comparedInputs: [OutputError.Inputs] {
     guard let originalWalk, training == nil else { return [] }
-    return walk.windows.indices.prefix(Self.comparedWindows).compactMap { index in
+    return walk.windows.indices.filter { walk.share.lowerBound + $0 < Self.comparedWindows }.compactMap {
+      index in
       let input = walk.input(ofWindow: index)
       guard input.rowCount > 0 else { return nil }
       return OutputError.Inputs(
@@ -243,10 +246,13 @@ struct LayerwiseQuantization {
   private mutating func measure(
     _ quantized: Weight, _ packed: PackedTensor, against original: Weight, _ input: InputStatistics,
     _ compared: [OutputError.Inputs]
-  ) {
+  ) throws {
     guard training == nil else { return }
-    if !compared.isEmpty {
-      error.add(of: quantized, to: original, inputs: compared, operands: options.products)
+    let outputs = OutputError.squares(
+      of: quantized, to: original, inputs: compared, operands: options.products)
+    let all = originalWalk == nil ? [] : try walk.group.gathered(outputs)
+    if !all.isEmpty {
+      for squares in all { error.add(squares) }
     } else if let squares = packed.outputSquares, input.correction == nil {
       error.add(squares)
     } else {

@@ -76,15 +76,32 @@ package struct OutputError: Sendable {
   package mutating func add(
     of quantized: Weight, to original: Weight, inputs: [Inputs], operands: ProductOperands = .f32
   ) {
+    for squares in Self.squares(of: quantized, to: original, inputs: inputs, operands: operands) {
+      add(squares)
+    }
+  }
+
+  /// Returns the squares of a linear's output errors for each window; the parameters are those of `add`.
+  static func squares(
+    of quantized: Weight, to original: Weight, inputs: [Inputs], operands: ProductOperands
+  ) -> [OutputSquares] {
     let (changed, own) = (LinearGroup(quantized, operands), LinearGroup(original, operands))
-    for window in inputs {
+    return inputs.map { window in
       var difference = changed(window.quantized).values
       let expected = own(window.original).values
       var span = difference.mutableSpan
       addScaled(expected.span, scale: -1, to: &span)
-      squaredError += Double(sumOfSquares(span.span))
-      squaredNorm += Double(sumOfSquares(expected.span))
+      return OutputSquares(
+        error: Double(sumOfSquares(span.span)), norm: Double(sumOfSquares(expected.span)))
     }
+  }
+}
+
+extension OutputSquares: NumberCoded {
+  package static var numberCount: Int { 2 }
+  package var numbers: [Double] { [error, norm] }
+  package init(numbers: ArraySlice<Double>) {
+    self.init(error: numbers[numbers.startIndex], norm: numbers[numbers.startIndex + 1])
   }
 }
 

@@ -62,7 +62,8 @@ extension QuantizePass {
     model.operands = options.products
     let tokens = try windows(for: input, context)
     try model.requireTokens(tokens, from: Tokenizer.path(in: input))
-    var sensitivity = try Sensitivity(choices, model: model, tokens: tokens, progress: context.progress)
+    var sensitivity = try Sensitivity(
+      choices, model: model, tokens: tokens, group: context.group, progress: context.progress)
     try sensitivity.measure()
     let candidates = try open.map { stated in
       let module = stated.module

@@ -156,7 +156,7 @@ public struct QuantizePass: Pass, WindowRequestingPass {
   func windows(for input: Checkpoint, _ context: PassContext) throws -> [[Int32]] {
     try CalibrationWindows(
       options.windowSource, input: input, original: context.original, work: context.work,
-      later: context.laterWindows, progress: context.progress
+      later: context.laterWindows, group: context.group, progress: context.progress
     ).tokens
   }
 

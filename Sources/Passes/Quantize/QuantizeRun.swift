@@ -26,7 +26,7 @@ struct QuantizeRun: PassRun {
     self.input = input
     self.context = context
     let options = pass.options
-    let place = try options.importanceOutput.map {
+    let place = try (context.group.isFirst ? options.importanceOutput : nil).map {
       try OutputWorkspace(
         target: $0.resolved, force: context.mayReplace,
         inputs: [input.path, context.original.path] + options.texts.map(\.resolved))
@@ -61,7 +61,7 @@ struct QuantizeRun: PassRun {
     let options = pass.options
     let tokens = try pass.windows(for: input, context)
     var run = try LayerwiseQuantization(
-      options, grids: grids, input: input, tokens: tokens, progress: context.progress)
+      options, grids: grids, input: input, tokens: tokens, group: context.group, progress: context.progress)
     let path = context.work.path("quantized.packed")
     var store = PackedTensorStore(path: path, tables: pass.tables)
     var file = try OutputFile(creating: path)

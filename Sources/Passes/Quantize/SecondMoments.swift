@@ -11,7 +11,7 @@ package struct SecondMoments: Sendable {
   /// The sums of each tile, those on and right of the diagonal, row by row.
   private var tiles: [Tile]
 
-  private struct Tile {
+  fileprivate struct Tile {
     let rows: Range<Int>
     let columns: Range<Int>
     /// `[rows, columns]`.
@@ -37,6 +37,10 @@ package struct SecondMoments: Sendable {
   package mutating func add(_ x: Matrix, operands: ProductOperands = .f32) {
     precondition(x.columnCount == order, "\(x.columnCount) features, order \(order)")
     count += x.rowCount
+    Self.add(x, operands, to: &tiles)
+  }
+
+  private static func add(_ x: Matrix, _ operands: ProductOperands, to tiles: inout [Tile]) {
     var tiles = tiles.mutableSpan
     parallelElements(of: &tiles) { _, tile in
       let (rows, columns) = (tile.rows, tile.columns)
@@ -51,6 +55,43 @@ package struct SecondMoments: Sendable {
         }
       }
     }
+  }
+
+  /// Adds the tokens of windows that several processes share, in the order of the windows.
+  ///
+  /// While a process adds its windows to some tiles, the next one adds its own to the tiles before.
+  ///
+  /// - Parameters:
+  ///   - windows: The inputs in this process's part of the windows, `[tokens, order]` each.
+  ///   - operands: The type that they may be rounded to.
+  ///   - group: The processes, which have consecutive parts of the windows.
+  /// - Throws: Errors of the communication between processes.
+  package mutating func add(
+    _ windows: [Matrix], operands: ProductOperands, over group: any ProcessGroup
+  ) throws {
+    let tokens = try group.gathered([Double(windows.reduce(0) { $0 + $1.rowCount })])
+    count += Int(tokens.reduce(0, +))
+    let start = tiles
+    var result = tiles
+    tiles = []
+    // Several tiles at a time keep the threads of a process busy; several pieces keep the processes busy.
+    let length = max(4, start.count / (4 * group.count))
+    let pieces = stride(from: 0, to: start.count, by: length).map { $0..<min($0 + length, start.count) }
+    try group.chain(
+      pieces: pieces.count,
+      begin: { Array(start[pieces[$0]]).sums },
+      add: { index, sums in
+        var part = Array(start[pieces[index]])
+        part.sums = sums
+        for window in windows { Self.add(window, operands, to: &part) }
+        sums = part.sums
+      },
+      end: { index, sums in
+        var part = Array(result[pieces[index]])
+        part.sums = sums
+        result.replaceSubrange(pieces[index], with: part)
+      })
+    tiles = result
   }
 
   private var rangeCount: Int { (order + Self.tileSize - 1) / Self.tileSize }
@@ -108,6 +149,21 @@ package struct SecondMoments: Sendable {
 
   /// Whether every sum is finite.
   var isFinite: Bool { squares.allSatisfy(\.isFinite) }
+}
+
+extension [SecondMoments.Tile] {
+  /// The sums of all tiles in one list.
+  fileprivate var sums: [Double] {
+    get { flatMap(\.sums) }
+    set {
+      var rest = newValue[...]
+      for index in indices {
+        let size = self[index].sums.count
+        self[index].sums = [Double](rest.prefix(size))
+        rest = rest.dropFirst(size)
+      }
+    }
+  }
 }
 
 /// The second moments of a linear's input as a matrix of floats.

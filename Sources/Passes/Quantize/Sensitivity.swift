@@ -22,15 +22,16 @@ struct Sensitivity {
   ///   - choices: The grids to measure for every module.
   ///   - model: The original model.
   ///   - tokens: Windows of the text.
+  ///   - group: The processes that share the windows.
   ///   - progress: Called after each linear.
   /// - Throws: `ModelError.tokenOutOfRange`.
   init(
     _ choices: [String: [QuantizationGrid]], model: Transformer, tokens: [[Int32]],
-    progress: @escaping ProgressHandler
+    group: any ProcessGroup = SingleProcess(), progress: @escaping ProgressHandler
   ) throws {
     self.choices = choices
     self.progress = progress
-    walk = try LayerWalk(model, tokens)
+    walk = try LayerWalk(model, tokens, over: group)
   }
 
   /// Measures every module that the text reaches.
@@ -58,10 +59,11 @@ struct Sensitivity {
         walk.advance(layer: index, to: .before(group))
         errors.merge(try relativeErrors(of: layer[group].linears)) { _, new in new }
         guard group.expert != nil else { continue }
-        tokenCounts[group] = walk.windows.indices.reduce(0) { $0 + (walk.tokens(ofWindow: $1)?.count ?? 0) }
+        let own = walk.windows.indices.reduce(0) { $0 + (walk.tokens(ofWindow: $1)?.count ?? 0) }
+        tokenCounts[group] = Int(try walk.group.gathered([Double(own)]).reduce(0, +))
       }
       walk.advance(layer: index, to: .afterPart(number))
-      let share = addedShare(since: before)
+      let share = try addedShare(since: before)
       let sentCount = tokenCounts.reduce(0) { if case .expertDown = $1.key { $0 + $1.value } else { $0 } }
       for group in groups {
         let tokenShare = tokenCounts[group].map { Double($0) / Double(max(sentCount, 1)) } ?? 1
@@ -74,8 +76,8 @@ struct Sensitivity {
   }
 
   /// Returns the mean share of the added values in the current residual stream.
-  private func addedShare(since before: [Matrix]) -> Double {
-    let shares = zip(before, walk.windows).map { before, window in
+  private func addedShare(since before: [Matrix]) throws -> Double {
+    let own = zip(before, walk.windows).map { before, window in
       var added = window.hidden
       var span = added.values.mutableSpan
       addScaled(before.values.span, scale: -1, to: &span)
@@ -85,6 +87,7 @@ struct Sensitivity {
         return sum + part / max(whole, .leastNormalMagnitude)
       } / Double(added.rowCount)
     }
+    let shares = try walk.group.gathered(own)
     return shares.reduce(0, +) / Double(max(shares.count, 1))
   }
 

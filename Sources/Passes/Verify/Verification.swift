@@ -1,5 +1,5 @@
 public import Checkpoints
-import Kernels
+public import Kernels
 public import Models
 
 /// The result of comparing a candidate with a reference, with the requested limits.
@@ -151,28 +151,29 @@ extension Verification {
   ///   - reference: The checkpoint to compare with; its tokenizer reads the text.
   ///   - candidate: The checkpoint to judge.
   ///   - options: The text, the windows and the limits; the caller resolves `against`.
+  ///   - group: The processes that share the windows; all of them get the result.
   ///   - progress: Called after each window.
   /// - Throws: `ModelError` when the two models cannot be compared or the text is too short.
   public init(
     reference: Checkpoint, candidate: Checkpoint, _ options: VerifyOptions,
-    progress: @escaping ProgressHandler = { _ in }
+    group: any ProcessGroup = SingleProcess(), progress: @escaping ProgressHandler = { _ in }
   ) throws {
     try self.init(
       reference: reference, candidate: candidate, options,
-      SampledWindows(of: reference, progress: progress), progress: progress)
+      SampledWindows(of: reference, group: group, progress: progress), group: group, progress: progress)
   }
 
   /// As above, with windows that another model may generate or that are already known.
   init(
     reference: Checkpoint, candidate: Checkpoint, _ options: VerifyOptions, _ sampled: SampledWindows,
-    progress: @escaping ProgressHandler
+    group: any ProcessGroup, progress: @escaping ProgressHandler
   ) throws {
     let windows = try options.windows(reference: reference, sampled)
     let model = try Transformer(reference)
     let other = try Transformer(candidate)
     let prompts = try options.prompts(from: windows, reference, model, other)
     try model.requireTokens(windows + (prompts?.tokens ?? []), from: Tokenizer.path(in: reference))
-    let comparison = try model.compare(with: other, on: windows, progress: progress)
+    let comparison = try model.compare(with: other, on: windows, over: group, progress: progress)
     let generation = try prompts.map { prompts in
       try model.compareGeneration(
         with: other, from: prompts.tokens, tokenCount: prompts.continuationTokens,

@@ -78,9 +78,11 @@ private struct VerifyRun: PassRun {
     case .path(let path): reference = try Checkpoint.open(path: path.resolved, access: context.access)
     }
     let sampled = SampledWindows(
-      of: context.original, context.work, later: context.laterWindows, progress: context.progress)
+      of: context.original, context.work, later: context.laterWindows, group: context.group,
+      progress: context.progress)
     verification = try Verification(
-      reference: reference, candidate: candidate, options, sampled, progress: context.progress)
+      reference: reference, candidate: candidate, options, sampled, group: context.group,
+      progress: context.progress)
     verification.against = (options.against ?? .input).word
   }
 

@@ -1,4 +1,5 @@
 package import Checkpoints
+package import Kernels
 package import Models
 
 /// The windows of tokens for training and for validation.
@@ -28,17 +29,19 @@ package struct CalibrationWindows: Sendable {
   ///   - original: The model that generates windows, with the same tokens.
   ///   - work: The folder where generated windows are kept.
   ///   - later: The windows that later passes request.
+  ///   - group: The processes that share the windows to generate.
   ///   - progress: Called as windows are generated.
   /// - Throws: `ModelError.textTooShort` when a text has fewer windows than its share; errors of reading and
   ///   generating them.
   package init(
     _ source: WindowSource, input: Checkpoint, original: Checkpoint, work: WorkFiles,
-    later: [WindowSource] = [], progress: @escaping ProgressHandler = { _ in }
+    later: [WindowSource] = [], group: any ProcessGroup = SingleProcess(),
+    progress: @escaping ProgressHandler = { _ in }
   ) throws {
     let texts = try Self.fromTexts(source, input: input)
     var origins = texts.origins
     if source.sampledCount > 0 {
-      let sampled = SampledWindows(of: original, work, later: later, progress: progress)
+      let sampled = SampledWindows(of: original, work, later: later, group: group, progress: progress)
       let windows = try sampled.windows(source).map { CalibrationWindow(tokens: $0) }
       origins.append((Array(windows.prefix(source.sampled)), Array(windows.dropFirst(source.sampled))))
     }

@@ -8,27 +8,30 @@ import Models
 /// another text begins. Window `n` depends only on the model, the seed, the precision of products, and `n`; a
 /// shorter window `n` is its beginning. Each window is therefore generated once in a run and its resumption, in
 /// the greatest length that a pass requests. All passes' windows are generated together, because the weights
-/// are then read once for all of them.
+/// are then read once for all of them. Several processes share the windows to generate.
 struct SampledWindows {
   /// The name of the file in the work folder.
   static let name = SampledWindowFile.name
   private let original: Checkpoint
   private let work: WorkFiles?
   private let later: [WindowSource]
+  private let group: any ProcessGroup
   private let progress: ProgressHandler
 
   /// - Parameters:
   ///   - original: The model that generates windows.
   ///   - work: The folder where they are kept; nil keeps none.
   ///   - later: The windows that later passes request from the same model.
+  ///   - group: The processes that share the windows to generate.
   ///   - progress: Called as windows are generated.
   init(
     of original: Checkpoint, _ work: WorkFiles? = nil, later: [WindowSource] = [],
-    progress: @escaping ProgressHandler
+    group: any ProcessGroup = SingleProcess(), progress: @escaping ProgressHandler
   ) {
     self.original = original
     self.work = work
     self.later = later
+    self.group = group
     self.progress = progress
   }
 
@@ -85,11 +88,16 @@ struct SampledWindows {
       SampledSequence(
         SamplingOptions(seed: request.window.seed), stream: request.window.index, length: request.length)
     }
-    let tokens = try model.samples(
-      sequences,
-      SampleShape(
-        beginToken: begin, endTokens: boundaries.endTokens, length: requests.map(\.length).max() ?? 2,
-        ending: .goesOn), progress: progress)
-    return zip(requests, tokens).map { ($0.window, $1) }
+    let own = Array(sequences[group.share(of: sequences.count)])
+    let shape = SampleShape(
+      beginToken: begin, endTokens: boundaries.endTokens, length: requests.map(\.length).max() ?? 2,
+      ending: .goesOn)
+    let tokens = own.isEmpty ? [] : try model.samples(own, shape, progress: progress)
+    // Every window has the requested length.
+    var all = try group.gathered(tokens.joined().map { Double($0) })[...]
+    return requests.map { request in
+      defer { all = all.dropFirst(request.length) }
+      return (request.window, all.prefix(request.length).map { Int32($0) })
+    }
   }
 }

@@ -4,7 +4,7 @@ import Passes
 import Recipes
 
 /// `rilq convert`: runs a recipe from a file, a built-in recipe, or one made from arguments.
-struct Convert: ParsableCommand {
+struct Convert: SharedCommand {
   static let configuration = CommandConfiguration(
     abstract: "Run a recipe: read a checkpoint, run passes, write a checkpoint.",
     usage: """
@@ -159,7 +159,7 @@ struct Convert: ParsableCommand {
     } catch let error as PassError {
       throw error.showingVariable(of: recipe)
     }
-    if let writeRecipe {
+    if let writeRecipe, ProcessJob.isFirst {
       try SideFile.write(
         recipe.moved(to: writeRecipe).resolvedYAML(), to: writeRecipe, mayReplace: mayReplace)
     }

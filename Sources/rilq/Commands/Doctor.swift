@@ -64,6 +64,7 @@ private struct DoctorReport {
         .object([
           .init("kernel", .string(int8.kernel.name)), .init("gigaweights_per_second", .double(int8.speed)),
         ])),
+      .init("mpi", ProcessJob.library.map(JSONValue.string) ?? .null),
       .init("libraries", .object(libraries.map { .init($0.0, .string($0.1)) })),
     ])
   }
@@ -86,6 +87,7 @@ private struct DoctorReport {
     rows.append(
       ("single tokens", "\(int8.kernel.name), \(int8.speed.formatted(decimals: 0)) G weights/s at 2 bits"))
     rows += libraries
+    rows.append(("mpi", ProcessJob.library ?? "not built in"))
     let width = 2 + (rows.map(\.0.count).max() ?? 0)
     return rows.map { $0.padding(toLength: width, withPad: " ", startingAt: 0) + $1 }.joined(separator: "\n")
   }

@@ -6,7 +6,7 @@ import Models
 import Passes
 
 /// `rilq eval`: measures perplexity and the accuracy of answers and, with a reference, the distance to it.
-struct Eval: ParsableCommand {
+struct Eval: SharedCommand {
   static let configuration = CommandConfiguration(
     abstract: """
       Measure the perplexity of a text or the accuracy of answers; with a reference also the distance to it.
@@ -58,6 +58,7 @@ struct Eval: ParsableCommand {
 
   func run() throws {
     let progress = global.start()
+    try ProcessJob.requireAgreement(reading: [path] + [text, reference].compactMap(\.self) + self.tasks)
     let tasks = try MultipleChoiceTask.tasks(contentsOf: tasks, maxQuestions: maxQuestions)
     let checkpoint = try Checkpoint.open(path: path, access: global.access)
     let tokenizer = try Tokenizer(of: checkpoint)
@@ -78,7 +79,9 @@ struct Eval: ParsableCommand {
       lines = Self.lines(members)
     }
     if let questions {
-      let scores = try TaskScores(of: questions, model, against: original) { progress.show($0) }
+      let scores = try TaskScores(
+        of: questions, model, against: original, over: ProcessJob.group
+      ) { progress.show($0) }
       members += scores.members
       lines += scores.table
     }
@@ -121,7 +124,8 @@ extension Transformer {
     let begin = ContinuousClock.now
     let members: [JSONValue.Member]
     if let reference {
-      let comparison = try reference.compare(with: self, on: windows, progress: progress)
+      let comparison = try reference.compare(
+        with: self, on: windows, over: ProcessJob.group, progress: progress)
       members =
         comparison.candidate.members + [
           JSONValue.Member("mean_kl", .double(comparison.meanKL)),
@@ -129,7 +133,7 @@ extension Transformer {
           JSONValue.Member("reference_perplexity", .double(comparison.reference.perplexity)),
         ]
     } else {
-      members = try evaluate(windows, progress: progress).members
+      members = try evaluate(windows, over: ProcessJob.group, progress: progress).members
     }
     let tokens = windows.reduce(0) { $0 + $1.count }
     let speed = Double(tokens) / begin.secondsSince

@@ -2,7 +2,7 @@ import ArgumentParser
 import Passes
 
 /// The command of one pass: `rilq quantize INPUT OUTPUT`.
-struct PassCommand<P: Pass>: ParsableCommand {
+struct PassCommand<P: Pass>: SharedCommand {
   static var configuration: CommandConfiguration {
     CommandConfiguration(commandName: P.name, abstract: P.summary)
   }
@@ -17,7 +17,7 @@ struct PassCommand<P: Pass>: ParsableCommand {
 }
 
 /// A command of a pass with arguments other than an input and an output.
-protocol SpecialPassCommand: ParsableCommand {
+protocol SpecialPassCommand: SharedCommand {
   associatedtype CommandPass: Pass
 }
 

@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import Kernels
 import Models
 import Passes
 
@@ -13,13 +14,15 @@ struct TaskScores {
 
   /// Answers the questions with a model, and with a reference if there is one.
   init(
-    of tasks: ChoiceTasks, _ model: Transformer, against reference: Transformer?, progress: ProgressHandler
+    of tasks: ChoiceTasks, _ model: Transformer, against reference: Transformer?,
+    over group: any ProcessGroup,
+    progress: ProgressHandler
   ) throws {
     let begin = ContinuousClock.now
-    scores = try model.answer(tasks, progress: progress)
+    scores = try model.answer(tasks, over: group, progress: progress)
     seconds = begin.secondsSince
     tokenCount = tasks.tokenCount
-    self.reference = try reference?.answer(tasks, progress: progress)
+    self.reference = try reference?.answer(tasks, over: group, progress: progress)
   }
 
   private var questionCount: Int { scores.reduce(0) { $0 + $1.chosen.count } }

@@ -38,14 +38,18 @@ struct Verify: SpecialPassCommand {
     let progress = global.start()
     if let junit { try SideFile.requirePlace(at: junit, mayReplace: force) }
     let options = try VerifyPass(flags: flags.given).options
+    try ProcessJob.requireAgreement(
+      reading: [reference, candidate] + (options.text.map { [$0.resolved] } ?? []))
     let reference = try Checkpoint.open(path: reference, access: global.access)
     let candidate = try Checkpoint.open(path: candidate, access: global.access)
     let notices = global.tellNotices(of: reference, candidate)
-    let verification = try Verification(reference: reference, candidate: candidate, options) {
+    let verification = try Verification(
+      reference: reference, candidate: candidate, options, group: ProcessJob.group
+    ) {
       progress.show($0)
     }
     progress.finish()
-    if let junit {
+    if let junit, ProcessJob.isFirst {
       let report = JUnitReport(verification, reference: reference.path, candidate: candidate.path)
       try SideFile.write(report.xml, to: junit, mayReplace: force)
     }

@@ -30,8 +30,8 @@ struct GlobalOptions: ParsableArguments {
   ///
   /// - Returns: The display of progress.
   func start() -> ProgressDisplay {
-    if let threads { ThreadLimit.current = threads }
-    return ProgressDisplay(isQuiet: quiet)
+    if let threads = threads ?? ProcessJob.threads { ThreadLimit.current = threads }
+    return ProgressDisplay(isQuiet: quiet || !ProcessJob.isFirst)
   }
 
   /// Prints remarks about checkpoints to standard error, each sentence once.
@@ -43,14 +43,15 @@ struct GlobalOptions: ParsableArguments {
     for checkpoint in checkpoints {
       for notice in checkpoint.notices.map({ "\(checkpoint.path): \($0)" }) where !notices.contains(notice) {
         notices.append(notice)
-        Terminal.writeError("notice: \(notice.escapedForDisplay)")
+        if ProcessJob.isFirst { Terminal.writeError("notice: \(notice.escapedForDisplay)") }
       }
     }
     return notices
   }
 
-  /// Prints a result as a JSON document or as text.
+  /// Prints a result as a JSON document or as text; of several processes only the first one does.
   func show(_ document: JSONValue, text: @autoclosure () -> String) {
+    guard ProcessJob.isFirst else { return }
     print(json ? document.prettyText : text())
   }
 }

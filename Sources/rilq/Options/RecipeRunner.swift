@@ -21,7 +21,7 @@ struct RecipeRunner {
         force: output.force, version: Rilq.version, logPath: logPath, container: try output.container(),
         shardByteLimit: try output.shardByteLimit(for: recipe.outputFormat),
         ggufType: try output.ggufLinearType(), isLossy: output.lossy, access: global.access,
-        resumes: output.resume, memoryLimit: try output.memoryLimit()))
+        resumes: output.resume, memoryLimit: try output.memoryLimit(), group: ProcessJob.group))
     if output.dryRun {
       let plan = try pipeline.plan()
       let speed = plan.work == WorkEstimate() ? nil : ProductSpeed.measured()
@@ -42,11 +42,12 @@ struct RecipeRunner {
         document.set("peak_memory_bytes", to: .integer(ProcessMemory.peakByteCount))
         try files?.writeInside(path, document)
       }
+      guard ProcessJob.isFirst else { return }
       try files?.writeBeside(document) { progress.show($0) }
     } catch {
       Interruption.waitIfBegun()
       progress.finish()
-      if hasBegun, pipeline.hasFinishedSteps {
+      if hasBegun, ProcessJob.isFirst, pipeline.hasFinishedSteps {
         Terminal.writeError("finished steps are kept for --resume")
       }
       throw error

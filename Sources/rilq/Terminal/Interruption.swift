@@ -31,9 +31,11 @@ enum Interruption {
       source.setEventHandler {
         hasBegun.store(true, ordering: .releasing)
         let isKept = OutputWorkspace.discardAll { waitForEnd() }
-        Terminal.write("\n")
-        Terminal.writeError(
-          "interrupted; nothing is written" + (isKept ? ", finished steps are kept for --resume" : ""))
+        if ProcessJob.isFirst {
+          Terminal.write("\n")
+          Terminal.writeError(
+            "interrupted; nothing is written" + (isKept ? ", finished steps are kept for --resume" : ""))
+        }
         // Skips the normal exit handlers: they would tear down what other threads still use.
         _exit(exitCode)
       }

@@ -1,0 +1,42 @@
+package import Kernels
+import Checkpoints
+
+extension ProcessGroup {
+  /// Checks that all processes are about to do the same work with the same result.
+  ///
+  /// Files are compared by size and both ends, not by time, because every machine may have a copy.
+  ///
+  /// - Parameters:
+  ///   - version: The version of the program.
+  ///   - request: What was asked for, as a text.
+  ///   - paths: The files and folders to read.
+  /// - Throws: `PassError.usage`, on every rank, when a rank differs from rank 0; `FormatError` when a file
+  ///   cannot be read.
+  package func requireAgreement(version: String, request: String, paths: [String]) throws {
+    guard count > 1 else { return }
+    let files = try paths.flatMap(RunConditions.files).map { try FileIdentity(of: $0).content }
+    let facts = [
+      ("version of rilq", version), ("kernels", Self.kernels), ("recipe or options", Self.digest(request)),
+      ("input files", Self.digest(files.joined(separator: "\n"))),
+    ]
+    for (what, own) in facts {
+      let all = try gather(own)
+      guard let other = all.firstIndex(where: { $0 != all[0] }) else { continue }
+      let values = what.hasPrefix("version") || what == "kernels" ? ": \(all[other]), not \(all[0])" : ""
+      let reason =
+        what == "kernels" ? "; the results of unlike processors differ, take machines of one kind" : ""
+      throw PassError.usage("rank \(other) has other \(what) than rank 0\(values)\(reason)")
+    }
+  }
+
+  /// The kernels that this processor takes, which decide the last bits of results.
+  private static var kernels: String {
+    let products = ProductOperands.allCases.map { ProductBackend.best(for: $0).name }
+    return ([String(describing: InstructionSet.best)] + products + [Int8Backend.best.name]).joined(
+      separator: " ")
+  }
+
+  private static func digest(_ text: String) -> String {
+    unsafe Digest256(hashing: Array(text.utf8).span.bytes).description
+  }
+}
