@@ -19,6 +19,7 @@ while [ $# -gt 1 ]; do
   shift 2
 done
 [ $# -eq 0 ] || usage "$line"
+[ "$examples" -ge $((8 * updates)) ] || usage "$line, at least 8 examples for each update"
 need "$checkpoint" checkpoint
 need "$calibration" "calibration text"
 need "$nouns" "WordNet's nouns"
@@ -56,14 +57,30 @@ tune() {
     --train adapter --validation 0
 }
 
-# row LABEL FILE: perplexity of the right answers, and the share of questions answered right.
+# loss NAME: the mean loss of the completions in the last quarter of the updates. Each example is used once, so that
+# these were not learned yet.
+loss() {
+  case $1 in *-tuned) ;; *) return 0 ;; esac
+  "$python" - "$folder/$1.json" <<'PYTHON'
+import json
+import sys
+
+curve = json.load(open(sys.argv[1]))["passes"][0].get("curve", [])
+losses = [entry["gt_loss"] for entry in curve if "gt_loss" in entry]
+last = losses[-(len(losses) // 4) :] if losses else []
+print(f"{sum(last) / len(last):.3f}" if last else "")
+PYTHON
+}
+
+# row LABEL FILE: the loss of unseen examples at the end of tuning, the perplexity of the right answers as a text,
+# and the share of questions answered right.
 row() {
   local tasks=$folder/$(basename "$2").tasks text=$folder/$(basename "$2").text
   [ -s "$text" ] || {
     "$rilq" eval "$2" --tasks "$folder/task/meanings.jsonl" --json --quiet >"$tasks"
     "$rilq" eval "$2" --text "$folder/task/held-out.txt" --window 256 --json --quiet >"$text"
   }
-  printf '%-46s %9.2f %8.1f %% %8.1f %%\n' "$1" "$(value perplexity "$text")" \
+  printf '%-40s %8.6s %9.2f %8.1f %% %8.1f %%\n' "$1" "$(loss "$(basename "$2" .rilq)")" "$(value perplexity "$text")" \
     "$(awk "BEGIN {print 100 * $(value accuracy "$tasks")}")" \
     "$(awk "BEGIN {print 100 * $(value accuracy_normalized "$tasks")}")"
 }
@@ -79,7 +96,7 @@ recover pooled-rilq pooled
 for name in pooled-rilq pooled; do tune $name; done
 make merged merge "$folder/pooled-rilq-tuned.rilq" "$folder/merged.rilq"
 
-printf '%-46s %9s %10s %10s\n' "$updates updates of 8 examples" perplexity accuracy normalized
+printf '%-40s %8s %9s %10s %10s\n' "$updates updates of 8 examples" loss perplexity accuracy normalized
 row "checkpoint, not tuned" "$checkpoint"
 row "2 bits, not tuned" "$folder/base.rilq"
 row "RILQ's adapters, not tuned" "$folder/rilq.rilq"
