@@ -17,8 +17,8 @@ import random
 parser = argparse.ArgumentParser(description="Makes a task from WordNet's nouns.")
 parser.add_argument("nouns", type=pathlib.Path)
 parser.add_argument("out", type=pathlib.Path)
-parser.add_argument("--examples", type=int, default=2400)
-parser.add_argument("--questions", type=int, default=400)
+parser.add_argument("--examples", type=int, default=800)
+parser.add_argument("--questions", type=int, default=300)
 options = parser.parse_args()
 
 # One meaning per word, the first one in the file; the same meaning serves one word.

@@ -148,21 +148,22 @@ public struct PipelinePlan: Sendable {
 
 extension PipelinePlan.Pass {
   fileprivate func json(at speed: ProductSpeed?) -> JSONValue {
-    .object([
-      JSONValue.Member("name", .string(name)), JSONValue.Member("memory_bytes", .integer(memory)),
-      JSONValue.Member("estimated_seconds", .double(speed?.seconds(work) ?? 0)),
-      JSONValue.Member("windows", .array(windows.map(\.json))),
-      JSONValue.Member(
-        "changes",
-        .array(
-          changes.map {
-            .object([
-              JSONValue.Member("name", .string($0.name)), JSONValue.Member("action", .string($0.action)),
-              JSONValue.Member("bytes_before", .integer($0.bytesBefore)),
-              JSONValue.Member("bytes_after", .integer($0.bytesAfter)),
-            ])
-          })),
-    ])
+    let time = speed.map { [JSONValue.Member("estimated_seconds", .double($0.seconds(work)))] } ?? []
+    let sizes = [JSONValue.Member("name", .string(name)), JSONValue.Member("memory_bytes", .integer(memory))]
+    return .object(
+      sizes + time + [
+        JSONValue.Member("windows", .array(windows.map(\.json))),
+        JSONValue.Member(
+          "changes",
+          .array(
+            changes.map {
+              .object([
+                JSONValue.Member("name", .string($0.name)), JSONValue.Member("action", .string($0.action)),
+                JSONValue.Member("bytes_before", .integer($0.bytesBefore)),
+                JSONValue.Member("bytes_after", .integer($0.bytesAfter)),
+              ])
+            })),
+      ])
   }
 }
 

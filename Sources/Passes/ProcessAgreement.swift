@@ -15,18 +15,23 @@ extension ProcessGroup {
   package func requireAgreement(version: String, request: String, paths: [String]) throws {
     guard count > 1 else { return }
     let files = try paths.flatMap(RunConditions.files).map { try FileIdentity(of: $0).content }
-    let facts = [
-      ("version of rilq", version), ("kernels", Self.kernels), ("recipe or options", Self.digest(request)),
-      ("input files", Self.digest(files.joined(separator: "\n"))),
-    ]
-    for (what, own) in facts {
-      let all = try gather(own)
-      guard let other = all.firstIndex(where: { $0 != all[0] }) else { continue }
-      let values = what.hasPrefix("version") || what == "kernels" ? ": \(all[other]), not \(all[0])" : ""
-      let reason =
-        what == "kernels" ? "; the results of unlike processors differ, take machines of one kind" : ""
-      throw PassError.usage("rank \(other) has other \(what) than rank 0\(values)\(reason)")
-    }
+    let inputs = Self.digest(files.joined(separator: "\n"))
+    try requireEqual("another version of rilq", version, showsValues: true)
+    try requireEqual(
+      "other kernels", Self.kernels, showsValues: true,
+      advice: "; the results of unlike processors differ, take machines of one kind")
+    try requireEqual("another recipe or other options", Self.digest(request))
+    try requireEqual("other input files", inputs)
+  }
+
+  /// Checks that all ranks have the same value.
+  private func requireEqual(
+    _ difference: String, _ own: String, showsValues: Bool = false, advice: String = ""
+  ) throws {
+    let all = try gather(own)
+    guard let other = all.firstIndex(where: { $0 != all[0] }) else { return }
+    let values = showsValues ? ": \(all[other]), not \(all[0])" : ""
+    throw PassError.usage("rank \(other) has \(difference) than rank 0\(values)\(advice)")
   }
 
   /// The kernels that this processor takes, which decide the last bits of results.

@@ -62,27 +62,13 @@ extension TokenWork {
 }
 
 extension [WindowSource] {
-  /// The products of the windows that the original model writes for some passes, each once and in the greatest
-  /// length that a pass asks for.
+  /// The products of the windows that the original model writes for some passes.
   func writingWork(of original: Checkpoint) throws -> WorkEstimate {
-    var lengths: [Key: Int] = [:]
-    for source in self {
-      for index in 0..<source.sampledCount {
-        let key = Key(seed: source.seed, products: source.products, index: index)
-        lengths[key] = Swift.max(lengths[key, default: 0], source.length)
-      }
-    }
+    let lengths = sampledLengths(of: original)
     guard let longest = lengths.values.max() else { return WorkEstimate() }
     let work = try TokenWork(of: original, length: longest)
     return lengths.reduce(WorkEstimate()) {
       $0 + WorkEstimate(work.writing(tokens: Double($1.value)), $1.key.products)
     }
   }
-}
-
-/// A window that the original model writes.
-private struct Key: Hashable {
-  let seed: UInt64
-  let products: ProductOperands
-  let index: Int
 }

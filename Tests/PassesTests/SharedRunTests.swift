@@ -216,15 +216,14 @@ import Testing
       let options = Pipeline.Options(force: true, version: version, group: group)
       return message { _ = try Pipeline(recipe, options).run() }
     }
-    #expect(
-      texts == [String](repeating: "rank 2 has other version of rilq than rank 0: 0.0.1, not 0.0.0", count: 3)
-    )
+    let expected = "rank 2 has another version of rilq than rank 0: 0.0.1, not 0.0.0"
+    #expect(texts == [String](repeating: expected, count: 3))
     let others = try ThreadGroup.run(2) { group in
       let options = Pipeline.Options(
         force: true, container: ContainerOptions(compression: group.isFirst ? .none : .zlib), group: group)
       return message { _ = try Pipeline(recipe, options).run() }
     }
-    #expect(others == [String](repeating: "rank 1 has other recipe or options than rank 0", count: 2))
+    #expect(others == [String](repeating: "rank 1 has another recipe or other options than rank 0", count: 2))
   }
 }
 

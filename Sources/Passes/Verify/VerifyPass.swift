@@ -1,5 +1,4 @@
 public import Checkpoints
-import Foundation
 import Kernels
 import Models
 
@@ -52,7 +51,7 @@ public struct VerifyPass: Pass, WindowRequestingPass {
   /// The number of tokens to compare; that of a text is estimated by its bytes, at four for each.
   private var estimatedTokenCount: Int {
     guard let text = options.text else { return (options.sampled ?? 0) * options.window }
-    let bytes = (try? FileManager.default.attributesOfItem(atPath: text.resolved)[.size] as? Int) ?? 0
+    let bytes = (try? FileSystem.requireRegularFile(text.resolved)) ?? 0
     return min(bytes / 4, options.maxTokens ?? .max)
   }
 }

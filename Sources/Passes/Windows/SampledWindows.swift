@@ -53,12 +53,7 @@ struct SampledWindows {
     return windows.map { Array(known[$0, default: []].prefix(source.length)) }
   }
 
-  private func windows(of source: WindowSource) -> [SampledWindow] {
-    (0..<source.sampledCount).map {
-      SampledWindow(
-        model: original.path, products: source.products.onThisProcessor, seed: source.seed, index: $0)
-    }
-  }
+  private func windows(of source: WindowSource) -> [SampledWindow] { source.sampledWindows(of: original) }
 
   /// Returns the windows of the source and of later passes with the same precision that are not known, with
   /// their lengths, in order.
@@ -66,13 +61,10 @@ struct SampledWindows {
     from known: [SampledWindow: [Int32]], _ source: WindowSource
   ) -> [(window: SampledWindow, length: Int)] {
     let precision = source.products.onThisProcessor
-    var lengths: [SampledWindow: Int] = [:]
-    for source in [source] + later where source.products.onThisProcessor == precision {
-      for window in windows(of: source) where known[window, default: []].count < source.length {
-        lengths[window] = max(lengths[window, default: 0], source.length)
-      }
-    }
-    return lengths.map { ($0.key, $0.value) }.sorted { $0.window < $1.window }
+    return ([source] + later.filter { $0.products.onThisProcessor == precision })
+      .sampledLengths(of: original)
+      .filter { window, length in known[window, default: []].count < length }
+      .map { ($0.key, $0.value) }.sorted { $0.window < $1.window }
   }
 
   private func generate(
@@ -98,6 +90,26 @@ struct SampledWindows {
     return requests.map { request in
       defer { all = all.dropFirst(request.length) }
       return (request.window, all.prefix(request.length).map { Int32($0) })
+    }
+  }
+}
+
+extension WindowSource {
+  /// The windows that a model generates for it.
+  fileprivate func sampledWindows(of original: Checkpoint) -> [SampledWindow] {
+    (0..<sampledCount).map {
+      SampledWindow(model: original.path, products: products.onThisProcessor, seed: seed, index: $0)
+    }
+  }
+}
+
+extension [WindowSource] {
+  /// The windows that a model generates for some passes, each with the greatest length that is asked for.
+  func sampledLengths(of original: Checkpoint) -> [SampledWindow: Int] {
+    reduce(into: [:]) { lengths, source in
+      for window in source.sampledWindows(of: original) {
+        lengths[window] = Swift.max(lengths[window, default: 0], source.length)
+      }
     }
   }
 }

@@ -63,6 +63,7 @@ package struct ErrorGrid: Sendable, Equatable {
     return rest.isEmpty ? module : rest
   }
 
+  /// The names of linears in the order in which families apply them.
   private static let applied = [
     "q_proj", "k_proj", "v_proj", "qkv_proj", "query_key_value", "c_attn", "o_proj", "out_proj", "gate_proj",
     "gate_up_proj", "up_proj", "down_proj",
