@@ -1,6 +1,6 @@
 #!/bin/sh
 # The main job with an installed rilq, and checks of what comes out; runs in the folder that holds Recipes and
-# Fixtures. Needs nothing but a POSIX shell and sed.
+# Fixtures. Needs nothing but a POSIX shell, sed and grep.
 set -eu
 
 fail() {
@@ -24,6 +24,15 @@ rilq hash out/tiny-llama.rilq --check out/manifest --quiet
 weights=$(rilq hash out/tiny-llama.rilq --json --quiet | sed -n 's/.*"weights": "\([^"]*\)".*/\1/p')
 [ -n "$weights" ] || fail "hash prints no digest of the weights"
 rilq hash out/mlx --check "$weights" --quiet
+
+# From a GGUF file to a verified 2-bit folder with a card and a page of results.
+rilq convert Fixtures/tiny-llama out/tiny-llama.gguf --quiet
+rilq convert out/tiny-llama.gguf out/folder --recipe fast --card out/folder/README.md --report out/folder.html --quiet
+for file in out/folder/README.md out/folder.html; do
+  grep -q 'mean KL' $file || fail "$file says nothing of the divergence"
+done
+rilq hash out/folder --manifest out/folder.sha256 --quiet
+rilq hash out/folder --check out/folder.sha256 --quiet
 
 # What cannot be read is refused in one line, with the exit code for a malformed file.
 head -c 100 out/tiny-llama.rilq >out/short.rilq

@@ -20,7 +20,11 @@ package enum SideFile {
     guard mayReplace else { throw FormatError(path, .exists) }
   }
 
-  private static func requireFolder(of path: String) throws {
+  /// Checks that the folder exists that a file is to be written into.
+  ///
+  /// - Parameter path: The file.
+  /// - Throws: `FormatError` when there is no such folder.
+  package static func requireFolder(of path: String) throws {
     guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return }
     let folder = slash == path.startIndex ? "/" : String(path[..<slash])
     guard try FileSystem.kind(of: folder) == .folder else {

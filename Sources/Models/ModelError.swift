@@ -2,8 +2,8 @@ import Checkpoints
 
 /// An error in a model's configuration, tokenizer or text.
 public enum ModelError: Error, Equatable, CustomStringConvertible {
-  /// A text has fewer tokens than its windows need.
-  case textTooShort(path: String, tokens: Int, needed: Int)
+  /// A text has fewer tokens than its windows need; `fitting` is how many of them it has tokens for.
+  case textTooShort(path: String, tokens: Int, needed: Int, fitting: Int = 0)
   /// A token id has no row in the embedding; the path is the tokenizer's, if known.
   case tokenOutOfRange(path: String? = nil, id: Int, vocabularySize: Int)
   /// A sequence is longer than the model's context.
@@ -18,8 +18,9 @@ public enum ModelError: Error, Equatable, CustomStringConvertible {
   /// The reason as one line.
   public var description: String {
     switch self {
-    case .textTooShort(let path, let tokens, let needed):
+    case .textTooShort(let path, let tokens, let needed, let fitting):
       "\(path.escapedForDisplay): has \(tokens) tokens, its windows need \(needed)"
+        + (fitting > 0 ? "; \(fitting) of them would fit" : "")
     case .tokenOutOfRange(let path, let id, let size):
       (path.map { "\($0.escapedForDisplay): " } ?? "") + "token \(id): is outside the vocabulary of \(size)"
     case .contextTooLong(let tokens, let limit):

@@ -10,6 +10,8 @@ public enum PassError: Error, Equatable, Sendable, CustomStringConvertible {
   case unmatchedPattern(String, at: RecipePlace?, nearest: String?)
   /// The patterns select no module.
   case emptySelection
+  /// The patterns select nothing but modules that are packed with few enough bits already.
+  case alreadyPacked
   /// The group size, or the block of a grid, does not divide the columns of a tensor; `fitting` lists group
   /// sizes that do.
   case divisibility(tensor: String, columns: Int, groupSize: Int, grid: String? = nil, fitting: [Int])
@@ -30,6 +32,7 @@ public enum PassError: Error, Equatable, Sendable, CustomStringConvertible {
       (place.map { "\($0): " } ?? "") + "pattern '\(pattern.escapedForDisplay)' matches no module"
         + (nearest.map { ", the nearest is '\($0.escapedForDisplay)'" } ?? "")
     case .emptySelection: "targets and ignore leave no module to work on"
+    case .alreadyPacked: "nothing is left to quantize, the selected modules are packed already"
     case .divisibility(let tensor, let columns, let groupSize, let grid, let fitting):
       "tensor '\(tensor.escapedForDisplay)': \(columns) columns are not a multiple of "
         + (grid.map { "\(groupSize), the block of \($0)" } ?? "the group size \(groupSize)")

@@ -90,7 +90,7 @@ extension Pass {
 
   /// Reads the options from flags.
   package init(flags: [PassFlag], after previous: [PassOptions] = []) throws {
-    let node = RecipeNode(value: .map(flags.map(\.member)), origin: .argument("rilq \(Self.name)"))
+    let node = RecipeNode(value: .map(flags.map(\.member)), origin: .argument(Self.name))
     try self.init(reading: RecipeReader(node: node, recipePath: nil, key: ""), after: previous)
   }
 

@@ -84,7 +84,7 @@ extension PassError: CommandFailure {
 
   fileprivate var exitCode: Int32 {
     switch self {
-    case .usage, .recipe, .unmatchedPattern, .emptySelection: 64
+    case .usage, .recipe, .unmatchedPattern, .emptySelection, .alreadyPacked: 64
     case .divisibility(_, _, _, _, let fitting): fitting.isEmpty ? 2 : 64
     case .notFinite: 2
     case .notExact: 3

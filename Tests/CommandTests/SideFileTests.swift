@@ -73,6 +73,14 @@ import Testing
     #expect(try folder.names() == ["model"])
   }
 
+  @Test func `an output in a folder that is not there is refused by its own name`() throws {
+    let folder = try folderWithModel()
+    let result = try Program.run("convert", "model", "no/out.rilq", in: folder)
+    #expect(result.code == 4)
+    #expect(result.error == "rilq: no/out.rilq: cannot be written, there is no folder 'no'\n")
+    #expect(try folder.names() == ["model"])
+  }
+
   @Test func `a log that is the output is refused`() throws {
     let folder = try folderWithModel()
     let result = try Program.run("convert", "model", "out.rilq", "--log", "out.rilq", in: folder)

@@ -167,6 +167,15 @@ import Testing
     }
   }
 
+  @Test func `says how many windows a text that is too short has`() throws {
+    let folder = try TemporaryFolder()
+    let path = try folder.write("short.txt", "In the beginning")
+    let text = message {
+      _ = try fixtureWindows(source { ($0.texts, $0.samples, $0.length) = ([path], 5, 3) }, in: folder)
+    }
+    #expect(text == path + ": has 7 tokens, its windows need 15; 2 of them would fit")
+  }
+
   @Test(arguments: [false, true])
   func `a text that is too short for a later pass is found before the first one runs`(attaches: Bool) throws {
     // The first pass would refuse the weight.

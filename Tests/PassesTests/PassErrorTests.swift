@@ -10,6 +10,7 @@ import Testing
     ),
     (.unmatchedPattern("a", at: nil, nearest: nil), "pattern 'a' matches no module"),
     (.emptySelection, "targets and ignore leave no module to work on"),
+    (.alreadyPacked, "nothing is left to quantize, the selected modules are packed already"),
     (
       .divisibility(tensor: "w", columns: 96, groupSize: 64, fitting: [32]),
       "tensor 'w': 96 columns are not a multiple of the group size 64; 32 would fit"

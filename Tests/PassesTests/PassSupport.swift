@@ -116,7 +116,7 @@ extension PassError {
   /// Whether a command was used wrongly, or a recipe is wrong.
   var isUsage: Bool {
     switch self {
-    case .usage, .recipe, .unmatchedPattern, .emptySelection: true
+    case .usage, .recipe, .unmatchedPattern, .emptySelection, .alreadyPacked: true
     case .divisibility, .notFinite, .notExact, .checkFailed: false
     }
   }

@@ -47,7 +47,10 @@ import Testing
 
   @Test func `nothing is left when every module has as few bits already`() throws {
     let packed = try bench.run(.quantize(QuantizeOptions()), to: "w2.rilq").checkpoint
-    #expect(throws: PassError.emptySelection) { try bench.run(.quantize(QuantizeOptions()), on: packed) }
+    #expect(throws: PassError.alreadyPacked) { try bench.run(.quantize(QuantizeOptions()), on: packed) }
+    let all = try patterns("*")
+    let nothing = QuantizeOptions { $0.ignore = all }
+    #expect(throws: PassError.emptySelection) { try bench.run(.quantize(nothing)) }
   }
 
   @Test func `trained changes have to be merged before`() throws {

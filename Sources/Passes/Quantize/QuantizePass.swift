@@ -171,13 +171,23 @@ public struct QuantizePass: Pass, WindowRequestingPass {
       ? ModuleDescription.denseMatrices(of: input)
       : ModuleDescription.quantizableMatrices(of: input, bits: leastBits)
     let outer = try outerModules(of: input)
-    let names = try ModuleSelection(targets: options.targets, ignore: options.ignore)
-      .select(from: modules, adding: outer)
+    let names: [String]
+    do {
+      names = try ModuleSelection(targets: options.targets, ignore: options.ignore)
+        .select(from: modules, adding: outer)
+    } catch PassError.emptySelection {
+      throw emptySelection(of: input)
+    }
     let selected = try options.parameters(of: names, outer: outer).filter { stated in
       input.contents.quantization[stated.module].map { $0.bits > resolved(stated, [:]).bits } ?? true
     }
-    guard !selected.isEmpty else { throw PassError.emptySelection }
+    guard !selected.isEmpty else { throw emptySelection(of: input) }
     return selected
+  }
+
+  /// Why nothing is selected: the patterns, or modules that stay because they are packed.
+  private func emptySelection(of input: Checkpoint) -> PassError {
+    input.contents.quantization.isEmpty ? .emptySelection : .alreadyPacked
   }
 
   /// The embedding and the output head if `embedding_bits` is given or a budget is for the whole checkpoint.

@@ -74,7 +74,8 @@ struct WindowText {
       if windows.contains(where: { $0.isScored != nil }) {
         throw PassError.usage("\(path): has \(windows.count) examples, but \(count) are requested")
       }
-      throw ModelError.textTooShort(path: path, tokens: tokenCount, needed: count * length)
+      throw ModelError.textTooShort(
+        path: path, tokens: tokenCount, needed: count * length, fitting: windows.count)
     }
     guard windows.count > count else { return windows }
     var generator = NormalGenerator(seed: seed, name: "calibration windows")

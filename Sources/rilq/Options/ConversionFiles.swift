@@ -92,7 +92,10 @@ struct ConversionFiles {
   ///
   /// The result of an earlier output of the same name is replaced together with the output.
   func requirePlaces() throws {
-    if !isFolder { try SideFile.requirePlace(at: ResultsFile.path(besideFile: output), mayReplace: true) }
+    if !isFolder {
+      try SideFile.requireFolder(of: output)
+      try SideFile.requirePlace(at: ResultsFile.path(besideFile: output), mayReplace: true)
+    }
     if let report { try SideFile.requirePlace(at: report, mayReplace: mayReplace) }
     if let card, card.nameInOutput == nil { try SideFile.requirePlace(at: card.path, mayReplace: mayReplace) }
   }

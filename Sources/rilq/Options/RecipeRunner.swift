@@ -62,11 +62,12 @@ extension PipelinePlan {
   fileprivate func text(at speed: ProductSpeed?) -> String {
     var lines = ["\(inputPath): \(inputBytes.formattedBytes)"]
     for pass in passes {
-      let memory =
-        pass.memory > 0 ? ", about \(pass.memory.formattedBytes) of memory beside mapped files" : ""
+      let modules = pass.changes.isEmpty ? [] : ["\(pass.changes.count) modules"]
+      let memory = pass.memory > 0 ? ["about \(pass.memory.formattedBytes) of memory beside mapped files"] : []
       let seconds = speed.map { $0.seconds(pass.work) } ?? 0
-      let time = seconds > 0 ? ", about \(seconds.formattedDuration)" : ""
-      lines.append("\(pass.name): \(pass.changes.count) modules\(memory)\(time)")
+      let time = seconds > 0 ? ["about \(seconds.formattedDuration)"] : []
+      let parts = modules + memory + time
+      lines.append(parts.isEmpty ? pass.name : "\(pass.name): \(parts.joined(separator: ", "))")
       lines += pass.windows.map { "  \($0.phrase)" }
       for change in pass.changes {
         let sizes =
