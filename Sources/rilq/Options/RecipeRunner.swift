@@ -63,7 +63,8 @@ extension PipelinePlan {
     var lines = ["\(inputPath): \(inputBytes.formattedBytes)"]
     for pass in passes {
       let modules = pass.changes.isEmpty ? [] : ["\(pass.changes.count) modules"]
-      let memory = pass.memory > 0 ? ["about \(pass.memory.formattedBytes) of memory beside mapped files"] : []
+      let memory =
+        pass.memory > 0 ? ["about \(pass.memory.formattedBytes) of memory beside mapped files"] : []
       let seconds = speed.map { $0.seconds(pass.work) } ?? 0
       let time = seconds > 0 ? ["about \(seconds.formattedDuration)"] : []
       let parts = modules + memory + time
