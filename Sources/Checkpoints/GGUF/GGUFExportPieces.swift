@@ -41,7 +41,7 @@ struct GGUFExportPieces {
   /// The texts with added tokens that llama.cpp tokenizes differently, whatever its model.
   var addedTokenNotices: [String] {
     var notices: [String] = []
-    if tokens.contains(where: { $0.kind == .userDefined && $0.text.contains(SentencePieceForm.space) }) {
+    if tokens.contains(where: { $0.kind == .userDefined && SentencePieceForm.hasMark($0.text) }) {
       notices.append(Self.literalSpaceNotice)
     }
     if let token = tokenAfterSpaces {
@@ -64,15 +64,15 @@ struct GGUFExportPieces {
   ///
   /// llama.cpp cuts them out of a text before it merges.
   private var cutsSpacesFirst: Bool {
-    let space = SentencePieceForm.space
     var runs: Set<ExactText> = []
     for token in tokens
-    where token.kind == .userDefined && token.text.unicodeScalars.allSatisfy({ String($0) == space }) {
+    where token.kind == .userDefined && token.text.unicodeScalars.allSatisfy({ $0 == SentencePieceForm.mark })
+    {
       runs.insert(ExactText(token.text))
     }
     guard !runs.isEmpty, let merges = try? file.merges() else { return true }
-    let others = merges.drop { runs.contains(ExactText($0.replacing(" ", with: ""))) || !$0.contains(space) }
-    return !others.contains { runs.contains(ExactText($0.replacing(" ", with: ""))) }
+    let others = merges.drop { runs.contains($0.token) || !SentencePieceForm.hasMark($0.text) }
+    return !others.contains { runs.contains($0.token) }
   }
 
   /// The keys of `llama`: tokens merge by score.
@@ -99,9 +99,9 @@ struct GGUFExportPieces {
     let merges = try file.merges()
     let lineBreak = UInt8(ascii: "\n")
     for merge in merges {
-      let text = merge.utf8.filter { $0 != UInt8(ascii: " ") }
+      let text = merge.left.utf8 + Array(merge.right.utf8)
       guard !text.contains(lineBreak) || text.allSatisfy({ $0 == lineBreak }) else {
-        throw file.refusal("model.merges", "'\(merge)' joins line breaks to other characters")
+        throw file.refusal("model.merges", "'\(merge.text)' joins line breaks to other characters")
       }
     }
     try requireMerging()
@@ -113,7 +113,7 @@ struct GGUFExportPieces {
         "tokenizer.ggml.scores",
         .array(elementType: .float32, tokens.map { _ in .float32(-1000) })),
       GGUFExportToken.kinds(of: tokens),
-      .init("tokenizer.ggml.merges", .array(elementType: .string, merges.map { .string($0) })),
+      .init("tokenizer.ggml.merges", .array(elementType: .string, merges.map { .string($0.text) })),
     ]
   }
 
@@ -124,9 +124,7 @@ struct GGUFExportPieces {
         elementType: .string,
         tokens.map { token in
           // llama.cpp looks for these in the text as it is.
-          .string(
-            token.kind == .userDefined
-              ? token.text.replacing(SentencePieceForm.space, with: " ") : token.text)
+          .string(token.kind == .userDefined ? SentencePieceForm.unmarked(token.text) : token.text)
         }))
   }
 
@@ -156,37 +154,30 @@ struct GGUFExportPieces {
     for (id, token) in tokens.enumerated() where token.kind == .normal { ids[ExactText(token.text)] = id }
     var scores = tokens.map { $0.kind == .normal ? -Float(merges.count) : 0 }
     for (rank, merge) in merges.enumerated().reversed() {
-      if let id = ids[ExactText(merge.left + merge.right)] { scores[id] = -Float(rank) }
+      if let id = ids[merge.token] { scores[id] = -Float(rank) }
     }
     try compare(merges, scores)
     return scores
   }
 
   /// The merges of normal tokens; llama.cpp cuts the others out of a text before it merges.
-  private func normalMerges() throws(FormatError) -> [(left: String, right: String)] {
+  private func normalMerges() throws(FormatError) -> [GGUFExportMerge] {
     var others: Set<ExactText> = []
     for token in tokens where token.kind != .normal { others.insert(ExactText(token.text)) }
-    var merges: [(left: String, right: String)] = []
-    for text in try file.merges() {
-      let parts = text.split(separator: " ", omittingEmptySubsequences: false)
-      guard parts.count == 2 else { continue }
-      let merge = (left: String(parts[0]), right: String(parts[1]))
-      let texts = [merge.left, merge.right, merge.left + merge.right]
-      if !texts.contains(where: { others.contains(ExactText($0)) }) { merges.append(merge) }
+    return try file.merges().filter { merge in
+      let texts = [ExactText(merge.left), ExactText(merge.right), merge.token]
+      return !texts.contains(where: others.contains)
     }
-    return merges
   }
 
   /// Compares the merges with those that llama.cpp makes by scores.
-  private func compare(
-    _ merges: [(left: String, right: String)], _ scores: [Float]
-  ) throws(FormatError) {
+  private func compare(_ merges: [GGUFExportMerge], _ scores: [Float]) throws(FormatError) {
     let pieces = tokens.indices.map {
       SentencePieceVocabulary.Piece(tokens[$0].text, score: scores[$0], kind: tokens[$0].kind)
     }
     let made = try SentencePieceVocabulary(pieces).merges(path: file.path)
     for (merge, other) in zip(merges, made)
-    where ExactText(merge.left + merge.right) != ExactText(other.left + other.right) {
+    where merge.token != ExactText(other.left + other.right) {
       throw file.refusal(
         "model.merges",
         "llama.cpp merges '\(other.left)' and '\(other.right)' before '\(merge.left)' and '\(merge.right)'")

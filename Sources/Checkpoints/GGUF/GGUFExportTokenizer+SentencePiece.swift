@@ -65,7 +65,7 @@ extension GGUFExportTokenizer {
         "llama.cpp takes user-defined tokens out of a text first, so that tokens beside them differ")
     }
     if file.pieces.contains(where: {
-      $0.kind == .userDefined && $0.text.contains(SentencePieceForm.space)
+      $0.kind == .userDefined && SentencePieceForm.hasMark($0.text)
     }) {
       notices.append(GGUFExportPieces.literalSpaceNotice)
     }
@@ -78,7 +78,7 @@ extension GGUFExportTokenizer {
 
   /// llama.cpp finds user-defined tokens in the text as it is, where a space is a space.
   private static func text(of piece: SentencePiece) -> String {
-    piece.kind == .userDefined ? piece.text.replacing(SentencePieceForm.space, with: " ") : piece.text
+    piece.kind == .userDefined ? SentencePieceForm.unmarked(piece.text) : piece.text
   }
 
   private static func requireRepresentable(

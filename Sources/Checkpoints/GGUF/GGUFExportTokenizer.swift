@@ -53,7 +53,9 @@ package struct GGUFExportTokenizer: Sendable {
         .init("tokenizer.ggml.pre", .string(splitting ?? "")),
         .init("tokenizer.ggml.tokens", .array(elementType: .string, tokens.map { .string($0.text) })),
         GGUFExportToken.kinds(of: tokens),
-        .init("tokenizer.ggml.merges", .array(elementType: .string, try file.merges().map { .string($0) })),
+        .init(
+          "tokenizer.ggml.merges",
+          .array(elementType: .string, try file.merges().map { .string($0.text) })),
       ]
       notices =
         try file.normalizer().map {
@@ -98,6 +100,26 @@ struct GGUFExportToken: Sendable, Equatable {
     GGUFExportMember(
       "tokenizer.ggml.token_type",
       .array(elementType: .int32, tokens.map { .int32(Int32($0.kind.rawValue)) }))
+  }
+}
+
+/// Two neighbours that merge.
+struct GGUFExportMerge: Sendable {
+  let left: String
+  let right: String
+
+  /// The token that they make.
+  var token: ExactText { ExactText(left + right) }
+  /// Both with a space between them.
+  var text: String { left + " " + right }
+
+  /// Reads both; nil unless there is one space.
+  ///
+  /// It is looked for in UTF-8, because a space and a mark after it are one `Character`.
+  init?(_ text: String) {
+    let parts = text.utf8.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
+    guard parts.count == 2 else { return nil }
+    (left, right) = (String(Substring(parts[0])), String(Substring(parts[1])))
   }
 }
 
@@ -210,14 +232,14 @@ struct GGUFExportTokenizerFile {
   }
 
   /// The merges, their two sides separated by a space.
-  func merges() throws(FormatError) -> [String] {
-    var merges: [String] = []
+  func merges() throws(FormatError) -> [GGUFExportMerge] {
+    var merges: [GGUFExportMerge] = []
     for merge in json["model"]?["merges"]?.array ?? [] {
       let text = merge.string ?? (merge.array ?? []).compactMap(\.string).joined(separator: " ")
-      guard text.utf8.count(where: { $0 == UInt8(ascii: " ") }) == 1 else {
+      guard let merge = GGUFExportMerge(text) else {
         throw FormatError(path, at: "key 'model.merges'", .malformed("'\(text)' is not a pair of tokens"))
       }
-      merges.append(text)
+      merges.append(merge)
     }
     return merges
   }

@@ -132,7 +132,7 @@ struct GGUFTokenizer {
     let known = Set(tokens.map(ExactText.init))
     return zip(tokens, kinds).map { token, kind in
       guard kind == .userDefined else { return token }
-      let marked = token.replacing(" ", with: SentencePieceForm.space)
+      let marked = SentencePieceForm.marked(token)
       return known.contains(ExactText(marked)) ? token : marked
     }
   }

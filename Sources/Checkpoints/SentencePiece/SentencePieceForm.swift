@@ -62,6 +62,28 @@ package struct SentencePieceForm: Sendable, Equatable {
   }
 }
 
+/// Texts with spaces and with the character for them. They are read scalar by scalar: a space, or that
+/// character, and a mark that follows it are one `Character`, in which a search for a string finds neither.
+extension SentencePieceForm {
+  /// The scalar that stands for a space.
+  static let mark: Unicode.Scalar = "\u{2581}"
+
+  /// Whether a text has the scalar.
+  static func hasMark(_ text: String) -> Bool { text.unicodeScalars.contains(mark) }
+
+  /// Replaces spaces by the scalar.
+  static func marked(_ text: String) -> String { replacing(" ", by: mark, in: text) }
+
+  /// Replaces the scalar by spaces.
+  static func unmarked(_ text: String) -> String { replacing(mark, by: " ", in: text) }
+
+  private static func replacing(_ old: Unicode.Scalar, by new: Unicode.Scalar, in text: String) -> String {
+    var scalars = String.UnicodeScalarView()
+    scalars.append(contentsOf: text.unicodeScalars.lazy.map { $0 == old ? new : $0 })
+    return String(scalars)
+  }
+}
+
 /// As components of a `tokenizer.json`.
 extension SentencePieceForm {
   /// The component `normalizer`.
