@@ -188,13 +188,16 @@ private struct GGUFRow {
     let blocksPerGroup = packing.layout.groupSize / entry.type.blockElementCount
     let blockCount = bytes.byteCount / entry.type.blockByteCount
     var table: [Float] = []
+    table.reserveCapacity(blockCount / blocksPerGroup)
     let size = entry.type.blockElementCount
     for start in stride(from: 0, to: blockCount, by: blocksPerGroup) {
       let first = columnOrder.place(of: start * size) / size
       let bits = reader.tableBits(bytes, block: first)
-      for block in (start..<start + blocksPerGroup).map({ columnOrder.place(of: $0 * size) / size })
-      where reader.tableBits(bytes, block: block) != bits {
-        throw refused("blocks \(first) and \(block) belong to one group but have different scales")
+      for other in start + 1..<start + blocksPerGroup {
+        let block = columnOrder.place(of: other * size) / size
+        guard reader.tableBits(bytes, block: block) == bits else {
+          throw refused("blocks \(first) and \(block) belong to one group but have different scales")
+        }
       }
       table.append(isBias ? reader.bias(bytes, block: first) : reader.scale(bytes, block: first))
     }
