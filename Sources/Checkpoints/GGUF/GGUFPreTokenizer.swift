@@ -37,15 +37,16 @@ struct GGUFPreTokenizer: Sendable {
   ///
   /// If several fit a `tokenizer.json`, the first one is written.
   static let all = [
-    GGUFPreTokenizer(["gpt-2", "phi-2"], []),
+    GGUFPreTokenizer(["gpt-2", "phi-2", "a.x-4.0", "granite-docling", "mellum", "trillion"], []),
     GGUFPreTokenizer(["olmo"], [], normalizer: "NFC"),
-    GGUFPreTokenizer(["smollm", "starcoder", "refact"], [.digits]),
+    GGUFPreTokenizer(["smollm", "starcoder", "refact", "minerva-7b"], [.digits]),
     GGUFPreTokenizer(["command-r"], [.digits], normalizer: "NFC"),
     GGUFPreTokenizer(
-      ["llama-bpe", "llama3", "llama-v3", "lfm2"], [.split(words(digits: "{1,3}"))], ignoresMerges: true,
-      addsBeginToken: true),
+      ["llama-bpe", "llama3", "llama-v3", "lfm2", "falcon3", "midm-2.0", "pixtral"],
+      [.split(words(digits: "{1,3}"))], ignoresMerges: true, addsBeginToken: true),
     GGUFPreTokenizer(["smaug-bpe", "dbrx", "glm4", "chatglm-bpe"], [.split(words(digits: "{1,3}"))]),
     GGUFPreTokenizer(["qwen2"], [.split(words(digits: ""))], normalizer: "NFC"),
+    GGUFPreTokenizer(["deepseek-r1-qwen", "kormo", "megrez", "stablelm2"], [.split(words(digits: ""))]),
     GGUFPreTokenizer(["qwen35"], [.split(wordsWithMarks)], normalizer: "NFC"),
     GGUFPreTokenizer(
       ["tekken"], [.split(casedWords(contractions: "", digits: ""))], ignoresMerges: true,
@@ -54,6 +55,7 @@ struct GGUFPreTokenizer: Sendable {
       ["gpt-4o", "llama4"],
       [.split(casedWords(contractions: "(?i:'s|'t|'re|'ve|'m|'ll|'d)?", digits: "{1,3}"))]),
     GGUFPreTokenizer(["deepseek-v3"], deepSeek.map(Part.split)),
+    GGUFPreTokenizer(["deepseek-coder"], deepSeekCoder.map(Part.split) + [.digits]),
   ]
 
   /// The way of a name; nil for a name that is not known for certain.
@@ -78,6 +80,11 @@ struct GGUFPreTokenizer: Sendable {
     return "\(before)\(upper)*\(lower)+\(contractions)|\(before)\(upper)+\(lower)*\(contractions)"
       + #"|\p{N}"# + digits + #"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
   }
+
+  /// The expressions of DeepSeek Coder, each applied to the pieces of the one before.
+  private static let deepSeekCoder = [
+    "[\r\n]", #"\s?\p{L}+"#, #"\s?\p{P}+"#, "[\u{4E00}-\u{9FA5}\u{800}-\u{4E00}\u{AC00}-\u{D7FF}]+",
+  ]
 
   /// The expressions of DeepSeek-V3, each applied to the pieces of the one before; they contain literal line
   /// breaks.

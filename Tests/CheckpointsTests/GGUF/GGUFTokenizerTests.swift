@@ -53,7 +53,10 @@ import Testing
     ("llama-v3", "llama-bpe"), ("smaug-bpe", "smaug-bpe"), ("dbrx", "smaug-bpe"), ("glm4", "smaug-bpe"),
     ("qwen2", "qwen2"), ("qwen35", "qwen35"), ("tekken", "tekken"), ("gpt-4o", "gpt-4o"),
     ("olmo", "olmo"), ("lfm2", "llama-bpe"),
-    ("llama4", "gpt-4o"), ("deepseek-v3", "deepseek-v3"),
+    ("llama4", "gpt-4o"), ("deepseek-v3", "deepseek-v3"), ("deepseek-coder", "deepseek-coder"),
+    ("deepseek-r1-qwen", "qwen2"), ("kormo", "qwen2"), ("megrez", "qwen2"), ("stablelm2", "qwen2"),
+    ("falcon3", "llama-bpe"), ("midm-2.0", "llama-bpe"), ("pixtral", "llama-bpe"), ("mellum", "gpt-2"),
+    ("trillion", "gpt-2"), ("a.x-4.0", "gpt-2"), ("granite-docling", "gpt-2"), ("minerva-7b", "smollm"),
   ])
   func `a pre-tokenizer that is read is written again`(name: String, written: String) throws {
     let checkpoint = try open(["tokenizer.ggml.pre": .string(name)])
