@@ -134,19 +134,24 @@ public struct CalibratePass: Pass, WindowRequestingPass {
     of input: Checkpoint, _ sizes: ModelSizes, _ parts: TrainedParts
   ) -> MemoryEstimate {
     let pace = CalibrationPace(options, sizes, memoryLimit: nil)
-    // Super-blocks have gradients for each group, too; of what else is counted they take a share.
-    let groups = quantizedLinears(of: input).reduce(MemoryEstimate(0)) { sum, module in
-      guard let layout = input.contents.quantization[module],
-        let codes = input.tensor(named: ModuleTensor.weight.name(of: module))
-      else { return sum }
-      return sum + MemoryEstimate(layout.weightCount(ofStored: codes) / layout.groupSize)
-    }
     // A trained value has a gradient of each window beside their sum, two moments and, if there is a
     // validation, a copy in the best state; a table also has its start and its parameters.
-    let copies = MemoryEstimate(pace.windowsAtOnce) + (options.validation > 0 ? 4 : 3)
+    let gradients = MemoryEstimate(pace.windowsAtOnce) + 1
+    let moments: MemoryEstimate = options.validation > 0 ? 3 : 2
+    let copies = gradients + moments
     var values = MemoryEstimate(0)
-    for part in [TrainedParts.scale, .bias] {
-      values = values + (parts.contains(part) ? copies + 3 : 1) * groups
+    for module in quantizedLinears(of: input) {
+      guard let layout = input.contents.quantization[module],
+        let codes = input.tensor(named: ModuleTensor.weight.name(of: module))
+      else { continue }
+      let weights = layout.weightCount(ofStored: codes)
+      let groups = MemoryEstimate(weights / layout.groupSize)
+      // Super-blocks have values and gradients for each group, and the rest for each block.
+      let others = layout.superBlock == nil ? groups : MemoryEstimate(weights / layout.blockColumnCount)
+      for part in [TrainedParts.scale, .bias] {
+        values = values + groups
+        if parts.contains(part) { values = values + gradients * groups + (moments + 2) * others }
+      }
     }
     for factor in [ModuleTensor.loraA, .loraB] {
       let elements = adaptedLinears(of: input).reduce(MemoryEstimate(0)) { sum, module in
