@@ -62,6 +62,7 @@ import Testing
   @Test(arguments: [
     (["quantise", "a", "b"], "Error: there is no command 'quantise', the nearest is 'quantize'"),
     (["verify", "a", "b"], "rilq: --text is missing: rilq verify … --text FILE"),
+    (["quantize", "a", "b", "--method", "gptq"], "rilq: quantize: the method 'gptq' needs a 'text'"),
     (["merge", "a"], "Error: an input and an output, or a base, an adapter and an output, are expected"),
   ])
   func `wrong usage says what is missing`(arguments: [String], expected: String) throws {

@@ -23,7 +23,7 @@ struct RecipeMap {
     let place = reader.place
     if case .argument(let command) = place.origin, place.path == nil, reader.key.isEmpty {
       let flag = PassFlag(name, "").name
-      return .usage("\(flag) is missing: \(command) … \(flag) \(name == "text" ? "FILE" : "VALUE")")
+      return .usage("\(flag) is missing: rilq \(command) … \(flag) \(name == "text" ? "FILE" : "VALUE")")
     }
     return .recipe(
       RecipePlace(path: place.path, origin: place.origin, key: reader.key.appendingKey(name)), "is missing")
