@@ -20,6 +20,21 @@ skip() {
   exit 0
 }
 
+# read_study NAME ARGUMENT...: sets what a comparison of models reads from the arguments of the benchmark NAME, and
+# makes its folder.
+read_study() {
+  local name=$1
+  shift
+  [ $# -ge 5 ] || usage "$name FOLDER CHECKPOINT CALIBRATION-TEXT EVALUATION-TEXT SECOND-TEXT [ROW ...]"
+  need "$2" checkpoint
+  need "$3" "calibration text"
+  need "$4" "evaluation text"
+  need "$5" "second text"
+  mkdir -p "$1"
+  # shellcheck disable=SC2034  # for the scripts that source this
+  folder=$1 checkpoint=$(realpath "$2") calibration=$(realpath "$3") evaluation=$(realpath "$4") second=$(realpath "$5")
+}
+
 # need PATH WHAT: skips the benchmark unless the file or folder exists.
 need() {
   [ -e "$1" ] || skip "$2 '$1' is not there"

@@ -1,23 +1,17 @@
 #!/usr/bin/env bash
 # Grids of 2 bits beside each other: each is quantized with the same windows, then calibrated in the same way.
-# usage: grids.sh FOLDER CHECKPOINT CALIBRATION-TEXT EVALUATION-TEXT SECOND-TEXT [GRID ...]
-# Without GRID they are affine, zero_point, portable, symmetric, q2_k, iq2_xs and iq2_s. Each model stays in
-# FOLDER, and another call takes those that are there. SAMPLES (default 32) is the number of windows of a
-# quantizer, UPDATES (default 40) that of the updates of 4 windows, TOKENS (default 8192) that of each text,
-# QUANTIZE and CALIBRATE further options. The blocks of q2_k, iq2_xs and iq2_s need rows of multiples of 256.
-# A row has the grid, its bits per weight, and for the model before and after calibration the perplexity and the
-# mean KL to the checkpoint on both texts.
+# usage: grids.sh FOLDER CHECKPOINT CALIBRATION-TEXT EVALUATION-TEXT SECOND-TEXT [ROW ...]
+# A ROW is a grid. Without ROW they are affine, zero_point, portable, symmetric, q2_k, iq2_xs and iq2_s; the last
+# three need weights whose rows are multiples of 256. Each model stays in FOLDER, and another call takes those that
+# are there. SAMPLES (default 32) is the number of windows for the codes, UPDATES (default 40) that of updates of 4
+# windows each, TOKENS (default 8192) that of each evaluation. QUANTIZE and CALIBRATE are further options of both.
+# A row has the bits per weight, and the perplexity and the mean KL to the checkpoint on both texts, before and
+# after calibration.
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-[ $# -ge 5 ] || usage "grids.sh FOLDER CHECKPOINT CALIBRATION-TEXT EVALUATION-TEXT SECOND-TEXT [GRID ...]"
-folder=$1 checkpoint=$2 calibration=$3 evaluation=$4 second=$5
+read_study grids.sh "$@"
 shift 5
-need "$checkpoint" checkpoint
-need "$calibration" "calibration text"
-need "$evaluation" "evaluation text"
-need "$second" "second text"
-mkdir -p "$folder"
 build_rilq
 grids=(affine zero_point portable symmetric q2_k iq2_xs iq2_s)
 [ $# -eq 0 ] || grids=("$@")

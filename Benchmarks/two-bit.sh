@@ -9,16 +9,8 @@
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-[ $# -ge 5 ] || usage "two-bit.sh FOLDER CHECKPOINT CALIBRATION-TEXT EVALUATION-TEXT SECOND-TEXT [ROW ...]"
-folder=$1 checkpoint=$2 calibration=$3 evaluation=$4 second=$5
+read_study two-bit.sh "$@"
 shift 5
-need "$checkpoint" checkpoint
-need "$calibration" "calibration text"
-need "$evaluation" "evaluation text"
-need "$second" "second text"
-checkpoint=$(realpath "$checkpoint") calibration=$(realpath "$calibration")
-evaluation=$(realpath "$evaluation") second=$(realpath "$second")
-mkdir -p "$folder"
 build_rilq
 
 text="text: $calibration"

@@ -34,11 +34,12 @@ public struct ModuleSelection: Sendable, Equatable {
   /// - Parameters:
   ///   - modules: Every module with a weight matrix, selectable or not.
   ///   - others: Modules to select beside the targets.
+  ///   - reason: What to throw when no module is left.
   /// - Returns: The names of the selected modules, in the order of `modules`.
-  /// - Throws: `PassError.unmatchedPattern` for the first pattern without a match, `.emptySelection` when no
-  ///   module is left.
+  /// - Throws: `PassError.unmatchedPattern` for the first pattern without a match, and the reason.
   public func select(
-    from modules: [ModuleDescription], adding others: Set<String> = []
+    from modules: [ModuleDescription], adding others: Set<String> = [],
+    orThrow reason: @autoclosure () -> PassError = .emptySelection
   ) throws -> [String] {
     let names = modules.map(\.name)
     var isSelected = modules.map(\.isLayerLinear)
@@ -53,7 +54,7 @@ public struct ModuleSelection: Sendable, Equatable {
       try Self.forEachMatch(of: pattern, in: names, orAmong: Self.knownNonTargets) { isSelected[$0] = false }
     }
     let selected = zip(names, isSelected).filter(\.1).map(\.0)
-    guard !selected.isEmpty else { throw PassError.emptySelection }
+    guard !selected.isEmpty else { throw reason() }
     return selected
   }
 

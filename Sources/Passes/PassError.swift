@@ -10,7 +10,7 @@ public enum PassError: Error, Equatable, Sendable, CustomStringConvertible {
   case unmatchedPattern(String, at: RecipePlace?, nearest: String?)
   /// The patterns select no module.
   case emptySelection
-  /// The patterns select nothing but modules that are packed with few enough bits already.
+  /// The patterns select modules that are packed with few enough bits already, and no others.
   case alreadyPacked
   /// The group size, or the block of a grid, does not divide the columns of a tensor; `fitting` lists group
   /// sizes that do.

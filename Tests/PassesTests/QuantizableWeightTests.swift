@@ -51,6 +51,7 @@ import Testing
     let all = try patterns("*")
     let nothing = QuantizeOptions { $0.ignore = all }
     #expect(throws: PassError.emptySelection) { try bench.run(.quantize(nothing)) }
+    #expect(throws: PassError.emptySelection) { try bench.run(.quantize(nothing), on: packed) }
   }
 
   @Test func `trained changes have to be merged before`() throws {

@@ -115,10 +115,10 @@ extension GGUFEncoding {
       let (scale, bias) = (scales[group], biases[group])
       let (half, halfBias) = (halfScales[group], halfBiases[group])
       let zero = kind.isMirrored(scale: scale, bias: bias) ? kind.mirroredZeroPoint : kind.zeroPoint
-      // Then both sides are computed from the same numbers; with a zero point both are exact, because 8 bits
-      // times the 11 of a half float have 19.
-      let isSame = zero.map { bias == -$0 * half } ?? (halfBias == bias)
-      if isSame, half == scale, scale.isFinite, bias.isFinite { continue }
+      // Equal tables make equal levels. With a zero point both sides are exact: a code of 8 bits times a half
+      // float has at most 19 bits.
+      let isBiasEqual = zero.map { bias == -$0 * half } ?? (halfBias == bias)
+      if half == scale, isBiasEqual, scale.isFinite, bias.isFinite { continue }
       for code in codes {
         let product = scale * code
         let level = zero.map { (code - $0) * half } ?? half * code + halfBias

@@ -231,7 +231,9 @@ struct GGUFExportTokenizerFile {
     return id
   }
 
-  /// The merges, their two sides separated by a space.
+  /// The merges, the earliest first.
+  ///
+  /// - Throws: `FormatError.malformed` for a merge that is no pair.
   func merges() throws(FormatError) -> [GGUFExportMerge] {
     var merges: [GGUFExportMerge] = []
     for merge in json["model"]?["merges"]?.array ?? [] {

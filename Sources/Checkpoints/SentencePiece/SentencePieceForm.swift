@@ -1,7 +1,9 @@
 /// How a `tokenizer.json` treats spaces in the way of SentencePiece.
 package struct SentencePieceForm: Sendable, Equatable {
-  /// The character that stands for a space.
-  package static let space = "\u{2581}"
+  /// The scalar that stands for a space.
+  static let mark: Unicode.Scalar = "\u{2581}"
+  /// The same as a text.
+  package static let space = String(mark)
 
   /// Whether a space is put before each text between two added tokens.
   package var addsPrefixSpace: Bool
@@ -62,12 +64,11 @@ package struct SentencePieceForm: Sendable, Equatable {
   }
 }
 
-/// Texts with spaces and with the character for them. They are read scalar by scalar: a space, or that
-/// character, and a mark that follows it are one `Character`, in which a search for a string finds neither.
+/// Texts with spaces, and with the scalar that stands for them.
+///
+/// They are read scalar by scalar: either of the two and a combining character after it are one `Character`, in
+/// which a search for a string finds neither.
 extension SentencePieceForm {
-  /// The scalar that stands for a space.
-  static let mark: Unicode.Scalar = "\u{2581}"
-
   /// Whether a text has the scalar.
   static func hasMark(_ text: String) -> Bool { text.unicodeScalars.contains(mark) }
 

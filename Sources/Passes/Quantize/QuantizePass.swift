@@ -171,23 +171,18 @@ public struct QuantizePass: Pass, WindowRequestingPass {
       ? ModuleDescription.denseMatrices(of: input)
       : ModuleDescription.quantizableMatrices(of: input, bits: leastBits)
     let outer = try outerModules(of: input)
-    let names: [String]
-    do {
-      names = try ModuleSelection(targets: options.targets, ignore: options.ignore)
-        .select(from: modules, adding: outer)
-    } catch PassError.emptySelection {
-      throw emptySelection(of: input)
+    let selection = ModuleSelection(targets: options.targets, ignore: options.ignore)
+    // Of all modules the patterns may select some, which are packed.
+    let reason = {
+      let all = try? selection.select(from: ModuleDescription.matrices(of: input), adding: outer)
+      return all == nil ? PassError.emptySelection : .alreadyPacked
     }
+    let names = try selection.select(from: modules, adding: outer, orThrow: reason())
     let selected = try options.parameters(of: names, outer: outer).filter { stated in
       input.contents.quantization[stated.module].map { $0.bits > resolved(stated, [:]).bits } ?? true
     }
-    guard !selected.isEmpty else { throw emptySelection(of: input) }
+    guard !selected.isEmpty else { throw reason() }
     return selected
-  }
-
-  /// Why nothing is selected: the patterns, or modules that stay because they are packed.
-  private func emptySelection(of input: Checkpoint) -> PassError {
-    input.contents.quantization.isEmpty ? .emptySelection : .alreadyPacked
   }
 
   /// The embedding and the output head if `embedding_bits` is given or a budget is for the whole checkpoint.

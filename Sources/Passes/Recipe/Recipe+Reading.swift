@@ -88,7 +88,7 @@ extension Recipe {
         throw PassError.recipe(RecipePlace(path: nil, origin: origin, key: error.key), error.reason)
       }
     }
-    let origin = RecipePlace.Origin.argument("rilq convert")
+    let origin = RecipePlace.Origin.argument("convert")
     let list = RecipeNode(value: .list(nodes), origin: origin)
     let root = RecipeNode(
       value: .map([RecipeNode.Member(key: "passes", keyOrigin: origin, value: list)]), origin: origin)

@@ -10,14 +10,12 @@ import Testing
   /// In the order of their ids, after the unknown token and the bytes.
   private static let pieces = [
     space, consonant, vowel, "f", "e", "r", consonant + vowel, space + consonant, space + consonant + vowel,
-    "er",
-    "fer",
+    "er", "fer",
   ]
   /// What makes `pieces`, best first.
   private static let merges = [
     [consonant, vowel], [space, consonant], [space, consonant + vowel], [space + consonant, vowel],
-    ["e", "r"],
-    ["f", "er"],
+    ["e", "r"], ["f", "er"],
   ]
 
   private static func document(added: [String] = []) -> JSONValue {
@@ -34,8 +32,8 @@ import Testing
             .object([
               .init("id", .integer(tokens.count - added.count + index)), .init("content", .string(text)),
               .init("single_word", .bool(false)), .init("lstrip", .bool(false)),
-              .init("rstrip", .bool(false)),
-              .init("normalized", .bool(false)), .init("special", .bool(false)),
+              .init("rstrip", .bool(false)), .init("normalized", .bool(false)),
+              .init("special", .bool(false)),
             ])
           })),
       .init(
