@@ -64,6 +64,29 @@ import Testing
     #expect(value("tokenizer.ggml.pre", try exported(checkpoint)) == .string(written))
   }
 
+  @Test func `DeepSeek Coder splits text in the five ways of its tokenizer`() throws {
+    let checkpoint = try open(["tokenizer.ggml.pre": .string("deepseek-coder")])
+    let splits = ["[\r\n]", #"\s?\p{L}+"#, #"\s?\p{P}+"#, "[一-龥ࠀ-一가-\u{D7FF}]+"].map {
+      let regex = JSONValue.string($0).compactText
+      return #"{"type":"Split","pattern":{"Regex":\#(regex)},"behavior":"Isolated","invert":false}"#
+    }
+    let digits = #"{"type":"Digits","individual_digits":true}"#
+    let bytes = #"{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":false}"#
+    let all = (splits + [digits, bytes]).joined(separator: ",")
+    #expect(
+      try json("tokenizer.json", of: checkpoint)["pre_tokenizer"]?.compactText
+        == #"{"type":"Sequence","pretokenizers":[\#(all)]}"#)
+  }
+
+  @Test func `Qwen 2 alone normalizes what other models split in the same way`() throws {
+    let (qwen, other) = try (
+      json("tokenizer.json", of: open(["tokenizer.ggml.pre": .string("qwen2")])),
+      json("tokenizer.json", of: open(["tokenizer.ggml.pre": .string("deepseek-r1-qwen")]))
+    )
+    #expect(qwen["pre_tokenizer"] == other["pre_tokenizer"])
+    #expect(qwen["normalizer"]?["type"] == .string("NFC") && other["normalizer"] == .null)
+  }
+
   @Test func `a template with a name of its own comes back`() throws {
     let list = GGUFValue.array(elementType: .string, [.string("tool_use")])
     let keys: [String: GGUFValue] = [
