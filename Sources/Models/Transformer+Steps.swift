@@ -21,9 +21,10 @@ package struct HaltedWindow: Sendable {
   /// The index of the part's operation that takes `value` as input.
   fileprivate var operation = 0
   /// The output of attention, `[tokens, heads · headSize]`, or of a recurrence, while the window is paused
-  /// after it, or the input of experts, `[tokens, hidden]`; nil when the input is the residual stream.
+  /// after it, or the input of experts, `[tokens, hidden]`, or of other linears if it is kept; nil when the
+  /// input is the residual stream.
   ///
-  /// The inputs of other groups follow from these two, so they are not kept.
+  /// The inputs of other groups follow from these, so they need not be kept.
   fileprivate var value: Matrix?
   /// The tokens of each expert, while the window is paused before experts.
   fileprivate var routes: ExpertRoutes?
@@ -51,8 +52,11 @@ extension Transformer {
   ///   - layer: The layer.
   ///   - halt: The place to move to.
   ///   - rotary: At least as many positions as there are tokens.
+  ///   - keepsInput: Whether an input that takes products to compute is kept until the window moves on, which
+  ///     takes its memory and computes it once.
   package func advance(
-    _ window: inout HaltedWindow, through layer: DecoderLayer, to halt: LayerHalt, rotary: RotaryTables
+    _ window: inout HaltedWindow, through layer: DecoderLayer, to halt: LayerHalt, rotary: RotaryTables,
+    keepsInput: Bool = false
   ) {
     let parts = layer.description.parts
     var environment = WindowEnvironment(rotary: rotary, context: window.stream.context)
@@ -84,15 +88,14 @@ extension Transformer {
     if case .experts(let experts) = operations[target.operation] {
       return pause(&window, before: experts, at: target.operation, of: layer, in: &environment)
     }
-    guard
-      let mixing = operations[window.operation..<target.operation].lastIndex(where: \.mixesTokens)
-    else { return }
+    let left = operations[window.operation..<target.operation]
+    let mixing = left.lastIndex(where: \.mixesTokens)
+    let last = keepsInput && left.contains(where: \.multipliesWeights) ? left.indices.last : mixing
+    guard let last else { return }
     var x = window.value ?? window.shared ?? window.hidden
     window.value = nil
-    for operation in operations[window.operation...mixing] {
-      apply(operation, to: &x, of: layer, in: &environment)
-    }
-    (window.operation, window.value) = (mixing + 1, x)
+    for operation in left[...last] { apply(operation, to: &x, of: layer, in: &environment) }
+    (window.operation, window.value) = (last + 1, x)
   }
 
   /// Pauses a window before experts.
@@ -147,6 +150,11 @@ extension Transformer {
 }
 
 extension LayerOperation {
+  /// Whether the operation is a product with weights.
+  fileprivate var multipliesWeights: Bool {
+    if case .linears = self { true } else { false }
+  }
+
   /// Whether a token's result depends on other tokens.
   fileprivate var mixesTokens: Bool {
     switch self {

@@ -151,15 +151,19 @@ import Testing
     let rotary = model.rotaryTables(positions: fixture.tokens.count)
     var whole = try model.stream(of: fixture.tokens)
     var window = HaltedWindow(whole)
+    var keeping = window
     for layer in model.layers {
       model.forward(layer, &whole, rotary: rotary)
       for group in layer.groupKinds {
         model.advance(&window, through: layer, to: .before(group), rotary: rotary)
+        model.advance(&keeping, through: layer, to: .before(group), rotary: rotary, keepsInput: true)
         let input = model.input(of: window, layer, before: group)
         #expect(input.columnCount == layer[group].inputCount)
+        #expect(model.input(of: keeping, layer, before: group) == input)
       }
       model.advance(&window, through: layer, to: layer.end, rotary: rotary)
-      #expect(window.hidden == whole.hidden)
+      model.advance(&keeping, through: layer, to: layer.end, rotary: rotary)
+      #expect(window.hidden == whole.hidden && keeping.hidden == whole.hidden)
     }
     let hidden = try model.finalHidden(fixture.tokens, rotary: rotary)
     try StreamedTransformer(model, of: checkpoint).finalHidden([fixture.tokens]) { _, streamed in

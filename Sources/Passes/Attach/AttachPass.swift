@@ -86,17 +86,15 @@ public struct AttachPass: Pass {
     guard options.initialization.usesTeacher else { return 0 }
     let sizes = try ModelSizes(of: input)
     let length = MemoryEstimate(options.length)
-    var tokens = options.initialization.usesText ? MemoryEstimate(options.samples) * length : 0
+    let tokens = options.initialization.usesText ? MemoryEstimate(options.samples) * length : 0
+    let windows = 4 * tokens * (sizes.hidden + sizes.queries) + LayerWalk.keptMemory(tokens, sizes)
     // The error and its products, the moments and their factors, in doubles.
     let square = sizes.order * sizes.order
-    var bytes = 8 * (5 * sizes.hidden * sizes.intermediate + 5 * square)
-    if options.initialization == .atc {
-      // The windows of both models, the inputs of all layers for one window, and the moments of all gradients
-      // of a layer.
-      tokens = 2 * tokens
-      bytes = bytes + 4 * length * sizes.hidden * sizes.layers + 8 * 10 * square
-    }
-    return bytes + 4 * tokens * (sizes.hidden + sizes.queries)
+    let errors = 8 * (5 * sizes.hidden * sizes.intermediate + 5 * square)
+    guard options.initialization == .atc else { return errors + windows }
+    // The windows of both models, the inputs of all layers for one window, and the moments of all gradients of a
+    // layer.
+    return errors + 2 * windows + 4 * length * sizes.hidden * sizes.layers + 8 * 10 * square
   }
 
   /// Rejects modules that calibration does not train, because their adapters would have no effect.

@@ -6,6 +6,8 @@ import Models
 ///
 /// Several processes can share the windows; each moves its part, and moments are those of all of them.
 struct LayerWalk {
+  /// The bytes that the inputs of the next linears may take, for as many windows as that is enough for.
+  private static let keptBytes = 384 << 20
   /// The model; its later parts can be changed before the windows reach them.
   var model: Transformer
   /// The paused windows of this process.
@@ -46,11 +48,13 @@ struct LayerWalk {
   /// Moves every window to a later place in a layer.
   mutating func advance(layer index: Int, to halt: LayerHalt) {
     if case .before(let group) = halt { place = .group(group, layer: index) } else { place = nil }
+    let keptCount = keptWindowCount
     for start in stride(from: 0, to: windows.count, by: atOnce) {
       let (model, windows, rotary) = (model, windows, rotary)
       let moved = parallelMap(min(atOnce, windows.count - start)) { i in
         var window = windows[start + i]
-        model.advance(&window, through: model.layers[index], to: halt, rotary: rotary)
+        model.advance(
+          &window, through: model.layers[index], to: halt, rotary: rotary, keepsInput: start + i < keptCount)
         return window
       }
       for (i, window) in moved.enumerated() { self.windows[start + i] = window }
@@ -77,8 +81,8 @@ struct LayerWalk {
 
   /// Computes the input of the next linears for a window.
   ///
-  /// It is computed on each call, because keeping it for all windows would take more memory than anything
-  /// else.
+  /// It is computed on each call unless the window keeps it: keeping it for all windows would take more memory
+  /// than anything else.
   ///
   /// - Parameters:
   ///   - index: The window.
@@ -101,6 +105,17 @@ struct LayerWalk {
   mutating func repeatLayer(_ index: Int, from streams: [WindowStream]) {
     windows = streams.map { HaltedWindow($0) }
     finish(layer: index)
+  }
+
+  /// Estimates the memory of the inputs that windows keep.
+  static func keptMemory(_ tokens: MemoryEstimate, _ sizes: ModelSizes) -> MemoryEstimate {
+    min(4 * tokens * sizes.order, MemoryEstimate(keptBytes))
+  }
+
+  /// The number of windows that keep the input of the next linears until they move on.
+  private var keptWindowCount: Int {
+    guard place != nil, let length = windows.first?.hidden.rowCount else { return 0 }
+    return Self.keptBytes / max(4 * length * inputCount, 1)
   }
 
   /// The number of input features of the next linears.

@@ -115,7 +115,8 @@ public struct QuantizePass: Pass, WindowRequestingPass {
     let moments = bytesPerMoment * sizes.order * sizes.order
     // Training a layer also takes the stream before it, and its weights with gradients and moments.
     let trained = options.layerEpochs > 0 ? 4 * tokens * sizes.hidden + 4 * 8 * sizes.layerWeights : 0
-    return 4 * tokens * width + moments + rowMemory(sizes) + trained
+    let windows = 4 * tokens * width + (hasOriginal ? 2 : 1) * LayerWalk.keptMemory(tokens, sizes)
+    return windows + moments + rowMemory(sizes) + trained
   }
 
   /// Estimates the memory of the rows that all threads work on: several copies of the rows and, for a refit,
