@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Tokens per second of a single text and of its prompt, in turns and on two threads: rilq generate from the
-# checkpoint and at 2 bits, and llama.cpp from BF16 and Q2_K.
-# Q2_K needs rows of a multiple of 256. Without --q2-k its row is a file of the same size with random codes.
-# usage: generation.sh CHECKPOINT [--tokens N] [--runs N] [--q2-k FILE.gguf]
+# checkpoint and at 2 bits, and llama.cpp from BF16, from its own Q2_K, and from given files.
+# LIBRARY is llama.cpp's quantizer, see llama_quantize.py; without it there is no Q2_K of llama.cpp's. Its rows need
+# a multiple of 256 columns.
+# usage: generation.sh CHECKPOINT [--tokens N] [--runs N] [--quantizer LIBRARY] [--file FILE.gguf …]
 # shellcheck source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-line="generation.sh CHECKPOINT [--tokens N] [--runs N] [--q2-k FILE.gguf]"
+line="generation.sh CHECKPOINT [--tokens N] [--runs N] [--quantizer LIBRARY] [--file FILE.gguf …]"
 [ $# -ge 1 ] || usage "$line"
-checkpoint=$1 tokens=100 runs=5 q2_k=
+checkpoint=$1 tokens=100 runs=5 quantizer= files=()
 prompt="The history of the city begins with"
 # About 512 tokens; what they say does not change the speed.
 long_prompt=$(for _ in $(seq 73); do printf '%s ' "$prompt"; done)
@@ -17,14 +18,15 @@ while [ $# -gt 1 ]; do
   case $1 in
   --tokens) tokens=$2 ;;
   --runs) runs=$2 ;;
-  --q2-k) q2_k=$2 ;;
+  --quantizer) quantizer=$2 ;;
+  --file) files+=("$2") ;;
   *) usage "$line" ;;
   esac
   shift 2
 done
 [ $# -eq 0 ] || usage "$line"
 need "$checkpoint" checkpoint
-[ -z "$q2_k" ] || need "$q2_k" "the file in Q2_K"
+for file in $quantizer "${files[@]}"; do need "$file" file; done
 build_rilq
 
 "$rilq" quantize "$checkpoint" "$work/quantized.rilq" --method hqq --tables f16 --quiet >/dev/null
@@ -35,17 +37,10 @@ if has_python xllamacpp; then
 else
   echo "skipped: llama.cpp; $python has no xllamacpp"
 fi
-if [ $compares = yes ] && [ -z "$q2_k" ]; then
-  hidden=$(sed -n 's/.*"hidden_size": *\([0-9]*\).*/\1/p' "$checkpoint/config.json" | head -n 1)
-  if [ $((${hidden:-1} % 256)) -ne 0 ]; then
-    echo "skipped: Q2_K; the hidden size ${hidden:-of $checkpoint} is not a multiple of 256"
-  elif ! has_python gguf numpy; then
-    echo "skipped: Q2_K; $python has no gguf and numpy"
-  else
-    q2_k=$work/q2_k.gguf
-    "$python" "$benchmarks/generation_q2_k.py" "$work/dense.gguf" "$q2_k"
-    echo "Q2_K: random codes in the sizes of the type"
-  fi
+if [ $compares = yes ] && [ -n "$quantizer" ]; then
+  "$python" "$benchmarks/llama_quantize.py" "$quantizer" "$work/dense.gguf" "$work/Q2_K.gguf" Q2_K 2>"$work/errors" ||
+    { tail -n 1 "$work/errors" >&2; exit 1; }
+  files=("$work/Q2_K.gguf" "${files[@]}")
 fi
 
 # measure NAME COMMAND...: runs COMMAND PROMPT TOKENS for the text and for the long prompt.
@@ -63,7 +58,7 @@ run_rilq() {
 
 # row LABEL NAME
 row() {
-  printf '%-20s %6.1f tokens/s  prompt %7.1f tokens/s  %5d MB at most\n' "$1" \
+  printf '%-24s %6.1f tokens/s  prompt %7.1f tokens/s  %5d MB at most\n' "$1" \
     "$(median <"$work/$2.tokens_per_second")" "$(median <"$work/$2.prompt_tokens_per_second")" \
     "$(megabytes "$(sort -g <"$work/$2.peak_memory_bytes" | tail -n 1)")"
 }
@@ -73,14 +68,17 @@ for _ in $(seq "$runs"); do
   measure packed_int8 run_rilq "$work/quantized.rilq" int8
   measure packed_f32 run_rilq "$work/quantized.rilq" f32
   [ $compares = no ] || measure llama_dense "$python" "$benchmarks/generation_llama_cpp.py" "$work/dense.gguf"
-  [ $compares = no ] || [ -z "$q2_k" ] ||
-    measure llama_q2_k "$python" "$benchmarks/generation_llama_cpp.py" "$q2_k"
+  for file in "${files[@]}"; do
+    [ $compares = no ] || measure "$(basename "$file")" "$python" "$benchmarks/generation_llama_cpp.py" "$file"
+  done
 done
 echo "up to $tokens tokens greedily, then a prompt of about 512 tokens; median of $runs runs"
 row "rilq" dense
 row "rilq, 2 bits, int8" packed_int8
 row "rilq, 2 bits, f32" packed_f32
 [ $compares = no ] || row "llama.cpp, BF16" llama_dense
-[ $compares = no ] || [ -z "$q2_k" ] || row "llama.cpp, Q2_K" llama_q2_k
+for file in "${files[@]}"; do
+  [ $compares = no ] || row "llama.cpp, $(basename "$file")" "$(basename "$file")"
+done
 [ $compares = no ] || value instructions "$work/result.json"
 echo "rilq at 2 bits: a file of $(megabytes "$(stat -c %s "$work/quantized.rilq")") MB"

@@ -29,6 +29,8 @@ extension GGUFTensorType {
     case .q6K: GGUFSuperBlock(.q6K).decode(bytes, into: &values)
     case .iq2XS: GGUFSuperBlock(.iq2XS).decode(bytes, into: &values)
     case .iq2S: GGUFSuperBlock(.iq2S).decode(bytes, into: &values)
+    case .iq4NL: decodeIQ4_NL(bytes, into: &values)
+    case .iq4XS: decodeIQ4_XS(bytes, into: &values)
     case .mxfp4: decodeMXFP4(bytes, into: &values)
     case .tq1_0: decodeTQ1_0(bytes, into: &values)
     case .tq2_0: decodeTQ2_0(bytes, into: &values)

@@ -13,7 +13,9 @@ package enum GGUFTensorType: UInt32, Sendable, CaseIterable {
   case q5K = 13
   case q6K = 14
   case iq2XS = 17
+  case iq4NL = 20
   case iq2S = 22
+  case iq4XS = 23
   case bf16 = 30
   case tq1_0 = 34
   case tq2_0 = 35
@@ -42,7 +44,9 @@ package enum GGUFTensorType: UInt32, Sendable, CaseIterable {
     case .q5K: ("Q5_K", 256, 176)
     case .q6K: ("Q6_K", 256, 210)
     case .iq2XS: ("IQ2_XS", 256, 74)
+    case .iq4NL: ("IQ4_NL", 32, 18)
     case .iq2S: ("IQ2_S", 256, 82)
+    case .iq4XS: ("IQ4_XS", 256, 136)
     case .bf16: ("BF16", 1, 2)
     case .tq1_0: ("TQ1_0", 256, 54)
     case .tq2_0: ("TQ2_0", 256, 66)
@@ -81,8 +85,8 @@ extension GGUFTensorType {
   /// The number of a type, and its name where ggml has one.
   package static func describe(_ number: UInt32) -> String {
     let names: [UInt32: String] = [
-      9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL",
-      21: "IQ3_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M",
+      9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 18: "IQ3_XXS", 19: "IQ1_S",
+      21: "IQ3_S", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M",
       40: "NVFP4", 41: "Q1_0",
     ]
     guard let name = GGUFTensorType(rawValue: number)?.name ?? names[number] else { return "\(number)" }

@@ -86,7 +86,7 @@ extension GGUFTensorType {
     case .q2K: [81, 83]
     case .q3K: [109]
     case .q6K: [209]
-    case .iq2XS, .iq2S: [1]
+    case .iq2XS, .iq2S, .iq4NL, .iq4XS: [1]
     case .tq1_0: [53]
     case .tq2_0: [65]
     case .f32, .bf16, .mxfp4: []
