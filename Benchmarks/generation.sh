@@ -26,7 +26,7 @@ while [ $# -gt 1 ]; do
 done
 [ $# -eq 0 ] || usage "$line"
 need "$checkpoint" checkpoint
-for file in $quantizer "${files[@]}"; do need "$file" file; done
+for file in ${quantizer:+"$quantizer"} "${files[@]}"; do need "$file" file; done
 build_rilq
 
 "$rilq" quantize "$checkpoint" "$work/quantized.rilq" --method hqq --tables f16 --quiet >/dev/null
