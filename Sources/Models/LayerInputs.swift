@@ -30,6 +30,12 @@ struct LayerInputs: Sendable {
     set { projection.operands = newValue }
   }
 
+  /// What inputs of the projection are rounded to.
+  var inputRounding: InputRounding {
+    get { projection.inputRounding }
+    set { projection.inputRounding = newValue }
+  }
+
   /// Computes the inputs of all layers, `[tokens, layers · width]`.
   func callAsFunction(_ tokens: [Int32], _ embeddings: Matrix) -> Matrix {
     self(tokens, embeddings, 0..<description.totalWidth)

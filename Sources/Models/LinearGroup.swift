@@ -8,6 +8,8 @@ package struct LinearGroup: Sendable {
   ///
   /// What an adapter's first factor reads is not rounded, nor is the gradient of what it makes.
   package var operands = ProductOperands.f32
+  /// What inputs are rounded to for products of windows with weights, before that.
+  package var inputRounding = InputRounding.f32
   /// The first output column of each linear, followed by the total.
   let columnOffsets: [Int]
 
@@ -44,7 +46,7 @@ package struct LinearGroup: Sendable {
     var y = Matrix.unspecified(rows: x.rowCount, columns: outputs.count)
     let tiles = outputTiles(of: outputs)
     let reduced = reducedInputs(x)
-    let input = LeftOperand(x.view, for: operands)
+    let inputs = productInputs(x)
     let places = tiles.map {
       let columns = columns(of: $0.linear).shifted($0.rows)
       return MatrixTile(
@@ -55,7 +57,7 @@ package struct LinearGroup: Sendable {
     parallelTiles(of: &whole, places) { index, y in
       let rows = tiles[index].rows
       let linear = linears[tiles[index].linear]
-      multiply(input, byRows: rows, of: linear.weight, into: &y)
+      multiply(inputs[tiles[index].linear], byRows: rows, of: linear.weight, into: &y)
       if let adapter = linear.adapter, let h = reduced[tiles[index].linear] {
         multiply(
           h.view, adapter.loraB.view[rows: rows].transposed, scale: adapter.scaling, into: &y, adding: true,

@@ -72,6 +72,18 @@ extension Transformer {
     }
   }
 
+  /// What inputs of all products of windows with weights are rounded to.
+  package var inputRounding: InputRounding {
+    get { head.inputRounding }
+    set {
+      head.inputRounding = newValue
+      layerInputs?.inputRounding = newValue
+      for layer in layers.indices {
+        for group in layers[layer].groups.indices { layers[layer].groups[group].inputRounding = newValue }
+      }
+    }
+  }
+
   /// The name of the embedding's module.
   package var embeddingName: String { layout.embedding.module }
 

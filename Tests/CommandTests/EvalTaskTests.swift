@@ -52,6 +52,23 @@ import Testing
     #expect(wrong.code == 64)
   }
 
+  @Test func `inputs rounded as in llama.cpp are another perplexity, and are named`() throws {
+    let folder = try TemporaryFolder()
+    let quantized = try Program(["quantize", Self.model, "q.rilq", "--bits", "2", "--quiet"], in: folder).wait()
+    #expect(quantized.code == 0)
+    let text = ["--text", evaluationText, "--window", "64", "--max-tokens", "1024", "--json"]
+    let perplexities = try ["f32", "int8"].map { inputs in
+      let result = try Program(["eval", "q.rilq", "--inputs", inputs] + text, in: folder).wait()
+      let evaluation = try JSONValue(parsing: Array(result.output.utf8))
+      #expect(evaluation["inputs"]?.string == (inputs == "f32" ? nil : inputs))
+      return try #require(evaluation["perplexity"]?.double)
+    }
+    #expect((1e-6..<2e-2).contains(abs(perplexities[1] / perplexities[0] - 1)))
+    for wrong in [["--inputs", "int4"], ["--inputs", "int8", "--products", "bf16"]] {
+      #expect(try Program(["eval", "q.rilq"] + wrong + text, in: folder).wait().code == 64)
+    }
+  }
+
   @Test func `a text and tasks are measured in one run, with a reference also their agreement`() throws {
     let folder = try TemporaryFolder()
     try succeed("quantize", Self.model, "q.rilq", in: folder)

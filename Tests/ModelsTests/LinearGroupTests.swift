@@ -101,6 +101,77 @@ import Testing
     #expect((1e-4..<0.01).contains(relativeError(rounded.values, exact.values)))
   }
 
+  /// A packed weight's input is rounded in blocks of 32, that of a weight in blocks of a grid in blocks of 256, and
+  /// that of a 16-bit weight to its type.
+  @Test(arguments: Storage.allCases) func `inputs are rounded as in llama.cpp`(storage: Storage) throws {
+    var random = SplitMix64(seed: 19)
+    var group = LinearGroup(
+      [40, 104].map { Linear(name: "\($0)", weight: storage.weight(rows: $0, &random)) })
+    let x = matrix(columns: Self.inputCount, &random)
+    let rounded = Matrix(
+      rows: x.rowCount, columns: x.columnCount,
+      values: try #require(
+        [
+          .f32: x.values, .bf16: widened(narrowed(x.values, to: .bf16), from: .bf16),
+          .packed: inBlocks(x.values, of: 32, scale: .f16),
+        ][storage]))
+    let expected = group(rounded)
+    let exact = group(x)
+    group.inputRounding = .int8
+    #expect(group(x) == expected)
+    #expect((storage == .f32) == (expected == exact))
+  }
+
+  @Test func `inputs of linears in one group are rounded for each of them`() {
+    var random = SplitMix64(seed: 20)
+    let width = 256
+    let groups = width / SuperBlock.q2K.groupSize
+    let blocks = BlockTables(
+      kind: .q2K, scaleSteps: (0..<groups).map { Float($0) }, biasSteps: (0..<groups).map { Float(15 - $0) },
+      scaleFactors: [0.5], biasFactors: [0.25])
+    let codes = TensorBytes((0..<width / 4).map { _ in UInt8.random(in: 0...255, using: &random) })
+    let free = PackedWeight(
+      codes: codes, bits: 2, groupSize: 64, scales: uniform(4, &random), biases: uniform(4, &random))
+    let weights = [PackedWeight(codes: codes, blocks: blocks), free].map {
+      Weight(rows: 1, columns: width, values: .packed($0))
+    }
+    let linears = weights.map { Linear(name: "linear", weight: $0) }
+    let x = Matrix(rows: 3, columns: width, values: uniform(3 * width, &random))
+    var both = LinearGroup(linears)
+    both.inputRounding = .int8
+    let outputs = both(x)
+    for (index, (size, format)) in [(256, FloatFormat.f32), (32, .f16)].enumerated() {
+      let rounded = Matrix(rows: 3, columns: width, values: inBlocks(x.values, of: size, scale: format))
+      let alone = LinearGroup([linears[index]])(rounded)
+      #expect((0..<3).map { outputs.values[2 * $0 + index] } == alone.values)
+    }
+  }
+
+  @Test func `a block that is not finite is not hidden by rounding`() {
+    var random = SplitMix64(seed: 21)
+    var group = LinearGroup([Linear(name: "0", weight: Storage.packed.weight(rows: 40, &random))])
+    group.inputRounding = .int8
+    for value in [Float.nan, .infinity] {
+      var x = matrix(columns: Self.inputCount, &random)
+      x.values[3] = value
+      let outputs = group(x)
+      #expect(outputs.values[..<40].allSatisfy { !$0.isFinite })
+      #expect(outputs.values[40...].allSatisfy { $0.isFinite })
+    }
+  }
+
+  /// Whole numbers from -127 to 127 times the scale of each block, as a plain loop.
+  private func inBlocks(_ values: [Float], of size: Int, scale format: FloatFormat) -> [Float] {
+    stride(from: 0, to: values.count, by: size).flatMap { start in
+      let block = values[start..<start + size]
+      let largest = block.map(\.magnitude).max() ?? 0
+      // llama.cpp rounds by another scale than it keeps.
+      let scale =
+        format == .f32 ? 1 / (127 / largest) : widened(narrowed([largest / 127], to: format), from: format)[0]
+      return block.map { scale * ($0 * (127 / largest)).rounded(.toNearestOrEven) }
+    }
+  }
+
   /// Rounded operands change results by more than a hundred times what is allowed here.
   private func expectClose(_ result: Matrix, _ expected: Matrix) {
     #expect(relativeError(result.values, expected.values) < 1e-6)

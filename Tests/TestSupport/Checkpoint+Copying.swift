@@ -1,6 +1,6 @@
 package import Checkpoints
 import Kernels
-import Models
+package import Models
 
 extension Checkpoint {
   /// Writes a packed container with the same contents except for some values.
@@ -47,8 +47,9 @@ extension Checkpoint {
   }
 
   /// The logits of a sequence, `[tokens, vocabulary]`.
-  package func logits(_ tokens: [Int32]) throws -> [Float] {
-    let model = try Transformer(self)
+  package func logits(_ tokens: [Int32], rounding: InputRounding = .f32) throws -> [Float] {
+    var model = try Transformer(self)
+    model.inputRounding = rounding
     let rotary = model.rotaryTables(positions: tokens.count)
     return model.logits(try model.finalHidden(tokens, rotary: rotary)).values
   }

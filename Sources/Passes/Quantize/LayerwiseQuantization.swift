@@ -76,8 +76,7 @@ struct LayerwiseQuantization {
   /// - Throws: `PassError.notFinite`, `ModelError.notFinite`, or the errors of `keep`.
   mutating func run(_ keep: (String, PackedTensor) throws -> Void) throws {
     for index in walk.model.layers.indices {
-      // After the last quantized linear the windows are no longer needed.
-      guard done < grids.count else { return }
+      guard isUnfinished else { return }
       for (name, tensor) in try quantizeLayer(index) { try keep(name, tensor) }
     }
     walk.haltBeforeHead()
@@ -89,6 +88,9 @@ struct LayerwiseQuantization {
       try quantizeEmbedding(keep: keep)
     }
   }
+
+  /// Whether a linear is left to quantize; after the last one, nothing reads the windows.
+  private var isUnfinished: Bool { done < grids.count }
 
   /// Quantizes an embedding that is the output head, too, by the inputs of the head.
   ///
@@ -104,7 +106,7 @@ struct LayerwiseQuantization {
     try quantize(&tensors, for: input, comparing: nil, keep: keep)
   }
 
-  /// Quantizes a layer and runs the windows through it.
+  /// Quantizes a layer and runs the windows through it, unless nothing is left that reads them.
   ///
   /// - Returns: The names of its linears and their packed tensors.
   private mutating func quantizeLayer(_ index: Int) throws -> [(name: String, tensor: PackedTensor)] {
@@ -118,9 +120,11 @@ struct LayerwiseQuantization {
       try quantize(&linears) { packed.append(($0, $1)) }
       walk.model.layers[index][group].linears = linears
     }
+    let isTrained = training != nil && !packed.isEmpty
+    guard isUnfinished || isTrained else { return packed }
     walk.finish(layer: index)
     originalWalk?.finish(layer: index)
-    guard let training, let originalWalk, !packed.isEmpty else { return packed }
+    guard isTrained, let training, let originalWalk else { return packed }
     let (progress, done, total) = (progress, done, grids.count)
     var layer = walk.model.layers[index]
     let outcome = training.train(
@@ -140,7 +144,7 @@ struct LayerwiseQuantization {
         (linear.name, PackedTensor(linear.weight, on: grid, of: original.weight))
       }
     }
-    walk.repeatLayer(index, from: inputs)
+    if isUnfinished { walk.repeatLayer(index, from: inputs) }
     return packed
   }
 

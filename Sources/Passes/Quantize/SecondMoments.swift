@@ -51,7 +51,8 @@ package struct SecondMoments: Sendable {
         let products = product.view
         for i in 0..<rows.count {
           let row = products.row(i)
-          for j in row.indices { sums[i * columns.count + j] += Double(row[j]) }
+          let start = i * columns.count
+          for j in 0..<row.count { sums[start + j] += Double(row[j]) }
         }
       }
     }

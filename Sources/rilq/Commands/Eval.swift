@@ -41,10 +41,19 @@ struct Eval: SharedCommand {
     transform: ProductOperands.named)
   var products: ProductOperands = .f32
 
+  @Option(
+    help: """
+      What the inputs of linears are rounded to: f32 for nothing, or int8 as llama.cpp rounds them on a CPU; not \
+      those of the reference (default: f32).
+      """,
+    transform: InputRounding.named)
+  var inputs: InputRounding = .f32
+
   @OptionGroup
   var global: GlobalOptions
 
   func validate() throws {
+    if inputs == .int8, products != .f32 { throw ValidationError("--inputs int8 goes with --products f32") }
     if let path = tasks.first(where: { path in tasks.count { $0 == path } > 1 }) {
       throw ValidationError("--tasks names '\(path)' twice")
     }
@@ -68,6 +77,7 @@ struct Eval: SharedCommand {
     let questions = tasks.isEmpty ? nil : try ChoiceTasks(tasks, for: checkpoint, tokenizer)
     var model = try Transformer(checkpoint)
     model.operands = products
+    model.inputRounding = inputs
     try model.requireTokens(
       (windows ?? []) + (questions?.windows ?? []), from: Tokenizer.path(in: checkpoint))
     let (original, notices) = try openReference(of: checkpoint)
@@ -88,6 +98,10 @@ struct Eval: SharedCommand {
     progress.finish()
     if products != .f32 {
       members.append(JSONValue.Member("products", .string(products.onThisProcessor.rawValue)))
+      lines += Self.lines(members.suffix(1))
+    }
+    if inputs != .f32 {
+      members.append(JSONValue.Member("inputs", .string(inputs.rawValue)))
       lines += Self.lines(members.suffix(1))
     }
     let memory = JSONValue.Member("peak_memory_bytes", .integer(ProcessMemory.peakByteCount))
