@@ -54,7 +54,9 @@ import Testing
 
   @Test func `inputs rounded as in llama.cpp are another perplexity, and are named`() throws {
     let folder = try TemporaryFolder()
-    let quantized = try Program(["quantize", Self.model, "q.rilq", "--bits", "2", "--quiet"], in: folder).wait()
+    let quantized = try Program(
+      ["quantize", Self.model, "q.rilq", "--bits", "2", "--quiet"], in: folder
+    ).wait()
     #expect(quantized.code == 0)
     let text = ["--text", evaluationText, "--window", "64", "--max-tokens", "1024", "--json"]
     let perplexities = try ["f32", "int8"].map { inputs in
