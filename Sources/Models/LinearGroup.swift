@@ -8,7 +8,9 @@ package struct LinearGroup: Sendable {
   ///
   /// What an adapter's first factor reads is not rounded, nor is the gradient of what it makes.
   package var operands = ProductOperands.f32
-  /// What inputs are rounded to for products of windows with weights, before that.
+  /// What inputs are rounded to for products of windows with weights, before `operands` rounds them.
+  ///
+  /// Adapters, gradients and products of single tokens take inputs as they are.
   package var inputRounding = InputRounding.f32
   /// The first output column of each linear, followed by the total.
   let columnOffsets: [Int]
