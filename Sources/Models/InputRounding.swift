@@ -82,17 +82,12 @@ extension MutableSpan<Float> {
     for i in indices { self[i] = rounded[i] }
   }
 
-  /// Rounds a block to whole numbers times a scale, the largest size by 127; a block that has values which are not
-  /// finite stays.
+  /// Rounds a block to whole numbers times a scale, the largest size by 127.
+  ///
+  /// A value that is not a number stays one; beside an infinite one, all of them become so.
   fileprivate mutating func roundToInt8(_ block: Range<Int>, scale format: FloatFormat) {
-    var largest: Float = 0
-    var sum: Float = 0
-    for i in block {
-      largest = Swift.max(largest, self[i].magnitude)
-      sum += self[i]
-    }
-    // A value that is not a number is lost in the maximum, but not in the sum.
-    guard largest > 0, largest.isFinite, !sum.isNaN else { return }
+    let largest = block.reduce(Float(0)) { Swift.max($0, self[$1].magnitude) }
+    guard largest > 0 else { return }
     let factor = 127 / largest
     let scale = format == .f32 ? 1 / factor : widened(narrowed([largest / 127], to: format), from: format)[0]
     for i in block { self[i] = scale * (self[i] * factor).rounded(.toNearestOrEven) }
