@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 
-FILE_TYPES = {"Q2_K": 10, "Q3_K_S": 11, "Q4_K_S": 14, "Q4_K_M": 15, "IQ2_XS": 20, "Q2_K_S": 21, "IQ2_S": 28, "IQ2_M": 29}
+FILE_TYPES = {"Q2_K": 10, "Q3_K_S": 11, "Q4_K_S": 14, "Q4_K_M": 15, "IQ2_XXS": 19, "IQ2_XS": 20, "Q2_K_S": 21,
+              "IQ3_XXS": 23, "IQ1_S": 24, "IQ3_S": 26, "IQ2_S": 28, "IQ2_M": 29, "IQ1_M": 31}  # fmt: skip
 
 # llama.cpp takes the matrix as a C++ object.
 MATRIX = """

@@ -27,6 +27,7 @@ HALVES = {
     Type.Q2_K: [80, 82], Type.Q3_K: [108], Type.Q4_K: [0, 2], Type.Q5_K: [0, 2], Type.Q6_K: [208],
     Type.TQ1_0: [52], Type.TQ2_0: [64], Type.MXFP4: [],
     Type.IQ2_XS: [0], Type.IQ2_S: [0], Type.IQ4_NL: [0], Type.IQ4_XS: [0],
+    Type.IQ2_XXS: [0], Type.IQ3_XXS: [0], Type.IQ3_S: [0], Type.IQ1_S: [0], Type.IQ1_M: [],
 }  # fmt: skip
 
 
@@ -35,10 +36,19 @@ def blocks(random, kind):
     weights, size = GGML_QUANT_SIZES[kind]
     count = 8 if weights == 256 else 16
     data = random.integers(0, 256, (count, size), dtype=np.uint8)
-    for offset in HALVES[kind]:
+
+    def halves():
         scales = random.normal(0, 1, count) * 2.0 ** random.integers(-26, 4, count)
         scales[0] = 0
-        data[:, offset : offset + 2] = scales.astype("<f2").view(np.uint8).reshape(count, 2)
+        return scales.astype("<f2")
+
+    for offset in HALVES[kind]:
+        data[:, offset : offset + 2] = halves().view(np.uint8).reshape(count, 2)
+    if kind == Type.IQ1_M:
+        # Four bits of the number are the uppermost of each of the last four words, the lowest bits first.
+        nibbles = halves().view("<u2")[:, None] >> np.array([0, 4, 8, 12], "<u2") & 15
+        words = np.ascontiguousarray(data[:, 48:56]).view("<u2") & 0x0FFF | nibbles << 12
+        data[:, 48:56] = words.view(np.uint8)
     return data
 
 

@@ -8,6 +8,7 @@
 /// | Q5_1 | 0…31 | d | m |
 /// | Q8_0 | the signed byte + 128, 0…255 | d | -128 d |
 /// | Q2_0, TQ2_0 | 0…3 | d | -d |
+/// | Q1_0 | 0, 1 | 2 d | -d |
 ///
 /// With the codes in the opposite order and `-d`, a type without `m` also has the bias of its mirrored zero:
 /// codes 0…3 with the zero 2 are codes 3…0 with the zero 1.
@@ -21,10 +22,12 @@ struct GGUFCodes {
   let greatestCode: Int
   /// The code widths of modules that can be written as this type; a module that is read has the last one.
   let moduleBits: ClosedRange<Int>
-  /// The code that stands for zero; nil when a block has a bias of its own, `m`.
+  /// The code that stands for zero, in Q1_0 half of one; nil when a block has a bias of its own, `m`.
   let zeroPoint: Float?
   /// The offset of the scale in a block.
   private let scaleOffset: Int
+  /// The scale as a multiple of `d`.
+  private var scaleMultiple: Float { type == .q1_0 ? 2 : 1 }
 
   /// Returns nil for a type that is not of this kind.
   init?(_ type: GGUFTensorType) {
@@ -36,6 +39,7 @@ struct GGUFCodes {
     case .q5_1: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (31, 5...8, nil, 0)
     case .q8_0: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (255, 8...8, 128, 0)
     case .q2_0: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (3, 2...2, 1, 0)
+    case .q1_0: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (1, 2...2, 0.5, 0)
     case .tq2_0: (greatestCode, moduleBits, zeroPoint, scaleOffset) = (3, 2...2, 1, 64)
     default: return nil
     }
@@ -68,7 +72,7 @@ struct GGUFCodes {
 
   /// The scale of a block.
   func scale(_ row: RawSpan, block: Int) -> Float {
-    row.half(at: block * type.blockByteCount + scaleOffset)
+    scaleMultiple * row.half(at: block * type.blockByteCount + scaleOffset)
   }
 
   /// The bias of a block.
@@ -94,6 +98,8 @@ struct GGUFCodes {
         addHighBits(row.integer(at: start + 4), to: &codes, first)
       case .q8_0:
         for i in 0..<32 { codes[first + i] = row.byte(at: start + 2 + i) &+ 128 }
+      case .q1_0:
+        for i in 0..<128 { codes[first + i] = row.byte(at: start + 2 + i / 8) >> UInt8(i % 8) & 1 }
       case .q2_0:
         for i in 0..<64 { codes[first + i] = row.byte(at: start + 2 + i / 4) >> UInt8(i % 4 * 2) & 3 }
       default:

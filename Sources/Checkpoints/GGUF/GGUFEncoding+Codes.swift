@@ -85,8 +85,8 @@ extension GGUFEncoding {
       return layout.superBlock == type.superBlock
         ? nil : "\(type.name) does not hold codes of \(layout.phrase)"
     }
-    // TQ2_0 is only read, never written.
-    guard type != .tq2_0, GGUFCodes(type)?.moduleBits.contains(layout.bits) == true else {
+    // TQ2_0 and Q1_0 are only read, never written.
+    guard type != .tq2_0, type != .q1_0, GGUFCodes(type)?.moduleBits.contains(layout.bits) == true else {
       return "\(type.name) does not hold \(layout.bits)-bit codes"
     }
     guard layout.groupSize % type.blockElementCount == 0 else {

@@ -29,11 +29,17 @@ extension GGUFTensorType {
     case .q6K: GGUFSuperBlock(.q6K).decode(bytes, into: &values)
     case .iq2XS: GGUFSuperBlock(.iq2XS).decode(bytes, into: &values)
     case .iq2S: GGUFSuperBlock(.iq2S).decode(bytes, into: &values)
+    case .iq2XXS: decodeIQ2_XXS(bytes, into: &values)
+    case .iq3XXS: decodeIQ3_XXS(bytes, into: &values)
+    case .iq3S: decodeIQ3_S(bytes, into: &values)
+    case .iq1S: decodeIQ1_S(bytes, into: &values)
+    case .iq1M: decodeIQ1_M(bytes, into: &values)
     case .iq4NL: decodeIQ4_NL(bytes, into: &values)
     case .iq4XS: decodeIQ4_XS(bytes, into: &values)
     case .mxfp4: decodeMXFP4(bytes, into: &values)
     case .tq1_0: decodeTQ1_0(bytes, into: &values)
     case .tq2_0: decodeTQ2_0(bytes, into: &values)
+    case .q1_0: decodeQ1_0(bytes, into: &values)
     case .q2_0: decodeQ2_0(bytes, into: &values)
     }
   }
@@ -41,13 +47,15 @@ extension GGUFTensorType {
 
 extension RawSpan {
   /// The float of a half-precision number at an offset.
-  func half(at offset: Int) -> Float {
-    let bits: UInt16 = integer(at: offset)
-    let magnitude = UInt32(bits & 0x7FFF) << 13
-    // The exponent moves from a bias of 15 to one of 127; the product also normalizes subnormals.
-    let value =
-      bits & 0x7C00 == 0x7C00
-      ? Float(bitPattern: 0x7F80_0000 | magnitude) : Float(bitPattern: magnitude) * 0x1p112
-    return bits & 0x8000 == 0 ? value : -value
-  }
+  func half(at offset: Int) -> Float { float(ofHalf: integer(at: offset)) }
+}
+
+/// The float of the bits of a half-precision number.
+func float(ofHalf bits: UInt16) -> Float {
+  let magnitude = UInt32(bits & 0x7FFF) << 13
+  // The exponent moves from a bias of 15 to one of 127; the product also normalizes subnormals.
+  let value =
+    bits & 0x7C00 == 0x7C00
+    ? Float(bitPattern: 0x7F80_0000 | magnitude) : Float(bitPattern: magnitude) * 0x1p112
+  return bits & 0x8000 == 0 ? value : -value
 }

@@ -1,4 +1,4 @@
-// Blocks whose codes stand for a scale times -1, 0, 1 (and 2 where a code has two full bits).
+// Blocks whose codes stand for a scale times -1 and 1, or -1, 0, 1 (and 2 where a code has two full bits).
 
 /// ```
 /// byte 0          48        52  54
@@ -40,6 +40,21 @@ func decodeTQ2_0(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
         let code = bytes.byte(at: start + run / 4 * 32 + l) >> UInt8(run % 4 * 2) & 3
         values[256 * block + 32 * run + l] = Float(Int32(code) - 1) * d
       }
+    }
+  }
+}
+
+/// ```
+/// byte 0   2          18
+///      d   qs 16 B        w = (2 q - 1) * d, bit i of byte k holds weight 8 k + i
+/// ```
+func decodeQ1_0(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
+  for block in 0..<bytes.byteCount / 18 {
+    let start = 18 * block
+    let d = bytes.half(at: start)
+    for i in 0..<128 {
+      let code = bytes.byte(at: start + 2 + i / 8) >> UInt8(i % 8) & 1
+      values[128 * block + i] = code == 0 ? -d : d
     }
   }
 }

@@ -12,14 +12,20 @@ package enum GGUFTensorType: UInt32, Sendable, CaseIterable {
   case q4K = 12
   case q5K = 13
   case q6K = 14
+  case iq2XXS = 16
   case iq2XS = 17
+  case iq3XXS = 18
+  case iq1S = 19
   case iq4NL = 20
+  case iq3S = 21
   case iq2S = 22
   case iq4XS = 23
+  case iq1M = 29
   case bf16 = 30
   case tq1_0 = 34
   case tq2_0 = 35
   case mxfp4 = 39
+  case q1_0 = 41
   case q2_0 = 42
 
   /// The name that ggml gives it.
@@ -43,14 +49,20 @@ package enum GGUFTensorType: UInt32, Sendable, CaseIterable {
     case .q4K: ("Q4_K", 256, 144)
     case .q5K: ("Q5_K", 256, 176)
     case .q6K: ("Q6_K", 256, 210)
+    case .iq2XXS: ("IQ2_XXS", 256, 66)
     case .iq2XS: ("IQ2_XS", 256, 74)
+    case .iq3XXS: ("IQ3_XXS", 256, 98)
+    case .iq1S: ("IQ1_S", 256, 50)
     case .iq4NL: ("IQ4_NL", 32, 18)
+    case .iq3S: ("IQ3_S", 256, 110)
     case .iq2S: ("IQ2_S", 256, 82)
     case .iq4XS: ("IQ4_XS", 256, 136)
+    case .iq1M: ("IQ1_M", 256, 56)
     case .bf16: ("BF16", 1, 2)
     case .tq1_0: ("TQ1_0", 256, 54)
     case .tq2_0: ("TQ2_0", 256, 66)
     case .mxfp4: ("MXFP4", 32, 17)
+    case .q1_0: ("Q1_0", 128, 18)
     case .q2_0: ("Q2_0", 64, 18)
     }
   }
@@ -85,9 +97,7 @@ extension GGUFTensorType {
   /// The number of a type, and its name where ggml has one.
   package static func describe(_ number: UInt32) -> String {
     let names: [UInt32: String] = [
-      9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 18: "IQ3_XXS", 19: "IQ1_S",
-      21: "IQ3_S", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M",
-      40: "NVFP4", 41: "Q1_0",
+      9: "Q8_1", 15: "Q8_K", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 40: "NVFP4",
     ]
     guard let name = GGUFTensorType(rawValue: number)?.name ?? names[number] else { return "\(number)" }
     return "\(number) (\(name))"

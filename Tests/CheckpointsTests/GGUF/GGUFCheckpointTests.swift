@@ -78,8 +78,8 @@ struct GGUFCheckpointTests {
     #expect(checkpoint.contents.notices == ["\(type.name): 8 tensors rounded to BF16"])
   }
 
-  @Test(arguments: [GGUFTensorType.q2_0, .tq2_0]) func `keeps codes of two bits`(type: GGUFTensorType) throws
-  {
+  @Test(arguments: [GGUFTensorType.q1_0, .q2_0, .tq2_0])
+  func `keeps codes of one and two bits`(type: GGUFTensorType) throws {
     let model = GGUFModel { $0.type = { $0.hasPrefix("blk") ? type : .bf16 } }
     let checkpoint = try model.open(in: folder)
     try checkpoint.contents.validateQuantization(path: "x.gguf")

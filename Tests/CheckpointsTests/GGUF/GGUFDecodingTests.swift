@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 struct GGUFDecodingTests {
-  static let types = GGUFTensorType.allCases.filter { ![.f32, .bf16, .q2_0].contains($0) }
+  static let types = GGUFTensorType.allCases.filter { ![.f32, .bf16, .q1_0, .q2_0].contains($0) }
 
   static func decode(_ type: GGUFTensorType, _ blocks: [UInt8]) -> [Float] {
     let count = blocks.count / type.blockByteCount * type.blockElementCount
@@ -28,6 +28,13 @@ struct GGUFDecodingTests {
       [0x00, 0xB8, 0b11_10_01_00, 0b00_01_10_11] + [UInt8](repeating: 0b01_01_01_01, count: 14)
     let expected: [Float] = [0.5, 0, -0.5, -1, -1, -0.5, 0, 0.5] + [Float](repeating: 0, count: 56)
     #expect(Self.decode(.q2_0, block) == expected)
+  }
+
+  @Test func `decodes Q1_0`() {
+    // d = -0.5, then the codes 1 1 0 1 0 0 0 0 and 120 zeros.
+    let block: [UInt8] = [0x00, 0xB8, 0b0000_1011] + [UInt8](repeating: 0, count: 15)
+    let expected: [Float] = [-0.5, -0.5, 0.5, -0.5] + [Float](repeating: 0.5, count: 124)
+    #expect(Self.decode(.q1_0, block) == expected)
   }
 
   @Test func `decodes every half-precision number`() {
@@ -81,12 +88,13 @@ extension GGUFTensorType {
   /// The upper bytes of the half-precision numbers of a block.
   var scaleUpperBytes: [Int] {
     switch self {
-    case .f16, .q4_0, .q5_0, .q8_0, .q2_0: [1]
+    case .f16, .q4_0, .q5_0, .q8_0, .q1_0, .q2_0: [1]
     case .q4_1, .q5_1, .q4K, .q5K: [1, 3]
     case .q2K: [81, 83]
     case .q3K: [109]
     case .q6K: [209]
-    case .iq2XS, .iq2S, .iq4NL, .iq4XS: [1]
+    case .iq2XXS, .iq2XS, .iq2S, .iq3XXS, .iq3S, .iq1S, .iq4NL, .iq4XS: [1]
+    case .iq1M: [55]
     case .tq1_0: [53]
     case .tq2_0: [65]
     case .f32, .bf16, .mxfp4: []
