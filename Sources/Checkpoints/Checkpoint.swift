@@ -224,6 +224,16 @@ public struct Asset: Sendable, Equatable {
 package protocol TensorStore: Sendable {
   /// The bytes of a tensor of this store.
   func bytes(of tensor: TensorInfo) throws -> TensorBytes
+  /// Some elements of a tensor of this store, where that is less work than all of them.
+  ///
+  /// - Parameters:
+  ///   - tensor: The tensor, whose elements are whole bytes.
+  ///   - elements: The elements that are needed.
+  /// - Returns: At least these elements, and the index of the first; nil when all are read together.
+  /// - Throws: `FormatError` when the bytes are damaged.
+  func part(
+    of tensor: TensorInfo, _ elements: Range<Int>
+  ) throws -> (start: Int, bytes: TensorBytes)?
   /// The contents of an asset of this store.
   func bytes(of asset: Asset) throws -> TensorBytes
   /// The files of a folder that hold tensors; empty when the store is one file.
@@ -233,6 +243,10 @@ package protocol TensorStore: Sendable {
 }
 
 extension TensorStore {
+  package func part(
+    of tensor: TensorInfo, _ elements: Range<Int>
+  ) throws -> (start: Int, bytes: TensorBytes)? { nil }
+
   package func storedForm(of tensor: TensorInfo) -> StoredForm? { nil }
 }
 

@@ -45,6 +45,11 @@ package struct TensorSlice: Sendable, Equatable {
   /// Whether the elements follow each other in the tensor.
   private var isContiguous: Bool { columnStride == 1 && (rowCount == 1 || rowStride == columnCount) }
 
+  /// The elements from the first to the last.
+  fileprivate var elements: Range<Int> {
+    start..<start + (rowCount - 1) * rowStride + (columnCount - 1) * columnStride + 1
+  }
+
   /// Takes the elements out of the tensor's bytes; elements that follow each other are not copied.
   ///
   /// - Parameters:
@@ -84,7 +89,11 @@ struct StoreWithDerivedTensors: TensorStore {
   func bytes(of tensor: TensorInfo) throws -> TensorBytes {
     switch derived[tensor.name] {
     case nil: return try base.bytes(of: tensor)
-    case .slice(let slice, let source):
+    case .slice(var slice, let source):
+      if let part = try base.part(of: source, slice.elements) {
+        slice.start -= part.start
+        return slice.cut(part.bytes, elementWidth: source.dtype.bitWidth / 8)
+      }
       let bytes = try last.bytes(of: source) { try base.bytes(of: source) }
       return slice.cut(bytes, elementWidth: source.dtype.bitWidth / 8)
     case .stack(let parts):

@@ -45,55 +45,62 @@ private struct PointTable {
   }
 }
 
-/// The signs of 8 weights from those of the first seven: an even number is negative.
-private func evenSigns(_ bits: UInt32) -> UInt8 {
-  let signs = UInt8(truncatingIfNeeded: bits & 127)
-  return signs | UInt8(signs.nonzeroBitCount & 1) << 7
+extension PointTable {
+  /// Writes 32 weights whose scale and signs share a word: 7 bits with the signs of the first seven of each 8
+  /// weights, of which an even number is negative, and four bits of scale.
+  ///
+  /// - Parameters:
+  ///   - indices: The bytes of the points' indices.
+  ///   - word: The word.
+  ///   - unit: Twice the least scale.
+  ///   - values: Where the weights go.
+  ///   - first: The index of the first.
+  fileprivate func write(
+    _ indices: RawSpan, _ word: UInt32, unit: Float, into values: inout MutableSpan<Float>, at first: Int
+  ) {
+    let scale = unit * (0.5 + Float(word >> 28))
+    for i in 0..<indices.byteCount {
+      let column = i * width
+      let bits = UInt8(truncatingIfNeeded: word >> UInt32(column / 8 * 7)) & 127
+      let signs = bits | UInt8(bits.nonzeroBitCount & 1) << 7
+      write(
+        Int(indices.byte(at: i)), scale: scale, signs: signs >> UInt8(column % 8), into: &values,
+        at: first + column)
+    }
+  }
 }
 
 /// ```
 /// byte 0   2                          66
-///      d   8 x { 4 indices, word }        w = ±(d * (0.5 + scale) / 4) * magnitude
+///      d   8 x { 4 indices, word }        w = ±(d / 4 * (0.5 + scale)) * magnitude
 /// ```
-///
-/// A word has the signs of the first seven weights of each point in 7 bits, and the scale in the upper four.
 func decodeIQ2_XXS(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
-  let table = PointTable.iq2XXS
   for block in 0..<bytes.byteCount / 66 {
-    let d = bytes.half(at: 66 * block)
+    let unit = 0.25 * bytes.half(at: 66 * block)
     for group in 0..<8 {
       let start = 66 * block + 2 + 8 * group
-      let word: UInt32 = bytes.integer(at: start + 4)
-      let scale = d * (0.5 + Float(word >> 28)) * 0.25
-      for l in 0..<4 {
-        table.write(
-          Int(bytes.byte(at: start + l)), scale: scale, signs: evenSigns(word >> UInt32(7 * l)),
-          into: &values, at: 256 * block + 32 * group + 8 * l)
-      }
+      PointTable.iq2XXS.write(
+        bytes.extracting(start..<start + 4), bytes.integer(at: start + 4), unit: unit, into: &values,
+        at: 256 * block + 32 * group)
     }
   }
 }
 
 /// ```
 /// byte 0   2              66         98
-///      d   64 indices     8 words        w = ±(d * (0.5 + scale) / 2) * magnitude
+///      d   64 indices     8 words        w = ±(d / 2 * (0.5 + scale)) * magnitude
 /// ```
 ///
-/// A point has 4 weights; a word is that of IQ2_XXS, for pairs of points.
+/// A point has 4 weights.
 func decodeIQ3_XXS(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
-  let table = PointTable.iq3XXS
   for block in 0..<bytes.byteCount / 98 {
     let start = 98 * block
-    let d = bytes.half(at: start)
+    let unit = 0.5 * bytes.half(at: start)
     for group in 0..<8 {
-      let word: UInt32 = bytes.integer(at: start + 66 + 4 * group)
-      let scale = d * (0.5 + Float(word >> 28)) * 0.5
-      for l in 0..<8 {
-        table.write(
-          Int(bytes.byte(at: start + 2 + 8 * group + l)), scale: scale,
-          signs: evenSigns(word >> UInt32(7 * (l / 2))) >> UInt8(4 * (l % 2)),
-          into: &values, at: 256 * block + 32 * group + 4 * l)
-      }
+      let indices = start + 2 + 8 * group
+      PointTable.iq3XXS.write(
+        bytes.extracting(indices..<indices + 8), bytes.integer(at: start + 66 + 4 * group), unit: unit,
+        into: &values, at: 256 * block + 32 * group)
     }
   }
 }

@@ -12,7 +12,10 @@ enum CompressedTensorsConfiguration {
   {
     let format = try place.string("format", of: block) ?? ""
     guard format == "pack-quantized" else {
-      throw place.error(.unsupportedKind("format '\(format)'", supported: ["pack-quantized"]), at: "format")
+      throw place.error(
+        .unsupportedKind(
+          "format '\(format)'", supported: ["pack-quantized"] + ScaledFormat.compressedTensorsFormats),
+        at: "format")
     }
     if let status = try place.string("quantization_status", of: block), status != "compressed" {
       throw place.error(

@@ -41,9 +41,14 @@ enum IntegerFolder {
     case .compressedTensors: return try CompressedTensorsConfiguration.read(block, at: place)
     case nil:
       throw place.error(
-        .unsupportedKind("'\(name)'", supported: IntegerQuantization.Method.allCases.map(\.rawValue)),
-        at: "quant_method")
+        .unsupportedKind("'\(name)'", supported: methods), at: "quant_method")
     }
+  }
+
+  /// The names of all methods that are read.
+  private static var methods: [String] {
+    let scaled = ScaledFormat.Method.allCases.filter { $0 != .compressedTensors }
+    return IntegerQuantization.Method.allCases.map(\.rawValue) + scaled.map(\.rawValue)
   }
 
   /// Replaces packed tensors with their modules.

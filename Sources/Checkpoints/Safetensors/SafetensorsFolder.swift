@@ -26,7 +26,10 @@ enum SafetensorsFolder {
       assets: try FolderAssets.list(in: path, except: reservedNames),
       metadata: try provenance(of: path, names))
     var source: any TensorStore = store
-    if let integer = try IntegerFolder.quantization(of: path, names, configuration, base) {
+    if let format = try ScaledFolder.format(of: path, configuration) {
+      source = try ScaledFolder.translate(
+        format, store, &contents, configuration: configuration, path: path)
+    } else if let integer = try IntegerFolder.quantization(of: path, names, configuration, base) {
       source = try IntegerFolder.translate(
         integer, store, &contents, configuration: configuration, path: path)
     } else {

@@ -45,7 +45,7 @@ private func weights(of checkpoint: Checkpoint) throws -> [Float] {
   private func source(_ bits: Int, _ isSymmetric: Bool) throws -> Checkpoint {
     let sample = IntegerSample(
       outputCount: 64, inputCount: 96, bits: bits, isSymmetric: isSymmetric, seed: UInt64(bits))
-    return try IntegerFixture.compressedTensors(sample, isSymmetric: isSymmetric)
+    return try QuantizedFixture.compressedTensors(sample, isSymmetric: isSymmetric)
       .open(in: folder, "source-\(bits)-\(isSymmetric)")
   }
 

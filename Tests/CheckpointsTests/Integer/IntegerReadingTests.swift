@@ -29,7 +29,7 @@ import Testing
   }
 
   @Test func `reads the worked example of GPTQ`() throws {
-    var fixture = IntegerFixture.gptq(.worked, isSymmetric: true)
+    var fixture = QuantizedFixture.gptq(.worked, isSymmetric: true)
     fixture.set(
       "m.qweight", .i32, [2, 32],
       (0..<2).flatMap { word in
@@ -44,7 +44,7 @@ import Testing
   }
 
   @Test func `reads the worked example of compressed-tensors`() throws {
-    var fixture = IntegerFixture.compressedTensors(.worked, isSymmetric: true)
+    var fixture = QuantizedFixture.compressedTensors(.worked, isSymmetric: true)
     fixture.set(
       "m.weight_packed", .i32, [32, 2],
       (0..<32).flatMap { _ in
@@ -57,7 +57,7 @@ import Testing
   func `reads GPTQ of either version`(bits: Int, shift: Int) throws {
     let sample = IntegerSample(outputCount: 64, inputCount: 96, bits: bits, seed: UInt64(bits))
     let format = shift == 1 ? "gptq" : "gptq_v2"
-    let fixture = IntegerFixture.gptq(sample, shift: shift, adding: #", "checkpoint_format": "\#(format)""#)
+    let fixture = QuantizedFixture.gptq(sample, shift: shift, adding: #", "checkpoint_format": "\#(format)""#)
     let checkpoint = try fixture.open(in: folder)
     try expect(checkpoint, is: sample)
     #expect(
@@ -71,7 +71,7 @@ import Testing
   ])
   func `reads AutoRound`(packing: String, shift: Int, isSymmetric: Bool) throws {
     let sample = IntegerSample(outputCount: 32, inputCount: 64, isSymmetric: isSymmetric, seed: 5)
-    let fixture = IntegerFixture.autoRound(sample, packing: packing, shift: shift, isSymmetric: isSymmetric)
+    let fixture = QuantizedFixture.autoRound(sample, packing: packing, shift: shift, isSymmetric: isSymmetric)
     try expect(try fixture.open(in: folder), is: sample)
   }
 
@@ -80,16 +80,16 @@ import Testing
     // An odd number of outputs: the last word of zero points is not full.
     let sample = IntegerSample(
       outputCount: 37, inputCount: 96, bits: bits, isSymmetric: isSymmetric, seed: UInt64(bits))
-    let checkpoint = try IntegerFixture.compressedTensors(sample, isSymmetric: isSymmetric).open(in: folder)
+    let checkpoint = try QuantizedFixture.compressedTensors(sample, isSymmetric: isSymmetric).open(in: folder)
     try expect(checkpoint, is: sample)
   }
 
   @Test func `reads groups of whole rows`() throws {
     let sample = IntegerSample(outputCount: 32, inputCount: 96, groupSize: 96)
-    var fixture = IntegerFixture.gptq(sample)
+    var fixture = QuantizedFixture.gptq(sample)
     fixture.configuration = fixture.configuration.replacing("\"group_size\": 96", with: "\"group_size\": -1")
     try expect(try fixture.open(in: folder, "a"), is: sample)
-    fixture = IntegerFixture.compressedTensors(sample, isSymmetric: false)
+    fixture = QuantizedFixture.compressedTensors(sample, isSymmetric: false)
     fixture.configuration = fixture.configuration.replacing(
       "\"group\", \"group_size\": 96", with: "\"channel\", \"group_size\": null")
     try expect(try fixture.open(in: folder, "b"), is: sample)
@@ -111,7 +111,7 @@ import Testing
 
   @Test func `reads the file of older tools`() throws {
     let sample = IntegerSample(outputCount: 32, inputCount: 64, seed: 9)
-    var fixture = IntegerFixture.gptq(sample)
+    var fixture = QuantizedFixture.gptq(sample)
     fixture.configuration = #"{"model_type": "llama"}"#
     try folder.write("source/quantize_config.json", #"{"bits": 2, "group_size": 32, "sym": false}"#)
     let checkpoint = try fixture.open(in: folder)
@@ -121,7 +121,7 @@ import Testing
 
   @Test func `keeps everything else`() throws {
     let sample = IntegerSample(outputCount: 32, inputCount: 64)
-    var fixture = IntegerFixture.gptq(sample)
+    var fixture = QuantizedFixture.gptq(sample)
     fixture.set("m.bias", .f16, [32])
     fixture.set("norm.weight", .bf16, [8])
     fixture.configuration = fixture.configuration.replacing("{\"quant", with: "{\"eps\": 1e-05, \"quant")
@@ -135,7 +135,7 @@ import Testing
   @Test(arguments: [("gptq", 1, "v1"), ("gptq", 0, "v2 (declared v1)"), ("gptq_v2", 1, "v1 (declared v2)")])
   func `finds the version of symmetric zero points`(format: String, shift: Int, found: String) throws {
     let sample = IntegerSample(outputCount: 32, inputCount: 96, bits: 3, isSymmetric: true)
-    let fixture = IntegerFixture.gptq(
+    let fixture = QuantizedFixture.gptq(
       sample, shift: shift, isSymmetric: true, adding: #", "checkpoint_format": "\#(format)""#)
     let checkpoint = try fixture.open(in: folder)
     try expect(checkpoint, is: sample)
@@ -144,7 +144,7 @@ import Testing
 
   @Test func `does not guess the version of asymmetric zero points`() throws {
     let sample = IntegerSample(outputCount: 32, inputCount: 64, isSymmetric: true)
-    let checkpoint = try IntegerFixture.gptq(sample, shift: 0, isSymmetric: false).open(in: folder)
+    let checkpoint = try QuantizedFixture.gptq(sample, shift: 0, isSymmetric: false).open(in: folder)
     #expect(checkpoint.contents.metadata["source_format"]?["zero_points"]?.string == "v1")
     #expect(try Fixtures.floats("m.biases", in: checkpoint).first == sample.scales[0] * -3)
   }
@@ -157,7 +157,7 @@ import Testing
   ])
   func `honours expressions over names`(dynamic: String, bits: Int) throws {
     let sample = IntegerSample(outputCount: 32, inputCount: 64, bits: bits)
-    var fixture = IntegerFixture.gptq(sample, adding: #", "dynamic": {\#(dynamic)}"#)
+    var fixture = QuantizedFixture.gptq(sample, adding: #", "dynamic": {\#(dynamic)}"#)
     fixture.configuration = fixture.configuration.replacing(
       "\"bits\": \(bits), \"group", with: "\"bits\": 2, \"group")
     try expect(try fixture.open(in: folder), is: sample)
@@ -165,7 +165,7 @@ import Testing
 
   @Test func `honours what is said of single modules`() throws {
     let sample = IntegerSample(outputCount: 32, inputCount: 64, bits: 4, seed: 3)
-    var fixture = IntegerFixture.autoRound(
+    var fixture = QuantizedFixture.autoRound(
       sample, packing: "auto_round", shift: 0, isSymmetric: false,
       adding:
         #", "extra_config": {".*m.*": {"bits": 8}, "m": {"bits": 4}, "lm_head": {"bits": 16, "data_type": "float"}}"#

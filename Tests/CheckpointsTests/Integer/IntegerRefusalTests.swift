@@ -8,7 +8,7 @@ import Testing
 
   init() throws { folder = try TemporaryFolder() }
 
-  private func problem(_ fixture: IntegerFixture, reading name: String? = nil) -> String? {
+  private func problem(_ fixture: QuantizedFixture, reading name: String? = nil) -> String? {
     message(in: folder) {
       let checkpoint = try fixture.open(in: folder)
       if let name { _ = try checkpoint.bytes(of: name) }
@@ -49,7 +49,7 @@ import Testing
     ("\"gptq\"", "1", ": 'quant_method': … string"),
   ])
   func `refuses a wrong value`(text: String, replacement: String, reason: String) {
-    var fixture = IntegerFixture.gptq(sample)
+    var fixture = QuantizedFixture.gptq(sample)
     fixture.configuration = fixture.configuration.replacing(text, with: replacement)
     #expect(problem(fixture).says("/source/config.json: key 'quantization_config'" + reason))
   }
@@ -84,14 +84,14 @@ import Testing
       ("m.biases", .f16, [4], "tensor 'm.biases': … quantized"),
     ] as [(String, DType, [Int], String)])
   func `refuses tensors that do not fit`(name: String, dtype: DType, shape: [Int], reason: String) {
-    var fixture = IntegerFixture.gptq(sample)
+    var fixture = QuantizedFixture.gptq(sample)
     fixture.set(name, dtype, shape)
     #expect(problem(fixture).says("/source: " + reason))
   }
 
   @Test(arguments: ["m.qzeros", "m.scales"])
   func `refuses a module that is not whole`(name: String) {
-    var fixture = IntegerFixture.gptq(sample)
+    var fixture = QuantizedFixture.gptq(sample)
     fixture.remove(name)
     #expect(problem(fixture).says("/source: … '\(name)' … missing"))
   }
@@ -101,7 +101,7 @@ import Testing
     (3, 2, "column 3 … group 2 … 2"), (3, -1, "column 3 … group -1 … 2"),
   ])
   func `refuses reordered columns`(column: Int, group: Int, reason: String) {
-    var fixture = IntegerFixture.gptq(sample)
+    var fixture = QuantizedFixture.gptq(sample)
     let index = (0..<64).map { $0 == column ? group : $0 / 32 }
     fixture.set("m.g_idx", .i32, [64], index.flatMap { UInt32(truncatingIfNeeded: $0).littleEndianBytes })
     #expect(problem(fixture).says("/source: tensor 'm.g_idx': " + reason))
@@ -117,7 +117,7 @@ import Testing
     var sample = sample
     sample.zeroPoints[5] = 0
     // Output 2, group 1 is stored as 0 - 1 in two bits.
-    var fixture = IntegerFixture.gptq(sample, shift: 0, adding: #", "format": "gptq""#)
+    var fixture = QuantizedFixture.gptq(sample, shift: 0, adding: #", "format": "gptq""#)
     fixture.set("m.qzeros", .i32, [2, 2], [UInt8](repeating: 0, count: 8) + [0x30, 0, 0, 0, 0, 0, 0, 0])
     #expect(
       problem(fixture, reading: "m.biases").says(
@@ -125,7 +125,7 @@ import Testing
   }
 
   @Test func `refuses symmetric zero points of no version`() {
-    var fixture = IntegerFixture.gptq(sample, isSymmetric: true)
+    var fixture = QuantizedFixture.gptq(sample, isSymmetric: true)
     fixture.set("m.qzeros", .i32, [2, 2], [UInt8](repeating: 0x55, count: 15) + [0xaa])
     #expect(
       problem(fixture).says("/source: tensor 'm.qzeros': symmetric 2-bit … point 2 … 1 … 2 …"))
@@ -137,7 +137,7 @@ import Testing
       (3e38, .bf16, "m.biases", "tensor 'm.scales': scale 3.0040553e+38 times 3 overflows"),
     ] as [(Float, DType, String, String)])
   func `refuses scales that give no weights`(scale: Float, dtype: DType, name: String, reason: String) {
-    var fixture = IntegerFixture.gptq(sample, shift: 0, adding: #", "format": "gptq_v2""#)
+    var fixture = QuantizedFixture.gptq(sample, shift: 0, adding: #", "format": "gptq_v2""#)
     fixture.set("m.qzeros", .i32, [2, 2], [UInt8](repeating: 0xff, count: 16))
     let scales = [Float](repeating: scale, count: 64)
     fixture.set("m.scales", dtype, [2, 32], TensorBytes(scales, as: dtype).array)
@@ -147,7 +147,7 @@ import Testing
   @Test func `refuses scales in F32 whose products round`() {
     var sample = sample
     sample.scales[0] = 1.0000001
-    let fixture = IntegerFixture.compressedTensors(sample, isSymmetric: true, scales: .f32)
+    let fixture = QuantizedFixture.compressedTensors(sample, isSymmetric: true, scales: .f32)
     #expect(
       problem(fixture, reading: "m.biases").says(
         "/source: tensor 'm.weight_scale': scale 1.0000001 … F32 … point 2 … 3 times … exact"))
@@ -168,7 +168,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("pack-quantized", "float-quantized", "'format': format 'float-quantized'"),
+    ("pack-quantized", "int-quantized", "'format': format 'int-quantized'"),
     ("\"compressed\"", "\"frozen\"", "'quantization_status': status 'frozen'"),
     ("\"int\"", "\"float\"", "'config_groups': 'group_0': 'weights': 'type': type 'float'"),
     ("\"strategy\": \"group\"", "\"strategy\": \"block\"", "'weights': 'strategy': strategy 'block'"),
@@ -187,7 +187,7 @@ import Testing
     ("config_groups", "x", "object 'config_groups' is missing"),
   ])
   func `refuses a value of compressed-tensors`(text: String, replacement: String, reason: String) {
-    var fixture = IntegerFixture.compressedTensors(sample, isSymmetric: false)
+    var fixture = QuantizedFixture.compressedTensors(sample, isSymmetric: false)
     fixture.configuration = fixture.configuration.replacing(text, with: replacement)
     let found = problem(fixture)
     if reason.isEmpty {
@@ -211,13 +211,13 @@ import Testing
       ),
     ] as [(String, DType, [Int], String)])
   func `refuses tensors of compressed-tensors`(name: String, dtype: DType, shape: [Int], reason: String) {
-    var fixture = IntegerFixture.compressedTensors(sample, isSymmetric: false)
+    var fixture = QuantizedFixture.compressedTensors(sample, isSymmetric: false)
     fixture.set(name, dtype, shape)
     #expect(problem(fixture).says("/source: " + reason))
   }
 
   @Test func `refuses zero points of symmetric codes`() {
-    var fixture = IntegerFixture.compressedTensors(sample, isSymmetric: true)
+    var fixture = QuantizedFixture.compressedTensors(sample, isSymmetric: true)
     fixture.set("m.weight_zero_point", .i32, [2, 2])
     #expect(
       problem(fixture).says("/source: tensor 'm.weight_zero_point': … symmetric"))
@@ -232,7 +232,7 @@ import Testing
     ("auto_round", #", "modules_to_not_convert": ["("]"#, "'modules_to_not_convert': … '(' …"),
   ])
   func `refuses a configuration of AutoRound`(packing: String, more: String, reason: String) {
-    let fixture = IntegerFixture.autoRound(
+    let fixture = QuantizedFixture.autoRound(
       sample, packing: packing, shift: 0, isSymmetric: false, adding: more)
     #expect(problem(fixture).says("/source/config.json: key 'quantization_config': " + reason))
   }

@@ -136,15 +136,15 @@ struct IntegerSample {
 }
 
 /// A folder with packed tensors and a configuration.
-struct IntegerFixture {
+struct QuantizedFixture {
   var tensors: [(TensorInfo, [UInt8])]
   var configuration: String
 
   /// One module `m` in GPTQ's layout.
   static func gptq(
     _ sample: IntegerSample, shift: Int = 1, isSymmetric: Bool = false, adding more: String = ""
-  ) -> IntegerFixture {
-    IntegerFixture(
+  ) -> QuantizedFixture {
+    QuantizedFixture(
       tensors: sample.gptq("m", shift: shift),
       configuration: """
         {"quantization_config": {"quant_method": "gptq", "bits": \(sample.bits), "group_size": \(sample.groupSize),
@@ -155,8 +155,8 @@ struct IntegerFixture {
   /// One module `m` in AutoRound's layout.
   static func autoRound(
     _ sample: IntegerSample, packing: String, shift: Int, isSymmetric: Bool, adding more: String = ""
-  ) -> IntegerFixture {
-    IntegerFixture(
+  ) -> QuantizedFixture {
+    QuantizedFixture(
       tensors: sample.gptq("m", shift: shift, groupIndex: false),
       configuration: """
         {"quantization_config": {"quant_method": "auto-round", "packing_format": "\(packing)",
@@ -168,8 +168,8 @@ struct IntegerFixture {
   static func compressedTensors(
     _ sample: IntegerSample, isSymmetric: Bool, weights: String = "", adding more: String = "",
     scales: DType = .bf16
-  ) -> IntegerFixture {
-    IntegerFixture(
+  ) -> QuantizedFixture {
+    QuantizedFixture(
       tensors: sample.compressedTensors("m", isSymmetric: isSymmetric, scales: scales),
       configuration: """
         {"quantization_config": {"quant_method": "compressed-tensors", "format": "pack-quantized",

@@ -17,7 +17,7 @@ import Testing
   }
 
   @Test func `writes the worked example`() throws {
-    let source = try IntegerFixture.gptq(.worked, isSymmetric: true).open(in: folder)
+    let source = try QuantizedFixture.gptq(.worked, isSymmetric: true).open(in: folder)
     try source.write(.gptq, to: folder.path("v1"))
     try source.write(.gptqV2, to: folder.path("v2"))
     let words = (0..<2).flatMap { word in
@@ -46,7 +46,7 @@ import Testing
         outputCount: 32 * Int.random(in: 1...4, using: &random),
         inputCount: groupSize * Int.random(in: 1...3, using: &random), bits: bits, groupSize: groupSize,
         isSymmetric: isSymmetric, seed: seed)
-      let fixture: IntegerFixture
+      let fixture: QuantizedFixture
       switch format {
       case .gptq: fixture = .gptq(sample, isSymmetric: isSymmetric)
       case .gptqV2:
@@ -69,7 +69,7 @@ import Testing
   }
 
   @Test func `writes the configuration of GPTQ`() throws {
-    var fixture = IntegerFixture.gptq(IntegerSample(outputCount: 32, inputCount: 64))
+    var fixture = QuantizedFixture.gptq(IntegerSample(outputCount: 32, inputCount: 64))
     fixture.tensors += IntegerSample(outputCount: 32, inputCount: 64, bits: 4).gptq("a.b", shift: 1)
     fixture.set("n.weight", .f16, [4, 4])
     fixture.configuration = fixture.configuration.replacing(
@@ -107,7 +107,7 @@ import Testing
   }
 
   @Test func `writes the configuration of compressed-tensors`() throws {
-    var fixture = IntegerFixture.compressedTensors(
+    var fixture = QuantizedFixture.compressedTensors(
       IntegerSample(outputCount: 32, inputCount: 64), isSymmetric: false)
     fixture.set("n.weight", .bf16, [4, 4])
     try fixture.open(in: folder).write(.compressedTensors, to: folder.path("out"))
@@ -122,7 +122,7 @@ import Testing
   }
 
   @Test func `leaves no foreign configuration in a folder of its own kind`() throws {
-    let source = try IntegerFixture.gptq(IntegerSample(outputCount: 32, inputCount: 64)).open(in: folder)
+    let source = try QuantizedFixture.gptq(IntegerSample(outputCount: 32, inputCount: 64)).open(in: folder)
     let writer = try SafetensorsFolderWriter(source.contents, folder: folder.path("own"))
     for tensor in source.contents.tensors {
       try source.bytes(of: tensor.name).withSpan { try writer.write(tensor, $0) }
@@ -140,7 +140,7 @@ import Testing
 
   /// A checkpoint with module `m` of tables that are given for every group.
   private func tables(scale: Float, bias: Float, outputCount: Int = 32) throws -> Checkpoint {
-    let source = try IntegerFixture.compressedTensors(
+    let source = try QuantizedFixture.compressedTensors(
       IntegerSample(outputCount: outputCount, inputCount: 64), isSymmetric: true
     ).open(in: folder)
     return try source.copy(to: folder.path("tables.rilq")) { name, values in
