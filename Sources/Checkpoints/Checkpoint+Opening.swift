@@ -22,12 +22,14 @@ extension Checkpoint {
 
   private static func openFile(path: String, _ access: FileAccess) throws -> Checkpoint {
     let ending = FileSystem.fileExtension(path)
+    // The first bytes count more than the name.
+    if try isGGUF(path: path) { return try openGGUF(path: path, access: access) }
     if try ending == "rilq" || isContainer(path: path) {
       let checkpoint = try openContainer(path: path, access: access)
       try checkpoint.contents.validateQuantization(path: path)
       return checkpoint
     }
-    if try ending == "gguf" || isGGUF(path: path) { return try openGGUF(path: path, access: access) }
+    if ending == "gguf" { return try openGGUF(path: path, access: access) }
     guard ending == "safetensors" else {
       if ["bin", "pth", "pt", "ckpt", "pkl"].contains(ending) {
         throw FormatError(

@@ -259,11 +259,15 @@ package struct StoredForm: Sendable, Equatable {
 }
 
 /// A store with other contents for some files that are not weights.
-private struct StoreWithAssets: TensorStore {
+struct StoreWithAssets: TensorStore {
   let base: any TensorStore
   let assets: [String: TensorBytes]
 
   func bytes(of tensor: TensorInfo) throws -> TensorBytes { try base.bytes(of: tensor) }
+
+  func part(
+    of tensor: TensorInfo, _ elements: Range<Int>
+  ) throws -> (start: Int, bytes: TensorBytes)? { try base.part(of: tensor, elements) }
 
   func bytes(of asset: Asset) throws -> TensorBytes { try assets[asset.name] ?? base.bytes(of: asset) }
 
@@ -280,6 +284,12 @@ private struct StoreWithOtherNames: TensorStore {
 
   func bytes(of tensor: TensorInfo) throws -> TensorBytes {
     try base.bytes(of: originals[tensor.name] ?? tensor)
+  }
+
+  func part(
+    of tensor: TensorInfo, _ elements: Range<Int>
+  ) throws -> (start: Int, bytes: TensorBytes)? {
+    try base.part(of: originals[tensor.name] ?? tensor, elements)
   }
 
   func bytes(of asset: Asset) throws -> TensorBytes { try base.bytes(of: asset) }

@@ -139,6 +139,12 @@ public struct Pipeline {
 
   private func requireMeaningfulOptions() throws {
     let format = recipe.outputFormat
+    let named = OutputFormat(inferredFrom: recipe.output.written)
+    guard named == .safetensors || named == format else {
+      throw PassError.usage(
+        "\(recipe.output.resolved): its name says \(named.rawValue), but the format is to be \(format.rawValue)"
+      )
+    }
     if let path = options.logPath {
       guard path != recipe.output.resolved else { throw PassError.usage("--log \(path): is the output") }
       try SideFile.requirePlace(at: path, mayReplace: options.force || options.resumes)

@@ -29,6 +29,21 @@ import Testing
     #expect(try folder.names() == Self.names)
   }
 
+  @Test(arguments: [
+    (["out.rilq", "--to", "gguf"], "out.rilq: its name says rilq, but the format is to be gguf"),
+    (["out.gguf", "--to", "mlx"], "out.gguf: its name says gguf, but the format is to be mlx"),
+    (["out.rilq", "--for", "llama.cpp"], "out.rilq: its name says rilq, but the format is to be gguf"),
+  ])
+  func `a name that says another format is found before anything is written`(
+    arguments: [String], message: String
+  ) throws {
+    let folder = try folder()
+    let result = try Program(["convert", "model"] + arguments, in: folder).wait()
+    #expect(result.code == 64)
+    #expect(result.error == "rilq: \(message)\n")
+    #expect(try folder.names() == Self.names)
+  }
+
   @Test func `a reference that is no model is found before anything is quantized`() throws {
     let folder = try folder(
       "quantize: {}", "verify: {against: short.txt, text: '\(evaluationText)', window: 64}")

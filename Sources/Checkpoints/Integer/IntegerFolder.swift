@@ -71,21 +71,17 @@ enum IntegerFolder {
     }
     let modules = try readModules(quantization, store, path: path)
     let zeroPoints = try DetectedZeroPoints(quantization, modules, store, path: path)
-    let text = configuration.map { Array(($0.withoutQuantization.prettyText + "\n").utf8) }
     contents.tensors = try replaced(contents.tensors, modules, quantization.layout, path: path)
     contents.quantization = Dictionary(
       uniqueKeysWithValues: modules.map {
         ($0.name, $0.quantizedLayout)
       })
-    contents.assets = contents.assets.compactMap { asset in
-      if configurationNames.contains(asset.name) { return nil }
-      guard asset.name == SafetensorsFolder.configurationName, let text else { return asset }
-      return Asset(name: asset.name, byteCount: text.count)
-    }
+    let assets = contents.leaveOutQuantization(of: configuration, repeating: configurationNames)
     contents.metadata.set("source_format", to: zeroPoints.description(of: quantization))
-    return IntegerStore(
+    let source = IntegerStore(
       base: store, modules: Dictionary(uniqueKeysWithValues: modules.map { ($0.name, $0) }),
-      zeroPoints: zeroPoints.stored, configuration: text, path: path)
+      zeroPoints: zeroPoints.stored, path: path)
+    return StoreWithAssets(base: source, assets: assets)
   }
 
   private static func readModules(

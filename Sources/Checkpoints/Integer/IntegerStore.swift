@@ -12,19 +12,12 @@ struct IntegerStore: TensorStore {
   let modules: [String: IntegerModule]
   /// How zero points are stored.
   let zeroPoints: StoredZeroPoints
-  /// The text of `config.json` without what it says about quantization.
-  let configuration: [UInt8]?
   /// The folder, for errors.
   let path: String
 
   var weightFileNames: [String] { base.weightFileNames }
 
-  func bytes(of asset: Asset) throws -> TensorBytes {
-    if asset.name == SafetensorsFolder.configurationName, let configuration {
-      return TensorBytes(configuration)
-    }
-    return try base.bytes(of: asset)
-  }
+  func bytes(of asset: Asset) throws -> TensorBytes { try base.bytes(of: asset) }
 
   func bytes(of tensor: TensorInfo) throws -> TensorBytes {
     guard let (name, part) = ModuleTensor.split(tensor.name), let module = modules[name] else {

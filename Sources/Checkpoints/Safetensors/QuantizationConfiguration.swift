@@ -108,6 +108,27 @@ extension JSONValue {
   }
 }
 
+extension CheckpointContents {
+  /// Leaves out what files say about quantization that is undone when tensors are read.
+  ///
+  /// - Parameters:
+  ///   - configuration: The contents of `config.json`; nil without one.
+  ///   - repeating: The files that repeat it, which are no assets then.
+  /// - Returns: The files with other contents, by name.
+  mutating func leaveOutQuantization(
+    of configuration: JSONValue?, repeating: Set<String>
+  ) -> [String: TensorBytes] {
+    let name = SafetensorsFolder.configurationName
+    let text = configuration.map { Array(($0.withoutQuantization.prettyText + "\n").utf8) }
+    assets = assets.compactMap { asset in
+      if repeating.contains(asset.name) { return nil }
+      guard asset.name == name, let text else { return asset }
+      return Asset(name: name, byteCount: text.count)
+    }
+    return text.map { [name: TensorBytes($0)] } ?? [:]
+  }
+}
+
 extension QuantizationConfiguration {
   /// The object that describes quantized modules, of which there is at least one.
   ///

@@ -38,7 +38,12 @@ enum ScaledFolder {
     var parts: Set<String> = []
     for codes in tensors {
       guard let module = format.module(of: codes) else { continue }
-      let tensor = try format.tensor(module, codes, path: path) { name in positions[name].map { tensors[$0] }
+      let tensor = try format.tensor(module, codes, path: path) { name in
+        positions[name].map { tensors[$0] }
+      }
+      let name = tensor.tensor.name
+      guard name == codes.name || positions[name] == nil else {
+        throw FormatError(path, at: "tensor '\(name)'", .malformed("'\(codes.name)' stands for it, too"))
       }
       scaled[codes.name] = tensor
       parts.formUnion(tensor.parts.dropFirst().map(\.name))
@@ -56,16 +61,12 @@ enum ScaledFolder {
         JSONValue.Member("quant_method", .string(format.method.rawValue)),
         JSONValue.Member("format", .string(format.name)),
       ]))
-    let text = configuration.map { Array(($0.withoutQuantization.prettyText + "\n").utf8) }
-    contents.assets = contents.assets.compactMap { asset in
-      if asset.name == configurationName { return nil }
-      guard asset.name == SafetensorsFolder.configurationName, let text else { return asset }
-      return Asset(name: asset.name, byteCount: text.count)
-    }
-    return ScaledStore(
+    let assets = contents.leaveOutQuantization(of: configuration, repeating: [configurationName])
+    let source = ScaledStore(
       base: store,
       scaled: Dictionary(uniqueKeysWithValues: scaled.values.map { ($0.tensor.name, $0) }),
-      codeName: format.codeName, configuration: text, path: path)
+      codeName: format.codeName, path: path)
+    return StoreWithAssets(base: source, assets: assets)
   }
 
   private static func notices(_ format: ScaledFormat, rounded: Int, left: Int) -> [String] {
@@ -91,19 +92,12 @@ struct ScaledStore: TensorStore {
   let scaled: [String: any ScaledTensor]
   /// The name of the codes' type.
   let codeName: String
-  /// The text of `config.json` without what it says about quantization.
-  let configuration: [UInt8]?
   /// The folder, for errors.
   let path: String
 
   var weightFileNames: [String] { base.weightFileNames }
 
-  func bytes(of asset: Asset) throws -> TensorBytes {
-    if asset.name == SafetensorsFolder.configurationName, let configuration {
-      return TensorBytes(configuration)
-    }
-    return try base.bytes(of: asset)
-  }
+  func bytes(of asset: Asset) throws -> TensorBytes { try base.bytes(of: asset) }
 
   func bytes(of tensor: TensorInfo) throws -> TensorBytes {
     guard let scaled = scaled[tensor.name] else { return try base.bytes(of: tensor) }

@@ -93,6 +93,11 @@ struct GGUFCheckpointTests {
     #expect(try checkpoint.unpackedWeights(of: "model.layers.0.self_attn.q_proj") == queries)
   }
 
+  @Test func `a file is what its first bytes say, not its name`() throws {
+    let path = try folder.write("x.rilq", GGUFModel().file.bytes)
+    #expect(try Checkpoint.open(path: path).format == .gguf)
+  }
+
   @Test func `vectors stay F32 when 16 bits do not hold them`() throws {
     let model = GGUFModel {
       $0.type = { _ in .bf16 }

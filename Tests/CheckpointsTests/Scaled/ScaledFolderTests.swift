@@ -186,6 +186,14 @@ import Testing
     #expect(problem(fixture).says("/source: tensor 'm.weight_scales': value 23 is not finite"))
   }
 
+  @Test func `refuses a matrix beside its codes`() {
+    var fixture = Self.fixture(#""quant_method": "mxfp4""#)
+    fixture.set("m_blocks", .u8, [2, 6, 2, 16])
+    fixture.set("m_scales", .u8, [2, 6, 2])
+    fixture.set("m", .bf16, [2, 64, 6])
+    #expect(problem(fixture).says("/source: tensor 'm': 'm_blocks' stands for it, too"))
+  }
+
   @Test func `a block may be larger than any matrix`() throws {
     var fixture = Self.fixture(
       #""quant_method": "fp8", "weight_block_size": [9223372036854775807, 9223372036854775807]"#)
