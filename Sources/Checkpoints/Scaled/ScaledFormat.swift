@@ -34,8 +34,7 @@ struct ScaledFormat {
   /// The endings of what belongs to inputs, outputs, keys and values, which this library does not round.
   private static let runtimeEndings = [
     ".input_scale", ".input_scale_ub", ".activation_scale", ".input_global_scale", ".output_scale",
-    ".k_scale",
-    ".v_scale",
+    ".k_scale", ".v_scale",
   ]
 
   let method: Method
@@ -83,6 +82,12 @@ struct ScaledFormat {
       throw FormatError(path, at: "tensor '\(codes.name)'", .missing("tensor '\(module + ending)'"))
     }
     return tensor
+  }
+
+  /// The block that shares a scale: a matrix has one scale, one for each row, or one for each stated block.
+  func block(ofScales scales: TensorInfo, rows: Int, columns: Int) -> ScaleBlock {
+    if !isPacked, scales.elementCount == 1 { return ScaleBlock(rowCount: rows, columnCount: columns) }
+    return block ?? ScaleBlock(rowCount: 1, columnCount: columns)
   }
 
   /// The tensor that codes and what belongs to them stand for.

@@ -83,27 +83,18 @@ struct ScaledMatrix: ScaledTensor {
       throw FormatError(
         path, at: "tensor '\(scales.name)'", .unsupportedKind("scales in \(scales.dtype.rawValue)"))
     }
-    let block: ScaleBlock
-    if scales.elementCount == 1, !format.isPacked {
-      block = ScaleBlock(rowCount: rows, columnCount: columns)
-    } else if scales.shape == [rows] || scales.shape == [rows, 1], format.block == nil {
-      block = ScaleBlock(rowCount: 1, columnCount: columns)
-    } else {
-      block = format.block ?? ScaleBlock(rowCount: 1, columnCount: columns)
-      let expected = [
-        (rows - 1) / block.rowCount + 1, (columns - 1) / block.columnCount + 1,
-      ]
-      guard scales.shape == expected else {
-        throw FormatError(
-          path, at: "tensor '\(scales.name)'", .shape(expected: expected, found: scales.shape))
-      }
+    block = format.block(ofScales: scales, rows: rows, columns: columns)
+    let expected = [(rows - 1) / block.rowCount + 1, (columns - 1) / block.columnCount + 1]
+    guard scales.shape == expected || scales.elementCount == expected[0] && expected[1] == 1 else {
+      throw FormatError(
+        path, at: "tensor '\(scales.name)'", .shape(expected: expected, found: scales.shape))
     }
     global = try format.global.map { global throws(FormatError) in try part(global.ending) }
     if let global, global.elementCount != 1 || global.dtype != .f32 {
       throw refused(global, "\(global.dtype.rawValue) of shape \(global.shape) is not one number in F32")
     }
     if case .divides = format.global { dividesGlobal = true } else { dividesGlobal = false }
-    (self.tensor, self.codes, self.scales, self.block) = (tensor, codes, scales, block)
+    (self.tensor, self.codes, self.scales) = (tensor, codes, scales)
     isPacked = format.isPacked
   }
 
