@@ -47,7 +47,8 @@ package struct TensorSlice: Sendable, Equatable {
 
   /// The elements from the first to the last.
   fileprivate var elements: Range<Int> {
-    start..<start + (rowCount - 1) * rowStride + (columnCount - 1) * columnStride + 1
+    guard rowCount > 0, columnCount > 0 else { return start..<start }
+    return start..<start + (rowCount - 1) * rowStride + (columnCount - 1) * columnStride + 1
   }
 
   /// Takes the elements out of the tensor's bytes; elements that follow each other are not copied.

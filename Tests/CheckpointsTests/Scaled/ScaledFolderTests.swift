@@ -60,6 +60,12 @@ import Testing
     let cut = checkpoint.deriving(contents, from: ["part": .slice(slice, of: tensor)])
     let places = (0..<3).flatMap { row in (0..<64).map { 2 * 384 + 1 + 2 * row + 6 * $0 } }
     #expect(try Fixtures.floats("part", in: cut) == places.map { values[$0] })
+    // A slice of nothing is empty.
+    let empty = TensorInfo(name: "empty", dtype: .bf16, shape: [0, 1])
+    contents.tensors = [empty]
+    let nothing = TensorSlice(start: 0, rows: 0, columns: 1, rowStride: 2, columnStride: 1)
+    let none = checkpoint.deriving(contents, from: ["empty": .slice(nothing, of: tensor)])
+    #expect(try none.bytes(of: "empty").withSpan { $0.byteCount } == 0)
   }
 
   /// A matrix of 4 x 8 with blocks of 2 x 4, every weight 1 times its scale.
