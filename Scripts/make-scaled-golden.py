@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes Fixtures/scaled/: a matrix in each layout of small floats that is read, and what it stands for.
+"""Makes Fixtures/scaled/: a matrix in each layout of small floats or bytes that is read, and what it stands for.
 
 NAME/            a folder with config.json and model.safetensors, which has `m.weight` and its scales
 expected.safetensors   NAME: the weights of `m` in BF16, by transformers, by compressed-tensors, or, where no library is at
@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from compressed_tensors.compressors.naive_quantized.base import FloatQuantizationCompressor
+from compressed_tensors.compressors.naive_quantized.base import FloatQuantizationCompressor, IntQuantizationCompressor
 from compressed_tensors.compressors.nvfp4.base import NVFP4PackedCompressor
 from compressed_tensors.compressors.mxfp4.base import MXFP4PackedCompressor
 from compressed_tensors.compressors.mxfp8.base import MXFP8QuantizationCompressor
@@ -59,12 +59,12 @@ def fp8(name, tensors, weight=None, **more):
     write(name, {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", **more}, tensors, weight)
 
 
-def compressed(name, form, compressor, arguments, tensors):
+def compressed(name, form, compressor, arguments, tensors, **more):
     scheme = QuantizationScheme(targets=["Linear"], weights=QuantizationArgs(**arguments))
     weight = compressor.decompress(dict(tensors), scheme)["weight"]
     block = {
         "quant_method": "compressed-tensors", "format": form, "quantization_status": "compressed",
-        "config_groups": {"group_0": {"targets": ["Linear"], "weights": {**arguments, "symmetric": True}}},
+        "config_groups": {"group_0": {"targets": ["Linear"], "weights": {**arguments, "symmetric": arguments.get("symmetric", True)}, **more}},
     }  # fmt: skip
     write(name, block, tensors, weight)
 
@@ -122,5 +122,20 @@ folder.mkdir()
 (folder / "config.json").write_text(json.dumps({"quantization_config": {"quant_method": "mxfp4"}}) + "\n")
 save_file({"m_blocks": experts, "m_scales": experts_scales}, folder / "model.safetensors")
 expected["mxfp4"] = convert_moe_packed_tensors(experts, experts_scales).contiguous()
+
+half = torch.bfloat16
+integers = lambda least, most, *shape: torch.randint(least, most + 1, shape, dtype=torch.int8)
+int8, rounded = {"num_bits": 8, "type": "int"}, {"input_activations": {"num_bits": 8, "dynamic": True, "strategy": "token"}}
+whole = {"weight": integers(-128, 127, ROWS, COLUMNS), "weight_scale": scales(ROWS, 1, dtype=half)}
+compressed("ct-int8", "int-quantized", IntQuantizationCompressor, {**int8, "strategy": "channel"}, whole, **rounded)
+single = {"weight": integers(-128, 127, ROWS, COLUMNS), "weight_scale": scales(1, dtype=half)}
+compressed("ct-int8-tensor", "int-quantized", IntQuantizationCompressor, {**int8, "strategy": "tensor"}, single, **rounded)
+points = {**whole, "weight_zero_point": integers(-128, 127, ROWS, 1), "input_scale": scales(1)}
+compressed(
+    "ct-int8-asymmetric", "int-quantized", IntQuantizationCompressor,
+    {**int8, "strategy": "channel", "symmetric": False}, points,
+)  # fmt: skip
+small = {"weight": integers(-8, 7, ROWS, COLUMNS), "weight_scale": scales(ROWS, COLUMNS // 32, dtype=half)}
+compressed("ct-int4", "int-quantized", IntQuantizationCompressor, {**int8, **group, "num_bits": 4}, small, **rounded)
 
 save_file(expected, OUT / "expected.safetensors")

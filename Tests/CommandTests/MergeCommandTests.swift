@@ -57,7 +57,9 @@ import Testing
     let first = try Program.run("convert", "recipe.yaml", "--resume", "--quiet", in: folder)
     try #require(first.error.contains("finished steps are kept for --resume"), "\(first.error)")
     let file = "adapter/adapter_model.safetensors"
-    try folder.write(file, try folder.read(file))
+    var contents = try folder.read(file)
+    contents[contents.count - 1] ^= 1
+    try folder.write(file, contents)
     let second = try Program.run("convert", "recipe.yaml", "--resume", "--quiet", in: folder)
     #expect(second.code == 64)
     #expect(second.error.contains("--resume: the input '\(file)' has changed"), "\(second.error)")

@@ -181,7 +181,11 @@ import Testing
   @Test(arguments: changes)
   func `refuses to go on when something has changed, and keeps what is there`(change: Change) throws {
     try killAfterSecondStep()
-    if let file = change.file { try folder.write(file, try folder.read(file)) }
+    if let file = change.file {
+      var contents = try folder.read(file)
+      contents[contents.count - 1] ^= 1
+      try folder.write(file, contents)
+    }
     let before = try FileManager.default.contentsOfDirectory(atPath: folder.path(Self.workFolder)).sorted()
     let result = try Program(Self.convert + ["--resume"] + change.arguments, in: folder).wait()
     #expect(result.code == 64)
@@ -190,6 +194,19 @@ import Testing
     #expect(result.error.split(separator: "\n").count == 1)
     let after = try FileManager.default.contentsOfDirectory(atPath: folder.path(Self.workFolder)).sorted()
     #expect(after == before)
+  }
+
+  @Test func `goes on when the inputs were copied again`() throws {
+    try killAfterSecondStep()
+    for file in ["text.txt", "model/model-00003-of-00003.safetensors"] {
+      let contents = try folder.read(file)
+      try FileManager.default.removeItem(atPath: folder.path(file))
+      try folder.write(file, contents)
+    }
+    let result = try Program(Self.convert + ["--resume", "--json"], in: folder).wait()
+    #expect(result.code == 0, "\(result.error)")
+    #expect(result.output.contains("\"resumed\": true"))
+    #expect(try folder.read("out.rilq") == expected)
   }
 
   @Test func `refuses to go on with what another version did`() throws {

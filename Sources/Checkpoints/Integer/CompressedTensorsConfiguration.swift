@@ -1,5 +1,10 @@
 /// The `quantization_config` of compressed-tensors.
 enum CompressedTensorsConfiguration {
+  /// The layouts of the formats with integers.
+  private static let layouts: [String: IntegerQuantization.Layout] = [
+    "pack-quantized": .compressedTensors, "int-quantized": .bytes,
+  ]
+
   /// Reads a configuration.
   ///
   /// - Parameters:
@@ -11,10 +16,11 @@ enum CompressedTensorsConfiguration {
     -> IntegerQuantization
   {
     let format = try place.string("format", of: block) ?? ""
-    guard format == "pack-quantized" else {
+    guard let layout = layouts[format] else {
       throw place.error(
         .unsupportedKind(
-          "format '\(format)'", supported: ["pack-quantized"] + ScaledFormat.compressedTensorsFormats),
+          "format '\(format)'",
+          supported: layouts.keys.sorted().reversed() + ScaledFormat.compressedTensorsFormats),
         at: "format")
     }
     if let status = try place.string("quantization_status", of: block), status != "compressed" {
@@ -23,9 +29,9 @@ enum CompressedTensorsConfiguration {
     }
     try refuse(
       ["kv_cache_scheme", "sparsity_config", "transform_config", "moe_sparsity_config"], of: block, place)
-    let groups = try TargetGroups(block, at: place)
+    let groups = try TargetGroups(block, format: format, at: place)
     return IntegerQuantization(
-      method: .compressedTensors, layout: .compressedTensors, formatName: format, zeroPoints: .v2,
+      method: .compressedTensors, layout: layout, formatName: format, zeroPoints: .v2,
       place: place
     ) { module throws(FormatError) in groups.scheme(of: module) }
   }
@@ -69,13 +75,13 @@ private struct TargetGroups {
   private var targets: [(target: Target, scheme: IntegerQuantization.Scheme)] = []
   private var ignored: [Target] = []
 
-  init(_ block: JSONValue, at place: ConfigurationPlace) throws(FormatError) {
+  init(_ block: JSONValue, format: String, at place: ConfigurationPlace) throws(FormatError) {
     guard let groups = block["config_groups"]?.object, !groups.isEmpty else {
       throw place.error(.missing("object 'config_groups'"))
     }
     for group in groups {
       let inner = ConfigurationPlace(path: place.path, key: "\(place.key): 'config_groups': '\(group.key)'")
-      let scheme = try Self.scheme(of: group.value, at: inner)
+      let scheme = try Self.scheme(of: group.value, format: format, at: inner)
       for text in try inner.strings("targets", of: group.value) {
         targets.append((try Self.target(text, inner, "targets"), scheme))
       }
@@ -106,11 +112,13 @@ private struct TargetGroups {
   }
 
   private static func scheme(
-    of group: JSONValue, at place: ConfigurationPlace
+    of group: JSONValue, format: String, at place: ConfigurationPlace
   ) throws(FormatError) -> IntegerQuantization.Scheme {
-    try CompressedTensorsConfiguration.refuse(["input_activations", "output_activations"], of: group, place)
-    if let format = try place.string("format", of: group), format != "pack-quantized" {
-      throw place.error(.unsupportedKind("format '\(format)'", supported: ["pack-quantized"]), at: "format")
+    // Codes in bytes are for products of integers, so that their inputs are rounded, too; weights do not depend on it.
+    let refused = ["output_activations"] + (format == "int-quantized" ? [] : ["input_activations"])
+    try CompressedTensorsConfiguration.refuse(refused, of: group, place)
+    if let other = try place.string("format", of: group), other != format {
+      throw place.error(.unsupportedKind("format '\(other)'", supported: [format]), at: "format")
     }
     guard let weights = group["weights"], weights.object != nil else {
       throw place.error(.missing("object 'weights'"))
@@ -127,16 +135,17 @@ private struct TargetGroups {
     }
     try inner.check(bits: bits)
     return .init(
-      bits: bits, groupSize: try groupSize(of: weights, at: inner),
+      bits: bits, groupSize: try groupSize(of: weights, format: format, at: inner),
       isSymmetric: try inner.bool("symmetric", of: weights) ?? true)
   }
 
   private static func groupSize(
-    of weights: JSONValue, at place: ConfigurationPlace
+    of weights: JSONValue, format: String, at place: ConfigurationPlace
   ) throws(FormatError) -> Int? {
     let number = try place.integer("group_size", of: weights)
     switch try place.string("strategy", of: weights) {
     case "channel": return nil
+    case "tensor" where format == "int-quantized": return nil
     case "group", nil:
       guard let number else { throw place.error(.missing("integer 'group_size'")) }
       return try place.groupSize(number)

@@ -72,6 +72,11 @@ enum IntegerFolder {
     let modules = try readModules(quantization, store, path: path)
     let zeroPoints = try DetectedZeroPoints(quantization, modules, store, path: path)
     contents.tensors = try replaced(contents.tensors, modules, quantization.layout, path: path)
+    // Only codes in bytes are multiplied with inputs that are rounded.
+    if quantization.layout == .bytes, let notice = RuntimeScales.notice(of: store.tensors) {
+      contents.tensors.removeAll(where: RuntimeScales.contains)
+      contents.notices.append(notice)
+    }
     contents.quantization = Dictionary(
       uniqueKeysWithValues: modules.map {
         ($0.name, $0.quantizedLayout)
@@ -90,7 +95,7 @@ enum IntegerFolder {
     let reader = IntegerModuleReader(
       quantization: quantization,
       tensors: Dictionary(uniqueKeysWithValues: store.tensors.map { ($0.name, $0) }), path: path)
-    let names = Set(store.tensors.compactMap { quantization.layout.module(of: $0.name) })
+    let names = Set(store.tensors.compactMap { quantization.layout.module(of: $0) })
     return try names.sorted(by: precedes).map { name in
       let module = try reader.module(name)
       try reader.checkIndices(of: module) { try store.bytes(of: $0) }
@@ -107,7 +112,7 @@ enum IntegerFolder {
     for tensor in tensors {
       if let module = moduleByCodes[tensor.name] {
         result += module.tensors
-      } else if layout.module(of: tensor.name) == nil {
+      } else if layout.module(of: tensor) == nil {
         result.append(tensor)
       }
     }

@@ -7,11 +7,11 @@ struct IntegerModule: Sendable {
   let outputCount: Int
   let inputCount: Int
   let isSymmetric: Bool
-  /// `qweight` `[in * bits / 32, out]` or `weight_packed` `[out, in * bits / 32]`, I32.
+  /// `qweight` `[in * bits / 32, out]` or `weight_packed` `[out, in * bits / 32]`, I32; `weight` `[out, in]`, I8.
   let codes: TensorInfo
-  /// `scales` `[groups, out]` or `weight_scale` `[out, groups]`.
+  /// `scales` `[groups, out]` or `weight_scale` `[out, groups]`, one for a whole matrix in the layout `bytes`.
   let scales: TensorInfo
-  /// `qzeros` or `weight_zero_point`, I32; nil when the zero points are not stored.
+  /// `qzeros` or `weight_zero_point`, I32, or I8 like the scales; nil when the zero points are not stored.
   let zeroPoints: TensorInfo?
 
   /// The number of groups in a row.
@@ -35,11 +35,15 @@ extension IntegerQuantization.Layout {
     case .gptq: (".qweight", ".scales", ".qzeros", ".g_idx", nil)
     case .compressedTensors:
       (".weight_packed", ".weight_scale", ".weight_zero_point", ".weight_g_idx", ".weight_shape")
+    case .bytes: (".weight", ".weight_scale", ".weight_zero_point", ".weight_g_idx", nil)
     }
   }
 
-  /// The module of a packed tensor, or nil for other tensors.
-  func module(of name: String) -> String? {
+  /// The module of a tensor that is a part of a quantized matrix, or nil for other tensors.
+  func module(of tensor: TensorInfo) -> String? {
+    let name = tensor.name
+    // A matrix that is not quantized has the same name.
+    if self == .bytes, name.hasSuffix(endings.codes), tensor.dtype != .i8 { return nil }
     for ending in [endings.codes, endings.scales, endings.zeroPoints, endings.groupIndex, endings.shape] {
       if let ending, name.hasSuffix(ending) { return String(name.dropLast(ending.count)) }
     }
@@ -66,8 +70,9 @@ struct IntegerModuleReader {
         path, at: "tensor '\(name + (part ?? ""))'",
         .malformed("belongs to no module: there is no '\(name + endings.codes)'"))
     }
-    guard tensors[ModuleTensor.weight.name(of: name)] == nil else {
-      throw error(codes, .malformed("the module has '\(ModuleTensor.weight.name(of: name))' too"))
+    let weight = ModuleTensor.weight.name(of: name)
+    guard codes.name == weight || tensors[weight] == nil else {
+      throw error(codes, .malformed("the module has '\(weight)' too"))
     }
     guard let scheme = try quantization.scheme(name) else {
       throw error(codes, .malformed("the configuration says that the module is not quantized"))
@@ -75,6 +80,7 @@ struct IntegerModuleReader {
     switch quantization.layout {
     case .gptq: return try gptq(name, scheme, codes)
     case .compressedTensors: return try compressedTensors(name, scheme, codes)
+    case .bytes: return try bytes(name, scheme, codes)
     }
   }
 
@@ -127,6 +133,37 @@ struct IntegerModuleReader {
 }
 
 extension IntegerModuleReader {
+  private func bytes(
+    _ name: String, _ scheme: IntegerQuantization.Scheme, _ codes: TensorInfo
+  ) throws(FormatError) -> IntegerModule {
+    try check(codes, isMatrixOf: [.i8])
+    let (outputCount, inputCount) = (codes.shape[0], codes.shape[1])
+    // A row of packed codes has whole words.
+    guard inputCount * scheme.bits % 32 == 0 else {
+      throw error(codes, .unsupported("\(inputCount) \(scheme.bits)-bit codes do not fill whole words"))
+    }
+    let groupSize = try groupSize(scheme, inputCount: inputCount, of: codes)
+    let groupCount = inputCount / groupSize
+    func table(_ ending: String, _ dtypes: [DType]) throws(FormatError) -> TensorInfo {
+      let tensor = try require(name + ending)
+      guard dtypes.contains(tensor.dtype) else {
+        throw error(tensor, .unsupportedKind("\(tensor.dtype.rawValue)", supported: dtypes.map(\.rawValue)))
+      }
+      let isOfMatrix = scheme.groupSize == nil && tensor.elementCount == 1 && tensor.shape.count < 2
+      if !isOfMatrix { try check(tensor, [outputCount, groupCount], scheme.bits, groupSize) }
+      return tensor
+    }
+    let scales = try table(".weight_scale", [.f16, .bf16, .f32])
+    let zeroPoints = scheme.isSymmetric ? nil : try table(".weight_zero_point", [.i8])
+    if scheme.isSymmetric, let unexpected = tensors[name + ".weight_zero_point"] {
+      throw error(unexpected, .malformed("the configuration says that the module is symmetric"))
+    }
+    return IntegerModule(
+      name: name, layout: .bytes, bits: scheme.bits, groupSize: groupSize, outputCount: outputCount,
+      inputCount: inputCount, isSymmetric: scheme.isSymmetric, codes: codes, scales: scales,
+      zeroPoints: zeroPoints)
+  }
+
   private func require(_ name: String) throws(FormatError) -> TensorInfo {
     guard let tensor = tensors[name] else { throw FormatError(path, .missing("tensor '\(name)'")) }
     return tensor

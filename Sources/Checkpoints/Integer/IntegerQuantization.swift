@@ -15,6 +15,8 @@ struct IntegerQuantization {
     case gptq
     /// `weight_packed`, `weight_scale`, `weight_shape`, `weight_zero_point`; codes are packed along a row.
     case compressedTensors
+    /// `weight`, a signed code in each byte; `weight_scale`, `weight_zero_point`.
+    case bytes
   }
 
   /// How a module is quantized.
@@ -28,7 +30,7 @@ struct IntegerQuantization {
 
   let method: Method
   let layout: Layout
-  /// The name of the format in its own configuration: `gptq_v2`, `auto_round`, `pack-quantized`.
+  /// The name of the format in its own configuration: `gptq_v2`, `auto_round`, `pack-quantized`, `int-quantized`.
   let formatName: String
   /// How zero points are stored, according to the configuration.
   let zeroPoints: StoredZeroPoints

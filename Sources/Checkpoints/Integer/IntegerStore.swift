@@ -44,12 +44,45 @@ struct IntegerStore: TensorStore {
 
   private func codes(of module: IntegerModule) throws -> TensorBytes {
     let bytes = try base.bytes(of: module.codes)
-    guard module.layout == .gptq else { return bytes }
+    switch module.layout {
+    case .compressedTensors: return bytes
+    case .bytes: return try packed(bytes, of: module)
+    case .gptq: break
+    }
     // Codes of a column fill whole words down the rows, so words are moved unchanged.
     return TensorBytes(
       bytes.withSpan {
         transposedWords($0, rowCount: module.codes.shape[0], columnCount: module.codes.shape[1])
       })
+  }
+
+  /// Packs signed codes.
+  private func packed(_ bytes: TensorBytes, of module: IntegerModule) throws -> TensorBytes {
+    let codes = try unsigned(bytes, of: module.codes, module)
+    var words = [UInt8](repeating: 0, count: codes.count * module.bits / 8)
+    var span = words.mutableSpan
+    packCodes(codes.span, bits: module.bits, into: &span)
+    return TensorBytes(words)
+  }
+
+  /// Adds `2^(bits - 1)` to signed codes or zero points.
+  private func unsigned(
+    _ bytes: TensorBytes, of tensor: TensorInfo, _ module: IntegerModule
+  ) throws -> [UInt8] {
+    let codes = bytes.withSpan { bytes in
+      (0..<bytes.byteCount).map { bytes.byte(at: $0) &+ module.middle }
+    }
+    if module.bits < 8, let index = codes.firstIndex(where: { $0 >> UInt8(module.bits) != 0 }) {
+      let code = Int8(bitPattern: codes[index] &- module.middle)
+      throw error(tensor, .malformed("value \(index) is \(code), which has more than \(module.bits) bits"))
+    }
+    return codes
+  }
+
+  /// One value for each group, where a file may have one for the whole matrix.
+  private func repeated<T>(_ values: [T], for module: IntegerModule) -> [T] {
+    let count = module.outputCount * module.groupCount
+    return values.count == count ? values : [T](repeating: values[0], count: count)
   }
 
   /// `[out, groups]`, finite.
@@ -61,7 +94,7 @@ struct IntegerStore: TensorStore {
     if let index = values.firstIndex(where: { !$0.isFinite }) {
       throw error(module.scales, .malformed("value \(index) is not finite"))
     }
-    guard module.layout == .gptq else { return values }
+    guard module.layout == .gptq else { return repeated(values, for: module) }
     return transposed(values, rowCount: module.groupCount, columnCount: module.outputCount)
   }
 
@@ -93,15 +126,20 @@ struct IntegerStore: TensorStore {
     guard let tensor = module.zeroPoints else {
       return [Int](repeating: Int(module.middle), count: module.outputCount * module.groupCount)
     }
-    let fields = try base.bytes(of: tensor).withSpan { words in
+    let bytes = try base.bytes(of: tensor)
+    let fields =
       switch module.layout {
       case .gptq:
-        PackedZeroPoints.fieldsOfRows(words, bits: module.bits, groupCount: module.groupCount)
+        bytes.withSpan {
+          PackedZeroPoints.fieldsOfRows($0, bits: module.bits, groupCount: module.groupCount)
+        }
       case .compressedTensors:
-        PackedZeroPoints.fieldsOfColumns(
-          words, bits: module.bits, groupCount: module.groupCount, outputCount: module.outputCount)
+        bytes.withSpan {
+          PackedZeroPoints.fieldsOfColumns(
+            $0, bits: module.bits, groupCount: module.groupCount, outputCount: module.outputCount)
+        }
+      case .bytes: repeated(try unsigned(bytes, of: tensor, module), for: module)
       }
-    }
     guard zeroPoints == .v1 else { return fields.map(Int.init) }
     if let index = fields.firstIndex(of: UInt8(1 << module.bits - 1)) {
       let (output, group) = (index / module.groupCount, index % module.groupCount)

@@ -90,8 +90,8 @@ struct IntegerWritingPlan {
       TensorInfo(name: module.name + ending, dtype: dtype, shape: shape)
     }
     let endings = format.layout.endings
-    switch format.layout {
-    case .gptq:
+    switch format {
+    case .gptq, .gptqV2, .autoRound:
       let tensors = [
         tensor(endings.codes, .i32, [words, outputs]),
         tensor(endings.zeroPoints, .i32, [groups, outputs * module.bits / 32]),
@@ -116,8 +116,8 @@ struct IntegerWritingPlan {
   ) -> [(tensor: TensorInfo, bytes: [UInt8])] {
     let (outputs, groups, bits) = (module.outputCount, module.groupCount, module.bits)
     let values: [[UInt8]]
-    switch format.layout {
-    case .gptq:
+    switch format {
+    case .gptq, .gptqV2, .autoRound:
       let fields = zeroPoints == .v1 ? tables.zeroPoints.map { $0 - 1 } : tables.zeroPoints
       values = [
         TensorBytes(codes).withSpan {

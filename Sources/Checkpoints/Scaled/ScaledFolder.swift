@@ -48,13 +48,14 @@ enum ScaledFolder {
       scaled[codes.name] = tensor
       parts.formUnion(tensor.parts.dropFirst().map(\.name))
     }
-    let isRuntimes = { (tensor: TensorInfo) in format.isOfRuntime(tensor.name) }
     contents.tensors = contents.tensors.compactMap { tensor in
       if let scaled = scaled[tensor.name] { return scaled.tensor }
-      return parts.contains(tensor.name) || isRuntimes(tensor) ? nil : tensor
+      return parts.contains(tensor.name) || RuntimeScales.contains(tensor) ? nil : tensor
     }
-    contents.notices = notices(
-      format, rounded: scaled.values.count { !$0.isExact }, left: tensors.count(where: isRuntimes))
+    let rounded = scaled.values.count { !$0.isExact }
+    contents.notices =
+      (rounded > 0 ? [roundingNotice(format, rounded)] : [])
+      + (RuntimeScales.notice(of: tensors).map { [$0] } ?? [])
     contents.metadata.set(
       "source_format",
       to: .object([
@@ -69,18 +70,8 @@ enum ScaledFolder {
     return StoreWithAssets(base: source, assets: assets)
   }
 
-  private static func notices(_ format: ScaledFormat, rounded: Int, left: Int) -> [String] {
-    var notices: [String] = []
-    if rounded > 0 {
-      notices.append(
-        "\(format.codeName): \(rounded) tensor\(rounded == 1 ? "" : "s") rounded to "
-          + ScaledMatrix.dtype.rawValue)
-    }
-    if left > 0 {
-      notices.append(
-        "\(left) scale\(left == 1 ? "" : "s") of inputs, keys and values left out: rilq does not round them")
-    }
-    return notices
+  private static func roundingNotice(_ format: ScaledFormat, _ count: Int) -> String {
+    "\(format.codeName): \(count) tensor\(count == 1 ? "" : "s") rounded to \(ScaledMatrix.dtype.rawValue)"
   }
 }
 

@@ -31,11 +31,6 @@ struct ScaledFormat {
   static let compressedTensorsFormats = [
     "float-quantized", "naive-quantized", "mxfp8-quantized", "mxfp4-pack-quantized", "nvfp4-pack-quantized",
   ]
-  /// The endings of what belongs to inputs, outputs, keys and values, which this library does not round.
-  private static let runtimeEndings = [
-    ".input_scale", ".input_scale_ub", ".activation_scale", ".input_global_scale", ".output_scale",
-    ".k_scale", ".v_scale",
-  ]
 
   let method: Method
   /// What the configuration calls it: `e4m3`, `FP8`, `nvfp4-pack-quantized`.
@@ -106,9 +101,6 @@ struct ScaledFormat {
     let scales = try part(endings.scales, of: module, codes, path: path, find: find)
     return try ScaledExperts(module, codes: codes, scales: scales, path: path)
   }
-
-  /// Whether a tensor describes how a runtime rounds what is no weight.
-  func isOfRuntime(_ name: String) -> Bool { Self.runtimeEndings.contains { name.hasSuffix($0) } }
 }
 
 /// The rows and columns of a matrix that share a scale.

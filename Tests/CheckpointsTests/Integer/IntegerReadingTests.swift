@@ -1,4 +1,5 @@
 import Checkpoints
+import Kernels
 import TestSupport
 import Testing
 
@@ -173,5 +174,36 @@ import Testing
     fixture.configuration = fixture.configuration.replacing(
       "\"bits\": 4, \"group", with: "\"bits\": 2, \"group")
     try expect(try fixture.open(in: folder), is: sample)
+  }
+
+  /// Codes in bytes, beside what compressed-tensors makes of them in BF16.
+  @Test(arguments: [
+    ("ct-int8", 8, 96), ("ct-int8-tensor", 8, 96), ("ct-int8-asymmetric", 8, 96), ("ct-int4", 4, 32),
+  ])
+  func `reads codes in bytes`(layout: String, bits: Int, groupSize: Int) throws {
+    let expected = try Checkpoint.open(path: Fixtures.path("scaled/expected.safetensors"))
+    let checkpoint = try Checkpoint.open(path: Fixtures.path("scaled/\(layout)"))
+    #expect(checkpoint.contents.quantization == ["m": QuantizedLayout(bits: bits, groupSize: groupSize)])
+    #expect(checkpoint.contents.tensors.map(\.name) == ["m.weight", "m.scales", "m.biases"])
+    let words = try checkpoint.copiedBytes(of: "m.weight")
+    var codes = [UInt8](repeating: 0, count: 48 * 96)
+    var span = codes.mutableSpan
+    TensorBytes(words).withSpan { unpackCodes($0, bits: bits, into: &span) }
+    let (scales, biases) = (
+      try Fixtures.floats("m.scales", in: checkpoint), try Fixtures.floats("m.biases", in: checkpoint)
+    )
+    let weights = codes.indices.map { i in scales[i / groupSize] * Float(codes[i]) + biases[i / groupSize] }
+    #expect(try narrowed(weights, to: .bf16) == expected.copiedBytes(of: layout))
+    let text = try #require(try checkpoint.asset(named: "config.json")).withSpan { $0.copiedBytes() }
+    #expect(try JSONValue(parsing: text)["quantization_config"] == nil)
+    #expect(checkpoint.contents.metadata["source_format"]?["format"] == .string("int-quantized"))
+    let notice = "1 scale of inputs, keys and values left out: rilq does not round them"
+    #expect(checkpoint.contents.notices == (layout == "ct-int8-asymmetric" ? [notice] : []))
+  }
+
+  @Test func `a matrix of floats beside codes in bytes stays`() throws {
+    var fixture = QuantizedFixture.bytes()
+    fixture.set("n.weight", .bf16, [2, 32])
+    #expect(try fixture.open(in: folder).contents.tensors.map(\.name).contains("n.weight"))
   }
 }

@@ -168,7 +168,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("pack-quantized", "int-quantized", "'format': format 'int-quantized'"),
+    ("pack-quantized", "marlin-24", "'format': format 'marlin-24'"),
     ("\"compressed\"", "\"frozen\"", "'quantization_status': status 'frozen'"),
     ("\"int\"", "\"float\"", "'config_groups': 'group_0': 'weights': 'type': type 'float'"),
     ("\"strategy\": \"group\"", "\"strategy\": \"block\"", "'weights': 'strategy': strategy 'block'"),
@@ -235,5 +235,43 @@ import Testing
     let fixture = QuantizedFixture.autoRound(
       sample, packing: packing, shift: 0, isSymmetric: false, adding: more)
     #expect(problem(fixture).says("/source/config.json: key 'quantization_config': " + reason))
+  }
+
+  @Test(
+    arguments: [
+      (
+        "m.weight", .i8, [2, 31], "tensor 'm.weight': 31 4-bit codes do not fill whole words"
+      ),
+      ("m.weight", .i8, [64], "tensor 'm.weight': is I8 [64] … 2 dimensions …"),
+      ("m.weight_scale", .bf16, [2], "tensor 'm.weight_scale' … [2], expected [2, 1]"),
+      ("m.weight_scale", .bf16, [1, 1], "tensor 'm.weight_scale' … [1, 1], expected [2, 1]"),
+      ("m.weight_scale", .i8, [2, 1], "tensor 'm.weight_scale': I8 … supported; F16, BF16 and F32 are"),
+      ("m.weight_zero_point", .i8, [2, 1], "tensor 'm.weight_zero_point': … symmetric"),
+      ("n.weight", .i8, [2, 32], "tensor 'n.weight_scale' is missing"),
+      ("n.weight_scale", .bf16, [2, 1], "tensor 'n.weight_scale': belongs to no module …"),
+    ] as [(String, DType, [Int], String)])
+  func `refuses tensors of codes in bytes`(name: String, dtype: DType, shape: [Int], reason: String) {
+    var fixture = QuantizedFixture.bytes()
+    fixture.set(name, dtype, shape)
+    #expect(problem(fixture).says("/source: " + reason), "\(problem(fixture) ?? "-")")
+  }
+
+  @Test func `refuses a code in a byte that has too many bits`() {
+    var fixture = QuantizedFixture.bytes()
+    fixture.set("m.weight", .i8, [2, 32], [UInt8](repeating: 7, count: 63) + [8])
+    #expect(
+      problem(fixture, reading: "m.weight").says(
+        "/source: tensor 'm.weight': value 63 is 8, which has more than 4 bits"))
+    fixture.set("m.weight", .i8, [2, 32], [UInt8](repeating: 7, count: 63) + [UInt8(bitPattern: -9)])
+    #expect(
+      problem(fixture, reading: "m.weight").says(
+        "/source: tensor 'm.weight': value 63 is -9, which has more than 4 bits"))
+  }
+
+  @Test func `refuses zero points of codes in bytes that are no bytes`() {
+    var fixture = QuantizedFixture.bytes(#", "symmetric": false"#)
+    #expect(problem(fixture).says("/source: tensor 'm.weight_zero_point' is missing"))
+    fixture.set("m.weight_zero_point", .i32, [2, 1])
+    #expect(problem(fixture).says("/source: tensor 'm.weight_zero_point': I32 … supported; I8 is"))
   }
 }

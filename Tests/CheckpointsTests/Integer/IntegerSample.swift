@@ -179,6 +179,20 @@ struct QuantizedFixture {
         """)
   }
 
+  /// One module `m` of 2 x 32 codes of 4 bits, each in a byte.
+  static func bytes(_ weights: String = "") -> QuantizedFixture {
+    var fixture = QuantizedFixture(
+      tensors: [],
+      configuration: """
+        {"quantization_config": {"quant_method": "compressed-tensors", "format": "int-quantized",
+         "config_groups": {"group_0": {"targets": ["Linear"], "input_activations": {"num_bits": 8},
+         "weights": {"num_bits": 4, "type": "int", "strategy": "channel"\(weights)}}}}}
+        """)
+    fixture.set("m.weight", .i8, [2, 32])
+    fixture.set("m.weight_scale", .bf16, [2, 1])
+    return fixture
+  }
+
   /// Replaces a tensor, or adds it.
   mutating func set(_ name: String, _ dtype: DType, _ shape: [Int], _ bytes: [UInt8]? = nil) {
     let tensor = TensorInfo(name: name, dtype: dtype, shape: shape)

@@ -134,8 +134,8 @@ import Testing
     (#""quant_method": "modelopt", "quant_algo": "W4A8_AWQ""#, "'quant_algo': 'W4A8_AWQ' is not supported …"),
     (#""quant_method": "modelopt""#, "'quant_algo': '' is not supported …"),
     (
-      #""quant_method": "compressed-tensors", "format": "int-quantized""#,
-      "'format': format 'int-quantized' is not supported …"
+      #""quant_method": "compressed-tensors", "format": "marlin-24""#,
+      "'format': format 'marlin-24' is not supported …"
     ),
     (
       #""quant_method": "compressed-tensors", "format": "float-quantized", "config_groups": {"g": {}}"#,
