@@ -7,12 +7,16 @@ folder in F16, its own precision. Needs hqq, torch, safetensors.
 autoround: 2 bits, asymmetric, groups of 64, tuned on the first windows of a text; written as AutoRound does. Needs auto-round,
 torch, transformers.
 
+autoround-gguf: the same in Q2_K_S, written as one GGUF file, for rows of a multiple of 256; its bits are not printed. Needs
+gguf, too.
+
 llama-cpp: Q2_0, from a GGUF file with matrices in BF16. The other 2-bit types need rows of a multiple of 256 and fall back to 4
 bits for narrower models. Needs llama-cpp-python.
 
 Prints one JSON object: bits_per_weight, of a quantized weight as the program stores it, tables included, and peak_memory_bytes.
 usage: two_bit_peers.py hqq CHECKPOINT OUTPUT-FOLDER
        two_bit_peers.py autoround CHECKPOINT OUTPUT-FOLDER TEXT [--iterations N] [--windows N] [--length N]
+       two_bit_peers.py autoround-gguf CHECKPOINT OUTPUT.gguf TEXT [--iterations N] [--windows N] [--length N]
        two_bit_peers.py llama-cpp INPUT.gguf OUTPUT.gguf CHECKPOINT
 """
 import argparse
@@ -61,7 +65,7 @@ def hqq(checkpoint, output):
     return stored * 8 / count
 
 
-def autoround(checkpoint, output, text, iterations, windows, length):
+def tuning(checkpoint, text, iterations, windows, length, **settings):
     import torch
     from auto_round import AutoRound
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -70,12 +74,26 @@ def autoround(checkpoint, output, text, iterations, windows, length):
     tokens = tokenizer(pathlib.Path(text).read_text(encoding="utf-8"), add_special_tokens=False)["input_ids"]
     tokens = torch.tensor(tokens[: len(tokens) // length * length]).reshape(-1, length)[:windows]
     model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
-    tuning = AutoRound(
-        model, tokenizer, scheme="W2A16", bits=BITS, group_size=GROUP, sym=False, iters=iterations,
-        dataset=list(tokens.split(1)), nsamples=len(tokens), seqlen=length, batch_size=8, device_map="cpu")
+    return AutoRound(
+        model, tokenizer, iters=iterations, dataset=list(tokens.split(1)), nsamples=len(tokens), seqlen=length,
+        batch_size=8, device_map="cpu", **settings)
+
+
+def autoround_gguf(checkpoint, output, text, iterations, windows, length):
+    tuned = tuning(checkpoint, text, iterations, windows, length, scheme="gguf:q2_k_s")
+    with tempfile.TemporaryDirectory(dir=pathlib.Path(output).parent) as parts:
+        tuned.quantize_and_save(parts, format="gguf:q2_k_s")
+        (file,) = pathlib.Path(parts).rglob("*.gguf")
+        file.rename(output)
+    return None
+
+
+def autoround(checkpoint, output, text, iterations, windows, length):
+    tuned = tuning(
+        checkpoint, text, iterations, windows, length, scheme="W2A16", bits=BITS, group_size=GROUP, sym=False)
     # It makes a folder of its own in the one it is given.
     with tempfile.TemporaryDirectory(dir=pathlib.Path(output).parent) as parts:
-        tuning.quantize_and_save(parts, format="auto_round")
+        tuned.quantize_and_save(parts, format="auto_round")
         (folder,) = (path.parent for path in pathlib.Path(parts).rglob("config.json"))
         folder.rename(output)
     stored = count = 0
@@ -111,14 +129,15 @@ def main():
     program.set_defaults(run=hqq)
     program.add_argument("checkpoint")
     program.add_argument("output")
-    program = programs.add_parser("autoround")
-    program.set_defaults(run=autoround)
-    program.add_argument("checkpoint")
-    program.add_argument("output")
-    program.add_argument("text")
-    program.add_argument("--iterations", type=int, default=100)
-    program.add_argument("--windows", type=int, default=64)
-    program.add_argument("--length", type=int, default=512)
+    for name, run in (("autoround", autoround), ("autoround-gguf", autoround_gguf)):
+        program = programs.add_parser(name)
+        program.set_defaults(run=run)
+        program.add_argument("checkpoint")
+        program.add_argument("output")
+        program.add_argument("text")
+        program.add_argument("--iterations", type=int, default=100)
+        program.add_argument("--windows", type=int, default=64)
+        program.add_argument("--length", type=int, default=512)
     program = programs.add_parser("llama-cpp")
     program.set_defaults(run=llama_cpp)
     program.add_argument("source")

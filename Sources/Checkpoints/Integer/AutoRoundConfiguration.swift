@@ -3,6 +3,8 @@ enum AutoRoundConfiguration {
   /// The file in which AutoRound repeats the configuration.
   static let fileName = "quantization_config.json"
 
+  /// The packing with AWQ's tensors.
+  private static let awqPacking = "auto_round:auto_awq"
   /// The packings with GPTQ's tensors, and how each stores zero points.
   private static let packings: [String: StoredZeroPoints] = [
     "auto_round": .v2, "auto_round:gptqmodel": .v2, "auto_round:exllamav2": .v2, "auto_round:tritonv2": .v2,
@@ -49,12 +51,13 @@ enum AutoRoundConfiguration {
     guard let name = try place.string("packing_format", of: block) else {
       throw place.error(.missing("'packing_format'"))
     }
-    guard let packing = packings[name] else {
+    let isAWQ = name == awqPacking
+    guard let packing = isAWQ ? .v2 : packings[name] else {
       throw place.error(.unsupportedKind("packing '\(name)'"), at: "packing_format")
     }
     try checkKind(of: block, at: place)
     return IntegerQuantization(
-      method: .autoRound, layout: .gptq, formatName: name, zeroPoints: packing, place: place,
+      method: .autoRound, layout: isAWQ ? .awq : .gptq, formatName: name, zeroPoints: packing, place: place,
       scheme: try modules(of: block, at: place))
   }
 

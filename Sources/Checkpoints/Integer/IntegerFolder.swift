@@ -1,7 +1,9 @@
 /// A Hugging Face folder whose weights have integer zero points, read as codes, scales and biases.
 enum IntegerFolder {
   /// The files that repeat the configuration; they are not assets.
-  static let configurationNames: Set<String> = [GPTQConfiguration.fileName, AutoRoundConfiguration.fileName]
+  static let configurationNames: Set<String> = [
+    GPTQConfiguration.fileName, AWQConfiguration.fileName, AutoRoundConfiguration.fileName,
+  ]
 
   /// Reads the configuration's description of such weights, if there is one.
   ///
@@ -22,13 +24,16 @@ enum IntegerFolder {
       if AutoRoundConfiguration.isMLX(block) { return nil }
       return try read(block, at: ConfigurationPlace(path: path, key: "key 'quantization_config'"))
     }
-    guard names.contains(GPTQConfiguration.fileName),
+    // Older tools have a file of their own.
+    guard let name = [GPTQConfiguration.fileName, AWQConfiguration.fileName].first(where: names.contains),
       tensors.contains(where: { $0.name.hasSuffix(".qweight") })
     else { return nil }
-    let file = try FileSystem.pathInside(folder, GPTQConfiguration.fileName)
+    let file = try FileSystem.pathInside(folder, name)
     let block = try JSONValue(contentsOf: file)
     guard block.object != nil else { throw FormatError(file, .malformed("is not an object")) }
-    return try GPTQConfiguration.read(block, at: ConfigurationPlace(path: file, key: ""))
+    let place = ConfigurationPlace(path: file, key: "")
+    return name == GPTQConfiguration.fileName
+      ? try GPTQConfiguration.read(block, at: place) : try AWQConfiguration.read(block, at: place)
   }
 
   private static func read(
@@ -37,6 +42,7 @@ enum IntegerFolder {
     let name = try place.string("quant_method", of: block) ?? ""
     switch IntegerQuantization.Method(rawValue: name) {
     case .gptq: return try GPTQConfiguration.read(block, at: place)
+    case .awq: return try AWQConfiguration.read(block, at: place)
     case .autoRound: return try AutoRoundConfiguration.read(block, at: place)
     case .compressedTensors: return try CompressedTensorsConfiguration.read(block, at: place)
     case nil:

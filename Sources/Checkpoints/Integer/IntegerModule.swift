@@ -7,7 +7,7 @@ struct IntegerModule: Sendable {
   let outputCount: Int
   let inputCount: Int
   let isSymmetric: Bool
-  /// `qweight` `[in * bits / 32, out]` or `weight_packed` `[out, in * bits / 32]`, I32; `weight` `[out, in]`, I8.
+  /// `qweight` `[in * bits / 32, out]`, in AWQ `[in, out * bits / 32]`; or `weight_packed` `[out, in * bits / 32]`, I32; `weight` `[out, in]`, I8.
   let codes: TensorInfo
   /// `scales` `[groups, out]` or `weight_scale` `[out, groups]`, one for a whole matrix in the layout `bytes`.
   let scales: TensorInfo
@@ -32,7 +32,7 @@ extension IntegerQuantization.Layout {
   /// The endings of a module's tensors: codes, scales, zero points, group index, and shape if there is one.
   var endings: (codes: String, scales: String, zeroPoints: String, groupIndex: String, shape: String?) {
     switch self {
-    case .gptq: (".qweight", ".scales", ".qzeros", ".g_idx", nil)
+    case .gptq, .awq: (".qweight", ".scales", ".qzeros", ".g_idx", nil)
     case .compressedTensors:
       (".weight_packed", ".weight_scale", ".weight_zero_point", ".weight_g_idx", ".weight_shape")
     case .bytes: (".weight", ".weight_scale", ".weight_zero_point", ".weight_g_idx", nil)
@@ -78,7 +78,7 @@ struct IntegerModuleReader {
       throw error(codes, .malformed("the configuration says that the module is not quantized"))
     }
     switch quantization.layout {
-    case .gptq: return try gptq(name, scheme, codes)
+    case .gptq, .awq: return try gptq(name, scheme, codes)
     case .compressedTensors: return try compressedTensors(name, scheme, codes)
     case .bytes: return try bytes(name, scheme, codes)
     }
@@ -92,8 +92,12 @@ struct IntegerModuleReader {
     try check(codes, isMatrixOf: [.i32])
     try check(zeroPoints, isMatrixOf: [.i32])
     try check(scales, isMatrixOf: [.f16, .bf16, .f32])
-    let (bits, outputCount) = (scheme.bits, codes.shape[1])
-    let inputCount = try inputCount(of: codes, words: codes.shape[0], bits: bits)
+    let layout = quantization.layout
+    let bits = scheme.bits
+    let (inputCount, outputCount) =
+      layout == .awq
+      ? try awqSize(of: codes, bits: bits)
+      : (try inputCount(of: codes, words: codes.shape[0], bits: bits), codes.shape[1])
     guard outputCount * bits % 32 == 0 else {
       throw error(zeroPoints, .unsupported("\(outputCount) \(bits)-bit zero points do not fill whole words"))
     }
@@ -102,7 +106,7 @@ struct IntegerModuleReader {
     try check(zeroPoints, [groupCount, outputCount * bits / 32], bits, groupSize)
     try check(scales, [groupCount, outputCount], bits, groupSize)
     return IntegerModule(
-      name: name, layout: .gptq, bits: bits, groupSize: groupSize, outputCount: outputCount,
+      name: name, layout: layout, bits: bits, groupSize: groupSize, outputCount: outputCount,
       inputCount: inputCount, isSymmetric: scheme.isSymmetric, codes: codes, scales: scales,
       zeroPoints: zeroPoints)
   }
@@ -187,6 +191,19 @@ extension IntegerModuleReader {
         path, at: "tensor '\(tensor.name)' of \(bits) bits in groups of \(groupSize)",
         .shape(expected: shape, found: tensor.shape))
     }
+  }
+
+  /// The inputs and outputs of AWQ's codes.
+  private func awqSize(of codes: TensorInfo, bits: Int) throws(FormatError) -> (Int, Int) {
+    guard bits == AWQOrder.bits else {
+      throw error(codes, .unsupported("\(bits)-bit codes in AWQ's order are not supported"))
+    }
+    let (inputs, words) = (codes.shape[0], codes.shape[1])
+    // A row of packed codes has whole words.
+    guard inputs % AWQOrder.count == 0 else {
+      throw error(codes, .unsupported("\(inputs) \(bits)-bit codes do not fill whole words"))
+    }
+    return (inputs, words * AWQOrder.count)
   }
 
   /// The number of columns in the words of a row; the product fits because a matrix without a zero dimension

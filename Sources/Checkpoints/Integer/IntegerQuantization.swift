@@ -1,10 +1,11 @@
 /// A configuration's description of weights whose zero points are integers: `scale * (code - zero point)`.
 ///
-/// `Formats/gptq.md` and `Formats/compressed-tensors.md` have the layouts.
+/// `Formats/gptq.md`, `Formats/awq.md` and `Formats/compressed-tensors.md` have the layouts.
 struct IntegerQuantization {
   /// The tool that made the checkpoint, by the `quant_method` of its configuration.
   enum Method: String, CaseIterable {
     case gptq
+    case awq
     case autoRound = "auto-round"
     case compressedTensors = "compressed-tensors"
   }
@@ -13,6 +14,8 @@ struct IntegerQuantization {
   enum Layout {
     /// `qweight`, `qzeros`, `scales`, `g_idx`; codes are packed down the input.
     case gptq
+    /// GPTQ's names; codes and zero points are packed along the outputs, eight at a time in an order of their own.
+    case awq
     /// `weight_packed`, `weight_scale`, `weight_shape`, `weight_zero_point`; codes are packed along a row.
     case compressedTensors
     /// `weight`, a signed code in each byte; `weight_scale`, `weight_zero_point`.

@@ -33,7 +33,12 @@ struct IntegerStore: TensorStore {
 
   func storedForm(of tensor: TensorInfo) -> StoredForm? {
     guard let (name, part) = ModuleTensor.split(tensor.name), let module = modules[name] else { return nil }
-    let type = module.layout == .gptq ? "GPTQ" : "compressed-tensors"
+    let type =
+      switch module.layout {
+      case .gptq: "GPTQ"
+      case .awq: "AWQ"
+      case .compressedTensors, .bytes: "compressed-tensors"
+      }
     switch part {
     case .weight: return StoredForm(type: type, byteCount: module.codes.byteCount)
     case .scales: return StoredForm(type: type, byteCount: module.scales.byteCount)
@@ -46,7 +51,12 @@ struct IntegerStore: TensorStore {
     let bytes = try base.bytes(of: module.codes)
     switch module.layout {
     case .compressedTensors: return bytes
-    case .bytes: return try packed(bytes, of: module)
+    case .bytes: return packed(try unsigned(bytes, of: module.codes, module), of: module)
+    case .awq:
+      return TensorBytes(
+        bytes.withSpan {
+          AWQOrder.rows($0, inputCount: module.inputCount, outputCount: module.outputCount)
+        })
     case .gptq: break
     }
     // Codes of a column fill whole words down the rows, so words are moved unchanged.
@@ -56,9 +66,8 @@ struct IntegerStore: TensorStore {
       })
   }
 
-  /// Packs signed codes.
-  private func packed(_ bytes: TensorBytes, of module: IntegerModule) throws -> TensorBytes {
-    let codes = try unsigned(bytes, of: module.codes, module)
+  /// Packs codes `[out, in]`.
+  private func packed(_ codes: [UInt8], of module: IntegerModule) -> TensorBytes {
     var words = [UInt8](repeating: 0, count: codes.count * module.bits / 8)
     var span = words.mutableSpan
     packCodes(codes.span, bits: module.bits, into: &span)
@@ -94,7 +103,10 @@ struct IntegerStore: TensorStore {
     if let index = values.firstIndex(where: { !$0.isFinite }) {
       throw error(module.scales, .malformed("value \(index) is not finite"))
     }
-    guard module.layout == .gptq else { return repeated(values, for: module) }
+    switch module.layout {
+    case .compressedTensors, .bytes: return repeated(values, for: module)
+    case .gptq, .awq: break
+    }
     return transposed(values, rowCount: module.groupCount, columnCount: module.outputCount)
   }
 
@@ -133,6 +145,9 @@ struct IntegerStore: TensorStore {
         bytes.withSpan {
           PackedZeroPoints.fieldsOfRows($0, bits: module.bits, groupCount: module.groupCount)
         }
+      case .awq:
+        transposed(
+          bytes.withSpan { AWQOrder.codes($0) }, rowCount: module.groupCount, columnCount: module.outputCount)
       case .compressedTensors:
         bytes.withSpan {
           PackedZeroPoints.fieldsOfColumns(

@@ -206,4 +206,45 @@ import Testing
     fixture.set("n.weight", .bf16, [2, 32])
     #expect(try fixture.open(in: folder).contents.tensors.map(\.name).contains("n.weight"))
   }
+
+  @Test func `reads AWQ as AutoAWQ does`() throws {
+    let expected = try Checkpoint.open(path: Fixtures.path("awq/expected.safetensors"))
+    let checkpoint = try Checkpoint.open(path: Fixtures.path("awq/m"))
+    #expect(checkpoint.contents.quantization == ["m": QuantizedLayout(bits: 4, groupSize: 32)])
+    let words = try checkpoint.copiedBytes(of: "m.weight")
+    var codes = [UInt8](repeating: 0, count: 48 * 64)
+    var span = codes.mutableSpan
+    TensorBytes(words).withSpan { unpackCodes($0, bits: 4, into: &span) }
+    let (scales, biases) = (
+      try Fixtures.floats("m.scales", in: checkpoint), try Fixtures.floats("m.biases", in: checkpoint)
+    )
+    let weights = codes.indices.map { scales[$0 / 32] * Float(codes[$0]) + biases[$0 / 32] }
+    #expect(try weights == Fixtures.floats("m", in: expected))
+    #expect(checkpoint.contents.tensors.map { checkpoint.storedForm(of: $0)?.type } == ["AWQ", "AWQ", "AWQ"])
+    #expect(checkpoint.contents.metadata["source_format"]?["format"] == .string("gemm"))
+  }
+
+  @Test(arguments: [
+    #"{"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": -1, "version": "GEMM"}}"#,
+    #"{"quantization_config": {"quant_method": "auto-round", "packing_format": "auto_round:auto_awq", "bits": 4, "group_size": 72, "sym": false}}"#,
+    "quant_config.json",
+  ])
+  func `reads the worked example of AWQ`(configuration: String) throws {
+    var fixture = QuantizedFixture.awq
+    if configuration.hasPrefix("{") { fixture.configuration = configuration }
+    if configuration == "quant_config.json" {
+      try folder.write(
+        "source/quant_config.json",
+        #"{"zero_point": true, "q_group_size": 72, "w_bit": 4, "version": "GEMM"}"#)
+      fixture.configuration = "{}"
+    }
+    let checkpoint = try fixture.open(in: folder)
+    let words = try checkpoint.copiedBytes(of: "m.weight")
+    // Output 7 has sevens, and so on; there are more outputs than a thread takes.
+    #expect(words == (0..<72).flatMap { [UInt8](repeating: UInt8($0 % 8 * 17), count: 36) })
+    #expect(try Fixtures.floats("m.scales", in: checkpoint) == [Float](repeating: 0.5, count: 72))
+    #expect(
+      try Fixtures.floats("m.biases", in: checkpoint) == (0..<72).map { Float($0 % 8) * -0.5 })
+    #expect(checkpoint.contents.assets.allSatisfy { $0.name != "quant_config.json" })
+  }
 }

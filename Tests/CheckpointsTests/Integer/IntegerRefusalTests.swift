@@ -45,7 +45,7 @@ import Testing
     ("\"group_size\": 32,", "", ": integer 'group_size' … missing"),
     ("\"group_size\": 32,", "\"group_size\": 0,", ": … 0 columns"),
     ("\"sym\": false", "\"sym\": 0", ": 'sym': … true … false"),
-    ("\"gptq\"", "\"awq\"", ": 'quant_method': … 'awq' …"),
+    ("\"gptq\"", "\"quip\"", ": 'quant_method': … 'quip' …"),
     ("\"gptq\"", "1", ": 'quant_method': … string"),
   ])
   func `refuses a wrong value`(text: String, replacement: String, reason: String) {
@@ -224,7 +224,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("auto_round:auto_awq", "", "'packing_format': … 'auto_round:auto_awq' …"),
+    ("auto_round:awq", "", "'packing_format': … 'auto_round:awq' …"),
     ("auto_round", #", "act_bits": 8"#, "'act_bits': … 8 bits …"),
     ("auto_round", #", "super_bits": 6"#, "'super_bits': … checkpoint … read"),
     ("auto_round", #", "extra_config": 1"#, "'extra_config': … object"),
@@ -273,5 +273,38 @@ import Testing
     #expect(problem(fixture).says("/source: tensor 'm.weight_zero_point' is missing"))
     fixture.set("m.weight_zero_point", .i32, [2, 1])
     #expect(problem(fixture).says("/source: tensor 'm.weight_zero_point': I32 … supported; I8 is"))
+  }
+
+  @Test(arguments: [
+    ("\"gemm\"", "\"gemv\"", "'version': packing 'gemv' is not supported; gemm is"),
+    (
+      "\"version\": \"gemm\"", "\"format\": \"marlin\"",
+      "'format': packing 'marlin' is not supported; gemm is"
+    ),
+    ("\"zero_point\": true", "\"zero_point\": false", "'zero_point': … without zero points …"),
+    ("\"bits\": 4", "\"bits\": 8", "8-bit codes are not supported"),
+    ("\"group_size\": 72,", "", "integer 'group_size' is missing"),
+    ("\"group_size\": 72,", "\"group_size\": 0,", "groups of 0 columns"),
+  ])
+  func `refuses a configuration of AWQ`(text: String, replacement: String, reason: String) {
+    var fixture = QuantizedFixture.awq
+    fixture.configuration.replace(text, with: replacement)
+    #expect(
+      problem(fixture).says("/source/config.json: key 'quantization_config': " + reason),
+      "\(problem(fixture) ?? "-")")
+  }
+
+  @Test(
+    arguments: [
+      ("m.qweight", .i32, [36, 9], "tensor 'm.qweight': 36 4-bit codes do not fill whole words"),
+      ("m.qweight", .i32, [144, 9], "tensor 'm.qzeros' … [1, 9], expected [2, 9]"),
+      ("m.qzeros", .i32, [1, 72], "tensor 'm.qzeros' … [1, 72], expected [1, 9]"),
+      ("m.scales", .f16, [72, 1], "tensor 'm.scales' … [72, 1], expected [1, 72]"),
+      ("m.weight", .f16, [72, 72], "tensor 'm.qweight': the module has 'm.weight' too"),
+    ] as [(String, DType, [Int], String)])
+  func `refuses tensors of AWQ`(name: String, dtype: DType, shape: [Int], reason: String) {
+    var fixture = QuantizedFixture.awq
+    fixture.set(name, dtype, shape)
+    #expect(problem(fixture).says("/source: " + reason), "\(problem(fixture) ?? "-")")
   }
 }

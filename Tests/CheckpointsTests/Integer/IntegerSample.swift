@@ -193,6 +193,22 @@ struct QuantizedFixture {
     return fixture
   }
 
+  /// One module `m` of 72 x 72 in AWQ's layout, whose codes and zero points are the outputs modulo 8.
+  static let awq: QuantizedFixture = {
+    var fixture = QuantizedFixture(
+      tensors: [],
+      configuration: """
+        {"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 72, "version": "gemm",
+         "zero_point": true, "modules_to_not_convert": ["lm_head"]}}
+        """)
+    let words = { (count: Int) in (0..<count).flatMap { _ in UInt32(0x7531_6420).littleEndianBytes } }
+    fixture.set("m.qweight", .i32, [72, 9], words(72 * 9))
+    fixture.set("m.qzeros", .i32, [1, 9], words(9))
+    fixture.set(
+      "m.scales", .f16, [1, 72], TensorBytes([Float](repeating: 0.5, count: 72), as: .f16).array)
+    return fixture
+  }()
+
   /// Replaces a tensor, or adds it.
   mutating func set(_ name: String, _ dtype: DType, _ shape: [Int], _ bytes: [UInt8]? = nil) {
     let tensor = TensorInfo(name: name, dtype: dtype, shape: shape)
