@@ -7,7 +7,8 @@ struct IntegerModule: Sendable {
   let outputCount: Int
   let inputCount: Int
   let isSymmetric: Bool
-  /// `qweight` `[in * bits / 32, out]`, in AWQ `[in, out * bits / 32]`; or `weight_packed` `[out, in * bits / 32]`, I32; `weight` `[out, in]`, I8.
+  /// `qweight` `[in * bits / 32, out]`, in AWQ `[in, out * bits / 32]`, or `weight_packed` `[out, in * bits / 32]`, I32;
+  /// or `weight` `[out, in]`, I8.
   let codes: TensorInfo
   /// `scales` `[groups, out]` or `weight_scale` `[out, groups]`, one for a whole matrix in the layout `bytes`.
   let scales: TensorInfo
