@@ -4,7 +4,7 @@ import Checkpoints
 extension ProcessGroup {
   /// Checks that all processes are about to do the same work with the same result.
   ///
-  /// Files are compared by size and both ends, not by time, because every machine may have a copy.
+  /// Files are compared by size and contents, large ones by both ends, not by time: every machine may have a copy.
   ///
   /// - Parameters:
   ///   - version: The version of the program.
