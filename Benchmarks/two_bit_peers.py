@@ -7,8 +7,8 @@ folder in F16, its own precision. Needs hqq, torch, safetensors.
 autoround: 2 bits, asymmetric, groups of 64, tuned on the first windows of a text; written as AutoRound does. Needs auto-round,
 torch, transformers.
 
-autoround-gguf: the same in Q2_K_S, written as one GGUF file, for rows of a multiple of 256; its bits are not printed. Needs
-gguf, too.
+autoround-gguf: Q2_K_S, written as one GGUF file, for rows of a multiple of 256; not tuned unless --iterations says so, as
+AutoRound recommends for GGUF. Its bits are not printed. Needs gguf and sentencepiece, too.
 
 llama-cpp: Q2_0, from a GGUF file with matrices in BF16. The other 2-bit types need rows of a multiple of 256 and fall back to 4
 bits for narrower models. Needs llama-cpp-python.
@@ -129,13 +129,13 @@ def main():
     program.set_defaults(run=hqq)
     program.add_argument("checkpoint")
     program.add_argument("output")
-    for name, run in (("autoround", autoround), ("autoround-gguf", autoround_gguf)):
+    for name, run, iterations in (("autoround", autoround, 100), ("autoround-gguf", autoround_gguf, 0)):
         program = programs.add_parser(name)
         program.set_defaults(run=run)
         program.add_argument("checkpoint")
         program.add_argument("output")
         program.add_argument("text")
-        program.add_argument("--iterations", type=int, default=100)
+        program.add_argument("--iterations", type=int, default=iterations)
         program.add_argument("--windows", type=int, default=64)
         program.add_argument("--length", type=int, default=512)
     program = programs.add_parser("llama-cpp")
