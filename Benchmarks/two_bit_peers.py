@@ -8,7 +8,7 @@ autoround: 2 bits, asymmetric, groups of 64, tuned on the first windows of a tex
 torch, transformers.
 
 autoround-gguf: Q2_K_S, written as one GGUF file, for rows of a multiple of 256; not tuned unless --iterations says so, as
-AutoRound recommends for GGUF. Its bits are not printed. Needs gguf and sentencepiece, too.
+AutoRound recommends for GGUF. Its bits_per_weight is null. Needs gguf and sentencepiece, too.
 
 llama-cpp: Q2_0, from a GGUF file with matrices in BF16. The other 2-bit types need rows of a multiple of 256 and fall back to 4
 bits for narrower models. Needs llama-cpp-python.
@@ -85,7 +85,6 @@ def autoround_gguf(checkpoint, output, text, iterations, windows, length):
         tuned.quantize_and_save(parts, format="gguf:q2_k_s")
         (file,) = pathlib.Path(parts).rglob("*.gguf")
         file.rename(output)
-    return None
 
 
 def autoround(checkpoint, output, text, iterations, windows, length):

@@ -5,8 +5,8 @@ m/                     a folder with config.json and model.safetensors
 expected.safetensors   `m`: the weights, F32 [out, in]
 
 usage: python3 Scripts/make-awq-golden.py PACKING_UTILS
-PACKING_UTILS is awq/utils/packing_utils.py of AutoAWQ 0.2.9; the package itself does not import without a GPU. Needs torch
-2.15 and safetensors.
+PACKING_UTILS is awq/utils/packing_utils.py of AutoAWQ 0.2.9, which is loaded without the package. Needs torch 2.15 and
+safetensors.
 """
 
 import importlib.util
