@@ -1,4 +1,4 @@
-/// A Hugging Face folder whose matrices are small floats with scales, read as BF16.
+/// A Hugging Face folder whose matrices are small numbers with scales, read as floats of 16 or 32 bits.
 enum ScaledFolder {
   /// A file that repeats the configuration; it is no asset.
   private static let configurationName = "hf_quant_config.json"
@@ -28,19 +28,19 @@ enum ScaledFolder {
   ///   - configuration: The contents of `config.json`.
   ///   - path: The folder.
   /// - Returns: The source of the bytes.
-  /// - Throws: `FormatError` for tensors that do not fit each other or the configuration.
+  /// - Throws: `FormatError` for tensors that do not fit each other or the configuration; errors of reading.
   static func translate(
     _ format: ScaledFormat, _ store: SafetensorsStore, _ contents: inout CheckpointContents,
     configuration: JSONValue?, path: String
-  ) throws(FormatError) -> any TensorStore {
+  ) throws -> any TensorStore {
     let (tensors, positions) = (store.tensors, store.positions)
     var scaled: [String: any ScaledTensor] = [:]
     var parts: Set<String> = []
     for codes in tensors {
       guard let module = format.module(of: codes) else { continue }
-      let tensor = try format.tensor(module, codes, path: path) { name in
-        positions[name].map { tensors[$0] }
-      }
+      let tensor = try format.tensor(
+        module, codes, path: path, find: { name in positions[name].map { tensors[$0] } },
+        read: { try store.bytes(of: $0) })
       let name = tensor.tensor.name
       guard name == codes.name || positions[name] == nil else {
         throw FormatError(path, at: "tensor '\(name)'", .malformed("'\(codes.name)' stands for it, too"))

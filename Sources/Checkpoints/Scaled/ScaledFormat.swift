@@ -1,4 +1,4 @@
-/// A configuration's description of matrices of small floats: a code's number times the scale of its block.
+/// A configuration's description of matrices of small numbers: a code's number times the scale of its block.
 ///
 /// `Formats/scaled-floats.md` has the layouts.
 struct ScaledFormat {
@@ -9,6 +9,18 @@ struct ScaledFormat {
     case modelopt
     case fbgemmFP8 = "fbgemm_fp8"
     case compressedTensors = "compressed-tensors"
+    case bitsAndBytes = "bitsandbytes"
+  }
+
+  /// What codes are.
+  enum Codes {
+    case e4M3
+    /// Two in a byte, the first in its lower half.
+    case e2M1
+    /// Whole numbers in signed bytes, in units of 1/127.
+    case int8
+    /// Two places in a table of the module in a byte, the first in its upper half.
+    case tabled
   }
 
   /// Whether a module's one number divides its scales or multiplies them.
@@ -37,8 +49,7 @@ struct ScaledFormat {
   let name: String
   /// Whether a tensor has the matrices of all experts, as gpt-oss stores them.
   var isStacked: Bool { method == .mxfp4 }
-  /// Whether codes are E2M1, two in a byte, the first in its lower half; otherwise they are E4M3.
-  let isPacked: Bool
+  let codes: Codes
   /// The endings of a module's codes and of its scales.
   let endings: (codes: String, scales: String)
   /// The module's one number in NVFP4.
@@ -47,11 +58,20 @@ struct ScaledFormat {
   let block: ScaleBlock?
 
   /// The dtype of the codes.
-  var codeDType: DType { isPacked ? .u8 : .f8E4M3 }
+  var codeDType: DType {
+    switch codes {
+    case .e4M3: .f8E4M3
+    case .e2M1, .tabled: .u8
+    case .int8: .i8
+    }
+  }
   /// The name of the codes' type.
   var codeName: String {
-    if !isPacked { return codeDType.rawValue }
-    return global == nil ? "MXFP4" : "NVFP4"
+    switch codes {
+    case .e4M3, .int8: codeDType.rawValue
+    case .e2M1: global == nil ? "MXFP4" : "NVFP4"
+    case .tabled: name.uppercased()
+    }
   }
 
   /// The module of a tensor of codes; nil for another tensor.
@@ -81,7 +101,7 @@ struct ScaledFormat {
 
   /// The block that shares a scale: a matrix has one scale, one for each row, or one for each stated block.
   func block(ofScales scales: TensorInfo, rows: Int, columns: Int) -> ScaleBlock {
-    if !isPacked, scales.elementCount == 1 { return ScaleBlock(rowCount: rows, columnCount: columns) }
+    if codes != .e2M1, scales.elementCount == 1 { return ScaleBlock(rowCount: rows, columnCount: columns) }
     return block ?? ScaleBlock(rowCount: 1, columnCount: columns)
   }
 
@@ -92,12 +112,21 @@ struct ScaledFormat {
   ///   - codes: The codes.
   ///   - path: The folder, for errors.
   ///   - find: Gives a tensor by its name.
+  ///   - read: Gives the bytes of a tensor.
   /// - Returns: The tensor.
-  /// - Throws: `FormatError` when a tensor is missing or has another shape.
+  /// - Throws: `FormatError` when a tensor is missing or has another shape or layout.
   func tensor(
-    _ module: String, _ codes: TensorInfo, path: String, find: (String) -> TensorInfo?
-  ) throws(FormatError) -> any ScaledTensor {
-    guard isStacked else { return try ScaledMatrix(module, codes, self, path: path, find: find) }
+    _ module: String, _ codes: TensorInfo, path: String, find: (String) -> TensorInfo?,
+    read: (TensorInfo) throws -> TensorBytes
+  ) throws -> any ScaledTensor {
+    if self.codes == .tabled {
+      return try TabledMatrix(module, codes, type: name, path: path, find: find, read: read)
+    }
+    guard isStacked else {
+      let matrix = try ScaledMatrix(module, codes, self, path: path, find: find)
+      try matrix.requireRows(path: path, read: read)
+      return matrix
+    }
     let scales = try part(endings.scales, of: module, codes, path: path, find: find)
     return try ScaledExperts(module, codes: codes, scales: scales, path: path)
   }
@@ -129,7 +158,7 @@ extension ScaledFormat {
         .fp8, name, scales: ".weight_scale_inv", block: try place.scaleBlock("weight_block_size", of: block))
     case .mxfp4:
       return ScaledFormat(
-        method: .mxfp4, name: "mxfp4", isPacked: true, endings: ("_blocks", "_scales"), global: nil,
+        method: .mxfp4, name: "mxfp4", codes: .e2M1, endings: ("_blocks", "_scales"), global: nil,
         block: mxfp4Block)
     case .fbgemmFP8: return .e4M3(.fbgemmFP8, "FP8", scales: ".weight_scale")
     case .modelopt:
@@ -137,21 +166,47 @@ extension ScaledFormat {
       case "FP8": return .e4M3(.modelopt, "FP8", scales: ".weight_scale")
       case "NVFP4":
         return ScaledFormat(
-          method: .modelopt, name: "NVFP4", isPacked: true, endings: (".weight", ".weight_scale"),
+          method: .modelopt, name: "NVFP4", codes: .e2M1, endings: (".weight", ".weight_scale"),
           global: .multiplies(".weight_scale_2"), block: nvfp4Block)
       case let name:
         throw place.error(
           .unsupportedKind("'\(name ?? "")'", supported: ["FP8", "NVFP4"]), at: "quant_algo")
       }
     case .compressedTensors: return try compressedTensors(block, at: place)
+    case .bitsAndBytes: return try bitsAndBytes(block, at: place)
     }
+  }
+
+  private static func bitsAndBytes(
+    _ block: JSONValue, at place: ConfigurationPlace
+  ) throws(FormatError) -> ScaledFormat {
+    if try place.bool("load_in_8bit", of: block) ?? false {
+      return ScaledFormat(
+        method: .bitsAndBytes, name: "int8", codes: .int8, endings: (".weight", ".SCB"), global: nil,
+        block: nil)
+    }
+    guard try place.bool("load_in_4bit", of: block) ?? false else {
+      throw place.error(.missing("'load_in_4bit' or 'load_in_8bit', true"))
+    }
+    let name = try place.string("bnb_4bit_quant_type", of: block) ?? "fp4"
+    guard ["nf4", "fp4"].contains(name) else {
+      throw place.error(.unsupportedKind("'\(name)'", supported: ["nf4", "fp4"]), at: "bnb_4bit_quant_type")
+    }
+    let storage = try place.string("bnb_4bit_quant_storage", of: block) ?? "uint8"
+    guard storage == "uint8" else {
+      throw place.error(
+        .unsupportedKind("'\(storage)'", supported: ["uint8"]), at: "bnb_4bit_quant_storage")
+    }
+    return ScaledFormat(
+      method: .bitsAndBytes, name: name, codes: .tabled, endings: (".weight", ".weight.absmax"), global: nil,
+      block: nil)
   }
 
   private static func e4M3(
     _ method: Method, _ name: String, scales: String, block: ScaleBlock? = nil
   ) -> ScaledFormat {
     ScaledFormat(
-      method: method, name: name, isPacked: false, endings: (".weight", scales), global: nil, block: block)
+      method: method, name: name, codes: .e4M3, endings: (".weight", scales), global: nil, block: block)
   }
 
   private static func compressedTensors(
@@ -187,7 +242,7 @@ extension ScaledFormat {
     }
     let isNVFP4 = name.hasPrefix("nv")
     return ScaledFormat(
-      method: .compressedTensors, name: name, isPacked: true, endings: (".weight_packed", ".weight_scale"),
+      method: .compressedTensors, name: name, codes: .e2M1, endings: (".weight_packed", ".weight_scale"),
       global: isNVFP4 ? .divides(".weight_global_scale") : nil, block: isNVFP4 ? nvfp4Block : mxfp4Block)
   }
 }

@@ -1,6 +1,6 @@
 import Kernels
 
-/// A tensor that is made of small floats and scales when it is read.
+/// A tensor that is made of small numbers and scales when it is read.
 protocol ScaledTensor: Sendable {
   /// The tensor as it is read.
   var tensor: TensorInfo { get }
@@ -28,7 +28,7 @@ extension ScaledTensor {
   var byteCount: Int { parts.reduce(0) { $0 + $1.byteCount } }
 }
 
-/// A matrix of small floats with scales, which is read as BF16.
+/// A matrix of small floats or bytes with scales, which is read as BF16.
 struct ScaledMatrix: ScaledTensor {
   /// The dtype that it is read as.
   static let dtype = DType.bf16
@@ -37,7 +37,7 @@ struct ScaledMatrix: ScaledTensor {
 
   /// The matrix `[out, in]` as it is read.
   let tensor: TensorInfo
-  /// Its codes: `F8_E4M3` of the same shape, or two E2M1 to a byte.
+  /// Its codes: `F8_E4M3` or `I8` of the same shape, or two E2M1 to a byte.
   private let codes: TensorInfo
   /// The scales, one to a block in the order of rows of blocks.
   private let scales: TensorInfo
@@ -46,9 +46,11 @@ struct ScaledMatrix: ScaledTensor {
   /// Whether `global` divides.
   private let dividesGlobal: Bool
   private let block: ScaleBlock
-  private let isPacked: Bool
+  private let type: ScaledFormat.Codes
+  /// The order of the codes of bitsandbytes, a number; nil if there is none.
+  private let order: TensorInfo?
 
-  var parts: [TensorInfo] { [codes, scales] + (global.map { [$0] } ?? []) }
+  var parts: [TensorInfo] { [codes, scales] + [global, order].compactMap(\.self) }
   // A code has at most four digits, and BF16 eight.
   var isExact: Bool { global == nil && Self.powers.contains(scales.dtype) }
   var hasParts: Bool { false }
@@ -76,7 +78,7 @@ struct ScaledMatrix: ScaledTensor {
     guard codes.shape.count == 2, codes.elementCount > 0 else {
       throw refused(codes, "\(codes.dtype.rawValue) of shape \(codes.shape) is no matrix")
     }
-    let (rows, columns) = (codes.shape[0], codes.shape[1] * (format.isPacked ? 2 : 1))
+    let (rows, columns) = (codes.shape[0], codes.shape[1] * (format.codes == .e2M1 ? 2 : 1))
     guard let tensor = TensorInfo(checking: module + ".weight", dtype: Self.dtype, shape: [rows, columns])
     else { throw refused(codes, "shape \(codes.shape) is too large") }
     guard FloatFormat(scales.dtype) != nil || Self.smallFloats(scales.dtype) != nil else {
@@ -95,7 +97,23 @@ struct ScaledMatrix: ScaledTensor {
     }
     if case .divides = format.global { dividesGlobal = true } else { dividesGlobal = false }
     (self.tensor, self.codes, self.scales) = (tensor, codes, scales)
-    isPacked = format.isPacked
+    type = format.codes
+    order = format.codes == .int8 ? find(module + ".weight_format") : nil
+  }
+
+  /// Refuses codes that are not row by row, as bitsandbytes had them for some processors.
+  ///
+  /// - Parameters:
+  ///   - path: The folder, for the error.
+  ///   - read: Gives the bytes of a tensor.
+  /// - Throws: `FormatError` when the codes have another order; errors of `read`.
+  func requireRows(path: String, read: (TensorInfo) throws -> TensorBytes) throws {
+    guard let order else { return }
+    let bytes = try read(order).withSpan { $0.copiedBytes() }
+    guard bytes.allSatisfy({ $0 == 0 }) else {
+      throw FormatError(
+        path, at: "tensor '\(order.name)'", .unsupported("codes that are not in rows are not read"))
+    }
   }
 
   /// The dtypes of scales that are powers of two.
@@ -145,16 +163,27 @@ struct ScaledMatrix: ScaledTensor {
 
   /// Writes the weights of a row.
   private func write(_ codes: RawSpan, _ scales: Span<Float>, into values: inout [Float]) {
-    let numbers = isPacked ? SmallFloat.e2M1.span : SmallFloat.e4M3.span
+    let (table, unit) = Self.numbers(of: type)
+    let numbers = table.span
     var values = values.mutableSpan
     for group in scales.indices {
       let scale = scales[group]
       let start = group * block.columnCount
       for i in start..<min(start + block.columnCount, values.count) {
         let code =
-          isPacked ? codes.byte(at: i / 2) >> UInt8(i % 2 * 4) & 15 : codes.byte(at: i)
-        values[i] = numbers[Int(code)] * scale
+          type == .e2M1 ? codes.byte(at: i / 2) >> UInt8(i % 2 * 4) & 15 : codes.byte(at: i)
+        values[i] = numbers[Int(code)] * scale * unit
       }
+    }
+  }
+
+  /// The numbers of codes, and what every product with a scale is multiplied by.
+  private static func numbers(of type: ScaledFormat.Codes) -> (numbers: [Float], unit: Float) {
+    switch type {
+    case .e4M3: (SmallFloat.e4M3, 1)
+    case .e2M1: (SmallFloat.e2M1, 1)
+    case .int8: (SmallFloat.int8, 1 / 127)
+    case .tabled: preconditionFailure("codes with a table of their own")
     }
   }
 

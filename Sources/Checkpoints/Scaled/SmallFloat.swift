@@ -1,6 +1,6 @@
 import Foundation
 
-/// Floats of 8 and 4 bits as tables of the numbers that their codes stand for.
+/// Numbers of 8 and 4 bits as tables of what their codes stand for.
 enum SmallFloat {
   /// 4 bits of exponent and 3 of fraction, biased by 7; 0x7F and 0xFF are NaN, nothing is infinite.
   ///
@@ -22,4 +22,7 @@ enum SmallFloat {
   ///
   /// Source: OCP Microscaling Formats, version 1.0, E2M1.
   static let e2M1: [Float] = [0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6]
+
+  /// Whole numbers from -128 to 127.
+  static let int8: [Float] = (0..<256).map { Float(Int8(bitPattern: UInt8($0))) }
 }

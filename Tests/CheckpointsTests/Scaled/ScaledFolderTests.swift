@@ -36,6 +36,20 @@ import Testing
     #expect(configuration["quantization_config"] == nil)
   }
 
+  @Test(arguments: [
+    ("nf4-nested", DType.bf16, "NF4"), ("nf4", .f16, "NF4"), ("fp4", .f32, "FP4"), ("int8", .bf16, "I8"),
+  ])
+  func `have the weights that bitsandbytes computes`(layout: String, dtype: DType, codes: String) throws {
+    let expected = try Checkpoint.open(path: Fixtures.path("bitsandbytes/expected.safetensors"))
+    let checkpoint = try Checkpoint.open(path: Fixtures.path("bitsandbytes/\(layout)"))
+    let matrix = TensorInfo(name: "m.weight", dtype: dtype, shape: [96, 200])
+    #expect(checkpoint.contents.tensors == [matrix])
+    // By value: FP4's table has 0 for code 8, and the library computes -0.
+    #expect(try Fixtures.floats("m.weight", in: checkpoint) == Fixtures.floats(layout, in: expected))
+    #expect(checkpoint.contents.notices == (layout == "int8" ? ["I8: 1 tensor rounded to BF16"] : []))
+    #expect(checkpoint.storedForm(of: matrix)?.type == codes)
+  }
+
   @Test func `scales of inputs, keys and values are left out with a notice`() throws {
     let checkpoint = try Checkpoint.open(path: Fixtures.path("scaled/modelopt-fp8"))
     #expect(
@@ -198,6 +212,101 @@ import Testing
     fixture.set("m_scales", .u8, [2, 6, 2])
     fixture.set("m", .bf16, [2, 64, 6])
     #expect(problem(fixture).says("/source: tensor 'm': 'm_blocks' stands for it, too"))
+  }
+
+  /// A matrix of 4 x 8 of bitsandbytes whose blocks have 16 elements.
+  private static func tabled(
+    _ state: String = #"{"shape": [4, 8], "dtype": "float32", "blocksize": 16}"#, _ type: String = "nf4",
+    _ more: String = ""
+  ) -> QuantizedFixture {
+    let block =
+      #""quant_method": "bitsandbytes", "load_in_4bit": true, "bnb_4bit_quant_type": "\#(type)"\#(more)"#
+    var fixture = QuantizedFixture(tensors: [], configuration: "{\"quantization_config\": {\(block)}}")
+    fixture.set("m.weight", .u8, [16, 1])
+    fixture.set("m.weight.absmax", .f32, [2], narrowed([1, 2], to: .f32))
+    fixture.set("m.weight.quant_map", .f32, [16])
+    fixture.set("m.weight.quant_state.bitsandbytes__nf4", .u8, [state.utf8.count], Array(state.utf8))
+    return fixture
+  }
+
+  @Test func `the first code of a byte is in its upper half`() throws {
+    var fixture = Self.tabled()
+    fixture.set(
+      "m.weight", .u8, [16, 1],
+      [0x12] + [UInt8](repeating: 0, count: 8) + [0x0F] + [UInt8](repeating: 0, count: 6))
+    fixture.set("m.weight.quant_map", .f32, [16], narrowed((0..<16).map(Float.init), to: .f32))
+    let values = try Fixtures.floats("m.weight", in: fixture.open(in: folder))
+    #expect(Array(values.prefix(3)) == [1, 2, 0])
+    #expect(Array(values[18..<20]) == [0, 30])
+  }
+
+  @Test(arguments: [
+    ("{", "is not JSON"), ("[]", "'shape' is not rows and columns"),
+    (#"{"shape": [32], "dtype": "float32", "blocksize": 16}"#, "'shape' is not rows and columns"),
+    (#"{"shape": [4, 8], "dtype": "int8", "blocksize": 16}"#, "dtype 'int8' is not supported …"),
+    (#"{"shape": [4, 8], "dtype": "float32", "blocksize": 0}"#, "'blocksize' is not a positive integer"),
+    (
+      #"{"shape": [4, 8], "dtype": "float32", "blocksize": 16, "nested_offset": "x"}"#,
+      "'nested_offset' is not a number"
+    ),
+    (
+      #"{"shape": [4, 8], "dtype": "float32", "blocksize": 16, "nested_offset": 0.5}"#,
+      "'nested_blocksize' is not a positive integer"
+    ),
+  ])
+  func `refuses what is said of a table's codes`(state: String, reason: String) {
+    #expect(
+      problem(Self.tabled(state)).says("/source: tensor 'm.weight.quant_state.bitsandbytes__nf4': " + reason))
+  }
+
+  @Test(
+    arguments: [
+      (
+        "m.weight", .u8, [15, 1],
+        "tensor 'm.weight': shape [15, 1] does not hold [4, 8] in two codes to a byte"
+      ),
+      ("m.weight.absmax", .f32, [3], "tensor 'm.weight.absmax': is F32 [3], expected F32 of 2 elements"),
+      ("m.weight.absmax", .u8, [2], "tensor 'm.weight.absmax': is U8 [2], expected F32 of 2 elements"),
+      (
+        "m.weight.quant_map", .f32, [8],
+        "tensor 'm.weight.quant_map': is F32 [8], expected F32 of 16 elements"
+      ),
+    ] as [(String, DType, [Int], String)])
+  func `refuses tensors that do not fit codes of a table`(
+    name: String, dtype: DType, shape: [Int], reason: String
+  ) {
+    var fixture = Self.tabled()
+    fixture.set(name, dtype, shape)
+    #expect(problem(fixture).says("/source: " + reason))
+  }
+
+  @Test func `refuses a table that is not finite, and one that is missing`() {
+    var fixture = Self.tabled()
+    fixture.set("m.weight.quant_map", .f32, [16], narrowed([Float](repeating: .nan, count: 16), to: .f32))
+    #expect(problem(fixture).says("/source: tensor 'm.weight.quant_map': value 0 is not finite"))
+    fixture.remove("m.weight.quant_map")
+    #expect(problem(fixture).says("/source: tensor 'm.weight': tensor 'm.weight.quant_map' is missing"))
+  }
+
+  @Test func `refuses other types and storages of bitsandbytes`() {
+    #expect(problem(Self.tabled("{}", "nf8")).says("… 'bnb_4bit_quant_type': 'nf8' is not supported …"))
+    let storage = #", "bnb_4bit_quant_storage": "bfloat16""#
+    #expect(
+      problem(Self.tabled("{}", "nf4", storage))
+        .says("… 'bnb_4bit_quant_storage': 'bfloat16' is not supported; uint8 is"))
+    #expect(
+      problem(Self.fixture(#""quant_method": "bitsandbytes""#))
+        .says("… 'quantization_config': 'load_in_4bit' or 'load_in_8bit', true is missing"))
+  }
+
+  @Test func `refuses bytes that are not in rows`() {
+    var fixture = Self.fixture(#""quant_method": "bitsandbytes", "load_in_8bit": true"#)
+    fixture.set("m.weight", .i8, [4, 8])
+    fixture.set("m.SCB", .f32, [4])
+    #expect(problem(fixture) == nil)
+    fixture.set("m.weight_format", .u8, [], [2])
+    #expect(
+      problem(fixture).says("/source: tensor 'm.weight_format': codes that are not in rows are not read"))
   }
 
   @Test func `a block may be larger than any matrix`() throws {
