@@ -98,12 +98,7 @@ struct TabledMatrix: ScaledTensor {
       ) { rows, part in
         var values = [Float](repeating: 0, count: columns)
         for row in rows {
-          for column in 0..<columns {
-            let element = row * columns + column
-            let byte = codes.byte(at: element / 2)
-            let code = element.isMultiple(of: 2) ? byte >> 4 : byte & 15
-            values[column] = table[Int(code)] * scales[element / blockSize]
-          }
+          write(row * columns, codes, table.span, scales.span, into: &values)
           let start = (row - rows.lowerBound) * rowByteCount
           var target = part.slice(start..<start + rowByteCount)
           narrow(values.span, to: format, into: &target)
@@ -111,6 +106,25 @@ struct TabledMatrix: ScaledTensor {
       }
     }
     return (0, TensorBytes(output))
+  }
+
+  /// Writes the values from an element on.
+  private func write(
+    _ first: Int, _ codes: RawSpan, _ table: Span<Float>, _ scales: Span<Float>, into values: inout [Float]
+  ) {
+    var values = values.mutableSpan
+    var start = 0
+    while start < values.count {
+      let (block, place) = (first + start).quotientAndRemainder(dividingBy: blockSize)
+      let scale = scales[block]
+      let end = start + min(values.count - start, blockSize - place)
+      for i in start..<end {
+        let byte = codes.byte(at: (first + i) / 2)
+        let code = (first + i).isMultiple(of: 2) ? byte >> 4 : byte & 15
+        values[i] = table[Int(code)] * scale
+      }
+      start = end
+    }
   }
 
   private func readScales(_ store: SafetensorsStore, _ path: String) throws -> [Float] {

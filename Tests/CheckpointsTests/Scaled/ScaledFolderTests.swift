@@ -314,6 +314,9 @@ import Testing
       #""quant_method": "fp8", "weight_block_size": [9223372036854775807, 9223372036854775807]"#)
     fixture.set("m.weight_scale_inv", .f32, [1, 1], narrowed([1], to: .f32))
     #expect(problem(fixture) == nil)
+    fixture = Self.tabled(#"{"shape": [4, 8], "dtype": "float32", "blocksize": 9223372036854775807}"#)
+    fixture.set("m.weight.absmax", .f32, [1], narrowed([1], to: .f32))
+    #expect(problem(fixture) == nil)
   }
 
   @Test func `refuses codes without scales`() {
