@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes Fixtures/bitsandbytes/: a linear in each layout of bitsandbytes, and what it stands for.
 
-NAME/            a folder with config.json and model.safetensors, as transformers writes them
+NAME/            a folder with config.json and model.safetensors, which has what `state_dict` gives
 expected.safetensors   NAME: the weights of `m`, by bitsandbytes; those of 8 bits in BF16
 
 usage: python3 Scripts/make-bitsandbytes-golden.py

@@ -130,19 +130,24 @@ struct TabledMatrix: ScaledTensor {
   private func readScales(_ store: SafetensorsStore, _ path: String) throws -> [Float] {
     guard let nested else { return try floats(scales, store, path) }
     let (numbers, outer) = (try floats(nested.table, store, path), try floats(nested.scales, store, path))
-    return try store.bytes(of: scales).withSpan { codes in
+    let values = try store.bytes(of: scales).withSpan { codes in
       (0..<codes.byteCount).map {
         numbers[Int(codes.byte(at: $0))] * outer[$0 / nested.blockSize] + nested.offset
       }
     }
+    try requireFinite(values, scales, path)
+    return values
   }
 
   private func floats(_ tensor: TensorInfo, _ store: SafetensorsStore, _ path: String) throws -> [Float] {
     let values = try store.bytes(of: tensor).withSpan { widened($0, from: .f32) }
-    if let index = values.firstIndex(where: { !$0.isFinite }) {
-      throw FormatError(path, at: "tensor '\(tensor.name)'", .malformed("value \(index) is not finite"))
-    }
+    try requireFinite(values, tensor, path)
     return values
+  }
+
+  private func requireFinite(_ values: [Float], _ tensor: TensorInfo, _ path: String) throws(FormatError) {
+    guard let index = values.firstIndex(where: { !$0.isFinite }) else { return }
+    throw FormatError(path, at: "tensor '\(tensor.name)'", .malformed("value \(index) is not finite"))
   }
 }
 

@@ -288,6 +288,18 @@ import Testing
     #expect(problem(fixture).says("/source: tensor 'm.weight': tensor 'm.weight.quant_map' is missing"))
   }
 
+  @Test func `refuses a scale in 8 bits that becomes infinite`() {
+    let state =
+      #"{"shape": [4, 8], "dtype": "float32", "blocksize": 16, "nested_offset": 0, "nested_blocksize": 256}"#
+    var fixture = Self.tabled(state)
+    fixture.set("m.weight.absmax", .u8, [2], [0, 1])
+    fixture.set(
+      "m.weight.nested_quant_map", .f32, [256],
+      narrowed((0..<256).map { $0 == 1 ? 1e30 : 0 }, to: .f32))
+    fixture.set("m.weight.nested_absmax", .f32, [1], narrowed([1e30], to: .f32))
+    #expect(problem(fixture).says("/source: tensor 'm.weight.absmax': value 1 is not finite"))
+  }
+
   @Test func `refuses other types and storages of bitsandbytes`() {
     #expect(problem(Self.tabled("{}", "nf8")).says("… 'bnb_4bit_quant_type': 'nf8' is not supported …"))
     let storage = #", "bnb_4bit_quant_storage": "bfloat16""#
