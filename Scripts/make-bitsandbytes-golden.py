@@ -31,15 +31,15 @@ def write(name, configuration, linear):
     save_file(tensors, folder / "model.safetensors")
 
 
-def four(name, kind, dtype, nested, block):
+def four(name, kind, dtype, nested, block, storage=torch.uint8):
     weight = (torch.randn(ROWS, COLUMNS) * 0.02).to(dtype)
-    made = {"quant_type": kind, "compress_statistics": nested}
+    made = {"quant_type": kind, "compress_statistics": nested, "quant_storage": storage}
     linear = Linear4bit(COLUMNS, ROWS, bias=False, **made)
     linear.weight = Params4bit(weight, requires_grad=False, blocksize=block, **made)
     linear = linear.to("cpu")
     configuration = {
         "load_in_4bit": True, "load_in_8bit": False, "bnb_4bit_quant_type": kind, "bnb_4bit_use_double_quant": nested,
-        "bnb_4bit_quant_storage": "uint8",
+        "bnb_4bit_quant_storage": str(storage).removeprefix("torch."),
     }  # fmt: skip
     write(name, configuration, linear)
     expected[name] = dequantize_4bit(linear.weight.data, linear.weight.quant_state).contiguous()
@@ -56,4 +56,5 @@ linear = linear.to("cpu")
 write("int8", {"load_in_4bit": False, "load_in_8bit": True}, linear)
 state = linear.state_dict()
 expected["int8"] = int8_vectorwise_dequant(state["weight"], state["SCB"]).to(torch.bfloat16).contiguous()
+four("nf4-in-bf16", "nf4", torch.bfloat16, True, 64, torch.bfloat16)
 save_file(expected, OUT / "expected.safetensors")

@@ -37,7 +37,7 @@ enum ScaledFolder {
     var scaled: [String: any ScaledTensor] = [:]
     var parts: Set<String> = []
     for codes in tensors {
-      guard let module = format.module(of: codes) else { continue }
+      guard let module = format.module(of: codes, isThere: { positions[$0] != nil }) else { continue }
       let tensor = try format.tensor(
         module, codes, path: path, find: { name in positions[name].map { tensors[$0] } },
         read: { try store.bytes(of: $0) })

@@ -13,14 +13,15 @@ struct ScaledFormat {
   }
 
   /// What codes are.
-  enum Codes {
+  enum Codes: Equatable {
     case e4M3
     /// Two in a byte, the first in its lower half.
     case e2M1
     /// Whole numbers in signed bytes, in units of 1/127.
     case int8
-    /// Two places in a table of the module in a byte, the first in its upper half.
-    case tabled
+    /// Two places in a table of the module in a byte, the first in its upper half; the dtype of the tensor of bytes
+    /// may be any.
+    case tabled(in: DType)
   }
 
   /// Whether a module's one number divides its scales or multiplies them.
@@ -44,6 +45,11 @@ struct ScaledFormat {
     "float-quantized", "naive-quantized", "mxfp8-quantized", "mxfp4-pack-quantized", "nvfp4-pack-quantized",
   ]
 
+  /// The dtypes in which bitsandbytes stores bytes of codes; the others spread over machines as weights do.
+  private static let storages: [String: DType] = [
+    "uint8": .u8, "int8": .i8, "float16": .f16, "bfloat16": .bf16, "float32": .f32,
+  ]
+
   let method: Method
   /// What the configuration calls it: `e4m3`, `FP8`, `nvfp4-pack-quantized`.
   let name: String
@@ -61,8 +67,9 @@ struct ScaledFormat {
   var codeDType: DType {
     switch codes {
     case .e4M3: .f8E4M3
-    case .e2M1, .tabled: .u8
+    case .e2M1: .u8
     case .int8: .i8
+    case .tabled(let dtype): dtype
     }
   }
   /// The name of the codes' type.
@@ -74,10 +81,19 @@ struct ScaledFormat {
     }
   }
 
-  /// The module of a tensor of codes; nil for another tensor.
-  func module(of tensor: TensorInfo) -> String? {
+  /// Whose codes a tensor has.
+  ///
+  /// - Parameters:
+  ///   - tensor: The tensor.
+  ///   - isThere: Whether the folder has a tensor of a name.
+  /// - Returns: The module; nil if the tensor has no codes.
+  func module(of tensor: TensorInfo, isThere: (String) -> Bool) -> String? {
     guard tensor.dtype == codeDType, tensor.name.hasSuffix(endings.codes) else { return nil }
-    return String(tensor.name.dropLast(endings.codes.count))
+    let module = String(tensor.name.dropLast(endings.codes.count))
+    // Weights that are not quantized may have the dtype in which codes are stored.
+    guard codes == .tabled(in: codeDType), codeDType != .u8 else { return module }
+    let others = [module + endings.scales, tensor.name + TabledMatrix.stateEnding(name)]
+    return others.contains(where: isThere) ? module : nil
   }
 
   /// A tensor that belongs to codes.
@@ -119,7 +135,7 @@ struct ScaledFormat {
     _ module: String, _ codes: TensorInfo, path: String, find: (String) -> TensorInfo?,
     read: (TensorInfo) throws -> TensorBytes
   ) throws -> any ScaledTensor {
-    if self.codes == .tabled {
+    if case .tabled = self.codes {
       return try TabledMatrix(module, codes, type: name, path: path, find: find, read: read)
     }
     guard isStacked else {
@@ -193,13 +209,13 @@ extension ScaledFormat {
       throw place.error(.unsupportedKind("'\(name)'", supported: ["nf4", "fp4"]), at: "bnb_4bit_quant_type")
     }
     let storage = try place.string("bnb_4bit_quant_storage", of: block) ?? "uint8"
-    guard storage == "uint8" else {
+    guard let dtype = storages[storage] else {
       throw place.error(
-        .unsupportedKind("'\(storage)'", supported: ["uint8"]), at: "bnb_4bit_quant_storage")
+        .unsupportedKind("'\(storage)'", supported: storages.keys.sorted()), at: "bnb_4bit_quant_storage")
     }
     return ScaledFormat(
-      method: .bitsAndBytes, name: name, codes: .tabled, endings: (".weight", ".weight.absmax"), global: nil,
-      block: nil)
+      method: .bitsAndBytes, name: name, codes: .tabled(in: dtype), endings: (".weight", ".weight.absmax"),
+      global: nil, block: nil)
   }
 
   private static func e4M3(

@@ -33,11 +33,14 @@ struct TabledMatrix: ScaledTensor {
     let offset: Float
   }
 
+  /// What follows the name of the codes in that of their description, for a type of `bnb_4bit_quant_type`.
+  static func stateEnding(_ type: String) -> String { ".quant_state.bitsandbytes__" + type }
+
   /// Puts together the tensors of a module.
   ///
   /// - Parameters:
   ///   - module: The name of the module.
-  ///   - codes: Its codes, two to a byte.
+  ///   - codes: Its codes, two to a byte, in a tensor of any dtype.
   ///   - type: `nf4` or `fp4`.
   ///   - path: The folder, for errors.
   ///   - find: Gives a tensor by its name.
@@ -62,10 +65,10 @@ struct TabledMatrix: ScaledTensor {
       parts.append(tensor)
       return tensor
     }
-    let description = try part(".quant_state.bitsandbytes__" + type, .u8)
+    let description = try part(Self.stateEnding(type), .u8)
     let state = try State(read(description), of: description, path: path)
     guard let tensor = TensorInfo(checking: name, dtype: state.dtype, shape: state.shape),
-      codes.elementCount == (tensor.elementCount + 1) / 2, tensor.elementCount > 0
+      codes.byteCount == (tensor.elementCount + 1) / 2, tensor.elementCount > 0
     else {
       throw FormatError(
         path, at: "tensor '\(codes.name)'",

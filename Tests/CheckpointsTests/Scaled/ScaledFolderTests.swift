@@ -38,6 +38,7 @@ import Testing
 
   @Test(arguments: [
     ("nf4-nested", DType.bf16, "NF4"), ("nf4", .f16, "NF4"), ("fp4", .f32, "FP4"), ("int8", .bf16, "I8"),
+    ("nf4-in-bf16", .bf16, "NF4"),
   ])
   func `have the weights that bitsandbytes computes`(layout: String, dtype: DType, codes: String) throws {
     let expected = try Checkpoint.open(path: Fixtures.path("bitsandbytes/expected.safetensors"))
@@ -217,7 +218,7 @@ import Testing
   /// A matrix of 4 x 8 of bitsandbytes whose blocks have 16 elements.
   private static func tabled(
     _ state: String = #"{"shape": [4, 8], "dtype": "float32", "blocksize": 16}"#, _ type: String = "nf4",
-    _ more: String = ""
+    more: String = ""
   ) -> QuantizedFixture {
     let block =
       #""quant_method": "bitsandbytes", "load_in_4bit": true, "bnb_4bit_quant_type": "\#(type)"\#(more)"#
@@ -302,13 +303,29 @@ import Testing
 
   @Test func `refuses other types and storages of bitsandbytes`() {
     #expect(problem(Self.tabled("{}", "nf8")).says("… 'bnb_4bit_quant_type': 'nf8' is not supported …"))
-    let storage = #", "bnb_4bit_quant_storage": "bfloat16""#
+    let storage = #", "bnb_4bit_quant_storage": "float64""#
     #expect(
-      problem(Self.tabled("{}", "nf4", storage))
-        .says("… 'bnb_4bit_quant_storage': 'bfloat16' is not supported; uint8 is"))
+      problem(Self.tabled("{}", more: storage))
+        .says(
+          "… 'bnb_4bit_quant_storage': 'float64' is not supported; "
+            + "bfloat16, float16, float32, int8 and uint8 are"))
     #expect(
       problem(Self.fixture(#""quant_method": "bitsandbytes""#))
         .says("… 'quantization_config': 'load_in_4bit' or 'load_in_8bit', true is missing"))
+  }
+
+  @Test func `weights may have the dtype in which codes are stored`() throws {
+    var fixture = Self.tabled(more: #", "bnb_4bit_quant_storage": "float32""#)
+    fixture.set("m.weight", .f32, [4, 1])
+    fixture.set("n.weight", .f32, [3, 4])
+    let checkpoint = try fixture.open(in: folder)
+    let tensors = checkpoint.contents.tensors.map { "\($0.name) \($0.dtype.rawValue) \($0.shape)" }
+    #expect(tensors == ["m.weight F32 [4, 8]", "n.weight F32 [3, 4]"])
+    fixture.remove("m.weight.absmax")
+    #expect(problem(fixture).says("/source: tensor 'm.weight': tensor 'm.weight.absmax' is missing"))
+    fixture.set("m.weight", .f32, [5, 1])
+    let reason = "shape [5, 1] does not hold [4, 8] in two codes to a byte"
+    #expect(problem(fixture).says("/source: tensor 'm.weight': \(reason)"))
   }
 
   @Test func `refuses bytes that are not in rows`() {
