@@ -28,6 +28,7 @@ HALVES = {
     Type.TQ1_0: [52], Type.TQ2_0: [64], Type.MXFP4: [],
     Type.IQ2_XS: [0], Type.IQ2_S: [0], Type.IQ4_NL: [0], Type.IQ4_XS: [0],
     Type.IQ2_XXS: [0], Type.IQ3_XXS: [0], Type.IQ3_S: [0], Type.IQ1_S: [0], Type.IQ1_M: [],
+    Type.NVFP4: [],
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ struct GGUFPlan {
   private let statement: GGUFStatement
   /// The dtype of the vectors.
   private let vectorDType: DType
+  private let scales: GGUFScales
 
   /// Plans every tensor.
   ///
@@ -30,8 +31,11 @@ struct GGUFPlan {
     self.configuration = configuration
     path = file.path
     statement = try GGUFStatement(keys)
-    vectorDType = statement.isOurs ? .f32 : try Self.vectorDType(header.entries, configuration, file)
-    for entry in header.entries where !GGUFTensorNames.rotary.contains(entry.name) { try add(entry) }
+    scales = try GGUFScales(header.entries, file)
+    let others = GGUFTensorNames.rotary.union(scales.names)
+    let entries = header.entries.filter { !others.contains($0.name) }
+    vectorDType = statement.isOurs ? .f32 : try Self.vectorDType(entries, configuration, file)
+    for entry in entries { try add(entry) }
     let names = Set(header.entries.map(\.name))
     for name in configuration.names.required where !names.contains(name) {
       throw FormatError(path, .missing("tensor '\(name)'"))
@@ -50,25 +54,30 @@ struct GGUFPlan {
       let architecture = configuration.family.ggufArchitecture
       throw refused(entry, .unsupported("no such tensor is known in architecture '\(architecture)'"))
     }
-    guard first.isStacked else { return try add(entry, as: first) }
+    guard first.isStacked else { return try add(entry, as: first, factor: scales.factor(of: entry.name)) }
     guard entry.shape.count == (first.ending == .weight ? 3 : 2), entry.shape[0] == matches.count else {
       throw refused(entry, .malformed("shape \(entry.shape) is not that of \(matches.count) experts"))
     }
     for (index, match) in matches.enumerated() {
-      try add(entry.part(index, of: matches.count), as: match)
+      try add(
+        entry.part(index, of: matches.count), as: match,
+        factor: scales.factor(of: entry.name, expert: index))
     }
   }
 
   /// Plans a tensor of the checkpoint.
   private mutating func add(
-    _ entry: GGUFHeader.Entry, as match: GGUFTensorNames.Match
+    _ entry: GGUFHeader.Entry, as match: GGUFTensorNames.Match, factor: Float
   ) throws(FormatError) {
     let order = try order(of: match, entry)
     if match.ending == .weight, let packing = try packing(of: match, entry) {
       try addPacked(match, entry, packing, order)
       return
     }
-    if entry.type.dtype == nil, !entry.type.isExactInBF16, statement.dtypes[match.name] == nil {
+    // Such a power of two changes no digit.
+    let isPower = factor.significandBitPattern == 0 && (-64...64).contains(factor.exponent)
+    let isExact = entry.type.isExactInBF16 && isPower
+    if entry.type.dtype == nil, !isExact, statement.dtypes[match.name] == nil {
       countRounded(entry.type)
     }
     let isVector = entry.shape.count == 1 && entry.type == .f32
@@ -79,7 +88,9 @@ struct GGUFPlan {
       ? .stored : .rounded(target, undoing: match.transform)
     add(
       TensorInfo(name: match.name, dtype: target, shape: match.shape(of: entry)),
-      GGUFSource(entry: entry, content: content, order: order, columnOrder: match.columnOrder(of: entry)))
+      GGUFSource(
+        entry: entry, content: content, order: order, columnOrder: match.columnOrder(of: entry),
+        factor: factor))
   }
 
   private mutating func countRounded(_ type: GGUFTensorType) {
@@ -93,6 +104,7 @@ struct GGUFPlan {
   /// Notices about tensors that are not exact in the checkpoint, one line per type.
   var notices: [String] {
     rounded.map { "\($0.type.name): \($0.count) tensor\($0.count == 1 ? "" : "s") rounded to BF16" }
+      + (scales.notice.map { [$0] } ?? [])
   }
 
   private mutating func add(_ tensor: TensorInfo, _ source: GGUFSource) {
@@ -186,7 +198,7 @@ struct GGUFPlan {
     let dtype = configuration.dtype
     guard dtype != .f32 else { return .f32 }
     let format = FloatFormat(dtype) ?? .bf16
-    for entry in entries where entry.type == .f32 && !GGUFTensorNames.rotary.contains(entry.name) {
+    for entry in entries where entry.type == .f32 {
       let match = configuration.names.matches(entry.name).first
       guard entry.shape.count == 1 || match?.ending == .bias else { continue }
       let transform = match?.transform ?? .none

@@ -18,6 +18,8 @@ struct GGUFSource: Sendable {
   let order: GGUFRowOrder
   /// The order of the columns in the file; blocks of codes are whole in it.
   let columnOrder: GGUFRowOrder
+  /// What multiplies values that are rounded.
+  var factor: Float = 1
 
   /// Whether the values are floats, not codes or tables.
   var isFloats: Bool {
@@ -111,6 +113,7 @@ extension GGUFSource {
       scratch.reserve(floats: rowLength)
       var values = scratch.floats.mutableSpan
       entry.type.decode(bytes, into: &values)
+      if factor != 1 { for i in values.indices { values[i] *= factor } }
       if transform != .none { for i in values.indices { values[i] = transform.undone(on: values[i]) } }
       if columnOrder != .plain {
         scratch.floats = scratch.floats.indices.map { scratch.floats[columnOrder.place(of: $0)] }

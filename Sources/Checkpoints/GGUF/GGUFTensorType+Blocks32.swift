@@ -91,8 +91,7 @@ func decodeQ8_0(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
 ///
 /// Source: OCP Microscaling Formats, version 1.0, MXFP4; the halves of its values are in the exponent here.
 func decodeMXFP4(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
-  let magnitudes: [Int32] = [0, 1, 2, 3, 4, 6, 8, 12]
-  let numbers = (magnitudes + magnitudes.map { -$0 }).map { Float($0) }
+  let numbers = doubledE2M1
   for block in 0..<bytes.byteCount / 17 {
     let (start, first) = (17 * block, 32 * block)
     let exponent = UInt32(bytes.byte(at: start))
@@ -105,3 +104,33 @@ func decodeMXFP4(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
     }
   }
 }
+
+/// ```
+/// byte 0          4
+///      d 4 bytes  qs 32 bytes    w = d * v / 2 with v as in MXFP4, d in E4M3 without its sign, for 16 weights each
+/// ```
+///
+/// The lower halves of eight bytes are the first eight of 16 weights. 0x7F is 0, as ggml has it.
+func decodeNVFP4(_ bytes: RawSpan, into values: inout MutableSpan<Float>) {
+  let numbers = doubledE2M1
+  for part in 0..<bytes.byteCount / 9 {
+    let (block, quarter) = part.quotientAndRemainder(dividingBy: 4)
+    let byte = bytes.byte(at: 36 * block + quarter)
+    let (exponent, digits) = (Int(byte >> 3 & 15), Float(byte & 7))
+    let size =
+      exponent == 0
+      ? digits * 0x1p-9 : Float(sign: .plus, exponent: exponent - 7, significand: 1 + digits / 8)
+    let scale = byte == 0x7F ? 0 : size / 2
+    for j in 0..<8 {
+      let codes = Int(bytes.byte(at: 36 * block + 4 + 8 * quarter + j))
+      values[16 * part + j] = scale * numbers[codes & 15]
+      values[16 * part + j + 8] = scale * numbers[codes >> 4]
+    }
+  }
+}
+
+/// Twice the values of E2M1.
+private let doubledE2M1: [Float] = {
+  let magnitudes: [Int32] = [0, 1, 2, 3, 4, 6, 8, 12]
+  return (magnitudes + magnitudes.map { -$0 }).map { Float($0) }
+}()

@@ -37,6 +37,7 @@ extension GGUFTensorType {
     case .iq4NL: decodeIQ4_NL(bytes, into: &values)
     case .iq4XS: decodeIQ4_XS(bytes, into: &values)
     case .mxfp4: decodeMXFP4(bytes, into: &values)
+    case .nvfp4: decodeNVFP4(bytes, into: &values)
     case .tq1_0: decodeTQ1_0(bytes, into: &values)
     case .tq2_0: decodeTQ2_0(bytes, into: &values)
     case .q1_0: decodeQ1_0(bytes, into: &values)

@@ -25,6 +25,7 @@ package enum GGUFTensorType: UInt32, Sendable, CaseIterable {
   case tq1_0 = 34
   case tq2_0 = 35
   case mxfp4 = 39
+  case nvfp4 = 40
   case q1_0 = 41
   case q2_0 = 42
 
@@ -62,6 +63,7 @@ package enum GGUFTensorType: UInt32, Sendable, CaseIterable {
     case .tq1_0: ("TQ1_0", 256, 54)
     case .tq2_0: ("TQ2_0", 256, 66)
     case .mxfp4: ("MXFP4", 32, 17)
+    case .nvfp4: ("NVFP4", 64, 36)
     case .q1_0: ("Q1_0", 128, 18)
     case .q2_0: ("Q2_0", 64, 18)
     }
@@ -79,8 +81,8 @@ extension GGUFTensorType {
     }
   }
 
-  /// Whether BF16 holds every value.
-  var isExactInBF16: Bool { self == .mxfp4 || dtype == .bf16 }
+  /// Whether BF16 holds every value of a block.
+  var isExactInBF16: Bool { self == .mxfp4 || self == .nvfp4 || dtype == .bf16 }
 
   /// The type with the same values as a dtype, or nil when there is none.
   package init?(_ dtype: DType) {
@@ -97,7 +99,7 @@ extension GGUFTensorType {
   /// The number of a type, and its name where ggml has one.
   package static func describe(_ number: UInt32) -> String {
     let names: [UInt32: String] = [
-      9: "Q8_1", 15: "Q8_K", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 40: "NVFP4",
+      9: "Q8_1", 15: "Q8_K", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64",
     ]
     guard let name = GGUFTensorType(rawValue: number)?.name ?? names[number] else { return "\(number)" }
     return "\(number) (\(name))"

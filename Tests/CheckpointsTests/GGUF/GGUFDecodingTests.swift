@@ -97,7 +97,7 @@ extension GGUFTensorType {
     case .iq1M: [55]
     case .tq1_0: [53]
     case .tq2_0: [65]
-    case .f32, .bf16, .mxfp4: []
+    case .f32, .bf16, .mxfp4, .nvfp4: []
     }
   }
 }

@@ -126,8 +126,8 @@ extension GGUFLie {
     GGUFLie(
       "a type that is none", "byte 45: tensor 'a': tensor type 4242 is not supported", one { $0.type = 4242 }),
     GGUFLie(
-      "a type that is not read", "byte 45: tensor 'a': tensor type 40 (NVFP4) is not supported",
-      one { $0.type = 40 }),
+      "a type that is not read", "byte 45: tensor 'a': tensor type 15 (Q8_K) is not supported",
+      one { $0.type = 15 }),
     GGUFLie(
       "a row that is no whole block",
       "byte 33: tensor 'a': rows of 16 values are not whole Q4_1 blocks of 32",
