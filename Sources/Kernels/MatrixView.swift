@@ -135,6 +135,20 @@ package struct MutableMatrixView<Element: Sendable>: ~Copyable, ~Escapable {
   }
 }
 
+// Other modules call the general functions without knowing the type, which is then looked up for every row: a
+// fortieth of a calibration.
+extension MatrixView<Float> {
+  /// A row; the matrix must not be transposed.
+  @_lifetime(copy self)
+  package func row(_ row: Int) -> Span<Float> { elements.extracting(layout.row(row)) }
+}
+
+extension MutableMatrixView<Float> {
+  /// A row.
+  @_lifetime(&self)
+  package mutating func row(_ row: Int) -> MutableSpan<Float> { elements.slice(layout.row(row)) }
+}
+
 /// A view of a bf16 matrix in bytes that somebody else owns, at any address.
 package struct BF16View: ~Escapable, Sendable {
   let bytes: RawSpan
