@@ -135,8 +135,7 @@ package struct MutableMatrixView<Element: Sendable>: ~Copyable, ~Escapable {
   }
 }
 
-// Other modules call the general functions without knowing the type, which is then looked up for every row: a
-// fortieth of a calibration.
+// Swift does not specialize the general functions for other modules: it would look the type up for every row.
 extension MatrixView<Float> {
   /// A row; the matrix must not be transposed.
   @_lifetime(copy self)

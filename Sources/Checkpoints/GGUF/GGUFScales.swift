@@ -10,7 +10,7 @@ struct GGUFScales {
   private var factors: [String: [Float]] = [:]
   /// The names of the tensors that hold such numbers, and of those that tell a runtime how to round inputs.
   private(set) var names: Set<String> = []
-  /// The tensors that tell a runtime how to round inputs.
+  /// The number of tensors that tell a runtime how to round inputs.
   private var inputCount = 0
 
   /// Reads the numbers.
@@ -64,9 +64,5 @@ struct GGUFScales {
   func factor(of tensor: String, expert: Int = 0) -> Float { factors[tensor]?[expert] ?? 1 }
 
   /// What to tell about numbers that are left out; nil without them.
-  var notice: String? {
-    inputCount == 0
-      ? nil
-      : "\(inputCount) scale\(inputCount == 1 ? "" : "s") of inputs left out: rilq does not round them"
-  }
+  var notice: String? { RuntimeScales.notice(count: inputCount) }
 }

@@ -19,8 +19,8 @@ struct ScaledFormat {
     case e2M1
     /// Whole numbers in signed bytes, in units of 1/127.
     case int8
-    /// Two places in a table of the module in a byte, the first in its upper half; the dtype of the tensor of bytes
-    /// may be any.
+    /// Two places in a table of the module in a byte, the first in its upper half; the bytes are stored in a tensor
+    /// of a dtype.
     case tabled(in: DType)
   }
 
@@ -45,7 +45,7 @@ struct ScaledFormat {
     "float-quantized", "naive-quantized", "mxfp8-quantized", "mxfp4-pack-quantized", "nvfp4-pack-quantized",
   ]
 
-  /// The dtypes in which bitsandbytes stores bytes of codes; the others spread over machines as weights do.
+  /// The dtypes of the tensors in which bitsandbytes stores bytes of codes; floats can be sharded like weights.
   private static let storages: [String: DType] = [
     "uint8": .u8, "int8": .i8, "float16": .f16, "bfloat16": .bf16, "float32": .f32,
   ]
@@ -91,7 +91,7 @@ struct ScaledFormat {
     guard tensor.dtype == codeDType, tensor.name.hasSuffix(endings.codes) else { return nil }
     let module = String(tensor.name.dropLast(endings.codes.count))
     // Weights that are not quantized may have the dtype in which codes are stored.
-    guard codes == .tabled(in: codeDType), codeDType != .u8 else { return module }
+    guard case .tabled(let dtype) = codes, dtype != .u8 else { return module }
     let others = [module + endings.scales, tensor.name + TabledMatrix.stateEnding(name)]
     return others.contains(where: isThere) ? module : nil
   }

@@ -49,9 +49,40 @@ import Testing
     #expect(norm.dtype == .f16)
   }
 
+  @Test func `of experts multiply those of one expert each`() throws {
+    var model = Self.model([("blk.0.ffn_down_exps.scale", [0.5, 3])])
+    let change = model.change
+    model.change = { file in
+      file.add("llama.expert_count", .uint32(2))
+      file.add("llama.expert_used_count", .uint32(1))
+      let dense = ["gate", "up", "down"].map { Array("blk.0.ffn_\($0).weight".utf8) }
+      file.tensors.removeAll { dense.contains($0.name) }
+      var random = SplitMix64(seed: 2)
+      func add(_ name: String, _ type: GGUFTensorType, _ dimensions: [UInt64]) {
+        let count = Int(dimensions.reduce(1, *)) / type.blockElementCount
+        file.tensors.append(
+          .init("blk.0." + name, dimensions, type: type.rawValue, GGUFModel.data(type, count: count, &random))
+        )
+      }
+      add("ffn_gate_inp.weight", .f32, [256, 2])
+      for name in ["gate", "up"] { add("ffn_\(name)_exps.weight", .f16, [256, 256, 2]) }
+      add("ffn_down_exps.weight", .nvfp4, [256, 256, 2])
+      change(&file)
+    }
+    let checkpoint = try model.open(in: folder)
+    let values = try model.values("blk.0.ffn_down_exps.weight")
+    for (expert, factor) in ([0.5, 3] as [Float]).enumerated() {
+      let stored = values[expert * 65_536..<(expert + 1) * 65_536].map { $0 * factor }
+      let name = "model.layers.0.block_sparse_moe.experts.\(expert).w2.weight"
+      #expect(try checkpoint.copiedBytes(of: name) == narrowed(stored, to: .bf16))
+    }
+    #expect(checkpoint.contents.notices == ["NVFP4: 1 tensor rounded to BF16"])
+  }
+
   @Test func `of inputs are left out with a notice`() throws {
     let checkpoint = try Self.model([("blk.0.ffn_down.input_scale", [0.3])]).open(in: folder)
-    #expect(checkpoint.contents.notices == ["1 scale of inputs left out: rilq does not round them"])
+    let notice = "1 scale of inputs, keys and values left out: rilq does not round them"
+    #expect(checkpoint.contents.notices == [notice])
   }
 
   @Test func `are refused if they are not one finite number for each matrix`() {
