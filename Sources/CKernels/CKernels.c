@@ -62,6 +62,11 @@ void ck_dequantize(
     size_t group_count, ck_floats_out values) {
   CALL(dequantize, layout, codes, scales, biases, first_group, group_count, values);
 }
+void ck_dequantize_bf16(
+    int set, ck_layout layout, ck_bytes codes, ck_floats scales, ck_floats biases, size_t first_group,
+    size_t group_count, ck_bytes_out values) {
+  CALL(dequantize_bf16, layout, codes, scales, biases, first_group, group_count, values);
+}
 ptrdiff_t ck_round_to_nearest(
     int set, ck_layout layout, ck_floats weights, ck_bytes_out codes, ck_floats_out scales,
     ck_floats_out biases) {

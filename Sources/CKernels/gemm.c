@@ -64,6 +64,14 @@ typedef struct {
 #define MR 12
 #define WIDE(name) wide_##name##_f32
 #include "gemm.inc"
+// For at most 16 columns; half of a panel of two vectors would be empty.
+#define REAL float
+#define CK(name) name##_narrow
+#define VW 16
+#define NV 1
+#define MR 12
+#define WIDE(name) wide_##name##_f32
+#include "gemm.inc"
 #define REAL double
 #define CK(name) name##_f64_avx512
 #define VW 8
@@ -137,13 +145,15 @@ static ck_operand right_of(const ck_product *p) {
   return (ck_operand){p->b, p->b_format, p->b_column_stride, p->b_k_stride};
 }
 
-// What the table needs of a version of gemm.inc; `rows` is its MR, `per` its PER.
-#define MULTIPLY(version, rows, per)                                                                \
+// A product by a version of gemm.inc, and what else the table needs of it; `rows` is its MR, `per` its PER.
+#define MULTIPLY_ONLY(version)                                                                      \
   static void multiply_##version(const ck_product *p, float *scratch) {                             \
     gemm_##version(                                                                                 \
         p->m, p->n, p->k, left_of(p), p->is_packed, right_of(p), p->scale, p->keep, p->c,           \
         p->c_stride, scratch);                                                                      \
-  }                                                                                                 \
+  }
+#define MULTIPLY(version, rows, per)                                                                \
+  MULTIPLY_ONLY(version)                                                                            \
   static void pack_for_##version(size_t m, size_t k, ck_operand a, float *packed, float *scratch) {     \
     (void)scratch;                                                                                  \
     pack_left_##version(m, k, a, 0, (k + per - 1) / per, packed);                                   \
@@ -187,14 +197,13 @@ static int prefer_model(ck_processor processor) {
 #if defined(__x86_64__)
 MULTIPLY(avx2, 6, 1)
 MULTIPLY(avx512, 12, 1)
+MULTIPLY_ONLY(narrow)
 MULTIPLY(bf16, 12, 2)
 MULTIPLY_TILES(amx, pairs_of)
 
-// A panel of AVX-512 has 32 columns. If half of them or more would be empty, AVX2 is as fast or faster and
-// gives the same sums.
 static void multiply_widest(const ck_product *product, float *scratch) {
-  if (product->n <= 16 && !product->is_packed)
-    multiply_avx2(product, scratch);
+  if (product->n <= 16)
+    multiply_narrow(product, scratch);
   else
     multiply_avx512(product, scratch);
 }

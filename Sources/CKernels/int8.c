@@ -43,8 +43,7 @@ static const struct {
   const char *name;
   unsigned needs;
   void (*multiply)(
-      ck_layout layout, const void *codes, const float *scales, const float *biases, const ck_int8_vector *x,
-      float *y);
+      ck_layout layout, const void *codes, const ck_int8_tables *tables, const ck_int8_vector *x, float *y);
 } backends[] = {
     {"int8 baseline", 0, multiply_rows_plain},
 #if defined(__x86_64__)
@@ -59,9 +58,8 @@ const char *ck_int8_backend_name(int backend) { return backends[backend].name; }
 unsigned ck_int8_backend_needs(int backend) { return backends[backend].needs; }
 
 void ck_multiply_int8_rows(
-    int backend, ck_layout layout, ck_bytes codes, ck_floats scales, ck_floats biases, ck_int8_vector x,
-    ck_floats_out y) {
-  backends[backend].multiply(layout, codes, scales, biases, &x, y);
+    int backend, ck_layout layout, ck_bytes codes, ck_int8_tables tables, ck_int8_vector x, ck_floats_out y) {
+  backends[backend].multiply(layout, codes, &tables, &x, y);
 }
 
 void ck_round_to_int8(

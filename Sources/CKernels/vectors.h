@@ -14,6 +14,7 @@ typedef double v2d __attribute__((ext_vector_type(2)));
 typedef int32_t v16i __attribute__((ext_vector_type(16)));
 typedef int32_t v8i __attribute__((ext_vector_type(8)));
 typedef uint32_t v8u __attribute__((ext_vector_type(8)));
+typedef uint16_t v8h __attribute__((ext_vector_type(8)));
 typedef uint8_t v8b __attribute__((ext_vector_type(8)));
 
 // Integers at any address, whatever the declared type of the memory.

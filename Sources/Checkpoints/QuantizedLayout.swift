@@ -296,6 +296,16 @@ extension QuantizedLayout {
       codes: codes, bits: codeBits, groupSize: groupSize, columnCount: columnCount, scales: scales,
       biases: biases, groups: groups ?? 0..<columnCount / groupSize, into: &values)
   }
+
+  /// Computes the weights of rows as bf16, two bytes each; see `decode`.
+  package func decodeToBF16(
+    codes: RawSpan, scales: Span<Float>, biases: Span<Float>, columnCount: Int, groups: Range<Int>,
+    into values: inout MutableSpan<UInt8>
+  ) {
+    dequantizeToBF16(
+      codes: codes, bits: codeBits, groupSize: groupSize, columnCount: columnCount, scales: scales,
+      biases: biases, groups: groups, into: &values)
+  }
 }
 
 extension QuantizedLayout {

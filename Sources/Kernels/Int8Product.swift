@@ -95,15 +95,56 @@ package func multiplyPackedRows(
   let layout = KernelLayout(
     bits: x.bits, groupSize: x.groupSize, columnCount: x.values.count, rowCount: y.count)
   layout.require(codeBytes: codes.byteCount, scales: scales.count, biases: biases.count)
+  unsafe reading(scales, biases) { scales, biases in
+    let tables = unsafe ck_int8_tables(scales: scales, biases: biases, steps: nil)
+    unsafe multiply(codes, tables, x, layout, into: &y, on: backend)
+  }
+}
+
+/// `multiplyPackedRows` of groups of 16 codes of 2 bits whose tables are steps, 16 groups with the same factors: a
+/// group's scale is `scaleFactors` times the lower half of its step, its bias `-biasFactors` times the upper half.
+///
+/// The result has the same bits as that of the tables as floats, with a quarter of their bytes to read.
+///
+/// - Parameters:
+///   - codes: Whole rows, packed as `packCodes` does.
+///   - steps: `[rows, groups]`.
+///   - scaleFactors: `[rows, groups / 16]`.
+///   - biasFactors: `[rows, groups / 16]`.
+///   - x: The vector, one value per column; a multiple of 256 columns.
+///   - y: `[rows]`.
+///   - backend: The kernel.
+package func multiplyPackedRows(
+  codes: RawSpan, steps: Span<UInt8>, scaleFactors: Span<Float>, biasFactors: Span<Float>, x: Int8Vector,
+  into y: inout MutableSpan<Float>, on backend: Int8Backend = .best
+) {
+  let layout = KernelLayout(
+    bits: x.bits, groupSize: x.groupSize, columnCount: x.values.count, rowCount: y.count)
+  layout.require(codeBytes: codes.byteCount, scales: steps.count, biases: 16 * scaleFactors.count)
+  precondition(
+    x.bits == 2 && x.groupSize == 16 && layout.groupsPerRow % 16 == 0
+      && biasFactors.count == scaleFactors.count,
+    "steps of \(x.bits) bits, group size \(x.groupSize), \(layout.groupsPerRow) groups per row")
+  unsafe reading(scaleFactors, biasFactors) { scales, biases in
+    unsafe reading(steps) { steps in
+      let tables = unsafe ck_int8_tables(scales: scales, biases: biases, steps: steps)
+      unsafe multiply(codes, tables, x, layout, into: &y, on: backend)
+    }
+  }
+}
+
+@unsafe
+private func multiply(
+  _ codes: RawSpan, _ tables: ck_int8_tables, _ x: Int8Vector, _ layout: KernelLayout,
+  into y: inout MutableSpan<Float>, on backend: Int8Backend
+) {
   unsafe writing(&y) { y in
-    unsafe reading(scales, biases) { scales, biases in
-      unsafe reading(x.scales.span, x.sums.span) { xScales, xSums in
-        unsafe reading(codes) { codes in
-          unsafe reading(x.values.span.bytes) { values in
-            let vector = unsafe ck_int8_vector(
-              values: values?.assumingMemoryBound(to: Int8.self), scales: xScales, sums: xSums)
-            unsafe ck_multiply_int8_rows(backend.index, layout.forC, codes, scales, biases, vector, y)
-          }
+    unsafe reading(x.scales.span, x.sums.span) { xScales, xSums in
+      unsafe reading(codes) { codes in
+        unsafe reading(x.values.span.bytes) { values in
+          let vector = unsafe ck_int8_vector(
+            values: values?.assumingMemoryBound(to: Int8.self), scales: xScales, sums: xSums)
+          unsafe ck_multiply_int8_rows(backend.index, layout.forC, codes, tables, vector, y)
         }
       }
     }

@@ -79,8 +79,10 @@ extension Transformer {
     for layer in layers.indices {
       for group in layers[layer].groups.indices where layers[layer].groups[group].isPacked {
         layers[layer].groups[group].operands = .bf16
+        layers[layer].groups[group].keepSteps()
       }
     }
+    head.keepSteps()
     if head.isPacked {
       head.operands = .bf16
     } else if layers.contains(where: { $0.groups.contains(where: \.isPacked) }),

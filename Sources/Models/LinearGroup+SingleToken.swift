@@ -51,6 +51,13 @@ extension LinearGroup {
     return rounded
   }
 
+  /// Keeps tables as bytes where products with single tokens can read those.
+  package mutating func keepSteps() {
+    for index in linears.indices where linears[index].weight.packed != nil {
+      linears[index].weight.packed?.keepSteps()
+    }
+  }
+
   /// The outputs, cut into tiles that depend on the shapes alone.
   private var singleTokenTiles: [OutputTile] {
     let rowsPerTile = max(Self.weightsPerTask / max(inputCount, 1) / 8 * 8, 8)
@@ -113,9 +120,17 @@ extension LinearGroup {
             scales: scales.extracting(tables), biases: biases.extracting(tables), x: x.values.span,
             groupSums: input.groupSums.span, into: &y)
         }
+        guard let steps = packed.steps else {
+          return multiplyPackedRows(
+            codes: codes, scales: scales.extracting(tables), biases: biases.extracting(tables), x: rounded,
+            into: &y)
+        }
+        let blockCount = weight.columnCount / SuperBlock.columnCount
+        let blocks = rows.lowerBound * blockCount..<rows.upperBound * blockCount
         multiplyPackedRows(
-          codes: codes, scales: scales.extracting(tables), biases: biases.extracting(tables), x: rounded,
-          into: &y)
+          codes: codes, steps: steps.steps.span.extracting(tables),
+          scaleFactors: steps.scaleFactors.span.extracting(blocks),
+          biasFactors: steps.biasFactors.span.extracting(blocks), x: rounded, into: &y)
       }
     }
   }

@@ -100,6 +100,8 @@ package struct PackedWeight: Sendable {
   package private(set) var blocks: BlockTables?
   /// The zero points that the biases follow from; nil in other layouts.
   package private(set) var zeroPoints: ZeroPoints?
+  /// The tables as bytes, for products with single tokens; nil until `keepSteps`.
+  private(set) var steps: StepTables?
 
   /// Joins codes with free tables.
   package init(codes: TensorBytes, bits: Int, groupSize: Int, scales: [Float], biases: [Float]) {
@@ -134,6 +136,16 @@ package struct PackedWeight: Sendable {
       unpackCodes(span, bits: bits, into: &target)
       return values
     }
+  }
+
+  /// Keeps the tables of `q2_k` blocks as bytes, in place of what they are made of; does nothing in other layouts.
+  ///
+  /// Products with single tokens then read a quarter of the tables' bytes. The tables can no longer be replaced.
+  mutating func keepSteps() {
+    guard let blocks, blocks.kind == .q2K else { return }
+    steps = StepTables(
+      steps: blocks.stepBytes, scaleFactors: blocks.scaleFactors, biasFactors: blocks.biasFactors)
+    self.blocks = nil
   }
 
   /// Replaces the tables by those of super-blocks of the same type.
@@ -174,14 +186,49 @@ package struct PackedWeight: Sendable {
   fileprivate func unpack(
     rows: Range<Int>, columns: Range<Int>, of columnCount: Int, into tile: inout MutableSpan<Float>
   ) {
+    withStored(rows, columns, of: columnCount) { codes, scales, biases, groups in
+      layout.decode(
+        codes: codes, scales: scales, biases: biases, columnCount: columnCount, groups: groups, into: &tile)
+    }
+  }
+
+  /// Unpacks a tile as bf16, two bytes for each weight.
+  ///
+  /// - Parameters:
+  ///   - rows: The rows of the tile.
+  ///   - columns: The columns of the tile; both ends on a group's edge.
+  ///   - columnCount: The columns of the weight.
+  ///   - tile: Receives `[rows.count, columns.count]`.
+  func unpackToBF16(
+    rows: Range<Int>, columns: Range<Int>, of columnCount: Int, into tile: inout MutableSpan<UInt8>
+  ) {
+    withStored(rows, columns, of: columnCount) { codes, scales, biases, groups in
+      layout.decodeToBF16(
+        codes: codes, scales: scales, biases: biases, columnCount: columnCount, groups: groups, into: &tile)
+    }
+  }
+
+  /// Lends codes and tables of some rows, and the groups of some columns.
+  private func withStored(
+    _ rows: Range<Int>, _ columns: Range<Int>, of columnCount: Int,
+    _ body: (_ codes: RawSpan, _ scales: Span<Float>, _ biases: Span<Float>, _ groups: Range<Int>) -> Void
+  ) {
     let groupCount = columnCount / groupSize
     let tableRange = rows.lowerBound * groupCount..<rows.upperBound * groupCount
     codes.withSpan { span in
-      layout.decode(
-        codes: span.extracting(codeRange(rows: rows, columnCount: columnCount)),
-        scales: scales.span.extracting(tableRange), biases: biases.span.extracting(tableRange),
-        columnCount: columnCount,
-        groups: columns.lowerBound / groupSize..<columns.upperBound / groupSize, into: &tile)
+      body(
+        span.extracting(codeRange(rows: rows, columnCount: columnCount)), scales.span.extracting(tableRange),
+        biases.span.extracting(tableRange), columns.lowerBound / groupSize..<columns.upperBound / groupSize)
     }
   }
+}
+
+/// The tables of `q2_k` blocks as they are stored: a byte for each group, and two factors for each block.
+struct StepTables: Sendable {
+  /// `[rows, groups]`: the integer of the scale, and above it that of the bias, 4 bits each.
+  let steps: [UInt8]
+  /// `[rows, blocks]`.
+  let scaleFactors: [Float]
+  /// `[rows, blocks]`.
+  let biasFactors: [Float]
 }

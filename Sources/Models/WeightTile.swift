@@ -115,6 +115,14 @@ extension Weight {
         multiply(a, isTransposed ? part.transposed : part, into: &c, adding: adding)
       }
     }
+    if a.isRounded, let packed {
+      let layout = MatrixLayout(rows: rows.count, columns: columns.count)
+      return ScratchPool.shared.withBytes(2 * rows.count * columns.count) { unpacked in
+        packed.unpackToBF16(rows: rows, columns: columns, of: columnCount, into: &unpacked)
+        let part = unsafe BF16View(unpacked.span.bytes, layout)
+        multiply(a, isTransposed ? part.transposed : part, into: &c, adding: adding)
+      }
+    }
     ScratchPool.shared.withScratch(rows.count * columns.count) { unpacked in
       unpack(rows: rows, columns: columns, into: &unpacked)
       let part = MatrixView(unpacked.span, rows: rows.count, columns: columns.count)

@@ -42,6 +42,36 @@ import Testing
     }
   }
 
+  @Test(arguments: InstructionSet.supported, shapes)
+  func `computes the rounded bits of the plain loop`(
+    set: InstructionSet, shape: (bits: Int, groupSize: Int)
+  ) {
+    // Four groups have a table of their own; a row of eleven ends within one, and an odd group of 16 within a
+    // vector.
+    let columnCount = 11 * shape.groupSize
+    let codes = randomBytes(2 * columnCount * shape.bits / 8, seed: 1)
+    var scales = randomFloats(22, seed: 2)
+    let biases = randomFloats(22, seed: 3)
+    (scales[4], scales[5]) = (0x1p-131, .nan)
+    for groups in [0..<11, 0..<8, 3..<9, 4..<5, 5..<8] {
+      let width = groups.count * shape.groupSize
+      var actual = [UInt8](repeating: 7, count: 2 * 2 * width)
+      var actualSpan = actual.mutableSpan
+      dequantizeToBF16(
+        codes: codes.span.bytes, bits: shape.bits, groupSize: shape.groupSize, columnCount: columnCount,
+        scales: scales.span, biases: biases.span, groups: groups, into: &actualSpan, on: set)
+      var values = [Float](repeating: 0, count: 2 * width)
+      var valuesSpan = values.mutableSpan
+      dequantizeReference(
+        codes: codes.span.bytes, bits: shape.bits, groupSize: shape.groupSize, columnCount: columnCount,
+        scales: scales.span, biases: biases.span, groups: groups, into: &valuesSpan)
+      var expected = [UInt8](repeating: 0, count: actual.count)
+      var expectedSpan = expected.mutableSpan
+      narrowReference(values.span, to: .bf16, into: &expectedSpan)
+      #expect(actual == expected, "groups \(groups)")
+    }
+  }
+
   @Test(arguments: InstructionSet.supported, [2, 3, 4, 5, 6, 8])
   func `reads codes at odd addresses, up to the last byte`(set: InstructionSet, bits: Int) {
     let rows = Rows(bits: bits, groupSize: 8)

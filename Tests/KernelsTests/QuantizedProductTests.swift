@@ -68,6 +68,34 @@ import Testing
     }
   }
 
+  @Test(arguments: Int8Backend.supported, [1, 3, 5])
+  func `tables as steps give the bits of tables as floats`(backend: Int8Backend, blockCount: Int) {
+    // Rows that are taken four at a time, and others; more groups than a kernel takes at a time.
+    let (rowCount, columnCount) = (9, 256 * blockCount)
+    let codes = randomBytes(rowCount * columnCount / 4, seed: 1)
+    let steps = randomBytes(rowCount * columnCount / 16, seed: 2)
+    let scaleFactors = randomFloats(rowCount * blockCount, seed: 3)
+    let biasFactors = randomFloats(rowCount * blockCount, seed: 4)
+    let scales = steps.indices.map { scaleFactors[$0 / 16] * Float(steps[$0] & 15) }
+    let biases = steps.indices.map { 0 - biasFactors[$0 / 16] * Float(steps[$0] >> 4) }
+    let x = randomFloats(columnCount, seed: 5)
+    var sums = [Float](repeating: 0, count: columnCount / 16)
+    var sumSpan = sums.mutableSpan
+    poolGroups(x.span, groupSize: 16, into: &sumSpan)
+    let vector = Int8Vector(x.span, sums: sums, bits: 2, groupSize: 16)
+    var (actual, expected) = ([Float](repeating: 7, count: rowCount), [Float](repeating: 0, count: rowCount))
+    var actualSpan = actual.mutableSpan
+    multiplyPackedRows(
+      codes: codes.span.bytes, steps: steps.span, scaleFactors: scaleFactors.span,
+      biasFactors: biasFactors.span,
+      x: vector, into: &actualSpan, on: backend)
+    var expectedSpan = expected.mutableSpan
+    multiplyPackedRows(
+      codes: codes.span.bytes, scales: scales.span, biases: biases.span, x: vector, into: &expectedSpan,
+      on: backend)
+    #expect(bits(actual) == bits(expected))
+  }
+
   @Test(arguments: Int8Backend.supported, [(2, 16), (2, 64), (4, 32), (4, 64), (8, 32), (8, 128)])
   func `the largest codes and values of int8 do not overflow, and rows do not change each other`(
     backend: Int8Backend, shape: (bits: Int, groupSize: Int)

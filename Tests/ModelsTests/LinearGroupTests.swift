@@ -101,6 +101,32 @@ import Testing
     #expect((1e-4..<0.01).contains(relativeError(rounded.values, exact.values)))
   }
 
+  @Test func `tables that are kept as bytes change no output`() {
+    var random = SplitMix64(seed: 22)
+    let (width, rowCounts) = (512, [40, 104])
+    let group = LinearGroup(
+      rowCounts.map { rowCount in
+        let groups = rowCount * width / 16
+        let blocks = BlockTables(
+          kind: .q2K, scaleSteps: (0..<groups).map { _ in Float(Int.random(in: 0...15, using: &random)) },
+          biasSteps: (0..<groups).map { _ in Float(Int.random(in: 0...15, using: &random)) },
+          scaleFactors: uniform(groups / 16, &random), biasFactors: uniform(groups / 16, &random))
+        let codes = TensorBytes(
+          (0..<rowCount * width / 4).map { _ in UInt8.random(in: 0...255, using: &random) })
+        let packed = PackedWeight(codes: codes, blocks: blocks)
+        return Linear(
+          name: "\(rowCount)", weight: Weight(rows: rowCount, columns: width, values: .packed(packed)))
+      })
+    var kept = group
+    kept.keepSteps()
+    let x = Matrix(rows: 3, columns: width, values: uniform(3 * width, &random))
+    #expect(kept(x) == group(x))
+    let token = Matrix(rows: 1, columns: width, values: uniform(width, &random))
+    #expect(kept.outputs(ofSingle: token) == group.outputs(ofSingle: token))
+    #expect(
+      kept.outputs(ofSingle: token, isRounded: true) == group.outputs(ofSingle: token, isRounded: true))
+  }
+
   /// A packed weight's input is rounded in blocks of 32, that of a weight in blocks of a grid in blocks of 256, and
   /// that of a 16-bit weight to its type.
   @Test(arguments: Storage.allCases) func `inputs are rounded as in llama.cpp`(storage: Storage) throws {

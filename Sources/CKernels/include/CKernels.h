@@ -63,6 +63,10 @@ typedef struct {
 void ck_dequantize(
     int set, ck_layout layout, ck_bytes codes, ck_floats scales, ck_floats biases, size_t first_group,
     size_t group_count, ck_floats_out values);
+/// The weights rounded to bf16.
+void ck_dequantize_bf16(
+    int set, ck_layout layout, ck_bytes codes, ck_floats scales, ck_floats biases, size_t first_group,
+    size_t group_count, ck_bytes_out values);
 /// Returns the index of the first weight that cannot be quantized, or -1.
 ptrdiff_t ck_round_to_nearest(
     int set, ck_layout layout, ck_floats weights, ck_bytes_out codes, ck_floats_out scales,
@@ -97,10 +101,16 @@ int ck_int8_backend_count(void);
 const char *_Nonnull ck_int8_backend_name(int backend);
 /// The bits of `ck_processor.features` that a kernel needs.
 unsigned ck_int8_backend_needs(int backend);
-/// 2, 4 or 8 bits in groups of multiples of 32; 2 bits also in groups of 16 that fill blocks of 64 columns.
+/// A scale and a bias for each group. With `steps`, a byte for each group of 16 codes of 2 bits, 16 groups have one of
+/// both: a group's scale is `scales` times the lower half of its byte, its bias `-biases` times the upper half.
+typedef struct {
+  ck_floats scales, biases;
+  const uint8_t *_Nullable steps;
+} ck_int8_tables;
+/// 2, 4 or 8 bits in groups of multiples of 32; 2 bits also in groups of 16 that fill blocks of 64 columns, or of 256
+/// with steps.
 void ck_multiply_int8_rows(
-    int backend, ck_layout layout, ck_bytes codes, ck_floats scales, ck_floats biases, ck_int8_vector x,
-    ck_floats_out y);
+    int backend, ck_layout layout, ck_bytes codes, ck_int8_tables tables, ck_int8_vector x, ck_floats_out y);
 void ck_round_to_int8(
     int bits, size_t group_size, size_t group_count, ck_floats x, ck_bytes_out values, ck_floats_out scales);
 void ck_reduce_by_codes(
