@@ -27,16 +27,18 @@ public struct CheckpointSizes: Sendable, Equatable {
   ///   - storedByteCount: The bytes that a tensor really takes, which may differ from its size.
   fileprivate init(_ contents: CheckpointContents, _ storedByteCount: (TensorInfo) -> Int = { $0.byteCount })
   {
-    for tensor in contents.tensors {
-      let stored = storedByteCount(tensor)
+    // Elements of a span are not copied.
+    let tensors = contents.tensors.span
+    for i in tensors.indices {
+      let stored = storedByteCount(tensors[i])
       byteCount += stored
       if contents.quantization.isEmpty {
-        let isBesideWeight = ModuleTensor.part(of: tensor.name)?.isBesideWeight == true
-        parameterCount += isBesideWeight ? 0 : tensor.elementCount
-      } else if let (module, part) = ModuleTensor.split(tensor.name) {
-        add(tensor, stored, part, contents.quantization[module])
+        let isBesideWeight = ModuleTensor.part(of: tensors[i].name)?.isBesideWeight == true
+        parameterCount += isBesideWeight ? 0 : tensors[i].elementCount
+      } else if let (module, part) = ModuleTensor.split(tensors[i].name) {
+        add(tensors[i], stored, part, contents.quantization[module])
       } else {
-        parameterCount += tensor.elementCount
+        parameterCount += tensors[i].elementCount
       }
     }
   }

@@ -128,14 +128,16 @@ extension SafetensorsListing {
   private static func inParts(_ text: RawSpan, _ place: Place) -> SafetensorsListing? {
     let starts = partStarts(of: text)
     guard starts.count > 1 else { return nil }
-    let parts = parallelMap(starts.count) { i in
+    var parts = parallelMap(starts.count) { i in
       part(of: text, place, from: starts[i], to: i + 1 < starts.count ? starts[i + 1] : nil)
     }
-    var whole = SafetensorsListing(place, checksNames: false)
     let count = parts.reduce(0) { $0 + ($1?.tensors.count ?? 0) }
+    // The first part is taken over, not copied.
+    guard var whole = parts.removeFirst() else { return nil }
     whole.tensors.reserveCapacity(count)
     whole.ranges.reserveCapacity(count)
     whole.positions.reserveCapacity(count)
+    guard whole.addPositions(of: whole.tensors) else { return nil }
     for part in parts {
       guard let part, whole.append(part) else { return nil }
     }
@@ -181,12 +183,18 @@ extension SafetensorsListing {
       guard self.metadata == nil else { return false }
       self.metadata = metadata
     }
-    let tensors = part.tensors.span
+    guard addPositions(of: part.tensors) else { return false }
+    tensors += part.tensors
+    ranges += part.ranges
+    return true
+  }
+
+  /// Adds the positions of the following tensors, and returns whether their names are new.
+  private mutating func addPositions(of tensors: [TensorInfo]) -> Bool {
+    let tensors = tensors.span
     for i in tensors.indices {
       guard positions.updateValue(positions.count, forKey: tensors[i].name) == nil else { return false }
     }
-    self.tensors += part.tensors
-    ranges += part.ranges
     return true
   }
 

@@ -43,7 +43,7 @@ package struct TensorTree: Sendable, Equatable {
 private struct TensorOrder {
   /// A piece of a name.
   private struct Step {
-    /// The range of bytes before a number, or of the rest of the name.
+    /// Where the bytes before a number, or of the rest of the name, are in `names`.
     let part: Range<Int>
     /// The number, or `none` for the rest of the name.
     let number: Int
@@ -54,7 +54,6 @@ private struct TensorOrder {
 
   /// A tensor and the pieces of its name; the last piece is the rest of the name.
   private struct Item {
-    let name: String
     let position: Int
     let steps: Range<Int>
   }
@@ -64,6 +63,8 @@ private struct TensorOrder {
   private static let numberLimit = 8
 
   private let tensors: [LogicalTensor]
+  /// All names, one after the other.
+  private var names: [UInt8] = []
   private var steps: [Step] = []
   private var items: [Item] = []
 
@@ -74,42 +75,45 @@ private struct TensorOrder {
     self.tensors = tensors
     items.reserveCapacity(tensors.count)
     steps.reserveCapacity(2 * tensors.count)
-    for (position, tensor) in tensors.enumerated() {
+    // Elements of a span are not copied.
+    let all = tensors.span
+    for position in all.indices {
       let start = steps.count
+      let nameStart = names.count
       // A packed weight has its module's name.
-      let name = tensor.packing?.module ?? tensor.name
-      split(name.utf8.span)
-      items.append(Item(name: name, position: position, steps: start..<steps.count))
+      names.append(contentsOf: (all[position].packing?.module ?? all[position].name).utf8)
+      split(nameStart..<names.count)
+      items.append(Item(position: position, steps: start..<steps.count))
     }
     let isSorted = items.indices.dropFirst().allSatisfy { !isBefore(items[$0], items[$0 - 1]) }
     if !isSorted { items = items.sorted(by: isBefore) }
   }
 
   /// Splits a name before and after each number that is not its last component.
-  private mutating func split(_ name: Span<UInt8>) {
-    var partStart = 0
-    var componentStart = 0
+  private mutating func split(_ name: Range<Int>) {
+    var partStart = name.lowerBound
+    var componentStart = name.lowerBound
     var numberCount = 0
-    for i in name.indices where name[i] == UInt8(ascii: ".") {
-      if numberCount < Self.numberLimit, let number = Self.number(name.extracting(componentStart..<i)) {
+    for i in name where names[i] == UInt8(ascii: ".") {
+      if numberCount < Self.numberLimit, let number = number(componentStart..<i) {
         steps.append(Step(part: partStart..<max(partStart, componentStart - 1), number: number))
         numberCount += 1
         partStart = i + 1
       }
       componentStart = i + 1
     }
-    steps.append(Step(part: partStart..<name.count, number: Step.none))
+    steps.append(Step(part: partStart..<name.upperBound, number: Step.none))
   }
 
-  /// Returns a number written without leading zeros, or nil.
-  private static func number(_ digits: Span<UInt8>) -> Int? {
-    guard (1...digitLimit).contains(digits.count), digits.count == 1 || digits[0] != UInt8(ascii: "0") else {
-      return nil
-    }
+  /// Returns a number that is written without leading zeros in `names`, or nil.
+  private func number(_ digits: Range<Int>) -> Int? {
+    guard (1...Self.digitLimit).contains(digits.count),
+      digits.count == 1 || names[digits.lowerBound] != UInt8(ascii: "0")
+    else { return nil }
     var number = 0
-    for i in digits.indices {
-      guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digits[i]) else { return nil }
-      number = number * 10 + Int(digits[i] - UInt8(ascii: "0"))
+    for i in digits {
+      guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(names[i]) else { return nil }
+      number = number * 10 + Int(names[i] - UInt8(ascii: "0"))
     }
     return number
   }
@@ -171,11 +175,16 @@ extension TensorOrder {
   /// Whether two modules have tensors of the same names and kinds.
   private func areAlike(_ first: Range<Int>, _ second: Range<Int>, _ depth: Int) -> Bool {
     guard first.count == second.count else { return false }
-    return zip(first, second).allSatisfy { a, b in
+    // Elements of a span are not copied.
+    let tensors = tensors.span
+    for (a, b) in zip(first, second) {
       let stepCount = items[a].steps.count
-      return items[b].steps.count == stepCount
-        && (depth..<stepCount).allSatisfy { isSameStep(a, b, $0) } && tensor(a).isAlike(tensor(b))
+      guard items[b].steps.count == stepCount,
+        (depth..<stepCount).allSatisfy({ isSameStep(a, b, $0) }),
+        tensors[items[a].position].isAlike(tensors[items[b].position])
+      else { return false }
     }
+    return true
   }
 
   private func isSameStep(_ a: Int, _ b: Int, _ depth: Int) -> Bool {
@@ -184,25 +193,23 @@ extension TensorOrder {
 
   private func isSamePart(_ a: Int, _ b: Int, _ depth: Int) -> Bool {
     let (first, second) = (step(a, depth).part, step(b, depth).part)
-    guard first.count == second.count else { return false }
-    return order(
-      items[a].name.utf8.span.extracting(first), items[b].name.utf8.span.extracting(second)) == 0
+    return first.count == second.count && order(first, second) == 0
   }
 
   private func isBefore(_ a: Item, _ b: Item) -> Bool {
-    let (first, second) = (a.name.utf8.span, b.name.utf8.span)
     for (i, j) in zip(a.steps, b.steps) {
-      let order = order(first.extracting(steps[i].part), second.extracting(steps[j].part))
+      let order = order(steps[i].part, steps[j].part)
       if order != 0 { return order < 0 }
       if steps[i].number != steps[j].number { return steps[i].number < steps[j].number }
     }
     return a.position < b.position
   }
 
-  /// Compares two names bytewise: below, at or above 0 if the first comes before, equals or comes after the
-  /// second.
-  private func order(_ first: Span<UInt8>, _ second: Span<UInt8>) -> Int {
-    unsafe first.bytes.order(to: second.bytes)
+  /// Compares two parts of `names` bytewise: below, at or above 0 if the first comes before, equals or comes
+  /// after the second.
+  private func order(_ first: Range<Int>, _ second: Range<Int>) -> Int {
+    let bytes = unsafe names.span.bytes
+    return bytes.extracting(first).order(to: bytes.extracting(second))
   }
 
   private func tensor(_ i: Int) -> LogicalTensor { tensors[items[i].position] }
@@ -211,10 +218,7 @@ extension TensorOrder {
   private func step(_ i: Int, _ depth: Int) -> Step { steps[items[i].steps.lowerBound + depth] }
 
   private func text(_ i: Int, _ depth: Int) -> String {
-    let name = items[i].name
-    let part = step(i, depth).part
-    let start = name.utf8.index(name.startIndex, offsetBy: part.lowerBound)
-    return String(name[start..<name.utf8.index(start, offsetBy: part.count)])
+    String(decoding: names[step(i, depth).part], as: UTF8.self)
   }
 }
 
