@@ -156,7 +156,7 @@ package struct PackedWeight: Sendable {
 
   /// Replaces scales and biases, nil for those that stay; biases that follow from scales do so.
   package mutating func replaceTables(scales newScales: [Float]?, biases newBiases: [Float]?) {
-    precondition(blocks == nil, "the tables of super-blocks are made of others")
+    precondition(blocks == nil && steps == nil, "the tables of super-blocks are made of others")
     if let newScales { scales = newScales }
     biases = zeroPoints?.biases(of: scales) ?? newBiases ?? biases
   }

@@ -79,9 +79,12 @@ struct CodeState {
   private func packedCodes(bits: Int) -> TensorBytes {
     var codes = [UInt8](repeating: 0, count: positions.count)
     var target = codes.mutableSpan
-    let positions = positions.span
-    // NaN becomes 0; the loss reports it.
-    for i in positions.indices { target[i] = positions[i] > 0 ? UInt8(min(positions[i], top) + 0.5) : 0 }
+    // All of them as one group whose step is 1. NaN becomes 0; the loss reports it.
+    let (scales, biases): ([Float], [Float]) = ([1], [0])
+    roundToGrid(
+      positions.span, bits: bits, groupSize: positions.count, columnCount: positions.count,
+      scales: scales.span,
+      biases: biases.span, codes: &target)
     var bytes = [UInt8](repeating: 0, count: codes.count * bits / 8)
     var packed = bytes.mutableSpan
     packCodes(codes.span, bits: bits, into: &packed)
