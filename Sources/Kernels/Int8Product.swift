@@ -104,7 +104,7 @@ package func multiplyPackedRows(
 /// `multiplyPackedRows` of groups of 16 codes of 2 bits whose tables are steps, 16 groups with the same factors: a
 /// group's scale is `scaleFactors` times the lower half of its step, its bias `-biasFactors` times the upper half.
 ///
-/// The result has the same bits as that of the tables as floats, with a quarter of their bytes to read.
+/// The result has the same bits as that of the tables as floats, with a fifth of their bytes to read.
 ///
 /// - Parameters:
 ///   - codes: Whole rows, packed as `packCodes` does.

@@ -53,6 +53,7 @@ extension LinearGroup {
 
   /// Keeps tables as bytes where products with single tokens can read those.
   package mutating func keepSteps() {
+    // A dense weight must not be given nothing in place of its codes.
     for index in linears.indices where linears[index].weight.packed != nil {
       linears[index].weight.packed?.keepSteps()
     }

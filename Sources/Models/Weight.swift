@@ -140,7 +140,7 @@ package struct PackedWeight: Sendable {
 
   /// Keeps the tables of `q2_k` blocks as bytes, in place of what they are made of; does nothing in other layouts.
   ///
-  /// Products with single tokens then read a quarter of the tables' bytes. The tables can no longer be replaced.
+  /// Products with single tokens then read a fifth of the tables' bytes. The tables can no longer be replaced.
   mutating func keepSteps() {
     guard let blocks, blocks.kind == .q2K else { return }
     steps = StepTables(

@@ -83,8 +83,7 @@ struct CodeState {
     let (scales, biases): ([Float], [Float]) = ([1], [0])
     roundToGrid(
       positions.span, bits: bits, groupSize: positions.count, columnCount: positions.count,
-      scales: scales.span,
-      biases: biases.span, codes: &target)
+      scales: scales.span, biases: biases.span, codes: &target)
     var bytes = [UInt8](repeating: 0, count: codes.count * bits / 8)
     var packed = bytes.mutableSpan
     packCodes(codes.span, bits: bits, into: &packed)
