@@ -87,8 +87,7 @@ import Testing
     var actualSpan = actual.mutableSpan
     multiplyPackedRows(
       codes: codes.span.bytes, steps: steps.span, scaleFactors: scaleFactors.span,
-      biasFactors: biasFactors.span,
-      x: vector, into: &actualSpan, on: backend)
+      biasFactors: biasFactors.span, x: vector, into: &actualSpan, on: backend)
     var expectedSpan = expected.mutableSpan
     multiplyPackedRows(
       codes: codes.span.bytes, scales: scales.span, biases: biases.span, x: vector, into: &expectedSpan,
