@@ -109,30 +109,34 @@ extension LinearGroup {
           x: x.values.span, into: &y)
       }
     case .packed(let packed):
-      let groupCount = weight.columnCount / packed.groupSize
-      let tables = rows.lowerBound * groupCount..<rows.upperBound * groupCount
       guard let input else { preconditionFailure("a packed weight has sums of its input") }
-      packed.codes.withSpan { codes in
-        let codes = codes.extracting(packed.codeRange(rows: rows, columnCount: weight.columnCount))
-        let (scales, biases) = (packed.scales.span, packed.biases.span)
+      if let rounded = input.rounded, let steps = packed.steps {
+        return multiplySteps(of: packed, steps, rows: rows, rounded, into: &y)
+      }
+      packed.withStored(rows, 0..<weight.columnCount, of: weight.columnCount) { codes, scales, biases, _ in
         guard let rounded = input.rounded else {
           return multiplyPackedRows(
             codes: codes, bits: packed.bits, groupSize: packed.groupSize, columnCount: weight.columnCount,
-            scales: scales.extracting(tables), biases: biases.extracting(tables), x: x.values.span,
-            groupSums: input.groupSums.span, into: &y)
+            scales: scales, biases: biases, x: x.values.span, groupSums: input.groupSums.span, into: &y)
         }
-        guard let steps = packed.steps else {
-          return multiplyPackedRows(
-            codes: codes, scales: scales.extracting(tables), biases: biases.extracting(tables), x: rounded,
-            into: &y)
-        }
-        let blockCount = weight.columnCount / SuperBlock.columnCount
-        let blocks = rows.lowerBound * blockCount..<rows.upperBound * blockCount
-        multiplyPackedRows(
-          codes: codes, steps: steps.steps.span.extracting(tables),
-          scaleFactors: steps.scaleFactors.span.extracting(blocks),
-          biasFactors: steps.biasFactors.span.extracting(blocks), x: rounded, into: &y)
+        multiplyPackedRows(codes: codes, scales: scales, biases: biases, x: rounded, into: &y)
       }
+    }
+  }
+
+  private func multiplySteps(
+    of packed: PackedWeight, _ steps: StepTables, rows: Range<Int>, _ x: Int8Vector,
+    into y: inout MutableSpan<Float>
+  ) {
+    let groups = inputCount / packed.groupSize
+    let blocks = inputCount / SuperBlock.columnCount
+    let blockRange = rows.lowerBound * blocks..<rows.upperBound * blocks
+    packed.codes.withSpan { codes in
+      multiplyPackedRows(
+        codes: codes.extracting(packed.codeRange(rows: rows, columnCount: inputCount)),
+        steps: steps.steps.span.extracting(rows.lowerBound * groups..<rows.upperBound * groups),
+        scaleFactors: steps.scaleFactors.span.extracting(blockRange),
+        biasFactors: steps.biasFactors.span.extracting(blockRange), x: x, into: &y)
     }
   }
 }

@@ -4,8 +4,17 @@ package import Kernels
 /// Reads the tensors of a model and checks their shapes against the configuration.
 package struct ModelReader: Sendable {
   private let checkpoint: Checkpoint
+  private let keepsSteps: Bool
 
-  package init(checkpoint: Checkpoint) { self.checkpoint = checkpoint }
+  /// Joins a checkpoint with how it is read.
+  ///
+  /// - Parameters:
+  ///   - checkpoint: The checkpoint.
+  ///   - keepsSteps: Whether tables are kept as bytes where that is possible; such a weight cannot be trained.
+  package init(checkpoint: Checkpoint, keepsSteps: Bool = false) {
+    self.checkpoint = checkpoint
+    self.keepsSteps = keepsSteps
+  }
 
   /// Reads a vector as floats.
   package func vector(_ name: String, count: Int) throws -> [Float] {
@@ -96,6 +105,7 @@ package struct ModelReader: Sendable {
       if layout.hasOwnBiases { try add(.biasesDelta, of: module, to: &biases) }
       packed.replaceTables(scales: scales, biases: biases)
     }
+    if keepsSteps { packed.keepSteps() }
     return Weight(rows: rows, columns: columns, values: .packed(packed))
   }
 

@@ -29,12 +29,15 @@ public struct Transformer: Sendable {
 
   /// Reads the model of a checkpoint; weights are mapped, not copied.
   ///
+  /// - Parameters:
+  ///   - checkpoint: The checkpoint.
+  ///   - keepsSteps: Whether tables stay bytes where they can; the model takes less memory and cannot be trained.
   /// - Throws: `FormatError` when a tensor is missing, has another shape than the configuration gives, has a
   ///   type that cannot hold weights, or when the embedding has an adapter.
-  public init(_ checkpoint: Checkpoint) throws {
+  public init(_ checkpoint: Checkpoint, keepingSteps keepsSteps: Bool = false) throws {
     let layout = try ModelLayout(of: checkpoint)
     let checkpoint = try checkpoint.separatingExperts()
-    let reader = ModelReader(checkpoint: checkpoint)
+    let reader = ModelReader(checkpoint: checkpoint, keepsSteps: keepsSteps)
     let c = layout.configuration
     // The tensors are checked first, so that a wrong configuration never decides an allocation.
     try layout.requireTensors(in: checkpoint)

@@ -92,15 +92,15 @@ package struct PackedWeight: Sendable {
   package let bits: Int
   /// The number of columns per group.
   package let groupSize: Int
-  /// `[rows, columns / groupSize]`.
+  /// `[rows, columns / groupSize]`; empty after `keepSteps`.
   package private(set) var scales: [Float]
-  /// `[rows, columns / groupSize]`.
+  /// `[rows, columns / groupSize]`; empty after `keepSteps`.
   package private(set) var biases: [Float]
   /// What the tables of super-blocks are made of; nil in other layouts.
   package private(set) var blocks: BlockTables?
   /// The zero points that the biases follow from; nil in other layouts.
   package private(set) var zeroPoints: ZeroPoints?
-  /// The tables as bytes, for products with single tokens; nil until `keepSteps`.
+  /// The tables as bytes; nil until `keepSteps`.
   private(set) var steps: StepTables?
 
   /// Joins codes with free tables.
@@ -138,14 +138,16 @@ package struct PackedWeight: Sendable {
     }
   }
 
-  /// Keeps the tables of `q2_k` blocks as bytes, in place of what they are made of; does nothing in other layouts.
+  /// Keeps the tables of `q2_k` blocks as bytes alone; does nothing in other layouts.
   ///
-  /// Products with single tokens then read a fifth of the tables' bytes. The tables can no longer be replaced.
+  /// They then take as many bytes as in the file, an eighth of what floats take. Products with single tokens read
+  /// the bytes, others make floats of a tile's tables. The tables can no longer be replaced.
   mutating func keepSteps() {
     guard let blocks, blocks.kind == .q2K else { return }
     steps = StepTables(
       steps: blocks.stepBytes, scaleFactors: blocks.scaleFactors, biasFactors: blocks.biasFactors)
     self.blocks = nil
+    (scales, biases) = ([], [])
   }
 
   /// Replaces the tables by those of super-blocks of the same type.
@@ -173,6 +175,7 @@ package struct PackedWeight: Sendable {
   /// How it is stored.
   package var layout: QuantizedLayout {
     if let blocks { return .superBlock(blocks.kind) }
+    if steps != nil { return .superBlock(.q2K) }
     return zeroPoints.map { .zeroPoint($0.grid, bits: bits, groupSize: groupSize) }
       ?? .affine(bits: bits, groupSize: groupSize)
   }
@@ -208,17 +211,21 @@ package struct PackedWeight: Sendable {
     }
   }
 
-  /// Lends codes and tables of some rows, and the groups of some columns.
-  private func withStored(
+  /// Lends codes and tables of some rows, and the groups of some columns; the tables of other columns may be zeros.
+  func withStored(
     _ rows: Range<Int>, _ columns: Range<Int>, of columnCount: Int,
     _ body: (_ codes: RawSpan, _ scales: Span<Float>, _ biases: Span<Float>, _ groups: Range<Int>) -> Void
   ) {
     let groupCount = columnCount / groupSize
-    let tableRange = rows.lowerBound * groupCount..<rows.upperBound * groupCount
+    let groups = columns.lowerBound / groupSize..<columns.upperBound / groupSize
     codes.withSpan { span in
-      body(
-        span.extracting(codeRange(rows: rows, columnCount: columnCount)), scales.span.extracting(tableRange),
-        biases.span.extracting(tableRange), columns.lowerBound / groupSize..<columns.upperBound / groupSize)
+      let codes = span.extracting(codeRange(rows: rows, columnCount: columnCount))
+      if let steps {
+        let (scales, biases) = steps.floats(rows: rows, groups: groups, of: groupCount)
+        return body(codes, scales.span, biases.span, groups)
+      }
+      let tables = rows.lowerBound * groupCount..<rows.upperBound * groupCount
+      body(codes, scales.span.extracting(tables), biases.span.extracting(tables), groups)
     }
   }
 }
@@ -231,4 +238,31 @@ struct StepTables: Sendable {
   let scaleFactors: [Float]
   /// `[rows, blocks]`.
   let biasFactors: [Float]
+
+  /// Makes scales and biases of some rows, as `BlockTables` does.
+  ///
+  /// - Parameters:
+  ///   - rows: The rows.
+  ///   - groups: The groups of a row that are made; the others are zeros.
+  ///   - groupCount: The groups of a row.
+  /// - Returns: `[rows.count, groupCount]` each.
+  func floats(
+    rows: Range<Int>, groups: Range<Int>, of groupCount: Int
+  ) -> (scales: [Float], biases: [Float]) {
+    var scales = [Float](repeating: 0, count: rows.count * groupCount)
+    var biases = scales
+    var scaleSpan = scales.mutableSpan
+    var biasSpan = biases.mutableSpan
+    let groupsPerBlock = SuperBlock.q2K.groupCount
+    for row in 0..<rows.count {
+      let stored = (rows.lowerBound + row) * groupCount
+      for group in groups {
+        let step = steps[stored + group]
+        let block = (stored + group) / groupsPerBlock
+        scaleSpan[row * groupCount + group] = scaleFactors[block] * Float(step & 15)
+        biasSpan[row * groupCount + group] = 0 - biasFactors[block] * Float(step >> 4)
+      }
+    }
+    return (scales, biases)
+  }
 }

@@ -34,6 +34,27 @@ import Testing
     #expect(try found.logits(sampleTokens) == packed.logits(sampleTokens))
   }
 
+  @Test(arguments: grids) func `a model that keeps steps generates the same tokens`(grid: QuantizeGrid) throws {
+    let packed = try quantize(grid, to: "packed.rilq")
+    let model = try Transformer(packed)
+    let kept = try Transformer(packed, keepingSteps: true)
+    for (linear, other) in zip(model.layerLinears, kept.layerLinears) {
+      let (tables, others) = (try #require(linear.weight.packed), try #require(other.weight.packed))
+      #expect(others.layout == tables.layout)
+      #expect(others.scales.isEmpty == (grid == .q2K) && others.biases.isEmpty == (grid == .q2K))
+      #expect(other.weight.floats(rows: 3..<40) == linear.weight.floats(rows: 3..<40))
+    }
+    for products in GenerationProducts.allCases {
+      let texts = try [model, kept].map {
+        try $0.generate(
+          from: Array(sampleTokens.prefix(40)), maxTokens: 12, sampling: SamplingOptions(), endTokens: [],
+          products: products
+        ).tokens
+      }
+      #expect(texts[0].count == 12 && texts[0] == texts[1])
+    }
+  }
+
   @Test func `blocks of more bits are quantized again`() throws {
     let wide = try quantize(.q4K, to: "wide.gguf")
     let narrow = try quantize(.q2K, on: wide, to: "narrow.gguf")

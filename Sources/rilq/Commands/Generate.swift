@@ -95,12 +95,13 @@ struct Generate: ParsableCommand {
   func run() throws {
     let progress = global.start()
     let checkpoint = try Checkpoint.open(path: path, access: global.access)
-    var writer = try Writer(checkpoint)
+    let products = products ?? .int8
+    var writer = try Writer(checkpoint, keepingSteps: samples == nil && products == .int8)
     let notices = global.tellNotices(of: checkpoint)
     if let samples, let output {
       try write(samples, to: output, writer, progress, notices)
     } else {
-      writer.model.round(for: products ?? .int8)
+      writer.model.round(for: products)
       try answer(prompt ?? "", writer, notices)
     }
   }
@@ -202,8 +203,8 @@ private struct Writer {
   let boundaries: TextBoundaries
   private let tokenizerPath: String
 
-  init(_ checkpoint: Checkpoint) throws {
-    model = try Transformer(checkpoint)
+  init(_ checkpoint: Checkpoint, keepingSteps: Bool) throws {
+    model = try Transformer(checkpoint, keepingSteps: keepingSteps)
     tokenizer = try Tokenizer(of: checkpoint)
     boundaries = try TextBoundaries(of: checkpoint)
     tokenizerPath = Tokenizer.path(in: checkpoint)
