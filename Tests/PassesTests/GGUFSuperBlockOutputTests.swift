@@ -34,7 +34,8 @@ import Testing
     #expect(try found.logits(sampleTokens) == packed.logits(sampleTokens))
   }
 
-  @Test(arguments: grids) func `a model that keeps steps generates the same tokens`(grid: QuantizeGrid) throws {
+  @Test(arguments: grids) func `a model that keeps steps generates the same tokens`(grid: QuantizeGrid) throws
+  {
     let packed = try quantize(grid, to: "packed.rilq")
     let model = try Transformer(packed)
     let kept = try Transformer(packed, keepingSteps: true)
