@@ -62,6 +62,38 @@ def _lattice_weight(mode, weight, steps, factors):
     return (scales[..., None] * values.reshape(shape[0], blocks, 16, 16)).reshape(shape[0], -1)
 
 
+# The bits of a code and the columns of a group; for a type without minima also the code of zero.
+_K_TYPES = {"q2_k": (2, 16, None), "q3_k": (3, 16, 4), "q4_k": (4, 32, None), "q5_k": (5, 32, None), "q6_k": (6, 16, 32)}
+
+
+def _block_integers(mode, raw):
+    """The integers s and m of each group, from the bytes of each block."""
+    if mode == "q2_k":
+        return raw & 15, raw >> 4
+    if mode == "q6_k":
+        return raw.view(np.int8), None
+    if mode == "q3_k":
+        lower = np.concatenate([raw[..., :8] & 15, raw[..., :8] >> 4], -1)
+        upper = np.concatenate([raw[..., 8:] >> shift & 3 for shift in (0, 2, 4, 6)], -1)
+        return (lower | upper << 4).astype(np.int8) - 32, None
+    first, second, last = raw[..., :4], raw[..., 4:8], raw[..., 8:]
+    s = np.concatenate([first & 63, last & 15 | first >> 6 << 4], -1)
+    return s, np.concatenate([second & 63, last >> 4 | second >> 6 << 4], -1)
+
+
+def _block_weight(mode, weight, steps, factors):
+    """The weights of a module on the grid of a K type, from its three tensors, and its codes."""
+    (_, shape, raw), (_, _, integers), (_, _, d) = weight, steps, factors
+    bits, group, zero = _K_TYPES[mode]
+    codes = _codes(raw, bits, (shape[0], -1, group))
+    blocks = codes.shape[1] * group // 256
+    s, m = _block_integers(mode, np.frombuffer(integers, np.uint8).reshape(shape[0], blocks, -1))
+    d = _floats(d, "F16").reshape(shape[0], blocks, -1)
+    scales = (d[..., :1] * s).reshape(shape[0], -1, 1)
+    biases = -zero * scales if m is None else -(d[..., 1:] * m).reshape(shape[0], -1, 1)
+    return (scales * codes + biases).reshape(shape[0], -1), codes
+
+
 def read(folder):
     """The configuration, the weights by tensor name, packed ones dequantized in float32, and each module's packing and codes."""
     tensors = {name: (dtype, shape, raw) for name, dtype, shape, raw in _files(folder)}
@@ -77,7 +109,10 @@ def read(folder):
         if module + ".block_steps" in tensors:
             how = block.get(module, block)
             parts = [tensors[module + part] for part in (".weight", ".block_steps", ".block_factors")]
-            weights[name] = _lattice_weight(how["mode"], *parts)
+            if how["mode"] in _K_TYPES:
+                weights[name], codes[module] = _block_weight(how["mode"], *parts)
+            else:
+                weights[name] = _lattice_weight(how["mode"], *parts)
             packing[module] = (how["bits"], how["group_size"], how["mode"])
             continue
         if module + ".scales" not in tensors:

@@ -74,9 +74,11 @@ private struct TensorOrder {
   init(_ tensors: [LogicalTensor]) {
     self.tensors = tensors
     items.reserveCapacity(tensors.count)
-    steps.reserveCapacity(2 * tensors.count)
+    // What is reserved and not used costs nothing; growing copies. Few names have more than two numbers.
+    steps.reserveCapacity(3 * tensors.count)
     // Elements of a span are not copied.
     let all = tensors.span
+    names.reserveCapacity(all.indices.reduce(0) { $0 + all[$1].name.utf8.count })
     for position in all.indices {
       let start = steps.count
       let nameStart = names.count
