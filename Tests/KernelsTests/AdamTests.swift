@@ -14,7 +14,10 @@ import Testing
       secondMoments = firstMoments
     }
 
-    mutating func step(_ number: Int, _ gradients: [Float], learningRate: Double, on set: InstructionSet?) {
+    mutating func step(
+      _ number: Int, _ gradients: [Float], learningRate: Double, limit: Double = .infinity,
+      on set: InstructionSet?
+    ) {
       var (newParameters, newFirst, newSecond) = (parameters, firstMoments, secondMoments)
       defer { (parameters, firstMoments, secondMoments) = (newParameters, newFirst, newSecond) }
       var p = newParameters.mutableSpan
@@ -25,12 +28,12 @@ import Testing
         adamStep(
           parameters: &p, gradients: gradients.span, firstMoments: &m, secondMoments: &v,
           learningRate: learningRate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, biasCorrection1: c1,
-          biasCorrection2: c2, on: set)
+          biasCorrection2: c2, limit: limit, on: set)
       } else {
         adamStepReference(
           parameters: &p, gradients: gradients.span, firstMoments: &m, secondMoments: &v,
           learningRate: learningRate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, biasCorrection1: c1,
-          biasCorrection2: c2)
+          biasCorrection2: c2, limit: limit)
       }
     }
   }
@@ -59,14 +62,27 @@ import Testing
 
   @Test(arguments: InstructionSet.supported, [0, 1, 15, 16, 17, 33, 100])
   func `takes the steps of the plain loop`(set: InstructionSet, count: Int) {
-    var actual = State(randomFloats(count, seed: 1))
-    var expected = actual
-    for number in 1...3 {
-      let gradients = randomFloats(count, seed: UInt64(number), size: 0.1)
-      actual.step(number, gradients, learningRate: 1e-3, on: set)
-      expected.step(number, gradients, learningRate: 1e-3, on: nil)
+    for limit in [Double.infinity, 0.03] {
+      var actual = State(randomFloats(count, seed: 1))
+      var expected = actual
+      for number in 1...3 {
+        let gradients = randomFloats(count, seed: UInt64(number), size: 0.1)
+        actual.step(number, gradients, learningRate: 1e-3, limit: limit, on: set)
+        expected.step(number, gradients, learningRate: 1e-3, limit: limit, on: nil)
+      }
+      // Three steps of at most 3e-3, and each sum rounds a parameter of at most 1.
+      expectClose(
+        actual.parameters, expected.parameters, relative: 0, absolute: 9e-3 * stepError + 3 * 0x1p-24)
     }
-    // Three steps of at most 3e-3, and each sum rounds a parameter of at most 1.
-    expectClose(actual.parameters, expected.parameters, relative: 0, absolute: 9e-3 * stepError + 3 * 0x1p-24)
+  }
+
+  /// After one step the root is the gradient's size, so that the step is the learning rate, or below it by the
+  /// limit over that size.
+  @Test(arguments: InstructionSet.supported) func `a root above the limit shortens the step`(
+    set: InstructionSet
+  ) {
+    var state = State([0, 0, 0, 0])
+    state.step(1, [0.25, -0.5, 1, -8], learningRate: 0.1, limit: 0.5, on: set)
+    expectClose(state.parameters, [-0.1, 0.1, -0.05, 0.00625], relative: 1e-6, absolute: 0)
   }
 }

@@ -88,6 +88,45 @@ import Testing
     #expect(second.snapshot == start)
   }
 
+  @Test func `codes with the smallest gradients of all linears move furthest`() throws {
+    let bench = try Workbench(fixture: "tiny-llama")
+    let student = try Transformer(bench.run(.quantize(QuantizeOptions())).checkpoint)
+    let original = try Transformer(bench.input)
+    let tokens = (0..<32).map { Int32(7 * $0) }
+    let rotary = original.rotaryTables(positions: 32)
+    let window = TrainingWindow(
+      tokens: tokens, teacher: try original.finalHidden(tokens, rotary: rotary).values)
+    var gradients = student.layers.map { LayerGradients(for: $0, training: .code) }
+    _ = try student.addRilqGradients(
+      of: window, RilqObjective(), gradientScale: 1, recomputesLayers: false, to: &gradients, rotary: rotary)
+    // Adam alone would move every code by 0.6 of a step.
+    var trainer = Trainer(
+      student: student, training: .code, .model(RilqObjective()), schedule: LearningRateSchedule(peak: 0.6),
+      length: 32)
+    _ = try trainer.accumulate([window], batch: 1)
+    try trainer.update()
+
+    var (moved, stayed): ([Float], [Float]) = ([], [])
+    let after = trainer.student.layerLinears
+    for (index, gradient) in gradients.flatMap({ $0.groups.joined() }).enumerated() {
+      let packed = try #require(student.layerLinears[index].weight.packed)
+      let codes = (packed.codeValues, try #require(after[index].weight.packed).codeValues)
+      for i in codes.0.indices {
+        let inUnits = gradient.weights[i] * packed.scales[i / packed.groupSize]
+        // Adam's epsilon of 1e-8 shortens the steps of the smallest; beyond the outer codes there are none.
+        guard abs(inUnits) > 1e-7, (0...3).contains(Int(codes.0[i]) + (inUnits > 0 ? -1 : 1)) else {
+          continue
+        }
+        if codes.0[i] == codes.1[i] { stayed.append(abs(inUnits)) } else { moved.append(abs(inUnits)) }
+      }
+    }
+    let (largest, smallest) = (try #require(moved.max()), try #require(stayed.min()))
+    #expect(largest <= 1.001 * smallest)
+    // 0.3 of all are below the limit, and up to 1.2 of it 0.6 of a step is more than half of one.
+    let part = Double(moved.count) / Double(moved.count + stayed.count)
+    #expect((0.3..<0.4).contains(part), "\(part)")
+  }
+
   /// Writes the state of a trainer and what it has trained to a file, and reads them into another one.
   private func exchange(from first: inout Trainer, to second: inout Trainer) throws {
     let folder = try TemporaryFolder()

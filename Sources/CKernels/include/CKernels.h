@@ -201,7 +201,7 @@ void ck_spread_groups(
 
 /// The numbers of one Adam step, already rounded to f32.
 typedef struct {
-  float step_size, one_minus_beta1, beta2, one_minus_beta2, root_of_correction2, epsilon;
+  float step_size, one_minus_beta1, beta2, one_minus_beta2, root_of_correction2, epsilon, inverse_limit;
 } ck_adam;
 void ck_adam_step(
     int set, ck_adam step, ck_floats gradients, size_t count, ck_floats_out parameters,

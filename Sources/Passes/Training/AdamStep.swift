@@ -32,7 +32,7 @@ struct AdamStep {
 
   fileprivate func apply(
     _ gradient: [Float], to values: inout [Float], _ firstMoments: inout [Float],
-    _ secondMoments: inout [Float]
+    _ secondMoments: inout [Float], limit: Double = .infinity
   ) {
     var parameters = values.mutableSpan
     var first = firstMoments.mutableSpan
@@ -40,7 +40,24 @@ struct AdamStep {
     adamStep(
       parameters: &parameters, gradients: gradient.span, firstMoments: &first, secondMoments: &second,
       learningRate: learningRate, beta1: Self.beta1, beta2: Self.beta2, epsilon: Self.epsilon,
-      biasCorrection1: biasCorrection1, biasCorrection2: biasCorrection2)
+      biasCorrection1: biasCorrection1, biasCorrection2: biasCorrection2, limit: limit)
+  }
+
+  /// Returns the root of the second moment that a part of them does not exceed.
+  ///
+  /// - Parameters:
+  ///   - part: From 0 to 1.
+  ///   - moments: Second moments after this step, as `AdamMoments` gives them.
+  /// - Returns: Infinity when there are no moments.
+  func root(notExceededBy part: Double, of moments: [Float]) -> Double {
+    guard !moments.isEmpty else { return .infinity }
+    let moment = moments.sorted()[Int(Double(moments.count - 1) * part)]
+    return (Double(moment) / biasCorrection2).squareRoot()
+  }
+
+  /// A second moment after a step with a gradient.
+  fileprivate func moment(_ before: Float, _ gradient: Float) -> Float {
+    Float(Self.beta2) * before + Float(1 - Self.beta2) * gradient * gradient
   }
 }
 
@@ -58,8 +75,21 @@ struct AdamMoments {
   }
 
   /// Takes a step with the parameters that the averages belong to.
-  mutating func take(_ step: AdamStep, _ gradient: [Float], to parameters: inout [Float]) {
-    step.apply(gradient, to: &parameters, &first, &second)
+  ///
+  /// - Parameters:
+  ///   - step: The step.
+  ///   - gradient: The gradients of the parameters.
+  ///   - parameters: The parameters.
+  ///   - limit: The root of a second moment above which a parameter moves less; see `adamStep`.
+  mutating func take(
+    _ step: AdamStep, _ gradient: [Float], to parameters: inout [Float], limit: Double = .infinity
+  ) {
+    step.apply(gradient, to: &parameters, &first, &second, limit: limit)
+  }
+
+  /// Returns a second moment as it will be after a step with a gradient.
+  func secondMoment(_ index: Int, after gradient: Float, _ step: AdamStep) -> Float {
+    step.moment(second[index], gradient)
   }
 
   mutating func exchange(with archive: inout some StateArchive & ~Copyable) throws {

@@ -7,14 +7,21 @@ import Models
 /// Every code has a position on the grid, in units of the step; the code is the rounded position. The
 /// gradient ignores the rounding. Positions are kept in the range that rounds to a code.
 ///
+/// A code changes by a whole step. Adam moves all positions alike, so that it turns over the few codes whose step costs
+/// most as easily as others. Positions with large gradients therefore move less: by the inverse of the second moment in
+/// place of its root, as by a natural gradient.
+///
 /// Source: the straight-through estimator, arXiv:1308.3432; trained weights on a grid as in EfficientQAT,
-/// arXiv:2407.11062.
+/// arXiv:2407.11062; natural gradients by the diagonal of the Fisher information, arXiv:1412.1193. That the root stays
+/// where gradients are small is ours.
 struct CodeState {
   /// The fraction of the distance from a code's middle to its weight; below 1, so that noise alone changes no
   /// code.
   private static let pull: Float = 0.9
   /// The maximum distance of a position beyond the outer codes; below 0.5, so that it still rounds to them.
   private static let reach: Float = 0.499
+  /// The part of the positions of all linears, those with the smallest gradients, that moves as in Adam.
+  static let freePart = 0.3
   /// `[rows, columns]`.
   private var positions: [Float]
   private var moments: AdamMoments
@@ -49,8 +56,11 @@ struct CodeState {
   ///   - gradient: The gradient of the weight, `[rows, columns]`.
   ///   - packed: The weight of the gradient.
   ///   - step: The step.
+  ///   - limit: The root of a second moment above which a position moves less.
   /// - Returns: Packed codes.
-  mutating func updated(_ gradient: [Float], of packed: PackedWeight, _ step: AdamStep) -> TensorBytes {
+  mutating func updated(
+    _ gradient: [Float], of packed: PackedWeight, _ step: AdamStep, limit: Double
+  ) -> TensorBytes {
     var inUnits = gradient
     var values = inUnits.mutableSpan
     let (scales, groupSize) = (packed.scales.span, packed.groupSize)
@@ -58,11 +68,28 @@ struct CodeState {
       let scale = scales[group]
       for i in group * groupSize..<(group + 1) * groupSize { values[i] *= scale }
     }
-    moments.take(step, inUnits, to: &positions)
+    moments.take(step, inUnits, to: &positions, limit: limit)
     let limit = top + Self.reach
     var span = positions.mutableSpan
     for i in span.indices { span[i] = min(max(span[i], -Self.reach), limit) }
     return packedCodes(bits: packed.bits)
+  }
+
+  /// Returns the second moments of some positions after a step, without those that have no gradient.
+  ///
+  /// - Parameters:
+  ///   - gradient: The gradient of the weight, `[rows, columns]`.
+  ///   - packed: The weight of the gradient.
+  ///   - step: The step.
+  /// - Returns: Those of all positions if there are few.
+  func secondMoments(after gradient: [Float], of packed: PackedWeight, _ step: AdamStep) -> [Float] {
+    // A prime, so that all columns are among them.
+    let distance = gradient.count < 65_536 ? 1 : 61
+    return stride(from: 0, to: gradient.count, by: distance).compactMap { i in
+      let inUnits = gradient[i] * packed.scales[i / packed.groupSize]
+      let moment = moments.secondMoment(i, after: inUnits, step)
+      return moment > 0 ? moment : nil
+    }
   }
 
   /// Writes or reads the values that later steps depend on.

@@ -47,8 +47,22 @@ struct LinearState {
       + (biases?.start.count ?? 0) + (factors?.parameterCount ?? 0) + (codes?.count ?? 0)
   }
 
+  /// Returns the second moments of some codes' positions after a step; none when codes are not trained.
+  func codeMoments(_ linear: Linear, _ gradients: LinearGradients, _ step: AdamStep) -> [Float] {
+    guard let codes, let packed = linear.weight.packed else { return [] }
+    return codes.secondMoments(after: gradients.weights, of: packed, step)
+  }
+
   /// Takes a step.
-  mutating func update(_ linear: inout Linear, _ gradients: LinearGradients, _ step: AdamStep) {
+  ///
+  /// - Parameters:
+  ///   - linear: The linear; what is trained changes.
+  ///   - gradients: Its gradients.
+  ///   - step: The step.
+  ///   - codeLimit: The root of a second moment above which the position of a code moves less.
+  mutating func update(
+    _ linear: inout Linear, _ gradients: LinearGradients, _ step: AdamStep, codeLimit: Double
+  ) {
     if var adapter = linear.adapter, loraA != nil, loraB != nil {
       linear.adapter = nil
       let step = step.scaled(by: rates.adapter)
@@ -59,7 +73,9 @@ struct LinearState {
     guard let before = linear.weight.packed else { return }
     var packed = before
     let tables = gradients.tables(of: packed, columnCount: linear.weight.columnCount)
-    if let updated = codes?.updated(gradients.weights, of: before, step.scaled(by: rates.code)) {
+    if let updated = codes?.updated(
+      gradients.weights, of: before, step.scaled(by: rates.code), limit: codeLimit)
+    {
       packed.codes = updated
     }
     if var blocks = packed.blocks {
@@ -109,12 +125,21 @@ struct TrainedLinear {
   ///   - gradients: One per linear.
   ///   - step: The step.
   static func update(_ linears: inout [TrainedLinear], _ gradients: [LinearGradients], _ step: AdamStep) {
+    let limit = codeLimit(linears.span, gradients, step)
     var span = linears.mutableSpan
-    parallelElements(of: &span) { index, linear in linear.update(gradients[index], step) }
+    parallelElements(of: &span) { index, linear in
+      linear.state.update(&linear.linear, gradients[index], step, codeLimit: limit)
+    }
   }
 
-  private mutating func update(_ gradients: LinearGradients, _ step: AdamStep) {
-    state.update(&linear, gradients, step)
+  /// The same limit for all linears, since a code of one costs as much as that of another with the same gradients.
+  private static func codeLimit(
+    _ linears: Span<TrainedLinear>, _ gradients: [LinearGradients], _ step: AdamStep
+  ) -> Double {
+    let moments = linears.indices.flatMap { index in
+      linears[index].state.codeMoments(linears[index].linear, gradients[index], step)
+    }
+    return step.root(notExceededBy: CodeState.freePart, of: moments)
   }
 }
 
