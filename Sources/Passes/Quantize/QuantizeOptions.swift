@@ -112,7 +112,7 @@ public struct QuantizeOptions: PassOptionValues {
   /// The peak learning rate of a layer's scales and biases, in units of the step, above 0 and at most 1.
   public var layerLearningRate = 2e-3
   /// The peak learning rate of a layer's codes, in units of the step, at least 0 and at most 1.
-  public var layerCodeRate = 1e-2
+  public var layerCodeRate = 1.2e-2
   /// The operands rounded to 16 bits for products with weights and in attention, while the model reads or
   /// generates windows.
   public var products = ProductOperands.f32
