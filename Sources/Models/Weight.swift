@@ -140,8 +140,8 @@ package struct PackedWeight: Sendable {
 
   /// Keeps the tables of `q2_k` blocks as bytes alone; does nothing in other layouts.
   ///
-  /// They then take as many bytes as in the file, an eighth of what floats take. Products with single tokens read
-  /// the bytes, others make floats of a tile's tables. The tables can no longer be replaced.
+  /// They then take a fifth of what floats take. Products with single tokens read the bytes, others make floats of a
+  /// tile's tables. The tables can no longer be replaced.
   mutating func keepSteps() {
     guard let blocks, blocks.kind == .q2K else { return }
     steps = StepTables(
