@@ -211,7 +211,7 @@ package struct PackedWeight: Sendable {
     }
   }
 
-  /// Lends codes and tables of some rows, and the groups of some columns; the tables of other columns may be zeros.
+  /// Lends codes and tables of some rows, and the groups of some columns; the tables of other columns may be anything.
   func withStored(
     _ rows: Range<Int>, _ columns: Range<Int>, of columnCount: Int,
     _ body: (_ codes: RawSpan, _ scales: Span<Float>, _ biases: Span<Float>, _ groups: Range<Int>) -> Void
@@ -221,8 +221,12 @@ package struct PackedWeight: Sendable {
     codes.withSpan { span in
       let codes = span.extracting(codeRange(rows: rows, columnCount: columnCount))
       if let steps {
-        let (scales, biases) = steps.floats(rows: rows, groups: groups, of: groupCount)
-        return body(codes, scales.span, biases.span, groups)
+        return ScratchPool.shared.withScratch(rows.count * groupCount) { scales in
+          ScratchPool.shared.withScratch(rows.count * groupCount) { biases in
+            steps.makeFloats(rows: rows, groups: groups, of: groupCount, scales: &scales, biases: &biases)
+            body(codes, scales.span, biases.span, groups)
+          }
+        }
       }
       let tables = rows.lowerBound * groupCount..<rows.upperBound * groupCount
       body(codes, scales.span.extracting(tables), biases.span.extracting(tables), groups)
@@ -243,26 +247,30 @@ struct StepTables: Sendable {
   ///
   /// - Parameters:
   ///   - rows: The rows.
-  ///   - groups: The groups of a row that are made; the others are zeros.
+  ///   - groups: The groups of a row that are made; the others stay as they are.
   ///   - groupCount: The groups of a row.
-  /// - Returns: `[rows.count, groupCount]` each.
-  func floats(
-    rows: Range<Int>, groups: Range<Int>, of groupCount: Int
-  ) -> (scales: [Float], biases: [Float]) {
-    var scales = [Float](repeating: 0, count: rows.count * groupCount)
-    var biases = scales
-    var scaleSpan = scales.mutableSpan
-    var biasSpan = biases.mutableSpan
+  ///   - scales: Receives `[rows.count, groupCount]`.
+  ///   - biases: Receives `[rows.count, groupCount]`.
+  func makeFloats(
+    rows: Range<Int>, groups: Range<Int>, of groupCount: Int, scales: inout MutableSpan<Float>,
+    biases: inout MutableSpan<Float>
+  ) {
     let groupsPerBlock = SuperBlock.q2K.groupCount
+    let steps = steps.span
     for row in 0..<rows.count {
       let stored = (rows.lowerBound + row) * groupCount
-      for group in groups {
-        let step = steps[stored + group]
-        let block = (stored + group) / groupsPerBlock
-        scaleSpan[row * groupCount + group] = scaleFactors[block] * Float(step & 15)
-        biasSpan[row * groupCount + group] = 0 - biasFactors[block] * Float(step >> 4)
+      var start = groups.lowerBound
+      while start < groups.upperBound {
+        let block = (stored + start) / groupsPerBlock
+        let end = min((start / groupsPerBlock + 1) * groupsPerBlock, groups.upperBound)
+        let (scaleFactor, biasFactor) = (scaleFactors[block], biasFactors[block])
+        let part = steps.extracting(stored + start..<stored + end)
+        var scalePart = scales.slice(row * groupCount + start..<row * groupCount + end)
+        for i in part.indices { scalePart[i] = scaleFactor * Float(part[i] & 15) }
+        var biasPart = biases.slice(row * groupCount + start..<row * groupCount + end)
+        for i in part.indices { biasPart[i] = 0 - biasFactor * Float(part[i] >> 4) }
+        start = end
       }
     }
-    return (scales, biases)
   }
 }
