@@ -20,7 +20,7 @@ struct CodeState {
   private static let pull: Float = 0.9
   /// The maximum distance of a position beyond the outer codes; below 0.5, so that it still rounds to them.
   private static let reach: Float = 0.499
-  /// The part of the positions of all linears, those with the smallest gradients, that moves as in Adam.
+  /// The part of the positions of all linears of a step, those with the smallest gradients, that moves as in Adam.
   static let freePart = 0.3
   /// `[rows, columns]`.
   private var positions: [Float]
@@ -69,9 +69,9 @@ struct CodeState {
       for i in group * groupSize..<(group + 1) * groupSize { values[i] *= scale }
     }
     moments.take(step, inUnits, to: &positions, limit: limit)
-    let limit = top + Self.reach
+    let highest = top + Self.reach
     var span = positions.mutableSpan
-    for i in span.indices { span[i] = min(max(span[i], -Self.reach), limit) }
+    for i in span.indices { span[i] = min(max(span[i], -Self.reach), highest) }
     return packedCodes(bits: packed.bits)
   }
 
